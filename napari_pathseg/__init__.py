@@ -1,0 +1,60 @@
+"""napari-pathseg: outline, train, correct on whole slides.
+
+The names below are the public Python API; each is loaded on first use, so that importing
+this package costs neither torch nor Qt.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pathseg.config import PredictConfig, TrainConfig
+    from napari_pathseg.data.annotation import Contour
+    from napari_pathseg.data.formats import read_contours, write_contours
+    from napari_pathseg.data.geometry import Region
+    from napari_pathseg.data.project import Project
+    from napari_pathseg.data.rasterize import rasterize
+    from napari_pathseg.data.slide import Slide, open_slide
+    from napari_pathseg.engine.events import run
+    from napari_pathseg.engine.prediction import predict, score
+    from napari_pathseg.engine.training import train
+
+_HOMES = {
+    "Contour": "data.annotation",
+    "PredictConfig": "config",
+    "Project": "data.project",
+    "Region": "data.geometry",
+    "Slide": "data.slide",
+    "TrainConfig": "config",
+    "open_slide": "data.slide",
+    "predict": "engine.prediction",
+    "rasterize": "data.rasterize",
+    "read_contours": "data.formats",
+    "run": "engine.events",
+    "score": "engine.prediction",
+    "train": "engine.training",
+    "write_contours": "data.formats",
+}
+
+__all__ = [
+    "Contour",
+    "PredictConfig",
+    "Project",
+    "Region",
+    "Slide",
+    "TrainConfig",
+    "open_slide",
+    "predict",
+    "rasterize",
+    "read_contours",
+    "run",
+    "score",
+    "train",
+    "write_contours",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

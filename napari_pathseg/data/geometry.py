@@ -1,0 +1,80 @@
+"""Where things are: boxes on a grid, and the step from level 0 to a coarser grid.
+
+``(row, column)`` everywhere, pixel centres on whole numbers, as napari draws them.  A grid
+that is `downsample` times coarser than level 0 has pixels that cover whole blocks of it:
+grid pixel ``i`` covers level-0 pixels ``i*d ... i*d + d - 1``, so its centre lies at
+``i*d + (d - 1)/2``.
+"""
+
+from typing import NamedTuple
+
+
+class Region(NamedTuple):
+    """A box of whole pixels: its first row and column, its height and width."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def bottom(self) -> int:
+        """The row after the last one."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """The column after the last one."""
+        return self.left + self.width
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel lies inside."""
+        return self.height <= 0 or self.width <= 0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The box as an index into a two-dimensional array."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def clip(self, shape: tuple[int, int]) -> "Region":
+        """Return the part that lies inside an array of `shape`; maybe an empty one."""
+        return self.intersect(Region(0, 0, *shape))
+
+    def intersect(self, other: "Region") -> "Region":
+        """Return what both boxes share; maybe an empty one."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Region(top, left, max(0, bottom - top), max(0, right - left))
+
+    def unite(self, other: "Region") -> "Region":
+        """Return the smallest box around both; an empty one adds nothing."""
+        if self.empty or other.empty:
+            return other if self.empty else self
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        bottom, right = max(self.bottom, other.bottom), max(self.right, other.right)
+        return Region(top, left, bottom - top, right - left)
+
+    def shift(self, rows: int, columns: int) -> "Region":
+        """Return the box moved by so many rows and columns."""
+        return self._replace(top=self.top + rows, left=self.left + columns)
+
+    def coarser(self, downsample: int) -> "Region":
+        """Return the box of a `downsample` times coarser grid that covers this one."""
+        top, left = self.top // downsample, self.left // downsample
+        bottom, right = -(-self.bottom // downsample), -(-self.right // downsample)
+        return Region(top, left, bottom - top, right - left)
+
+    def finer(self, downsample: int) -> "Region":
+        """Return the level-0 box that this box of a coarser grid covers."""
+        return Region(*(value * downsample for value in self))
+
+
+def grid_shape(shape: tuple[int, int], downsample: int) -> tuple[int, int]:
+    """Return the rows and columns of the grid that covers level 0 of `shape`."""
+    return -(-shape[0] // downsample), -(-shape[1] // downsample)
+
+
+def grid_to_level0(positions: float, downsample: int) -> float:
+    """Return the level-0 position of the centre of a grid pixel (numbers or arrays)."""
+    return positions * downsample + (downsample - 1) / 2
