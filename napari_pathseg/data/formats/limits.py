@@ -1,0 +1,47 @@
+"""How much a contour file may hold, so that a hostile or mistaken one is refused in time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from napari_pathseg.errors import AnnotationError
+
+LARGEST_FILE = 256 << 20
+MOST_POINTS = 5_000_000
+
+
+@contextmanager
+def open_limited(path: Path) -> Iterator[BinaryIO]:
+    """Open a contour file for reading.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read, there or later, or has more than 256 MiB.
+    """
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            if size > LARGEST_FILE:
+                raise AnnotationError(
+                    f"{path.name} has {size >> 20} MiB; contour files of up to {LARGEST_FILE >> 20} MiB "
+                    "are read. Split it into several."
+                )
+            yield file
+    except OSError as error:
+        raise AnnotationError(f"{path} could not be read: {error.strerror}. Check the path.") from error
+
+
+class PointBudget:
+    """The points that one file may still bring."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left = MOST_POINTS
+
+    def spend(self, points: float) -> None:
+        """Take `points` off the budget before they are made; AnnotationError when it is used up."""
+        if not points <= self._left:  # also where the number is not finite
+            raise AnnotationError(f"{self._name}: has more than {MOST_POINTS:,} points. Split it into several files.")
+        self._left -= int(points)
