@@ -1,0 +1,131 @@
+"""What a person and a model may do to a mask: paint, import, fill, accept, reject.
+
+Whole-slide operations are one undo step each; strokes are ended by who holds the brush.  The rule that keeps
+training honest stands here alone: a model's pixels are known as such until a person paints
+over, erases or accepts them, and a model never overwrites a person.
+"""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.mask import Mask, Pixels, Provenance
+from napari_pathseg.data.prediction import Prediction
+from napari_pathseg.data.rasterize import fill
+
+_PIECE = 2048  # rows and columns edited at once where a whole slide is
+
+
+def paint(mask: Mask, region: Region, labels: Pixels) -> Region:
+    """Take `labels` as what a person painted into `region`; return the box that changed.
+
+    Only pixels whose label changes count as painted.  A new label is *drawn* on free ground
+    and *corrected* over an import or a model.  Erasing frees a pixel, but erasing what a
+    model found says that it is none of it: Background, corrected.
+    """
+    old_labels, provenance = mask.read(region)
+    changed = labels != old_labels
+    by_hand = (provenance == Provenance.NONE) | (provenance == Provenance.DRAWN)
+    new_provenance = np.where(by_hand, Provenance.DRAWN, Provenance.CORRECTED)
+    erased = changed & (labels == UNLABELLED)
+    found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
+    refuted = erased & found & (old_labels > BACKGROUND)
+    new_provenance[erased & ~refuted] = Provenance.NONE
+    painted = np.where(refuted, np.uint8(BACKGROUND), labels)
+    return mask.edit(
+        region,
+        np.where(changed, painted, old_labels).astype(np.uint8),
+        np.where(changed, new_provenance, provenance).astype(np.uint8),
+    )
+
+
+def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
+    """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed."""
+    labels, provenance = mask.read(region)
+    filled = (provenance <= Provenance.MODEL) & (classes != UNLABELLED)
+    return mask.edit(
+        region,
+        np.where(filled, classes, labels).astype(np.uint8),
+        np.where(filled, Provenance.MODEL, provenance).astype(np.uint8),
+    )
+
+
+def accept(mask: Mask, region: Region) -> Region:
+    """Stand for the model's pixels in `region`: training may learn from them."""
+    return _turn_model_pixels(mask, region, Provenance.ACCEPTED)
+
+
+def reject(mask: Mask, region: Region) -> Region:
+    """Take the model's pixels out of `region`."""
+    return _turn_model_pixels(mask, region, Provenance.NONE)
+
+
+def import_labels(mask: Mask, region: Region, labels: Pixels) -> Region:
+    """Take an expert's label image; where it is 0 the mask stays as it is."""
+    old_labels, provenance = mask.read(region)
+    known = labels != UNLABELLED
+    return mask.edit(
+        region,
+        np.where(known, labels, old_labels).astype(np.uint8),
+        np.where(known, Provenance.IMPORTED, provenance).astype(np.uint8),
+    )
+
+
+def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
+    """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
+    mask.close_step()
+    for contour in contours:
+        for region, inside in fill(contour, mask.shape, downsample):
+            import_labels(mask, region, np.where(inside, contour.label, UNLABELLED).astype(np.uint8))
+    mask.close_step()
+
+
+def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> Region:
+    """Fill outlines that a person drew just now, in one undo step; return the box that changed."""
+    mask.close_step()
+    changed = Region(0, 0, 0, 0)
+    for contour in contours:
+        for region, inside in fill(contour, mask.shape, downsample):
+            old_labels, _ = mask.read(region)
+            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels))
+            changed = changed.unite(box)
+    mask.close_step()
+    return changed
+
+
+def pieces(region: Region) -> Iterator[Region]:
+    """Cut a box into pieces small enough to be edited at once."""
+    for top in range(region.top, region.bottom, _PIECE):
+        for left in range(region.left, region.right, _PIECE):
+            yield Region(top, left, _PIECE, _PIECE).intersect(region)
+
+
+def _turn_model_pixels(mask: Mask, region: Region, provenance: Provenance) -> Region:
+    mask.close_step()
+    changed = Region(0, 0, 0, 0)
+    for piece in pieces(region.clip(mask.shape)):
+        labels, old = mask.read(piece)
+        model: npt.NDArray[np.bool_] = old == Provenance.MODEL
+        kept = np.uint8(0) if provenance is Provenance.NONE else labels
+        box = mask.edit(
+            piece,
+            np.where(model, kept, labels).astype(np.uint8),
+            np.where(model, provenance, old).astype(np.uint8),
+        )
+        changed = changed.unite(box)
+    mask.close_step()
+    return changed
+
+
+def take_prediction(mask: Mask, prediction: Prediction, region: Region) -> Region:
+    """Fill a box of the mask from a model's output, in one undo step; return the box that changed."""
+    mask.close_step()
+    changed = Region(0, 0, 0, 0)
+    for piece in pieces(region.clip(mask.shape)):
+        changed = changed.unite(fill_from_model(mask, piece, prediction.read(piece)))
+    mask.close_step()
+    return changed

@@ -1,0 +1,296 @@
+"""A project: one folder with the slides' list, their masks, the models and the runs.
+
+The folder is the truth; this class reads and changes it.  Changes are made while the lock
+is held, by the window for as long as it is open, by a command for as long as it takes.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from napari_pathseg.data import roles
+from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable, class_table
+from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.geometry import grid_shape
+from napari_pathseg.data.lock import ProjectLock
+from napari_pathseg.data.mask import Mask, Provenance, open_mask, read_counts
+from napari_pathseg.data.mask.mask import Counts
+from napari_pathseg.data.prediction import Prediction
+from napari_pathseg.data.slide import Slide, open_slide
+from napari_pathseg.errors import ProjectError
+
+FORMAT = 1
+FOLDER_SUFFIX = ".pathseg"
+_FOLDERS = ("masks", "contours", "models", "runs", "predictions")
+
+
+@dataclass(frozen=True)
+class SlideEntry:
+    """A slide as the project lists it.
+
+    `relative_path` is seen from the folder that holds the project; `shape` is of level 0; `downsample` are level-0 pixels per mask pixel; `complete` says
+    that what is unlabelled is Background.
+    """
+
+    id: str
+    path: str
+    relative_path: str
+    fingerprint: str
+    shape: tuple[int, int]
+    channels: int
+    mpp: float | None
+    downsample: int
+    patient: str
+    role: str = roles.AUTO
+    complete: bool = False
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Rows and columns of the mask."""
+        return grid_shape(self.shape, self.downsample)
+
+    @property
+    def mask_mpp(self) -> float | None:
+        """Micrometres per mask pixel, where the slide says."""
+        return None if self.mpp is None else self.mpp * self.downsample
+
+
+class Project:
+    """A project folder; make one with :meth:`create`, open one with :meth:`open`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = ProjectLock(folder)
+        self.classes: ClassTable = DEFAULT_CLASSES
+        self.mpp: float | None = None
+        self.slides: dict[str, SlideEntry] = {}
+        self.settings: dict[str, Any] = {}
+
+    @classmethod
+    def create(
+        cls, folder: str | Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0
+    ) -> Self:
+        """Make a new project.
+
+        Parameters
+        ----------
+        folder
+            A path where nothing is yet, or an empty folder.
+        classes
+            Its classes, Background first.
+        mpp
+            Micrometres per pixel at which masks lie and networks learn; None for each
+            slide's own.
+
+        Raises
+        ------
+        ProjectError
+            If something is there already, or the folder cannot be written.
+        """
+        folder = Path(folder).absolute()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ProjectError(f"{folder} exists already. Choose another name, or open it.")
+        try:
+            for name in _FOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ProjectError(
+                f"{folder} could not be made ({error.strerror}). Choose a folder that you may write to."
+            ) from error
+        project = cls(folder)
+        project.classes, project.mpp = classes, mpp
+        project.save()
+        return project
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Self:
+        """Open a project.
+
+        Raises
+        ------
+        ProjectError
+            If the folder is none, is damaged, or was made by a newer version.
+        """
+        project = cls(Path(folder).absolute())
+        project.reload()
+        return project
+
+    def reload(self) -> None:
+        """Read the project's list anew."""
+        path = self.folder / "project.json"
+        if not path.is_file():
+            raise ProjectError(f"{self.folder} is no project: it has no project.json. Make one with `pathseg new`.")
+        content = load_json(path)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            found = content.get("format") if isinstance(content, dict) else None
+            raise ProjectError(
+                f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg."
+            )
+        try:
+            self.classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
+            self.mpp = content["mpp"]
+            entries = [SlideEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in content["slides"]]
+            self.slides = {entry.id: entry for entry in entries}
+            self.settings = content["settings"]
+        except (KeyError, TypeError) as error:
+            raise ProjectError(
+                f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
+            ) from error
+
+    def save(self) -> None:
+        """Write the project's list."""
+        save_json(
+            self.folder / "project.json",
+            {
+                "format": FORMAT,
+                "mpp": self.mpp,
+                "classes": [{"name": spec.name, "color": spec.color} for spec in self.classes],
+                "slides": [asdict(entry) for entry in self.slides.values()],
+                "settings": self.settings,
+            },
+        )
+
+    # -- one writer at a time
+
+    def hold(self) -> None:
+        """Take the lock until :meth:`release`; sweep and repair what a killed program left.
+
+        Raises
+        ------
+        ProjectError
+            If another program holds it, naming that program.
+        """
+        if self._lock.acquire():
+            self.reload()
+            self._repair()
+
+    def release(self) -> None:
+        """Let the lock go."""
+        self._lock.release()
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the lock inside the block."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
+
+    def _repair(self) -> None:
+        for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
+            for orphan in folder.glob(".*.partial"):
+                shutil.rmtree(orphan) if orphan.is_dir() else orphan.unlink(missing_ok=True)
+        for entry in self.slides.values():
+            journal = self.mask_path(entry.id).with_suffix(".journal")
+            if journal.exists() and journal.stat().st_size and self.mask_path(entry.id).exists():
+                self.open_mask(entry.id).close()
+
+    # -- slides and what belongs to them
+
+    def slide(self, slide_id: str) -> SlideEntry:
+        """Return the entry of a slide.
+
+        Raises
+        ------
+        ProjectError
+            If the project has none of that name.
+        """
+        if slide_id not in self.slides:
+            known = ", ".join(list(self.slides)[:5]) or "none yet"
+            raise ProjectError(f'{self.folder.name} has no slide "{slide_id}". It has: {known}.')
+        return self.slides[slide_id]
+
+    def with_role(self, role: str) -> list[SlideEntry]:
+        """Return the slides of a role; "all" for all."""
+        return [entry for entry in self.slides.values() if role in ("all", entry.role)]
+
+    def change(self, slide_id: str, **changes: Any) -> SlideEntry:
+        """Change fields of a slide's entry and save."""
+        with self.writing():
+            self.slides[slide_id] = replace(self.slide(slide_id), **changes)
+            self.save()
+        return self.slides[slide_id]
+
+    def change_classes(self, classes: ClassTable) -> None:
+        """Rename, recolour or append classes and save; their numbers stay."""
+        if len(classes) < len(self.classes):
+            raise ProjectError(
+                f"{len(classes)} classes are fewer than the {len(self.classes)} of {self.folder.name}; "
+                "masks may hold them. Rename a class instead."
+            )
+        with self.writing():
+            self.classes = classes
+            self.save()
+
+    def find_file(self, entry: SlideEntry) -> Path:
+        """Return where a slide's file is: where it was, or as it lay beside the project."""
+        beside = self.folder.parent / entry.relative_path
+        return Path(entry.path) if Path(entry.path).exists() or not beside.exists() else beside
+
+    def open_slide(self, slide_id: str) -> Slide:
+        """Open a slide's file; see :func:`napari_pathseg.open_slide` for the errors."""
+        return open_slide(self.find_file(self.slide(slide_id)))
+
+    def mask_path(self, slide_id: str) -> Path:
+        """Return the folder of a slide's mask, whether it is there or not."""
+        return self.folder / "masks" / f"{slide_id}.zarr"
+
+    def open_mask(self, slide_id: str) -> Mask:
+        """Open a slide's mask, making an empty one where there is none; hold the lock meanwhile."""
+        return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes)
+
+    def counts(self, slide_id: str) -> Counts:
+        """Return the saved pixels of a slide's mask by (class, provenance)."""
+        return read_counts(self.mask_path(slide_id))
+
+    def prediction_path(self, model_id: str, slide_id: str) -> Path:
+        """Return the folder of a model's output on a slide, whether it is there or not."""
+        return self.folder / "predictions" / model_id / f"{slide_id}.zarr"
+
+    def find_prediction(self, model_id: str, slide_id: str) -> Prediction | None:
+        """Open a model's output on a slide, or return None."""
+        path = self.prediction_path(model_id, slide_id)
+        return Prediction(path) if path.exists() else None
+
+    def model_ids(self) -> list[str]:
+        """Return the trained models, oldest first."""
+        return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
+
+    def settle_roles(self) -> None:
+        """Give slides with labels a role where they have none yet, by patient; see `data.roles`."""
+        decided = roles.settle([self._candidate(entry) for entry in self.slides.values()])
+        if not decided:
+            return
+        with self.writing():
+            for slide_id, role in decided.items():
+                self.slides[slide_id] = replace(self.slide(slide_id), role=role)
+            self.save()
+
+    def _candidate(self, entry: SlideEntry) -> roles.Candidate:
+        return roles.Candidate(
+            entry.id, entry.patient, entry.role, frozenset(labelled_classes(entry, self.counts(entry.id)))
+        )
+
+
+def labelled_classes(entry: SlideEntry, counts: Counts) -> set[int]:
+    """Return the classes of which a person labelled pixels; Background where a slide is complete."""
+    by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
+    classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
+    return classes | {1} if entry.complete else classes
+
+
+def state(entry: SlideEntry, counts: Counts) -> str:
+    """Return what was done to a slide last: "new", "annotated", "predicted" or "corrected"."""
+    if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
+        return "corrected"
+    if counts[1:, Provenance.MODEL].any():
+        return "predicted"
+    return "annotated" if labelled_classes(entry, counts) else "new"
+
+
