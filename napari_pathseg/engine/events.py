@@ -1,0 +1,112 @@
+"""What a job says while it runs, and what may be said to it.
+
+A job is a generator: it yields events, takes a command where one is sent, and returns its
+result.  Events are plain values, so that they travel as JSON lines.
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+from napari_pathseg.data.geometry import Region
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened in a job."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the event as plain values; ``event`` names its kind."""
+        return {"event": type(self).__name__.lower(), **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """A run began: its folder's name, the model it makes, the model it starts from."""
+
+    run: str
+    model: str
+    parent: str | None
+    train: list[str]
+    val: list[str]
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """How far a job is: `fraction` from 0 to 1, `seconds_left` as far as can be told."""
+
+    stage: str
+    fraction: float
+    seconds_left: float
+    step: int = 0
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Validated(Event):
+    """Scores on the held-out slides: Dice by class name, their mean over the classes to find."""
+
+    step: int
+    seconds: float
+    loss: float
+    dice: dict[str, float]
+    mean_dice: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class View(Event):
+    """The classes of a box of a slide's mask grid lie in `path`, a ``.npy`` file of uint8."""
+
+    slide: str
+    region: Region
+    path: str
+
+
+@dataclass(frozen=True)
+class Note(Event):
+    """One sentence for the user that ends nothing."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SlideDone(Event):
+    """A slide was predicted."""
+
+    slide: str
+    seconds: float
+    pixels: int
+
+
+@dataclass(frozen=True)
+class Command:
+    """Something said to a running job."""
+
+
+@dataclass(frozen=True)
+class Stop(Command):
+    """End soon and keep what was won."""
+
+
+@dataclass(frozen=True)
+class Show(Command):
+    """Predict a box of a slide's mask grid now and after each validation."""
+
+    slide: str
+    region: Region = field(default=Region(0, 0, 0, 0))
+
+
+Job = Generator[Event, Command | None, _Result]
+
+
+def run(job: Job[_Result]) -> _Result:
+    """Run a job to its end and return its result."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            result: _Result = end.value
+            return result

@@ -1,0 +1,210 @@
+"""A trained network over whole slides, tile by tile with a halo, and its scores.
+
+The raw output goes to ``predictions/``; a mask takes it in where no person has spoken.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from napari_pathseg.config import PredictConfig
+from napari_pathseg.data import roles
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import learnt_labels
+from napari_pathseg.data.mask.edits import take_prediction
+from napari_pathseg.data.mask.store import MaskStore
+from napari_pathseg.data.prediction import Prediction, create_prediction
+from napari_pathseg.data.project import Project, SlideEntry, labelled_classes
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle
+from napari_pathseg.engine.checkpoint import load_network
+from napari_pathseg.engine.dataset import LearningSlide
+from napari_pathseg.engine.device import Device, choose_device
+from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
+from napari_pathseg.engine.networks import UNet
+from napari_pathseg.engine.scores import Confusion, pool
+from napari_pathseg.engine.tiles import grow, layout
+from napari_pathseg.engine.validation import as_tensor, crop_probabilities
+from napari_pathseg.errors import NothingToLearnError, ProjectError
+
+
+def predict(
+    project: Project,
+    config: PredictConfig | None = None,
+    model: str | None = None,
+    *,
+    slides: Sequence[str] | None = None,
+    region: Region | None = None,
+) -> Job[list[SlideDone]]:
+    """Predict slides of a project.
+
+    Parameters
+    ----------
+    project
+        Its slides of the role that `config` names are predicted.
+    config
+        How to predict.
+    model
+        The model's name; None for the newest.
+    slides
+        Names of slides; None for all of the role.
+    region
+        A box of level-0 pixels; None for whole slides.
+
+    Returns
+    -------
+    job
+        A generator of events that takes `Stop` and returns what was done, slide by slide.
+
+    Raises
+    ------
+    BundleError
+        If there is no such model, or its classes are not the project's.
+    ProjectError
+        If there is no such slide, or none of the role.
+    """
+    config = config or PredictConfig()
+    folder = find_bundle(project, model)
+    bundle = load_bundle(folder)
+    check_classes(project, bundle)
+    entries = _chosen(project, config.role, slides)
+    predictor = _Predictor(project, config, bundle, load_network(folder))
+    done: list[SlideDone] = []
+    for number, entry in enumerate(entries):
+        box = _mask_region(entry, region)
+        start = time.perf_counter()
+        for tiles_done, tiles in predictor.slide(entry, box):
+            share = (number + tiles_done / tiles) / len(entries)
+            elapsed = time.perf_counter() - predictor.start
+            left = elapsed / share * (1 - share) if share else 0.0
+            command = yield Progress(f"Predicting {entry.id}", share, left)
+            if isinstance(command, Stop):
+                return done
+        done.append(SlideDone(entry.id, time.perf_counter() - start, box.height * box.width))
+        yield done[-1]
+    return done
+
+
+def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
+    """Let the masks of predicted slides take in a model's output."""
+    with project.writing():
+        for slide in done:
+            entry = project.slide(slide.slide)
+            prediction = project.find_prediction(model, entry.id)
+            if prediction is not None and not entry.complete:
+                with project.open_mask(entry.id) as mask:
+                    take_prediction(mask, prediction, Region(0, 0, *mask.shape))
+
+
+def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideEntry]:
+    entries = project.with_role(role) if slides is None else [project.slide(name) for name in slides]
+    if not entries:
+        raise ProjectError(
+            f"{project.folder.name} has no slide of the role {role}. Add one, or choose another role."
+            if project.slides
+            else f"{project.folder.name} has no slide. Add one first."
+        )
+    return entries
+
+
+def _mask_region(entry: SlideEntry, region: Region | None) -> Region:
+    if region is None:
+        return Region(0, 0, *entry.mask_shape)
+    box = region.coarser(entry.downsample).clip(entry.mask_shape)
+    if box.empty:
+        raise ProjectError(
+            f"The region {tuple(region)} lies outside {entry.id}, which has {entry.shape[0]} x {entry.shape[1]} "
+            "pixels. Give row, column, height and width in level-0 pixels."
+        )
+    return box
+
+
+class _Predictor:
+    """A network on its device, with what to compute at once."""
+
+    def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, network: UNet) -> None:
+        self._project, self._config, self._bundle = project, config, bundle
+        self._network = network.eval()
+        side = config.tile + 2 * config.halo
+        side = -(-side // UNet.multiple) * UNet.multiple
+        self._device: Device = choose_device(network, torch.zeros(1, 3, side, side, dtype=torch.uint8))
+        self.start = time.perf_counter()
+
+    def slide(self, entry: SlideEntry, region: Region) -> Iterator[tuple[int, int]]:
+        """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
+        path = self._project.prediction_path(self._bundle.id, entry.id)
+        prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)
+        slide = LearningSlide(self._project, entry)
+        tiles = list(layout(region, self._config.tile))
+        try:
+            for number, tile in enumerate(tiles, 1):
+                self._tile(slide, tile, prediction)
+                yield number, len(tiles)
+        finally:
+            slide.close()
+        if region == Region(0, 0, *entry.mask_shape):
+            prediction.finish()
+
+    @torch.inference_mode()
+    def _tile(self, slide: LearningSlide, tile: Region, prediction: Prediction) -> None:
+        grown = grow(tile, self._config.halo, UNet.multiple)
+        pixels = self._device.send(as_tensor(slide.pixels(grown)[None]))
+        with self._device.autocast():
+            logits = self._network(pixels)[0]
+        prediction.write(tile, crop_probabilities(logits, self._config.halo, tile))
+
+
+def score(project: Project, role: str = "val", model: str | None = None) -> dict[str, Any]:
+    """Score a model's output against what a person stands for; predict first where that is missing.
+
+    Returns
+    -------
+    scores
+        ``model``, ``role``, ``scores`` by class pooled over all pixels, and ``slides``: a list of
+        slides with scores of their own.
+
+    Raises
+    ------
+    NothingToLearnError
+        If no slide of the role has a labelled pixel.
+    """
+    bundle = load_bundle(find_bundle(project, model))
+    check_classes(project, bundle)
+    entries = [e for e in project.with_role(role) if labelled_classes(e, project.counts(e.id))]
+    if not entries:
+        raise NothingToLearnError(
+            f"No slide of the role {role} in {project.folder.name} has a contour to score against. Annotate one, "
+            "or choose another role."
+        )
+    missing = [e.id for e in entries if not _whole(project.find_prediction(bundle.id, e.id))]
+    if missing:
+        for _ in predict(project, None, bundle.id, slides=missing):
+            pass
+    parts = {entry.id: _confusion(project, bundle.id, entry) for entry in entries}
+    names = project.classes.names
+    return {
+        "model": bundle.id,
+        "role": role,
+        "scores": pool(parts.values(), len(names)).scores(names),
+        "slides": [{"slide": slide, "scores": part.scores(names)} for slide, part in parts.items()],
+    }
+
+
+def _whole(prediction: Prediction | None) -> bool:
+    return prediction is not None and prediction.whole
+
+
+def _confusion(project: Project, model: str, entry: SlideEntry) -> Confusion:
+    prediction = project.find_prediction(model, entry.id)
+    assert prediction is not None
+    path = project.mask_path(entry.id)
+    store = MaskStore(path) if path.exists() else None
+    confusion = Confusion.empty(len(project.classes))
+    for region in layout(Region(0, 0, *entry.mask_shape), 2048):
+        predicted = prediction.read(region)
+        if store is None:  # complete without a contour
+            confusion.add((predicted > 0).astype("uint8"), predicted)
+        else:
+            confusion.add(learnt_labels(*store.read(region), entry.complete), predicted)
+    return confusion

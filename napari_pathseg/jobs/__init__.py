@@ -1,0 +1,1 @@
+"""How work runs outside the window: run folders, and the worker process."""

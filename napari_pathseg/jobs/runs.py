@@ -1,0 +1,50 @@
+"""Run folders: what a training said, as it said it, for who looks later or from elsewhere."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.project import Project
+from napari_pathseg.engine.events import Job, Started
+from napari_pathseg.errors import PathsegError
+
+_Result = TypeVar("_Result")
+
+
+def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
+    """Run a training and write its events to ``runs/<id>/events.jsonl`` and its state to ``status``."""
+    folder: Path | None = None
+    command = None
+    while True:
+        try:
+            event = job.send(command)  # type: ignore[arg-type]
+        except StopIteration as end:
+            _note(folder, "finished")
+            result: _Result = end.value
+            return result
+        except (PathsegError, RuntimeError, OSError):
+            _note(folder, "failed")
+            raise
+        if isinstance(event, Started):
+            folder = project.folder / "runs" / event.run
+            _note(folder, "running")
+        if folder is not None:
+            line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
+            with (folder / "events.jsonl").open("a", encoding="utf8") as file:
+                file.write(line + "\n")
+        command = yield event
+
+
+def _note(folder: Path | None, state: str) -> None:
+    if folder is not None:
+        save_json(folder / "status.json", {"state": state, "pid": os.getpid(), "time": time.time()})
+
+
+def run_states(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the name and the last noted state of each run, oldest first."""
+    for path in sorted((project.folder / "runs").glob("r*/status.json")):
+        yield path.parent.name, load_json(path)

@@ -1,0 +1,137 @@
+"""The worker process: takes commands as JSON lines, gives events as JSON lines.
+
+The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may
+be killed at any moment; what counts is on disk.  Commands are ``train``, ``predict``,
+``score`` and, for a job that runs, ``show`` and ``stop``; the end of its input ends it.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.project import Project
+from napari_pathseg.engine.events import Command, Job, Show, Stop
+from napari_pathseg.errors import PathsegError
+
+_Message = dict[str, Any]
+
+
+class Worker:
+    """Runs one job after another, listening meanwhile."""
+
+    def __init__(self, said: TextIO, answers: TextIO) -> None:
+        self._answers = answers
+        self._inbox: queue.Queue[_Message | None] = queue.Queue()
+        threading.Thread(target=self._listen, args=(said,), name="listener", daemon=True).start()
+
+    def run(self) -> None:
+        """Do what is asked until the input ends."""
+        self._tell({"event": "ready"})
+        while (message := self._inbox.get()) is not None:
+            if message["command"] not in _JOBS:
+                continue  # a stop that came after the end
+            self._run_job(message)
+
+    def _listen(self, said: TextIO) -> None:
+        for line in said:
+            self._inbox.put(json.loads(line))
+        self._inbox.put(None)
+
+    def _tell(self, message: _Message) -> None:
+        self._answers.write(json.dumps(message) + "\n")
+        self._answers.flush()
+
+    def _run_job(self, message: _Message) -> None:
+        name = message["command"]
+        try:
+            result = self._advance(_JOBS[name](message))
+            self._tell({"event": "finished", "command": name, "result": result})
+        except PathsegError as error:
+            self._tell({"event": "failed", "command": name, "text": str(error), "details": ""})
+        except Exception as error:  # the window shows a bug and goes on
+            text = f"{name.capitalize()} ended with an unexpected error ({type(error).__name__}: {error})."
+            self._tell({"event": "failed", "command": name, "text": text, "details": traceback.format_exc()})
+
+    def _advance(self, job: Job[Any]) -> Any:
+        command: Command | None = None
+        while True:
+            try:
+                self._tell(job.send(command).to_json())  # type: ignore[arg-type]
+            except StopIteration as end:
+                return end.value
+            command = self._next_command()
+
+    def _next_command(self) -> Command | None:
+        """Return what was said to the job since it was asked last, if anything."""
+        with contextlib.suppress(queue.Empty):
+            message = self._inbox.get_nowait()
+            if message is None:
+                self._inbox.put(None)
+                return Stop()
+            if message["command"] == "stop":
+                return Stop()
+            if message["command"] == "show":
+                return _show(message)
+        return None
+
+
+def _show(message: _Message) -> Show:
+    return Show(message["slide"], Region(*message["region"]))
+
+
+def _train(message: _Message) -> Job[_Message]:
+    from napari_pathseg.engine.training import train
+    from napari_pathseg.jobs.runs import recorded
+
+    project = Project.open(message["project"])
+    job = train(project, TrainConfig.from_json(message["config"]), message["parent"])
+    bundle = yield from recorded(job, project)
+    return asdict(bundle)
+
+
+def _predict(message: _Message) -> Job[_Message]:
+    from napari_pathseg.engine.prediction import predict
+
+    project = Project.open(message["project"])
+    region = Region(*message["region"]) if message.get("region") else None
+    config = PredictConfig.from_json(message.get("config", {}))
+    done = yield from predict(project, config, message["model"], slides=message["slides"], region=region)
+    return {"model": message["model"], "slides": [slide.slide for slide in done], "region": message.get("region")}
+
+
+def _score(message: _Message) -> Job[_Message]:
+    from napari_pathseg.engine.prediction import score
+
+    return score(Project.open(message["project"]), message["role"], message["model"])
+    yield
+
+
+_JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {"train": _train, "predict": _predict, "score": _score}
+
+
+def _warm_up() -> None:
+    """Load what a first training would wait for."""
+    import napari_pathseg.engine.training  # noqa: F401
+
+
+def main() -> None:
+    """Serve the process that started this one."""
+    if hasattr(os, "nice"):
+        os.nice(10)  # the window comes first
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    _warm_up()
+    Worker(sys.stdin, answers).run()
+
+
+if __name__ == "__main__":
+    main()
