@@ -1,0 +1,1 @@
+"""What the pathologist sees and does; the only room with Qt."""

@@ -1,0 +1,179 @@
+"""The layers of the slide in view: picture, contours, mask, probability.
+
+Four layers at most, told by their metadata and never by their name; another slide swaps
+their data.  Layers of the user's own are left alone.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.layers import Image, Layer, Shapes
+
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.classes import ClassTable
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.project import SlideEntry
+from napari_pathseg.data.slide import Slide
+from napari_pathseg.ui.mask_layer import MaskLabels
+
+KEY = "napari_pathseg"
+_ORDER = ("image", "probability", "mask", "contours")  # from below
+_NO_OUTLINES: list[npt.NDArray[np.float64]] = []
+
+
+def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
+    """Return scale, translate and units of a layer on a grid `downsample` times coarser than level 0.
+
+    Grid pixel 0 covers level-0 pixels 0 to d-1, so its centre lies half a grid pixel less half
+    a level-0 pixel from the origin.
+    """
+    step = 1.0 if mpp is None else mpp
+    unit = "pixel" if mpp is None else "um"
+    return {
+        "scale": (step * downsample,) * 2,
+        "translate": ((downsample - 1) / 2 * step,) * 2,
+        "units": (unit, unit),
+    }
+
+
+class SlideLayers:
+    """The layers of one viewer that belong to a project."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.entry: SlideEntry | None = None
+        self.image: Image | None = None
+        self.contours: Shapes | None = None
+        self.mask: MaskLabels | None = None
+        self.probability: Image | None = None
+
+    def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
+        """Show a slide with its mask; the layers of the slide before are used again."""
+        first = self.entry is None
+        self.entry = entry
+        self._show_image(entry, slide)
+        self._show_probability(entry)
+        self._show_mask(entry, mask, classes)
+        self._show_contours(entry)
+        assert self.mask is not None
+        if not first or len(self.viewer.layers) <= 4:
+            self.viewer.reset_view()
+        self.viewer.scale_bar.visible = entry.mpp is not None
+        self.viewer.layers.selection.active = self.mask
+
+    def clear(self) -> None:
+        """Take the layers away."""
+        for layer in (self.image, self.contours, self.mask, self.probability):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.image = self.contours = self.mask = self.probability = self.entry = None
+
+    def view_region(self) -> Region:
+        """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
+        assert self.mask is not None
+        whole = Region(0, 0, *self.mask.data.shape)
+        corners = np.asarray(self.mask.corner_pixels)
+        (top, left), (bottom, right) = corners[0], corners[1]
+        box = Region(int(top), int(left), int(bottom - top) + 1, int(right - left) + 1).intersect(whole)
+        return whole if box.height <= 1 or box.width <= 1 else box
+
+    def drawn_outlines(self) -> list[npt.NDArray[np.float64]]:
+        """Return the closed outlines on the contours layer, ``(row, column)`` in level-0 pixels."""
+        if self.contours is None:
+            return []
+        shapes = zip(self.contours.data, self.contours.shape_type, strict=True)
+        return [_outline(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
+
+    def take_outlines(self, label: int) -> list[Contour]:
+        """Return the drawn outlines as contours of a class and clear the contours layer."""
+        contours = [Contour(points, label=label) for points in self.drawn_outlines() if len(points) > 2]
+        if self.contours is not None:
+            self.contours.data = _NO_OUTLINES
+        return contours
+
+    def show_probability(self, region: Region, probabilities: npt.NDArray[np.uint8], *, visible: bool) -> None:
+        """Show how likely the class to find is in a box of the mask's grid, 0 to 255."""
+        if self.probability is None:
+            return
+        self.probability.data[region.slices] = probabilities
+        self.probability.visible = self.probability.visible or visible
+        self.probability.refresh()
+
+    # -- one layer each
+
+    def _show_image(self, entry: SlideEntry, slide: Slide) -> None:
+        levels = slide.level_arrays()
+        settings = {"name": entry.id, **placement(entry.mpp, 1)}
+        layer = self.image
+        rgb = slide.channels == 3
+        if layer is not None and self._alive(layer):
+            if layer.rgb == rgb:
+                layer.data = levels
+                _place(layer, entry, "image", settings)
+                return
+            self.viewer.layers.remove(layer)
+        layer = Image(levels, multiscale=True, rgb=rgb, contrast_limits=(0, 255), **settings)
+        self.image = self._insert(layer, entry, "image")
+
+    def _show_probability(self, entry: SlideEntry) -> None:
+        settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample)}
+        empty = np.zeros(entry.mask_shape, np.uint8)
+        if self.probability is not None and self._alive(self.probability):
+            self.probability.data = empty
+            _place(self.probability, entry, "probability", settings)
+            return
+        layer = Image(empty, colormap="magma", opacity=0.6, contrast_limits=(0, 255), **settings)
+        layer.blending, layer.visible = "additive", False
+        self.probability = self._insert(layer, entry, "probability")
+
+    def _show_mask(self, entry: SlideEntry, mask: Mask, classes: ClassTable) -> None:
+        settings = {"name": f"{entry.id} · mask", **placement(entry.mpp, entry.downsample)}
+        if self.mask is not None and self._alive(self.mask):
+            self.mask.show_mask(mask)
+            self.mask.show_classes(classes)
+            _place(self.mask, entry, "mask", settings)
+            return
+        layer = MaskLabels(mask, classes, opacity=0.5, **settings)
+        layer.selected_label = min(2, len(classes))
+        layer.brush_size = 40
+        self.mask = self._insert(layer, entry, "mask")
+
+    def _show_contours(self, entry: SlideEntry) -> None:
+        settings = {"name": f"{entry.id} · contours", **placement(entry.mpp, 1)}
+        if self.contours is not None and self._alive(self.contours):
+            self.contours.data = _NO_OUTLINES
+            _place(self.contours, entry, "contours", settings)
+            return
+        layer = Shapes(ndim=2, edge_width=3, edge_color="#ffd200", face_color="transparent", **settings)
+        self.contours = self._insert(layer, entry, "contours")
+
+    def _alive(self, layer: Layer | None) -> bool:
+        return layer is not None and layer in self.viewer.layers
+
+    def _insert(self, layer: Layer, entry: SlideEntry, role: str) -> Layer:
+        layer.metadata = _mark(entry, role)
+        self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
+        return layer
+
+
+def _mark(entry: SlideEntry, role: str) -> dict[str, Any]:
+    return {KEY: {"slide": entry.id, "role": role}}
+
+
+def _place(layer: Layer, entry: SlideEntry, role: str, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        setattr(layer, name, value)
+    layer.metadata = _mark(entry, role)
+
+
+def _outline(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+    """Return the vertices of a drawn shape; an ellipse is given by its box."""
+    if kind != "ellipse":
+        return points
+    centre: npt.NDArray[np.float64] = points.mean(axis=0)
+    first, second = (points[1] - points[0]) / 2, (points[2] - points[1]) / 2
+    angles = np.linspace(0, 2 * np.pi, 128, endpoint=False)[:, None]
+    return centre + np.cos(angles) * first + np.sin(angles) * second

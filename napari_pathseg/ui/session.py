@@ -1,0 +1,229 @@
+"""What the window is about: a project and the slide in view.
+
+No Qt and no torch here: panels ask and listen.  What the user does is a method; what
+changed is a signal.  What the worker does for it is `learning`'s.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from napari.components import ViewerModel
+from psygnal import Signal
+
+from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
+from napari_pathseg.data.exporting import export
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.importing import AddOptions, add_slides, import_file
+from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.edits import accept, draw_contours, reject
+from napari_pathseg.data.mask.mask import Counts
+from napari_pathseg.data.project import Project, SlideEntry, state
+from napari_pathseg.data.slide import Slide
+from napari_pathseg.engine.bundle import Bundle, load_bundle
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.layers import SlideLayers
+from napari_pathseg.ui.learning import Learning, Worker
+
+
+class Session:
+    """A project in a viewer.
+
+    Signals: `project_changed` (another project, or its list of slides, classes or models),
+    `slide_changed` (another slide in view), `mask_changed` (its pixels), `said` (a sentence
+    for the user, its details, and "info", "warning" or "error").
+    """
+
+    project_changed = Signal()
+    slide_changed = Signal()
+    mask_changed = Signal()
+    said = Signal(str, str, str)
+
+    def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
+        self.layers = SlideLayers(viewer)
+        self.project: Project | None = None
+        self.mask: Mask | None = None
+        self._slide: Slide | None = None
+        self.learning = Learning(self, worker)
+
+    # -- the project
+
+    def new_project(self, folder: Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> None:
+        """Make a project and open it."""
+        Project.create(folder, classes, mpp)
+        self.open_project(folder)
+
+    def open_project(self, folder: Path) -> None:
+        """Open a project in place of the one that is open, and show its first slide."""
+        project = Project.open(folder)
+        if self.project is not None and self.project.folder == project.folder:
+            self.close()
+        project.hold()
+        self.close()
+        self.project = project
+        self.learning.warm_up()
+        self.project_changed.emit()
+        if project.slides:
+            self.show_slide(next(iter(project.slides)))
+
+    def close(self) -> None:
+        """Save and let the project go."""
+        self._close_slide()
+        self.layers.clear()
+        if self.project is not None:
+            self.project.release()
+            self.project = None
+            self.slide_changed.emit()
+            self.project_changed.emit()
+
+    def add_slides(self, paths: Sequence[Path], options: AddOptions | None = None) -> list[SlideEntry]:
+        """Add slides and show the first of them where none is shown."""
+        self.save_mask()
+        entries = add_slides(self.opened, paths, options)
+        self.project_changed.emit()
+        if self.slide is None and entries:
+            self.show_slide(entries[0].id)
+        elif self.slide is not None and self.slide.id in {entry.id for entry in entries}:
+            self.show_slide(self.slide.id)
+        return entries
+
+    def import_contours(self, path: Path, *, complete: bool = True) -> int:
+        """Import a file into the slide in view, or a folder into all slides by stem; return how many slides."""
+        project = self.opened
+        if path.is_dir():
+            files = [project.find_file(entry) for entry in project.slides.values()]
+            before = {name: project.counts(name).sum() for name in project.slides}
+            self.add_slides(files, AddOptions(contours=path, partial=not complete))
+            return sum(project.counts(name).sum() != before[name] for name in project.slides)
+        slide = self.in_view.id
+        self._close_slide()
+        try:
+            import_file(project, slide, path, complete=complete)
+        finally:
+            self.show_slide(slide)
+        self.project_changed.emit()
+        return 1
+
+    def change_classes(self, classes: ClassTable) -> None:
+        """Rename, recolour or append classes."""
+        self.opened.change_classes(classes)
+        if self.layers.mask is not None:
+            self.layers.mask.show_classes(classes)
+        self.project_changed.emit()
+
+    def set_role(self, slide_id: str, role: str) -> None:
+        """Give a slide, and so its patient's other slides, a role."""
+        patient = self.opened.slide(slide_id).patient
+        for entry in list(self.opened.slides.values()):
+            if entry.patient == patient:
+                self.opened.change(entry.id, role=role)
+        self.project_changed.emit()
+
+    def set_complete(self, complete: bool) -> None:
+        """Say whether what is unlabelled on the slide in view is Background."""
+        entry = self.opened.change(self.in_view.id, complete=complete)
+        self.layers.entry = entry
+        self.project_changed.emit()
+
+    def models(self) -> list[Bundle]:
+        """Return the project's models, oldest first."""
+        if self.project is None:
+            return []
+        return [load_bundle(self.project.folder / "models" / name) for name in self.project.model_ids()]
+
+    def export(self, folder: Path, kind: str, what: str) -> list[Path]:
+        """Write masks or predictions; see `data.exporting.export`."""
+        self.save_mask()
+        return export(self.opened, folder, kind, what=what)
+
+    # -- the slide in view
+
+    @property
+    def slide(self) -> SlideEntry | None:
+        """The slide in view."""
+        return self.layers.entry
+
+    def show_slide(self, slide_id: str) -> None:
+        """Bring a slide into view; the one before is saved."""
+        project = self.opened
+        slide = project.open_slide(slide_id)
+        self._close_slide()
+        self._slide, self.mask = slide, project.open_mask(slide_id)
+        self.layers.show(project.slide(slide_id), slide, self.mask, project.classes)
+        assert self.layers.mask is not None
+        self.layers.mask.events.paint.connect(self._painted)
+        self.slide_changed.emit()
+        self.mask_changed.emit()
+
+    def step_slide(self, step: int) -> None:
+        """Bring the next slide (1) or the one before (-1) into view."""
+        names = list(self.opened.slides)
+        if names:
+            here = names.index(self.slide.id) if self.slide is not None else -step
+            self.show_slide(names[(here + step) % len(names)])
+
+    def counts(self, slide_id: str) -> Counts:
+        """Return a slide's pixels by (class, provenance), strokes of this moment included."""
+        if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
+            return self.mask.counts
+        return self.opened.counts(slide_id)
+
+    def slide_state(self, entry: SlideEntry) -> str:
+        """Return "new", "annotated", "predicted" or "corrected"."""
+        return state(entry, self.counts(entry.id))
+
+    def burn_outlines(self, label: int) -> None:
+        """Fill what is drawn on the contours layer into the mask as a class."""
+        contours = self.layers.take_outlines(label)
+        if contours and self.mask is not None:
+            self.mask_edited(draw_contours(self.mask, contours, self.in_view.downsample))
+
+    def accept_view(self) -> None:
+        """Stand for the model's pixels on screen."""
+        if self.mask is not None:
+            self.mask_edited(accept(self.mask, self.layers.view_region()))
+
+    def reject_view(self) -> None:
+        """Take the model's pixels on screen away."""
+        if self.mask is not None:
+            self.mask_edited(reject(self.mask, self.layers.view_region()))
+
+    # -- inside
+
+    @property
+    def opened(self) -> Project:
+        """The project; a `ProjectError` where none is open."""
+        if self.project is None:
+            raise ProjectError("No project is open. Make a new one or open one in the project menu.")
+        return self.project
+
+    @property
+    def in_view(self) -> SlideEntry:
+        """The slide in view; a `ProjectError` where none is."""
+        if self.slide is None:
+            raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
+        return self.slide
+
+    def _painted(self) -> None:
+        self.mask_changed.emit()
+
+    def mask_edited(self, region: Region) -> None:
+        """Show and tell that a box of the mask was changed here, not by the brush."""
+        if self.mask is not None:
+            self.mask.close_step()
+        if self.layers.mask is not None:
+            self.layers.mask.show(region)
+        self.mask_changed.emit()
+
+    def save_mask(self) -> None:
+        """Bring the strokes so far into the mask on disk, for other processes to read."""
+        if self.mask is not None:
+            self.mask.close_step()
+            self.mask.flush()
+
+    def _close_slide(self) -> None:
+        if self.mask is not None:
+            self.mask.close()
+            self.mask = None
+        if self._slide is not None:
+            self._slide.close()
+            self._slide = None
