@@ -52,14 +52,15 @@ class Prediction:
 
     def write(self, region: Region, probabilities: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Keep the probabilities of a box, shape (classes, rows, columns); return the classes."""
-        classes = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+        classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
         self.probabilities[(slice(None), *region.slices)] = probabilities
         self.classes[region.slices] = classes
         return classes
 
     def read(self, region: Region) -> npt.NDArray[np.uint8]:
         """Return the class of each pixel of a box; 0 where nothing is predicted yet."""
-        return np.asarray(self.classes[region.slices])
+        classes: npt.NDArray[np.uint8] = np.asarray(self.classes[region.slices])
+        return classes
 
 
 def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[str]) -> Prediction:

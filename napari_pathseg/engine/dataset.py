@@ -85,7 +85,9 @@ class LearningSlide:
 def _block_any(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     rows, columns = wanted.shape
     padded = np.pad(wanted, [(0, -rows % _BLOCK), (0, -columns % _BLOCK)])
-    return padded.reshape(-(-rows // _BLOCK), _BLOCK, -(-columns // _BLOCK), _BLOCK).any(axis=(1, 3))
+    blocks = padded.reshape(-(-rows // _BLOCK), _BLOCK, -(-columns // _BLOCK), _BLOCK)
+    found: npt.NDArray[np.bool_] = blocks.any(axis=(1, 3))
+    return found
 
 
 class LearningSet:
@@ -125,9 +127,7 @@ class LearningSet:
         yield from (tiles[number] for number in chosen)
 
     @staticmethod
-    def _around(
-        place: npt.NDArray[np.int32], side: int, shape: tuple[int, int], rng: np.random.Generator
-    ) -> Region:
+    def _around(place: npt.NDArray[np.int32], side: int, shape: tuple[int, int], rng: np.random.Generator) -> Region:
         """Return a tile that holds `place` somewhere, inside the slide where it fits."""
         corner = place - rng.integers(side // 8, side - side // 8, size=2)
         largest = np.maximum(np.array(shape) - side, 0)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.data import roles
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.edits import take_prediction

@@ -44,8 +44,7 @@ class Confusion:
         hits = np.diag(self.matrix)
         true, predicted = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
         return {
-            name: _scores(int(h), int(t), int(p))
-            for name, h, t, p in zip(names, hits, true, predicted, strict=True)
+            name: _scores(int(h), int(t), int(p)) for name, h, t, p in zip(names, hits, true, predicted, strict=True)
         }
 
     @property

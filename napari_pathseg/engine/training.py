@@ -18,7 +18,6 @@ from torch import Tensor
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.augment import turn, vary_stain
 from napari_pathseg.engine.bundle import Bundle
@@ -35,6 +34,7 @@ from napari_pathseg.engine.validation import Validator, as_tensor, predict_regio
 
 _AVERAGING = 0.98  # share of the running mean that a step keeps
 _CLIP = 1.0  # longest gradient
+_FIRST_LOOK = 2.0  # seconds of learning after which the view's overlay is shown, and again
 _WARM_UP = 0.05  # share of the time in which the step size rises
 
 
@@ -112,7 +112,11 @@ class _Training:
         kept = yield from self._keep_features(begin + (end - begin) / 3)
         optimizer = torch.optim.AdamW(self.network.decoder_parameters(), self.config.decoder_rate)
         self.network.train()
+        show_at = time.perf_counter() + _FIRST_LOOK
         while (now := time.perf_counter()) < end and not self.stopped:
+            if now > show_at:
+                yield from self._show()
+                show_at = time.perf_counter() + _FIRST_LOOK
             _set_rate(optimizer, self.config.decoder_rate * _cosine((now - begin) / (end - begin)))
             chosen = self.rng.permutation(len(kept))[: self.config.batch]
             flips = [axis for axis in (2, 3) if self.rng.random() < 0.5]
@@ -186,7 +190,9 @@ class _Training:
     def _progress(self, stage: str, end: float) -> Progress:
         now = time.perf_counter()
         whole = max(self.deadline - self.start, 1e-9)
-        return Progress(stage, min(1.0, (now - self.start) / whole), max(0.0, self.deadline - now), self.step, self.loss)
+        return Progress(
+            stage, min(1.0, (now - self.start) / whole), max(0.0, self.deadline - now), self.step, self.loss
+        )
 
     def _heed(self, command: Command | None) -> Iterator[Event]:
         if isinstance(command, Stop):
@@ -222,7 +228,9 @@ class _Training:
         seconds = time.perf_counter() - self.start
         scores = confusion.scores(self.plan.class_names)
         by_class = {name: values["dice"] for name, values in scores.items()}
-        self.curves.append({"step": self.step, "seconds": round(seconds, 2), "loss": self.loss, "dice": dice, **by_class})
+        self.curves.append(
+            {"step": self.step, "seconds": round(seconds, 2), "loss": self.loss, "dice": dice, **by_class}
+        )
         if best:
             self.best = confusion
             self._save(self.mean_network.state_dict(), finished=False)

@@ -4,16 +4,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.engine.dataset import LearningSet, LearningSlide
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.networks import UNet
 from napari_pathseg.engine.scores import Confusion
 from napari_pathseg.engine.tiles import Pixels, grow
-from napari_pathseg.data.geometry import Region
 
-_SIDE = 256
+_SIDE = 512
 _HALO = 32
-_MOST_TILES = 96
+_MOST_TILES = 24
 
 
 def as_tensor(pixels: Pixels) -> Tensor:

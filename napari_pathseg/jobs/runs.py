@@ -21,7 +21,7 @@ def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
     command = None
     while True:
         try:
-            event = job.send(command)  # type: ignore[arg-type]
+            event = job.send(command)
         except StopIteration as end:
             _note(folder, "finished")
             result: _Result = end.value

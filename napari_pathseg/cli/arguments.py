@@ -1,0 +1,120 @@
+"""What may be written after `pathseg`; the options of settings come from `config`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.cli import commands
+from napari_pathseg.config import PredictConfig, Settings, TrainConfig
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    about = "Outline, train, correct on whole slides. Research use only."
+    parser = argparse.ArgumentParser(prog="pathseg", description=about)
+    parsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_project_commands(parsers)
+    _add_model_commands(parsers)
+    _add_window_commands(parsers)
+    return parser
+
+
+def _add_project_commands(parsers: Any) -> None:
+    command = _command(parsers, "new", commands.new_project, "make a project")
+    command.add_argument(
+        "--class", dest="classes", action="append", metavar="NAME[=#rrggbb]", help="a class, Background first"
+    )
+    command.add_argument("--mpp", type=_mpp, default=1.0, metavar="1.0|native", help="micrometres per pixel to work at")
+
+    command = _command(parsers, "add", commands.add_to_project, "add slides, with their contours")
+    command.add_argument("slides", nargs="+", metavar="SLIDE")
+    command.add_argument("--contours", type=Path, help="a file, or a folder paired by stem")
+    outside = command.add_mutually_exclusive_group()
+    outside.add_argument("--partial", action="store_true", help="what lies outside the contours is unlabelled")
+    outside.add_argument("--negative", action="store_true", help="the slides have nothing to find")
+    command.add_argument("--patient", metavar="REGEX|CSV", help="the part of the name that is the patient, or a table")
+    command.add_argument("--role", default="auto", choices=("auto", "train", "val", "test"))
+
+    _command(parsers, "check", commands.check_project, "what would go wrong in training, and how to fix it")
+
+
+def _add_model_commands(parsers: Any) -> None:
+    command = _command(parsers, "train", commands.train_model, "fine-tune a model")
+    command.add_argument(
+        "--from", dest="parent", default="latest", metavar="MODEL|none", help="what to start from (the newest)"
+    )
+    _add_settings(command, TrainConfig)
+
+    command = _command(parsers, "predict", commands.predict_slides, "predict slides into their masks", project=False)
+    command.add_argument("paths", nargs="+", type=Path, metavar="PROJECT|IMAGE")
+    command.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="a model's folder: predict pictures without a project"
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="with --bundle: where the label images go")
+    _add_model(command)
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
+    command.add_argument("--region", type=_region, metavar="ROW,COL,HEIGHT,WIDTH", help="in level-0 pixels")
+    _add_settings(command, PredictConfig)
+
+    command = _command(parsers, "score", commands.score_model, "score a model against contours")
+    _add_model(command)
+    command.add_argument("--role", default="test", choices=("all", "train", "val", "test"))
+
+    command = _command(parsers, "export", commands.export_project, "write masks or predictions for other programs")
+    _add_model(command)
+    command.add_argument("--format", required=True, help="geojson, svg or mask")
+    command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+    command.add_argument("--what", default="mask", help="mask or prediction")
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
+
+
+def _add_window_commands(parsers: Any) -> None:
+    command = _command(parsers, "open", commands.open_window, "open the window", project=False)
+    command.add_argument("paths", nargs="*", type=Path, metavar="PROJECT|SLIDE")
+    command = _command(parsers, "demo", commands.demo, "sample slides, a short training, the overlay", project=False)
+    command.add_argument(
+        "--headless", type=Path, metavar="FOLDER", help="run the whole loop, leave pictures and scores there"
+    )
+
+
+def _command(
+    parsers: Any, name: str, run: Callable[[argparse.Namespace], commands.Answer], help: str, *, project: bool = True
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
+    command.set_defaults(run=run)
+    command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    if project:
+        command.add_argument("project", type=Path, metavar="PROJECT")
+    return command
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="ID", help="the model (the newest)")
+
+
+def _add_settings(command: argparse.ArgumentParser, kind: type[Settings]) -> None:
+    for field, limits in kind.described():
+        unit = f" [{limits.unit}]" if limits.unit else ""
+        command.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=type(field.default),
+            metavar=field.name.upper() if not limits.choices else "|".join(limits.choices),
+            help=f"{limits.help}{unit} ({field.default})",
+        )
+
+
+def _mpp(text: str) -> float | None:
+    if text == "native":
+        return None
+    value = float(text)
+    if not 0.05 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0.05 and 100, or be native")
+    return value
+
+
+def _region(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    if len(numbers) != 4 or min(numbers) < 0:
+        raise argparse.ArgumentTypeError(f"{text} must be four whole numbers: ROW,COL,HEIGHT,WIDTH")
+    return numbers

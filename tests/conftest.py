@@ -1,0 +1,55 @@
+"""What many tests need: small slides with contours, and a project of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.project import Project
+
+SIDE = 192
+
+
+def draw_slide(path: Path, seed: int) -> tuple[slice, slice]:
+    """Write a small slide with a dark square on pale ground; return where the square is."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(190, 230, (SIDE, SIDE, 3)).astype(np.uint8)
+    top, left = (int(v) for v in rng.integers(20, 80, 2))
+    square = (slice(top, top + 80), slice(left, left + 80))
+    pixels[square] = rng.integers(60, 120, (80, 80, 3))
+    tifffile.imwrite(path, pixels, photometric="rgb", compression="deflate")
+    return square
+
+
+def write_svg(path: Path, square: tuple[slice, slice]) -> None:
+    """Write the outline of a square as the gastric set does."""
+    top, bottom, left, right = square[0].start, square[0].stop, square[1].start, square[1].stop
+    points = f"{left},{top} {right},{top} {right},{bottom} {left},{bottom}"
+    path.write_text(
+        f'<svg xmlns="http://www.w3.org/2000/svg"><polyline points="{points}" stroke="red" fill="none"/></svg>'
+    )
+
+
+@pytest.fixture()
+def slides(tmp_path: Path) -> list[Path]:
+    """Six slides; the first five have an SVG of the same stem beside them."""
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    paths = []
+    for number in range(6):
+        path = folder / f"case{number}.tif"
+        square = draw_slide(path, number)
+        if number < 5:
+            write_svg(path.with_suffix(".svg"), square)
+        paths.append(path)
+    return paths
+
+
+@pytest.fixture()
+def project(tmp_path: Path, slides: list[Path]) -> Project:
+    """A project of the six slides: five complete with their contours, one for testing."""
+    project = Project.create(tmp_path / "test.pathseg")
+    add_slides(project, slides[:5], AddOptions(contours=slides[0].parent))
+    add_slides(project, slides[5:], AddOptions(role="test"))
+    return project
