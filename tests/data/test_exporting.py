@@ -1,0 +1,54 @@
+import json
+
+import numpy as np
+import pytest
+from napari_pathseg.data.exporting import export
+from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.synthetic import write_pyramid
+from napari_pathseg.errors import ConfigError, ProjectError
+from PIL import Image
+
+
+def test_a_label_image_of_class_indices_per_slide(project, tmp_path):
+    files = export(project, tmp_path / "out", "mask")
+    assert [path.name for path in files] == [f"case{n}.png" for n in range(5)]
+    mask = np.asarray(Image.open(files[0]))
+    assert mask.shape == (192, 192)
+    assert (mask == 2).sum() == 6400
+
+
+def test_qupath_gets_names_and_colours_and_no_background(project, tmp_path):
+    (path,) = export(project, tmp_path / "out", "geojson", slides=["case0"])
+    (feature,) = json.loads(path.read_text())["features"]
+    assert feature["properties"]["classification"] == {"name": "Tumour", "color": [200, 0, 0]}
+    assert feature["geometry"]["type"] == "Polygon"
+
+
+def test_what_is_exported_comes_in_again_as_the_same_mask(project, slides, tmp_path):
+    (path,) = export(project, tmp_path / "out", "geojson", slides=["case0"])
+    other = Project.create(tmp_path / "other.pathseg")
+    add_slides(other, slides[:1], AddOptions(contours=path))
+    assert (other.counts("case0") == project.counts("case0")).all()
+
+
+def test_the_mask_of_a_pyramid_keeps_its_grid_and_pixel_size(tmp_path):
+    write_pyramid(tmp_path / "big.tif", (3000, 2000), mpp=0.25)
+    project = Project.create(tmp_path / "p.pathseg")
+    (entry,) = add_slides(project, [tmp_path / "big.tif"], AddOptions(negative=True))
+    project.open_mask(entry.id).close()
+    (path,) = export(project, tmp_path / "out", "mask")
+    picture = Image.open(path)
+    assert path.suffix == ".tif"
+    assert picture.size == (500, 750)
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(project, tmp_path):
+    with pytest.raises(ConfigError, match="format is 'gif'; it must be one of geojson, svg, mask"):
+        export(project, tmp_path, "gif")
+
+
+def test_predictions_cannot_be_exported_before_there_are_any(project, tmp_path):
+    with pytest.raises(ProjectError, match=r"has no prediction to export. Predict a slide first"):
+        export(project, tmp_path / "out", "mask", what="prediction")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,176 @@
+import numpy as np
+import pytest
+from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
+from napari_pathseg.data.mask import Provenance
+from napari_pathseg.data.project import Project
+from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
+from PIL import Image
+
+
+@pytest.fixture()
+def empty(tmp_path):
+    return Project.create(tmp_path / "empty.pathseg")
+
+
+def imported(project, slide, label=2):
+    return int(project.counts(slide)[label, Provenance.IMPORTED])
+
+
+def test_contours_of_the_same_stem_become_filled_regions(project):
+    assert imported(project, "case0") == 80 * 80
+    assert project.slide("case0").complete
+
+
+def test_a_slide_without_a_contour_of_its_stem_stays_new(project):
+    assert not project.slide("case5").complete
+    assert not project.counts("case5").any()
+
+
+def test_partial_contours_leave_the_outside_unlabelled(empty, slides):
+    (entry,) = add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent, partial=True))
+    assert not entry.complete
+
+
+def test_a_negative_slide_is_complete_without_a_contour(empty, slides):
+    (entry,) = add_slides(empty, slides[5:], AddOptions(negative=True))
+    assert entry.complete
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_two_valued_label_image_means_the_first_class_to_find(empty, slides, tmp_path, value):
+    mask = np.zeros((192, 192), np.uint8)
+    mask[10:20, 10:30] = value
+    Image.fromarray(mask).save(tmp_path / "case5.png")
+    add_slides(empty, slides[5:], AddOptions(contours=tmp_path))
+    assert imported(empty, "case5") == 200
+
+
+def test_a_label_image_of_class_numbers_keeps_them(empty, slides, tmp_path):
+    mask = np.full((192, 192), 1, np.uint8)
+    mask[:10] = 2
+    Image.fromarray(mask).save(tmp_path / "case5_mask.png")
+    add_slides(empty, slides[5:], AddOptions(contours=tmp_path, partial=True))
+    assert imported(empty, "case5") == 1920
+    assert imported(empty, "case5", 1) == 192 * 182
+
+
+def test_a_label_image_with_a_class_too_many_is_refused(empty, slides, tmp_path):
+    Image.fromarray(np.full((192, 192), 7, np.uint8)).save(tmp_path / "case5.png")
+    with pytest.raises(AnnotationError, match=r"case5\.png holds the value 7; the project's classes are 1 to 2"):
+        add_slides(empty, slides[5:], AddOptions(contours=tmp_path))
+
+
+def test_a_mask_of_another_size_is_refused_and_nothing_is_added(empty, slides, tmp_path):
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "case5.png")
+    with pytest.raises(AnnotationError, match=r"case5\.png"):
+        add_slides(empty, slides, AddOptions(contours=tmp_path))
+    assert Project.open(empty.folder).slides == {}
+    assert not list((empty.folder / "masks").iterdir())
+
+
+def test_a_contour_outside_the_slide_is_refused(empty, slides, tmp_path):
+    svg = tmp_path / "case5.svg"
+    svg.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><polygon points="900,900 950,900 950,950" stroke="red"/></svg>'
+    )
+    with pytest.raises(AnnotationError, match="case5.svg"):
+        add_slides(empty, slides[5:], AddOptions(contours=svg))
+
+
+def test_a_file_that_is_no_slide_adds_none_of_the_others(empty, slides, tmp_path):
+    (tmp_path / "letter.tif").write_text("Dear doctor")
+    with pytest.raises(UnsupportedSlideError, match="letter.tif"):
+        add_slides(empty, [*slides, tmp_path / "letter.tif"])
+    assert Project.open(empty.folder).slides == {}
+
+
+def test_a_class_unknown_to_the_project_is_named_with_the_known_ones(empty, slides, tmp_path):
+    path = tmp_path / "case5.geojson"
+    path.write_text(
+        '{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,1],[50,1],[50,50],[1,1]]]},'
+        '"properties":{"classification":{"name":"Tumor?"}}}'
+    )
+    with pytest.raises(AnnotationError, match=r'class "Tumor\?" is unknown. The project has: Background, Tumour'):
+        add_slides(empty, slides[5:], AddOptions(contours=path))
+
+
+def test_qupath_ignores_are_left_out_and_american_tumors_found(empty, slides, tmp_path):
+    square = '{"type":"Polygon","coordinates":[[[%d,10],[%d,10],[%d,20],[%d,20],[%d,10]]]}'
+    features = [
+        f'{{"type":"Feature","geometry":{square % (a, b, b, a, a)},"properties":{{"classification":"{name}"}}}}'
+        for a, b, name in ((10, 20, "Tumor"), (40, 90, "Ignore*"))
+    ]
+    path = tmp_path / "case5.geojson"
+    path.write_text(f'{{"type":"FeatureCollection","features":[{",".join(features)}]}}')
+    add_slides(empty, slides[5:], AddOptions(contours=path))
+    assert imported(empty, "case5") == 100
+
+
+def test_the_patient_is_what_the_pattern_matches(empty, slides):
+    entries = add_slides(empty, slides[:2], AddOptions(patient=r"case(\d)"))
+    assert [entry.patient for entry in entries] == ["0", "1"]
+
+
+def test_the_patient_comes_from_a_table(empty, slides, tmp_path):
+    table = tmp_path / "patients.csv"
+    table.write_text("slide,patient\ncase0.tif,Smith\n")
+    entries = add_slides(empty, slides[:2], AddOptions(patient=str(table)))
+    assert [entry.patient for entry in entries] == ["Smith", "case1"]
+
+
+def test_a_pattern_that_matches_nothing_is_told_with_the_name(empty, slides):
+    with pytest.raises(ConfigError, match=r"patient is '\^x'; it matches nothing in the name case0"):
+        add_slides(empty, slides[:1], AddOptions(patient="^x"))
+
+
+def test_one_patient_cannot_both_teach_and_test(empty, slides):
+    add_slides(empty, slides[:1], AddOptions(patient="case", role="train"))
+    with pytest.raises(ProjectError, match='Patient "case" would be in two roles: case0 is train, case1 is test'):
+        add_slides(empty, slides[1:2], AddOptions(patient="case", role="test"))
+
+
+def test_adding_a_slide_again_imports_its_contours_only(project, slides):
+    add_slides(project, slides[5:], AddOptions(contours=slides[0].with_suffix(".svg")))
+    assert len(project.slides) == 6
+    assert project.slide("case5").role == "test"
+    assert imported(project, "case5") == 6400
+
+
+def test_two_slides_of_one_name_get_two_ids(empty, slides, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "case0.tif").write_bytes(slides[1].read_bytes())
+    entries = add_slides(empty, [slides[0], other / "case0.tif"])
+    assert [entry.id for entry in entries] == ["case0", "case0-2"]
+
+
+def test_what_was_imported_is_kept_as_it_came(project, slides):
+    assert (project.folder / "contours" / "case0.svg").read_text() == slides[0].with_suffix(".svg").read_text()
+
+
+def test_one_slide_can_take_a_file_later(project, slides):
+    import_file(project, "case5", slides[0].with_suffix(".svg"), complete=False)
+    assert imported(project, "case5") == 6400
+    assert not Project.open(project.folder).slide("case5").complete
+
+
+@pytest.mark.parametrize(
+    ("mpp", "wanted", "shape", "expected"),
+    [
+        (0.25, 1.0, (9000, 9000), 4),
+        (None, 1.0, (2048, 2048), 1),
+        (0.5, None, (2048, 2048), 1),
+        (2.0, 1.0, (2048, 2048), 1),
+        (0.25, 1.0, (100_000, 80_000), 7),
+    ],
+)
+def test_the_grid_of_a_mask_follows_the_pixel_size(mpp, wanted, shape, expected):
+    assert mask_downsample(mpp, wanted, shape) == expected
+
+
+def test_masks_of_coarse_projects_count_coarse_pixels(tmp_path, slides):
+    project = Project.create(tmp_path / "coarse.pathseg", class_table([("Background", None), ("Gland", None)]))
+    (entry,) = add_slides(project, slides[:1])
+    assert entry.mask_shape == (192, 192)
+    assert entry.mask_mpp is None
