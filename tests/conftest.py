@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
+from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.events import Event
 
 SIDE = 192
+QUICK = TrainConfig(minutes=0.2, tile=64, batch=4, decoder_seconds=5, cached_tiles=24)
 
 
 def draw_slide(path: Path, seed: int) -> tuple[slice, slice]:
@@ -31,11 +36,7 @@ def write_svg(path: Path, square: tuple[slice, slice]) -> None:
     )
 
 
-@pytest.fixture()
-def slides(tmp_path: Path) -> list[Path]:
-    """Six slides; the first five have an SVG of the same stem beside them."""
-    folder = tmp_path / "slides"
-    folder.mkdir()
+def _write_slides(folder: Path) -> list[Path]:
     paths = []
     for number in range(6):
         path = folder / f"case{number}.tif"
@@ -46,10 +47,39 @@ def slides(tmp_path: Path) -> list[Path]:
     return paths
 
 
-@pytest.fixture()
-def project(tmp_path: Path, slides: list[Path]) -> Project:
-    """A project of the six slides: five complete with their contours, one for testing."""
-    project = Project.create(tmp_path / "test.pathseg")
+def _make_project(folder: Path, slides: list[Path]) -> Project:
+    project = Project.create(folder / "test.pathseg")
     add_slides(project, slides[:5], AddOptions(contours=slides[0].parent))
     add_slides(project, slides[5:], AddOptions(role="test"))
     return project
+
+
+@pytest.fixture
+def slides(tmp_path: Path) -> list[Path]:
+    """Six slides; the first five have an SVG of the same stem beside them."""
+    (tmp_path / "slides").mkdir()
+    return _write_slides(tmp_path / "slides")
+
+
+@pytest.fixture
+def project(tmp_path: Path, slides: list[Path]) -> Project:
+    """A project of the six slides: five complete with their contours, one for testing."""
+    return _make_project(tmp_path, slides)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[Event], Bundle]:
+    """A project with a model, the events of its training, and its bundle: one short real training.
+
+    Tests that share it look and add, and change nothing.
+    """
+    from napari_pathseg.engine.training import train
+
+    folder = tmp_path_factory.mktemp("trained")
+    project = _make_project(folder, _write_slides(folder))
+    job, events = train(project, QUICK), []
+    while True:
+        try:
+            events.append(next(job))
+        except StopIteration as end:
+            return project, events, end.value

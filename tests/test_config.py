@@ -1,4 +1,5 @@
 import pytest
+
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 

@@ -5,7 +5,6 @@ What a user can fix ends with one message and exit code 1, wrong usage with 2.
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,7 +15,6 @@ from napari_pathseg.errors import PathsegError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # a busy neighbour core else stalls each step of torch
     args = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     try:

@@ -8,7 +8,7 @@ validation, so that a killed run loses only what came after.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -34,7 +34,8 @@ from napari_pathseg.engine.validation import Validator, as_tensor, predict_regio
 
 _AVERAGING = 0.98  # share of the running mean that a step keeps
 _CLIP = 1.0  # longest gradient
-_FIRST_LOOK = 2.0  # seconds of learning after which the view's overlay is shown, and again
+_FIRST_LOOK = 10  # steps after which what the network sees is worth showing
+_SHOWN_EVERY = 3.0  # seconds between two overlays of the view
 _WARM_UP = 0.05  # share of the time in which the step size rises
 
 
@@ -65,11 +66,8 @@ def train(project: Project, config: TrainConfig | None = None, parent: str | Non
     plan = prepare(project, config or TrainConfig(), parent)
     with LearningSet(project, plan.train) as learning, LearningSet(project, plan.val) as held_out:
         training = _Training(project, plan, learning, held_out)
-        yield Started(
-            plan.run.name, plan.model_id, plan.parent_id,
-            [entry.id for entry in plan.train], [entry.id for entry in plan.val],
-        )  # fmt: skip
-        yield from training.run()
+        for event in training.events():
+            training.heed((yield event))
         return training.finish()
 
 
@@ -87,6 +85,7 @@ class _Training:
         self.mean_network = deepcopy(self.network).eval()
         self.validator = Validator(held_out, plan.spec.classes, np.random.default_rng(0))
         self.shown: Show | None = None
+        self.show_at = 0.0
         self.stopped = False
         self.step = 0
         self.loss = float("nan")
@@ -96,8 +95,11 @@ class _Training:
         self.start = time.perf_counter()
         self.deadline = self.start + 60 * plan.config.minutes
 
-    def run(self) -> Iterator[Event]:
-        """Learn; both stages."""
+    def events(self) -> Iterator[Event]:
+        """Learn, in both stages, telling how it goes."""
+        plan = self.plan
+        train, val = [entry.id for entry in plan.train], [entry.id for entry in plan.val]
+        yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val)
         if self.plan.parent_id is None and self.config.decoder_seconds > 0:
             yield from self._learn_decoder()
         yield from self._validate()
@@ -105,18 +107,14 @@ class _Training:
 
     # -- the two stages
 
-    def _learn_decoder(self) -> Job[None]:
+    def _learn_decoder(self) -> Iterator[Event]:
         """Teach the decoder alone, on the frozen encoder's features of a few tiles."""
         begin = time.perf_counter()
         end = min(begin + self.config.decoder_seconds, self.deadline)
         kept = yield from self._keep_features(begin + (end - begin) / 3)
         optimizer = torch.optim.AdamW(self.network.decoder_parameters(), self.config.decoder_rate)
         self.network.train()
-        show_at = time.perf_counter() + _FIRST_LOOK
         while (now := time.perf_counter()) < end and not self.stopped:
-            if now > show_at:
-                yield from self._show()
-                show_at = time.perf_counter() + _FIRST_LOOK
             _set_rate(optimizer, self.config.decoder_rate * _cosine((now - begin) / (end - begin)))
             chosen = self.rng.permutation(len(kept))[: self.config.batch]
             flips = [axis for axis in (2, 3) if self.rng.random() < 0.5]
@@ -124,9 +122,9 @@ class _Training:
             with self.device.autocast():
                 logits = self.network.decode(features)
             self._learn(optimizer, logits, labels)
-            yield from self._heed((yield self._progress("Quick look", end)))
+            yield from self._tell(self._progress("Quick look", end))
 
-    def _keep_features(self, end: float) -> Job[list[tuple[list[Tensor], Tensor]]]:
+    def _keep_features(self, end: float) -> Generator[Event, None, list[tuple[list[Tensor], Tensor]]]:
         """Return the encoder's features of drawn tiles, with their labels."""
         kept: list[tuple[list[Tensor], Tensor]] = []
         self.network.eval()
@@ -135,10 +133,10 @@ class _Training:
             with torch.no_grad(), self.device.autocast():
                 features = self.network.encode(pixels)
             kept += [([level[i] for level in features], labels[i]) for i in range(len(labels))]
-            yield from self._heed((yield self._progress("Reading", end)))
+            yield from self._tell(self._progress("Reading", end))
         return kept
 
-    def _learn_everything(self) -> Job[None]:
+    def _learn_everything(self) -> Iterator[Event]:
         """Teach the whole network on freshly drawn tiles."""
         begin = time.perf_counter()
         optimizer = torch.optim.AdamW(
@@ -154,7 +152,7 @@ class _Training:
             with self.device.autocast():
                 logits = self.network(pixels)
             self._learn(optimizer, logits, labels)
-            yield from self._heed((yield self._progress("Training", self.deadline)))
+            yield from self._tell(self._progress("Training", self.deadline))
             if time.perf_counter() > due:
                 yield from self._validate()
                 due = time.perf_counter() + interval
@@ -194,13 +192,18 @@ class _Training:
             stage, min(1.0, (now - self.start) / whole), max(0.0, self.deadline - now), self.step, self.loss
         )
 
-    def _heed(self, command: Command | None) -> Iterator[Event]:
+    def heed(self, command: Command | None) -> None:
+        """Take what was said at any event; it is acted on at the next step."""
         if isinstance(command, Stop):
             self.stopped = True
         elif isinstance(command, Show):
-            self.shown = command
-            if self.best is not None:
-                yield from self._show()
+            self.shown, self.show_at = command, min(self.show_at, time.perf_counter())
+
+    def _tell(self, progress: Progress) -> Iterator[Event]:
+        """Yield a step's progress, and the view where it is due."""
+        yield progress
+        if self.step >= _FIRST_LOOK and time.perf_counter() >= self.show_at:
+            yield from self._show()
 
     def _show(self) -> Iterator[Event]:
         """Predict what is on screen and lay it beside the run."""
@@ -217,6 +220,7 @@ class _Training:
         path = self.plan.run / "view.npy"
         with replace_file(path) as partial, partial.open("wb") as file:
             np.save(file, classes)
+        self.show_at = time.perf_counter() + _SHOWN_EVERY
         yield View(self.shown.slide, region, str(path))
 
     def _validate(self) -> Iterator[Event]:

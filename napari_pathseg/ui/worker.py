@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from psygnal import Signal
-from qtpy.QtCore import QProcess, QProcessEnvironment
+from qtpy.QtCore import QProcess
 
 _logger = logging.getLogger(__name__)
 _KEPT_LINES = 40  # of what the process wrote to its error stream, for "More"
@@ -37,10 +37,6 @@ class WorkerProcess:
         if self._process is not None:
             return
         process = QProcess()
-        environment = QProcessEnvironment.systemEnvironment()
-        # Waiting threads of OpenMP that spin would starve the window (and themselves).
-        environment.insert("OMP_WAIT_POLICY", "PASSIVE")
-        process.setProcessEnvironment(environment)
         process.readyReadStandardOutput.connect(self._read)
         process.readyReadStandardError.connect(self._read_errors)
         process.finished.connect(self._ended)

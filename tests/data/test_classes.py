@@ -1,4 +1,5 @@
 import pytest
+
 from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
 from napari_pathseg.errors import ProjectError
 

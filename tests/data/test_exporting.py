@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from napari_pathseg.data.exporting import export
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.synthetic import write_pyramid
 from napari_pathseg.errors import ConfigError, ProjectError
-from PIL import Image
 
 
 def test_a_label_image_of_class_indices_per_slide(project, tmp_path):

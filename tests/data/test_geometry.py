@@ -1,11 +1,10 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from napari_pathseg.data.geometry import Region, grid_shape, grid_to_level0
 
-boxes = st.builds(
-    Region, st.integers(0, 500), st.integers(0, 500), st.integers(1, 300), st.integers(1, 300)
-)
+boxes = st.builds(Region, st.integers(0, 500), st.integers(0, 500), st.integers(1, 300), st.integers(1, 300))
 
 
 @given(boxes, st.integers(1, 17))

@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
+from PIL import Image
+
 from napari_pathseg.data.classes import class_table
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.project import Project
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
-from PIL import Image
 
 
-@pytest.fixture()
+@pytest.fixture
 def empty(tmp_path):
     return Project.create(tmp_path / "empty.pathseg")
 

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.project import Project, state

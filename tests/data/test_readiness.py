@@ -1,4 +1,5 @@
 import pytest
+
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import check, learning_slides

@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from napari_pathseg.data.roles import Candidate, settle
 
 BOTH = frozenset({1, 2})

@@ -59,9 +59,7 @@ def pyramid(request, tmp_path, picture):
         for index, level in enumerate(halves(picture)):
             options |= {"subifds": 2} if nested and not index else {"subifds": None}
             metadata = {} if "descriptions" in request.param else None
-            writer.write(
-                level, tile=(128, 128), subfiletype=int(nested and index > 0), metadata=metadata, **options
-            )
+            writer.write(level, tile=(128, 128), subfiletype=int(nested and index > 0), metadata=metadata, **options)
     return path
 
 
@@ -152,9 +150,7 @@ def test_a_box_larger_than_a_band_is_read_without_seams(tmp_path, picture, monke
 
 def test_reading_at_a_pixel_size_averages_to_it(tmp_path, picture):
     path = tmp_path / "half.tif"
-    tifffile.imwrite(
-        path, picture, photometric="rgb", resolution=(20_000, 20_000), resolutionunit="CENTIMETER"
-    )
+    tifffile.imwrite(path, picture, photometric="rgb", resolution=(20_000, 20_000), resolutionunit="CENTIMETER")
     with open_slide(path) as slide:
         assert slide.mpp == pytest.approx(0.5)
         pixels = slide.read(Region(10, 20, 200, 100), mpp=1.0)
@@ -210,9 +206,7 @@ def test_a_damaged_tile_is_an_error_that_names_the_file(tmp_path, picture):
     path.write_bytes(content)
     with open_slide(path) as slide:
         assert np.array_equal(slide.read(Region(300, 300, 50, 50)), picture[300:350, 300:350])
-        with pytest.raises(
-            UnsupportedSlideError, match=r"damaged\.tif could not be read at level 0, rows 0 to 9"
-        ):
+        with pytest.raises(UnsupportedSlideError, match=r"damaged\.tif could not be read at level 0, rows 0 to 9"):
             slide.read(Region(0, 0, 10, 10))
 
 
@@ -278,7 +272,7 @@ def test_what_is_no_file_says_what_it_is(tmp_path):
         assert name in str(caught.value)
 
 
-@pytest.mark.parametrize("bits, stated, expected", [(16, None, 64), (16, 4095, 255), (16, 65535, 64)])
+@pytest.mark.parametrize(("bits", "stated", "expected"), [(16, None, 64), (16, 4095, 255), (16, 65535, 64)])
 def test_16_bits_keep_the_upper_8_of_those_that_count(tmp_path, bits, stated, expected):
     path = tmp_path / "deep.tif"
     tags = [] if stated is None else [(281, "H", 1, stated, True)]
@@ -287,9 +281,7 @@ def test_16_bits_keep_the_upper_8_of_those_that_count(tmp_path, bits, stated, ex
         assert (slide.channels, whole(slide).max()) == (1, expected)
 
 
-@pytest.mark.parametrize(
-    "options", [{"planarconfig": "separate"}, {"planarconfig": "separate", "tile": (64, 64)}]
-)
+@pytest.mark.parametrize("options", [{"planarconfig": "separate"}, {"planarconfig": "separate", "tile": (64, 64)}])
 def test_colours_that_lie_apart_come_together(tmp_path, picture, options):
     path = tmp_path / "planar.tif"
     tifffile.imwrite(path, np.moveaxis(picture, -1, 0), photometric="rgb", compression="lzw", **options)
@@ -371,9 +363,7 @@ def test_the_pixel_size_comes_from_imagej(tmp_path, picture):
 
 @pytest.mark.parametrize("dpi", [1, 72, 96, 300, 600])
 def test_a_resolution_of_screens_and_printers_is_no_pixel_size(tmp_path, picture, dpi):
-    tifffile.imwrite(
-        tmp_path / "a.tif", picture, photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH"
-    )
+    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH")
     Image.fromarray(picture).save(tmp_path / "a.png", dpi=(dpi, dpi))
     for name in ("a.tif", "a.png"):
         with open_slide(tmp_path / name) as slide:

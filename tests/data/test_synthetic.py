@@ -156,9 +156,7 @@ def test_outlines_are_closed_lines_of_whole_points_one_per_region() -> None:
 
 
 @pytest.fixture(scope="module", params=["subifds", "pages"])
-def pyramid(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> list[tifffile.TiffPage]:
+def pyramid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[tifffile.TiffPage]:
     path = tmp_path_factory.mktemp("pyramid") / "small.tif"
     write_pyramid(path, (2001, 3000), mpp=0.25, kind=request.param)
     with tifffile.TiffFile(path) as tiff:

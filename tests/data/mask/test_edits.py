@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
@@ -9,7 +10,7 @@ WHOLE = Region(0, 0, 100, 100)
 BACKGROUND, TUMOUR = 1, 2
 
 
-@pytest.fixture()
+@pytest.fixture
 def mask(tmp_path):
     with open_mask(tmp_path / "m.zarr", (100, 100), DEFAULT_CLASSES) as mask:
         yield mask

@@ -3,6 +3,7 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, learnt_labels, open_mask, read_counts
@@ -18,7 +19,7 @@ def painted(region, label, provenance=Provenance.DRAWN):
     return np.full(shape, label, np.uint8), np.full(shape, provenance, np.uint8)
 
 
-@pytest.fixture()
+@pytest.fixture
 def path(tmp_path):
     return tmp_path / "slide.zarr"
 
@@ -91,7 +92,9 @@ def test_undo_after_saving_still_goes_back(path):
 
 edits = st.lists(
     st.one_of(
-        st.tuples(st.integers(0, 699), st.integers(0, 1299), st.integers(1, 600), st.integers(1, 600), st.integers(0, 2)),
+        st.tuples(
+            st.integers(0, 699), st.integers(0, 1299), st.integers(1, 600), st.integers(1, 600), st.integers(0, 2)
+        ),
         st.sampled_from(["undo", "redo", "flush"]),
     ),
     max_size=12,

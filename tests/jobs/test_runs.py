@@ -1,0 +1,46 @@
+import json
+
+import pytest
+
+from napari_pathseg.engine.events import Note, Started, Stop, run
+from napari_pathseg.errors import NothingToLearnError
+from napari_pathseg.jobs.runs import recorded, run_states
+
+STARTED = Started("r001", "m001", None, ["a"], ["b"])
+
+
+def job(heard, *, fails=False):
+    command = yield STARTED
+    heard.append(command)
+    yield Note("half-way")
+    if fails:
+        raise NothingToLearnError("no pixel")
+    return "result"
+
+
+@pytest.fixture
+def run_folder(project):
+    folder = project.folder / "runs" / "r001"
+    folder.mkdir()
+    return folder
+
+
+def test_a_run_writes_what_it_says_and_how_it_ended(project, run_folder):
+    assert run(recorded(job([]), project)) == "result"
+    events = [json.loads(line) for line in (run_folder / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["started", "note"]
+    assert dict(run_states(project))["r001"]["state"] == "finished"
+
+
+def test_commands_reach_the_job(project, run_folder):
+    heard = []
+    wrapped = recorded(job(heard), project)
+    next(wrapped)
+    wrapped.send(Stop())
+    assert heard == [Stop()]
+
+
+def test_a_failed_run_is_known_as_such(project, run_folder):
+    with pytest.raises(NothingToLearnError):
+        run(recorded(job([], fails=True), project))
+    assert dict(run_states(project))["r001"]["state"] == "failed"

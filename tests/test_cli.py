@@ -1,0 +1,88 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_pathseg.cli import main
+from napari_pathseg.data.project import Project
+
+
+@pytest.fixture
+def pathseg(capsys):
+    """Run a command in this process; return its exit code, its last line and what it complained of."""
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        lines = captured.out.strip().splitlines()
+        answer = json.loads(lines[-1]) if lines and "--json" in arguments else None
+        return code, answer, captured.err
+
+    return call
+
+
+def test_the_whole_loop_on_the_command_line(pathseg, slides, tmp_path):
+    folder, contours = tmp_path / "p.pathseg", slides[0].parent
+    assert pathseg("new", folder, "--class", "Background", "--class", "Lesion=#112233", "--json")[0] == 0
+    _, added, _ = pathseg("add", folder, *slides[:5], "--contours", contours, "--json")
+    assert added["slides"][0] == {"slide": "case0", "patient": "case0", "role": "auto", "complete": True, "mpp": None}
+    pathseg("add", folder, slides[5], "--contours", slides[0].with_suffix(".svg"), "--role", "test", "--json")
+    assert pathseg("check", folder, "--json")[:2] == (0, {"ready": True, "problems": []})
+    options = ("--minutes", 0.05, "--tile", 64, "--batch", 2, "--decoder-seconds", 2, "--json")
+    _, trained, _ = pathseg("train", folder, *options)
+    assert (trained["model"], trained["parent"]) == ("m001", None)
+    assert {"scores", "steps", "seconds", "run"} <= set(trained)
+    code, predicted, _ = pathseg("predict", folder, "--role", "test", "--json")
+    assert (code, predicted["slides"][0]["slide"], predicted["slides"][0]["pixels"]) == (0, "case5", 192 * 192)
+    _, scored, _ = pathseg("score", folder, "--json")
+    assert set(scored["scores"]["Lesion"]) == {"dice", "iou", "precision", "recall", "f1"}
+    _, out, _ = pathseg("export", folder, "--format", "mask", "--what", "prediction", "--out", tmp_path / "o", "--json")
+    assert out["files"] == [str(tmp_path / "o" / "case5.png")]
+    _, again, _ = pathseg("train", folder, *options)
+    assert (again["model"], again["parent"]) == ("m002", "m001")
+
+
+def test_what_the_user_can_fix_is_one_message_and_exit_code_1(pathseg, tmp_path):
+    code, _, said = pathseg("check", tmp_path)
+    assert code == 1
+    assert said.count("\n") == 1
+    assert "is no project" in said
+
+
+def test_a_project_that_cannot_be_learnt_from_fails_its_check(pathseg, tmp_path):
+    Project.create(tmp_path / "p.pathseg")
+    code, answer, said = pathseg("check", tmp_path / "p.pathseg", "--json")
+    assert code == 1
+    assert not answer["ready"]
+    assert "has a contour" in said
+
+
+def test_a_setting_beyond_its_limits_is_exit_code_1(pathseg, project):
+    code, _, said = pathseg("train", project.folder, "--batch", 0)
+    assert code == 1
+    assert said.strip() == "batch is 0; it must lie between 1 and 256."
+
+
+@pytest.mark.parametrize(
+    "arguments", [["train"], ["paint"], ["new", "x", "--mpp", "wide"], ["train", "p", "--batch", "few"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert "usage: pathseg" in capsys.readouterr().err
+
+
+def test_a_bundle_needs_a_folder_for_its_label_images(pathseg, tmp_path):
+    code, _, said = pathseg("predict", "a.tif", "--bundle", tmp_path)
+    assert code == 1
+    assert said.startswith("out is missing")
+
+
+def test_the_installed_command_starts():
+    command = Path(sys.executable).with_name("pathseg")
+    done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
+    for name in ("new", "add", "check", "train", "predict", "score", "export", "open", "demo"):
+        assert name in done.stdout
