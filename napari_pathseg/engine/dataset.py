@@ -86,7 +86,8 @@ def _block_any(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     rows, columns = wanted.shape
     padded = np.pad(wanted, [(0, -rows % _BLOCK), (0, -columns % _BLOCK)])
     blocks = padded.reshape(-(-rows // _BLOCK), _BLOCK, -(-columns // _BLOCK), _BLOCK)
-    return np.logical_or.reduce(blocks, axis=(1, 3))
+    found: npt.NDArray[np.bool_] = np.logical_or.reduce(blocks, axis=(1, 3))
+    return found
 
 
 class LearningSet:

@@ -6,6 +6,8 @@ All that a user can fix is found before the run's folder is made.
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.files import save_json
 from napari_pathseg.data.project import Project, SlideEntry
@@ -37,7 +39,9 @@ def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
         parent = project.model_ids()[-1] if project.model_ids() else None
     spec = NetworkSpec(config.architecture, config.encoder, len(project.classes))
     if parent is None:
-        network = build_network(spec, config.weights)
+        with torch.random.fork_rng(devices=[]):  # what the decoder starts from follows the seed alone
+            torch.manual_seed(config.seed)
+            network = build_network(spec, config.weights)
     else:
         folder = find_bundle(project, parent)
         bundle = load_bundle(folder)

@@ -78,7 +78,6 @@ class _Training:
         self.project, self.plan, self.config = project, plan, plan.config
         self.learning = learning
         self.rng = np.random.default_rng(plan.config.seed)
-        torch.manual_seed(plan.config.seed)
         self.network: UNet = plan.network
         side = plan.config.tile
         self.device = choose_device(self.network, torch.zeros(2, 3, side, side, dtype=torch.uint8))
@@ -122,18 +121,18 @@ class _Training:
             with self.device.autocast():
                 logits = self.network.decode(features)
             self._learn(optimizer, logits, labels)
-            yield from self._tell(self._progress("Quick look", end))
+            yield from self._tell(self._progress("Quick look"))
 
     def _keep_features(self, end: float) -> Generator[Event, None, list[tuple[list[Tensor], Tensor]]]:
         """Return the encoder's features of drawn tiles, with their labels."""
         kept: list[tuple[list[Tensor], Tensor]] = []
         self.network.eval()
-        while len(kept) < self.config.cached_tiles and (not kept or time.perf_counter() < end):
+        while len(kept) < self.config.cached_tiles and not (kept and (self.stopped or time.perf_counter() > end)):
             pixels, labels = self._draw_batch()
             with torch.no_grad(), self.device.autocast():
                 features = self.network.encode(pixels)
             kept += [([level[i] for level in features], labels[i]) for i in range(len(labels))]
-            yield from self._tell(self._progress("Reading", end))
+            yield from self._tell(self._progress("Reading"))
         return kept
 
     def _learn_everything(self) -> Iterator[Event]:
@@ -152,14 +151,15 @@ class _Training:
             with self.device.autocast():
                 logits = self.network(pixels)
             self._learn(optimizer, logits, labels)
-            yield from self._tell(self._progress("Training", self.deadline))
+            yield from self._tell(self._progress("Training"))
             if time.perf_counter() > due:
                 yield from self._validate()
                 due = time.perf_counter() + interval
                 if self.stale >= self.config.patience:
                     yield Note("Training ended early: the held-out slides no longer improve.")
                     return
-        yield from self._validate()
+        if self.step > self.curves[-1]["step"]:
+            yield from self._validate()
 
     def _learn(self, optimizer: torch.optim.Optimizer, logits: Tensor, labels: Tensor) -> None:
         """Make one step down the loss, and let the running mean follow."""
@@ -185,7 +185,7 @@ class _Training:
 
     # -- what is said and heard meanwhile
 
-    def _progress(self, stage: str, end: float) -> Progress:
+    def _progress(self, stage: str) -> Progress:
         now = time.perf_counter()
         whole = max(self.deadline - self.start, 1e-9)
         return Progress(

@@ -1,0 +1,183 @@
+"""Does the window stay smooth while the worker trains, and the worker fast beside the window?
+
+In one real window, in turn: a brush paints twenty stamps a second on a 4096² mask while the
+worker idles, then while it trains; then the worker trains alone.  Delays are those of a
+5 ms timer of the event loop.  Prints a table, and on its last line one JSON object:
+
+``stall_p99_ms``  99th percentile of the delays while training, less that while idle
+``worker_rate``   steps per second beside the window, of those alone
+
+    python benchmarks/window.py [--short]
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import napari
+import numpy as np
+import tifffile
+from PIL import Image
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.synthetic import draw_field
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.worker import WorkerProcess
+
+SIDE = 4096
+BRUSH = 50
+
+
+def make_project(folder: Path) -> Project:
+    """Return a project of four learnt slides and one large one to paint on."""
+    rng = np.random.default_rng(0)
+    masks = folder / "masks"
+    masks.mkdir()
+    paths = []
+    for number in range(4):
+        pixels, classes = draw_field((1024, 1024), rng)
+        paths.append(folder / f"slide{number}.tif")
+        tifffile.imwrite(paths[-1], pixels, photometric="rgb", compression="jpeg")
+        Image.fromarray(np.where(classes == 2, 255, 0).astype(np.uint8)).save(masks / f"slide{number}.png")
+    large = np.tile(pixels, (SIDE // 1024, SIDE // 1024, 1))
+    tifffile.imwrite(folder / "large.tif", large, photometric="rgb", compression="jpeg", tile=(512, 512))
+    project = Project.create(folder / "bench.pathseg")
+    add_slides(project, paths, AddOptions(contours=masks))
+    add_slides(project, [folder / "large.tif"])
+    project.settle_roles()
+    return project
+
+
+class Loop:
+    """A window's event loop with a timer that notes its delays and a brush that paints."""
+
+    def __init__(self, session: Session) -> None:
+        self._layer, self._rng = session.layers.mask, np.random.default_rng(0)
+        self.delays: list[float] = []
+        self._last = 0.0
+        self._ticks, self._strokes = QTimer(), QTimer()
+        self._ticks.setTimerType(Qt.TimerType.PreciseTimer)
+        self._ticks.timeout.connect(self._tick)
+        self._strokes.timeout.connect(self._stamp)
+
+    def run(self, seconds: float) -> float:
+        """Paint for some seconds; return the 99th percentile of the delays in milliseconds."""
+        self.delays.clear()
+        self._last = time.perf_counter()
+        self._ticks.start(5)
+        self._strokes.start(50)
+        wait(lambda: False, seconds)
+        self._ticks.stop()
+        self._strokes.stop()
+        return float(np.percentile(self.delays, 99) * 1000)
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        self.delays.append(max(0.0, now - self._last - 0.005))
+        self._last = now
+
+    def _stamp(self) -> None:
+        row, column = self._rng.integers(BRUSH, SIDE - BRUSH, 2)
+        self._layer.paint((int(row), int(column)), int(self._rng.integers(1, 3)))
+
+
+def wait(done, seconds: float) -> bool:
+    """Run the event loop until `done()` or some seconds have passed; return whether it was done."""
+    application, end = QApplication.instance(), time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        if done():
+            return True
+        application.processEvents()
+        time.sleep(0.0005)
+    return False
+
+
+def rate_beside(session: Session, loop: Loop, config: TrainConfig, seconds: float) -> tuple[float, float]:
+    """Return the delays' percentile and the worker's steps per second while it trains."""
+    steps: list[int] = []
+
+    def hear(message: dict) -> None:
+        if message.get("stage") == "Training":
+            steps.append(message["step"])
+
+    session.learning._worker.event.connect(hear)
+    session.learning.train(config, parent=None)
+    if not wait(lambda: len(steps) > 3, 120):
+        sys.exit("the worker did not start to train")
+    first, start = steps[-1], time.perf_counter()
+    stall = loop.run(seconds)
+    rate = (steps[-1] - first) / (time.perf_counter() - start)
+    session.learning.stop()
+    wait(lambda: not session.learning.active, 60)
+    return stall, rate
+
+
+def rate_alone(project: Project, config: TrainConfig, seconds: float) -> float:
+    """Return the steps per second of a worker that no window disturbs."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "napari_pathseg.jobs.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    message = {"command": "train", "project": str(project.folder), "config": config.to_json(), "parent": None}
+    worker.stdin.write(json.dumps(message) + "\n")
+    worker.stdin.flush()
+    points: list[tuple[float, int]] = []
+    for line in worker.stdout:
+        said = json.loads(line)
+        if said["event"] == "failed":
+            sys.exit(said["text"])
+        if said.get("stage") == "Training":
+            points.append((time.perf_counter(), said["step"]))
+            if len(points) > 4 and points[-1][0] - points[3][0] > seconds:
+                break
+    worker.kill()
+    worker.wait()
+    (start, first), (end, last) = points[3], points[-1]
+    return (last - first) / (end - start)
+
+
+def main() -> None:
+    """Run the three phases and print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="10 seconds a phase instead of 30")
+    seconds = 10 if parser.parse_args().short else 30
+    config = TrainConfig(minutes=5, decoder_seconds=2, cached_tiles=8)
+    with tempfile.TemporaryDirectory() as folder:
+        project = make_project(Path(folder))
+        viewer, worker = napari.Viewer(), WorkerProcess()
+        session = Session(viewer, worker)
+        session.open_project(project.folder)
+        session.show_slide("large")
+        session.layers.mask.brush_size = BRUSH
+        wait(lambda: False, 10)  # the worker warms up
+        loop = Loop(session)
+        loop.run(2)
+        idle = loop.run(seconds)
+        training, beside = rate_beside(session, loop, config, seconds)
+        painted = int(session.mask.counts[1:].sum())
+        session.close()
+        worker.close()
+        alone = rate_alone(project, config, seconds)
+        viewer.close()
+    if painted == 0:
+        sys.exit("the brush painted nothing: the figures mean nothing")
+    print(f"{'':24}{'idle':>10}{'training':>10}")
+    print(f"{'delay, p99 (ms)':24}{idle:10.1f}{training:10.1f}")
+    print(f"{'':24}{'alone':>10}{'beside':>10}")
+    print(f"{'worker (steps/s)':24}{alone:10.2f}{beside:10.2f}")
+    print(json.dumps({"stall_p99_ms": round(training - idle, 1), "worker_rate": round(beside / alone, 3)}))
+
+
+if __name__ == "__main__":
+    main()
