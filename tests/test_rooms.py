@@ -1,6 +1,7 @@
 """Who may import whom: the rooms of the package keep their promises."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,6 +73,5 @@ def test_no_file_or_function_outgrows_the_budget():
 def test_files_of_strangers_are_never_run():
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf8")
-        for taboo in ("import pickle", "allow_pickle=True", "weights_only=False", "eval(", "exec(", "shell=True"):
-            cleaned = text.replace(".eval()", "")
-            assert taboo not in cleaned, f"{path} has {taboo}"
+        found = re.search(r"\bpickle\b|allow_pickle=True|weights_only=False|(?<![.\w])(eval|exec)\(|shell=True", text)
+        assert found is None, f"{path} has {found.group()}"

@@ -60,9 +60,7 @@ class _Plan:
     contours: Path | None
 
 
-def add_slides(
-    project: Project, paths: Sequence[str | Path], options: AddOptions | None = None
-) -> list[SlideEntry]:
+def add_slides(project: Project, paths: Sequence[str | Path], options: AddOptions | None = None) -> list[SlideEntry]:
     """Add slides with their contours to a project, all of them or none.
 
     A slide that the project has already is not added again; its contours are imported.

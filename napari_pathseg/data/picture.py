@@ -46,6 +46,7 @@ class PictureSlide(Slide):
         self._lock = threading.Lock()
 
     def close(self) -> None:
+        """Let the file go."""
         super().close()
         self._whole = None
 

@@ -19,7 +19,7 @@ from napari_pathseg.data.files import load_json, save_json
 from napari_pathseg.data.geometry import grid_shape
 from napari_pathseg.data.lock import ProjectLock
 from napari_pathseg.data.mask import Mask, Provenance, open_mask, read_counts
-from napari_pathseg.data.mask.mask import Counts
+from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.slide import Slide, open_slide
 from napari_pathseg.errors import ProjectError
@@ -33,8 +33,9 @@ _FOLDERS = ("masks", "contours", "models", "runs", "predictions")
 class SlideEntry:
     """A slide as the project lists it.
 
-    `relative_path` is seen from the folder that holds the project; `shape` is of level 0; `downsample` are level-0 pixels per mask pixel; `complete` says
-    that what is unlabelled is Background.
+    `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
+    `downsample` are level-0 pixels per mask pixel; `complete` says that what is unlabelled is
+    Background.
     """
 
     id: str
@@ -72,9 +73,7 @@ class Project:
         self.settings: dict[str, Any] = {}
 
     @classmethod
-    def create(
-        cls, folder: str | Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0
-    ) -> Self:
+    def create(cls, folder: str | Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> Self:
         """Make a new project.
 
         Parameters
@@ -292,5 +291,3 @@ def state(entry: SlideEntry, counts: Counts) -> str:
     if counts[1:, Provenance.MODEL].any():
         return "predicted"
     return "annotated" if labelled_classes(entry, counts) else "new"
-
-

@@ -49,9 +49,7 @@ def _classes_by_patient(candidates: Collection[Candidate]) -> dict[str, frozense
     return classes
 
 
-def _held_out(
-    patients: Mapping[str, frozenset[int]], training: Mapping[str, frozenset[int]], wanted: int
-) -> set[str]:
+def _held_out(patients: Mapping[str, frozenset[int]], training: Mapping[str, frozenset[int]], wanted: int) -> set[str]:
     """Return at most `wanted` of the new patients, leaving every class to some other one."""
     everything = frozenset[int]().union(*patients.values(), *training.values())
     chosen: set[str] = set()

@@ -73,9 +73,7 @@ class Slide(ABC):
         3 for colour, 1 for grey.
     """
 
-    def __init__(
-        self, path: Path, shapes: Sequence[tuple[int, int]], mpp: float | None, channels: int
-    ) -> None:
+    def __init__(self, path: Path, shapes: Sequence[tuple[int, int]], mpp: float | None, channels: int) -> None:
         self.path = path
         self.shape = shapes[0]
         self.levels = tuple(Level(shape, _downsample(shapes[0], shape)) for shape in shapes)
@@ -217,9 +215,7 @@ class Slide(ABC):
         corner = region.top / downsample, region.left / downsample
         return self._average(level, corner, step / downsample, shape)
 
-    def _average(
-        self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]
-    ) -> Pixels:
+    def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> Pixels:
         return average(partial(self.pixels, level), self.levels[level].shape, corner, factor, shape)
 
 
@@ -275,9 +271,7 @@ def _require_file(path: Path) -> None:
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
-        raise UnsupportedSlideError(
-            f"{path} could not be read ({error.strerror}); check its permissions."
-        ) from error
+        raise UnsupportedSlideError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
     if empty:
         raise UnsupportedSlideError(f"{path} is empty (0 bytes); copy it again from its source.")
 

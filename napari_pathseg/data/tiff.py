@@ -47,6 +47,7 @@ class TiffSlide(Slide):
         self._lock = threading.Lock()
 
     def close(self) -> None:
+        """Let the file go."""
         super().close()
         with self._lock:
             self._tiff.close()
@@ -80,9 +81,7 @@ class TiffSlide(Slide):
             chunk = samples.to_uint8(np.concatenate(stored, axis=-1))
         else:
             # Scanners leave out tiles of empty glass: white in colour, black in fluorescence.
-            chunk = np.full(
-                (*chunk_shape(page), samples.channels), 255 if samples.channels == 3 else 0, np.uint8
-            )
+            chunk = np.full((*chunk_shape(page), samples.channels), 255 if samples.channels == 3 else 0, np.uint8)
             chunk = chunk[..., 0] if samples.channels == 1 else chunk
         with self._lock:
             if (level, index) not in self._kept:
@@ -200,9 +199,7 @@ def _pyramid(tiff: TiffFile, main: TiffPageSeries) -> list[TiffPage]:
     for series in tiff.series:
         if series is main:
             seen = True
-        elif any(
-            name in f"{series.name} {series.keyframe.description[:200]}".lower() for name in _ASSOCIATED_NAMES
-        ):
+        elif any(name in f"{series.name} {series.keyframe.description[:200]}".lower() for name in _ASSOCIATED_NAMES):
             continue
         elif seen and len(series) == 1 and _is_level(_page(series), pages):
             pages.append(_page(series))
@@ -223,9 +220,7 @@ def _is_level(page: TiffPage, pages: list[TiffPage]) -> bool:
     if not 0 < page.imagewidth < last.imagewidth or not 0 < page.imagelength < last.imagelength:
         return False
     ratio = round(first.imagewidth / page.imagewidth)
-    fits = max(
-        abs(first.imagewidth / ratio - page.imagewidth), abs(first.imagelength / ratio - page.imagelength)
-    )
+    fits = max(abs(first.imagewidth / ratio - page.imagewidth), abs(first.imagelength / ratio - page.imagelength))
     return fits <= 1 and (page.samplesperpixel, page.dtype) == (first.samplesperpixel, first.dtype)
 
 
@@ -259,9 +254,7 @@ def _check_chunks(page: TiffPage, file_size: int) -> None:
     wanted = chunk_count(page) * page_samples(page).planes
     offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
     if min(len(offsets), len(counts)) < wanted:
-        raise UnsupportedSlideError(
-            f"{where} needs {wanted} strips or tiles, and lists {len(offsets)}; copy it again."
-        )
+        raise UnsupportedSlideError(f"{where} needs {wanted} strips or tiles, and lists {len(offsets)}; copy it again.")
     offsets, counts = offsets[:wanted], counts[:wanted]
     present = (offsets > 0) & (counts > 0)
     if not present.any():

@@ -90,15 +90,11 @@ def page_samples(page: TiffPage) -> Samples:
     bits, count, photometric = page.bitspersample, page.samplesperpixel, page.photometric
     if page.sampleformat != SAMPLEFORMAT.UINT or not isinstance(bits, int) or not 1 <= bits <= 16:
         kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(page.sampleformat), "unknown")
-        raise UnsupportedSlideError(
-            f"its samples are {kind} numbers of {bits} bits; save it as 8-bit RGB or grey."
-        )
+        raise UnsupportedSlideError(f"its samples are {kind} numbers of {bits} bits; save it as 8-bit RGB or grey.")
     colour = photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
     if photometric not in _READABLE or not 0 <= count - (3 if colour else 1) <= 1:
         meaning = getattr(photometric, "name", str(photometric))
-        raise UnsupportedSlideError(
-            f"its pixels are {meaning} of {count} samples; save it as 8-bit RGB or grey."
-        )
+        raise UnsupportedSlideError(f"its pixels are {meaning} of {count} samples; save it as 8-bit RGB or grey.")
     if photometric == PHOTOMETRIC.YCBCR and page.compression not in IMAGE_CODECS:
         raise UnsupportedSlideError("its YCbCr pixels are not JPEG; save it as 8-bit RGB.")
     return Samples(
@@ -131,9 +127,7 @@ def _require_codec(page: TiffPage) -> None:
         known = False
     if not known:
         name = getattr(page.compression, "name", page.compression)
-        raise UnsupportedSlideError(
-            f"its compression {name} is unknown here; save it with JPEG, LZW or deflate."
-        )
+        raise UnsupportedSlideError(f"its compression {name} is unknown here; save it with JPEG, LZW or deflate.")
 
 
 def _significant_bits(page: TiffPage) -> int:

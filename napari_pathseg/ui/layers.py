@@ -61,7 +61,7 @@ class SlideLayers:
         assert self.mask is not None
         if not first or len(self.viewer.layers) <= 4:
             self.viewer.reset_view()
-        self.viewer.scale_bar.visible = entry.mpp is not None
+        self.viewer.canvas.overlays.scale_bar.visible = entry.mpp is not None
         self.viewer.layers.selection.active = self.mask
 
     def clear(self) -> None:
@@ -85,7 +85,7 @@ class SlideLayers:
         if self.contours is None:
             return []
         shapes = zip(self.contours.data, self.contours.shape_type, strict=True)
-        return [_outline(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
+        return [outline_of(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
 
     def take_outlines(self, label: int) -> list[Contour]:
         """Return the drawn outlines as contours of a class and clear the contours layer."""
@@ -169,11 +169,12 @@ def _place(layer: Layer, entry: SlideEntry, role: str, settings: dict[str, Any])
     layer.metadata = _mark(entry, role)
 
 
-def _outline(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+def outline_of(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
     """Return the vertices of a drawn shape; an ellipse is given by its box."""
     if kind != "ellipse":
         return points
     centre: npt.NDArray[np.float64] = points.mean(axis=0)
     first, second = (points[1] - points[0]) / 2, (points[2] - points[1]) / 2
     angles = np.linspace(0, 2 * np.pi, 128, endpoint=False)[:, None]
-    return centre + np.cos(angles) * first + np.sin(angles) * second
+    outline: npt.NDArray[np.float64] = centre + np.cos(angles) * first + np.sin(angles) * second
+    return outline

@@ -4,6 +4,7 @@
 disk (`store`) and the journal of what is not yet in them (`journal`).
 """
 
-from napari_pathseg.data.mask.mask import Mask, Provenance, learnt_labels, open_mask, read_counts
+from napari_pathseg.data.mask.counts import Counts, Provenance
+from napari_pathseg.data.mask.mask import Mask, learnt_labels, open_mask, read_counts
 
-__all__ = ["Mask", "Provenance", "learnt_labels", "open_mask", "read_counts"]
+__all__ = ["Counts", "Mask", "Provenance", "learnt_labels", "open_mask", "read_counts"]

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.mask import Mask, Pixels, Provenance
+from napari_pathseg.data.mask.counts import Provenance
+from napari_pathseg.data.mask.mask import Mask, Pixels
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
 

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.errors import ProjectError
 
 _MAGIC = b"PSJ1"
 _HEADER = struct.Struct("<4sII")  # magic, length of the payload, its CRC-32
@@ -33,7 +34,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         self._dirty = threading.Event()
         self._closed = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
@@ -44,14 +45,23 @@ class Journal:
         """Bytes that wait to be taken into the pyramid."""
         return self._file.tell()
 
-    def append(
-        self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]
-    ) -> None:
-        """Add the labels and provenance that `region` has from now on."""
+    def append(self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> None:
+        """Add the labels and provenance that `region` has from now on.
+
+        Raises
+        ------
+        ProjectError
+            If the disk does not take it.
+        """
         pixels = zlib.compress(labels.tobytes() + provenance.tobytes(), 1)
         payload = _BOX.pack(*region) + pixels
-        self._file.write(_HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
-        self._file.flush()
+        try:
+            self._file.write(_HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
+        except OSError as error:
+            raise ProjectError(
+                f"{self.path} takes no more strokes ({error.strerror or error}); the last one was taken back. Free "
+                "the disk or allow writing, then go on."
+            ) from error
         self._dirty.set()
 
     def clear(self) -> None:

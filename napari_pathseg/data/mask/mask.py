@@ -6,10 +6,9 @@ overwrites a person.  Not here: how a mask looks, and where its slide lies.
 """
 
 import zlib
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 from typing import Self
 
@@ -18,28 +17,16 @@ import numpy.typing as npt
 
 from napari_pathseg.data.classes import BACKGROUND, UNLABELLED, ClassTable
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.counts import Counts, Provenance, count, counts_from, counts_to
 from napari_pathseg.data.mask.journal import Journal, read_journal
 from napari_pathseg.data.mask.store import CHUNK, MaskStore, create_store
 from napari_pathseg.errors import ProjectError
 
 Pixels = npt.NDArray[np.uint8]
-Counts = npt.NDArray[np.int64]
+_Key = tuple[int, int]  # row and column of a chunk
 _UNDO_BYTES = 256 << 20
 _JOURNAL_BYTES = 64 << 20
-
-
-class Provenance(IntEnum):
-    """Who set a pixel of a mask."""
-
-    NONE = 0
-    MODEL = 1
-    ACCEPTED = 2
-    IMPORTED = 3
-    DRAWN = 4
-    CORRECTED = 5
-
-
-_KINDS = len(Provenance)
+_CLEAN_CHUNKS = 36  # kept in memory, half a megabyte each
 
 
 def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool) -> Pixels:
@@ -66,7 +53,8 @@ class Mask:
 
     def __init__(self, store: MaskStore, journal: Journal) -> None:
         self._store, self._journal = store, journal
-        self._blocks: dict[tuple[int, int], tuple[Pixels, Pixels]] = {}
+        self._blocks: dict[_Key, tuple[Pixels, Pixels]] = {}  # edited, not in the pyramids yet
+        self._clean: OrderedDict[_Key, tuple[Pixels, Pixels]] = OrderedDict()  # as on disk, used last at the end
         self._undo: deque[list[_Change]] = deque()
         self._redo: list[list[_Change]] = []
         self._step: list[_Change] = []
@@ -76,7 +64,7 @@ class Mask:
             self._set(*record)
             replayed = True
         saved = None if replayed else store.load_counts()
-        self.counts: Counts = _count_all(self) if saved is None else _counts_from(saved)
+        self.counts: Counts = _count_all(self) if saved is None else counts_from(saved)
         if replayed:
             self.flush()
 
@@ -93,14 +81,26 @@ class Mask:
 
     def read(self, region: Region) -> tuple[Pixels, Pixels]:
         """Return copies of the labels and provenance of a box that lies inside the mask."""
-        labels, provenance = self._store.read(region)
-        for key in _chunks_of(region):
-            if key in self._blocks:
-                shared = region.intersect(_chunk_region(key, self.shape))
-                inside = shared.shift(-key[0] * CHUNK, -key[1] * CHUNK).slices
-                here = shared.shift(-region.top, -region.left).slices
-                labels[here], provenance[here] = (block[inside] for block in self._blocks[key])
+        keys = _chunks_of(region)
+        if len(keys) > _CLEAN_CHUNKS:
+            labels, provenance = self._store.read(region)
+            keys = [key for key in keys if key in self._blocks]
+        else:
+            labels, provenance = np.empty((2, region.height, region.width), np.uint8)
+        for key in keys:
+            inside, here = _overlap(key, region)
+            labels[here], provenance[here] = (block[inside] for block in self._block(key))
         return labels, provenance
+
+    def _block(self, key: _Key) -> tuple[Pixels, Pixels]:
+        """Return the pixels of a chunk, kept for the next stroke."""
+        if key in self._blocks:
+            return self._blocks[key]
+        block = self._clean.pop(key, None) or self._store.read(_chunk_region(key, self.shape))
+        self._clean[key] = block
+        if len(self._clean) > _CLEAN_CHUNKS:
+            self._clean.popitem(last=False)
+        return block
 
     def edit(self, region: Region, labels: Pixels, provenance: Pixels) -> Region:
         """Replace the labels and provenance of a box; return the box that changed, maybe empty.
@@ -155,15 +155,18 @@ class Mask:
         try:
             for key, (labels, provenance) in self._blocks.items():
                 self._store.write(_chunk_region(key, self.shape), labels, provenance)
-            self._store.refresh_levels(_chunk_region(key, self.shape) for key in self._blocks)
-            self._store.save_counts(_counts_to(self.counts))
+            self._store.refresh_levels(self._blocks)
+            self._store.save_counts(counts_to(self.counts))
         except OSError as error:
             raise ProjectError(
                 f"{self._store.path} could not be written ({error.strerror or error}). Free the disk or "
                 "allow writing; what you drew is safe in the journal until then."
             ) from error
         self._journal.clear()
+        self._clean.update(list(self._blocks.items())[-_CLEAN_CHUNKS:])
         self._blocks.clear()
+        while len(self._clean) > _CLEAN_CHUNKS:
+            self._clean.popitem(last=False)
 
     def close(self) -> None:
         """Save and let the files go."""
@@ -175,19 +178,16 @@ class Mask:
     def _apply(self, region: Region, before: tuple[Pixels, Pixels], after: tuple[Pixels, Pixels]) -> None:
         self._journal.append(region, *after)
         self._set(region, *after)
-        self.counts = self.counts - _count(*before) + _count(*after)
+        self.counts = self.counts - count(*before) + count(*after)
         if self._journal.size > _JOURNAL_BYTES:
             self.flush()
 
     def _set(self, region: Region, labels: Pixels, provenance: Pixels) -> None:
         """Put pixels into the blocks that wait for the next flush."""
         for key in _chunks_of(region):
-            chunk = _chunk_region(key, self.shape)
-            if key not in self._blocks:
-                self._blocks[key] = self._store.read(chunk)
-            shared = region.intersect(chunk)
-            inside = shared.shift(-chunk.top, -chunk.left).slices
-            here = shared.shift(-region.top, -region.left).slices
+            self._blocks[key] = self._block(key)
+            self._clean.pop(key, None)
+            inside, here = _overlap(key, region)
             self._blocks[key][0][inside] = labels[here]
             self._blocks[key][1][inside] = provenance[here]
 
@@ -226,8 +226,8 @@ def open_mask(path: Path, shape: tuple[int, int], classes: ClassTable) -> Mask:
 def read_counts(path: Path) -> Counts:
     """Return pixels by (class, provenance) as they were last saved at `path`; zeros where no mask is."""
     if not path.exists():
-        return _counts_from({})
-    return _counts_from(MaskStore(path).load_counts() or {})
+        return counts_from({})
+    return counts_from(MaskStore(path).load_counts() or {})
 
 
 def _pack(pixels: tuple[Pixels, Pixels]) -> bytes:
@@ -252,35 +252,24 @@ def _bounding_box(changed: npt.NDArray[np.bool_]) -> Region:
     return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
 
 
-def _chunks_of(region: Region) -> list[tuple[int, int]]:
+def _chunks_of(region: Region) -> list[_Key]:
     box = region.coarser(CHUNK)
     return [(row, column) for row in range(box.top, box.bottom) for column in range(box.left, box.right)]
 
 
-def _chunk_region(key: tuple[int, int], shape: tuple[int, int]) -> Region:
+def _chunk_region(key: _Key, shape: tuple[int, int]) -> Region:
     return Region(key[0] * CHUNK, key[1] * CHUNK, CHUNK, CHUNK).clip(shape)
 
 
-def _count(labels: Pixels, provenance: Pixels) -> Counts:
-    """Return the number of pixels by class (0 to 255) and provenance."""
-    pairs = labels.astype(np.intp) * _KINDS + np.minimum(provenance, _KINDS - 1)
-    return np.bincount(pairs.ravel(), minlength=256 * _KINDS).reshape(256, _KINDS)
+def _overlap(key: _Key, region: Region) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where a chunk and a box meet, as an index into each."""
+    row, column = key[0] * CHUNK, key[1] * CHUNK
+    shared = region.intersect(Region(row, column, CHUNK, CHUNK))
+    return shared.shift(-row, -column).slices, shared.shift(-region.top, -region.left).slices
 
 
 def _count_all(mask: Mask) -> Counts:
-    counts = _counts_from({})
+    counts = counts_from({})
     for key in _chunks_of(Region(0, 0, *mask.shape)):
-        counts += _count(*mask.read(_chunk_region(key, mask.shape)))
-    return counts
-
-
-def _counts_to(counts: Counts) -> dict[str, int]:
-    return {f"{label},{kind}": int(counts[label, kind]) for label, kind in zip(*np.nonzero(counts), strict=True)}
-
-
-def _counts_from(saved: dict[str, int]) -> Counts:
-    counts = np.zeros((256, _KINDS), np.int64)
-    for key, number in saved.items():
-        label, kind = map(int, key.split(","))
-        counts[label, kind] = number
+        counts += count(*mask.read(_chunk_region(key, mask.shape)))
     return counts

@@ -51,22 +51,20 @@ class MaskStore:
         labels, provenance = (np.asarray(self._levels[kind][0][region.slices]) for kind in _KINDS)
         return labels, provenance
 
-    def write(
-        self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]
-    ) -> None:
+    def write(self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> None:
         """Replace the labels and provenance of a box at level 0; see `refresh_levels`."""
         self._levels["labels"][0][region.slices] = labels
         self._levels["provenance"][0][region.slices] = provenance
 
-    def refresh_levels(self, regions: Iterable[Region]) -> None:
-        """Bring the coarser levels up to date with level 0 in `regions`."""
-        dirty = set(regions)
+    def refresh_levels(self, chunks: Iterable[tuple[int, int]]) -> None:
+        """Bring the coarser levels up to date with the level-0 chunks of these rows and columns."""
+        dirty = set(chunks)
         for number in range(1, len(self._levels["labels"])):
-            dirty = {region.coarser(2) for region in dirty}
-            for region in dirty:
+            dirty = {(row // 2, column // 2) for row, column in dirty}
+            for row, column in dirty:
                 for kind in _KINDS:
                     finer, coarser = self._levels[kind][number - 1 : number + 1]
-                    box = region.clip(coarser.shape)
+                    box = Region(row * CHUNK, column * CHUNK, CHUNK, CHUNK).clip(coarser.shape)
                     coarser[box.slices] = halve(np.asarray(finer[box.finer(2).clip(finer.shape).slices]))
 
     def load_counts(self) -> dict[str, int] | None:

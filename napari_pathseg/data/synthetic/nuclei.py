@@ -110,9 +110,7 @@ def stamp(canvas: Field, nuclei: Nuclei, rng: np.random.Generator) -> None:
         side = 2 * int(nuclei.long[min(start + 500, len(nuclei) - 1)] * 1.25 + 3) + 1
         stop = min(start + max(1, min(500, _CHUNK // side**2)), len(nuclei))
         part = slice(start, stop)
-        _stamp_chunk(
-            canvas, nuclei.take(np.arange(start, stop)), np.stack([bend[part], egg[part]]), side // 2
-        )
+        _stamp_chunk(canvas, nuclei.take(np.arange(start, stop)), np.stack([bend[part], egg[part]]), side // 2)
         start = stop
 
 
@@ -138,7 +136,5 @@ def _stamp_chunk(canvas: Field, nuclei: Nuclei, shape: Floats, half: int) -> Non
     value = column(nuclei.density) * (1 - column(nuclei.pale) * np.clip(1.1 - square, 0, 1))
     value += column(nuclei.nucleolus) * np.exp(-14 * ((u - 0.2) ** 2 + (v + 0.15) ** 2))
     value *= cover
-    inside = (
-        (cover > 0) & (rows >= 0) & (columns >= 0) & (rows < canvas.shape[0]) & (columns < canvas.shape[1])
-    )
+    inside = (cover > 0) & (rows >= 0) & (columns >= 0) & (rows < canvas.shape[0]) & (columns < canvas.shape[1])
     np.maximum.at(canvas, (rows[inside], columns[inside]), value[inside])

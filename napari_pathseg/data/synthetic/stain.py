@@ -50,9 +50,7 @@ def random_stain(rng: np.random.Generator) -> Stain:
     )
 
 
-def develop(
-    haematoxylin: Field, eosin: Field, stain: Stain, rng: np.random.Generator
-) -> npt.NDArray[np.uint8]:
+def develop(haematoxylin: Field, eosin: Field, stain: Stain, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Return the RGB picture of both dyes' amounts, with blur, uneven light and sensor noise."""
     shape = haematoxylin.shape
     # Sections are not evenly thick, nor do the dyes take evenly, nor in the same hue.

@@ -88,9 +88,9 @@ def _lay_out(shape: tuple[int, int], tumour: float, glass: float, rng: np.random
     small = (-(-shape[0] // _STEP), -(-shape[1] // _STEP))
     ground = noise(small, 420 / _STEP, rng)
     tilt = rng.normal(0, 1, 2)
-    ground += (
-        np.linspace(-1, 1, small[0])[:, None] * tilt[0] + np.linspace(-1, 1, small[1]) * tilt[1]
-    ).astype(np.float32)
+    ground += (np.linspace(-1, 1, small[0])[:, None] * tilt[0] + np.linspace(-1, 1, small[1]) * tilt[1]).astype(
+        np.float32
+    )
     edge = float(np.quantile(ground, glass))
     lesion = noise(small, 300 / _STEP, rng) + 0.45 * noise(small, 110 / _STEP, rng)
     solid = np.zeros(small, bool)
@@ -127,9 +127,7 @@ def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Fie
     for _ in range(2):
         angle = rng.uniform(0, np.pi)
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        across = (
-            cosine * rows[:, None] + sine * columns + 42 * noise(shape, 80, rng) + 4 * noise(shape, 14, rng)
-        )
+        across = cosine * rows[:, None] + sine * columns + 42 * noise(shape, 80, rng) + 4 * noise(shape, 14, rng)
         along = cosine * columns - sine * rows[:, None] + 30 * noise(shape, 120, rng)
         place = np.stack([across + 300, along + 300])
         textures.append(ndimage.map_coordinates(sheet, place, order=1, mode="mirror"))
@@ -164,18 +162,14 @@ def _paint_glands(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.G
     return [group for gland in glands for group in gland_nuclei(gland, canvas.depth, rng)]
 
 
-def _paint_tumour(
-    canvas: Canvas, layout: Layout, grain: Field, rng: np.random.Generator
-) -> tuple[Field, Field]:
+def _paint_tumour(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.Generator) -> tuple[Field, Field]:
     """Paint fused, cribriform and solid nests; return where they lie and where their lumens do."""
     shape = layout.tumour.shape
     if not layout.tumour.any():
         return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     body = noise(shape, 46, rng) + 0.5 * noise(shape, 20, rng)
     solid = noise(shape, 130, rng)
-    inside = enlarge(
-        ndimage.gaussian_filter(layout.tumour[::_STEP, ::_STEP].astype(np.float32), 2), shape, _STEP
-    )
+    inside = enlarge(ndimage.gaussian_filter(layout.tumour[::_STEP, ::_STEP].astype(np.float32), 2), shape, _STEP)
     height = body + 0.5 * solid + 0.55 - 2.5 * ramp(inside, 0.75, 0.45)
     nest = ramp(height, 0, 0.05) * layout.tumour
     holes = noise(shape, 19, rng) + 0.35 * noise(shape, 9, rng) - 0.6 * solid
@@ -214,9 +208,7 @@ def _stroma_nuclei(
     return [grow(SPINDLE, spindles, rng, angle=angle), grow(LYMPHOCYTE, lymphocytes, rng)]
 
 
-def _add_nuclei(
-    canvas: Canvas, nuclei: Nuclei, grain: Field, rng: np.random.Generator
-) -> tuple[Field, Field]:
+def _add_nuclei(canvas: Canvas, nuclei: Nuclei, grain: Field, rng: np.random.Generator) -> tuple[Field, Field]:
     """Return both dyes with empty places emptied and nuclei stamped on."""
     chromatin = np.zeros(canvas.eosin.shape, np.float32)
     stamp(chromatin, nuclei, rng)

@@ -1,0 +1,121 @@
+"""Files that napari opens itself: slides and contours as layers, a project in the dock.
+
+Slides stay on disk; napari asks for the part of the level that it draws.  Files that cannot
+be read raise what the user can do about it rather than leave napari to guess another reader.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.formats import read_contours, stem_of
+from napari_pathseg.data.project import FOLDER_SUFFIX
+from napari_pathseg.data.slide import open_slide
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.layers import KEY, placement
+
+LayerData = tuple[Any, dict[str, Any], str]
+Reader = Callable[[str], list[LayerData] | list[tuple[None]]]
+
+_CONTOUR_SUFFIXES = (".svg", ".geojson")
+_OUTLINE_COLOR = "#ffd200"
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return the function that reads `path`, or None for stacks of files and folders that are no project."""
+    if not isinstance(path, str):
+        return None
+    if Path(path).is_dir():
+        return _open_project if (Path(path) / "project.json").is_file() else None
+    suffix = Path(path).suffix.lower()
+    if suffix == FOLDER_SUFFIX:
+        return None
+    return _read_contours if suffix in _CONTOUR_SUFFIXES else _read_slide
+
+
+def slide_layer(path: Path) -> LayerData:
+    """Return a slide as a lazy multiscale image layer in micrometres where it says its pixel size.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If it cannot be opened as a slide.
+    """
+    slide = open_slide(path)
+    settings = {
+        "name": stem_of(path),
+        "multiscale": True,
+        "rgb": slide.channels == 3,
+        "contrast_limits": (0, 255),
+        "metadata": {KEY: {"slide": stem_of(path), "role": "file"}, "mpp": slide.mpp},
+        **placement(slide.mpp, 1),
+    }
+    return slide.level_arrays(), settings, "image"
+
+
+def contours_layer(path: Path, mpp: float | None = None) -> LayerData:
+    """Return the contours of a file as a shapes layer; holes are shapes of their own, told by a feature.
+
+    `mpp` is of the slide that they lie on; None leaves them in pixels.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read as contours.
+    """
+    contours = read_contours(path)
+    rings = [(contour, ring, number > 0) for contour in contours for number, ring in enumerate(contour.rings)]
+    settings: dict[str, Any] = {
+        "name": f"{stem_of(path)} · contours",
+        "edge_width": 3,
+        "face_color": "transparent",
+        # Arrays with a type, so that a layer without contours has these columns, too.
+        "features": {
+            "class": np.array([contour.class_name for contour, _, _ in rings], object),
+            "hole": np.array([hole for *_, hole in rings], bool),
+        },
+        "feature_defaults": {"class": "", "hole": False},
+        "metadata": {KEY: {"slide": stem_of(path), "role": "file"}},
+        **placement(mpp, 1),
+    }
+    if not rings:
+        return [], settings | {"ndim": 2}, "shapes"
+    settings |= {"shape_type": "polygon", "edge_color": [_color(contour) for contour, _, _ in rings]}
+    return [ring for _, ring, _ in rings], settings, "shapes"
+
+
+def _read_slide(path: str) -> list[LayerData]:
+    return [slide_layer(Path(path))]
+
+
+def _read_contours(path: str) -> list[LayerData]:
+    return [contours_layer(Path(path), _mpp_in_view(stem_of(path)))]
+
+
+def _mpp_in_view(stem: str) -> float | None:
+    """Return the pixel size at which the slide of that name is shown, if it is."""
+    viewer = napari.current_viewer()
+    for layer in viewer.layers if viewer is not None else ():
+        mark = layer.metadata.get(KEY, {})
+        if mark.get("slide") == stem and mark.get("role") in ("file", "image"):
+            return float(layer.scale[0]) if str(layer.units[0]) == "micrometer" else None
+    return None
+
+
+def _open_project(path: str) -> list[tuple[None]]:
+    """Open a project in the viewer's dock; it brings its own layers."""
+    from napari_pathseg.ui.launch import dock_of
+
+    viewer = napari.current_viewer()
+    if viewer is None:
+        raise ProjectError(f"{path} is a project and needs napari's window. Open it with `pathseg open`.")
+    dock_of(viewer).session.open_project(Path(path))
+    return [(None,)]
+
+
+def _color(contour: Contour) -> str:
+    return contour.color or _OUTLINE_COLOR

@@ -1,0 +1,56 @@
+"""Sample slides: where they are, and one of them as layers for File > Open Sample."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QStandardPaths
+
+from napari_pathseg.data.synthetic.slides import draw_sample_slide, write_sample_slides
+from napari_pathseg.ui.reader import LayerData, contours_layer, slide_layer
+
+SLIDE_COUNT = 6
+_OUTLINED = "slide_01"
+
+
+def cache_folder() -> Path:
+    """Return the folder in which the plugin keeps what it can make again."""
+    place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
+    return Path(place) / "napari-pathseg"
+
+
+def sample_folder(cache: Path | None = None) -> Path:
+    """Return the folder with the sample slides and their contours.
+
+    A checkout has them; elsewhere they are drawn once, some 20 seconds, into `cache`.
+    """
+    shipped = Path(__file__).parents[2] / "sample_data"
+    if _complete(shipped):
+        return shipped
+    folder = (cache or cache_folder()) / "sample_slides"
+    if not _complete(folder):
+        write_sample_slides(folder)
+    return folder
+
+
+def sample_slides(folder: Path) -> list[Path]:
+    """Return the paths of the sample slides in `folder`, in order."""
+    return [folder / f"slide_{number:02d}.tif" for number in range(1, SLIDE_COUNT + 1)]
+
+
+def sample_truth(slide: str) -> npt.NDArray[np.uint8]:
+    """Return the classes that a sample slide was drawn from, at level 0."""
+    return draw_sample_slide(int(slide[-2:]))[1]
+
+
+def outlined_tumour() -> list[LayerData]:
+    """Return a sample slide and the outlines of its tumour."""
+    folder = sample_folder()
+    image = slide_layer(folder / f"{_OUTLINED}.tif")
+    return [image, contours_layer(folder / f"{_OUTLINED}.svg", image[1]["metadata"]["mpp"])]
+
+
+def _complete(folder: Path) -> bool:
+    # The outlines of the last slide are written last.
+    last = sample_slides(folder)[-1]
+    return last.is_file() and last.with_suffix(".svg").is_file()

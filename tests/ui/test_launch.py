@@ -1,0 +1,112 @@
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from psygnal import Signal
+
+from napari_pathseg.data.importing import add_slides
+from napari_pathseg.data.project import Project
+from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
+from napari_pathseg.ui.launch import check_paths, dock_of, open_paths, require_display
+from napari_pathseg.ui.session import Session
+
+
+class SilentWorker:
+    """A worker that nothing is asked of."""
+
+    event = Signal(dict)
+    died = Signal(str)
+
+    def start(self):
+        pass
+
+    def send(self, message):
+        raise AssertionError(message)
+
+
+@pytest.fixture
+def session():
+    session = Session(ViewerModel(), SilentWorker())
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def slides(tmp_path):
+    paths = [tmp_path / "liver" / f"{name}.tif" for name in "ab"]
+    paths[0].parent.mkdir()
+    for path in paths:
+        tifffile.imwrite(path, np.full((64, 64, 3), 200, np.uint8), photometric="rgb")
+    return paths
+
+
+def test_slides_without_a_project_get_one_beside_them(session, slides):
+    open_paths(session, slides)
+    assert session.project.folder == slides[0].parent / "liver.pathseg"
+    assert list(session.project.slides) == ["a", "b"]
+    assert session.slide.id == "a"
+
+
+def test_the_project_beside_slides_is_opened_again(session, slides):
+    open_paths(session, slides[:1])
+    session.close()
+    open_paths(session, slides[1:])
+    assert list(session.project.slides) == ["a", "b"]
+    assert session.slide.id == "b"
+
+
+def test_slides_named_with_a_project_are_added_to_it(session, slides, tmp_path):
+    Project.create(tmp_path / "x.pathseg")
+    open_paths(session, [*slides, tmp_path / "x.pathseg"])
+    assert session.project.folder == tmp_path / "x.pathseg"
+    assert list(session.project.slides) == ["a", "b"]
+
+
+def test_the_slide_that_was_named_is_in_view(session, slides, tmp_path):
+    add_slides(Project.create(tmp_path / "x.pathseg"), slides)
+    open_paths(session, [tmp_path / "x.pathseg", slides[1]])
+    assert session.slide.id == "b"
+
+
+def test_a_folder_of_slides_is_opened_as_its_slides(session, slides):
+    open_paths(session, [slides[0].parent])
+    assert list(session.project.slides) == ["a", "b"]
+
+
+def test_a_window_shows_one_project(tmp_path):
+    folders = [Project.create(tmp_path / f"{name}.pathseg").folder for name in "ab"]
+    with pytest.raises(ProjectError, match="2 projects"):
+        check_paths(folders)
+
+
+def test_a_project_that_is_not_there_is_refused_before_a_window_opens(tmp_path):
+    with pytest.raises(ProjectError, match="pathseg new"):
+        check_paths([tmp_path / "a.pathseg"])
+
+
+def test_a_folder_without_slides_is_refused_before_a_window_opens(tmp_path):
+    with pytest.raises(ProjectError, match="folder of slides"):
+        check_paths([tmp_path])
+
+
+def test_a_missing_slide_is_refused_before_a_window_opens(tmp_path):
+    with pytest.raises(UnsupportedSlideError, match="does not exist"):
+        check_paths([tmp_path / "a.svs"])
+
+
+def test_the_window_has_one_dock(make_napari_viewer):
+    viewer = make_napari_viewer()
+    dock = dock_of(viewer)
+    assert dock_of(viewer) is dock
+    assert dock in viewer.window.dock_widgets.values()
+    dock.shut()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
+def test_without_a_display_it_says_what_helps(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(PathsegError, match="xvfb-run"):
+        require_display()

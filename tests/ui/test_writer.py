@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Labels, Shapes
+
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.classes import DEFAULT_CLASSES
+from napari_pathseg.data.formats import read_contours, write_contours
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import open_mask
+from napari_pathseg.data.mask.edits import paint
+from napari_pathseg.errors import AnnotationError
+from napari_pathseg.ui.layers import placement
+from napari_pathseg.ui.mask_layer import MaskLabels
+from napari_pathseg.ui.reader import contours_layer
+from napari_pathseg.ui.writer import write_mask, write_shapes
+
+SQUARE = np.array([[10.0, 20.0], [10.0, 80.0], [70.0, 80.0], [70.0, 20.0]])
+HOLE = np.array([[30.0, 40.0], [30.0, 60.0], [50.0, 60.0], [50.0, 40.0]])
+
+
+def save(layer, path, write):
+    data, meta, _ = layer.as_layer_data_tuple()
+    assert write(str(path), data, meta) == [str(path)]
+
+
+def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
+    labels = np.array([[0, 1], [2, 1]], np.int32)
+    save(Labels(labels, **placement(0.5, 2)), tmp_path / "a.tif", write_mask)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        assert file.asarray().tolist() == labels.tolist()
+        assert file.pages.first.resolution[0] == pytest.approx(1e4)  # pixels of 1 um in a centimetre
+
+
+def test_the_mask_of_a_project_is_saved_as_any_labels_layer(tmp_path):
+    with open_mask(tmp_path / "a.zarr", (40, 30), DEFAULT_CLASSES) as mask:
+        paint(mask, Region(5, 5, 10, 10), np.full((10, 10), 2, np.uint8))
+        layer = MaskLabels(mask, DEFAULT_CLASSES, **placement(0.25, 4))
+        viewer = ViewerModel()
+        viewer.add_layer(layer)
+        viewer.layers.save(str(tmp_path / "a.tif"), plugin="napari-pathseg")
+    saved = tifffile.imread(tmp_path / "a.tif")
+    assert saved.shape == (40, 30)
+    assert (saved == 2).sum() == 100
+
+
+def test_numbers_that_are_no_classes_are_refused(tmp_path):
+    with pytest.raises(AnnotationError, match="0 to 300"):
+        write_mask(str(tmp_path / "a.tif"), np.array([[0, 300]]), {"name": "nuclei"})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_stack_of_masks_is_refused(tmp_path):
+    with pytest.raises(AnnotationError, match="3 dimensions"):
+        write_mask(str(tmp_path / "a.tif"), np.zeros((2, 3, 3), np.uint8), {})
+
+
+def test_contours_come_back_as_they_were_saved(tmp_path):
+    contours = [Contour(SQUARE, (HOLE,), "Tumour"), Contour(SQUARE + 100, (), "Necrosis")]
+    write_contours(tmp_path / "a.geojson", contours)
+    data, settings, _ = contours_layer(tmp_path / "a.geojson", mpp=0.5)
+    save(Shapes(data, **settings), tmp_path / "b.geojson", write_shapes)
+    again = read_contours(tmp_path / "b.geojson")
+    assert [contour.class_name for contour in again] == ["Tumour", "Necrosis"]
+    assert [[ring.tolist() for ring in contour.rings] for contour in again] == [
+        [ring.tolist() for ring in contour.rings] for contour in contours
+    ]
+
+
+def test_a_drawn_ellipse_is_saved_as_its_outline(tmp_path):
+    save(Shapes([SQUARE], shape_type="ellipse"), tmp_path / "a.geojson", write_shapes)
+    [contour] = read_contours(tmp_path / "a.geojson")
+    assert len(contour.exterior) > 20
+    assert np.hypot(*(contour.exterior - [40, 50]).T) == pytest.approx(30)
+
+
+def test_lines_are_no_contours(tmp_path):
+    layer = Shapes([SQUARE[:2]], shape_type="line", name="ruler")
+    with pytest.raises(AnnotationError, match="ruler has no closed shape"):
+        save(layer, tmp_path / "a.geojson", write_shapes)
