@@ -24,8 +24,10 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
+# In two processes, as the product runs: torch and the window's OpenGL do not share one.
 tests: $(VENV)/installed system
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/ui
+	$(BIN)/python -m pytest tests/ui
 
 bench-window: $(VENV)/installed system
 	$(XVFB) $(BIN)/python benchmarks/window.py

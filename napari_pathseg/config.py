@@ -7,7 +7,7 @@ these classes; nothing is written twice.
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from napari_pathseg.errors import ConfigError
 
@@ -79,7 +79,9 @@ def _check(field: dataclasses.Field[Any], limits: Limits, value: Any) -> None:
     if limits.minimum is None or limits.maximum is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ConfigError(f"{name} is {value!r}; it must be a number between {limits.minimum:g} and {limits.maximum:g}.")
+        raise ConfigError(
+            f"{name} is {value!r}; it must be a number between {limits.minimum:g} and {limits.maximum:g}."
+        )
     if not limits.minimum <= value <= limits.maximum:  # also catches NaN
         raise ConfigError(f"{name} is {value:g}; it must lie between {limits.minimum:g} and {limits.maximum:g}.")
     if field.type in (int, "int") and value != int(value):
@@ -119,12 +121,8 @@ class TrainConfig(Settings):
         8.0, "Seconds in which only the decoder learns, on kept features of the frozen encoder.",
         unit="s", minimum=0.0, maximum=600, step=0.5,
     )  # fmt: skip
-    cached_tiles: int = setting(
-        96, "Most tiles whose features are kept for the decoder.", minimum=4, maximum=4096
-    )
-    patience: int = setting(
-        12, "Validations without progress after which training ends.", minimum=1, maximum=1000
-    )
+    cached_tiles: int = setting(96, "Most tiles whose features are kept for the decoder.", minimum=4, maximum=4096)
+    patience: int = setting(12, "Validations without progress after which training ends.", minimum=1, maximum=1000)
     stain_jitter: float = setting(
         0.15, "How far colours are varied while learning; raise it for slides of many laboratories.",
         minimum=0.0, maximum=1.0, step=0.01,
@@ -136,9 +134,7 @@ class TrainConfig(Settings):
 class PredictConfig(Settings):
     """How to predict the slides of a project."""
 
-    role: str = setting(
-        "all", "Which slides to predict.", choices=("all", "train", "val", "test"), expert=False
-    )
+    role: str = setting("all", "Which slides to predict.", choices=("all", "train", "val", "test"), expert=False)
     tile: int = setting(
         512, "Side of the square that is computed at once; lower it when memory runs out.",
         unit="px", minimum=64, maximum=4096, step=32,

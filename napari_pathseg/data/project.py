@@ -227,6 +227,12 @@ class Project:
             self.classes = classes
             self.save()
 
+    def remember(self, name: str, value: Any) -> None:
+        """Keep a setting with the project."""
+        with self.writing():
+            self.settings[name] = value
+            self.save()
+
     def find_file(self, entry: SlideEntry) -> Path:
         """Return where a slide's file is: where it was, or as it lay beside the project."""
         beside = self.folder.parent / entry.relative_path

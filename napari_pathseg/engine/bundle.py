@@ -106,6 +106,11 @@ def find_bundle(project: Project, model_id: str | None = None) -> Path:
     return project.folder / "models" / wanted
 
 
+def load_bundles(project: Project) -> list[Bundle]:
+    """Read what all models of a project say, oldest first."""
+    return [load_bundle(project.folder / "models" / name) for name in project.model_ids()]
+
+
 def check_classes(project: Project, bundle: Bundle) -> None:
     """Refuse a model whose classes are not the project's.
 

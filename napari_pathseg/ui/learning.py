@@ -16,6 +16,7 @@ from psygnal import Signal
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.mask.edits import fill_from_model, take_prediction
 from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.errors import PathsegError, ProjectError
@@ -38,6 +39,15 @@ class Worker(Protocol):
         """Say something to it."""
 
 
+def labelled_pixels(session: Session) -> dict[str, list[int]]:
+    """Return, by slide, whether it is complete and how many pixels of each class a person stands for."""
+    classes = len(session.opened.classes)
+    return {
+        name: [int(entry.complete), *session.counts(name)[1 : classes + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
+        for name, entry in session.opened.slides.items()
+    }
+
+
 class Learning:
     """The jobs of a session, one at a time; `run_changed` tells that `run` did."""
 
@@ -46,6 +56,7 @@ class Learning:
     def __init__(self, session: Session, worker: Worker) -> None:
         self._session, self._worker = session, worker
         self.run: Run | None = None
+        self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
         worker.event.connect(self._hear)
         worker.died.connect(self._worker_died)
@@ -65,6 +76,7 @@ class Learning:
         self._session.save_mask()
         learning_slides(self._session.opened)  # raises where nothing can be learnt
         self._session.project_changed.emit()  # roles may have been settled
+        self._learnt = labelled_pixels(self._session)
         self.run = Run("train", minutes=config.minutes)
         self._send("train", config=config.to_json(), parent=parent)
         self.show_what_is_on_screen()
@@ -164,10 +176,12 @@ class Learning:
                 self.run = Run("score", waiting=rest)
                 self._send("score", role="val", model=model)
                 return
+        if message["command"] == "train":
+            self._session.opened.remember("learnt", {"model": result["id"], "pixels": self._learnt})
         self._session.project_changed.emit()
         if message["command"] == "train":
             self._session.said.emit(
-                f"Model {result['id']} is ready: Dice {result['mean_dice']:.2f} on held-out slides.", "", "info"
+                f"{result['id']} is ready: Dice {result['mean_dice']:.2f} on held-out slides.", "", "info"
             )
             if self._session.slide is not None:
                 self.predict([self._session.slide.id], model=result["id"])

@@ -127,11 +127,15 @@ class MaskLabels(Labels):  # type: ignore[misc]
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
-        self.show(self.mask.undo())
+        self._step(self.mask.undo())
 
     def redo(self) -> None:
         """Do the step again that was taken back last."""
-        self.show(self.mask.redo())
+        self._step(self.mask.redo())
+
+    def _step(self, changed: Region) -> None:
+        self.show(changed)
+        self.events.paint(value=[])  # who counts pixels counts them anew
 
     def show(self, region: Region) -> None:
         """Bring a box of the mask that was changed elsewhere to the screen."""

@@ -12,14 +12,14 @@ from psygnal import Signal
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
 from napari_pathseg.data.exporting import export
+from napari_pathseg.data.formats import find_contours
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file
 from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.mask.edits import accept, draw_contours, reject
-from napari_pathseg.data.mask.mask import Counts
 from napari_pathseg.data.project import Project, SlideEntry, state
 from napari_pathseg.data.slide import Slide
-from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.layers import SlideLayers
 from napari_pathseg.ui.learning import Learning, Worker
@@ -65,10 +65,11 @@ class Session:
         if project.slides:
             self.show_slide(next(iter(project.slides)))
 
-    def close(self) -> None:
-        """Save and let the project go."""
+    def close(self, *, clear: bool = True) -> None:
+        """Save and let the project go; `clear` is False where the viewer itself is going."""
         self._close_slide()
-        self.layers.clear()
+        if clear:
+            self.layers.clear()
         if self.project is not None:
             self.project.release()
             self.project = None
@@ -91,9 +92,8 @@ class Session:
         project = self.opened
         if path.is_dir():
             files = [project.find_file(entry) for entry in project.slides.values()]
-            before = {name: project.counts(name).sum() for name in project.slides}
             self.add_slides(files, AddOptions(contours=path, partial=not complete))
-            return sum(project.counts(name).sum() != before[name] for name in project.slides)
+            return sum(find_contours(file, path) is not None for file in files)
         slide = self.in_view.id
         self._close_slide()
         try:
@@ -123,12 +123,6 @@ class Session:
         entry = self.opened.change(self.in_view.id, complete=complete)
         self.layers.entry = entry
         self.project_changed.emit()
-
-    def models(self) -> list[Bundle]:
-        """Return the project's models, oldest first."""
-        if self.project is None:
-            return []
-        return [load_bundle(self.project.folder / "models" / name) for name in self.project.model_ids()]
 
     def export(self, folder: Path, kind: str, what: str) -> list[Path]:
         """Write masks or predictions; see `data.exporting.export`."""

@@ -31,6 +31,7 @@ class WorkerProcess:
         self._rest = b""
         self._errors: list[str] = []
         self._closing = False
+        self._asked = False  # whether there may be work in hand; a worker that only warms up is not waited for
 
     def start(self) -> None:
         """Start the process unless it runs."""
@@ -47,6 +48,7 @@ class WorkerProcess:
         """Say something to the worker, starting it first where it does not run."""
         self.start()
         assert self._process is not None
+        self._asked = True
         self._process.write(json.dumps(message).encode() + b"\n")
 
     @property
@@ -59,7 +61,7 @@ class WorkerProcess:
         self._closing = True
         if self._process is not None:
             self._process.closeWriteChannel()
-            if not self._process.waitForFinished(1500):
+            if not self._asked or not self._process.waitForFinished(1500):
                 self._process.kill()
                 self._process.waitForFinished(1500)
         self._process = None

@@ -127,12 +127,11 @@ def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
 def test_a_full_disk_takes_the_stroke_back_and_says_so(layer):
     journal = layer.mask._journal
-    journal._file.close()
-    journal._file = Path("/dev/full").open("ab", buffering=0)
+    file, journal._file = journal._file, Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
     with pytest.raises(ProjectError, match=r"m\.journal takes no more strokes \(No space left on device\)"):
         layer.paint((100, 100), TUMOUR)
     assert not np.asarray(layer.data).any()
     journal._file.close()
-    journal._file = journal.path.open("ab", buffering=0)
+    journal._file = file
     layer.paint((100, 100), TUMOUR)
     assert layer.mask.counts[TUMOUR].any()

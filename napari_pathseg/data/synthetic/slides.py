@@ -4,6 +4,7 @@ Outlines are drawn as an expert would: smooth, closed, a few pixels outside the 
 """
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +32,15 @@ def draw_sample_slide(number: int, seed: int = 2017) -> tuple[npt.NDArray[np.uin
     return draw_field(_SHAPE, rng, tumour=_TUMOUR[number - 1])
 
 
-def write_sample_slides(folder: Path, seed: int = 2017) -> list[Path]:
+def write_sample_slides(folder: Path, seed: int = 2017, numbers: Iterable[int] | None = None) -> list[Path]:
     """Write ``slide_01.tif`` to ``slide_06.tif`` and, beside those with tumour, their ``.svg``.
 
-    Returns the paths of the slides.  The same seed gives the same files.
+    Only those of `numbers` where they are given.  Returns the paths of the slides.  The same
+    seed gives the same files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     slides = []
-    for number in range(1, len(_TUMOUR) + 1):
+    for number in numbers or range(1, len(_TUMOUR) + 1):
         picture, classes = draw_sample_slide(number, seed)
         path = folder / f"slide_{number:02d}.tif"
         write_flat_slide(path, picture, _MPP)

@@ -1,0 +1,174 @@
+"""The table of classes: colour, name, key, and how much of the slide in view is of each."""
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
+
+from napari_pathseg.data.classes import ClassTable, class_table
+from napari_pathseg.ui.icons import themed_icon
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.summary import class_areas
+
+_SWATCH, _NAME, _KEY, _AREA, _PERCENT = range(5)
+_WIDTHS = {_SWATCH: 30, _KEY: 52, _AREA: 78, _PERCENT: 48}
+_ROW, _MOST_ROWS = 24, 6
+_KEYS = 9
+
+
+class ClassTableView(QTreeWidget):
+    """One row for each class; the selected one is what the brush paints."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._filling = False
+        self.setColumnCount(5)
+        self.setHeaderHidden(True)
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setFocusPolicy(Qt.FocusPolicy.ClickFocus)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setEditTriggers(QTreeWidget.EditTrigger.NoEditTriggers)
+        self.setIconSize(QSize(16, 16))
+        header = self.header()
+        if header is not None:
+            header.setStretchLastSection(False)
+            header.setMinimumSectionSize(20)
+            header.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
+        for number, width in _WIDTHS.items():
+            self.setColumnWidth(number, width)
+        self.itemClicked.connect(self._clicked)
+        self.itemDoubleClicked.connect(self._double_clicked)
+        self.itemChanged.connect(self._changed)
+        self.refresh()
+
+    @property
+    def selected(self) -> int:
+        """The class in hand, 0 where none is."""
+        layer = self._session.layers.mask
+        return 0 if layer is None else int(layer.selected_label)
+
+    def select(self, index: int) -> None:
+        """Take a class in hand."""
+        layer, project = self._session.layers.mask, self._session.project
+        if layer is not None and project is not None and 1 <= index <= len(project.classes):
+            layer.selected_label = index
+
+    def refresh(self) -> None:
+        """Show the project's classes anew."""
+        project = self._session.project
+        specs = () if project is None else project.classes.specs
+        self._filling = True
+        self.clear()
+        for spec in specs:
+            key = f"Alt+{spec.index}" if spec.index <= _KEYS else ""
+            item = QTreeWidgetItem(["", spec.name, key, "", ""])
+            item.setData(_SWATCH, Qt.ItemDataRole.UserRole, spec.index)
+            item.setIcon(_SWATCH, _swatch(spec.color))
+            item.setSizeHint(_SWATCH, QSize(0, _ROW))
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            item.setToolTip(_SWATCH, "Click to change the colour.")
+            item.setToolTip(_NAME, "Double-click to rename.")
+            item.setToolTip(_AREA, "On this slide, the model's pixels included.")
+            item.setToolTip(_PERCENT, "Share of what is labelled on this slide.")
+            for number in (_KEY, _AREA, _PERCENT):
+                item.setTextAlignment(number, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.addTopLevelItem(item)
+        if project is not None:
+            self.addTopLevelItem(self._adding_row())
+        self._filling = False
+        self.setFixedHeight(max(3, min(_MOST_ROWS, len(specs) + 1)) * _ROW + 6)
+        self.show_selected()
+        self.show_areas()
+
+    def show_selected(self, *_: object) -> None:
+        """Mark the class in hand."""
+        for item in self._items():
+            if item.data(_SWATCH, Qt.ItemDataRole.UserRole) == self.selected:
+                self.setCurrentItem(item, _NAME)
+                return
+        self.clearSelection()
+
+    def show_areas(self) -> None:
+        """Show how much of the slide in view is of each class."""
+        areas = class_areas(self._session)
+        self._filling = True
+        for item in self._items():
+            area = areas.get(item.data(_SWATCH, Qt.ItemDataRole.UserRole))
+            item.setText(_AREA, "" if area is None else area.area)
+            item.setText(_PERCENT, "" if area is None else area.percent)
+        self._filling = False
+
+    def add_class(self) -> None:
+        """Append a class and let the user name it."""
+        with errors_shown():
+            classes = self._session.opened.classes
+            self._session.change_classes(classes.add(_free_name(classes)))
+            item = self._items()[len(classes)]
+            self.select(len(classes) + 1)
+            self.editItem(item, _NAME)
+
+    def set_color(self, index: int, color: str) -> None:
+        """Give a class another colour."""
+        self._replace(index, color=color)
+
+    def rename(self, index: int, name: str) -> None:
+        """Give a class another name."""
+        self._replace(index, name=name)
+
+    def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:
+        with errors_shown():
+            specs = self._session.opened.classes
+            entries = [
+                (name or spec.name, color or spec.color) if spec.index == index else (spec.name, spec.color)
+                for spec in specs
+            ]
+            self._session.change_classes(class_table(entries))
+
+    def _clicked(self, item: QTreeWidgetItem, column: int) -> None:
+        index = item.data(_SWATCH, Qt.ItemDataRole.UserRole)
+        if index is None:
+            self.add_class()
+            return
+        self.select(index)
+        if column == _SWATCH:
+            spec = self._session.opened.classes.specs[index - 1]
+            color = QColorDialog.getColor(QColor(spec.color), self, f"Colour of {spec.name}")
+            if color.isValid():
+                self.set_color(index, color.name())
+
+    def _double_clicked(self, item: QTreeWidgetItem, column: int) -> None:
+        if column == _NAME and item.data(_SWATCH, Qt.ItemDataRole.UserRole) is not None:
+            self.editItem(item, column)
+
+    def _changed(self, item: QTreeWidgetItem, column: int) -> None:
+        if self._filling or column != _NAME:
+            return
+        self.rename(item.data(_SWATCH, Qt.ItemDataRole.UserRole), item.text(_NAME))
+        self.refresh()
+
+    def _adding_row(self) -> QTreeWidgetItem:
+        item = QTreeWidgetItem(["", "Add a class…"])
+        item.setIcon(_SWATCH, themed_icon("add", self))
+        item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+        return item
+
+    def _items(self) -> list[QTreeWidgetItem]:
+        found = (self.topLevelItem(number) for number in range(self.topLevelItemCount()))
+        return [item for item in found if item is not None]
+
+
+def _swatch(color: str) -> QIcon:
+    pixmap = QPixmap(32, 32)
+    pixmap.fill(QColor(color))
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # else the selection tints the colour
+    return icon
+
+
+def _free_name(classes: ClassTable) -> str:
+    number = len(classes) + 1
+    while classes.named(f"Class {number}") is not None:
+        number += 1
+    return f"Class {number}"

@@ -1,0 +1,179 @@
+"""Review: predict with a model, accept or reject what it found, compare two models."""
+
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSlider, QWidget
+
+from napari_pathseg.ui.keys import with_key
+from napari_pathseg.ui.look import HALF_SPACE
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.panels.layout import column, push_button, row
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.summary import compared, model_text, project_models
+
+_OUTLINE_WIDTH = 2  # pixels of the mask
+
+
+class ReviewPanel(QWidget):
+    """What the model found, and what the user thinks of it."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._heard: Layer | None = None
+        self.model = QComboBox()
+        self.model.setToolTip("The model that predicts; the newest one first. Dice is of its held-out slides.")
+        self.predict_view = push_button("Predict view", "Let the model mark what is on screen.")
+        self.predict_slide = push_button("Predict slide", "Let the model mark this slide.")
+        self.predict_all = push_button("Predict all", "Let the model mark all slides, one after the other.")
+        self.accept = push_button("Accept view", with_key("Stand for what the model found on screen.", "accept"))
+        self.reject = push_button("Reject view", with_key("Take away what the model found on screen.", "reject"))
+        self.opacity = QSlider(Qt.Orientation.Horizontal)
+        self.opacity.setRange(0, 100)
+        self.opacity.setValue(50)
+        self.opacity.setToolTip(with_key("How strongly the mask covers the slide. Hold H to hide it", "hold_mask"))
+        self.only_contour = QCheckBox("Contour only")
+        self.only_contour.setToolTip("Show the borders of the mask instead of areas.")
+        self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
+        self.table = QWidget()
+        self._cells = QGridLayout(self.table)
+        self._cells.setContentsMargins(0, 0, 0, 0)
+        self._cells.setSpacing(HALF_SPACE)
+        column(
+            self,
+            row(QLabel("Model"), self.model),
+            row(self.predict_view, self.predict_slide, self.predict_all),
+            row(self.accept, self.reject),
+            row(QLabel("Opacity"), self.opacity, self.only_contour),
+            row(self.compare, QLabel("the two newest models"), None),
+            self.table,
+        )
+        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.model.setMinimumContentsLength(20)
+        self._connect()
+        self._show_models()
+        self._show_slide()
+
+    # -- what the user may do
+
+    def predict(self, *, view: bool = False, everything: bool = False) -> None:
+        """Predict the slide in view, only what is on screen of it, or all slides."""
+        with errors_shown():
+            slides = list(self._session.opened.slides) if everything else [self._session.in_view.id]
+            self._session.learning.predict(slides, view=view, model=self.model.currentData())
+
+    def _predict_view(self) -> None:
+        self.predict(view=True)
+
+    def _predict_slide(self) -> None:
+        self.predict()
+
+    def predict_everything(self) -> None:
+        """Predict all slides."""
+        self.predict(everything=True)
+
+    def accept_view(self) -> None:
+        """Stand for what the model found on screen."""
+        with errors_shown():
+            self._session.accept_view()
+
+    def reject_view(self) -> None:
+        """Take away what the model found on screen."""
+        with errors_shown():
+            self._session.reject_view()
+
+    def compare_models(self) -> None:
+        """Score the two newest models."""
+        with errors_shown():
+            self._session.learning.compare()
+
+    def hide_mask(self, hidden: bool) -> None:
+        """Hide the mask while a key is held."""
+        if self._session.layers.mask is not None:
+            self._session.layers.mask.visible = not hidden
+
+    # -- what the user sees
+
+    def _show_models(self) -> None:
+        with errors_shown():
+            models = project_models(self._session)
+            chosen = self.model.currentData()
+            newer = bool(models) and self.model.count() > 0 and self.model.itemData(0) != models[-1].id
+            self.model.clear()
+            for bundle in reversed(models):
+                self.model.addItem(model_text(bundle), bundle.id)
+            self.model.setCurrentIndex(0 if newer else max(0, self.model.findData(chosen)))
+            if not models:
+                self.model.addItem("None yet: train one", None)
+            self._show_run()
+
+    def _show_run(self) -> None:
+        """Allow what can be done now."""
+        project = self._session.project
+        models = [] if project is None else project.model_ids()
+        free = bool(models) and not self._session.learning.active
+        self.model.setEnabled(bool(models))
+        self.predict_all.setEnabled(free)
+        for button in (self.predict_view, self.predict_slide):
+            button.setEnabled(free and self._session.slide is not None)
+        self.compare.setEnabled(free and len(models) > 1)
+        self._show_table()
+
+    def _show_table(self) -> None:
+        """Show the Dice of the two newest models, where they have been compared."""
+        while (item := self._cells.takeAt(0)) is not None:
+            widget = item.widget()
+            if widget is not None:
+                widget.deleteLater()
+        names, rows = compared(self._session)
+        for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
+            for place, text in enumerate(cells):
+                label = QLabel(f"<b>{text}</b>" if number == 0 else text)
+                side = Qt.AlignmentFlag.AlignRight if place else Qt.AlignmentFlag.AlignLeft
+                self._cells.addWidget(label, number, place, alignment=side)
+        self.table.setVisible(bool(rows))
+
+    def _show_slide(self) -> None:
+        layer = self._session.layers.mask
+        for widget in (self.accept, self.reject, self.opacity, self.only_contour):
+            widget.setEnabled(layer is not None)
+        if layer is not None and layer is not self._heard:
+            self._heard = layer
+            layer.events.opacity.connect(self._show_opacity)
+            layer.events.contour.connect(self._show_contour)
+            self._show_opacity()
+        self._show_run()
+
+    def _show_opacity(self, *_: object) -> None:
+        if self._session.layers.mask is not None:
+            self.opacity.setValue(round(100 * self._session.layers.mask.opacity))
+
+    def _show_contour(self, *_: object) -> None:
+        if self._session.layers.mask is not None:
+            self.only_contour.setChecked(self._session.layers.mask.contour > 0)
+
+    # -- how it is made
+
+    def _connect(self) -> None:
+        self.predict_view.clicked.connect(self._predict_view)
+        self.predict_slide.clicked.connect(self._predict_slide)
+        self.predict_all.clicked.connect(self.predict_everything)
+        self.accept.clicked.connect(self.accept_view)
+        self.reject.clicked.connect(self.reject_view)
+        self.compare.clicked.connect(self.compare_models)
+        self.opacity.valueChanged.connect(self._set_opacity)
+        self.only_contour.clicked.connect(self._set_contour)
+        self._run_soon = Soon(self._show_run, 100, self)
+        self._session.project_changed.connect(self._show_models)
+        self._session.slide_changed.connect(self._show_slide)
+        self._session.learning.run_changed.connect(self._run_soon.ask)
+
+    def _set_opacity(self, percent: int) -> None:
+        layer = self._session.layers.mask
+        if layer is not None and round(100 * layer.opacity) != percent:
+            layer.opacity = percent / 100
+
+    def _set_contour(self, only: bool) -> None:
+        if self._session.layers.mask is not None:
+            self._session.layers.mask.contour = _OUTLINE_WIDTH if only else 0

@@ -1,0 +1,204 @@
+"""Numbers and sentences about a project, as the panels show them; no Qt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from napari_pathseg.data import roles
+from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.mask import Provenance
+from napari_pathseg.data.project import SlideEntry, labelled_classes
+from napari_pathseg.engine.bundle import Bundle, load_bundles
+from napari_pathseg.ui.run import Run
+from napari_pathseg.ui.session import Session
+
+_URGENCY = ("predicted", "new", "annotated", "corrected")  # what needs a person most, first
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """A slide as the list shows it."""
+
+    id: str
+    patient: str
+    role: str
+    state: str
+    area: str
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much of the slide in view is of a class, in words, and as a share of what is labelled."""
+
+    area: str
+    percent: str
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What a training would learn from."""
+
+    slides: int
+    corrected: int
+    held_out: int
+    area: str
+
+    @property
+    def sentence(self) -> str:
+        """The numbers in words."""
+        if not self.slides:
+            return "Nothing to learn from yet: no slide has a contour."
+        corrected = f", {self.corrected} of them corrected" if self.corrected else ""
+        held_out = f"{self.held_out} held out to score it" if self.held_out else "none is held out yet"
+        return f"Learns from {plural(self.slides, 'slide')} ({self.area}){corrected}; {held_out}."
+
+
+def project_models(session: Session) -> list[Bundle]:
+    """Return the project's models, oldest first; none where no project is open."""
+    return [] if session.project is None else load_bundles(session.project)
+
+
+def plural(number: int, word: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def area_text(pixels: float, mpp: float | None) -> str:
+    """Return an area in words: mm² where the pixel size is known, else megapixels.
+
+    >>> area_text(2_500_000, 1.0), area_text(2_500_000, None), area_text(0, 1.0)
+    ('2.50 mm²', '2.50 Mpx', '')
+    """
+    if not pixels:
+        return ""
+    value, unit = (pixels / 1e6, "Mpx") if mpp is None else (pixels * mpp * mpp / 1e6, "mm²")
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" if value < 0.01 else f"{value:.2f} {unit}"
+
+
+def time_text(seconds: float) -> str:
+    """Return a time in minutes and seconds.
+
+    >>> time_text(130.4)
+    '2:10'
+    """
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
+    """Return the project's slides, those that need a person most first, or by name."""
+    if session.project is None:
+        return []
+    rows = [slide_row(session, entry) for entry in session.project.slides.values()]
+    rows.sort(key=lambda row: row.id)
+    return rows if by_name else sorted(rows, key=lambda row: _URGENCY.index(row.state))
+
+
+def slide_row(session: Session, entry: SlideEntry) -> SlideRow:
+    """Return a slide as the list shows it."""
+    counts = session.counts(entry.id)
+    found = int(counts[BACKGROUND + 1 :].sum())
+    return SlideRow(entry.id, entry.patient, entry.role, session.slide_state(entry), area_text(found, entry.mask_mpp))
+
+
+def class_areas(session: Session) -> dict[int, ClassArea]:
+    """Return by class how much of the slide in view it covers; on a complete slide the rest is Background."""
+    entry = session.slide
+    if entry is None or session.project is None:
+        return {}
+    pixels = session.counts(entry.id).sum(axis=1)
+    if entry.complete:
+        rows, columns = entry.mask_shape
+        pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
+    labelled = int(pixels[1:].sum())
+    areas = {}
+    for spec in session.project.classes:
+        number = int(pixels[spec.index])
+        percent = f"{100 * number / labelled:.0f} %" if number else ""
+        areas[spec.index] = ClassArea(area_text(number, entry.mask_mpp), percent)
+    return areas
+
+
+def labelled_slides(session: Session) -> dict[str, set[int]]:
+    """Return the slides on which a person labelled something, with the classes; slides kept for testing aside."""
+    if session.project is None:
+        return {}
+    entries = [entry for entry in session.project.slides.values() if entry.role != roles.TEST]
+    found = {entry.id: labelled_classes(entry, session.counts(entry.id)) for entry in entries}
+    return {slide: classes for slide, classes in found.items() if classes}
+
+
+def learning(session: Session) -> Learning:
+    """Return what a training would learn from now, roles settled as it would settle them."""
+    if session.project is None:
+        return Learning(0, 0, 0, "")
+    slides = session.project.slides
+    labelled = labelled_slides(session)
+    candidates = [
+        roles.Candidate(entry.id, entry.patient, entry.role, frozenset(labelled.get(entry.id, ())))
+        for entry in slides.values()
+    ]
+    settled = roles.settle(candidates)
+    role = {name: settled.get(name, slides[name].role) for name in labelled}
+    teaching = [slides[name] for name in labelled if role[name] == roles.TRAIN]
+    corrected = [entry for entry in teaching if session.slide_state(entry) == "corrected"]
+    known = [entry for entry in teaching if entry.mask_mpp is not None]
+    if len(known) == len(teaching):
+        area = area_text(sum(_taught(session, entry) * (entry.mask_mpp or 1) ** 2 for entry in known), 1.0)
+    else:
+        area = area_text(sum(_taught(session, entry) for entry in teaching), None)
+    held_out = sum(role[name] == roles.VAL for name in labelled)
+    return Learning(len(teaching), len(corrected), held_out, area)
+
+
+def _taught(session: Session, entry: SlideEntry) -> int:
+    """Return the pixels of a slide that a training learns from."""
+    if entry.complete:
+        rows, columns = entry.mask_shape
+        return rows * columns
+    return int(session.counts(entry.id)[1:, Provenance.ACCEPTED :].sum())
+
+
+def unreviewed(session: Session, slide_id: str) -> int:
+    """Return the pixels of a slide that a model set and nobody reviewed."""
+    return int(session.counts(slide_id)[1:, Provenance.MODEL].sum())
+
+
+def model_text(bundle: Bundle) -> str:
+    """Return a model in words: its name, its score, where it came from."""
+    parent = f"from {bundle.parent}" if bundle.parent else "new"
+    unfinished = "" if bundle.finished else " · not finished"
+    return f"{bundle.id} · Dice {bundle.mean_dice:.2f} · {parent}{unfinished}"
+
+
+def compared(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
+    """Return the two newest scored models, and by class the Dice before, after, and the difference."""
+    scores = session.learning.scores
+    names = [bundle.id for bundle in project_models(session) if bundle.id in scores][-2:]
+    if len(names) < 2:
+        return [], []
+    before, after = (scores[name] for name in names)
+    rows = [
+        (name, f"{before[name]:.3f}", f"{after[name]:.3f}", f"{after[name] - before[name]:+.3f}")
+        for name in before
+        if name in after
+    ]
+    return names, rows
+
+
+def dice_text(scores: Mapping[str, float]) -> str:
+    """Return the Dice of each class in words.
+
+    >>> dice_text({"Tumour": 0.871, "Background": 0.95})
+    'Tumour 0.87 · Background 0.95'
+    """
+    return " · ".join(f"{name} {value:.2f}" for name, value in scores.items())
+
+
+def run_text(run: Run) -> str:
+    """Return what runs and how long it still takes, in words."""
+    if not run.active:
+        return f"{run.title}: done"
+    if run.stopping:
+        return f"{run.title}: stopping…"
+    if not run.fraction:
+        return f"{run.title}: starting…"
+    return f"{run.title} · {time_text(run.seconds_left)} left"

@@ -1,0 +1,120 @@
+import json
+
+import pytest
+from qtpy.QtGui import QPalette
+
+from napari_pathseg.ui.icons import themed_icon
+from napari_pathseg.ui.recent import recent_projects
+from napari_pathseg.ui.run import Run
+from napari_pathseg.ui.tools import TOOLS
+
+
+@pytest.fixture
+def opened(dock, pictures):
+    dock.slides.take(pictures)
+    return dock
+
+
+def test_a_class_is_added_renamed_and_coloured(opened):
+    table = opened.outline.classes
+    table.add_class()
+    table.rename(3, "Necrosis")
+    table.set_color(3, "#112233")
+    spec = opened.session.project.classes.specs[2]
+    assert (spec.name, spec.color) == ("Necrosis", "#112233")
+    assert table.topLevelItem(2).text(1) == "Necrosis"
+    assert table.selected == 3
+
+
+def test_a_name_that_is_taken_is_refused_and_the_old_one_stays(opened):
+    table = opened.outline.classes
+    table.topLevelItem(1).setText(1, "Background")
+    assert opened.session.project.classes.names == ("Background", "Tumour")
+    assert table.topLevelItem(1).text(1) == "Tumour"
+
+
+def test_napari_choosing_a_label_selects_its_class(opened):
+    opened.session.layers.mask.selected_label = 1
+    assert opened.outline.classes.currentItem().text(1) == "Background"
+
+
+def test_a_complete_slide_counts_its_rest_as_background(opened, qtbot):
+    opened.sections["outline"].set_open(True)
+    opened.outline.complete.click()
+    assert opened.session.project.slides["case0"].complete
+    assert opened.outline.classes.topLevelItem(0).text(3) == "0.07 Mpx"
+
+
+def test_export_writes_files_and_says_where(opened, mask_folder, tmp_path):
+    opened.slides.import_contours(mask_folder)
+    opened.export.export_to(tmp_path / "out")
+    written = sorted((tmp_path / "out").iterdir())
+    assert [path.name for path in written] == [f"case{number}.geojson" for number in range(4)]
+    assert json.loads(written[0].read_text())["features"]
+
+
+def test_opacity_and_contour_go_both_ways(opened):
+    layer = opened.session.layers.mask
+    opened.review.opacity.setValue(80)
+    assert layer.opacity == pytest.approx(0.8)
+    layer.opacity = 0.2
+    assert opened.review.opacity.value() == 20
+    opened.sections["review"].set_open(True)
+    opened.review.only_contour.click()
+    assert layer.contour > 0
+    layer.contour = 0
+    assert not opened.review.only_contour.isChecked()
+
+
+def test_without_a_model_nothing_can_be_predicted_or_compared(opened):
+    review = opened.review
+    buttons = (review.predict_view, review.predict_slide, review.predict_all, review.compare)
+    assert not any(button.isEnabled() for button in buttons)
+    assert review.model.currentText() == "None yet: train one"
+
+
+def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
+    opened.session.learning.run = Run("predict", model="m001", fraction=0.5, seconds_left=65)
+    opened.session.learning.run_changed.emit()
+    qtbot.waitUntil(opened.jobs.isVisible)
+    assert opened.jobs.text.text() == "Predicting m001 · 1:05 left"
+    assert opened.jobs.bar.value() == 500
+    opened.session.learning.run = None
+
+
+def test_an_open_project_is_listed_as_recent(opened):
+    assert recent_projects() == [opened.session.project.folder]
+    opened.header._fill_menu()
+    texts = [action.text() for action in opened.header.menu.actions()]
+    assert texts == ["New project…", "Open…", "Recent", "Show folder", "", "Keys"]
+
+
+def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictures):
+    dock.slides.take(pictures)
+    folder = dock.session.project.folder
+    dock.session.opened.remember("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
+    dock.session.close()
+    dock.session.open_project(folder)
+    assert dock.train.minutes.value() == 7.5
+    assert dock.train.form.tile.value == 512
+
+
+@pytest.mark.parametrize("name", [tool.name for tool in TOOLS])
+def test_icons_take_the_colour_of_the_themes_text(dock, viewer, name):
+    from napari.settings import get_settings
+
+    colors = []
+    button = dock.outline.tools[name]
+    for theme in ("dark", "light"):
+        get_settings().appearance.theme = theme
+        picture = themed_icon(name, button).pixmap(40, 40).toImage()
+        shown = {
+            picture.pixelColor(x, y).rgb()
+            for x in range(40)
+            for y in range(40)
+            if picture.pixelColor(x, y).alpha() == 255
+        }
+        assert button.palette().color(QPalette.ColorRole.WindowText).rgb() in shown
+        colors.append(shown)
+    get_settings().appearance.theme = "dark"
+    assert colors[0] != colors[1]

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QImage
+
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.edits import fill_from_model
+from napari_pathseg.ui.panels.slide_rows import role_box
+
+
+@pytest.fixture
+def panel(dock, pictures):
+    dock.slides.take(pictures)
+    return dock.slides
+
+
+def names(panel):
+    return [row.id for row in panel.model.rows]
+
+
+def test_slides_that_were_added_are_listed(panel):
+    assert panel.list.isVisible()
+    assert names(panel) == ["case0", "case1", "case2", "case3"]
+    assert {row.state for row in panel.model.rows} == {"new"}
+
+
+def test_a_double_click_shows_a_slide(panel, qtbot):
+    box = panel.list.visualRect(panel.model.index(2))
+    for click in (qtbot.mouseClick, qtbot.mouseDClick):
+        click(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=box.center())
+    assert panel._session.slide.id == "case2"
+
+
+def test_slides_that_need_a_person_come_first(panel):
+    session = panel._session
+    session.show_slide("case3")
+    session.mask_edited(fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8)))
+    panel.refresh()
+    assert names(panel) == ["case3", "case0", "case1", "case2"]
+    panel.order.setCurrentIndex(1)
+    assert names(panel) == ["case0", "case1", "case2", "case3"]
+
+
+def test_a_role_is_chosen_from_the_menu_of_its_chip(panel, qtbot):
+    pressed = []
+    panel.delegate.role_pressed.disconnect()
+    panel.delegate.role_pressed.connect(lambda index: pressed.append(index.data()))
+    chip = role_box(panel.list.visualRect(panel.model.index(1))).center()
+    qtbot.mouseClick(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=chip)
+    assert pressed == ["case1"]
+    actions = {action.text(): action for action in panel.role_menu("case1").actions()}
+    assert list(actions) == ["Auto", "Training", "Validation", "Test"]
+    actions["Validation"].trigger()
+    assert panel._session.project.slides["case1"].role == "val"
+    assert panel.model.rows[1].role == "val"
+
+
+def test_a_folder_of_masks_is_imported_for_all_slides(panel, mask_folder):
+    panel.import_contours(mask_folder)
+    assert {row.state for row in panel.model.rows} == {"annotated"}
+    assert all(entry.complete for entry in panel._session.project.slides.values())
+
+
+def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_folder):
+    panel.complete.setChecked(False)
+    panel.import_contours(mask_folder / "case0.png")
+    assert not panel._session.project.slides["case0"].complete
+    assert panel._session.counts("case0")[2].sum() > 10_000
+
+
+def test_pictures_of_slides_appear_by_themselves(panel, qtbot):
+    qtbot.waitUntil(lambda: panel.thumbnails.find("case3") is not None)
+    picture = panel.thumbnails.find("case3").toImage()
+    assert isinstance(picture, QImage)
+    assert picture.pixelColor(40, 45).green() < picture.pixelColor(2, 2).green()

@@ -1,0 +1,82 @@
+import shutil
+
+import pytest
+from napari.components import ViewerModel
+
+from napari_pathseg.ui.intake import take_files
+from napari_pathseg.ui.session import Session
+
+
+class SilentWorker:
+    """A worker that is never asked anything."""
+
+    def __init__(self):
+        from psygnal import SignalInstance
+
+        self.event, self.died = SignalInstance((dict,)), SignalInstance((str,))
+
+    def start(self):
+        pass
+
+    def send(self, message):
+        raise AssertionError(message)
+
+
+@pytest.fixture
+def session():
+    session = Session(ViewerModel(), SilentWorker())
+    yield session
+    session.close()
+
+
+def test_first_slides_make_a_project_beside_them(session, pictures):
+    assert take_files(session, pictures) == []
+    assert session.project.folder == pictures[0].parent / "liver.pathseg"
+    assert list(session.project.slides) == ["case0", "case1", "case2", "case3"]
+    assert session.slide.id == "case0"
+
+
+def test_the_project_beside_slides_is_opened_again(session, pictures):
+    take_files(session, pictures[:1])
+    session.close()
+    take_files(session, pictures[:2])
+    assert list(session.project.slides) == ["case0", "case1"]
+
+
+def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
+    bad = pictures[0].with_name("bad.jpg")
+    bad.write_bytes(b"no picture")
+    problems = take_files(session, [pictures[0], bad, pictures[1]])
+    assert list(session.project.slides) == ["case0", "case1"]
+    assert len(problems) == 1
+    assert "bad.jpg" in problems[0]
+
+
+def test_a_file_that_is_nothing_is_told(session, pictures, tmp_path):
+    (tmp_path / "notes.docx").write_text("x")
+    assert take_files(session, [*pictures, tmp_path / "notes.docx"]) == [
+        "notes.docx is neither a slide nor contours. Nothing was done with it."
+    ]
+
+
+def test_masks_find_their_slides_by_name(session, pictures, mask_folder, tmp_path):
+    take_files(session, pictures)
+    dropped = tmp_path / "case2_mask.png"
+    shutil.copy(mask_folder / "case2.png", dropped)
+    assert take_files(session, [dropped]) == []
+    assert session.counts("case2")[2].sum() > 10_000
+    assert session.counts("case0")[1:].sum() == 0
+    assert session.project.slides["case2"].complete
+
+
+def test_a_dropped_project_is_opened(session, pictures):
+    take_files(session, pictures[:1])
+    folder = session.project.folder
+    session.close()
+    take_files(session, [folder])
+    assert session.project.folder == folder
+
+
+def test_a_dropped_folder_stands_for_its_slides(session, slide_folder):
+    take_files(session, [slide_folder])
+    assert len(session.project.slides) == 4
