@@ -23,6 +23,7 @@ from napari_pathseg.engine.device import Device, choose_device
 from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
 from napari_pathseg.engine.networks import UNet
 from napari_pathseg.engine.scores import Confusion, pool
+from napari_pathseg.engine.threads import FreeThreads
 from napari_pathseg.engine.tiles import grow, layout
 from napari_pathseg.engine.validation import as_tensor, crop_probabilities
 from napari_pathseg.errors import NothingToLearnError, ProjectError
@@ -128,6 +129,7 @@ class _Predictor:
         side = config.tile + 2 * config.halo
         side = -(-side // UNet.multiple) * UNet.multiple
         self._device: Device = choose_device(network, torch.zeros(1, 3, side, side, dtype=torch.uint8))
+        self._threads = FreeThreads()
         self.start = time.perf_counter()
 
     def slide(self, entry: SlideEntry, region: Region) -> Iterator[tuple[int, int]]:
@@ -139,9 +141,11 @@ class _Predictor:
         try:
             for number, tile in enumerate(tiles, 1):
                 self._tile(slide, tile, prediction)
+                self._threads.adapt()
                 yield number, len(tiles)
         finally:
             slide.close()
+            self._threads.restore()
         if region == Region(0, 0, *entry.mask_shape):
             prediction.finish()
 

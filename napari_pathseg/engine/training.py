@@ -10,6 +10,7 @@ validation, so that a killed run loses only what came after.
 import time
 from collections.abc import Generator, Iterator
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,25 +18,24 @@ import torch
 from torch import Tensor
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.augment import turn, vary_stain
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.checkpoint import save_bundle
-from napari_pathseg.engine.dataset import LearningSet, LearningSlide, Tile
+from napari_pathseg.engine.dataset import LearningSet, Tile
 from napari_pathseg.engine.device import choose_device
-from napari_pathseg.engine.events import Command, Event, Job, Note, Progress, Show, Started, Stop, Validated, View
+from napari_pathseg.engine.events import Command, Event, Job, Note, Progress, Show, Started, Stop, Validated
+from napari_pathseg.engine.live_view import LiveView
 from napari_pathseg.engine.losses import cross_entropy_and_dice
 from napari_pathseg.engine.networks import UNet
 from napari_pathseg.engine.preparation import Plan, prepare
 from napari_pathseg.engine.scores import Confusion, mean_dice
-from napari_pathseg.engine.tiles import layout
+from napari_pathseg.engine.threads import FreeThreads
 from napari_pathseg.engine.validation import Validator, as_tensor, predict_region
 
 _AVERAGING = 0.98  # share of the running mean that a step keeps
 _CLIP = 1.0  # longest gradient
 _FIRST_LOOK = 10  # steps after which what the network sees is worth showing
-_SHOWN_EVERY = 3.0  # seconds between two overlays of the view
 _WARM_UP = 0.05  # share of the time in which the step size rises
 
 
@@ -83,8 +83,8 @@ class _Training:
         self.device = choose_device(self.network, torch.zeros(2, 3, side, side, dtype=torch.uint8))
         self.mean_network = deepcopy(self.network).eval()
         self.validator = Validator(held_out, plan.spec.classes, np.random.default_rng(0))
-        self.shown: Show | None = None
-        self.show_at = 0.0
+        self.threads = FreeThreads()
+        self.view = LiveView(project, plan.run, partial(predict_region, self.mean_network, self.device))
         self.stopped = False
         self.step = 0
         self.loss = float("nan")
@@ -197,31 +197,14 @@ class _Training:
         if isinstance(command, Stop):
             self.stopped = True
         elif isinstance(command, Show):
-            self.shown, self.show_at = command, min(self.show_at, time.perf_counter())
+            self.view.show(command)
 
     def _tell(self, progress: Progress) -> Iterator[Event]:
         """Yield a step's progress, and the view where it is due."""
+        self.threads.adapt()
         yield progress
-        if self.step >= _FIRST_LOOK and time.perf_counter() >= self.show_at:
-            yield from self._show()
-
-    def _show(self) -> Iterator[Event]:
-        """Predict what is on screen and lay it beside the run."""
-        if self.shown is None or self.shown.region.empty:
-            return
-        entry = self.project.slide(self.shown.slide)
-        slide = LearningSlide(self.project, entry)
-        region = self.shown.region.clip(entry.mask_shape)
-        classes = np.zeros((region.height, region.width), np.uint8)
-        for tile in layout(region, 512):
-            probabilities = predict_region(self.mean_network, self.device, slide, tile)
-            classes[tile.shift(-region.top, -region.left).slices] = probabilities.argmax(axis=0) + 1
-        slide.close()
-        path = self.plan.run / "view.npy"
-        with replace_file(path) as partial, partial.open("wb") as file:
-            np.save(file, classes)
-        self.show_at = time.perf_counter() + _SHOWN_EVERY
-        yield View(self.shown.slide, region, str(path))
+        if self.step >= _FIRST_LOOK or self.best is not None:
+            yield from self.view.events()
 
     def _validate(self) -> Iterator[Event]:
         """Score the running mean on the held-out tiles; keep it where it is the best so far."""
@@ -239,10 +222,12 @@ class _Training:
             self.best = confusion
             self._save(self.mean_network.state_dict(), finished=False)
         yield Validated(self.step, seconds, self.loss, by_class, dice, best)
-        yield from self._show()
+        yield from self.view.events()
 
     def finish(self) -> Bundle:
         """Write the bundle's last word and return it."""
+        self.threads.restore()
+        self.view.close()
         return self._save(None, finished=True)
 
     def _save(self, weights: dict[str, Tensor] | None, *, finished: bool) -> Bundle:

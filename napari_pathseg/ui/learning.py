@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -139,7 +140,9 @@ class Learning:
         session, region = self._session, Region(*message["region"])
         if session.mask is None or session.slide is None or session.slide.id != message["slide"]:
             return
-        classes = np.load(message["path"], allow_pickle=False)
+        path = Path(message["path"])
+        classes = np.load(path, allow_pickle=False)
+        path.unlink()
         if classes.shape != (region.height, region.width):
             return  # a later view has been written meanwhile, its event follows
         if session.slide.complete:

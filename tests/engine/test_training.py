@@ -60,10 +60,12 @@ def test_stop_ends_soon_and_keeps_the_best(project):
     while not isinstance(next(job), Validated):
         pass
     start = time.perf_counter()
-    job.send(Stop())
-    bundle = run(job)
+    with pytest.raises(StopIteration) as end:
+        job.send(Stop())
+        while True:
+            next(job)
     assert time.perf_counter() - start < 20
-    assert project.model_ids() == [bundle.id]
+    assert project.model_ids() == [end.value.value.id]
 
 
 def test_the_view_is_predicted_while_it_learns(project):
@@ -83,6 +85,7 @@ def test_the_view_is_predicted_while_it_learns(project):
     assert (event.slide, event.region) == ("case5", Region(16, 0, 100, 150))
     assert classes.shape == (100, 150)
     assert set(np.unique(classes)) <= {1, 2}
+    assert len({event.path for event, _ in views}) == len(views)  # none is overwritten while it is read
 
 
 def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
