@@ -13,7 +13,8 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.mask import Pixels
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.outline import outline
-from napari_pathseg.data.project import Project, SlideEntry
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import ConfigError, ProjectError
 
 EXPORT_FORMATS = ("geojson", "svg", "mask")

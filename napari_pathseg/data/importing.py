@@ -19,8 +19,9 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import open_mask
 from napari_pathseg.data.mask.edits import import_contours, import_labels, pieces
 from napari_pathseg.data.mask.mask import Pixels
-from napari_pathseg.data.project import Project, SlideEntry
+from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide import fingerprint, open_slide
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError
 
 LARGEST_MASK_SIDE = 16_384  # what one texture of a graphics card holds

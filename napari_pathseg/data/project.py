@@ -7,58 +7,23 @@ is held, by the window for as long as it is open, by a command for as long as it
 import contextlib
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from napari_pathseg.data import roles
-from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable, class_table
-from napari_pathseg.data.files import load_json, save_json
-from napari_pathseg.data.geometry import grid_shape
+from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
 from napari_pathseg.data.lock import ProjectLock
-from napari_pathseg.data.mask import Mask, Provenance, open_mask, read_counts
+from napari_pathseg.data.mask import Mask, open_mask, read_counts
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.prediction import Prediction
+from napari_pathseg.data.project_file import ProjectFile, read_project_file, write_project_file
 from napari_pathseg.data.slide import Slide, open_slide
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.errors import ProjectError
 
-FORMAT = 1
 FOLDER_SUFFIX = ".pathseg"
 _FOLDERS = ("masks", "contours", "models", "runs", "predictions")
-
-
-@dataclass(frozen=True)
-class SlideEntry:
-    """A slide as the project lists it.
-
-    `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
-    `downsample` are level-0 pixels per mask pixel; `complete` says that what is unlabelled is
-    Background.
-    """
-
-    id: str
-    path: str
-    relative_path: str
-    fingerprint: str
-    shape: tuple[int, int]
-    channels: int
-    mpp: float | None
-    downsample: int
-    patient: str
-    role: str = roles.AUTO
-    complete: bool = False
-
-    @property
-    def mask_shape(self) -> tuple[int, int]:
-        """Rows and columns of the mask."""
-        return grid_shape(self.shape, self.downsample)
-
-    @property
-    def mask_mpp(self) -> float | None:
-        """Micrometres per mask pixel, where the slide says."""
-        return None if self.mpp is None else self.mpp * self.downsample
 
 
 class Project:
@@ -121,38 +86,14 @@ class Project:
 
     def reload(self) -> None:
         """Read the project's list anew."""
-        path = self.folder / "project.json"
-        if not path.is_file():
-            raise ProjectError(f"{self.folder} is no project: it has no project.json. Make one with `pathseg new`.")
-        content = load_json(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            found = content.get("format") if isinstance(content, dict) else None
-            raise ProjectError(
-                f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg."
-            )
-        try:
-            self.classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
-            self.mpp = content["mpp"]
-            entries = [SlideEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in content["slides"]]
-            self.slides = {entry.id: entry for entry in entries}
-            self.settings = content["settings"]
-        except (KeyError, TypeError) as error:
-            raise ProjectError(
-                f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
-            ) from error
+        content = read_project_file(self.folder)
+        self.classes, self.mpp, self.settings = content.classes, content.mpp, content.settings
+        self.slides = {entry.id: entry for entry in content.slides}
 
     def save(self) -> None:
         """Write the project's list."""
-        save_json(
-            self.folder / "project.json",
-            {
-                "format": FORMAT,
-                "mpp": self.mpp,
-                "classes": [{"name": spec.name, "color": spec.color} for spec in self.classes],
-                "slides": [asdict(entry) for entry in self.slides.values()],
-                "settings": self.settings,
-            },
-        )
+        content = ProjectFile(self.classes, self.mpp, list(self.slides.values()), self.settings)
+        write_project_file(self.folder, content)
 
     # -- one writer at a time
 
@@ -281,19 +222,3 @@ class Project:
         return roles.Candidate(
             entry.id, entry.patient, entry.role, frozenset(labelled_classes(entry, self.counts(entry.id)))
         )
-
-
-def labelled_classes(entry: SlideEntry, counts: Counts) -> set[int]:
-    """Return the classes of which a person labelled pixels; Background where a slide is complete."""
-    by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
-    classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
-    return classes | {1} if entry.complete else classes
-
-
-def state(entry: SlideEntry, counts: Counts) -> str:
-    """Return what was done to a slide last: "new", "annotated", "predicted" or "corrected"."""
-    if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
-        return "corrected"
-    if counts[1:, Provenance.MODEL].any():
-        return "predicted"
-    return "annotated" if labelled_classes(entry, counts) else "new"

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND
-from napari_pathseg.data.project import Project, SlideEntry, labelled_classes
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.errors import NothingToLearnError, PathsegError
 
 _FEW_PIXELS = 2_000  # fewer labelled pixels of a class than this teach little

@@ -15,7 +15,8 @@ import numpy.typing as npt
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.store import MaskStore
-from napari_pathseg.data.project import Project, SlideEntry
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.engine.tiles import layout, read_mirrored
 
 Pixels = npt.NDArray[np.uint8]

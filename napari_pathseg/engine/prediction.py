@@ -15,7 +15,8 @@ from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.edits import take_prediction
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.prediction import Prediction, create_prediction
-from napari_pathseg.data.project import Project, SlideEntry, labelled_classes
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle
 from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.dataset import LearningSlide

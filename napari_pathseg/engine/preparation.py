@@ -10,8 +10,9 @@ import torch
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.files import save_json
-from napari_pathseg.data.project import Project, SlideEntry
+from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_slides
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, new_run
 from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.networks import UNet, build_network

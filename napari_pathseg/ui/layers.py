@@ -15,8 +15,8 @@ from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
-from napari_pathseg.data.project import SlideEntry
 from napari_pathseg.data.slide import Slide
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.ui.mask_layer import MaskLabels
 
 KEY = "napari_pathseg"

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from napari_pathseg.data import roles
-from napari_pathseg.data.project import Project, SlideEntry
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.ui.learning import labelled_pixels
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import labelled_slides, plural, time_text, unreviewed

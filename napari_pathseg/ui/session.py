@@ -18,8 +18,9 @@ from napari_pathseg.data.importing import AddOptions, add_slides, import_file
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.mask.edits import accept, draw_contours, reject
-from napari_pathseg.data.project import Project, SlideEntry, state
+from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide import Slide
+from napari_pathseg.data.slide_entry import SlideEntry, state
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.layers import SlideLayers
 from napari_pathseg.ui.learning import Learning, Worker

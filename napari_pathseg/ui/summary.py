@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND
 from napari_pathseg.data.mask import Provenance
-from napari_pathseg.data.project import SlideEntry, labelled_classes
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.engine.bundle import Bundle, load_bundles
 from napari_pathseg.ui.run import Run
 from napari_pathseg.ui.session import Session

@@ -8,7 +8,8 @@ import pytest
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
 from napari_pathseg.data.mask import Provenance
-from napari_pathseg.data.project import Project, state
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import state
 from napari_pathseg.errors import ProjectError
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.data.importing import AddOptions
-from napari_pathseg.data.project import labelled_classes
+from napari_pathseg.data.slide_entry import labelled_classes
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.demo import UNANNOTATED, annotations, make_demo_project
 from napari_pathseg.ui.demo_strokes import mending_strokes

@@ -1,0 +1,61 @@
+"""``project.json``: the list of a project, read and written whole."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.data.classes import ClassTable, class_table
+from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.errors import ProjectError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ProjectFile:
+    """What the file holds; `mpp` is None where each slide keeps its own."""
+
+    classes: ClassTable
+    mpp: float | None
+    slides: list[SlideEntry]
+    settings: dict[str, Any]
+
+
+def read_project_file(folder: Path) -> ProjectFile:
+    """Read the list of the project in `folder`.
+
+    Raises
+    ------
+    ProjectError
+        If the folder is no project, is damaged, or was made by a newer version.
+    """
+    path = folder / "project.json"
+    if not path.is_file():
+        raise ProjectError(f"{folder} is no project: it has no project.json. Make one with `pathseg new`.")
+    content = load_json(path)
+    found = content.get("format") if isinstance(content, dict) else None
+    if found != FORMAT:
+        raise ProjectError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
+    try:
+        classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
+        slides = [SlideEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in content["slides"]]
+        return ProjectFile(classes, content["mpp"], slides, content["settings"])
+    except (KeyError, TypeError) as error:
+        raise ProjectError(
+            f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
+        ) from error
+
+
+def write_project_file(folder: Path, content: ProjectFile) -> None:
+    """Write the list of the project in `folder`, whole or not at all."""
+    save_json(
+        folder / "project.json",
+        {
+            "format": FORMAT,
+            "mpp": content.mpp,
+            "classes": [{"name": spec.name, "color": spec.color} for spec in content.classes],
+            "slides": [asdict(entry) for entry in content.slides],
+            "settings": content.settings,
+        },
+    )

@@ -1,0 +1,58 @@
+"""A slide as a project lists it, and what its mask's pixels say of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_pathseg.data import roles
+from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.geometry import grid_shape
+from napari_pathseg.data.mask.counts import Counts, Provenance
+
+
+@dataclass(frozen=True)
+class SlideEntry:
+    """A slide as the project lists it.
+
+    `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
+    `downsample` are level-0 pixels per mask pixel; `complete` says that what is unlabelled is
+    Background.
+    """
+
+    id: str
+    path: str
+    relative_path: str
+    fingerprint: str
+    shape: tuple[int, int]
+    channels: int
+    mpp: float | None
+    downsample: int
+    patient: str
+    role: str = roles.AUTO
+    complete: bool = False
+
+    @property
+    def mask_shape(self) -> tuple[int, int]:
+        """Rows and columns of the mask."""
+        return grid_shape(self.shape, self.downsample)
+
+    @property
+    def mask_mpp(self) -> float | None:
+        """Micrometres per mask pixel, where the slide says."""
+        return None if self.mpp is None else self.mpp * self.downsample
+
+
+def labelled_classes(entry: SlideEntry, counts: Counts) -> set[int]:
+    """Return the classes of which a person labelled pixels; Background where a slide is complete."""
+    by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
+    classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
+    return classes | {BACKGROUND} if entry.complete else classes
+
+
+def state(entry: SlideEntry, counts: Counts) -> str:
+    """Return what was done to a slide last: "new", "annotated", "predicted" or "corrected"."""
+    if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
+        return "corrected"
+    if counts[1:, Provenance.MODEL].any():
+        return "predicted"
+    return "annotated" if labelled_classes(entry, counts) else "new"
