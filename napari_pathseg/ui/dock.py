@@ -27,6 +27,7 @@ from napari_pathseg.ui.worker import WorkerProcess
 
 _WIDTH, _NARROWEST = 400, 360
 _ALWAYS_OPEN = "slides"
+_UNFOLD_MS = 300  # until what unfolds, curves too, has its size
 
 
 class PathsegDock(QWidget):
@@ -44,7 +45,7 @@ class PathsegDock(QWidget):
         self.session = Session(napari_viewer, self.worker)
         self._viewer = napari_viewer
         self._open = True
-        self._follows = True
+        self._follows, self._reached = True, ("", "")
         self.session.said.connect(say)
         self.header = Header(self.session)
         self.slides = SlidesPanel(self.session)
@@ -196,7 +197,6 @@ class PathsegDock(QWidget):
             "brush": lambda: self._take_brush(2),
             "brush_background": lambda: self._take_brush(1),
             "train": self.train.train_or_stop,
-            "stop": self.session.learning.stop,
             "accept": self.review.accept_view,
             "predict_all": self.review.predict_everything,
             "export": self.export.ask_for_folder,
@@ -208,10 +208,18 @@ class PathsegDock(QWidget):
         self.outline.choose("brush")
 
     def _follow(self, step: NextStep) -> None:
-        """Open the section that matters now, until the user folds by hand."""
-        if self._follows:
-            for name, section in self.sections.items():
-                section.set_open(name in (step.section, _ALWAYS_OPEN))
+        """Open the section that matters now, until the user folds by hand; what draws stays within reach."""
+        if not self._follows:
+            return
+        wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.outline.drawing else [])}
+        for name, section in self.sections.items():
+            section.set_open(name in wanted)
+        if (step.section, step.action) != self._reached:
+            self._reached = step.section, step.action
+            QTimer.singleShot(_UNFOLD_MS, self._reach)
+
+    def _reach(self) -> None:
+        self.area.ensureWidgetVisible(self.sections[self._reached[0]], 0, 0)
 
     def _stop_following(self) -> None:
         self._follows = False

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.layers import Image, Layer, Shapes
+from napari.utils import Colormap
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import ClassTable
@@ -21,6 +22,7 @@ from napari_pathseg.ui.mask_layer import MaskLabels
 
 KEY = "napari_pathseg"
 _ORDER = ("image", "probability", "mask", "contours")  # from below
+_LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
 
 
@@ -123,10 +125,10 @@ class SlideLayers:
         empty = np.zeros(entry.mask_shape, np.uint8)
         if self.probability is not None and self._alive(self.probability):
             self.probability.data = empty
+            self.probability.visible = False  # it is empty until the model speaks about this slide
             _place(self.probability, entry, "probability", settings)
             return
-        layer = Image(empty, colormap="magma", opacity=0.6, contrast_limits=(0, 255), **settings)
-        layer.blending, layer.visible = "additive", False
+        layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)
         self.probability = self._insert(layer, entry, "probability")
 
     def _show_mask(self, entry: SlideEntry, mask: Mask, classes: ClassTable) -> None:

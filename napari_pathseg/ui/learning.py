@@ -194,7 +194,7 @@ class Learning:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         what = {"train": "Training", "predict": "Predicting", "score": "Scoring"}[self.run.kind]
-        self.run = replace(self.run, active=False)
+        self.run = replace(self.run, active=False, broken=True)
         self._session.said.emit(
             f"{what} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
         )

@@ -22,6 +22,8 @@ class Run:
         The model it makes or uses; empty until known.
     waiting
         Models that are still to be scored.
+    broken
+        Whether it ended before its time, by an error or because the worker died.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Run:
     dices: tuple[tuple[float, float], ...] = ()
     dice_by_class: dict[str, float] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
+    broken: bool = False
 
     @property
     def title(self) -> str:
@@ -57,8 +60,10 @@ class Run:
                     dices=(*self.dices, (message["seconds"], message["mean_dice"])),
                     dice_by_class=message["dice"],
                 )
-            case "finished" | "failed":
+            case "finished":
                 return replace(self, active=False, fraction=1.0)
+            case "failed":
+                return replace(self, active=False, broken=True)
         return self
 
     def _progressed(self, message: dict[str, Any]) -> "Run":

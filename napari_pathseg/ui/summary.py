@@ -12,6 +12,7 @@ from napari_pathseg.ui.run import Run
 from napari_pathseg.ui.session import Session
 
 _URGENCY = ("predicted", "new", "annotated", "corrected")  # what needs a person most, first
+_SMALL_AREA = 10_000  # in µm² or pixels; from here on it is told in millions of them
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,17 @@ def plural(number: int, word: str) -> str:
 
 
 def area_text(pixels: float, mpp: float | None) -> str:
-    """Return an area in words: mm² where the pixel size is known, else megapixels.
+    """Return an area in words: mm² where the pixel size is known, else megapixels; small ones in µm² or pixels.
 
-    >>> area_text(2_500_000, 1.0), area_text(2_500_000, None), area_text(0, 1.0)
-    ('2.50 mm²', '2.50 Mpx', '')
+    >>> area_text(2_500_000, 1.0), area_text(2_500_000, None), area_text(2_120, 1.0), area_text(0, 1.0)
+    ('2.50 mm²', '2.50 Mpx', '2120 µm²', '')
     """
     if not pixels:
         return ""
-    value, unit = (pixels / 1e6, "Mpx") if mpp is None else (pixels * mpp * mpp / 1e6, "mm²")
-    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}" if value < 0.01 else f"{value:.2f} {unit}"
+    value, units = (pixels, ("px", "Mpx")) if mpp is None else (pixels * mpp * mpp, ("µm²", "mm²"))
+    if value < _SMALL_AREA:
+        return f"{value:.0f} {units[0]}"
+    return f"{value / 1e6:.{0 if value >= 1e8 else 2}f} {units[1]}"
 
 
 def time_text(seconds: float) -> str:
@@ -196,7 +199,7 @@ def dice_text(scores: Mapping[str, float]) -> str:
 def run_text(run: Run) -> str:
     """Return what runs and how long it still takes, in words."""
     if not run.active:
-        return f"{run.title}: done"
+        return f"{run.title}: {'broke off' if run.broken else 'done'}"
     if run.stopping:
         return f"{run.title}: stopping…"
     if not run.fraction:

@@ -54,7 +54,8 @@ def tool_in_hand(layers: SlideLayers) -> str:
     active = layers.viewer.layers.selection.active
     for tool in TOOLS:
         layer = _layer_of(layers, tool)
-        if layer is not None and layer is active and str(layer.mode) == tool.mode:
+        # equal and not the same: napari lends a plugin its viewer, and so its layers, in wrappers
+        if layer is not None and layer == active and str(layer.mode) == tool.mode:
             return tool.name
     return ""
 

@@ -9,7 +9,7 @@ from napari_pathseg.ui.look import dim_color, mixed
 from napari_pathseg.ui.panels.layout import column, row
 from napari_pathseg.ui.run import Run
 
-_HEIGHT = 118
+_HEIGHT = 126
 _LOSS, _DICE = "#d9822b", "#3f9fd8"
 
 
@@ -68,5 +68,5 @@ def _plot(title: str) -> pg.PlotWidget:
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)
     plot.getAxis("left").setWidth(34)
-    plot.getAxis("bottom").setHeight(18)
+    plot.getAxis("bottom").setHeight(22)
     return plot

@@ -98,6 +98,7 @@ class Header(QWidget):
         step = next_step(self._session)
         self.text.setText(step.text)
         self.button.setText(step.button)
+        self.button.setVisible(step.action != "stop")  # the jobs row has that button, and Train
         if step != self.step:
             self.step = step
             self.step_changed.emit(step)

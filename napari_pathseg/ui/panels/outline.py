@@ -61,6 +61,11 @@ class OutlinePanel(QWidget):
         self._connect()
         self._show_slide()
 
+    @property
+    def drawing(self) -> bool:
+        """Whether a tool that draws is in hand."""
+        return tool_in_hand(self._session.layers) not in ("", "pan")
+
     # -- what the user may do
 
     def choose(self, name: str) -> None:

@@ -172,7 +172,7 @@ class SlidesPanel(QWidget):
         self.list.setToolTip(with_key("Double-click to show a slide", "next_slide"))
         self.empty = QLabel("Drop slides here or press Add…")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.empty.setStyleSheet("border: 1px dashed; border-radius: 4px;")
+        self.empty.setStyleSheet("border: 1px dashed gray; border-radius: 4px;")
         self.pages = QStackedWidget()
         self.pages.addWidget(self.empty)
         self.pages.addWidget(self.list)

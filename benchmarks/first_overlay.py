@@ -1,0 +1,60 @@
+"""How long after Train is pressed does the model's first opinion lie over the slide?
+
+In a real window on the sample slides, five complete with their contours and the sixth in
+view, with a worker that has warmed up.  Prints the seconds until the first pixels of the
+model are in the mask, and until the view is full; on its last line one JSON object.
+
+    python benchmarks/first_overlay.py
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import napari
+from window import wait
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.mask import Provenance
+from napari_pathseg.data.project import Project
+from napari_pathseg.ui.sample import sample_folder, sample_slides
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.worker import WorkerProcess
+
+
+def main() -> None:
+    """Train once and note when the mask changes."""
+    folder = sample_folder()
+    with tempfile.TemporaryDirectory() as place:
+        project = Project.create(Path(place) / "bench.pathseg")
+        *learnt, shown = sample_slides(folder)
+        add_slides(project, [path for path in learnt if path.with_suffix(".svg").exists()], AddOptions(contours=folder))
+        negatives = [path for path in learnt if not path.with_suffix(".svg").exists()]
+        add_slides(project, negatives, AddOptions(negative=True))
+        (entry,) = add_slides(project, [shown])
+        viewer, worker = napari.Viewer(), WorkerProcess()
+        session = Session(viewer, worker)
+        session.open_project(project.folder)
+        session.show_slide(entry.id)
+        wait(lambda: False, 15)  # the worker warms up, as it does while a person outlines
+        start = time.perf_counter()
+        session.learning.train(TrainConfig(minutes=1), parent=None)
+        if not wait(lambda: session.mask.counts[1:, Provenance.MODEL].any(), 60):
+            sys.exit("no overlay came within a minute")
+        first = time.perf_counter() - start
+        wait(lambda: not session.mask.counts[0].any(), 60)
+        full = time.perf_counter() - start
+        session.learning.stop()
+        wait(lambda: not session.learning.active, 60)
+        session.close()
+        worker.close()
+        viewer.close()
+    print(f"first pixels after {first:.1f} s, the view is full after {full:.1f} s")
+    print(json.dumps({"first_overlay_s": round(first, 1), "view_full_s": round(full, 1)}))
+
+
+if __name__ == "__main__":
+    main()
