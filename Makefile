@@ -4,14 +4,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 \
+SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 \
   libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1 libxcb-shape0 libxcb-xinerama0 libxcb-randr0 libdbus-1-3
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
 .PHONY: demo test lint types tests bench-window system clean
 
-demo: $(VENV)/installed system
+demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
 	else $(XVFB) $(BIN)/pathseg demo --headless demo; fi
 
@@ -25,28 +25,30 @@ types: $(VENV)/installed
 	$(BIN)/mypy
 
 # In two processes, as the product runs: torch and the window's OpenGL do not share one.
-tests: $(VENV)/installed system
+tests: $(VENV)/installed
 	$(BIN)/python -m pytest --ignore tests/ui
 	$(BIN)/python -m pytest tests/ui
 
-bench-window: $(VENV)/installed system
+bench-window: $(VENV)/installed
 	$(XVFB) $(BIN)/python benchmarks/window.py
 
 # torch and torchvision first and unpinned, so that pip takes the build that fits the machine.
-$(VENV)/installed: setup.cfg
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
+$(VENV)/installed: setup.cfg | system
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch torchvision
 	$(BIN)/python -m pip install --quiet --editable '.[all,test]'
 	touch $@
 
-# Libraries that Qt and OpenGL need on a bare Debian or Ubuntu.
+# What a bare Debian or Ubuntu lacks: venv, and the libraries of Qt and OpenGL.
+HAS := export PATH="$$PATH:/sbin:/usr/sbin"; $(PYTHON) -c "import ensurepip" 2>/dev/null && command -v xvfb-run \
+  >/dev/null && ldconfig -p | grep -q libxcb-cursor && ldconfig -p | grep -q libEGL && ldconfig -p | grep -q libGL.so
+
 system:
-	@if command -v xvfb-run >/dev/null && PATH="$$PATH:/sbin" ldconfig -p | grep -q libxcb-cursor && PATH="$$PATH:/sbin" ldconfig -p | grep -q libEGL; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	@if ! command -v apt-get >/dev/null || { $(HAS); }; then :; \
+	elif [ "$$(id -u)" = 0 ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $(SYSTEM_PACKAGES) >/dev/null; \
-	elif command -v apt-get >/dev/null; then \
-	  echo "Missing system libraries. Run: sudo apt-get install -y $(SYSTEM_PACKAGES)"; exit 1; fi
+	else echo "Missing system packages. Run: sudo apt-get install -y $(SYSTEM_PACKAGES)"; exit 1; fi
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info
