@@ -25,6 +25,7 @@ class Limits:
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
+    multiple: int = 0
     choices: tuple[str, ...] = ()
     expert: bool = True
 
@@ -86,6 +87,8 @@ def _check(field: dataclasses.Field[Any], limits: Limits, value: Any) -> None:
         raise ConfigError(f"{name} is {value:g}; it must lie between {limits.minimum:g} and {limits.maximum:g}.")
     if field.type in (int, "int") and value != int(value):
         raise ConfigError(f"{name} is {value:g}; it must be a whole number.")
+    if limits.multiple and value % limits.multiple:
+        raise ConfigError(f"{name} is {value:g}; it must be a multiple of {limits.multiple}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ class TrainConfig(Settings):
     )
     tile: int = setting(
         256, "Side of a training tile; raise it when a class is told by its surroundings.",
-        unit="px", minimum=64, maximum=2048, step=32,
+        unit="px", minimum=64, maximum=2048, step=32, multiple=32,
     )  # fmt: skip
     batch: int = setting(4, "Tiles per training step; lower it when memory runs out.", minimum=1, maximum=256)
     decoder_rate: float = setting(
@@ -137,9 +140,9 @@ class PredictConfig(Settings):
     role: str = setting("all", "Which slides to predict.", choices=("all", "train", "val", "test"), expert=False)
     tile: int = setting(
         512, "Side of the square that is computed at once; lower it when memory runs out.",
-        unit="px", minimum=64, maximum=4096, step=32,
+        unit="px", minimum=64, maximum=4096, step=32, multiple=32,
     )  # fmt: skip
     halo: int = setting(
         64, "Border that is computed around each square and cut off again, so that no seam shows.",
-        unit="px", minimum=0, maximum=512, step=32,
+        unit="px", minimum=0, maximum=512, step=32, multiple=32,
     )  # fmt: skip

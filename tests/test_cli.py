@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,3 +87,19 @@ def test_the_installed_command_starts():
     done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
     for name in ("new", "add", "check", "train", "predict", "score", "export", "open", "demo"):
         assert name in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl+C is sent otherwise there")
+def test_ctrl_c_ends_a_training_and_keeps_the_best(project):
+    command = Path(sys.executable).with_name("pathseg")
+    options = ("--minutes", "10", "--tile", "64", "--batch", "2", "--decoder-seconds", "1", "--json")
+    run = subprocess.Popen(
+        [command, "train", project.folder, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in run.stderr:
+        if "held-out slides" in line:
+            break
+    run.send_signal(signal.SIGINT)
+    out, _ = run.communicate(timeout=60)
+    assert run.returncode == 0
+    assert json.loads(out.splitlines()[-1])["model"] == "m001"

@@ -1,7 +1,10 @@
 """How a job is followed on a terminal."""
 
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from napari_pathseg.engine.events import Event, Job, Stop
@@ -10,21 +13,41 @@ _Result = TypeVar("_Result")
 
 
 def follow(job: Job[_Result]) -> _Result:
-    """Run a job to its end with a line of progress on stderr; Ctrl+C stops it and keeps what was won."""
-    command = None
+    """Run a job to its end with lines of progress on stderr.
+
+    Ctrl+C stops it at its next event and keeps what was won; a second one ends it at once.
+    """
     shown = 0.0
-    while True:
-        try:
-            event = job.send(command)
-            command = None
-            if (line := _line(event)) and (event.to_json()["event"] != "progress" or time.monotonic() - shown > 1):
+    with _interrupts() as interrupts:
+        command = None
+        while True:
+            try:
+                event = job.send(command)
+            except StopIteration as end:
+                result: _Result = end.value
+                return result
+            command = Stop() if interrupts else None
+            line, now = _line(event), time.monotonic()
+            if line and (event.to_json()["event"] != "progress" or now - shown > 1):
                 print(line, file=sys.stderr, flush=True)
-                shown = time.monotonic()
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
-        except KeyboardInterrupt:
-            command = Stop()
+                shown = now
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Collect the first Ctrl+C inside the block instead of raising it."""
+    seen: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _line(event: Event) -> str:

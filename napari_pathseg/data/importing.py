@@ -1,10 +1,8 @@
 """Slides and contours into a project: everything is read and checked before anything is written."""
 
-import csv
 import os
-import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +10,15 @@ import numpy as np
 
 from napari_pathseg.data import roles
 from napari_pathseg.data.annotation import Contour, check_inside
-from napari_pathseg.data.classes import BACKGROUND, ClassTable
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED, ClassTable
+from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.formats import MASK_SUFFIXES, find_contours, read_contours, stem_of
 from napari_pathseg.data.formats.label_image import read_label_image
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import open_mask
-from napari_pathseg.data.mask.edits import import_contours, import_labels, pieces
+from napari_pathseg.data.mask.edits import import_contours, import_labels, pieces, reject
 from napari_pathseg.data.mask.mask import Pixels
+from napari_pathseg.data.patients import patients
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide import fingerprint, open_slide
 from napari_pathseg.data.slide_entry import SlideEntry
@@ -74,35 +74,39 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
     options = options or AddOptions()
     if options.role not in roles.ROLES:
         raise ConfigError(f"role is {options.role!r}; it must be one of {', '.join(roles.ROLES)}.")
-    patient_of = _patients(options.patient)
+    patient_of = None if options.patient is None else patients(options.patient)
     with project.writing():
         plans: list[_Plan] = []
         taken = dict(project.slides)
         for path in paths:
-            plan = _plan(project, Path(path).absolute(), options, taken)
-            entry = replace(plan.entry, patient=patient_of(plan.entry.id))
-            plans.append(replace(plan, entry=entry))
-            taken[entry.id] = entry
+            plan = _plan(project, Path(path).resolve(), options, taken)
+            if patient_of is not None:
+                plan = replace(plan, entry=replace(plan.entry, patient=patient_of(stem_of(path))))
+            plans.append(plan)
+            taken[plan.entry.id] = plan.entry
         _check_patients(taken.values())
-        try:
-            for plan in plans:
-                if plan.contours is not None:
-                    _import(project, plan.entry, plan.contours)
-            project.slides.update((plan.entry.id, plan.entry) for plan in plans)
-            project.save()
-        except (OSError, ProjectError):
-            _forget_masks(project, plans)
-            raise
+        _check_pairs(plans)
+        _carry_out(project, plans)
     return [plan.entry for plan in plans]
 
 
-def _forget_masks(project: Project, plans: Iterable[_Plan]) -> None:
-    """Remove the masks of slides that were not added after all."""
-    project.reload()
-    for plan in plans:
-        if plan.entry.id not in project.slides:
-            shutil.rmtree(project.mask_path(plan.entry.id), ignore_errors=True)
-            project.mask_path(plan.entry.id).with_suffix(".journal").unlink(missing_ok=True)
+def _carry_out(project: Project, plans: Sequence[_Plan]) -> None:
+    """Import what was planned; new slides leave nothing behind where that fails."""
+    new = [plan.entry for plan in plans if plan.entry.id not in project.slides]
+    try:
+        for plan in plans:
+            if plan.contours is not None:
+                _import(project, plan.entry, plan.contours)
+            elif plan.entry.complete:
+                _drop_model_pixels(project, plan.entry)
+        project.slides.update((plan.entry.id, plan.entry) for plan in plans)
+        project.save()
+    except BaseException:
+        project.reload()
+        for entry in new:
+            shutil.rmtree(project.mask_path(entry.id), ignore_errors=True)
+            project.mask_path(entry.id).with_suffix(".journal").unlink(missing_ok=True)
+        raise
 
 
 def import_file(project: Project, slide_id: str, path: Path, *, complete: bool) -> SlideEntry:
@@ -130,8 +134,7 @@ def mask_downsample(mpp: float | None, wanted: float | None, shape: tuple[int, i
 
 
 def _plan(project: Project, path: Path, options: AddOptions, taken: dict[str, SlideEntry]) -> _Plan:
-    known = next((entry for entry in taken.values() if project.find_file(entry) == path), None)
-    entry = known or _new_entry(project, path, taken)
+    entry = _known(project, path, taken) or _new_entry(project, path, taken)
     if options.role != roles.AUTO:
         entry = replace(entry, role=options.role)
     contours = None
@@ -139,10 +142,37 @@ def _plan(project: Project, path: Path, options: AddOptions, taken: dict[str, Sl
         if not options.contours.exists():
             raise AnnotationError(f"{options.contours} does not exist. Name a file or folder of contours.")
         contours = find_contours(path, options.contours)
+    complete = entry.complete or options.negative or (contours is not None and not options.partial)
+    entry = replace(entry, complete=complete)
     if contours is not None:
         _check(project.classes, entry, contours)
-    complete = entry.complete or options.negative or (contours is not None and not options.partial)
-    return _Plan(replace(entry, complete=complete), contours)
+    return _Plan(entry, contours)
+
+
+def _known(project: Project, path: Path, taken: dict[str, SlideEntry]) -> SlideEntry | None:
+    """Return the entry of a slide that is there already, by its path or, where it was moved, by its content."""
+    for entry in taken.values():
+        if project.find_file(entry).resolve() == path:
+            return entry
+    content = fingerprint(path) if path.is_file() else ""
+    for entry in taken.values():
+        if entry.fingerprint == content:
+            return replace(entry, path=str(path), relative_path=_relative(path, project.folder.parent))
+    return None
+
+
+def _check_pairs(plans: Sequence[_Plan]) -> None:
+    """Refuse one file of contours for two slides."""
+    seen: dict[Path, SlideEntry] = {}
+    for plan in plans:
+        if plan.contours is None:
+            continue
+        other = seen.setdefault(plan.contours, plan.entry)
+        if other.id != plan.entry.id:
+            raise AnnotationError(
+                f"{plan.contours.name} would be imported into both {other.id} and {plan.entry.id}. Name a folder with "
+                "a file for each slide, or add the slides one by one."
+            )
 
 
 def _new_entry(project: Project, path: Path, taken: dict[str, SlideEntry]) -> SlideEntry:
@@ -172,38 +202,6 @@ def _relative(path: Path, folder: Path) -> str:
         return str(path)
 
 
-def _patients(pattern: str | None) -> Callable[[str], str]:
-    """Return the function that tells a slide's patient."""
-    if pattern is None:
-        return lambda name: name
-    if pattern.lower().endswith(".csv"):
-        table = _patient_table(Path(pattern))
-        return lambda name: table.get(name, name)
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"patient is {pattern!r}, which is no regular expression: {error}.") from None
-
-    def patient_of(name: str) -> str:
-        found = compiled.search(name)
-        if found is None:
-            raise ConfigError(f"patient is {pattern!r}; it matches nothing in the name {name}.")
-        return found.group(1) if compiled.groups else found.group()
-
-    return patient_of
-
-
-def _patient_table(path: Path) -> dict[str, str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as a table of patients ({error}).") from error
-    if not rows or not {"slide", "patient"} <= set(rows[0]):
-        raise ConfigError(f"{path} needs a first line with the columns slide,patient.")
-    return {stem_of(Path(row["slide"])): row["patient"] for row in rows}
-
-
 def _check_patients(entries: Iterable[SlideEntry]) -> None:
     """Refuse a patient whose slides would both teach and test."""
     seen: dict[str, SlideEntry] = {}
@@ -221,28 +219,48 @@ def _check_patients(entries: Iterable[SlideEntry]) -> None:
 def _check(classes: ClassTable, entry: SlideEntry, path: Path) -> None:
     if path.suffix.lower() in MASK_SUFFIXES:
         _read_labels(classes, entry, path)
-    else:
-        check_inside(_read_contours(classes, path), entry.shape, path.name)
+        return
+    contours = _read_contours(classes, path)
+    check_inside(contours, entry.shape, path.name)
+    if not contours and entry.complete:
+        raise AnnotationError(
+            f"{path.name} holds no outline, so all of {entry.id} would be Background. Add the slide with --negative if "
+            "there is nothing to find, else outline it first."
+        )
 
 
 def _import(project: Project, entry: SlideEntry, path: Path) -> None:
     """Take a checked file into the mask, and keep it as it came."""
+    kept = project.folder / "contours" / f"{entry.id}{path.suffix.lower()}"
+    if path.resolve() != kept.resolve():
+        with replace_file(kept) as partial:
+            shutil.copyfile(path, partial)
+    if entry.complete:
+        _drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
         if path.suffix.lower() in MASK_SUFFIXES:
             labels = _read_labels(project.classes, entry, path)
             for region in pieces(Region(0, 0, *mask.shape)):
-                import_labels(mask, region, labels[region.slices])
+                here = labels[region.slices]
+                import_labels(mask, region, here, here != UNLABELLED)
             mask.close_step()
         else:
             import_contours(mask, _read_contours(project.classes, path), entry.downsample)
-    shutil.copyfile(path, project.folder / "contours" / f"{entry.id}{path.suffix.lower()}")
+
+
+def _drop_model_pixels(project: Project, entry: SlideEntry) -> None:
+    """On a slide that is complete a person has spoken everywhere; what a model said goes."""
+    if project.mask_path(entry.id).exists():
+        with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
+            reject(mask, Region(0, 0, *mask.shape))
 
 
 def _read_contours(classes: ClassTable, path: Path) -> list[Contour]:
-    """Read contours and give each the number of its class; QuPath's Ignore* is left out."""
+    """Read contours and give each the number of its class; QuPath's Ignore* is unlabelled."""
     contours = []
     for number, contour in enumerate(read_contours(path), 1):
         if contour.class_name.endswith("*"):
+            contours.append(replace(contour, label=UNLABELLED))
             continue
         spec = classes.find(contour.class_name) if contour.class_name else classes.specs[1]
         if spec is None:
@@ -258,9 +276,11 @@ def _read_labels(classes: ClassTable, entry: SlideEntry, path: Path) -> Pixels:
     """Read a label image onto the mask's grid; 0/1 and 0/255 mean Background and the first class."""
     image = read_label_image(path, entry.shape)
     step = entry.downsample
-    labels = image[step // 2 :: step, step // 2 :: step] if step > 1 else image
-    rows, columns = entry.mask_shape
-    labels = np.pad(labels, [(0, rows - labels.shape[0]), (0, columns - labels.shape[1])], mode="edge")
+    rows, columns = (
+        np.minimum(np.arange(count) * step + step // 2, size - 1)
+        for count, size in zip(entry.mask_shape, entry.shape, strict=True)
+    )
+    labels: Pixels = image[np.ix_(rows, columns)]
     found = set(np.flatnonzero(np.bincount(image.ravel(), minlength=256)))
     if found <= {0, 1} or found <= {0, 255}:
         return np.where(labels > 0, np.uint8(BACKGROUND + 1), np.uint8(0))

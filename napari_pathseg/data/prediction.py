@@ -41,14 +41,13 @@ class Prediction:
         rows, columns = self.classes.shape
         return rows, columns
 
-    @property
-    def whole(self) -> bool:
-        """Whether the whole slide is predicted, not only a part of it."""
-        return bool(self._group.attrs.get("whole", False))
+    def is_whole(self, stamp: int) -> bool:
+        """Whether the whole slide is predicted, by the weights of this `stamp`."""
+        return self._group.attrs.get("whole") == stamp
 
-    def finish(self) -> None:
-        """Note that the whole slide is predicted."""
-        self._group.attrs["whole"] = True
+    def finish(self, stamp: int) -> None:
+        """Note that the whole slide is predicted by the weights of this `stamp`."""
+        self._group.attrs["whole"] = stamp
 
     def write(self, region: Region, probabilities: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Keep the probabilities of a box, shape (classes, rows, columns); return the classes."""

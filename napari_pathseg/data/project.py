@@ -5,7 +5,6 @@ is held, by the window for as long as it is open, by a command for as long as it
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from napari_pathseg.data.mask import Mask, open_mask, read_counts
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project_file import ProjectFile, read_project_file, write_project_file
+from napari_pathseg.data.repair import leftover_strokes, repair
 from napari_pathseg.data.slide import Slide, open_slide
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.errors import ProjectError
@@ -82,6 +82,9 @@ class Project:
         """
         project = cls(Path(folder).absolute())
         project.reload()
+        if leftover_strokes(project.folder):
+            with contextlib.suppress(ProjectError), project.writing():
+                pass  # taking the lock repairs; strokes that an open window has in hand are its own
         return project
 
     def reload(self) -> None:
@@ -107,7 +110,7 @@ class Project:
         """
         if self._lock.acquire():
             self.reload()
-            self._repair()
+            repair(self.folder, self.open_mask)
 
     def release(self) -> None:
         """Let the lock go."""
@@ -121,15 +124,6 @@ class Project:
             yield
         finally:
             self.release()
-
-    def _repair(self) -> None:
-        for folder in (self.folder, *(self.folder / name for name in _FOLDERS)):
-            for orphan in folder.glob(".*.partial"):
-                shutil.rmtree(orphan) if orphan.is_dir() else orphan.unlink(missing_ok=True)
-        for entry in self.slides.values():
-            journal = self.mask_path(entry.id).with_suffix(".journal")
-            if journal.exists() and journal.stat().st_size and self.mask_path(entry.id).exists():
-                self.open_mask(entry.id).close()
 
     # -- slides and what belongs to them
 
@@ -180,8 +174,17 @@ class Project:
         return Path(entry.path) if Path(entry.path).exists() or not beside.exists() else beside
 
     def open_slide(self, slide_id: str) -> Slide:
-        """Open a slide's file; see :func:`napari_pathseg.open_slide` for the errors."""
-        return open_slide(self.find_file(self.slide(slide_id)))
+        """Open a slide's file; see :func:`napari_pathseg.open_slide` for the errors.
+
+        Raises
+        ------
+        ProjectError
+            If the file has another size than when it was added.
+        """
+        entry = self.slide(slide_id)
+        slide = open_slide(self.find_file(entry))
+        _check_size(slide, entry)
+        return slide
 
     def mask_path(self, slide_id: str) -> Path:
         """Return the folder of a slide's mask, whether it is there or not."""
@@ -222,3 +225,14 @@ class Project:
         return roles.Candidate(
             entry.id, entry.patient, entry.role, frozenset(labelled_classes(entry, self.counts(entry.id)))
         )
+
+
+def _check_size(slide: Slide, entry: SlideEntry) -> None:
+    if slide.shape == entry.shape:
+        return
+    slide.close()
+    (rows, columns), (old_rows, old_columns) = slide.shape, entry.shape
+    raise ProjectError(
+        f"{entry.path} has {rows} x {columns} pixels; it had {old_rows} x {old_columns} when it was added. Put the old "
+        "file back, or add the new one under another name."
+    )

@@ -40,11 +40,19 @@ def read_project_file(folder: Path) -> ProjectFile:
     try:
         classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
         slides = [SlideEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in content["slides"]]
+        for slide in slides:
+            _check_id(path, slide.id)
         return ProjectFile(classes, content["mpp"], slides, content["settings"])
     except (KeyError, TypeError) as error:
         raise ProjectError(
             f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
         ) from error
+
+
+def _check_id(path: Path, slide_id: str) -> None:
+    """Refuse a slide whose name would lead out of the project's folder."""
+    if slide_id in ("", ".", "..") or "/" in slide_id or "\\" in slide_id:
+        raise ProjectError(f"{path} names a slide {slide_id!r}, which is no file name. Restore it from a copy.")
 
 
 def write_project_file(folder: Path, content: ProjectFile) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from napari_pathseg.data.files import load_json
 from napari_pathseg.data.project import Project
-from napari_pathseg.errors import BundleError
+from napari_pathseg.errors import BundleError, ProjectError
 
 FORMAT = 1
 
@@ -111,6 +111,11 @@ def load_bundles(project: Project) -> list[Bundle]:
     return [load_bundle(project.folder / "models" / name) for name in project.model_ids()]
 
 
+def weights_stamp(project: Project, model_id: str) -> int:
+    """Return a number that changes when a model's weights do, as they may until its training ends."""
+    return (project.folder / "models" / model_id / "weights.safetensors").stat().st_mtime_ns
+
+
 def check_classes(project: Project, bundle: Bundle) -> None:
     """Refuse a model whose classes are not the project's.
 
@@ -138,3 +143,7 @@ def new_run(project: Project) -> tuple[str, Path]:
             return f"{number:03}", runs / f"r{number:03}"
         except FileExistsError:  # another process took the number
             number += 1
+        except OSError as error:
+            raise ProjectError(
+                f"{runs} cannot be written ({error.strerror}). Allow writing to the project folder."
+            ) from error

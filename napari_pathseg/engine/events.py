@@ -50,7 +50,7 @@ class Validated(Event):
 
     step: int
     seconds: float
-    loss: float
+    loss: float | None
     dice: dict[str, float]
     mean_dice: float
     best: bool
@@ -74,11 +74,12 @@ class Note(Event):
 
 @dataclass(frozen=True)
 class SlideDone(Event):
-    """A slide was predicted."""
+    """A box of a slide's mask grid was predicted."""
 
     slide: str
     seconds: float
     pixels: int
+    region: Region
 
 
 @dataclass(frozen=True)

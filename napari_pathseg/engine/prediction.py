@@ -5,6 +5,7 @@ The raw output goes to ``predictions/``; a mask takes it in where no person has 
 
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,11 +18,11 @@ from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.prediction import Prediction, create_prediction
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
-from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.dataset import LearningSlide
 from napari_pathseg.engine.device import Device, choose_device
-from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
+from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop, run
 from napari_pathseg.engine.networks import UNet
 from napari_pathseg.engine.scores import Confusion, pool
 from napari_pathseg.engine.threads import FreeThreads
@@ -70,10 +71,10 @@ def predict(
     bundle = load_bundle(folder)
     check_classes(project, bundle)
     entries = _chosen(project, config.role, slides)
-    predictor = _Predictor(project, config, bundle, load_network(folder))
+    boxes = [_mask_region(entry, region) for entry in entries]
+    predictor = _Predictor(project, config, bundle, folder)
     done: list[SlideDone] = []
-    for number, entry in enumerate(entries):
-        box = _mask_region(entry, region)
+    for number, (entry, box) in enumerate(zip(entries, boxes, strict=True)):
         start = time.perf_counter()
         for tiles_done, tiles in predictor.slide(entry, box):
             share = (number + tiles_done / tiles) / len(entries)
@@ -82,8 +83,9 @@ def predict(
             command = yield Progress(f"Predicting {entry.id}", share, left)
             if isinstance(command, Stop):
                 return done
-        done.append(SlideDone(entry.id, time.perf_counter() - start, box.height * box.width))
-        yield done[-1]
+        done.append(SlideDone(entry.id, time.perf_counter() - start, box.height * box.width, box))
+        if isinstance((yield done[-1]), Stop):
+            return done
     return done
 
 
@@ -95,7 +97,7 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
             prediction = project.find_prediction(model, entry.id)
             if prediction is not None and not entry.complete:
                 with project.open_mask(entry.id) as mask:
-                    take_prediction(mask, prediction, Region(0, 0, *mask.shape))
+                    take_prediction(mask, prediction, slide.region)
 
 
 def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideEntry]:
@@ -124,9 +126,11 @@ def _mask_region(entry: SlideEntry, region: Region | None) -> Region:
 class _Predictor:
     """A network on its device, with what to compute at once."""
 
-    def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, network: UNet) -> None:
+    def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
+        network, model = load_network(folder), folder.name
         self._project, self._config, self._bundle = project, config, bundle
         self._network = network.eval()
+        self._model, self._stamp = model, weights_stamp(project, model)
         side = config.tile + 2 * config.halo
         side = -(-side // UNet.multiple) * UNet.multiple
         self._device: Device = choose_device(network, torch.zeros(1, 3, side, side, dtype=torch.uint8))
@@ -135,7 +139,7 @@ class _Predictor:
 
     def slide(self, entry: SlideEntry, region: Region) -> Iterator[tuple[int, int]]:
         """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
-        path = self._project.prediction_path(self._bundle.id, entry.id)
+        path = self._project.prediction_path(self._model, entry.id)
         prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)
         slide = LearningSlide(self._project, entry)
         tiles = list(layout(region, self._config.tile))
@@ -148,7 +152,7 @@ class _Predictor:
             slide.close()
             self._threads.restore()
         if region == Region(0, 0, *entry.mask_shape):
-            prediction.finish()
+            prediction.finish(self._stamp)
 
     @torch.inference_mode()
     def _tile(self, slide: LearningSlide, tile: Region, prediction: Prediction) -> None:
@@ -173,6 +177,11 @@ def score(project: Project, role: str = "val", model: str | None = None) -> dict
     NothingToLearnError
         If no slide of the role has a labelled pixel.
     """
+    return run(score_job(project, role, model))
+
+
+def score_job(project: Project, role: str, model: str | None) -> Job[dict[str, Any]]:
+    """Do what :func:`score` does, telling how far it is."""
     bundle = load_bundle(find_bundle(project, model))
     check_classes(project, bundle)
     entries = [e for e in project.with_role(role) if labelled_classes(e, project.counts(e.id))]
@@ -181,10 +190,13 @@ def score(project: Project, role: str = "val", model: str | None = None) -> dict
             f"No slide of the role {role} in {project.folder.name} has a contour to score against. Annotate one, "
             "or choose another role."
         )
-    missing = [e.id for e in entries if not _whole(project.find_prediction(bundle.id, e.id))]
+    stamp = weights_stamp(project, bundle.id)
+    predictions = {e.id: project.find_prediction(bundle.id, e.id) for e in entries}
+    missing = [name for name, kept in predictions.items() if kept is None or not kept.is_whole(stamp)]
     if missing:
-        for _ in predict(project, None, bundle.id, slides=missing):
-            pass
+        done = yield from predict(project, None, bundle.id, slides=missing)
+        if len(done) < len(missing):
+            raise NothingToLearnError(f"Scoring {bundle.id} was stopped. Score again when there is time.")
     parts = {entry.id: _confusion(project, bundle.id, entry) for entry in entries}
     names = project.classes.names
     return {
@@ -193,10 +205,6 @@ def score(project: Project, role: str = "val", model: str | None = None) -> dict
         "scores": pool(parts.values(), len(names)).scores(names),
         "slides": [{"slide": slide, "scores": part.scores(names)} for slide, part in parts.items()],
     }
-
-
-def _whole(prediction: Prediction | None) -> bool:
-    return prediction is not None and prediction.whole
 
 
 def _confusion(project: Project, model: str, entry: SlideEntry) -> Confusion:

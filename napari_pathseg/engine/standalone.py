@@ -30,6 +30,6 @@ def predict_images(
         classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
         project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
         add_slides(project, images)
-        shutil.copytree(bundle_folder, project.folder / "models" / bundle.id)
-        yield from predict(project, config, bundle.id)
+        shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever name a stranger gave it
+        yield from predict(project, config, "m001")
         return export(project, out, "mask", what="prediction")

@@ -7,6 +7,7 @@ The weights that count are a running mean; the best of them are on disk after ea
 validation, so that a killed run loses only what came after.
 """
 
+import logging
 import time
 from collections.abc import Generator, Iterator
 from copy import deepcopy
@@ -32,7 +33,9 @@ from napari_pathseg.engine.preparation import Plan, prepare
 from napari_pathseg.engine.scores import Confusion, mean_dice
 from napari_pathseg.engine.threads import FreeThreads
 from napari_pathseg.engine.validation import Validator, as_tensor, predict_region
+from napari_pathseg.errors import PathsegError
 
+_logger = logging.getLogger(__name__)
 _AVERAGING = 0.98  # share of the running mean that a step keeps
 _CLIP = 1.0  # longest gradient
 _FIRST_LOOK = 10  # steps after which what the network sees is worth showing
@@ -66,9 +69,12 @@ def train(project: Project, config: TrainConfig | None = None, parent: str | Non
     plan = prepare(project, config or TrainConfig(), parent)
     with LearningSet(project, plan.train) as learning, LearningSet(project, plan.val) as held_out:
         training = _Training(project, plan, learning, held_out)
-        for event in training.events():
-            training.heed((yield event))
-        return training.finish()
+        try:
+            for event in training.events():
+                training.heed((yield event))
+            return training.finish()
+        finally:
+            training.close()
 
 
 class _Training:
@@ -87,7 +93,7 @@ class _Training:
         self.view = LiveView(project, plan.run, partial(predict_region, self.mean_network, self.device))
         self.stopped = False
         self.step = 0
-        self.loss = float("nan")
+        self.loss: float | None = None  # running mean
         self.best: Confusion | None = None
         self.stale = 0
         self.curves: list[dict[str, Any]] = []
@@ -170,7 +176,7 @@ class _Training:
         optimizer.step()
         self.step += 1
         value = float(loss.detach())
-        self.loss = value if np.isnan(self.loss) else 0.9 * self.loss + 0.1 * value
+        self.loss = value if self.loss is None else 0.9 * self.loss + 0.1 * value
         _follow(self.mean_network, self.network, min(_AVERAGING, self.step / (self.step + 10)))
 
     def _draw_batch(self) -> tuple[Tensor, Tensor]:
@@ -197,7 +203,10 @@ class _Training:
         if isinstance(command, Stop):
             self.stopped = True
         elif isinstance(command, Show):
-            self.view.show(command)
+            try:
+                self.view.show(command)
+            except PathsegError as error:  # a slide that came later, or whose file went; learning goes on
+                _logger.warning("The view is not shown: %s", error)
 
     def _tell(self, progress: Progress) -> Iterator[Event]:
         """Yield a step's progress, and the view where it is due."""
@@ -226,9 +235,12 @@ class _Training:
 
     def finish(self) -> Bundle:
         """Write the bundle's last word and return it."""
+        return self._save(None, finished=True)
+
+    def close(self) -> None:
+        """Give back what was taken for the training."""
         self.threads.restore()
         self.view.close()
-        return self._save(None, finished=True)
 
     def _save(self, weights: dict[str, Tensor] | None, *, finished: bool) -> Bundle:
         assert self.best is not None

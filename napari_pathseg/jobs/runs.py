@@ -3,14 +3,12 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.files import save_json
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.events import Job, Started
-from napari_pathseg.errors import PathsegError
 
 _Result = TypeVar("_Result")
 
@@ -26,7 +24,7 @@ def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
             _note(folder, "finished")
             result: _Result = end.value
             return result
-        except (PathsegError, RuntimeError, OSError):
+        except BaseException:
             _note(folder, "failed")
             raise
         if isinstance(event, Started):
@@ -42,9 +40,3 @@ def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
 def _note(folder: Path | None, state: str) -> None:
     if folder is not None:
         save_json(folder / "status.json", {"state": state, "pid": os.getpid(), "time": time.time()})
-
-
-def run_states(project: Project) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the name and the last noted state of each run, oldest first."""
-    for path in sorted((project.folder / "runs").glob("r*/status.json")):
-        yield path.parent.name, load_json(path)

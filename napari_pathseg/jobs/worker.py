@@ -109,10 +109,9 @@ def _predict(message: _Message) -> Job[_Message]:
 
 
 def _score(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.prediction import score
+    from napari_pathseg.engine.prediction import score_job
 
-    return score(Project.open(message["project"]), message["role"], message["model"])
-    yield
+    return score_job(Project.open(message["project"]), message["role"], message["model"])
 
 
 _JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {"train": _train, "predict": _predict, "score": _score}

@@ -57,6 +57,7 @@ class Learning:
     def __init__(self, session: Session, worker: Worker) -> None:
         self._session, self._worker = session, worker
         self.run: Run | None = None
+        self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
         self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
         worker.event.connect(self._hear)
@@ -108,6 +109,16 @@ class Learning:
             self._worker.send({"command": "stop"})
             self.run_changed.emit()
 
+    def leave(self) -> None:
+        """Let go of what runs and of what was scored, for the project is closed; a training keeps its best."""
+        if self.run is not None and self.run.active:
+            self._ending = True
+            self._worker.send({"command": "stop"})
+            if self.run.has_best:
+                self._session.said.emit(f"{self.run.title} was stopped with its project; its best is kept.", "", "info")
+        self.run, self.scores = None, {}
+        self.run_changed.emit()
+
     def show_what_is_on_screen(self) -> None:
         """Ask a training to predict what is on screen, now and as it learns."""
         if self.run is None or not self.run.active or self.run.kind != "train":
@@ -119,6 +130,9 @@ class Learning:
     # -- what the worker says
 
     def _hear(self, message: dict[str, Any]) -> None:
+        if self._ending:
+            self._ending = message["event"] not in ("finished", "failed")
+            return
         if self.run is None or self._session.project is None:
             return
         self.run = self.run.hear(message)
@@ -126,7 +140,7 @@ class Learning:
             case "view":
                 self._take_view(message)
             case "slidedone":
-                self._take_slide(message["slide"])
+                self._take_slide(message["slide"], Region(*message["region"]))
             case "note":
                 self._session.said.emit(message["text"], "", "info")
             case "finished":
@@ -151,7 +165,7 @@ class Learning:
         else:
             session.mask_edited(fill_from_model(session.mask, region, classes))
 
-    def _take_slide(self, slide_id: str) -> None:
+    def _take_slide(self, slide_id: str, region: Region) -> None:
         """Let a slide's mask take in what was predicted, as far as no person has spoken."""
         session, project = self._session, self._session.opened
         entry = project.slide(slide_id)
@@ -164,10 +178,10 @@ class Learning:
             likely[prediction.read(whole) == UNLABELLED] = 0
             session.layers.show_probability(whole, likely, visible=entry.complete)
             if not entry.complete:
-                session.mask_edited(take_prediction(session.mask, prediction, whole))
+                session.mask_edited(take_prediction(session.mask, prediction, region))
         elif not entry.complete:
             with project.open_mask(slide_id) as mask:
-                take_prediction(mask, prediction, whole)
+                take_prediction(mask, prediction, region)
 
     def _finished(self, message: dict[str, Any]) -> None:
         result = message["result"]
@@ -190,6 +204,7 @@ class Learning:
                 self.predict([self._session.slide.id], model=result["id"])
 
     def _worker_died(self, errors: str) -> None:
+        self._ending = False
         if self.run is None or not self.run.active:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
@@ -202,6 +217,8 @@ class Learning:
         self.run_changed.emit()
 
     def _ready(self) -> None:
+        if self._ending:
+            raise PathsegError("What ran in the project before is still ending. Press the button again in a moment.")
         if self.run is not None and self.run.active:
             raise PathsegError(f"{self.run.title} still runs. Wait for it, or stop it first.")
 

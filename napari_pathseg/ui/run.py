@@ -68,7 +68,7 @@ class Run:
 
     def _progressed(self, message: dict[str, Any]) -> "Run":
         losses = self.losses
-        if message["loss"] is not None and message["loss"] == message["loss"]:  # NaN before the first step
+        if message["loss"] is not None:  # no step was made yet
             seconds = message["fraction"] * 60 * self.minutes
             losses = (*losses, (seconds, message["loss"]))
         return replace(

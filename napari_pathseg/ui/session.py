@@ -72,6 +72,7 @@ class Session:
         if clear:
             self.layers.clear()
         if self.project is not None:
+            self.learning.leave()
             self.project.release()
             self.project = None
             self.slide_changed.emit()
@@ -121,8 +122,9 @@ class Session:
 
     def set_complete(self, complete: bool) -> None:
         """Say whether what is unlabelled on the slide in view is Background."""
-        entry = self.opened.change(self.in_view.id, complete=complete)
-        self.layers.entry = entry
+        self.layers.entry = self.opened.change(self.in_view.id, complete=complete)
+        if complete and self.mask is not None:  # a person has spoken everywhere
+            self.mask_edited(reject(self.mask, Region(0, 0, *self.mask.shape)))
         self.project_changed.emit()
 
     def export(self, folder: Path, kind: str, what: str) -> list[Path]:

@@ -53,3 +53,15 @@ def test_predictions_cannot_be_exported_before_there_are_any(project, tmp_path):
     with pytest.raises(ProjectError, match=r"has no prediction to export. Predict a slide first"):
         export(project, tmp_path / "out", "mask", what="prediction")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_slide_is_never_overwritten_by_its_mask(tmp_path):
+    picture = tmp_path / "a.png"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(picture)
+    project = Project.create(tmp_path / "p.pathseg")
+    add_slides(project, [picture], AddOptions(negative=True))
+    project.open_mask("a").close()
+    before = picture.read_bytes()
+    with pytest.raises(ProjectError, match=r"a\.png is a slide of the project; it would be overwritten"):
+        export(project, tmp_path, "mask")
+    assert picture.read_bytes() == before

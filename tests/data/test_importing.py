@@ -3,8 +3,10 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
-from napari_pathseg.data.mask import Provenance
+from napari_pathseg.data.mask import Provenance, learnt_labels
+from napari_pathseg.data.mask.edits import fill_from_model, paint
 from napari_pathseg.data.project import Project
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
 
@@ -106,6 +108,46 @@ def test_qupath_ignores_are_left_out_and_american_tumors_found(empty, slides, tm
     path.write_text(f'{{"type":"FeatureCollection","features":[{",".join(features)}]}}')
     add_slides(empty, slides[5:], AddOptions(contours=path))
     assert imported(empty, "case5") == 100
+    labels, provenance = empty.open_mask("case5").read(Region(15, 50, 1, 1))
+    assert learnt_labels(labels, provenance, complete=True) == 0
+
+
+def test_importing_again_keeps_the_patient_and_what_was_corrected(empty, slides):
+    add_slides(empty, slides[:1], AddOptions(patient=r"^cas", contours=slides[0].parent))
+    with empty.writing(), empty.open_mask("case0") as mask:
+        paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 1, np.uint8))
+    (entry,) = add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
+    assert entry.patient == "cas"
+    assert empty.counts("case0")[1, Provenance.CORRECTED] == 6400
+
+
+def test_a_slide_that_was_moved_is_known_again(project, slides, tmp_path):
+    moved = slides[0].rename(tmp_path / "moved.tif")
+    (entry,) = add_slides(project, [moved])
+    assert entry.id == "case0"
+    assert len(project.slides) == 6
+
+
+def test_one_file_of_contours_is_not_for_two_slides(empty, slides):
+    with pytest.raises(AnnotationError, match=r"case0\.svg would be imported into both case0 and case1"):
+        add_slides(empty, slides[:2], AddOptions(contours=slides[0].with_suffix(".svg")))
+
+
+def test_a_file_without_an_outline_does_not_make_all_background(empty, slides, tmp_path):
+    path = tmp_path / "case5.svg"
+    path.write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+    with pytest.raises(AnnotationError, match=r"case5\.svg holds no outline, so all of case5 would be Background"):
+        add_slides(empty, slides[5:], AddOptions(contours=path))
+    assert empty.slides == {}
+
+
+def test_a_complete_slide_has_no_pixel_of_a_model(empty, slides):
+    add_slides(empty, slides[:1])
+    with empty.writing(), empty.open_mask("case0") as mask:
+        fill_from_model(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
+    add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
+    assert not empty.counts("case0")[:, Provenance.MODEL].any()
+    assert imported(empty, "case0") == 6400
 
 
 def test_the_patient_is_what_the_pattern_matches(empty, slides):
@@ -116,8 +158,10 @@ def test_the_patient_is_what_the_pattern_matches(empty, slides):
 def test_the_patient_comes_from_a_table(empty, slides, tmp_path):
     table = tmp_path / "patients.csv"
     table.write_text("slide,patient\ncase0.tif,Smith\n")
-    entries = add_slides(empty, slides[:2], AddOptions(patient=str(table)))
-    assert [entry.patient for entry in entries] == ["Smith", "case1"]
+    (entry,) = add_slides(empty, slides[:1], AddOptions(patient=str(table)))
+    assert entry.patient == "Smith"
+    with pytest.raises(ConfigError, match=r"patients\.csv names no patient of the slide case1"):
+        add_slides(empty, slides[1:2], AddOptions(patient=str(table)))
 
 
 def test_a_pattern_that_matches_nothing_is_told_with_the_name(empty, slides):

@@ -5,9 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
-from napari_pathseg.data.mask import Provenance
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Provenance, edits
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import state
 from napari_pathseg.errors import ProjectError
@@ -77,6 +79,7 @@ def test_what_another_program_wrote_is_seen_when_the_lock_is_taken(project):
 def test_orphans_of_a_killed_program_are_swept(project):
     orphan = project.folder / "masks" / ".x.zarr.partial"
     orphan.mkdir()
+    os.utime(orphan, (0, 0))
     with project.writing():
         assert not orphan.exists()
 
@@ -128,3 +131,22 @@ def test_the_state_of_a_slide_is_read_from_its_pixels(project, provenance, expec
     if provenance is not None:
         counts[2, provenance] = 5
     assert state(project.slide("case5"), counts) == expected
+
+
+def test_strokes_of_a_killed_window_are_there_for_the_next_program(project):
+    mask = project.open_mask("case5")  # never closed, as if its program had been killed
+    edits.paint(mask, Region(0, 0, 10, 10), np.full((10, 10), 2, np.uint8))
+    assert Project.open(project.folder).counts("case5")[2, Provenance.DRAWN] == 100
+
+
+def test_an_exchanged_file_of_another_size_is_named(project, slides):
+    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(slides[0])
+    with pytest.raises(ProjectError, match=r"case0\.tif has 50 x 60 pixels; it had 192 x 192 when it was added"):
+        project.open_slide("case0")
+
+
+def test_a_list_that_leads_out_of_the_folder_is_refused(project):
+    path = project.folder / "project.json"
+    path.write_text(path.read_text().replace('"id": "case0"', '"id": "../case0"'))
+    with pytest.raises(ProjectError, match=r"names a slide '\.\./case0', which is no file name"):
+        Project.open(project.folder)

@@ -1,11 +1,14 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import Provenance
-from napari_pathseg.engine.events import Stop, run
+from napari_pathseg.data.mask import Provenance, edits
+from napari_pathseg.engine.bundle import weights_stamp
+from napari_pathseg.engine.events import SlideDone, Stop, run
 from napari_pathseg.engine.prediction import fill_masks, predict, score
 from napari_pathseg.engine.standalone import predict_images
 from napari_pathseg.errors import NothingToLearnError, ProjectError
@@ -33,9 +36,10 @@ def test_the_dark_square_is_found(trained, predicted):
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
 
 
-def test_every_pixel_has_a_class_and_its_probability_is_the_largest(predicted):
+def test_every_pixel_has_a_class_and_its_probability_is_the_largest(trained, predicted):
+    project, _, bundle = trained
     probabilities = np.asarray(predicted.probabilities)
-    assert predicted.whole
+    assert predicted.is_whole(weights_stamp(project, bundle.id))
     assert set(np.unique(predicted.read(WHOLE))) <= {1, 2}
     assert np.abs(probabilities.sum(axis=0).astype(int) - 255).max() <= 1
 
@@ -69,7 +73,25 @@ def test_a_region_alone_is_predicted_where_it_is_asked_for(trained):
     prediction = project.find_prediction(bundle.id, "case2")
     assert done.pixels == 30 * 40
     assert (prediction.read(WHOLE) > 0).sum() == 30 * 40
-    assert not prediction.whole
+    assert not prediction.is_whole(weights_stamp(project, bundle.id))
+
+
+def test_a_region_fills_no_more_of_the_mask_than_itself(trained, predicted):
+    project, _, bundle = trained
+    with project.writing(), project.open_mask("case5") as mask:
+        edits.reject(mask, WHOLE)
+    fill_masks(project, bundle.id, run(predict(project, slides=["case5"], region=Region(50, 60, 30, 40))))
+    assert project.counts("case5")[1:].sum() == 30 * 40
+
+
+def test_other_weights_of_the_same_name_are_predicted_anew(trained):
+    project, _, bundle = trained
+    score(project, role="val")
+    (slide,) = (entry.id for entry in project.with_role("val"))
+    kept = project.find_prediction(bundle.id, slide)
+    weights = project.folder / "models" / bundle.id / "weights.safetensors"
+    os.utime(weights)
+    assert not kept.is_whole(weights_stamp(project, bundle.id))
 
 
 def test_stop_ends_between_tiles(trained):
@@ -79,6 +101,16 @@ def test_stop_ends_between_tiles(trained):
     with pytest.raises(StopIteration) as end:
         job.send(Stop())
     assert end.value.value == []
+
+
+def test_stop_between_two_slides_is_heard(trained):
+    project, _, _ = trained
+    job = predict(project, slides=["case3", "case4"])
+    while not isinstance(next(job), SlideDone):
+        pass
+    with pytest.raises(StopIteration) as end:
+        job.send(Stop())
+    assert [done.slide for done in end.value.value] == ["case3"]
 
 
 def test_scores_compare_with_what_a_person_said(trained):

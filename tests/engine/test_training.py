@@ -89,6 +89,14 @@ def test_the_view_is_predicted_while_it_learns(project):
     assert len({event.path for event, _ in views}) == len(views)  # none is overwritten while it is read
 
 
+def test_a_view_of_an_unknown_slide_does_not_end_the_training(project, caplog):
+    job = train(project, SHORT)
+    next(job)
+    job.send(Show("came later", Region(0, 0, 64, 64)))
+    assert run(job).finished
+    assert "came later" in caplog.text
+
+
 def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
     first = run(train(project, SHORT))
     second = run(train(project, SHORT))

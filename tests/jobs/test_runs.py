@@ -4,7 +4,7 @@ import pytest
 
 from napari_pathseg.engine.events import Note, Started, Stop, run
 from napari_pathseg.errors import NothingToLearnError
-from napari_pathseg.jobs.runs import recorded, run_states
+from napari_pathseg.jobs.runs import recorded
 
 STARTED = Started("r001", "m001", None, ["a"], ["b"])
 
@@ -29,7 +29,7 @@ def test_a_run_writes_what_it_says_and_how_it_ended(project, run_folder):
     assert run(recorded(job([]), project)) == "result"
     events = [json.loads(line) for line in (run_folder / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["started", "note"]
-    assert dict(run_states(project))["r001"]["state"] == "finished"
+    assert json.loads((run_folder / "status.json").read_text())["state"] == "finished"
 
 
 def test_commands_reach_the_job(project, run_folder):
@@ -43,4 +43,4 @@ def test_commands_reach_the_job(project, run_folder):
 def test_a_failed_run_is_known_as_such(project, run_folder):
     with pytest.raises(NothingToLearnError):
         run(recorded(job([], fails=True), project))
-    assert dict(run_states(project))["r001"]["state"] == "failed"
+    assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"

@@ -18,18 +18,22 @@ from napari_pathseg.data.mask.mask import Mask, Pixels
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
 
+Flags = npt.NDArray[np.bool_]
 _PIECE = 2048  # rows and columns edited at once where a whole slide is
 
 
-def paint(mask: Mask, region: Region, labels: Pixels) -> Region:
+def paint(mask: Mask, region: Region, labels: Pixels, marked: Flags | None = None) -> Region:
     """Take `labels` as what a person painted into `region`; return the box that changed.
 
-    Only pixels whose label changes count as painted.  A new label is *drawn* on free ground
-    and *corrected* over an import or a model.  Erasing frees a pixel, but erasing what a
-    model found says that it is none of it: Background, corrected.
+    Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
+    model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
+    Erasing frees a pixel, but erasing what a model found says that it is none of it:
+    Background, corrected.
     """
     old_labels, provenance = mask.read(region)
     changed = labels != old_labels
+    if marked is not None:
+        changed |= marked & (provenance <= Provenance.ACCEPTED) & (labels != UNLABELLED)
     by_hand = (provenance == Provenance.NONE) | (provenance == Provenance.DRAWN)
     new_provenance = np.where(by_hand, Provenance.DRAWN, Provenance.CORRECTED)
     erased = changed & (labels == UNLABELLED)
@@ -65,10 +69,10 @@ def reject(mask: Mask, region: Region) -> Region:
     return _turn_model_pixels(mask, region, Provenance.NONE)
 
 
-def import_labels(mask: Mask, region: Region, labels: Pixels) -> Region:
-    """Take an expert's label image; where it is 0 the mask stays as it is."""
+def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
+    """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
     old_labels, provenance = mask.read(region)
-    known = labels != UNLABELLED
+    known = known & (provenance <= Provenance.IMPORTED)
     return mask.edit(
         region,
         np.where(known, labels, old_labels).astype(np.uint8),
@@ -81,7 +85,7 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     mask.close_step()
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
-            import_labels(mask, region, np.where(inside, contour.label, UNLABELLED).astype(np.uint8))
+            import_labels(mask, region, np.full(inside.shape, contour.label, np.uint8), inside)
     mask.close_step()
 
 
@@ -92,7 +96,7 @@ def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> R
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
             old_labels, _ = mask.read(region)
-            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels))
+            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels), inside)
             changed = changed.unite(box)
     mask.close_step()
     return changed

@@ -56,7 +56,9 @@ class Journal:
         pixels = zlib.compress(labels.tobytes() + provenance.tobytes(), 1)
         payload = _BOX.pack(*region) + pixels
         try:
-            self._file.write(_HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
+            rest = memoryview(_HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             raise ProjectError(
                 f"{self.path} takes no more strokes ({error.strerror or error}); the last one was taken back. Free "

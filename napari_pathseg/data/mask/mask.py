@@ -30,10 +30,12 @@ _CLEAN_CHUNKS = 36  # kept in memory, half a megabyte each
 
 
 def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool) -> Pixels:
-    """Return the labels that a person stands for; on a complete slide the rest is Background."""
+    """Return the labels that a person stands for; on a complete slide the rest is Background.
+
+    What a person declared unlabelled, QuPath's *Ignore*, stays so.
+    """
     rest = BACKGROUND if complete else UNLABELLED
-    person = (provenance >= Provenance.ACCEPTED) & (labels != UNLABELLED)
-    return np.where(person, labels, np.uint8(rest)).astype(np.uint8)
+    return np.where(provenance >= Provenance.ACCEPTED, labels, np.uint8(rest)).astype(np.uint8)
 
 
 @dataclass(frozen=True)

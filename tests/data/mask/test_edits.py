@@ -67,7 +67,7 @@ def test_a_model_never_overwrites_a_person(mask, author):
     if author == "accepted":
         edits.accept(mask, WHOLE)
     elif author == "imported":
-        edits.import_labels(mask, WHOLE, full(BACKGROUND))
+        edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
     else:
         edits.paint(mask, WHOLE, full(TUMOUR))
     before = pixel(mask, 5, 5)
@@ -123,3 +123,16 @@ def test_a_drawn_outline_is_one_step_and_its_hole_stays_free(mask):
     assert mask.counts[TUMOUR, Provenance.DRAWN] == 50 * 50 - 20 * 20
     mask.undo()
     assert not mask.counts[TUMOUR].any()
+
+
+def test_an_outline_over_what_a_model_found_makes_it_a_persons(mask):
+    edits.fill_from_model(mask, Region(10, 10, 30, 30), full(TUMOUR)[:30, :30])
+    edits.draw_contours(mask, [square(10, 60)], 1)
+    edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
+    assert mask.counts[TUMOUR].sum() == mask.counts[TUMOUR, Provenance.DRAWN :].sum() == 2500
+
+
+def test_an_import_never_covers_a_correction(mask):
+    edits.paint(mask, WHOLE, full(TUMOUR))
+    edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
+    assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
