@@ -21,7 +21,7 @@ from napari_pathseg.engine.tiles import layout, read_mirrored
 
 Pixels = npt.NDArray[np.uint8]
 _BLOCK = 32  # side of the squares in which the places of a class are remembered
-_KEPT_PIXELS = 4096**2  # a slide whose grid is no larger is kept in memory
+_KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.2 GB; the others are read tile by tile
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,14 @@ class Tile:
 
 
 class LearningSlide:
-    """A slide with a person's labels, read on the mask's grid."""
+    """A slide with a person's labels, read on the mask's grid; `keep` holds its pixels in memory."""
 
-    def __init__(self, project: Project, entry: SlideEntry) -> None:
+    def __init__(self, project: Project, entry: SlideEntry, *, keep: bool = False) -> None:
         self.entry = entry
         self._slide = project.open_slide(entry.id)
         path = project.mask_path(entry.id)
         self._store = MaskStore(path) if path.exists() else None
-        self._kept: Pixels | None = None
-        if np.prod(entry.mask_shape) <= _KEPT_PIXELS:
-            self._kept = self._read(Region(0, 0, *entry.mask_shape))
+        self._kept = self._read(Region(0, 0, *entry.mask_shape)) if keep else None
 
     def close(self) -> None:
         """Let the slide's file go."""
@@ -95,7 +93,11 @@ class LearningSet:
     """The labelled slides of one role; a context manager that closes their files."""
 
     def __init__(self, project: Project, entries: Sequence[SlideEntry]) -> None:
-        self.slides = [LearningSlide(project, entry) for entry in entries]
+        sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
+        self.slides = [
+            LearningSlide(project, entry, keep=bool(size <= _KEPT_PIXELS))
+            for entry, size in zip(entries, sizes, strict=True)
+        ]
         self._places = [slide.places() for slide in self.slides]
         self.classes = sorted({label for places in self._places for label in places})
 
