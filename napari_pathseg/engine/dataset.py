@@ -40,7 +40,8 @@ class LearningSlide:
         self._slide = project.open_slide(entry.id)
         path = project.mask_path(entry.id)
         self._store = MaskStore(path) if path.exists() else None
-        self._kept = self._read(Region(0, 0, *entry.mask_shape)) if keep else None
+        self._keep = keep
+        self._kept: Pixels | None = None  # filled when the slide is first drawn from
 
     def close(self) -> None:
         """Let the slide's file go."""
@@ -63,6 +64,8 @@ class LearningSlide:
         return learnt_labels(*self._store.read(inside), self.entry.complete)
 
     def _read_or_keep(self, region: Region) -> Pixels:
+        if self._keep and self._kept is None:
+            self._kept = self._read(Region(0, 0, *self.entry.mask_shape))
         return self._read(region) if self._kept is None else self._kept[region.slices]
 
     def _read(self, region: Region) -> Pixels:
