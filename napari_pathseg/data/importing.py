@@ -156,7 +156,7 @@ def _known(project: Project, path: Path, taken: dict[str, SlideEntry]) -> SlideE
             return entry
     content = fingerprint(path) if path.is_file() else ""
     for entry in taken.values():
-        if entry.fingerprint == content:
+        if entry.fingerprint == content and not project.find_file(entry).exists():
             return replace(entry, path=str(path), relative_path=_relative(path, project.folder.parent))
     return None
 

@@ -211,9 +211,13 @@ class Project:
         """Return the trained models, oldest first."""
         return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
 
+    def decided_roles(self) -> dict[str, str]:
+        """Return the roles, by patient, of slides that have labels and no role yet; see `data.roles`."""
+        return roles.settle([self._candidate(entry) for entry in self.slides.values()])
+
     def settle_roles(self) -> None:
-        """Give slides with labels a role where they have none yet, by patient; see `data.roles`."""
-        decided = roles.settle([self._candidate(entry) for entry in self.slides.values()])
+        """Give slides their :meth:`decided_roles` for good."""
+        decided = self.decided_roles()
         if not decided:
             return
         with self.writing():

@@ -1,9 +1,9 @@
 """Whether a project can be learnt from, and what would go wrong: known before torch is loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_pathseg.data import roles
-from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.classes import BACKGROUND, ClassSpec
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.errors import NothingToLearnError, PathsegError
@@ -28,7 +28,7 @@ def check(project: Project) -> list[Problem]:
         except PathsegError as error:
             problems.append(Problem(str(error), blocks=True))
     try:
-        train, _ = learning_slides(project)
+        train, _ = _sides(project)
     except NothingToLearnError as error:
         return [*problems, Problem(str(error), blocks=True)]
     return [*problems, *_warnings(project, train)]
@@ -53,21 +53,23 @@ def _warnings(project: Project, train: list[SlideEntry]) -> list[Problem]:
 
 
 def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
-    """Return the slides that teach and those that validate, after giving roles to new ones.
+    """Return the slides that teach and those that validate, after giving roles to new ones for good.
 
     Raises
     ------
     NothingToLearnError
-        If one side is empty, or a class cannot be learnt.
+        If one side is empty, or a class cannot be learnt; no role is given then.
     """
+    sides = _sides(project)
     project.settle_roles()
-    name = project.folder.name
-    found = {
-        entry.id: labelled_classes(entry, project.counts(entry.id))
-        for entry in project.slides.values()
-        if entry.role != roles.TEST
-    }
-    labelled = [project.slides[slide_id] for slide_id, classes in found.items() if classes]
+    return sides
+
+
+def _sides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
+    decided, name = project.decided_roles(), project.folder.name
+    entries = [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
+    found = {e.id: labelled_classes(e, project.counts(e.id)) for e in entries if e.role != roles.TEST}
+    labelled = [entry for entry in entries if found.get(entry.id)]
     if not labelled:
         raise NothingToLearnError(f"No slide of {name} has a contour. Draw or import one, then train again.")
     train = [entry for entry in labelled if entry.role == roles.TRAIN]
@@ -85,13 +87,12 @@ def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry
     learnt = set[int]().union(*(found[entry.id] for entry in train))
     for spec in project.classes:
         if spec.index not in learnt:
-            remedy = (
-                "Outline some normal tissue, or declare a slide complete"
-                if spec.index == BACKGROUND
-                else "Draw or import some of it"
-            )
-            raise NothingToLearnError(
-                f'Class "{spec.name}" has no labelled pixel on the training slides of {name}. {remedy}, '
-                "then train again."
-            )
+            raise NothingToLearnError(_nothing_of(spec, name))
     return train, val
+
+
+def _nothing_of(spec: ClassSpec, name: str) -> str:
+    remedy = "Draw or import some of it"
+    if spec.index == BACKGROUND:
+        remedy = "Outline some normal tissue, or declare a slide complete"
+    return f'Class "{spec.name}" has no labelled pixel on the training slides of {name}. {remedy}, then train again.'

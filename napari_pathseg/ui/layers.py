@@ -61,6 +61,9 @@ class SlideLayers:
         self._show_mask(entry, mask, classes)
         self._show_contours(entry)
         assert self.mask is not None
+        assert self.probability is not None
+        if self.probability.visible:  # it is empty; not sooner, for this draws, and all are to have one unit by then
+            self.probability.visible = False
         if not first or len(self.viewer.layers) <= 4:
             self.viewer.reset_view()
         self.viewer.canvas.overlays.scale_bar.visible = entry.mpp is not None
@@ -125,7 +128,6 @@ class SlideLayers:
         empty = np.zeros(entry.mask_shape, np.uint8)
         if self.probability is not None and self._alive(self.probability):
             self.probability.data = empty
-            self.probability.visible = False  # it is empty until the model speaks about this slide
             _place(self.probability, entry, "probability", settings)
             return
         layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)

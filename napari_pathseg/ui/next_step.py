@@ -42,7 +42,9 @@ def _running(session: Session) -> NextStep:
     assert run is not None
     left = f" About {time_text(run.seconds_left)} left." if run.seconds_left >= 1 else ""
     if run.kind == "train":
-        return NextStep(f"A model is learning; the slide shows what it finds.{left}", "Stop", "stop", "train")
+        complete = session.slide is not None and session.slide.complete
+        shown = "yellow is what it finds" if complete else "the slide shows what it finds"
+        return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")
     return NextStep(f"{run.title}.{left}", "Stop", "stop", "review")
 
 

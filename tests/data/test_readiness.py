@@ -50,3 +50,11 @@ def test_a_missing_file_blocks_and_is_named(project, slides):
     (problem,) = check(project)
     assert problem.blocks
     assert "case0.tif" in problem.text
+
+
+def test_asking_or_being_refused_gives_no_slide_a_role(project):
+    check(project)
+    project.change_classes(project.classes.add("Necrosis"))
+    with pytest.raises(NothingToLearnError):
+        learning_slides(project)
+    assert {e.role for e in Project.open(project.folder).slides.values()} == {"auto", "test"}

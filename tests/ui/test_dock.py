@@ -187,6 +187,14 @@ def test_the_section_that_matters_is_open_until_the_user_folds(opened, mask_fold
     assert opened.sections["export"].is_open
 
 
+def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_folder, pictures, qtbot):
+    qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
+    opened.outline.choose("brush")
+    opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
+    qtbot.waitUntil(lambda: opened.sections["train"].is_open)
+    assert opened.sections["outline"].is_open
+
+
 def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictures, qtbot):
     from napari_pathseg.data.project import Project
     from napari_pathseg.ui.dock import PathsegDock

@@ -9,14 +9,14 @@ KINDS = sorted(Settings.__subclasses__(), key=lambda kind: kind.__name__)
 
 
 def changed(kind):
-    """Return settings of which every number differs from its default, by an odd amount."""
+    """Return settings of which every number differs from its default, by an odd amount where that is allowed."""
     values = {}
     for field, limits in kind.described():
         default = getattr(kind(), field.name)
         if limits.choices:
             values[field.name] = limits.choices[-1]
         elif isinstance(default, int):
-            values[field.name] = min(int(limits.maximum), default + 7)
+            values[field.name] = min(int(limits.maximum), default + (limits.multiple or 7))
         elif isinstance(default, float):
             values[field.name] = min(limits.maximum, default * 1.23456789)
     return kind(**values)

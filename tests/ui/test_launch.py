@@ -37,8 +37,8 @@ def session():
 def slides(tmp_path):
     paths = [tmp_path / "liver" / f"{name}.tif" for name in "ab"]
     paths[0].parent.mkdir()
-    for path in paths:
-        tifffile.imwrite(path, np.full((64, 64, 3), 200, np.uint8), photometric="rgb")
+    for number, path in enumerate(paths):
+        tifffile.imwrite(path, np.full((64, 64, 3), 200 + number, np.uint8), photometric="rgb")
     return paths
 
 
@@ -110,3 +110,11 @@ def test_without_a_display_it_says_what_helps(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(PathsegError, match="xvfb-run"):
         require_display()
+
+
+def test_the_dock_of_the_plugins_menu_shows_which_tool_is_in_hand(make_napari_viewer, slides):
+    dock = dock_of(make_napari_viewer())  # napari lends it the viewer in a wrapper
+    open_paths(dock.session, slides)
+    dock.outline.choose("lasso")
+    assert [name for name, button in dock.outline.tools.items() if button.isChecked()] == ["lasso"]
+    dock.shut()

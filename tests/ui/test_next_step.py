@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions
 from napari_pathseg.data.mask.edits import fill_from_model, paint
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.intake import take_files
 from napari_pathseg.ui.learning import labelled_pixels
 from napari_pathseg.ui.next_step import next_step
@@ -94,6 +95,32 @@ def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder)
     session.learning.run = Run("train", seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
+
+
+def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(session, pictures, tmp_path):
+    said = []
+    session.learning._worker.send = said.append
+    take_files(session, pictures)
+    session.learning.run = Run("train", model="m001", has_best=True)
+    session.learning.scores = {"m001": {"Tumour": 0.9}}
+    session.new_project(tmp_path / "other.pathseg")
+    assert said == [{"command": "stop"}]
+    assert (session.learning.active, session.learning.scores) == (False, {})
+    with pytest.raises(PathsegError, match="still ending"):
+        session.learning.compare()
+    worker = session.learning._worker
+    worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
+    worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
+    assert "learnt" not in session.project.settings
+    with pytest.raises(PathsegError, match="no model yet"):
+        session.learning.predict(["case0"])
+
+
+def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
+    take_files(session, pictures)
+    session.set_complete(True)
+    session.learning.run = Run("train")
+    assert "yellow is what it finds" in next_step(session).text
 
 
 def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):

@@ -6,6 +6,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.project import Project
@@ -62,6 +63,14 @@ def test_a_deleted_layer_comes_back_with_the_next_slide(opened):
     opened.layers.viewer.layers.remove(opened.layers.contours)
     opened.show_slide("case1")
     assert opened.layers.contours in opened.layers.viewer.layers
+
+
+def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened):
+    opened.layers.show_probability(Region(0, 0, 10, 10), np.full((10, 10), 255, np.uint8), visible=True)
+    assert opened.layers.probability.visible
+    opened.show_slide("case1")
+    assert not opened.layers.probability.visible
+    assert not np.asarray(opened.layers.probability.data).any()
 
 
 @pytest.mark.parametrize("downsample", [1, 2, 4])

@@ -40,7 +40,8 @@ class JobsRow(QWidget):
 
     def _show_run(self) -> None:
         run = self._session.learning.run
-        if run is None:
+        if run is None:  # its project was closed
+            self.hide()
             return
         self.text.setText(run_text(run))
         self.bar.setValue(round(1000 * run.fraction))

@@ -173,5 +173,6 @@ def _tool_button(icon: str, help: str) -> QToolButton:
     set_icon(button, icon)
     button.setToolTip(help)
     button.setFixedSize(_BUTTON, _BUTTON)
+    button.setStyleSheet("QToolButton:checked { background: palette(highlight); border-radius: 3px; }")
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button

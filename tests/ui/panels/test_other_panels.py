@@ -79,7 +79,25 @@ def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
     qtbot.waitUntil(opened.jobs.isVisible)
     assert opened.jobs.text.text() == "Predicting m001 · 1:05 left"
     assert opened.jobs.bar.value() == 500
+    opened.session.close()
+    qtbot.waitUntil(lambda: not opened.jobs.isVisible())
+
+
+def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, qtbot):
+    running = Run("train", model="m001", fraction=0.5)
+    for message, text in (("finished", "Training m001: done"), ("failed", "Training m001: broke off")):
+        opened.session.learning.run = running.hear({"event": message})
+        opened.session.learning.run_changed.emit()
+        qtbot.waitUntil(lambda text=text: opened.jobs.text.text() == text)
+
+
+def test_while_something_runs_the_button_of_the_next_step_is_away(opened, qtbot):
+    opened.session.learning.run = Run("train", seconds_left=70)
+    opened.session.learning.run_changed.emit()
+    qtbot.waitUntil(lambda: not opened.header.button.isVisible())
     opened.session.learning.run = None
+    opened.session.learning.run_changed.emit()
+    qtbot.waitUntil(opened.header.button.isVisible)
 
 
 def test_an_open_project_is_listed_as_recent(opened):
