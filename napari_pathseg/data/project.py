@@ -213,7 +213,7 @@ class Project:
 
     def decided_roles(self) -> dict[str, str]:
         """Return the roles, by patient, of slides that have labels and no role yet; see `data.roles`."""
-        return roles.settle([self._candidate(entry) for entry in self.slides.values()])
+        return roles.settle([_candidate(self, entry) for entry in self.slides.values()])
 
     def settle_roles(self) -> None:
         """Give slides their :meth:`decided_roles` for good."""
@@ -225,10 +225,10 @@ class Project:
                 self.slides[slide_id] = replace(self.slide(slide_id), role=role)
             self.save()
 
-    def _candidate(self, entry: SlideEntry) -> roles.Candidate:
-        return roles.Candidate(
-            entry.id, entry.patient, entry.role, frozenset(labelled_classes(entry, self.counts(entry.id)))
-        )
+
+def _candidate(project: Project, entry: SlideEntry) -> roles.Candidate:
+    classes = labelled_classes(entry, project.counts(entry.id))
+    return roles.Candidate(entry.id, entry.patient, entry.role, frozenset(classes))
 
 
 def _check_size(slide: Slide, entry: SlideEntry) -> None:
