@@ -1,7 +1,7 @@
 """What a network in training sees of the view on screen: tile by tile, from its centre out.
 
-The first second of a view is given at once, then a sixth of the time, so that a large view
-does not hold up the learning.
+The first second of a view is given at once, then a tenth of the time, so that a large view
+does not hold up the learning.  Tiles are small, so that none holds up the window.
 """
 
 import time
@@ -17,9 +17,9 @@ from napari_pathseg.engine.dataset import LearningSlide
 from napari_pathseg.engine.events import Show, View
 from napari_pathseg.engine.tiles import Pixels, layout
 
-_TILE = 512
+_TILE = 256
 _AT_ONCE = 1.0  # seconds
-_SHARE = 0.15
+_SHARE = 0.1
 _PAUSE = 3.0  # seconds between the last tile of a view and the first of the next round
 _FILES = 64  # names used in turn, so that none is overwritten before the window has read it
 

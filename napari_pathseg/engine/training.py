@@ -95,6 +95,7 @@ class _Training:
         self.step = 0
         self.loss: float | None = None  # running mean
         self.best: Confusion | None = None
+        self.best_step = 0
         self.stale = 0
         self.curves: list[dict[str, Any]] = []
         self.start = time.perf_counter()
@@ -109,6 +110,10 @@ class _Training:
             yield from self._learn_decoder()
         yield from self._validate()
         yield from self._learn_everything()
+        if plan.parent_id is not None and self.best_step == 0:
+            yield Note(
+                f"Nothing better than {plan.parent_id} was found on the held-out slides; {plan.model_id} is a copy."
+            )
 
     # -- the two stages
 
@@ -228,7 +233,7 @@ class _Training:
             {"step": self.step, "seconds": round(seconds, 2), "loss": self.loss, "dice": dice, **by_class}
         )
         if best:
-            self.best = confusion
+            self.best, self.best_step = confusion, self.step
             self._save(self.mean_network.state_dict(), finished=False)
         yield Validated(self.step, seconds, self.loss, by_class, dice, best)
         yield from self.view.events()

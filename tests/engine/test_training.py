@@ -10,7 +10,7 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.checkpoint import load_network
-from napari_pathseg.engine.events import Progress, Show, Started, Stop, Validated, View, run
+from napari_pathseg.engine.events import Note, Progress, Show, Started, Stop, Validated, View, run
 from napari_pathseg.engine.training import train
 from napari_pathseg.errors import BundleError, NothingToLearnError
 
@@ -104,6 +104,18 @@ def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
     assert second.mean_dice >= first.mean_dice
     assert second.val == first.val
     assert run(train(project, SHORT, parent=None)).parent is None
+
+
+def test_a_training_that_finds_nothing_better_says_so(project):
+    run(train(project, SHORT))
+    job, said = train(project, SHORT.replace(learning_rate=0.1, minutes=0.05)), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            said += [event.text] if isinstance(event, Note) else []
+    first, second = (load_bundle(project.folder / "models" / name) for name in ("m001", "m002"))
+    better = second.mean_dice > first.mean_dice
+    assert any("Nothing better than m001" in text for text in said) != better
 
 
 def test_a_killed_training_leaves_its_best_model_whole(project):
