@@ -14,7 +14,7 @@ from napari.utils import Colormap
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import ClassTable
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, grid_to_level0
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry
@@ -36,7 +36,7 @@ def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
     unit = "pixel" if mpp is None else "um"
     return {
         "scale": (step * downsample,) * 2,
-        "translate": ((downsample - 1) / 2 * step,) * 2,
+        "translate": (grid_to_level0(0, downsample) * step,) * 2,
         "units": (unit, unit),
     }
 

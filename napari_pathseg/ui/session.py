@@ -151,13 +151,6 @@ class Session:
         self.slide_changed.emit()
         self.mask_changed.emit()
 
-    def step_slide(self, step: int) -> None:
-        """Bring the next slide (1) or the one before (-1) into view."""
-        names = list(self.opened.slides)
-        if names:
-            here = names.index(self.slide.id) if self.slide is not None else -step
-            self.show_slide(names[(here + step) % len(names)])
-
     def counts(self, slide_id: str) -> Counts:
         """Return a slide's pixels by (class, provenance), strokes of this moment included."""
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:

@@ -2,8 +2,33 @@
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 from PIL import Image
+from psygnal import Signal
 from qtpy.QtCore import QSettings
+
+from napari_pathseg.ui.session import Session
+
+
+class SilentWorker:
+    """A worker that is never asked anything."""
+
+    event = Signal(dict)
+    died = Signal(str)
+
+    def start(self):
+        pass
+
+    def send(self, message):
+        raise AssertionError(message)
+
+
+@pytest.fixture
+def session():
+    """A session without a window, for what needs no worker."""
+    session = Session(ViewerModel(), SilentWorker())
+    yield session
+    session.close()
 
 
 @pytest.fixture(autouse=True)

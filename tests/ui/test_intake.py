@@ -1,32 +1,6 @@
 import shutil
 
-import pytest
-from napari.components import ViewerModel
-
 from napari_pathseg.ui.intake import take_files
-from napari_pathseg.ui.session import Session
-
-
-class SilentWorker:
-    """A worker that is never asked anything."""
-
-    def __init__(self):
-        from psygnal import SignalInstance
-
-        self.event, self.died = SignalInstance((dict,)), SignalInstance((str,))
-
-    def start(self):
-        pass
-
-    def send(self, message):
-        raise AssertionError(message)
-
-
-@pytest.fixture
-def session():
-    session = Session(ViewerModel(), SilentWorker())
-    yield session
-    session.close()
 
 
 def test_first_slides_make_a_project_beside_them(session, pictures):

@@ -3,34 +3,11 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from napari.components import ViewerModel
-from psygnal import Signal
 
 from napari_pathseg.data.importing import add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
 from napari_pathseg.ui.launch import check_paths, dock_of, open_paths, require_display
-from napari_pathseg.ui.session import Session
-
-
-class SilentWorker:
-    """A worker that nothing is asked of."""
-
-    event = Signal(dict)
-    died = Signal(str)
-
-    def start(self):
-        pass
-
-    def send(self, message):
-        raise AssertionError(message)
-
-
-@pytest.fixture
-def session():
-    session = Session(ViewerModel(), SilentWorker())
-    yield session
-    session.close()
 
 
 @pytest.fixture
