@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg.cli import commands
-from napari_pathseg.config import PredictConfig, Settings, TrainConfig
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,8 +8,9 @@ import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pathseg.cli.progress import follow
-from napari_pathseg.config import PredictConfig, Settings, TrainConfig
+from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
+from napari_pathseg.settings import Settings
 
 if TYPE_CHECKING:
     from napari_pathseg.data.project import Project

@@ -5,6 +5,7 @@ that no seam shows; beyond the slide's edge the halo is mirrored.  Arrays only: 
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,28 @@ import numpy.typing as npt
 from napari_pathseg.data.geometry import Region
 
 Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """What a network learns from at once.
+
+    Attributes
+    ----------
+    pixels
+        RGB, shape (side, side, 3).
+    labels
+        Class indices, shape (side, side); 0 where nothing may be learnt.
+    weights
+        What each pixel counts, shape (side, side) float32; None where all count alike.
+    context
+        RGB of the surroundings: the same centre and shape, four times as wide; None without.
+    """
+
+    pixels: Pixels
+    labels: Pixels
+    weights: npt.NDArray[np.float32] | None = None
+    context: Pixels | None = None
 
 
 def layout(region: Region, tile: int) -> Iterator[Region]:

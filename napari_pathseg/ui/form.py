@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, SpinBox
 from magicgui.widgets.bases import ValueWidget
 
-from napari_pathseg.config import Limits, Settings
+from napari_pathseg.settings import Limits, Settings
 
 _Kind = TypeVar("_Kind", bound=Settings)
 

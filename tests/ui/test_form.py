@@ -1,8 +1,9 @@
 import pytest
 
 import napari_pathseg.config
-from napari_pathseg.config import PredictConfig, Settings, TrainConfig
+from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
+from napari_pathseg.settings import Settings
 from napari_pathseg.ui.form import read_form, settings_form
 
 KINDS = sorted(Settings.__subclasses__(), key=lambda kind: kind.__name__)

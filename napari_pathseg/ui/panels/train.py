@@ -6,7 +6,8 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QDoubleSpinBox, QLabel, QPushButton, QWidget
 
-from napari_pathseg.config import Limits, TrainConfig
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.settings import Limits
 from napari_pathseg.ui.form import read_form, settings_form
 from napari_pathseg.ui.look import DimLabel
 from napari_pathseg.ui.messages import errors_shown
