@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from napari_pathseg.data.rasterize import rasterize
     from napari_pathseg.data.slide import Slide, open_slide
     from napari_pathseg.engine.events import run
-    from napari_pathseg.engine.prediction import predict, score
+    from napari_pathseg.engine.prediction import predict
+    from napari_pathseg.engine.scoring import score
     from napari_pathseg.engine.training import train
 
 _HOMES = {
@@ -31,7 +32,7 @@ _HOMES = {
     "rasterize": "data.rasterize",
     "read_contours": "data.formats",
     "run": "engine.events",
-    "score": "engine.prediction",
+    "score": "engine.scoring",
     "train": "engine.training",
     "write_contours": "data.formats",
 }

@@ -31,3 +31,7 @@ class NothingToLearnError(PathsegError, ValueError):
 
 class BundleError(PathsegError, ValueError):
     """A folder that is no trained model, or one of other classes, or an unsafe one."""
+
+
+class OutOfMemoryError(PathsegError, MemoryError):
+    """A step that does not fit into memory: what was tried, which setting to lower."""

@@ -30,7 +30,9 @@ def test_the_whole_loop_on_the_command_line(pathseg, slides, tmp_path):
     _, added, _ = pathseg("add", folder, *slides[:5], "--contours", contours, "--json")
     assert added["slides"][0] == {"slide": "case0", "patient": "case0", "role": "auto", "complete": True, "mpp": None}
     pathseg("add", folder, slides[5], "--contours", slides[0].with_suffix(".svg"), "--role", "test", "--json")
-    assert pathseg("check", folder, "--json")[:2] == (0, {"ready": True, "problems": []})
+    code, checked, _ = pathseg("check", folder, "--json")
+    assert (code, checked["ready"], checked["problems"]) == (0, True, [])
+    assert set(checked["estimate"]) == {"minutes", "memory_gb", "text"}
     options = ("--minutes", 0.05, "--tile", 64, "--batch", 2, "--decoder-seconds", 2, "--json")
     _, trained, _ = pathseg("train", folder, *options)
     assert (trained["model"], trained["parent"]) == ("m001", None)

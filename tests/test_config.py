@@ -30,8 +30,8 @@ def test_a_fraction_is_no_whole_number():
 
 
 def test_an_unknown_choice_is_refused_with_the_known_ones():
-    with pytest.raises(ConfigError, match="weights is 'magic'; it must be one of imagenet, none"):
-        TrainConfig(weights="magic")
+    with pytest.raises(ConfigError, match="schedule is .magic.; it must be one of auto, cosine"):
+        TrainConfig(schedule="magic")
 
 
 def test_a_misspelt_setting_is_named():

@@ -7,7 +7,6 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from napari_pathseg.cli.arguments import build_parser
 from napari_pathseg.errors import PathsegError
@@ -28,9 +27,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.json:
         print(json.dumps(answer))
     elif answer:
-        print("\n".join(_plain(answer)))
+        print("\n".join(args.show(answer)))
     return int(answer.get("ready") is False)
-
-
-def _plain(answer: dict[str, Any]) -> list[str]:
-    return [f"{key}: {json.dumps(value) if isinstance(value, dict | list) else value}" for key, value in answer.items()]

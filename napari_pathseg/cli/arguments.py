@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg.cli import commands
+from napari_pathseg.cli.answers import show_answer, show_trials
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.settings import Settings
 
@@ -45,7 +46,10 @@ def _add_model_commands(parsers: Any) -> None:
     command.add_argument(
         "--from", dest="parent", default="latest", metavar="MODEL|none", help="what to start from (the newest)"
     )
+    command.add_argument("--resume", action="store_true", help="go on with the newest run that was interrupted")
     _add_settings(command, TrainConfig)
+
+    _add_tune_command(parsers)
 
     command = _command(parsers, "predict", commands.predict_slides, "predict slides into their masks", project=False)
     command.add_argument("paths", nargs="+", type=Path, metavar="PROJECT|IMAGE")
@@ -70,6 +74,28 @@ def _add_model_commands(parsers: Any) -> None:
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
 
 
+def _add_tune_command(parsers: Any) -> None:
+    command = _command(parsers, "tune", commands.tune_model, "train with different settings, and compare")
+    command.set_defaults(show=show_trials)
+    command.add_argument(
+        "--vary", nargs="+", action="extend", required=True, metavar="FIELD=A,B,C|LOW..HIGH",
+        help="a setting and its values, or for optuna its range; may be repeated",
+    )  # fmt: skip
+    command.add_argument(
+        "--trials", type=int, default=0, metavar="N",
+        help="at most so many trials: of a grid the first in an order that the seed shuffles (all; 20 of optuna)",
+    )  # fmt: skip
+    command.add_argument(
+        "--search", default="grid", choices=("grid", "optuna"),
+        help="try all combinations, or those that optuna suggests (grid)",
+    )  # fmt: skip
+    command.add_argument("--name", default="", help="of the tuning; the same one goes on where it stopped")
+    command.add_argument(
+        "--from", dest="parent", default="none", metavar="MODEL|none", help="what each trial starts from (none)"
+    )
+    _add_settings(command, TrainConfig)
+
+
 def _add_window_commands(parsers: Any) -> None:
     command = _command(parsers, "open", commands.open_window, "open the window", project=False)
     command.add_argument("paths", nargs="*", type=Path, metavar="PROJECT|SLIDE")
@@ -83,7 +109,7 @@ def _command(
     parsers: Any, name: str, run: Callable[[argparse.Namespace], commands.Answer], help: str, *, project: bool = True
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, show=show_answer)
     command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     if project:
         command.add_argument("project", type=Path, metavar="PROJECT")
@@ -95,14 +121,17 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser, kind: type[Settings]) -> None:
+    groups: dict[str, Any] = {"": command}
     for field, limits in kind.described():
+        if limits.group not in groups:
+            groups[limits.group] = command.add_argument_group(limits.group)
         unit = f" [{limits.unit}]" if limits.unit else ""
-        command.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=type(field.default),
-            metavar=field.name.upper() if not limits.choices else "|".join(limits.choices),
-            help=f"{limits.help}{unit} ({field.default})",
-        )
+        name, text = "--" + field.name.replace("_", "-"), f"{limits.help}{unit} ({field.default})"
+        if isinstance(field.default, bool):
+            groups[limits.group].add_argument(name, action=argparse.BooleanOptionalAction, help=text)
+            continue
+        metavar = "|".join(limits.choices) or field.name.upper()
+        groups[limits.group].add_argument(name, type=type(field.default), metavar=metavar, help=text)
 
 
 def _mpp(text: str) -> float | None:

@@ -48,16 +48,22 @@ def add_to_project(args: argparse.Namespace) -> Answer:
 
 
 def check_project(args: argparse.Namespace) -> Answer:
-    """Say what would go wrong in training."""
-    from napari_pathseg.data.readiness import check
+    """Say what would go wrong in training, and what a training takes."""
+    from napari_pathseg.data.doctor import check
+    from napari_pathseg.engine.estimate import estimate
 
-    problems = check(_open(args))
+    project = _open(args)
+    problems = check(project)
     for problem in problems:
         print(problem.text, file=sys.stderr)
-    return {
+    answer: Answer = {
         "ready": not any(problem.blocks for problem in problems),
         "problems": [{"text": problem.text, "blocks": problem.blocks} for problem in problems],
     }
+    if answer["ready"]:
+        found = estimate(project, TrainConfig())
+        answer["estimate"] = {"minutes": found.minutes, "memory_gb": round(found.memory_gb, 2), "text": found.text}
+    return answer
 
 
 def train_model(args: argparse.Namespace) -> Answer:
@@ -68,7 +74,7 @@ def train_model(args: argparse.Namespace) -> Answer:
     from napari_pathseg.jobs.runs import recorded
 
     parent = None if args.parent == "none" else args.parent
-    bundle = follow(recorded(train(project, config, parent), project))
+    bundle = follow(recorded(train(project, config, parent, resume="" if args.resume else None), project))
     return {
         "model": bundle.id,
         "parent": bundle.parent,
@@ -77,6 +83,20 @@ def train_model(args: argparse.Namespace) -> Answer:
         "seconds": bundle.seconds,
         "run": bundle.run,
     }
+
+
+def tune_model(args: argparse.Namespace) -> Answer:
+    """Train with each combination of settings."""
+    from napari_pathseg.engine.search import TuneRequest
+
+    config, parent = _settings(TrainConfig, args), None if args.parent == "none" else args.parent
+    request = TuneRequest.read(
+        args.vary, config, trials=args.trials, search=args.search, name=args.name, parent=parent
+    )
+    project = _open(args)
+    from napari_pathseg.jobs.tuning import tune
+
+    return follow(tune(project, request)).to_json()
 
 
 def predict_slides(args: argparse.Namespace) -> Answer:
@@ -111,7 +131,7 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
 def score_model(args: argparse.Namespace) -> Answer:
     """Score a model."""
     project = _open(args)
-    from napari_pathseg.engine.prediction import score
+    from napari_pathseg.engine.scoring import score
 
     return score(project, args.role, args.model)
 

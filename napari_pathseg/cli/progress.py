@@ -61,6 +61,10 @@ def _line(event: Event) -> str:
             return f"After {said['seconds']:.0f} s on held-out slides: Dice {dice}{' (best)' if said['best'] else ''}"
         case "note":
             return str(said["text"])
+        case "trial":
+            settings = ", ".join(f"{name} {value}" for name, value in said["settings"].items())
+            ending = f": Dice {said['score']:.3f}" if said["score"] is not None else ""
+            return f"Trial {said['number']} of {said['of']}, {settings}{ending}{': ' * bool(said['problem'])}{said['problem']}"
         case "started":
             return f"{said['model']} learns from {len(said['train'])} slides, {len(said['val'])} held out"
     return ""

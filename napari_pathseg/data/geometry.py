@@ -6,6 +6,7 @@ grid pixel ``i`` covers level-0 pixels ``i*d ... i*d + d - 1``, so its centre li
 ``i*d + (d - 1)/2``.
 """
 
+import math
 from typing import NamedTuple
 
 
@@ -70,9 +71,9 @@ class Region(NamedTuple):
         return Region(*(value * downsample for value in self))
 
 
-def grid_shape(shape: tuple[int, int], downsample: int) -> tuple[int, int]:
+def grid_shape(shape: tuple[int, int], downsample: float) -> tuple[int, int]:
     """Return the rows and columns of the grid that covers level 0 of `shape`."""
-    return -(-shape[0] // downsample), -(-shape[1] // downsample)
+    return math.ceil(shape[0] / downsample), math.ceil(shape[1] / downsample)
 
 
 def grid_to_level0(positions: float, downsample: int) -> float:

@@ -1,55 +1,14 @@
-"""Whether a project can be learnt from, and what would go wrong: known before torch is loaded."""
+"""Whether a project can be learnt from: which slides teach, which validate, and what is missing."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND, ClassSpec
+from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
-from napari_pathseg.errors import NothingToLearnError, PathsegError
-
-_FEW_PIXELS = 2_000  # fewer labelled pixels of a class than this teach little
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in the way of a good training; `blocks` where it cannot start at all."""
-
-    text: str
-    blocks: bool
-
-
-def check(project: Project) -> list[Problem]:
-    """Return what would go wrong in training, the gravest first, each with its remedy."""
-    problems = []
-    for entry in project.slides.values():
-        try:
-            project.open_slide(entry.id).close()
-        except PathsegError as error:
-            problems.append(Problem(str(error), blocks=True))
-    try:
-        train, _ = _sides(project)
-    except NothingToLearnError as error:
-        return [*problems, Problem(str(error), blocks=True)]
-    return [*problems, *_warnings(project, train)]
-
-
-def _warnings(project: Project, train: list[SlideEntry]) -> list[Problem]:
-    problems = []
-    counts = sum(project.counts(entry.id) for entry in train)
-    for spec in project.classes.specs[1:]:
-        pixels = int(counts[spec.index, 2:].sum())  # type: ignore[index]
-        if pixels < _FEW_PIXELS:
-            text = f'Class "{spec.name}" has only {pixels} labelled pixels on the training slides. Outline more of it.'
-            problems.append(Problem(text, blocks=False))
-    scales = sorted({round(entry.mask_mpp, 2) for entry in train if entry.mask_mpp is not None})
-    if scales and scales[-1] > 1.5 * scales[0]:
-        text = (
-            f"The slides are learnt at {scales[0]:g} to {scales[-1]:g} um per pixel. Make the project with a "
-            "coarser --mpp so that all fit."
-        )
-        problems.append(Problem(text, blocks=False))
-    return problems
+from napari_pathseg.errors import NothingToLearnError
 
 
 def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
@@ -60,16 +19,33 @@ def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry
     NothingToLearnError
         If one side is empty, or a class cannot be learnt; no role is given then.
     """
-    sides = _sides(project)
+    sides = learning_sides(project, {name: project.counts(name) for name in project.slides})
     project.settle_roles()
     return sides
 
 
-def _sides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
-    decided, name = project.decided_roles(), project.folder.name
-    entries = [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
-    found = {e.id: labelled_classes(e, project.counts(e.id)) for e in entries if e.role != roles.TEST}
-    labelled = [entry for entry in entries if found.get(entry.id)]
+def with_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideEntry]:
+    """Return the slides with the roles that a training would give them; `counts` are their masks'."""
+    candidates = [
+        roles.Candidate(e.id, e.patient, e.role, frozenset(labelled_classes(e, counts[e.id])))
+        for e in project.slides.values()
+    ]
+    decided = roles.settle(candidates)
+    return [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
+
+
+def learning_sides(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideEntry], list[SlideEntry]]:
+    """Return what :func:`learning_slides` does and change nothing; `counts` are the masks'.
+
+    Raises
+    ------
+    NothingToLearnError
+        If one side is empty, or a class cannot be learnt.
+    """
+    name = project.folder.name
+    entries = [entry for entry in with_roles(project, counts) if entry.role != roles.TEST]
+    found = {entry.id: labelled_classes(entry, counts[entry.id]) for entry in entries}
+    labelled = [entry for entry in entries if found[entry.id]]
     if not labelled:
         raise NothingToLearnError(f"No slide of {name} has a contour. Draw or import one, then train again.")
     train = [entry for entry in labelled if entry.role == roles.TRAIN]

@@ -154,7 +154,7 @@ class Slide(ABC):
         left = min(round(region.left / downsample), columns - width)
         return self.pixels(level, Region(top, left, height, width))
 
-    def read_grid(self, box: Region, downsample: int) -> Pixels:
+    def read_grid(self, box: Region, downsample: float) -> Pixels:
         """Read a box of the grid that is `downsample` times coarser than level 0, each pixel an average.
 
         Pixels come from the coarsest level that is not coarser than the grid; grid pixels

@@ -19,11 +19,25 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All it takes to build a network again: its kind, its encoder, how many classes it tells."""
+    """All it takes to build a network again.
+
+    Attributes
+    ----------
+    architecture, encoder
+        Its kind and its encoder; unet-classic and fcn8s have their own encoder.
+    classes
+        How many it tells.
+    channels
+        1 where it sees the mean of red, green and blue; only unet-classic does.
+    context
+        Whether it sees a tile's surroundings, too.
+    """
 
     architecture: str
     encoder: str
     classes: int
+    channels: int = 3
+    context: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

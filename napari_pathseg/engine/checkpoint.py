@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_pathseg.data.files import replace_file, save_json
 from napari_pathseg.engine.bundle import Bundle, load_bundle
-from napari_pathseg.engine.networks import UNet, build_network
+from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.errors import BundleError
 
 
@@ -33,7 +33,7 @@ def save_bundle(
     save_json(folder / "bundle.json", asdict(bundle))
 
 
-def load_network(folder: Path) -> UNet:
+def load_network(folder: Path) -> Network:
     """Rebuild a bundle's network with its weights.
 
     Raises

@@ -6,102 +6,33 @@ depend on how much is annotated.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import learnt_labels
-from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.engine.tiles import layout, read_mirrored
+from napari_pathseg.engine.learning_slide import LearningSlide
+from napari_pathseg.engine.tiles import Tile
 
-Pixels = npt.NDArray[np.uint8]
 _BLOCK = 32  # side of the squares in which the places of a class are remembered
-_KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.2 GB; the others are read tile by tile
-
-
-@dataclass(frozen=True)
-class Tile:
-    """RGB pixels, shape (side, side, 3), and class indices, shape (side, side)."""
-
-    pixels: Pixels
-    labels: Pixels
-
-
-class LearningSlide:
-    """A slide with a person's labels, read on the mask's grid; `keep` holds its pixels in memory."""
-
-    def __init__(self, project: Project, entry: SlideEntry, *, keep: bool = False) -> None:
-        self.entry = entry
-        self._slide = project.open_slide(entry.id)
-        path = project.mask_path(entry.id)
-        self._store = MaskStore(path) if path.exists() else None
-        self._keep = keep
-        self._kept: Pixels | None = None  # filled when the slide is first drawn from
-
-    def close(self) -> None:
-        """Let the slide's file go."""
-        self._slide.close()
-
-    def pixels(self, region: Region) -> Pixels:
-        """Return RGB pixels of a box that may hang over the slide; mirrored there."""
-        return read_mirrored(self._read_or_keep, region, self.entry.mask_shape)
-
-    def labels(self, region: Region) -> Pixels:
-        """Return what may be learnt in a box; 0 beyond the slide."""
-        inside = region.clip(self.entry.mask_shape)
-        labels = np.zeros((region.height, region.width), np.uint8)
-        labels[inside.shift(-region.top, -region.left).slices] = self._labels(inside)
-        return labels
-
-    def _labels(self, inside: Region) -> Pixels:
-        if self._store is None:
-            return np.full((inside.height, inside.width), np.uint8(self.entry.complete))
-        return learnt_labels(*self._store.read(inside), self.entry.complete)
-
-    def _read_or_keep(self, region: Region) -> Pixels:
-        if self._keep and self._kept is None:
-            self._kept = self._read(Region(0, 0, *self.entry.mask_shape))
-        return self._read(region) if self._kept is None else self._kept[region.slices]
-
-    def _read(self, region: Region) -> Pixels:
-        pixels = self._slide.read_grid(region, self.entry.downsample)
-        return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
-
-    def places(self) -> dict[int, npt.NDArray[np.int32]]:
-        """Return, by class, the upper left corners of the blocks in which it occurs, shape (n, 2)."""
-        found: dict[int, list[npt.NDArray[np.int32]]] = {}
-        for region in layout(Region(0, 0, *self.entry.mask_shape), 2048):
-            labels = self._labels(region)
-            for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1:
-                blocks = _block_any(labels == label)
-                corners = np.argwhere(blocks) * _BLOCK + (region.top, region.left)
-                found.setdefault(int(label), []).append(corners.astype(np.int32))
-        return {label: np.concatenate(corners) for label, corners in found.items()}
-
-
-def _block_any(wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    rows, columns = wanted.shape
-    padded = np.pad(wanted, [(0, -rows % _BLOCK), (0, -columns % _BLOCK)])
-    blocks = padded.reshape(-(-rows // _BLOCK), _BLOCK, -(-columns // _BLOCK), _BLOCK)
-    found: npt.NDArray[np.bool_] = np.logical_or.reduce(blocks, axis=(1, 3))
-    return found
+_KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.6 GB; the others are read tile by tile
 
 
 class LearningSet:
     """The labelled slides of one role; a context manager that closes their files."""
 
-    def __init__(self, project: Project, entries: Sequence[SlideEntry]) -> None:
+    def __init__(self, project: Project, entries: Sequence[SlideEntry], config: TrainConfig) -> None:
         sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
         self.slides = [
-            LearningSlide(project, entry, keep=bool(size <= _KEPT_PIXELS))
+            LearningSlide(project, entry, keep=bool(size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
             for entry, size in zip(entries, sizes, strict=True)
         ]
-        self._places = [slide.places() for slide in self.slides]
+        self._config = config
+        self._places = [slide.places(_BLOCK) for slide in self.slides]
         self.classes = sorted({label for places in self._places for label in places})
 
     def __enter__(self) -> Self:
@@ -111,31 +42,54 @@ class LearningSet:
         for slide in self.slides:
             slide.close()
 
-    def draw(self, side: int, rng: np.random.Generator) -> Tile:
+    @property
+    def tiles_in_a_pass(self) -> int:
+        """How many tiles show every labelled place once."""
+        blocks = sum(len(np.unique(_corners(places), axis=0)) for places in self._places)
+        return max(1, blocks * _BLOCK**2 // self._config.tile**2)
+
+    def draw(self, rng: np.random.Generator) -> Tile:
         """Return a tile around a labelled place drawn by `rng`."""
         label = self.classes[rng.integers(len(self.classes))]
         having = [number for number, places in enumerate(self._places) if label in places]
         number = having[rng.integers(len(having))]
-        corners = self._places[number][label]
-        place = corners[rng.integers(len(corners))] + _BLOCK // 2
-        region = self._around(place, side, self.slides[number].entry.mask_shape, rng)
-        return Tile(self.slides[number].pixels(region), self.slides[number].labels(region))
+        return self._tile(self.slides[number], self._place(self._places[number][label], rng), rng)
 
     def spread(self, side: int, most: int, rng: np.random.Generator) -> Iterator[tuple[LearningSlide, Region]]:
-        """Yield at most `most` tiles that tile the labelled places of all slides, without overlap."""
+        """Yield at most `most` boxes of masks' grids that tile the labelled places of all slides, without overlap."""
         tiles = []
         for slide, places in zip(self.slides, self._places, strict=True):
-            corners = np.concatenate(list(places.values())) if places else np.empty((0, 2), np.int32)
-            for row, column in np.unique(corners // side, axis=0):
+            for row, column in np.unique(_corners(places) // side, axis=0):
                 region = Region(int(row) * side, int(column) * side, side, side)
                 tiles.append((slide, region.clip(slide.entry.mask_shape)))
         chosen = sorted(rng.permutation(len(tiles))[:most])
         yield from (tiles[number] for number in chosen)
 
-    @staticmethod
-    def _around(place: npt.NDArray[np.int32], side: int, shape: tuple[int, int], rng: np.random.Generator) -> Region:
+    def _place(
+        self, places: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]], rng: np.random.Generator
+    ) -> npt.NDArray[np.int32]:
+        """Return a labelled place; one with corrections is as many times as likely as corrections weigh."""
+        everywhere, corrected = places
+        weight = (self._config.corrected_weight - 1) * len(corrected)
+        chosen = corrected if rng.random() * (weight + len(everywhere)) < weight else everywhere
+        place: npt.NDArray[np.int32] = chosen[rng.integers(len(chosen))] + _BLOCK // 2
+        return place
+
+    def _tile(self, slide: LearningSlide, place: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
         """Return a tile that holds `place` somewhere, inside the slide where it fits."""
-        corner = place - rng.integers(side // 8, side - side // 8, size=2)
-        largest = np.maximum(np.array(shape) - side, 0)
-        top, left = np.clip(corner, 0, largest)
-        return Region(int(top), int(left), side, side)
+        config, side = self._config, self._config.tile
+        corner = (place / slide.factor).astype(int) - rng.integers(side // 8, side - side // 8, size=2)
+        top, left = np.clip(corner, 0, np.maximum(np.array(slide.shape) - side, 0))
+        region = Region(int(top), int(left), side, side)
+        labels, corrected = slide.truth(region)
+        weights = None
+        if config.border_weight:
+            weights = slide.border_weights(region, config.border_weight, config.border_width)
+        if config.corrected_weight > 1 and corrected.any():
+            weights = np.where(corrected, np.float32(config.corrected_weight), 1 if weights is None else weights)
+        context = slide.context(region) if config.context else None
+        return Tile(slide.pixels(region), labels, weights, context)
+
+
+def _corners(places: dict[int, tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]) -> npt.NDArray[np.int32]:
+    return np.concatenate([everywhere for everywhere, _ in places.values()] or [np.empty((0, 2), np.int32)])

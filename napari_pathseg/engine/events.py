@@ -35,13 +35,14 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far a job is: `fraction` from 0 to 1, `seconds_left` as far as can be told."""
+    """How far a job is: `fraction` from 0 to 1, `seconds_left` as far as can be told; `rate` is the step size."""
 
     stage: str
     fraction: float
     seconds_left: float
     step: int = 0
     loss: float | None = None
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class Validated(Event):
     dice: dict[str, float]
     mean_dice: float
     best: bool
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Examples(Event):
+    """Held-out patches lie in `path`, a PNG: a row each of the image, what a person and what the network says."""
+
+    path: str
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,25 @@ class View(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """One sentence for the user that ends nothing."""
+    """A sentence for the user that ends nothing; a `warning` where something should be done."""
 
     text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Trial(Event):
+    """A trial of a tuning begins, the first being number 1, or is over: then it has a `score` or a `problem`.
+
+    What it trains with is in `settings`; `model` is "" until its run began.
+    """
+
+    number: int
+    of: int
+    model: str
+    settings: dict[str, Any]
+    score: float | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)

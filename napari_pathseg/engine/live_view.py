@@ -13,8 +13,8 @@ import numpy as np
 from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.project import Project
-from napari_pathseg.engine.dataset import LearningSlide
 from napari_pathseg.engine.events import Show, View
+from napari_pathseg.engine.learning_slide import LearningSlide
 from napari_pathseg.engine.tiles import Pixels, layout
 
 _TILE = 256
@@ -32,11 +32,19 @@ class LiveView:
     project, folder
         Whose slides are shown, and where the tiles are laid for the window.
     predict
-        Returns 8-bit probabilities, shape (classes, rows, columns), of a small box of a slide.
+        Returns 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid.
+    stain_norm
+        To which staining the slides are brought first.
     """
 
-    def __init__(self, project: Project, folder: Path, predict: Callable[[LearningSlide, Region], Pixels]) -> None:
-        self._project, self._folder, self._predict = project, folder, predict
+    def __init__(
+        self,
+        project: Project,
+        folder: Path,
+        predict: Callable[[LearningSlide, Region], Pixels],
+        stain_norm: str = "none",
+    ) -> None:
+        self._project, self._folder, self._predict, self._stain_norm = project, folder, predict, stain_norm
         self._slide: LearningSlide | None = None
         self._region = Region(0, 0, 0, 0)
         self._waiting: list[Region] = []
@@ -48,7 +56,7 @@ class LiveView:
         entry = self._project.slide(command.slide)
         if self._slide is None or self._slide.entry.id != entry.id:
             self.close()
-            self._slide = LearningSlide(self._project, entry)
+            self._slide = LearningSlide(self._project, entry, stain_norm=self._stain_norm)
         self._region = command.region.clip(entry.mask_shape)
         self._waiting = _from_centre(self._region)
         self._since, self._spent = time.perf_counter(), 0.0

@@ -1,4 +1,4 @@
-"""A trained network over whole slides, tile by tile with a halo, and its scores.
+"""A trained network over whole slides, tile by tile with a halo.
 
 The raw output goes to ``predictions/``; a mask takes it in where no person has spoken.
 """
@@ -6,29 +6,24 @@ The raw output goes to ``predictions/``; a mask takes it in where no person has 
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.edits import take_prediction
-from napari_pathseg.data.mask.store import MaskStore
-from napari_pathseg.data.prediction import Prediction, create_prediction
+from napari_pathseg.data.prediction import create_prediction
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.checkpoint import load_network
-from napari_pathseg.engine.dataset import LearningSlide
-from napari_pathseg.engine.device import Device, choose_device
-from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop, run
-from napari_pathseg.engine.networks import UNet
-from napari_pathseg.engine.scores import Confusion, pool
+from napari_pathseg.engine.device import choose_device
+from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
+from napari_pathseg.engine.learning_slide import LearningSlide
 from napari_pathseg.engine.threads import FreeThreads
-from napari_pathseg.engine.tiles import grow, layout
-from napari_pathseg.engine.validation import as_tensor, crop_probabilities
-from napari_pathseg.errors import NothingToLearnError, ProjectError
+from napari_pathseg.engine.tiles import layout
+from napari_pathseg.engine.validation import predict_region
+from napari_pathseg.errors import ProjectError
 
 
 def predict(
@@ -132,8 +127,9 @@ class _Predictor:
         self._network = network.eval()
         self._model, self._stamp = model, weights_stamp(project, model)
         side = config.tile + 2 * config.halo
-        side = -(-side // UNet.multiple) * UNet.multiple
-        self._device: Device = choose_device(network, torch.zeros(1, 3, side, side, dtype=torch.uint8))
+        side = -(-side // network.multiple) * network.multiple
+        sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+        self._device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
         self._threads = FreeThreads()
         self.start = time.perf_counter()
 
@@ -141,11 +137,11 @@ class _Predictor:
         """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
         path = self._project.prediction_path(self._model, entry.id)
         prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)
-        slide = LearningSlide(self._project, entry)
+        slide = LearningSlide(self._project, entry, stain_norm=self._bundle.config.get("stain_norm", "none"))
         tiles = list(layout(region, self._config.tile))
         try:
             for number, tile in enumerate(tiles, 1):
-                self._tile(slide, tile, prediction)
+                prediction.write(tile, predict_region(self._network, self._device, slide, tile, self._config.halo))
                 self._threads.adapt()
                 yield number, len(tiles)
         finally:
@@ -153,70 +149,3 @@ class _Predictor:
             self._threads.restore()
         if region == Region(0, 0, *entry.mask_shape):
             prediction.finish(self._stamp)
-
-    @torch.inference_mode()
-    def _tile(self, slide: LearningSlide, tile: Region, prediction: Prediction) -> None:
-        grown = grow(tile, self._config.halo, UNet.multiple)
-        pixels = self._device.send(as_tensor(slide.pixels(grown)[None]))
-        with self._device.autocast():
-            logits = self._network(pixels)[0]
-        prediction.write(tile, crop_probabilities(logits, self._config.halo, tile))
-
-
-def score(project: Project, role: str = "val", model: str | None = None) -> dict[str, Any]:
-    """Score a model's output against what a person stands for; predict first where that is missing.
-
-    Returns
-    -------
-    scores
-        ``model``, ``role``, ``scores`` by class pooled over all pixels, and ``slides``: a list of
-        slides with scores of their own.
-
-    Raises
-    ------
-    NothingToLearnError
-        If no slide of the role has a labelled pixel.
-    """
-    return run(score_job(project, role, model))
-
-
-def score_job(project: Project, role: str, model: str | None) -> Job[dict[str, Any]]:
-    """Do what :func:`score` does, telling how far it is."""
-    bundle = load_bundle(find_bundle(project, model))
-    check_classes(project, bundle)
-    entries = [e for e in project.with_role(role) if labelled_classes(e, project.counts(e.id))]
-    if not entries:
-        raise NothingToLearnError(
-            f"No slide of the role {role} in {project.folder.name} has a contour to score against. Annotate one, "
-            "or choose another role."
-        )
-    stamp = weights_stamp(project, bundle.id)
-    predictions = {e.id: project.find_prediction(bundle.id, e.id) for e in entries}
-    missing = [name for name, kept in predictions.items() if kept is None or not kept.is_whole(stamp)]
-    if missing:
-        done = yield from predict(project, None, bundle.id, slides=missing)
-        if len(done) < len(missing):
-            raise NothingToLearnError(f"Scoring {bundle.id} was stopped. Score again when there is time.")
-    parts = {entry.id: _confusion(project, bundle.id, entry) for entry in entries}
-    names = project.classes.names
-    return {
-        "model": bundle.id,
-        "role": role,
-        "scores": pool(parts.values(), len(names)).scores(names),
-        "slides": [{"slide": slide, "scores": part.scores(names)} for slide, part in parts.items()],
-    }
-
-
-def _confusion(project: Project, model: str, entry: SlideEntry) -> Confusion:
-    prediction = project.find_prediction(model, entry.id)
-    assert prediction is not None
-    path = project.mask_path(entry.id)
-    store = MaskStore(path) if path.exists() else None
-    confusion = Confusion.empty(len(project.classes))
-    for region in layout(Region(0, 0, *entry.mask_shape), 2048):
-        predicted = prediction.read(region)
-        if store is None:  # complete without a contour
-            confusion.add((predicted > 0).astype("uint8"), predicted)
-        else:
-            confusion.add(learnt_labels(*store.read(region), entry.complete), predicted)
-    return confusion

@@ -3,52 +3,127 @@
 All that a user can fix is found before the run's folder is made.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.files import save_json
+from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.mask.counts import Provenance
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, new_run
+from napari_pathseg.engine.board import check_board
+from napari_pathseg.engine.bundle import (
+    NetworkSpec,
+    check_classes,
+    find_bundle,
+    load_bundle,
+    load_bundles,
+    new_run,
+)
 from napari_pathseg.engine.checkpoint import load_network
-from napari_pathseg.engine.networks import UNet, build_network
+from napari_pathseg.engine.interrupted import find_interrupted
+from napari_pathseg.engine.networks import Network, build_network
+from napari_pathseg.engine.resume import State, load_state
+from napari_pathseg.errors import ConfigError, ProjectError
+
+_OWN_ENCODERS = ("unet-classic", "fcn8s")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training that can start."""
+    """A training that can start, or go on from `state`."""
 
     config: TrainConfig
     train: list[SlideEntry]
     val: list[SlideEntry]
     class_names: list[str]
     spec: NetworkSpec
-    network: UNet
+    network: Network
     parent_id: str | None
     model_id: str
     run: Path
+    pixels_by_class: list[int]
+    state: State | None = None
 
 
 def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
     """Check that a project can be learnt from, and reserve a run; see `training.train` for errors."""
+    if config.batch % config.devices:
+        raise ConfigError(
+            f"batch is {config.batch}; {config.devices} devices share it, so make it a multiple of {config.devices}."
+        )
+    check_board(config)
     train, val = learning_slides(project)
-    if parent == "latest":
-        parent = project.model_ids()[-1] if project.model_ids() else None
-    spec = NetworkSpec(config.architecture, config.encoder, len(project.classes))
-    if parent is None:
-        with torch.random.fork_rng(devices=[]):  # what the decoder starts from follows the seed alone
-            torch.manual_seed(config.seed)
-            network = build_network(spec, config.weights)
-    else:
-        folder = find_bundle(project, parent)
-        bundle = load_bundle(folder)
-        check_classes(project, bundle)
-        spec, network = bundle.network, load_network(folder)
-    number, run = new_run(project)
-    save_json(run / "config.json", {"parent": parent, **config.to_json()})
     names = list(project.classes.names)
-    return Plan(config, train, val, names, spec, network, parent, f"m{number}", run)
+    spec = _spec(project, config, train)
+    if parent == "latest":
+        parent = _newest_like(project, spec)
+    if parent is not None:
+        bundle = load_bundle(find_bundle(project, parent))
+        check_classes(project, bundle)
+        spec = bundle.network
+    network = _build(project, config, spec, parent)
+    number, run = new_run(project)
+    save_json(run / "config.json", {"parent": parent, "network": asdict(spec), "config": config.to_json()})
+    return Plan(config, train, val, names, spec, network, parent, f"m{number}", run, _pixels_by_class(project, train))
+
+
+def prepare_to_resume(project: Project, run_id: str) -> Plan:
+    """Return the plan of an interrupted run, the newest where none is named."""
+    return plan_of_run(project, find_interrupted(project, run_id))
+
+
+def plan_of_run(project: Project, run: Path) -> Plan:
+    """Return the plan that a run was begun with, and the state in which it was left."""
+    train, val = learning_slides(project)
+    kept = load_json(run / "config.json")
+    try:
+        spec, config = NetworkSpec(**kept["network"]), TrainConfig.from_json(kept["config"])
+        parent = kept["parent"]
+    except (KeyError, TypeError) as error:
+        raise ProjectError(f"{run / 'config.json'} is of an older version. Train without resuming.") from error
+    check_board(config)
+    state = load_state(run)
+    network = build_network(spec) if state is not None else _build(project, config, spec, parent)
+    names, model = list(project.classes.names), run.name.replace("r", "m", 1)
+    pixels = _pixels_by_class(project, train)
+    return Plan(config, train, val, names, spec, network, parent, model, run, pixels, state)
+
+
+def _spec(project: Project, config: TrainConfig, train: list[SlideEntry]) -> NetworkSpec:
+    encoder = "" if config.architecture in _OWN_ENCODERS else config.encoder
+    grey = config.architecture == "unet-classic" and all(entry.channels == 1 for entry in train)
+    return NetworkSpec(config.architecture, encoder, len(project.classes), 1 if grey else 3, config.context)
+
+
+def _newest_like(project: Project, spec: NetworkSpec) -> str | None:
+    """Return the newest model of the wanted network, if there is one; older ones knew other fields."""
+    for bundle in reversed(load_bundles(project)):
+        if (bundle.network.architecture, bundle.network.encoder) == (spec.architecture, spec.encoder):
+            return bundle.id
+    return None
+
+
+def _build(project: Project, config: TrainConfig, spec: NetworkSpec, parent: str | None) -> Network:
+    if parent is not None:
+        return load_network(find_bundle(project, parent))
+    with torch.random.fork_rng(devices=[]):  # what the decoder starts from follows the seed alone
+        torch.manual_seed(config.seed)
+        return build_network(spec, config.weights)
+
+
+def _pixels_by_class(project: Project, train: list[SlideEntry]) -> list[int]:
+    """Return how many pixels of each class teach, those of complete slides' rest as Background."""
+    classes = len(project.classes)
+    totals = np.zeros(classes, np.int64)
+    for entry in train:
+        counts = project.counts(entry.id)[:, Provenance.ACCEPTED :]
+        totals += counts[1 : classes + 1].sum(axis=1)
+        if entry.complete:
+            totals[0] += math.prod(entry.mask_shape) - counts.sum()
+    return [int(total) for total in totals]

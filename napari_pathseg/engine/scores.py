@@ -15,6 +15,28 @@ from napari_pathseg.data.classes import UNLABELLED
 SCORE_NAMES = ("dice", "iou", "precision", "recall", "f1")
 
 
+@dataclass(frozen=True)
+class ClassCounts:
+    """The labelled pixels as one class against all others sees them."""
+
+    true_positives: int
+    false_positives: int
+    false_negatives: int
+    true_negatives: int
+
+    def scores(self) -> dict[str, float]:
+        """Return Dice, IoU, precision, recall and F1, which is Dice by another name."""
+        hits, extra, missed = self.true_positives, self.false_positives, self.false_negatives
+        dice = _ratio(2 * hits, 2 * hits + extra + missed)
+        return {
+            "dice": dice,
+            "iou": _ratio(hits, hits + extra + missed),
+            "precision": _ratio(hits, hits + extra) if hits + extra else float(not missed),
+            "recall": _ratio(hits, hits + missed) if hits + missed else float(not extra),
+            "f1": dice,
+        }
+
+
 @dataclass
 class Confusion:
     """Pixels by (true class, predicted class), both counted from class 1.
@@ -39,29 +61,36 @@ class Confusion:
         pairs = (truth[known].astype(np.intp) - 1) * size + predicted[known] - 1
         self.matrix += np.bincount(pairs, minlength=size * size).reshape(size, size)
 
+    def counts(self) -> list[ClassCounts]:
+        """Return true and false positives and negatives, class by class."""
+        hits = np.diag(self.matrix)
+        extra, missed = self.matrix.sum(axis=0) - hits, self.matrix.sum(axis=1) - hits
+        rest = self.matrix.sum() - hits - extra - missed
+        return [ClassCounts(*map(int, four)) for four in zip(hits, extra, missed, rest, strict=True)]
+
     def scores(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return Dice, IoU, precision, recall and F1 by class name."""
-        hits = np.diag(self.matrix)
-        true, predicted = self.matrix.sum(axis=1), self.matrix.sum(axis=0)
-        return {
-            name: _scores(int(h), int(t), int(p)) for name, h, t, p in zip(names, hits, true, predicted, strict=True)
-        }
+        return {name: counts.scores() for name, counts in zip(names, self.counts(), strict=True)}
+
+    @property
+    def pixel_accuracy(self) -> float:
+        """Share of the labelled pixels that are told rightly."""
+        return _ratio(int(np.trace(self.matrix)), int(self.matrix.sum()))
+
+    @property
+    def pixel_error(self) -> float:
+        """Share of the labelled pixels that are told wrongly."""
+        return 1.0 - self.pixel_accuracy
 
     @property
     def present(self) -> list[bool]:
         """Whether a person labelled pixels of each class."""
         return [bool(count) for count in self.matrix.sum(axis=1)]
 
-
-def _scores(hits: int, true: int, predicted: int) -> dict[str, float]:
-    dice = _ratio(2 * hits, true + predicted)
-    return {
-        "dice": dice,
-        "iou": _ratio(hits, true + predicted - hits),
-        "precision": _ratio(hits, predicted) if predicted else float(not true),
-        "recall": _ratio(hits, true) if true else float(not predicted),
-        "f1": dice,
-    }
+    def to_lists(self) -> list[list[int]]:
+        """Return the matrix as plain values: a row for each true class."""
+        rows: list[list[int]] = self.matrix.tolist()
+        return rows
 
 
 def _ratio(part: int, whole: int) -> float:
@@ -70,8 +99,7 @@ def _ratio(part: int, whole: int) -> float:
 
 def mean_dice(confusion: Confusion) -> float:
     """Return the mean Dice of the classes to find that occur; of Background where none does."""
-    names = [str(index) for index in range(len(confusion.matrix))]
-    dice = [scores["dice"] for scores in confusion.scores(names).values()]
+    dice = [counts.scores()["dice"] for counts in confusion.counts()]
     wanted = [value for value, present in zip(dice[1:], confusion.present[1:], strict=True) if present]
     return float(np.mean(wanted)) if wanted else dice[0]
 

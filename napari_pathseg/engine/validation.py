@@ -1,19 +1,20 @@
-"""Scoring a network on held-out slides while it learns."""
+"""Scoring a network on held-out slides while it learns, and its answer on any small box."""
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.engine.dataset import LearningSet, LearningSlide
+from napari_pathseg.engine.dataset import LearningSet
 from napari_pathseg.engine.device import Device
-from napari_pathseg.engine.networks import UNet
+from napari_pathseg.engine.learning_slide import LearningSlide
+from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.scores import Confusion
 from napari_pathseg.engine.tiles import Pixels, grow
 
 _SIDE = 512
 _HALO = 32
-_MOST_TILES = 24
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
@@ -22,34 +23,56 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 
 @torch.inference_mode()
-def predict_region(network: UNet, device: Device, slide: LearningSlide, region: Region) -> Pixels:
-    """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a slide."""
-    grown = grow(region, _HALO, UNet.multiple)
+def predict_region(network: Network, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO) -> Pixels:
+    """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
+    work = slide.on_working_grid(region)
+    grown = grow(work, halo, network.multiple)
     pixels = device.send(as_tensor(slide.pixels(grown)[None]))
+    context = device.send(as_tensor(slide.context(grown)[None])) if network.surroundings is not None else None
     with device.autocast():
-        logits = network(pixels)[0]
-    return crop_probabilities(logits, _HALO, region)
-
-
-def crop_probabilities(logits: Tensor, halo: int, region: Region) -> Pixels:
-    """Cut the halo off logits (classes, rows, columns) and return 8-bit probabilities."""
-    inner = logits[:, halo : halo + region.height, halo : halo + region.width].float()
-    result: Pixels = (inner.softmax(dim=0) * 255).round().to(torch.uint8).cpu().numpy()
+        logits = network(pixels, context)[0]
+    inner = logits[:, halo : halo + work.height, halo : halo + work.width].float().softmax(dim=0)
+    if slide.factor != 1:
+        inner = _on_mask_grid(inner, work, region, slide.factor)
+    result: Pixels = (inner * 255).round().to(torch.uint8).cpu().numpy()
     return result
+
+
+def _on_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -> Tensor:
+    """Interpolate values (classes, rows, columns) of a working-grid box at the pixels of a mask's box."""
+    for axis, (first, start, count) in enumerate(
+        ((work.top, region.top, region.height), (work.left, region.left, region.width)), start=1
+    ):
+        size = values.shape[axis]
+        positions = ((torch.arange(start, start + count) + 0.5) / factor - 0.5 - first).clamp(0, size - 1)
+        below = positions.floor().long().clamp(max=max(0, size - 2))
+        share = (positions - below).to(values).view([-1 if a == axis else 1 for a in range(3)])
+        below = below.to(values.device)
+        above = (below + 1).clamp(max=size - 1)
+        values = values.index_select(axis, below) * (1 - share) + values.index_select(axis, above) * share
+    return values
 
 
 class Validator:
     """The held-out tiles of a run: the same ones for every score in it."""
 
-    def __init__(self, held_out: LearningSet, classes: int, rng: np.random.Generator) -> None:
+    def __init__(self, held_out: LearningSet, classes: int, most: int | None = None) -> None:
         self._classes = classes
-        self._tiles = list(held_out.spread(_SIDE, _MOST_TILES, rng))
+        tiles = list(held_out.spread(_SIDE, 1 << 40, np.random.default_rng(0)))
+        self.whole = most is None or len(tiles) <= most  # whether everything labelled is scored
+        chosen = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
+        self.tiles: list[tuple[LearningSlide, Region]] = [tiles[number] for number in chosen]
 
-    def score(self, network: UNet, device: Device) -> Confusion:
+    def score(self, network: Network, device: Device) -> Confusion:
         """Return the pixels of the held-out tiles by true and predicted class."""
         network.eval()
         confusion = Confusion.empty(self._classes)
-        for slide, region in self._tiles:
-            probabilities = predict_region(network, device, slide, region)
-            confusion.add(slide.labels(region), (probabilities.argmax(axis=0) + 1).astype(np.uint8))
+        for slide, region in self.tiles:
+            confusion.add(slide.labels(region), classes_of(predict_region(network, device, slide, region)))
         return confusion
+
+
+def classes_of(probabilities: Pixels) -> npt.NDArray[np.uint8]:
+    """Return the likeliest class of each pixel, from 1."""
+    classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+    return classes

@@ -1,13 +1,13 @@
 import pytest
 
+from napari_pathseg.data.doctor import check
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.readiness import check, learning_slides
+from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.errors import NothingToLearnError
 
 
-def test_a_sound_project_is_ready(project):
-    assert check(project) == []
+def test_a_sound_project_has_slides_for_both_sides(project):
     train, val = learning_slides(project)
     assert (len(train), len(val)) == (4, 1)
 
@@ -43,13 +43,6 @@ def test_tumour_alone_teaches_nothing_about_normal_tissue(tmp_path, slides):
     add_slides(project, slides[:5], AddOptions(contours=slides[0].parent, partial=True))
     with pytest.raises(NothingToLearnError, match='Class "Background" .* declare a slide complete'):
         learning_slides(project)
-
-
-def test_a_missing_file_blocks_and_is_named(project, slides):
-    slides[0].unlink()
-    (problem,) = check(project)
-    assert problem.blocks
-    assert "case0.tif" in problem.text
 
 
 def test_asking_or_being_refused_gives_no_slide_a_role(project):

@@ -9,7 +9,8 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, edits
 from napari_pathseg.engine.bundle import weights_stamp
 from napari_pathseg.engine.events import SlideDone, Stop, run
-from napari_pathseg.engine.prediction import fill_masks, predict, score
+from napari_pathseg.engine.prediction import fill_masks, predict
+from napari_pathseg.engine.scoring import score
 from napari_pathseg.engine.standalone import predict_images
 from napari_pathseg.errors import NothingToLearnError, ProjectError
 

@@ -4,13 +4,20 @@ import time
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.project import Project
+from napari_pathseg.engine import course
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.checkpoint import load_network
-from napari_pathseg.engine.events import Note, Progress, Show, Started, Stop, Validated, View, run
+from napari_pathseg.engine.events import Examples, Note, Progress, Show, Started, Stop, Validated, View, run
+from napari_pathseg.engine.learner import Learner
+from napari_pathseg.engine.networks.weights import lite0_weights
+from napari_pathseg.engine.resume import load_state
 from napari_pathseg.engine.training import train
 from napari_pathseg.errors import BundleError, NothingToLearnError
 
@@ -45,7 +52,7 @@ def test_the_bundle_on_disk_rebuilds_the_network_and_tells_its_story(trained):
     assert load_bundle(folder) == bundle
     assert bundle.finished
     assert bundle.parent is None
-    assert load_network(folder).net is not None
+    assert load_network(folder).surroundings is None
     rows = list(csv.DictReader((folder / "curves.csv").open()))
     assert float(rows[-1]["dice"]) <= bundle.mean_dice
     assert {"step", "seconds", "loss", "Tumour"} <= set(rows[0])
@@ -113,9 +120,9 @@ def test_a_training_that_finds_nothing_better_says_so(project):
         while True:
             event = next(job)
             said += [event.text] if isinstance(event, Note) else []
-    first, second = (load_bundle(project.folder / "models" / name) for name in ("m001", "m002"))
-    better = second.mean_dice > first.mean_dice
-    assert any("Nothing better than m001" in text for text in said) != better
+    first, second = (load_file(project.folder / "models" / name / "weights.safetensors") for name in ("m001", "m002"))
+    copied = all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert any("Nothing better than m001" in text for text in said) == copied
 
 
 def test_a_killed_training_leaves_its_best_model_whole(project):
@@ -140,3 +147,106 @@ def test_an_unknown_parent_is_answered_with_the_known_ones(trained):
     project, _, _ = trained
     with pytest.raises(BundleError, match='has no model "m077". It has: m001'):
         run(train(project, SHORT, parent="m077"))
+
+
+def test_a_quick_look_takes_its_seconds_and_leaves_the_encoder_as_it_was(project):
+    config = SHORT.replace(preset="quick", minutes=0.1)
+    bundle = run(train(project, config))
+    assert bundle.seconds < 6 + 8
+    assert bundle.mean_dice > 0.6
+    kept = load_network(project.folder / "models" / bundle.id).encoder.model.state_dict()
+    assert torch.equal(kept["conv_stem.weight"], lite0_weights()["conv_stem.weight"])
+
+
+def test_normal_goes_on_from_the_quick_look(project):
+    quick = run(train(project, SHORT.replace(preset="quick", minutes=0.1)))
+    job, stages = train(project, SHORT), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            stages += [event.stage] if isinstance(event, Progress) else []
+    normal = load_bundle(project.folder / "models" / "m002")
+    assert normal.parent == quick.id
+    assert "Quick look" not in stages
+    assert normal.mean_dice >= quick.mean_dice
+
+
+def test_thorough_searches_the_step_size_and_tells_it(project):
+    config = SHORT.replace(preset="thorough", steps=4, cached_tiles=4, decoder_seconds=0.5)
+    job, notes = train(project, config), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) else []
+    (note,) = [text for text in notes if text.startswith("The step size is")]
+    assert note.count("with") == 3
+
+
+def test_with_steps_a_seed_repeats_a_run(project):
+    config = SHORT.replace(steps=6, cached_tiles=4, warped=1.0, spoiled=1.0)
+    first, second = (run(train(project, config, None)) for _ in range(2))
+    third = run(train(project, config.replace(seed=1), None))
+    weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (first, second, third)]
+    assert first.steps == second.steps == 4 + 6
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
+
+
+def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypatch):
+    monkeypatch.setattr(course, "_STATE_COST", 0)  # a state after each pass, however long it takes to write
+    config = SHORT.replace(steps=11, weights="none", batch=8)  # five steps are a pass over the slides
+    whole = run(train(project, config, None))
+    job, folder = train(project, config, None), project.folder / "runs" / "r002"
+    while (state := load_state(folder)) is None or state.numbers["step"] < 5:
+        next(job)
+    del job  # as if it had been killed
+    resumed = run(train(project, resume=""))
+    assert resumed.id == "m002"
+    assert resumed.steps == whole.steps
+    weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (whole, resumed)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    curves = [list(csv.DictReader((project.folder / "models" / b.id / "curves.csv").open())) for b in (whole, resumed)]
+    assert [row["step"] for row in curves[0]] == [row["step"] for row in curves[1]]
+    assert load_state(folder) is None
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(project):
+    job = train(project, SHORT, None)
+    next(job)
+    del job
+    assert run(train(project, resume="")).id == "m001"
+
+
+def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project):
+    job, notes = train(project, SHORT.replace(learning_rate=1.0, optimizer="sgd", clip=0, minutes=0.2)), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) and event.warning else []
+    bundle = load_bundle(project.folder / "models" / "m001")
+    assert bundle.finished
+    assert all(torch.isfinite(t).all() for t in load_file(project.folder / "models/m001/weights.safetensors").values())
+
+
+def test_when_memory_runs_out_steps_take_half_the_tiles_and_it_is_told(project, monkeypatch):
+    real = Learner.learn
+
+    def starved(self, batches, rate):
+        if len(batches[0].pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batches, rate)
+
+    monkeypatch.setattr(Learner, "learn", starved)
+    job, notes = train(project, SHORT), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) else []
+    assert "Memory ran out; a step now takes 1 tiles at once." in notes
+
+
+def test_the_held_out_patches_are_a_picture(trained):
+    _, events, _ = trained
+    (path,) = {event.path for event in events if isinstance(event, Examples)}
+    with Image.open(path) as picture:
+        assert picture.size == (3 * 196, 196)  # the one held-out slide is a single patch

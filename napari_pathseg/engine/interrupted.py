@@ -1,0 +1,47 @@
+"""Which run of a project was interrupted; readable without torch."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from napari_pathseg.data.files import load_json
+from napari_pathseg.data.project import Project
+from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.errors import ProjectError
+
+
+def find_interrupted(project: Project, run_id: str = "") -> Path:
+    """Return the folder of a run that did not end, the newest where none is named.
+
+    Raises
+    ------
+    ProjectError
+        If there is none, or it still runs.
+    """
+    runs = [path for path in sorted((project.folder / "runs").glob("r*"), reverse=True) if _interrupted(project, path)]
+    if run_id:
+        runs = [path for path in runs if path.name == run_id]
+    if not runs:
+        what = f"run {run_id}" if run_id else "training"
+        raise ProjectError(f"{project.folder.name} has no {what} that was interrupted. Train without resuming.")
+    status = load_json(runs[0] / "status.json") if (runs[0] / "status.json").exists() else {}
+    if status.get("state") == "running" and _lives(status.get("pid"), status.get("time", 0)):
+        raise ProjectError(f"{runs[0].name} still runs in process {status['pid']}. Wait for it, or end it first.")
+    return runs[0]
+
+
+def _interrupted(project: Project, run: Path) -> bool:
+    if not re.fullmatch(r"r\d+", run.name) or not (run / "config.json").exists():
+        return False
+    model = project.folder / "models" / run.name.replace("r", "m", 1)
+    return not (model / "bundle.json").exists() or not load_bundle(model).finished
+
+
+def _lives(pid: Any, noted: float) -> bool:
+    """Whether the process that noted its number then is still there, and not another of that number."""
+    try:
+        return isinstance(pid, int) and psutil.Process(pid).create_time() <= noted
+    except psutil.Error:
+        return False

@@ -1,0 +1,107 @@
+"""FCN-8s over VGG16, Long et al., Fully convolutional networks, 2015.
+
+Layers are padded so that the mask has the image's size; the authors pad the image by 100
+pixels and crop.  All transposed convolutions learn, from bilinear interpolation.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import skip_init
+
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.network import Network
+
+_VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)  # 0 for a pool
+_AFTER_POOL3, _AFTER_POOL4 = 17, 24
+_WIDE = 4096
+_NOISE = 128  # pixels
+
+
+class FCN8s(Network):
+    """134 million weights, most of them in the 7 × 7 convolution over the deepest features.
+
+    VGG16's features differ in size by a hundred between levels and by more between sources: on
+    stained tissue, those of Keras's weights deviate by 794, 112 and 8 in pools 3, 4 and 5, and
+    Xavier's scores of them by a thousand.  The authors multiply pools 3 and 4 by 0.0001 and
+    0.01 (FCN-8s "at once"); here the gains are measured, so that they suit any weights.
+    """
+
+    gains: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        classes = spec.classes
+        self.features = _vgg16_features()
+        self.fc6: nn.Conv2d = skip_init(nn.Conv2d, 512, _WIDE, 7, padding=3)  # type: ignore[no-untyped-call]
+        self.fc7: nn.Conv2d = skip_init(nn.Conv2d, _WIDE, _WIDE, 1)  # type: ignore[no-untyped-call]
+        self.dropout = nn.Dropout(0.5)
+        self.score_fc7 = nn.Conv2d(_WIDE, classes, 1)
+        self.score_pool4 = nn.Conv2d(512, classes, 1)
+        self.score_pool3 = nn.Conv2d(256, classes, 1)
+        for layer in (self.fc6, self.fc7, self.score_fc7, self.score_pool4, self.score_pool3):
+            nn.init.xavier_uniform_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
+        self.up_fc7 = _bilinear(classes, 4, 2)
+        self.up_pool4 = _bilinear(classes, 4, 2)
+        self.up_pool3 = _bilinear(classes, 16, 8)
+        self.register_buffer("gains", torch.ones(3))
+        self._add_context(spec, 512)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """VGG16's convolutions."""
+        return self.features
+
+    def _encode(self, pixels: Tensor) -> list[Tensor]:
+        pool3 = self.features[:_AFTER_POOL3](pixels)
+        pool4 = self.features[_AFTER_POOL3:_AFTER_POOL4](pool3)
+        return [pool3, pool4, self.features[_AFTER_POOL4:](pool4)]
+
+    def _decode(self, features: list[Tensor]) -> Tensor:
+        pool3, pool4, pool5 = (level * gain for level, gain in zip(features, self.gains, strict=True))
+        fc6 = self.dropout(self.fc6(pool5).relu())
+        fc7 = self.dropout(self.fc7(fc6).relu())
+        coarse = self.up_fc7(self.score_fc7(fc7)) + self.score_pool4(pool4)
+        fine = self.up_pool4(coarse) + self.score_pool3(pool3)
+        logits: Tensor = self.up_pool3(fine)
+        return logits
+
+    @torch.no_grad()
+    def adapt_to_weights(self) -> None:
+        """Choose gains that give the features of noise a deviation of one."""
+        noise = torch.rand(1, 3, _NOISE // 4, _NOISE // 4, generator=torch.Generator().manual_seed(0))
+        pixels = 255 * nn.functional.interpolate(noise, size=_NOISE, mode="bicubic").clamp(0, 1)
+        self.gains.copy_(torch.stack([1 / level.std().clamp(min=1e-6) for level in self.encode(pixels)[:3]]))
+
+    def decayed_parameters(self) -> list[nn.Parameter]:
+        """Return what L2 pulls towards zero: the decoder's weights; VGG16's stay near what they learnt."""
+        return [parameter for parameter in self.decoder_parameters() if parameter.ndim > 1]
+
+
+def _vgg16_features() -> nn.Sequential:
+    """Return VGG16's 13 convolutions, numbered as torchvision does."""
+    layers: list[nn.Module] = []
+    inputs = 3
+    for outputs in _VGG16:
+        if outputs == 0:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=1)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        assert convolution.bias is not None
+        nn.init.zeros_(convolution.bias)
+        layers += [convolution, nn.ReLU(inplace=True)]
+        inputs = outputs
+    return nn.Sequential(*layers)
+
+
+def _bilinear(classes: int, side: int, stride: int) -> nn.ConvTranspose2d:
+    """Return a transposed convolution that interpolates each class by itself, without a bias."""
+    layer = nn.ConvTranspose2d(classes, classes, side, stride, padding=(side - stride) // 2, bias=False)
+    ramp = 1 - (torch.arange(side) - (side - 1) / 2).abs() / stride
+    with torch.no_grad():
+        layer.weight.zero_()
+        for index in range(classes):
+            layer.weight[index, index] = ramp[:, None] * ramp[None, :]
+    return layer

@@ -1,0 +1,74 @@
+"""U-Net, U-Net++, FPN, DeepLabV3+ and SegFormer over any encoder, from segmentation-models-pytorch.
+
+Ronneberger et al. 2015; Zhou et al. 2018; Lin et al. 2017; Chen et al. 2018; Xie et al. 2021.
+"""
+
+from typing import Any, cast
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.depthwise import learn_depthwise_in_float32
+from napari_pathseg.engine.networks.encoders import find_encoder
+from napari_pathseg.engine.networks.network import Network
+from napari_pathseg.errors import BundleError
+
+ARCHITECTURES = {
+    "unet": smp.Unet,
+    "unetplusplus": smp.UnetPlusPlus,
+    "fpn": smp.FPN,
+    "deeplabv3plus": smp.DeepLabV3Plus,
+    "segformer": smp.Segformer,
+}
+_TRIAL = 64  # pixels
+
+
+class SmpNetwork(Network):
+    """A network of segmentation-models-pytorch whose features can be kept."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        encoder = find_encoder(spec.encoder)
+        if encoder.is_vit:
+            raise BundleError(
+                f"{spec.architecture} needs features of several sizes, and {spec.encoder} gives one. "
+                "Choose the network unet, or another encoder."
+            )
+        super().__init__(encoder.mean, encoder.std)
+        self.net = _build(spec, encoder.smp_name)
+        learn_depthwise_in_float32(self.net)
+        self._add_context(spec, self.net.encoder.out_channels[-1])
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The part that pretrained weights are for."""
+        return cast(nn.Module, self.net.encoder)
+
+    def _encode(self, pixels: Tensor) -> list[Tensor]:
+        return cast(list[Tensor], self.net.encoder(pixels))[1:]
+
+    def _decode(self, features: list[Tensor]) -> Tensor:
+        finest = features[0]  # of half the pixels' size, in every encoder
+        rows, columns = finest.shape[-2:]
+        # The decoders ask the pixels for their size alone; a single number stands in for them.
+        size_only = finest.new_zeros(1).expand(len(finest), 1, 2 * rows, 2 * columns)
+        return cast(Tensor, self.net.segmentation_head(self.net.decoder([size_only, *features])))
+
+
+def _build(spec: NetworkSpec, encoder: str) -> Any:
+    """Build a network and try it on a small tile, because not every encoder goes with every decoder."""
+    options = {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
+    try:
+        net = ARCHITECTURES[spec.architecture](encoder, encoder_weights=None, classes=spec.classes, **options)
+        net.eval()
+        with torch.inference_mode():
+            answer = net(torch.zeros(1, 3, _TRIAL, _TRIAL))
+    except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError, LookupError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(
+            f"{spec.architecture} does not go with the encoder {spec.encoder} ({reason}). "
+            "Choose another encoder, such as tf_efficientnet_lite0 or resnet34."
+        ) from error
+    assert answer.shape == (1, spec.classes, _TRIAL, _TRIAL)
+    return net.train()

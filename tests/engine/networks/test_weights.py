@@ -1,0 +1,88 @@
+import time
+
+import pytest
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
+
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.networks.weights import lite0_weights
+from napari_pathseg.errors import BundleError
+
+LITE0 = NetworkSpec("unet", "tf_efficientnet_lite0", 3)
+RESNET = NetworkSpec("unet", "resnet18", 2)
+
+
+@pytest.fixture(scope="module")
+def resnet():
+    torch.manual_seed(5)
+    return build_network(RESNET)
+
+
+def test_lite0_starts_from_the_published_weights():
+    weights, model = lite0_weights(), build_network(LITE0, "imagenet").net.encoder.model.state_dict()
+    assert len(weights) == 296
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.items())
+
+
+def test_without_weights_it_starts_from_chance():
+    stem = "conv_stem.weight"
+    assert not torch.equal(build_network(LITE0).net.encoder.model.state_dict()[stem], lite0_weights()[stem])
+
+
+@pytest.mark.parametrize("prefix", ["", "encoder.", "module.model.", "backbone."])
+def test_a_file_is_taken_whatever_its_names_start_with(resnet, tmp_path, prefix):
+    weights = {f"{prefix}{name}": tensor.half() for name, tensor in resnet.encoder.state_dict().items()}
+    weights["fc.weight"] = torch.zeros(1000, 512)  # a classifier, which a segmentation has no use for
+    path = tmp_path / "resnet.safetensors"
+    save_file(weights, path)
+    started = build_network(RESNET, str(path)).encoder.state_dict()
+    assert all(torch.equal(tensor.half(), started[name].half()) for name, tensor in resnet.encoder.state_dict().items())
+    assert started["conv1.weight"].dtype == torch.float32
+
+
+def test_a_file_of_another_encoder_is_refused_by_names(resnet, tmp_path):
+    path = tmp_path / "lite0.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in lite0_weights().items()}, path)
+    with pytest.raises(
+        BundleError, match="not those of resnet18: 0 of its 100 tensors fit; missing: conv1.weight.*found: "
+    ):
+        build_network(RESNET, str(path))
+
+
+def test_a_file_of_a_wider_encoder_is_refused(resnet, tmp_path):
+    weights = {name: torch.zeros(*tensor.shape, 2) for name, tensor in resnet.encoder.state_dict().items()}
+    save_file(weights, tmp_path / "wide.safetensors")
+    with pytest.raises(BundleError, match="of another shape: conv1.weight"):
+        build_network(RESNET, str(tmp_path / "wide.safetensors"))
+
+
+def test_a_torch_file_is_refused_with_the_way_to_convert_it(tmp_path):
+    with pytest.raises(BundleError, match="pathseg convert-weights resnet.pth resnet.safetensors"):
+        build_network(RESNET, str(tmp_path / "resnet.pth"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights at all, only some text"])
+def test_a_damaged_file_is_refused(tmp_path, content):
+    path = tmp_path / "resnet.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="is no safetensors file"):
+        build_network(RESNET, str(path))
+
+
+def test_a_file_that_is_not_there_is_named():
+    with pytest.raises(BundleError, match='"imagnet" is no weights: no such file. Give imagenet, none, or a'):
+        build_network(RESNET, "imagnet")
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"), [(RESNET, "resnet18"), (NetworkSpec("unet", "mobilenetv3_small_050", 2), "mobilenetv3_small_050")]
+)
+def test_without_a_network_it_says_so_soon(monkeypatch, tmp_path, spec, name):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    start = time.perf_counter()
+    with pytest.raises(BundleError, match=f"{name} could not be fetched .* Give a file with --weights FILE, or start"):
+        build_network(spec, "imagenet")
+    assert time.perf_counter() - start < 20
