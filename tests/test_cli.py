@@ -78,6 +78,26 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert "usage: pathseg" in capsys.readouterr().err
 
 
+def test_tuning_prints_a_table_and_goes_on_where_it_stopped(pathseg, project, capsys):
+    shared = ("--minutes", 0.06, "--tile", 64, "--batch", 2, "--steps", 2, "--weights", "none", "--name", "t")
+    command = ("tune", project.folder, "--vary", "learning_rate=1e-4,1e-3", "weight-decay=0", *shared)
+    code, answer, _ = pathseg(*command, "--json")
+    assert (code, answer["name"], len(answer["trials"])) == (0, "t", 2)
+    assert answer["best"] == answer["trials"][0]
+    assert {"model", "score", "steps", "seconds", "settings"} <= set(answer["best"])
+    assert main([str(argument) for argument in command]) == 0
+    heads, best, other, *_ = capsys.readouterr().out.splitlines()
+    assert heads.split() == ["model", "dice", "steps", "seconds", "learning_rate", "weight_decay"]
+    assert best.split()[0] == answer["best"]["model"]
+    assert heads.index("learning_rate") == other.index(str(answer["trials"][1]["settings"]["learning_rate"]))
+
+
+def test_a_setting_that_cannot_be_varied_is_exit_code_1(pathseg, project):
+    code, _, said = pathseg("tune", project.folder, "--vary", "batch=2,300")
+    assert (code, said.strip()) == (1, "batch is 300; it must lie between 1 and 256.")
+    assert not list((project.folder / "runs").iterdir())
+
+
 def test_a_bundle_needs_a_folder_for_its_label_images(pathseg, tmp_path):
     code, _, said = pathseg("predict", "a.tif", "--bundle", tmp_path)
     assert code == 1
@@ -87,7 +107,7 @@ def test_a_bundle_needs_a_folder_for_its_label_images(pathseg, tmp_path):
 def test_the_installed_command_starts():
     command = Path(sys.executable).with_name("pathseg")
     done = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
-    for name in ("new", "add", "check", "train", "predict", "score", "export", "open", "demo"):
+    for name in ("new", "add", "check", "train", "tune", "predict", "score", "export", "open", "demo"):
         assert name in done.stdout
 
 
@@ -105,3 +125,13 @@ def test_ctrl_c_ends_a_training_and_keeps_the_best(project):
     out, _ = run.communicate(timeout=60)
     assert run.returncode == 0
     assert json.loads(out.splitlines()[-1])["model"] == "m001"
+
+
+def test_weights_of_a_torch_file_become_safetensors(pathseg, tmp_path):
+    import torch
+    from safetensors.torch import load_file
+
+    torch.save({"features.0.weight": torch.ones(2, 3)}, tmp_path / "in.pth")
+    code, answer, _ = pathseg("convert-weights", tmp_path / "in.pth", tmp_path / "out.safetensors", "--json")
+    assert (code, answer["files"]) == (0, [str(tmp_path / "out.safetensors")])
+    assert torch.equal(load_file(tmp_path / "out.safetensors")["features.0.weight"], torch.ones(2, 3))

@@ -66,6 +66,12 @@ def _add_model_commands(parsers: Any) -> None:
     _add_model(command)
     command.add_argument("--role", default="test", choices=("all", "train", "val", "test"))
 
+    command = _command(
+        parsers, "convert-weights", commands.convert_weights, "make a .pth file safe to load as weights", project=False
+    )
+    command.add_argument("source", type=Path, metavar="IN.pth")
+    command.add_argument("target", type=Path, metavar="OUT.safetensors")
+
     command = _command(parsers, "export", commands.export_project, "write masks or predictions for other programs")
     _add_model(command)
     command.add_argument("--format", required=True, help="geojson, svg or mask")

@@ -90,9 +90,7 @@ def tune_model(args: argparse.Namespace) -> Answer:
     from napari_pathseg.engine.search import TuneRequest
 
     config, parent = _settings(TrainConfig, args), None if args.parent == "none" else args.parent
-    request = TuneRequest.read(
-        args.vary, config, trials=args.trials, search=args.search, name=args.name, parent=parent
-    )
+    request = TuneRequest.read(args.vary, config, trials=args.trials, search=args.search, name=args.name, parent=parent)
     project = _open(args)
     from napari_pathseg.jobs.tuning import tune
 
@@ -134,6 +132,14 @@ def score_model(args: argparse.Namespace) -> Answer:
     from napari_pathseg.engine.scoring import score
 
     return score(project, args.role, args.model)
+
+
+def convert_weights(args: argparse.Namespace) -> Answer:
+    """Make a torch file safe to load, without running what it says."""
+    from napari_pathseg.engine.networks.convert import convert_weights
+
+    convert_weights(args.source, args.target)
+    return {"files": [str(args.target)]}
 
 
 def export_project(args: argparse.Namespace) -> Answer:

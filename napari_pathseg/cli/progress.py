@@ -63,8 +63,8 @@ def _line(event: Event) -> str:
             return str(said["text"])
         case "trial":
             settings = ", ".join(f"{name} {value}" for name, value in said["settings"].items())
-            ending = f": Dice {said['score']:.3f}" if said["score"] is not None else ""
-            return f"Trial {said['number']} of {said['of']}, {settings}{ending}{': ' * bool(said['problem'])}{said['problem']}"
+            outcome = said["problem"] if said["score"] is None else f"Dice {said['score']:.3f}"
+            return f"Trial {said['number']} of {said['of']}, {settings}{': ' if outcome else ''}{outcome}"
         case "started":
             return f"{said['model']} learns from {len(said['train'])} slides, {len(said['val'])} held out"
     return ""

@@ -63,7 +63,7 @@ class Board:
         begun = folder.exists()
         self._learner = learner
         self._last_step = -1
-        self._writer: Any = SummaryWriter(folder, purge_step=learner.step + 1 if resumed else 0)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(folder, purge_step=learner.step + 1 if resumed else 0)
         sample = learner.device.send(torch.zeros(1, 3, _SAMPLE, _SAMPLE, dtype=torch.uint8))
         tiles = (sample,) if learner.network.surroundings is None else (sample, sample)
         self._layers = shown_layers(learner.mean_network, tiles)
@@ -152,8 +152,8 @@ def write_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice:
     """Add a trial of a tuning to TensorBoard's table of hyperparameters."""
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(folder) as writer:  # type: ignore[no-untyped-call]
-        writer.add_hparams(dict(settings), {"mean_dice": mean_dice}, run_name=name)  # type: ignore[no-untyped-call]
+    with SummaryWriter(folder) as writer:
+        writer.add_hparams(dict(settings), {"mean_dice": mean_dice}, run_name=name)
 
 
 def _is_spatial(module: nn.Module) -> bool:

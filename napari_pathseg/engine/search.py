@@ -66,7 +66,7 @@ class Varied:
         values = tuple(dict.fromkeys(_value(kind, name, part) for part in parts))
         for value in values:
             TrainConfig.from_json({name: value})
-        if is_range and not (len(values) == 2 and values[0] < values[1]):  # type: ignore[operator]
+        if is_range and not float(values[0]) < float(values[-1]):
             raise ConfigError(f"{name} is {listed}; the first of the two must be the lower one.")
         return cls(name, values, is_range)
 
@@ -204,13 +204,12 @@ def _distribution(varied: Varied) -> "BaseDistribution":
 
     if not varied.is_range:
         return CategoricalDistribution(varied.values)
-    low, high = varied.values
-    assert not isinstance(low, str) and not isinstance(high, str)
-    step = {field.name: limits.multiple for field, limits in TrainConfig.described()}[varied.field]
+    low, high = (float(end) for end in varied.values)
     by_logarithm = low > 0 and high / low >= _WIDE
-    if isinstance(low, int) and isinstance(high, int):
-        return IntDistribution(low, high, log=by_logarithm and not step, step=step or 1)
-    return FloatDistribution(low, high, log=by_logarithm)
+    if isinstance(varied.values[0], float):
+        return FloatDistribution(low, high, log=by_logarithm)
+    multiple = {field.name: limits.multiple for field, limits in TrainConfig.described()}[varied.field]
+    return IntDistribution(int(low), int(high), log=by_logarithm and not multiple, step=multiple or 1)
 
 
 def _tidy(varied: Varied, value: Any) -> Value:

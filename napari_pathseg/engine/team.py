@@ -104,7 +104,7 @@ class Team:
 
     def total(self, part: Tensor) -> Tensor:
         """Return the sum of what each has; gradients flow through it."""
-        together: Tensor = _Sum.apply(part) if self.together else part  # type: ignore[no-untyped-call]
+        together: Tensor = _Sum.apply(part) if self.together else part
         return together
 
     def adopt(self, companions: list["subprocess.Popen[bytes]"]) -> None:
@@ -173,7 +173,7 @@ class _Sum(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         """Return the sum of all gradients."""
         total = gradient.clone()
         dist.all_reduce(total)

@@ -20,21 +20,21 @@ def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
     while True:
         try:
             event = job.send(command)
+            if isinstance(event, Started):
+                folder = project.folder / "runs" / event.run
+                _note(folder, "running")
+            if folder is not None:
+                line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
+                with (folder / "events.jsonl").open("a", encoding="utf8") as file:
+                    file.write(line + "\n")
+            command = yield event
         except StopIteration as end:
             _note(folder, "finished")
             result: _Result = end.value
             return result
-        except BaseException:
+        except BaseException:  # also when who runs it goes away
             _note(folder, "failed")
             raise
-        if isinstance(event, Started):
-            folder = project.folder / "runs" / event.run
-            _note(folder, "running")
-        if folder is not None:
-            line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
-            with (folder / "events.jsonl").open("a", encoding="utf8") as file:
-                file.write(line + "\n")
-        command = yield event
 
 
 def _note(folder: Path | None, state: str) -> None:

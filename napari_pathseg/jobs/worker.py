@@ -2,7 +2,8 @@
 
 The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may
 be killed at any moment; what counts is on disk.  Commands are ``train``, ``predict``,
-``score`` and, for a job that runs, ``show`` and ``stop``; the end of its input ends it.
+``tune``, ``score``, ``preview`` and, for a job that runs, ``show`` and ``stop``; the end of its
+input ends it.
 """
 
 import contextlib
@@ -93,9 +94,21 @@ def _train(message: _Message) -> Job[_Message]:
     from napari_pathseg.jobs.runs import recorded
 
     project = Project.open(message["project"])
-    job = train(project, TrainConfig.from_json(message["config"]), message["parent"])
+    config = TrainConfig.from_json(message["config"])
+    job = train(project, config, message["parent"], resume=message.get("resume"))
     bundle = yield from recorded(job, project)
     return asdict(bundle)
+
+
+def _tune(message: _Message) -> Job[_Message]:
+    from napari_pathseg.engine.search import TuneRequest
+    from napari_pathseg.jobs.tuning import tune
+
+    config = TrainConfig.from_json(message["config"])
+    others = {name: message[name] for name in ("trials", "search", "name", "parent") if name in message}
+    request = TuneRequest.read(message["vary"], config, **others)
+    result = yield from tune(Project.open(message["project"]), request)
+    return result.to_json()
 
 
 def _predict(message: _Message) -> Job[_Message]:
@@ -109,12 +122,24 @@ def _predict(message: _Message) -> Job[_Message]:
 
 
 def _score(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.prediction import score_job
+    from napari_pathseg.engine.scoring import score_job
 
     return score_job(Project.open(message["project"]), message["role"], message["model"])
 
 
-_JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {"train": _train, "predict": _predict, "score": _score}
+def _preview(message: _Message) -> Job[_Message]:
+    from napari_pathseg.jobs.preview import preview_job
+
+    return preview_job(Project.open(message["project"]), TrainConfig.from_json(message["config"]), message["seed"])
+
+
+_JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {
+    "train": _train,
+    "tune": _tune,
+    "predict": _predict,
+    "score": _score,
+    "preview": _preview,
+}
 
 
 def _warm_up() -> None:

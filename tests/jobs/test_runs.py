@@ -44,3 +44,10 @@ def test_a_failed_run_is_known_as_such(project, run_folder):
     with pytest.raises(NothingToLearnError):
         run(recorded(job([], fails=True), project))
     assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"
+
+
+def test_a_run_that_is_let_go_no_longer_counts_as_running(project, run_folder):
+    wrapped = recorded(job([]), project)
+    next(wrapped)
+    wrapped.close()
+    assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"

@@ -54,6 +54,17 @@ def test_a_training_is_told_as_it_runs_and_shows_the_view(worker, project):
     assert (project.folder / "runs" / "r001" / "events.jsonl").exists()
 
 
+def test_a_tuning_tells_of_each_trial_and_stops_when_told(worker, project):
+    config = {"minutes": 0.06, "tile": 64, "batch": 2, "steps": 2, "weights": "none"}
+    worker.say(command="tune", project=str(project.folder), vary=["seed=0,1,2"], trials=0, search="grid", config=config)
+    heard = worker.hear_until("trial")
+    worker.say(command="stop")
+    heard += worker.hear_until("finished")
+    trials = [message for message in heard if message["event"] == "trial"]
+    assert (trials[0]["number"], trials[0]["of"], trials[0]["settings"]) == (1, 3, {"seed": 0})
+    assert len(heard[-1]["result"]["trials"]) < 3
+
+
 def test_what_the_user_can_fix_comes_back_as_a_sentence_and_the_worker_goes_on(worker, project, tmp_path):
     worker.say(command="train", project=str(tmp_path), config={}, parent=None)
     (failed,) = worker.hear_until("failed")

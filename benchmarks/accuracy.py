@@ -1,0 +1,221 @@
+"""How good are the models that the presets and networks make of real slides, in how long?
+
+On folders of pictures with masks (EBHI-SEG glands as ``glands/images`` and ``glands/masks``,
+patient = name before the first ``-``) and the stacks of the ISBI 2012 challenge
+(``membranes/train-volume.tif``, ``membranes/train-labels.tif``).  Every third patient, and
+the last five slices, are held out: no training sees them.  Prints Dice pooled over their
+pixels, one line a check, and on the last line one JSON object.
+
+    python benchmarks/accuracy.py --glands FOLDER --membranes FOLDER [--vgg FILE] [--only NAME ...] [--seeds 3]
+"""
+
+import argparse
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.project import Project
+from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.events import run
+from napari_pathseg.engine.prediction import predict
+from napari_pathseg.engine.scoring import score
+from napari_pathseg.engine.training import train
+
+PATIENT = r"^[^-]+"
+STROKES, SPARSE_SLIDES, BRUSH = 6, 8, 9  # strokes a class, on so many slides, so many pixels wide
+
+
+def held_out_patients(images: list[Path]) -> set[str]:
+    """Return every third patient, in order of name."""
+    return set(sorted({re.match(PATIENT, path.name).group() for path in images})[::3])
+
+
+def gland_project(folder: Path, data: Path) -> Project:
+    """Return a project of the glands: learnt patients with masks, the others for testing with theirs."""
+    images = sorted((data / "images").iterdir())
+    held = held_out_patients(images)
+    test = [path for path in images if re.match(PATIENT, path.name).group() in held]
+    project = Project.create(folder / "glands.pathseg", class_table([("Background", None), ("Gland", None)]), None)
+    masks = AddOptions(contours=data / "masks", patient=PATIENT)
+    add_slides(project, [path for path in images if path not in test], masks)
+    add_slides(project, test, AddOptions(contours=data / "masks", patient=PATIENT, role="test"))
+    return project
+
+
+def membrane_project(folder: Path, data: Path) -> Project:
+    """Return a project of the slices: Background is membrane; the last five are for testing."""
+    (folder / "masks").mkdir()
+    volume, labels = (tifffile.imread(data / f"train-{name}.tif") for name in ("volume", "labels"))
+    paths = []
+    for number, (pixels, truth) in enumerate(zip(volume, labels, strict=True)):
+        paths.append(folder / f"slice{number:02}.png")
+        Image.fromarray(pixels).save(paths[-1])
+        Image.fromarray(truth).save(folder / "masks" / paths[-1].name)
+    project = Project.create(folder / "isbi.pathseg", class_table([("Membrane", None), ("Cell", None)]), None)
+    add_slides(project, paths[:-5], AddOptions(contours=folder / "masks"))
+    add_slides(project, paths[-5:], AddOptions(contours=folder / "masks", role="test"))
+    return project
+
+
+def test_scores(project: Project, bundle: Bundle) -> dict:
+    """Return the scores of a model on all that was held out for testing."""
+    run(predict(project, PredictConfig(role="test"), bundle.id))
+    return score(project, "test", bundle.id)
+
+
+def learn(project: Project, config: TrainConfig, parent: str | None = None) -> tuple[Bundle, float]:
+    """Train; return the model and its Dice of the second class on the test slides."""
+    start = time.perf_counter()
+    bundle = run(train(project, config, parent))
+    seconds = time.perf_counter() - start
+    dice = test_scores(project, bundle)["scores"][bundle.class_names[1]]["dice"]
+    print(f"  {bundle.id} {config.preset} {config.architecture}: {bundle.steps} steps, {bundle.seconds:.0f} s")
+    print(f"    Dice {dice:.4f} ({seconds - bundle.seconds:.1f} s of it before the clock)", flush=True)
+    return bundle, dice
+
+
+def presets(options: argparse.Namespace, folder: Path) -> dict:
+    """Quick look in ten seconds, normal from it in a minute."""
+    found: dict[str, list[float]] = {"quick": [], "normal": []}
+    for seed in range(options.seeds):
+        project = gland_project(_fresh(folder, f"presets{seed}"), options.glands)
+        quick, dice = learn(project, TrainConfig(preset="quick", seed=seed))
+        found["quick"].append(round(dice, 4))
+        _, dice = learn(project, TrainConfig(minutes=1, seed=seed), quick.id)
+        found["normal"].append(round(dice, 4))
+    return found
+
+
+def from_chance(options: argparse.Namespace, folder: Path) -> dict:
+    """Two minutes without pretrained weights."""
+    dices = []
+    for seed in range(options.seeds):
+        project = gland_project(_fresh(folder, f"chance{seed}"), options.glands)
+        dices.append(round(learn(project, TrainConfig(weights="none", minutes=2, seed=seed))[1], 4))
+    return {"from_chance": dices}
+
+
+def fcn(options: argparse.Namespace, folder: Path) -> dict:
+    """FCN-8s with VGG16's weights and without, three minutes each."""
+    project = gland_project(_fresh(folder, "fcn"), options.glands)
+    config = TrainConfig(architecture="fcn8s", minutes=3)
+    with_file = learn(project, config.replace(weights=str(options.vgg)))[1]
+    return {
+        "fcn_with_vgg": round(with_file, 4),
+        "fcn_without": round(learn(project, config.replace(weights="none"))[1], 4),
+    }
+
+
+def strokes(options: argparse.Namespace, folder: Path) -> dict:
+    """Six strokes per class on eight slides against all their labels, a minute each."""
+    dense = gland_project(_fresh(folder, "dense"), options.glands)
+    sparse = gland_project(_fresh(folder, "sparse"), options.glands)
+    rng = np.random.default_rng(0)
+    entries = [entry for entry in dense.slides.values() if entry.role != "test"]
+    for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]:
+        _leave_strokes(sparse, entry.id, rng)
+    kept = {entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]}
+    for project in (dense, sparse):
+        project.settle_roles()
+        for entry in entries:
+            if entry.id not in kept and project.slide(entry.id).role == "train":
+                _forget(project, entry.id)
+    config = TrainConfig(minutes=1)
+    dense_dice, sparse_dice = (learn(project, config)[1] for project in (dense, sparse))
+    return {
+        "dense": round(dense_dice, 4),
+        "strokes": round(sparse_dice, 4),
+        "share": round(sparse_dice / dense_dice, 3),
+    }
+
+
+def _leave_strokes(project: Project, slide: str, rng: np.random.Generator) -> None:
+    """Replace a slide's labels by short strokes inside them, six of each class."""
+    entry = project.slide(slide)
+    whole = Region(0, 0, *entry.mask_shape)
+    with project.writing():
+        with project.open_mask(slide) as mask:
+            labels, _ = mask.read(whole)
+            truth = np.where(labels == 2, 2, 1).astype(np.uint8)
+            painted = np.zeros_like(truth)
+            for label in (1, 2):
+                places = np.argwhere(truth == label)
+                for row, column in places[rng.integers(len(places), size=STROKES)] if len(places) else ():
+                    box = Region(int(row), int(column) - 20, BRUSH, 40).clip(entry.mask_shape)
+                    part = painted[box.slices]
+                    part[truth[box.slices] == label] = label
+            mask.edit(whole, painted, np.where(painted, 4, 0).astype(np.uint8))
+        project.change(slide, complete=False)
+
+
+def _forget(project: Project, slide: str) -> None:
+    """Take all labels off a slide."""
+    entry = project.slide(slide)
+    whole = Region(0, 0, *entry.mask_shape)
+    nothing = np.zeros(entry.mask_shape, np.uint8)
+    with project.writing():
+        with project.open_mask(slide) as mask:
+            mask.edit(whole, nothing, nothing)
+        project.change(slide, complete=False)
+
+
+def membranes(options: argparse.Namespace, folder: Path) -> dict:
+    """The default network for ten minutes; the classic one runs and learns."""
+    project = membrane_project(_fresh(folder, "membranes"), options.membranes)
+    bundle, _ = learn(project, TrainConfig(minutes=10))
+    scores = test_scores(project, bundle)
+    objects = scores["objects"]["Cell"]
+    classic, dice = learn(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
+    return {
+        "pixel_error": round(scores["pixel_error"], 4),
+        "v_rand": round(objects["v_rand"], 4),
+        "v_info": round(objects["v_info"], 4),
+        "classic_pixel_error": round(test_scores(project, classic)["pixel_error"], 4),
+        "classic_dice": round(dice, 4),
+    }
+
+
+def _fresh(folder: Path, name: str) -> Path:
+    (folder / name).mkdir()
+    return folder / name
+
+
+CHECKS: dict[str, Callable[[argparse.Namespace, Path], dict]] = {
+    "presets": presets,
+    "from_chance": from_chance,
+    "fcn": fcn,
+    "strokes": strokes,
+    "membranes": membranes,
+}
+
+
+def main() -> None:
+    """Run the checks that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--glands", type=Path, required=True)
+    parser.add_argument("--membranes", type=Path, required=True)
+    parser.add_argument("--vgg", type=Path, help="VGG16's convolutions as safetensors")
+    parser.add_argument("--only", nargs="*", choices=CHECKS, default=list(CHECKS))
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    answer: dict = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.only:
+            print(f"{name}: {CHECKS[name].__doc__}", flush=True)
+            answer |= CHECKS[name](options, Path(folder))
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main()

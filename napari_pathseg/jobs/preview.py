@@ -1,0 +1,35 @@
+"""What the variation of tiles looks like on a project's own slides, as a picture for the window."""
+
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.files import replace_file
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.readiness import learning_sides
+from napari_pathseg.engine.dataset import LearningSet
+from napari_pathseg.engine.events import Job
+from napari_pathseg.engine.preview import preview
+
+FILE = "variation.png"  # in the folder of the runs; the next one takes its place
+
+
+def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[str, Any]]:
+    """Draw a tile from the slides that teach, vary it, and write the samples; return ``{"path": ...}``.
+
+    Raises
+    ------
+    NothingToLearnError
+        If the project cannot be learnt from; no role is given.
+    """
+    yield from ()
+    train, _ = learning_sides(project, {name: project.counts(name) for name in project.slides})
+    with LearningSet(project, train, config) as learning:
+        samples = preview(learning.draw(np.random.default_rng(seed)), config, seed)
+    path = project.folder / "runs" / FILE
+    path.parent.mkdir(exist_ok=True)
+    with replace_file(path) as partial:
+        Image.fromarray(samples).save(partial, "PNG")
+    return {"path": str(path)}

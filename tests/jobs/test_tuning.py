@@ -1,0 +1,147 @@
+import csv
+import json
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.files import save_json
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.project import Project
+from napari_pathseg.engine.bundle import load_bundles
+from napari_pathseg.engine.events import Progress, Show, Started, Stop, Trial, View, run
+from napari_pathseg.engine.search import TuneRequest
+from napari_pathseg.errors import BundleError, ConfigError, NothingToLearnError, ProjectError
+from napari_pathseg.jobs.study import open_study
+from napari_pathseg.jobs.tuning import tune
+
+TINY = TrainConfig(
+    minutes=0.06, tile=64, batch=2, steps=2, encoder="mobilenetv3_small_050", weights="none", precision="fp32"
+)
+RATES = "learning_rate=1e-4,1e-3"
+
+
+def request(*vary, config=TINY, **others):
+    return TuneRequest.read(vary, config, name="t", **others)
+
+
+def advance_to(job, kind, model=""):
+    """Run a job until such an event, of the training of `model` if one is named."""
+    seen = ""
+    for event in job:
+        seen = event.model if isinstance(event, Started) else seen
+        if isinstance(event, kind) and seen >= model:
+            return event
+    raise AssertionError("the job ended before")
+
+
+def rows(project):
+    with (project.folder / "runs" / "tune-t" / "table.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_combination_is_a_whole_training_and_the_best_comes_first(project):
+    events = []
+    job = tune(project, request(RATES, config=TINY.replace(tensorboard=True)))
+    while True:
+        try:
+            events.append(next(job))
+        except StopIteration as end:
+            result = end.value
+            break
+    scores = [trial.score for trial in result.trials]
+    assert scores == sorted(scores, reverse=True)
+    assert result.best == result.trials[0]
+    made = {b.id: (b.config["learning_rate"], b.mean_dice, b.parent) for b in load_bundles(project)}
+    assert made == {trial.model: (trial.settings["learning_rate"], trial.score, None) for trial in result.trials}
+    told = [(event.number, event.of, event.score) for event in events if isinstance(event, Trial)]
+    by_model = {trial.model: trial.score for trial in result.trials}
+    assert told == [(1, 2, None), (1, 2, by_model["m001"]), (2, 2, None), (2, 2, by_model["m002"])]
+    assert [row["model"] for row in rows(project)] == [trial.model for trial in result.trials]
+    assert json.loads((project.folder / "runs" / "r002" / "status.json").read_text())["state"] == "finished"
+    shown = EventAccumulator(str(project.folder / "runs" / "tune-t" / "tensorboard" / "m002")).Reload()
+    assert shown.Scalars("mean_dice")[0].value == pytest.approx(by_model["m002"])
+
+
+def test_a_killed_tuning_goes_on_where_it_stopped(project):
+    job = tune(project, request(RATES))
+    advance_to(job, Progress, "m002")
+    job.close()  # the study's lock and the run are left as by a process that ended
+    again = tune(project, request(RATES))
+    first = next(again)
+    assert (first.number, first.model) == (2, "m002")
+    result = run(again)
+    assert sorted(trial.run for trial in result.trials) == ["r001", "r002"]
+    assert {trial.state for trial in result.trials} == {"finished"}
+    before = project.model_ids()
+    assert run(tune(project, request(RATES))) == result  # all is done: nothing is trained again
+    assert project.model_ids() == before == ["m001", "m002"]
+    more = run(tune(project, request("learning_rate=1e-4,1e-2,1e-3")))  # only the new value is tried
+    assert sorted(trial.model for trial in more.trials) == ["m001", "m002", "m003"]
+
+
+def test_stop_keeps_the_best_of_the_running_trial_which_begins_anew_next_time(project):
+    job = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000, minutes=1)))
+    advance_to(job, Progress)
+    job.send(Stop())
+    (trial,) = run(job).trials
+    assert (trial.model, trial.state) == ("m001", "stopped")
+    assert load_bundles(project)[0].finished
+    again = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000, minutes=1)))
+    assert advance_to(again, Started).model == "m002"
+
+
+def test_what_a_person_looks_at_is_shown_in_each_trial(project):
+    job = tune(project, request(RATES))
+    next(job)
+    model, shown = job.send(Show("case5", Region(0, 0, 64, 64))).model, {}
+    for event in job:
+        model = event.model if isinstance(event, Started) else model
+        if isinstance(event, View):
+            shown[model] = event.slide
+    assert shown == {"m001": "case5", "m002": "case5"}
+
+
+def test_a_trial_that_fails_is_noted_and_the_next_one_begins(project):
+    result = run(tune(project, request("encoder=nonsense,resnet18")))
+    good, bad = result.trials
+    assert (good.settings["encoder"], good.state) == ("resnet18", "finished")
+    assert (bad.score, bad.state) == (None, "failed")
+    assert "nonsense" in bad.problem
+    assert result.best == good
+    assert rows(project)[1]["problem"] == bad.problem
+
+
+def test_where_all_trials_fail_the_reason_is_an_error(project):
+    with pytest.raises(BundleError, match="nonsense"):
+        run(tune(project, request("encoder=nonsense")))
+    assert rows(project)[0]["state"] == "failed"
+
+
+def test_what_no_trial_could_do_without_is_asked_for_first(project, tmp_path):
+    with pytest.raises(BundleError, match="has no model"):
+        run(tune(project, request(RATES, parent="m007")))
+    empty = Project.create(tmp_path / "empty.pathseg")
+    with pytest.raises(NothingToLearnError):
+        run(tune(empty, request(RATES)))
+    assert not list((project.folder / "runs").iterdir()) + list((empty.folder / "runs").iterdir())
+
+
+def test_a_name_belongs_to_one_set_of_shared_settings(project):
+    with open_study(project, request(RATES)) as study:
+        study.save()
+    with pytest.raises(ConfigError, match="batch is 4; the tuning t began with 2. Give it another name"):
+        run(tune(project, request(RATES, config=TINY.replace(batch=4))))
+
+
+def test_two_processes_do_not_work_on_one_tuning(project):
+    with open_study(project, request(RATES)), pytest.raises(ProjectError, match="tune-t is open in process"):
+        run(tune(project, request(RATES)))
+
+
+def test_a_damaged_study_says_what_to_do(project):
+    folder = project.folder / "runs" / "tune-t"
+    folder.mkdir()
+    save_json(folder / "study.json", {"trials": []})
+    with pytest.raises(ProjectError, match="Delete it, or tune under another name"):
+        run(tune(project, request(RATES)))
