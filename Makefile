@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests bench-window system clean
+.PHONY: demo test lint types tests bench-window bench-train kill-training system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -31,6 +31,13 @@ tests: $(VENV)/installed
 
 bench-window: $(VENV)/installed
 	$(XVFB) $(BIN)/python benchmarks/window.py
+
+bench-train: $(VENV)/installed
+	$(BIN)/python benchmarks/train.py
+
+# Slow: twenty times kill -9 in mid-training, each resumed.
+kill-training: $(VENV)/installed
+	$(BIN)/python benchmarks/kill_training.py
 
 # torch and torchvision first and unpinned, so that pip takes the build that fits the machine.
 $(VENV)/installed: setup.cfg | system

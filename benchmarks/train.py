@@ -15,11 +15,16 @@ In turn, in one process, on synthetic slides; medians of the time from step to s
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads it when it is imported
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -164,6 +169,16 @@ def dice(project: Project, network) -> float:
     return 2 * both / max(1, total)
 
 
+def usual_loop_apart(project: Project, steps: int) -> tuple[float, float]:
+    """Run the usual loop in a process of its own, whose threads wait as torch's do by default."""
+    command = [sys.executable, __file__, "--usual-loop", str(project.folder), str(steps)]
+    done = subprocess.run(
+        command, env={**os.environ, "OMP_WAIT_POLICY": ""}, stdout=subprocess.PIPE, text=True, check=True
+    )
+    rate, its_dice = json.loads(done.stdout.splitlines()[-1])
+    return rate, its_dice
+
+
 def trainer_dice(project: Project, steps: int) -> float:
     """Return the Dice of the trainer's network after as many steps, the decoder's own included."""
     config = TrainConfig(steps=steps - 96, cached_tiles=96, learning_rate=RATE)
@@ -212,7 +227,12 @@ def main() -> None:
     """Run all comparisons and print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="fewer steps, one network")
-    short = parser.parse_args().short
+    parser.add_argument("--usual-loop", nargs=2, metavar=("PROJECT", "STEPS"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.usual_loop:
+        print(json.dumps(usual_loop(Project.open(options.usual_loop[0]), int(options.usual_loop[1]))))
+        return
+    short = options.short
     steps = 120 if short else 240
     with tempfile.TemporaryDirectory() as folder:
         project = make_project(Path(folder))
@@ -221,7 +241,7 @@ def main() -> None:
         idle = trainer_rate(project, config, 30)
         with busy_core():
             busy = trainer_rate(project, config, 30)
-        usual, usual_dice = usual_loop(project, steps)
+        usual, usual_dice = usual_loop_apart(project, steps)
         idle = (idle + trainer_rate(project, config, 30)) / 2
         our_dice = trainer_dice(project, steps)
     for name, rate in (("beside a busy core", busy), ("the usual loop", usual), ("the trainer, idle", idle)):

@@ -63,7 +63,7 @@ class DemoSteps:
         self._session.show_slide(slide)
         learning = self._session.learning
         learning.train(config)
-        end = time.monotonic() + config.minutes * 60 + _START_S
+        end = time.monotonic() + config.longest_minutes * 60 + _START_S
         if picture is not None:
             self._wait("Training", lambda: self._model_seen() or not self._training(), end)
             if not self._training():

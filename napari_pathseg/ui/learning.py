@@ -1,27 +1,22 @@
-"""What the worker does for a session: train, predict, score; and what comes back of it.
-
-The worker writes models and predictions; the masks are the window's, so that a prediction
-enters them here, where no person has spoken.
-"""
+"""What the worker does for a session: train, find settings, predict, score; and what comes back of it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from psygnal import Signal
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.data.files import load_json
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance
-from napari_pathseg.data.mask.edits import fill_from_model, take_prediction
 from napari_pathseg.data.readiness import learning_slides
+from napari_pathseg.engine.search import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.ui.run import Run
+from napari_pathseg.ui.taking import take_slide, take_view
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
@@ -56,7 +51,8 @@ class Learning:
 
     def __init__(self, session: Session, worker: Worker) -> None:
         self._session, self._worker = session, worker
-        self.run: Run | None = None
+        self._run: Run | None = None
+        self.lesson: Run | None = None
         self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
         self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
@@ -68,20 +64,47 @@ class Learning:
         self._worker.start()
 
     @property
+    def run(self) -> Run | None:
+        """What runs, or ran last; `lesson` is the last in which a model learnt."""
+        return self._run
+
+    @run.setter
+    def run(self, run: Run | None) -> None:
+        self._run = run
+        if run is None or run.learns:
+            self.lesson = run
+
+    @property
     def active(self) -> bool:
         """Whether something runs."""
         return self.run is not None and self.run.active
 
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
         """Fine-tune a model in the worker; the view's overlay follows."""
-        self._ready()
-        self._session.save_mask()
-        learning_slides(self._session.opened)  # raises where nothing can be learnt
-        self._session.project_changed.emit()  # roles may have been settled
-        self._learnt = labelled_pixels(self._session)
-        self.run = Run("train", minutes=config.minutes)
+        self._begin_learning(Run("train", minutes=config.longest_minutes))
         self._send("train", config=config.to_json(), parent=parent)
         self.show_what_is_on_screen()
+
+    def resume(self, run: str) -> None:
+        """Go on with an interrupted training, with its own settings."""
+        kept = load_json(self._session.opened.folder / "runs" / run / "config.json").get("config", {})
+        minutes = TrainConfig.from_json(kept).longest_minutes
+        self._begin_learning(Run("train", minutes=minutes))
+        self._send("train", config=kept, parent=None, resume=run)
+        self.show_what_is_on_screen()
+
+    def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
+        """Train with each of many settings and compare; see `TuneRequest.read`, which checks them."""
+        TuneRequest.read(vary, config, trials=trials, search=search)
+        self._begin_learning(Run("tune", minutes=config.longest_minutes))
+        self._send("tune", config=config.to_json(), vary=list(vary), trials=trials, search=search)
+
+    def preview(self, config: TrainConfig, seed: int) -> None:
+        """Have samples of the variation drawn; the run's `picture` is where they lie."""
+        self._ready()
+        self._session.save_mask()
+        self.run = Run("preview")
+        self._send("preview", config=config.to_json(), seed=seed)
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides in the worker with the newest model; of one slide maybe only the view."""
@@ -138,64 +161,34 @@ class Learning:
         self.run = self.run.hear(message)
         match message["event"]:
             case "view":
-                self._take_view(message)
+                take_view(self._session, message)
             case "slidedone":
-                self._take_slide(message["slide"], Region(*message["region"]))
+                take_slide(self._session, self.run.model, message["slide"], Region(*message["region"]))
             case "note":
-                self._session.said.emit(message["text"], "", "info")
+                self._session.said.emit(message["text"], "", "warning" if message.get("warning") else "info")
             case "finished":
                 self._finished(message)
-            case "failed":
+            case "failed" if self.run.kind != "preview":  # who asked for that shows it
                 self._session.said.emit(message["text"], message["details"], "error")
         self.run_changed.emit()
 
-    def _take_view(self, message: dict[str, Any]) -> None:
-        """Let the mask in view take in what a model in training sees."""
-        session, region = self._session, Region(*message["region"])
-        if session.mask is None or session.slide is None or session.slide.id != message["slide"]:
-            return
-        path = Path(message["path"])
-        classes = np.load(path, allow_pickle=False)
-        path.unlink()
-        if classes.shape != (region.height, region.width):
-            return  # a later view has been written meanwhile, its event follows
-        if session.slide.complete:
-            found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
-            session.layers.show_probability(region, found, visible=True)
-        else:
-            session.mask_edited(fill_from_model(session.mask, region, classes))
-
-    def _take_slide(self, slide_id: str, region: Region) -> None:
-        """Let a slide's mask take in what was predicted, as far as no person has spoken."""
-        session, project = self._session, self._session.opened
-        entry = project.slide(slide_id)
-        prediction = project.find_prediction(self.run.model, slide_id) if self.run is not None else None
-        if prediction is None:
-            return
-        whole = Region(0, 0, *entry.mask_shape)
-        if session.mask is not None and session.slide is not None and session.slide.id == slide_id:
-            likely = 255 - np.asarray(prediction.probabilities[0])
-            likely[prediction.read(whole) == UNLABELLED] = 0
-            session.layers.show_probability(whole, likely, visible=entry.complete)
-            if not entry.complete:
-                session.mask_edited(take_prediction(session.mask, prediction, region))
-        elif not entry.complete:
-            with project.open_mask(slide_id) as mask:
-                take_prediction(mask, prediction, region)
-
     def _finished(self, message: dict[str, Any]) -> None:
         result = message["result"]
-        if message["command"] == "score":
-            self.scores[result["model"]] = {name: values["dice"] for name, values in result["scores"].items()}
-            assert self.run is not None
-            if self.run.waiting:
-                model, *rest = self.run.waiting
-                self.run = Run("score", waiting=rest)
-                self._send("score", role="val", model=model)
+        match message["command"]:
+            case "preview":
                 return
-        if message["command"] == "train":
-            self._session.opened.remember("learnt", {"model": result["id"], "pixels": self._learnt})
+            case "score":
+                self.scores[result["model"]] = {name: values["dice"] for name, values in result["scores"].items()}
+                if self._score_next():
+                    return
+            case "train":
+                self._session.opened.remember("learnt", {"model": result["id"], "pixels": self._learnt})
         self._session.project_changed.emit()
+        if message["command"] == "tune" and (best := result["best"]) is not None:
+            text = (
+                f"{best['model']} scored best, Dice {best['score']:.2f}; Find settings shows what it was trained with."
+            )
+            self._session.said.emit(text, "", "info")
         if message["command"] == "train":
             self._session.said.emit(
                 f"{result['id']} is ready: Dice {result['mean_dice']:.2f} on held-out slides.", "", "info"
@@ -203,18 +196,36 @@ class Learning:
             if self._session.slide is not None:
                 self.predict([self._session.slide.id], model=result["id"])
 
+    def _score_next(self) -> bool:
+        """Score the next model that waits for it; return whether there was one."""
+        assert self.run is not None
+        if not self.run.waiting:
+            return False
+        model, *rest = self.run.waiting
+        self.run = Run("score", waiting=rest)
+        self._send("score", role="val", model=model)
+        return True
+
     def _worker_died(self, errors: str) -> None:
         self._ending = False
         if self.run is None or not self.run.active:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
-        what = {"train": "Training", "predict": "Predicting", "score": "Scoring"}[self.run.kind]
         self.run = replace(self.run, active=False, broken=True)
         self._session.said.emit(
-            f"{what} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
+            f"{self.run.deed} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
         )
         self._session.project_changed.emit()
         self.run_changed.emit()
+
+    def _begin_learning(self, run: Run) -> None:
+        """Get ready for a run that learns from the masks as they are now."""
+        self._ready()
+        self._session.save_mask()
+        learning_slides(self._session.opened)  # raises where nothing can be learnt
+        self._session.project_changed.emit()  # roles may have been settled
+        self._learnt = labelled_pixels(self._session)
+        self.run = run
 
     def _ready(self) -> None:
         if self._ending:

@@ -31,7 +31,7 @@ def next_step(session: Session) -> NextStep:
         return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
     if not project.slides:
         return NextStep("This project has no slide yet. Drop some here.", "Add slides…", "add", "slides")
-    if session.learning.active:
+    if session.learning.active and session.learning.run is not None and session.learning.run.kind != "preview":
         return _running(session)
     labelled = labelled_slides(session)
     return _not_enough(project, labelled) or _with_model(session, project, labelled)
@@ -45,7 +45,7 @@ def _running(session: Session) -> NextStep:
         complete = session.slide is not None and session.slide.complete
         shown = "yellow is what it finds" if complete else "the slide shows what it finds"
         return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")
-    return NextStep(f"{run.title}.{left}", "Stop", "stop", "review")
+    return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.learns else "review")
 
 
 def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:

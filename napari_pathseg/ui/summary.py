@@ -1,17 +1,23 @@
 """Numbers and sentences about a project, as the panels show them; no Qt."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.engine.bundle import Bundle, load_bundles
+from napari_pathseg.engine.interrupted import find_interrupted
+from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.run import Run
 from napari_pathseg.ui.session import Session
 
 _URGENCY = ("predicted", "new", "annotated", "corrected")  # what needs a person most, first
+_SUGGESTIONS = 20  # trials within ranges where no number is given, as `engine.search` has it
 _SMALL_AREA = 10_000  # in µm² or pixels; from here on it is told in millions of them
 
 
@@ -187,13 +193,80 @@ def compared(session: Session) -> tuple[list[str], list[tuple[str, str, str, str
     return names, rows
 
 
-def dice_text(scores: Mapping[str, float]) -> str:
-    """Return the Dice of each class in words.
+def dice_legend(run: Run, colors: Mapping[str, str]) -> str:
+    """Return the last Dice of each class beside a square of its colour, and their mean, as rich text."""
+    parts = [
+        f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;{value:.2f}'
+        for name, value in run.dice_by_class.items()
+    ]
+    if len(parts) > 2:
+        parts.append(f"╌&nbsp;mean&nbsp;{run.dices[-1][1]:.2f}")
+    return " &nbsp; ".join(parts)
 
-    >>> dice_text({"Tumour": 0.871, "Background": 0.95})
-    'Tumour 0.87 · Background 0.95'
+
+def rate_text(rate: float) -> str:
+    """Return a step size as short as it can be told.
+
+    >>> rate_text(0.00032), rate_text(0.00001), rate_text(0.5)
+    ('3.2e-4', '1e-5', '0.5')
     """
-    return " · ".join(f"{name} {value:.2f}" for name, value in scores.items())
+    return f"{rate:.2g}" if rate >= 0.01 else f"{rate:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
+def setting_text(value: object) -> str:
+    """Return the value of a setting as short as it can be told.
+
+    >>> setting_text(0.0001), setting_text(4), setting_text("adamw")
+    ('1e-4', '4', 'adamw')
+    """
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("e-0", "e-") if value == 0 or abs(value) >= 0.001 else rate_text(value)
+    return str(value)
+
+
+def ranges(vary: Mapping[str, str]) -> bool:
+    """Return whether a setting is varied within a range, as in 1e-4..1e-2, and not by a list of values."""
+    return any(".." in text for text in vary.values())
+
+
+def trials_text(vary: Mapping[str, str], most: int, minutes: float) -> str:
+    """Return how many combinations there are to try and how long that takes, in words.
+
+    >>> trials_text({"batch": "4, 8", "tile": "128,256"}, 0, 1.5)
+    '4 trials, about 6 min'
+    """
+    number = math.prod(sum(bool(value.strip()) for value in text.split(",")) for text in vary.values()) if vary else 0
+    if ranges(vary):
+        number = most or _SUGGESTIONS
+    tried = min(number, most) if most else number
+    of = f" of {number} combinations" if tried < number else ""
+    total = tried * minutes
+    time = f"{total:.0f} min" if total < 120 else f"{total / 60:.0f} h"
+    return f"{plural(tried, 'trial')}{of}, about {time}" if tried else "Name values to try."
+
+
+def preset_minutes_text(preset: str) -> str:
+    """Return how long a preset takes, in words.
+
+    >>> preset_minutes_text("quick"), preset_minutes_text("normal")
+    ('10 s', '2 min')
+    """
+    if preset == "thorough":
+        return "until it stops improving"
+    minutes = TrainConfig(preset=preset).longest_minutes
+    return f"{60 * minutes:.0f} s" if minutes < 1 else f"{minutes:g} min"
+
+
+def interrupted_run(session: Session) -> str:
+    """Return the newest run where that was interrupted and no process is at it any more, else nothing."""
+    if session.project is None:
+        return ""
+    try:
+        run = find_interrupted(session.project).name
+    except ProjectError:
+        return ""
+    models = session.project.model_ids()
+    return run if not models or run[1:] >= models[-1][1:] else ""
 
 
 def run_text(run: Run) -> str:
@@ -204,4 +277,5 @@ def run_text(run: Run) -> str:
         return f"{run.title}: stopping…"
     if not run.fraction:
         return f"{run.title}: starting…"
-    return f"{run.title} · {time_text(run.seconds_left)} left"
+    trial = f" · {run.trials[-1]['number']} of {run.trials[-1]['of']}" if run.kind == "tune" and run.trials else ""
+    return f"{run.title}{trial} · {time_text(run.seconds_left)} left"

@@ -23,6 +23,30 @@ class SilentWorker:
         raise AssertionError(message)
 
 
+class ListeningWorker(SilentWorker):
+    """A worker that only takes note of what it is asked; tests say what it answers."""
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, message):
+        self.sent.append(message)
+
+
+@pytest.fixture
+def worker():
+    return ListeningWorker()
+
+
+@pytest.fixture
+def learnable(worker, project):
+    """A session with a project that can be learnt from, and a worker that listens."""
+    session = Session(ViewerModel(), worker)
+    session.open_project(project.folder)
+    yield session
+    session.close()
+
+
 @pytest.fixture
 def session():
     """A session without a window, for what needs no worker."""

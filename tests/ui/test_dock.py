@@ -229,7 +229,7 @@ def test_training_from_the_button_ends_with_a_model(opened, mask_folder, picture
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     session.show_slide("case3")
     qtbot.waitUntil(lambda: opened.sections["train"].is_open)
-    opened.train.minutes.setValue(0.1)
+    opened.train.presets.minutes.setValue(0.1)
     qtbot.mouseClick(opened.train.button, Qt.MouseButton.LeftButton)
     assert opened.train.button.text() == "Stop"
     qtbot.waitUntil(opened.jobs.isVisible)

@@ -24,6 +24,9 @@ class ExportPanel(QWidget):
             self.format.addItem(text, name)
         for name, text in _WHAT.items():
             self.what.addItem(text, name)
+        for combo in (self.format, self.what):
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            combo.setMinimumContentsLength(12)
         self.format.setToolTip("GeoJSON for QuPath, SVG for drawing programs, images for scripts.")
         self.button = push_button("Export…", "Write a file for each slide into a folder.")
         column(self, row(QLabel("Write"), self.what), row(QLabel("as"), self.format, self.button, None))

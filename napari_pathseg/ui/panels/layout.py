@@ -1,11 +1,25 @@
 """Rows and columns of widgets with the window's spacing."""
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QBoxLayout, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from collections.abc import Iterable
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_pathseg.ui.look import SPACE
 
-_SHORT, _NARROWEST = 8, 56  # a button of few letters is made this wide, so that it is easily hit
+_NARROWEST = 56  # a button of few letters is made this wide, so that it is easily hit
+
+
+class _Button(QPushButton):
+    """A button that is wide enough for its text and for a hand."""
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the size it likes."""
+        return super().sizeHint().expandedTo(QSize(_NARROWEST, 0))
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return the size below which its text would be cut."""
+        return self.sizeHint()
 
 
 def row(*widgets: QWidget | None) -> QHBoxLayout:
@@ -15,7 +29,7 @@ def row(*widgets: QWidget | None) -> QHBoxLayout:
     return layout
 
 
-def column(parent: QWidget, *parts: QWidget | QBoxLayout) -> QVBoxLayout:
+def column(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
     """Lay out widgets and rows of them below each other in `parent`."""
     layout = QVBoxLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
@@ -28,12 +42,25 @@ def column(parent: QWidget, *parts: QWidget | QBoxLayout) -> QVBoxLayout:
     return layout
 
 
+def labelled_rows(boxes: Iterable[tuple[str, QWidget]]) -> QGridLayout:
+    """Return boxes below each other, each with a text at its left."""
+    grid = QGridLayout()
+    grid.setContentsMargins(0, 0, 0, 0)
+    grid.setSpacing(SPACE)
+    grid.setColumnStretch(1, 1)
+    for number, (text, box) in enumerate(boxes):
+        label = QLabel(text)
+        label.setBuddy(box)
+        label.setToolTip(box.toolTip())
+        grid.addWidget(label, number, 0)
+        grid.addWidget(box, number, 1)
+    return grid
+
+
 def push_button(text: str, help: str) -> QPushButton:
     """Return a button that leaves the keyboard to the canvas when it is clicked."""
-    button = QPushButton(text)
+    button = _Button(text)
     button.setToolTip(help)
-    if len(text) < _SHORT:
-        button.setMinimumWidth(_NARROWEST)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
 

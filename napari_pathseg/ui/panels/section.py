@@ -9,16 +9,20 @@ from napari_pathseg.ui.look import HALF_SPACE, SPACE
 
 
 class Section(QWidget):
-    """A title that folds `body`; `folded_by_hand` tells that the user pressed it."""
+    """A title that folds `body`; `folded_by_hand` tells that the user pressed it.
+
+    A `minor` one stands inside another.
+    """
 
     folded_by_hand = Signal()
 
-    def __init__(self, title: str, body: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, title: str, body: QWidget, parent: QWidget | None = None, *, minor: bool = False) -> None:
         super().__init__(parent)
         self.body = body
         self.title = QPushButton(title)
         self.title.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.title.setStyleSheet("text-align: left; font-weight: bold; padding: 5px;")
+        weight, padding = ("normal", 2) if minor else ("bold", 5)
+        self.title.setStyleSheet(f"text-align: left; font-weight: {weight}; padding: {padding}px;")
         self._note = QLabel()
         self._note.setStyleSheet("background: transparent;")
         self._note.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -50,6 +54,11 @@ class Section(QWidget):
     def note(self, text: str) -> None:
         """Show a few words at the right of the title."""
         self._note.setText(text)
+
+    @property
+    def noted(self) -> str:
+        """The words at the right of the title."""
+        return str(self._note.text())
 
     def _pressed(self) -> None:
         self.set_open(not self._is_open)

@@ -113,8 +113,8 @@ def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictu
     dock.session.opened.remember("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
     dock.session.close()
     dock.session.open_project(folder)
-    assert dock.train.minutes.value() == 7.5
-    assert dock.train.form.tile.value == 512
+    assert dock.train.presets.minutes.value() == 7.5
+    assert dock.train.config().tile == 512
 
 
 @pytest.mark.parametrize("name", [tool.name for tool in TOOLS])

@@ -1,0 +1,51 @@
+"""How a session takes in what the worker wrote: the masks are the window's, where no person has spoken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.edits import fill_from_model, take_prediction
+
+if TYPE_CHECKING:
+    from napari_pathseg.ui.session import Session
+
+
+def take_view(session: Session, message: dict[str, Any]) -> None:
+    """Let the mask in view take in what a model in training sees."""
+    region = Region(*message["region"])
+    if session.mask is None or session.slide is None or session.slide.id != message["slide"]:
+        return
+    path = Path(message["path"])
+    classes = np.load(path, allow_pickle=False)
+    path.unlink()
+    if classes.shape != (region.height, region.width):
+        return  # a later view has been written meanwhile, its event follows
+    if session.slide.complete:
+        found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
+        session.layers.show_probability(region, found, visible=True)
+    else:
+        session.mask_edited(fill_from_model(session.mask, region, classes))
+
+
+def take_slide(session: Session, model: str, slide_id: str, region: Region) -> None:
+    """Let a slide's mask take in what a model predicted in a box of it, as far as no person has spoken."""
+    project = session.opened
+    entry = project.slide(slide_id)
+    prediction = project.find_prediction(model, slide_id)
+    if prediction is None:
+        return
+    whole = Region(0, 0, *entry.mask_shape)
+    if session.mask is not None and session.slide is not None and session.slide.id == slide_id:
+        likely = 255 - np.asarray(prediction.probabilities[0])
+        likely[prediction.read(whole) == UNLABELLED] = 0
+        session.layers.show_probability(whole, likely, visible=entry.complete)
+        if not entry.complete:
+            session.mask_edited(take_prediction(session.mask, prediction, region))
+    elif not entry.complete:
+        with project.open_mask(slide_id) as mask:
+            take_prediction(mask, prediction, region)

@@ -1,0 +1,254 @@
+import json
+import re
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from PIL import Image
+from qtpy.QtCore import Qt
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.bundle import Bundle, NetworkSpec
+from napari_pathseg.ui.panels.train import TrainPanel
+
+MODEL = Bundle(
+    id="m002",
+    parent=None,
+    run="r002",
+    network=NetworkSpec("unet", "tf_efficientnet_lite0", 2),
+    classes=[{"name": "Background", "color": "#8fc68f"}, {"name": "Tumour", "color": "#c80000"}],
+    mpp=None,
+    config={},
+    scores={},
+    mean_dice=0.8,
+    train=[],
+    val=[],
+    steps=1,
+    seconds=1.0,
+    finished=True,
+)
+
+
+@pytest.fixture
+def panel(qtbot, learnable):
+    panel = TrainPanel(learnable)
+    qtbot.addWidget(panel)
+    panel.show()
+    return panel
+
+
+@pytest.fixture
+def said(learnable):
+    said = []
+    learnable.said.connect(lambda *words: said.append(words))
+    return said
+
+
+def config_of(message):
+    return TrainConfig.from_json(message["config"])
+
+
+def start(worker, **others):
+    worker.event.emit({"event": "started", "run": "r001", "model": "m001", "parent": None, "train": [], "val": []})
+
+
+def progress(**others):
+    shared = {"event": "progress", "stage": "Training", "fraction": 0.5, "seconds_left": 9, "step": 3}
+    return shared | {"loss": 0.8, "rate": 3.2e-4} | others
+
+
+def validated(seconds=5.0):
+    shared = {"event": "validated", "step": 3, "loss": 0.8, "best": True, "rate": 3.2e-4}
+    return shared | {"seconds": seconds, "dice": {"Background": 0.95, "Tumour": 0.87}, "mean_dice": 0.87}
+
+
+def broken_run(project, name="r001", **config):
+    folder = project.folder / "runs" / name
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"parent": None, "config": TrainConfig(**config).to_json()}))
+
+
+# -- how long
+
+
+def test_three_choices_set_the_preset(panel, worker, qtbot):
+    assert panel.config().preset == "normal"
+    for preset in ("quick", "normal", "thorough"):
+        qtbot.mouseClick(panel.presets.buttons[preset], Qt.MouseButton.LeftButton)
+        assert panel.config().preset == preset
+    qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
+    assert config_of(worker.sent[0]).preset == "thorough"
+
+
+def test_the_box_says_what_the_choice_takes_until_a_time_is_set(panel):
+    box, buttons = panel.presets.minutes, panel.presets.buttons
+    texts = []
+    for preset in ("quick", "normal", "thorough"):
+        buttons[preset].click()
+        texts.append(box.text())
+    assert texts == ["10 s", "2 min", "until it stops improving"]
+    box.setValue(7.5)
+    assert box.text() == "7.5 min"
+    assert panel.config().minutes == 7.5
+
+
+def test_the_choices_can_be_reached_and_made_with_the_keyboard(panel, qtbot):
+    for button in panel.presets.buttons.values():
+        assert button.focusPolicy() & Qt.FocusPolicy.TabFocus
+        assert button.toolTip()
+    qtbot.keyClick(panel.presets.buttons["quick"], Qt.Key.Key_Space)
+    assert panel.config().preset == "quick"
+
+
+def test_an_automatic_time_is_a_real_one_for_the_curves(panel, worker, learnable):
+    panel.presets.buttons["quick"].click()
+    panel.button.click()
+    worker.event.emit(progress())
+    assert learnable.learning.run.losses == ((pytest.approx(5.0), 0.8),)
+
+
+def test_what_a_training_takes_is_told_before_it_begins(panel, qtbot):
+    qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 2 min, "))
+    panel.presets.minutes.setValue(5)
+    qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 5 min, "))
+    panel.button.click()
+    qtbot.waitUntil(lambda: panel.estimate.text() == "")
+
+
+# -- how it goes
+
+
+def test_classes_have_curves_in_their_colours_and_the_step_size_is_told(panel, worker, learnable, qtbot):
+    panel.button.click()
+    start(worker)
+    for message in (progress(), validated(), validated(9.0)):
+        worker.event.emit(message)
+    qtbot.waitUntil(lambda: "step size 3.2e-4" in panel.curves.rate.text())
+    colors = {spec.name: spec.color for spec in learnable.opened.classes}
+    curves = panel.curves._class_curves
+    assert {name: curve.opts["pen"].color().name() for name, curve in curves.items()} == colors
+    assert list(curves["Tumour"].getData()[0]) == [5, 9]
+    assert "Tumour&nbsp;0.87" in panel.curves.legend.text()
+
+
+def test_held_out_patches_appear_when_there_are_some_and_are_read_anew(panel, worker, tmp_path, qtbot):
+    path = tmp_path / "examples.png"
+    panel.button.click()
+    start(worker)
+    assert not panel.held_out.isVisible()
+    for grey in (40, 200):
+        Image.fromarray(np.full((40, 30, 3), grey, np.uint8)).save(path)
+        worker.event.emit({"event": "examples", "path": str(path)})
+        qtbot.waitUntil(lambda grey=grey: panel.patches.picture.image.pixelColor(5, 5).red() == grey)
+    assert panel.held_out.isVisible()
+
+
+def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tmp_path, qtbot):
+    Image.fromarray(np.zeros((800, 600, 3), np.uint8)).save(tmp_path / "examples.png")
+    panel.resize(360, 800)
+    panel.button.click()
+    worker.event.emit({"event": "examples", "path": str(tmp_path / "examples.png")})
+    picture = panel.patches.picture
+    qtbot.waitUntil(lambda: 300 < picture.width() <= 360 and picture.height() == round(picture.width() * 4 / 3))
+
+
+def test_warnings_of_a_training_are_warnings_in_the_window(panel, worker, said):
+    panel.button.click()
+    worker.event.emit({"event": "note", "text": "Memory ran out.", "warning": True})
+    worker.event.emit({"event": "note", "text": "It ended early.", "warning": False})
+    assert said == [("Memory ran out.", "", "warning"), ("It ended early.", "", "info")]
+
+
+def test_the_button_stops_what_it_began_and_waits_for_its_end(panel, worker, qtbot):
+    panel.button.click()
+    assert panel.button.text() == "Stop"
+    panel.button.click()
+    assert worker.sent[-1] == {"command": "stop"}
+    qtbot.waitUntil(lambda: not panel.button.isEnabled())
+
+
+def test_curves_of_one_project_are_not_shown_in_another(panel, worker, learnable, tmp_path, qtbot):
+    panel.button.click()
+    worker.event.emit(progress())
+    qtbot.waitUntil(panel.curves.isVisible)
+    learnable.new_project(tmp_path / "other.pathseg")
+    qtbot.waitUntil(lambda: not panel.curves.isVisible())
+
+
+# -- what was interrupted
+
+
+def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot):
+    broken_run(learnable.opened, minutes=3)
+    panel = TrainPanel(learnable)
+    qtbot.addWidget(panel)
+    texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
+    assert texts == ["Go on with m001 (interrupted)", "Anew"]
+    assert panel.parent_model.currentText() == "Anew"
+    panel.parent_model.setCurrentIndex(0)
+    panel.button.click()
+    assert (worker.sent[0]["command"], worker.sent[0]["resume"]) == ("train", "r001")
+    assert learnable.learning.run.minutes == 3
+
+
+def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, learnable, said, qtbot):
+    panel.button.click()
+    broken_run(learnable.opened)
+    start(worker)
+    worker.died.emit("killed")
+    assert re.search("ended from outside.*Press the button again to go on", said[-1][0])
+    qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Go on with m001 (interrupted)")
+    panel.button.click()
+    assert [message.get("resume") for message in worker.sent if message["command"] == "train"] == [None, "r001"]
+
+
+def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable, qtbot):
+    broken_run(learnable.opened, "r001")
+    model = learnable.opened.folder / "models" / "m002"
+    model.mkdir(parents=True)
+    (model / "bundle.json").write_text(json.dumps(asdict(MODEL)))
+    panel = TrainPanel(learnable)
+    qtbot.addWidget(panel)
+    texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
+    assert texts == ["Newest model (m002)", "Anew"]
+
+
+# -- settings
+
+
+def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
+    folder = learnable.opened.folder
+    kept = {"minutes": 7.5, "tile": 512, "network": "unet-small", "loss": "bce"}
+    learnable.opened.remember("train", {"config": kept, "anew": False})
+    learnable.close()
+    learnable.open_project(folder)
+    assert panel.config() == TrainConfig(minutes=7.5, tile=512)
+
+
+def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable):
+    folder = learnable.opened.folder
+    panel.presets.buttons["quick"].click()
+    panel.settings.form.fields["jpeg"].show_value(60)
+    panel.button.click()
+    learnable.close()
+    assert panel.config() == TrainConfig()
+    learnable.open_project(folder)
+    assert panel.config() == TrainConfig(preset="quick", jpeg=60)
+
+
+def test_reset_brings_the_defaults_back(panel):
+    assert not panel.settings.reset.isEnabled()
+    panel.settings.form.fields["batch"].show_value(9)
+    assert panel.settings.reset.isEnabled()
+    panel.settings.reset.click()
+    assert panel.config() == TrainConfig()
+    assert not panel.settings.reset.isEnabled()
+
+
+def test_a_file_with_weights_can_be_chosen(panel, monkeypatch, tmp_path):
+    from qtpy.QtWidgets import QFileDialog
+
+    chosen = str(tmp_path / "a.safetensors")
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (chosen, ""))
+    panel.settings.choose_weights.click()
+    assert panel.config().weights == chosen
