@@ -1,6 +1,6 @@
 """How near is the trainer to the bare step, how far ahead of the usual loop, and what does a busy core leave of it?
 
-In turn, in one process, on synthetic slides; medians of the time from step to step:
+In turn, on synthetic slides; medians of the time from step to step:
 
 ``vs_bare``          steps per second of the trainer, of those of the same network on tensors that lie
                      ready, with the same precision, layout, loss and optimiser; the lowest of the networks
@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,7 +42,7 @@ from napari_pathseg.data.synthetic import draw_field
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.device import choose_device
-from napari_pathseg.engine.events import Progress, Stop
+from napari_pathseg.engine.events import Progress
 from napari_pathseg.engine.losses import build_loss
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training import train
@@ -66,26 +67,19 @@ def make_project(folder: Path) -> Project:
     return project
 
 
-def median_rate(times: list[float]) -> float:
-    """Return steps per second from the times at which they ended."""
-    return 1 / statistics.median(np.diff(times))
+def trainer_steps(project: Project, config: TrainConfig) -> Iterator[float]:
+    """Train, and yield the seconds of each step while everything learns, validations left out."""
+    job, start = train(project, config, None), time.perf_counter()
+    for event in job:
+        now = time.perf_counter()
+        if isinstance(event, Progress) and event.stage == "Training":
+            yield now - start
+        start = time.perf_counter()
+    raise AssertionError("the training ended before it was measured")
 
 
-def trainer_rate(project: Project, config: TrainConfig, steps: int) -> float:
-    """Return the steps per second of the trainer while everything learns, validations left out."""
-    job, times, command = train(project, config, None), [], None
-    try:
-        while True:
-            event = job.send(command)
-            if isinstance(event, Progress) and event.stage == "Training":
-                times.append(time.perf_counter())
-                command = Stop() if len(times) > steps else None
-    except StopIteration:
-        return median_rate(times[2:])
-
-
-def bare_rate(config: TrainConfig, steps: int) -> float:
-    """Return the steps per second of the network alone, on tensors that lie ready."""
+def bare_steps(config: TrainConfig) -> Iterator[float]:
+    """Yield the seconds of each step of the network alone, on tensors that lie ready."""
     encoder = config.encoder if config.architecture == "unet" else ""
     network = build_network(NetworkSpec(config.architecture, encoder, 2))
     pixels = torch.randint(0, 255, (BATCH, 3, TILE, TILE), dtype=torch.uint8)
@@ -94,15 +88,25 @@ def bare_rate(config: TrainConfig, steps: int) -> float:
     optimizer = torch.optim.AdamW(network.parameters(), RATE, fused=True)
     loss_of = build_loss(config, [1, 1])
     network.train()
-    times = []
-    for _ in range(steps + 3):
+    while True:
+        start = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
         with device.autocast():
             logits = network(pixels)
         loss_of(logits, labels, None).backward()
         optimizer.step()
-        times.append(time.perf_counter())
-    return median_rate(times[2:])
+        yield time.perf_counter() - start
+
+
+def rate(seconds: Iterator[float], steps: int) -> float:
+    """Return the steps per second: of so many steps the median, after three to warm up."""
+    return 1 / statistics.median([next(seconds) for _ in range(steps + 3)][3:])
+
+
+def paired_rates(ours: Iterator[float], bare: Iterator[float], steps: int) -> tuple[float, float]:
+    """Return steps per second of two that take turns step by step, so that the machine's moods meet both."""
+    pairs = [(next(ours), next(bare)) for _ in range(steps + 3)][3:]
+    return 1 / statistics.median(a for a, _ in pairs), 1 / statistics.median(b for _, b in pairs)
 
 
 class Crops(IterableDataset):
@@ -155,7 +159,9 @@ def usual_loop(project: Project, steps: int) -> tuple[float, float]:
         optimizer.step()
         times.append(time.perf_counter())
     network.eval()
-    return median_rate(times[2:]), dice(project, lambda pixels: network((pixels.float() - 127) / 128))
+    return 1 / statistics.median(np.diff(times[2:])), dice(
+        project, lambda pixels: network((pixels.float() - 127) / 128)
+    )
 
 
 @torch.inference_mode()
@@ -214,12 +220,11 @@ def against_bare(project: Project, short: bool) -> dict[str, float]:
     ratios = {}
     print(f"{'steps/s':16}{'bare':>10}{'trainer':>10}{'ratio':>10}")
     for name in NETWORKS[: 1 if short else None]:
-        steps = (15 if short else 40) if name == "unet" else 12
+        steps = (15 if short else 60) if name == "unet" else 15
         config = TrainConfig(minutes=60, architecture=name, weights="imagenet" if name == "unet" else "none")
-        before, ours, after = bare_rate(config, steps), trainer_rate(project, config, steps), bare_rate(config, steps)
-        bare = (before + after) / 2
+        ours, bare = paired_rates(trainer_steps(project, config), bare_steps(config), steps)
         ratios[name] = ours / bare
-        print(f"{name:16}{bare:10.2f}{ours:10.2f}{ratios[name]:10.3f}")
+        print(f"{name:16}{bare:10.2f}{ours:10.2f}{ratios[name]:10.3f}", flush=True)
     return ratios
 
 
@@ -238,14 +243,14 @@ def main() -> None:
         project = make_project(Path(folder))
         ratios = against_bare(project, short)
         config = TrainConfig(minutes=60)
-        idle = trainer_rate(project, config, 30)
+        idle = rate(trainer_steps(project, config), 30)
         with busy_core():
-            busy = trainer_rate(project, config, 30)
+            busy = rate(trainer_steps(project, config), 30)
         usual, usual_dice = usual_loop_apart(project, steps)
-        idle = (idle + trainer_rate(project, config, 30)) / 2
+        idle = (idle + rate(trainer_steps(project, config), 30)) / 2
         our_dice = trainer_dice(project, steps)
-    for name, rate in (("beside a busy core", busy), ("the usual loop", usual), ("the trainer, idle", idle)):
-        print(f"{name:26}{rate:10.2f}")
+    for name, found in (("beside a busy core", busy), ("the usual loop", usual), ("the trainer, idle", idle)):
+        print(f"{name:26}{found:10.2f}")
     print(f"Dice after {steps} steps: trainer {our_dice:.3f}, usual loop {usual_dice:.3f}")
     answer = {
         "vs_bare": round(min(ratios.values()), 3),

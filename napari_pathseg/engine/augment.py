@@ -122,12 +122,15 @@ class _Warp:
         """Return what torchvision's ``elastic`` takes: x and y in half sides, shape (1, side, side, 2)."""
         steps = np.arange(side, dtype=np.float32)
         about = steps - np.float32((side - 1) / 2)
-        basis = _spline_basis(side)
+        # By torch: a product of numpy's wakes OpenBLAS's threads, which then spin for 50 ms on the
+        # cores of the next training step.
+        basis, bend = torch.from_numpy(_spline_basis(side)), torch.from_numpy(self.bend)
+        bent = (basis @ bend @ basis.T).numpy()
         shifts = np.empty((1, side, side, 2), np.float32)
         for axis, here in enumerate((steps[:, None], steps[None, :])):
             down, right = self.matrix[axis]
             start = np.float32((side - 1) / 2 + self.shift[axis] * side)
-            source = basis @ self.bend[axis] @ basis.T
+            source = bent[axis]
             source += (down * about + start)[:, None]
             source += right * about
             shifts[0, ..., 1 - axis] = (_mirror(source, side) - here) * np.float32(2 / side)

@@ -33,6 +33,7 @@ def follow(project: Project, run: Path, team: Team) -> None:
         while True:
             order, rate, supply.accumulate = team.hear()
             if order is Order.END:
+                supply.close()
                 return
             if order is Order.STEP:
                 learner.learn(supply.batches(), rate)

@@ -180,6 +180,7 @@ class Course:
         """Give back what was taken for the training."""
         if self._team is not None:
             self._team.close()
+        self.supply.close()
         self._threads.restore()
         self._view.close()
         if self._board is not None:
@@ -195,7 +196,7 @@ class Course:
             "stage_began": self.clock.stage_began,
             "rate": self.rate,
             "batch": [self.supply.batch, self.supply.accumulate],
-            "rng": self.supply.rng.bit_generator.state,
+            "rng": self.supply.chance,
             "schedule": [self.schedule.reductions, self.schedule.stale],
             "due": self._due,
             **self.record.numbers(),
@@ -206,7 +207,7 @@ class Course:
         self.rate = kept["rate"]
         self.clock.stage_began = kept["stage_began"]
         self.supply.batch, self.supply.accumulate = kept["batch"]
-        self.supply.rng.bit_generator.state = kept["rng"]
+        self.supply.chance = kept["rng"]
         self.schedule.reductions, self.schedule.stale = kept["schedule"]
         self._due = kept["due"]
         self.record.load_numbers(kept)

@@ -70,7 +70,7 @@ class Learner:
         self.training_dice: float | None = None
         self.chance = torch.Generator().manual_seed(config.seed).get_state()  # what dropout draws from
         size = sum(parameter.numel() for parameter in network.parameters())
-        self._mean_every = 1 + size // _PARAMETERS_A_STEP
+        self._mean_every = 2 + size // _PARAMETERS_A_STEP
         self._pairs = _pairs(self.mean_network, network)
         self.optimizer = build_optimizer(network, config)
 
@@ -84,7 +84,6 @@ class Learner:
         """Make one step on the gradients of all `batches` together; return the loss."""
         if self._team is not None and self._team.together and self._team.rank == 0:
             self._team.tell(Order.STEP, rate, len(batches))
-        train_mode(self.network)
         with self._own_chance():
             self.optimizer.zero_grad(set_to_none=True)
             total = 0.0
@@ -114,9 +113,12 @@ class Learner:
 
     def _move(self, rate: float, loss: float) -> bool:
         """Follow the gradients, and let the running mean follow the network, unless they are no numbers."""
-        length = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip or math.inf)
+        learning = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
+        length = nn.utils.get_total_norm([parameter.grad for parameter in learning if parameter.grad is not None])
         if not math.isfinite(loss) or not torch.isfinite(length):
             return False
+        if self.config.clip and length > self.config.clip:
+            nn.utils.clip_grads_with_norm_(learning, self.config.clip, length)
         set_rate(self.optimizer, rate)
         self.optimizer.step()
         self.step += 1

@@ -1,6 +1,11 @@
 """What a step learns from: batches of varied tiles, and features of tiles that are kept."""
 
+import os
+import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +41,9 @@ class Supply:
         self.batch, self.accumulate = config.batch // share, config.accumulate
         self.rng = np.random.default_rng(config.seed)
         self._kept: list[tuple[list[Tensor], Batch]] = []
+        self._hand = ThreadPoolExecutor(1, "supply", initializer=_draw_quietly)
+        self._pending: Future[list[Batch]] | None = None
+        self._before = self._state()
 
     @property
     def steps_in_a_pass(self) -> int:
@@ -44,8 +52,28 @@ class Supply:
         return max(1, min(_LONGEST_PASS, tiles // (self._config.batch * self._config.accumulate)))
 
     def batches(self) -> list[Batch]:
-        """Draw what a step learns from."""
-        return [self._draw() for _ in range(self.accumulate)]
+        """Return what the next step learns from; what the step after it learns from is drawn meanwhile."""
+        pending, self._pending = self._pending or self._begin(), None
+        drawn = pending.result()
+        self._pending = self._begin()
+        return drawn
+
+    @property
+    def chance(self) -> dict[str, Any]:
+        """The state of the random numbers before what is being drawn for the next step."""
+        return self._before if self._pending is not None else self._state()
+
+    @chance.setter
+    def chance(self, state: dict[str, Any]) -> None:
+        self.forget()
+        self.rng.bit_generator.state = state
+
+    def _state(self) -> dict[str, Any]:
+        return dict(self.rng.bit_generator.state)
+
+    def _begin(self) -> "Future[list[Batch]]":
+        self._before = self._state()
+        return self._hand.submit(lambda: [self._draw() for _ in range(self.accumulate)])
 
     def halve(self) -> None:
         """Take half as many tiles at once, and twice as often.
@@ -61,6 +89,7 @@ class Supply:
                 f"A single tile of {side} x {side} pixels does not fit into memory with the network "
                 f"{self._config.architecture}. Lower tile, or choose another network."
             )
+        self.forget()
         self.batch, self.accumulate = self.batch // 2, self.accumulate * 2
 
     def _draw(self) -> Batch:
@@ -113,8 +142,23 @@ class Supply:
         )
 
     def forget(self) -> None:
-        """Let the kept features go."""
+        """Let kept features go, and what is being drawn."""
         self._kept.clear()
+        if self._pending is not None:
+            self._pending.result()
+            self.rng.bit_generator.state = self._before
+            self._pending = None
+
+    def close(self) -> None:
+        """Draw no more."""
+        self._hand.shutdown()
+
+
+def _draw_quietly() -> None:
+    """Draw on one core, in the gaps that the step under way leaves."""
+    torch.set_num_threads(1)
+    if sys.platform == "linux":  # where a thread has a niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _tile(batch: Batch, number: int) -> Batch:
