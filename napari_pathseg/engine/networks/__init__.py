@@ -5,6 +5,7 @@ from collections.abc import Callable
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.fcn8s import FCN8s
+from napari_pathseg.engine.networks.float32 import learn_in_float32
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.engine.networks.smp import ARCHITECTURES, SmpNetwork
 from napari_pathseg.engine.networks.unet_classic import UNetClassic
@@ -38,6 +39,7 @@ def build_network(spec: NetworkSpec, weights: str = "none") -> Network:
         known = ", ".join(_BUILDERS)
         raise BundleError(f"{spec.architecture!r} is no network part of this version. It knows: {known}.")
     network = _BUILDERS[spec.architecture](spec)
+    learn_in_float32(network)
     load_encoder_weights(network, spec, weights)
     return network
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from napari_pathseg.engine.bundle import NetworkSpec
-from napari_pathseg.engine.networks.depthwise import learn_depthwise_in_float32
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
@@ -37,7 +36,6 @@ class SmpNetwork(Network):
             )
         super().__init__(encoder.mean, encoder.std)
         self.net = _build(spec, encoder.smp_name)
-        learn_depthwise_in_float32(self.net)
         self._add_context(spec, self.net.encoder.out_channels[-1])
 
     @property
