@@ -46,7 +46,9 @@ def _add_model_commands(parsers: Any) -> None:
     command.add_argument(
         "--from", dest="parent", default="latest", metavar="MODEL|none", help="what to start from (the newest)"
     )
-    command.add_argument("--resume", action="store_true", help="go on with the newest run that was interrupted")
+    command.add_argument(
+        "--resume", action="store_true", help="go on with the newest run that was interrupted, with its own settings"
+    )
     _add_settings(command, TrainConfig)
 
     _add_tune_command(parsers)

@@ -169,8 +169,8 @@ def _lost(case: _Case) -> Iterator[str]:
         pixels = case.pixels[entry.id]
         if entry.complete and entry.id in kept and not pixels[BACKGROUND + 1 :].any():
             empty.append(entry.id)
-        elif entry.complete and pixels[BACKGROUND + 1 :].max() > _ALL * pixels.sum():
-            full.append((entry.id, names[int(pixels[2:].argmax()) + 1]))
+        elif entry.complete and pixels[BACKGROUND + 1 : len(names) + 1].max() > _ALL * pixels.sum():
+            full.append((entry.id, names[int(pixels[2 : len(names) + 1].argmax()) + 1]))
     if empty:
         yield (
             f"{_list(empty)}: complete, with a file of contours, but all Background. Import the contours again, or "

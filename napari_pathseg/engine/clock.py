@@ -42,6 +42,10 @@ class Clock:
         """Count the share of the stage from here."""
         self.stage_began = self.elapsed, step
 
+    def steps_in_stage(self, step: int) -> int:
+        """Return the steps made in the present stage."""
+        return step - int(self.stage_began[1])
+
     def share(self, step: int) -> float:
         """Return how much of the stage is over, 1 or more when it is."""
         seconds, first = self.stage_began

@@ -4,7 +4,8 @@ The stages of a training are steps of it in some order; see `engine.training`.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ _VALIDATIONS = 20  # in a training
 _SECONDS_BETWEEN = 4.0, 60.0  # validations, where the clock counts
 _COST = 6  # times as long as a validation took, until the next
 _STATE_COST = 50  # times as long as writing the state took, until the next
-_FINAL_SHARE = 0.25  # of the time, for scoring all that is held out
+_FINAL_SECONDS, _FINAL_SHARE = 10.0, 0.25  # for scoring all that is held out, of the time, whichever is longer
 
 
 class Course:
@@ -81,7 +82,7 @@ class Course:
             try:
                 return self.learner.learn(self.supply.batches(), rate)
             except (RuntimeError, MemoryError) as error:
-                if self._team is not None or not _is_out_of_memory(error):
+                if self._team is not None or not is_out_of_memory(error):
                     raise
             self.supply.halve()
             self._notes.append(Note(f"Memory ran out; a step now takes {self.supply.batch} tiles at once.", True))
@@ -92,7 +93,7 @@ class Course:
         if not self.clock.by_steps and self._team is None:  # another number of threads rounds otherwise
             self._threads.adapt()
         fraction, left = self.clock.fraction(step), self.clock.seconds_left(step)
-        yield Progress(stage, fraction, left, step, self.learner.loss, rate)
+        yield Progress(stage, fraction, left, step, self.learner.loss, rate, self.clock.elapsed)
         if self._board is not None:
             self._board.stepped(rate)
         while self._notes:
@@ -146,23 +147,25 @@ class Course:
 
     def finish(self) -> Iterator[Event]:
         """Score the best weights on all that is held out, as far as time allows, and write the model's last word."""
+        self._part_with_team()
         scores = self.record.best
         assert scores is not None
         if not self._validator.whole and not self.stopped:
-            yield from self.tell("Scoring")
-            scores = self._score_whole()
+            scores = yield from self._score_whole(scores)
         forget_state(self.plan.run)
         self.bundle: Bundle = self.record.finish(self.learner.step, self.clock.elapsed, scores)
 
-    def _score_whole(self) -> Confusion:
-        begin = self.clock.elapsed
+    def _score_whole(self, some: Confusion) -> Generator[Event, None, Confusion]:
+        """Return the scores on all tiles, or on some where there is no time for more or a person wants the end."""
+        whole, begin = Validator(self._held_out, self.plan.spec.classes), self.clock.elapsed
         self.learner.mean_network.load_state_dict(self.record.best_weights())
-        some = self._validator.score(self.learner.mean_network, self._device)
-        each = (self.clock.elapsed - begin) / len(self._validator.tiles)
-        most = int(_FINAL_SHARE * begin / max(each, 1e-6))
-        if most <= len(self._validator.tiles):
-            return some
-        return Validator(self._held_out, self.plan.spec.classes, most).score(self.learner.mean_network, self._device)
+        scores = some
+        for number, scores in enumerate(whole.scores(self.learner.mean_network, self._device), 1):
+            yield from self.tell("Scoring")
+            late = self.clock.elapsed - begin > max(_FINAL_SECONDS, _FINAL_SHARE * begin)
+            if self.stopped or (late and number >= len(self._validator.tiles)):
+                return scores if number >= len(self._validator.tiles) else some
+        return scores
 
     # -- what is heard
 
@@ -178,13 +181,18 @@ class Course:
 
     def close(self) -> None:
         """Give back what was taken for the training."""
+        with ExitStack() as stack:  # each of them, whatever happens to the others
+            if self._board is not None:
+                stack.callback(self._board.close)
+            stack.callback(self._view.close)
+            stack.callback(self._threads.restore)
+            stack.callback(self.supply.close)
+            stack.callback(self._part_with_team)
+
+    def _part_with_team(self) -> None:
         if self._team is not None:
             self._team.close()
-        self.supply.close()
-        self._threads.restore()
-        self._view.close()
-        if self._board is not None:
-            self._board.close()
+            self._team = None
 
     # -- what a checkpoint holds beside the learner's tensors
 
@@ -192,6 +200,8 @@ class Course:
         return {
             "step": self.learner.step,
             "loss": self.learner.loss,
+            "training_dice": self.learner.training_dice,
+            "returns": self.returns,
             "elapsed": self.clock.elapsed,
             "stage_began": self.clock.stage_began,
             "rate": self.rate,
@@ -210,10 +220,21 @@ class Course:
         self.supply.chance = kept["rng"]
         self.schedule.reductions, self.schedule.stale = kept["schedule"]
         self._due = kept["due"]
+        self.learner.training_dice, self.returns = kept["training_dice"], kept["returns"]
         self.record.load_numbers(kept)
+        self._take_later_best()
+
+    def _take_later_best(self) -> None:
+        """Where a model better than the state knows was written before the run was killed, let it count."""
+        later = self.record.later_weights()
+        if later is not None:
+            own = {name: tensor.clone() for name, tensor in self.learner.mean_network.state_dict().items()}
+            self.learner.mean_network.load_state_dict(later)
+            self.record.best = self.score()
+            self.learner.mean_network.load_state_dict(own)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether torch or the system refused memory; on a CPU torch says so in words only."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text

@@ -86,7 +86,8 @@ class LearningSet:
         if config.border_weight:
             weights = slide.border_weights(region, config.border_weight, config.border_width)
         if config.corrected_weight > 1 and corrected.any():
-            weights = np.where(corrected, np.float32(config.corrected_weight), 1 if weights is None else weights)
+            more = np.where(corrected, np.float32(config.corrected_weight), np.float32(1))
+            weights = more if weights is None else weights * more
         context = slide.context(region) if config.context else None
         return Tile(slide.pixels(region), labels, weights, context)
 

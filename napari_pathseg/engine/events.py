@@ -35,7 +35,11 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far a job is: `fraction` from 0 to 1, `seconds_left` as far as can be told; `rate` is the step size."""
+    """How far a job is.
+
+    `fraction` goes from 0 to 1; `seconds_left` is as far as can be told; `rate` is the step size; `seconds` have
+    passed.
+    """
 
     stage: str
     fraction: float
@@ -43,6 +47,7 @@ class Progress(Event):
     step: int = 0
     loss: float | None = None
     rate: float | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """Which run of a project was interrupted; readable without torch."""
 
+import platform
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from napari_pathseg.data.files import load_json
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.errors import ProjectError
+
+_SILENCE = 600  # seconds without a word after which a run on another computer counts as interrupted
 
 
 def find_interrupted(project: Project, run_id: str = "") -> Path:
@@ -27,8 +31,9 @@ def find_interrupted(project: Project, run_id: str = "") -> Path:
         what = f"run {run_id}" if run_id else "training"
         raise ProjectError(f"{project.folder.name} has no {what} that was interrupted. Train without resuming.")
     status = load_json(runs[0] / "status.json") if (runs[0] / "status.json").exists() else {}
-    if status.get("state") == "running" and _lives(status.get("pid"), status.get("time", 0)):
-        raise ProjectError(f"{runs[0].name} still runs in process {status['pid']}. Wait for it, or end it first.")
+    if status.get("state") == "running" and _lives(status, runs[0]):
+        where = f"process {status['pid']} of {status.get('host', platform.node())}"
+        raise ProjectError(f"{runs[0].name} still runs in {where}. Wait for it, or end it first.")
     return runs[0]
 
 
@@ -39,9 +44,13 @@ def _interrupted(project: Project, run: Path) -> bool:
     return not (model / "bundle.json").exists() or not load_bundle(model).finished
 
 
-def _lives(pid: Any, noted: float) -> bool:
-    """Whether the process that noted its number then is still there, and not another of that number."""
+def _lives(status: dict[str, Any], run: Path) -> bool:
+    """Whether a run's process is still there; on another computer, whether it said something lately."""
+    if status.get("host", platform.node()) != platform.node():
+        events = run / "events.jsonl"
+        return events.exists() and time.time() - events.stat().st_mtime < _SILENCE
+    pid = status.get("pid")
     try:
-        return isinstance(pid, int) and psutil.Process(pid).create_time() <= noted
+        return isinstance(pid, int) and psutil.Process(pid).create_time() <= status.get("time", 0)
     except psutil.Error:
         return False

@@ -84,6 +84,7 @@ class Learner:
         """Make one step on the gradients of all `batches` together; return the loss."""
         if self._team is not None and self._team.together and self._team.rank == 0:
             self._team.tell(Order.STEP, rate, len(batches))
+            self._team.in_step = True
         with self._own_chance():
             self.optimizer.zero_grad(set_to_none=True)
             total = 0.0
@@ -93,6 +94,8 @@ class Learner:
                         logits = self._forward(batch.pixels, batch.context)
                     total += self._backward(logits, batch, len(batches))
             moved = self._move(rate, total)
+        if self._team is not None:
+            self._team.in_step = False
         if self.step % _LOOK == 0:
             self._look(logits.detach(), batches[-1].labels)
         return total if moved else math.nan

@@ -21,7 +21,7 @@ _TILE = 256
 _AT_ONCE = 1.0  # seconds
 _SHARE = 0.1
 _PAUSE = 3.0  # seconds between the last tile of a view and the first of the next round
-_FILES = 64  # names used in turn, so that none is overwritten before the window has read it
+_FILES = 4096  # names used in turn, so that none is overwritten before the window has read it
 
 
 class LiveView:

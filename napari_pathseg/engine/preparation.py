@@ -4,7 +4,7 @@ All that a user can fix is found before the run's folder is made.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from napari_pathseg.engine.bundle import (
 )
 from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.interrupted import find_interrupted
+from napari_pathseg.engine.losses import class_weights
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.resume import State, load_state
 from napari_pathseg.errors import ConfigError, ProjectError
@@ -59,18 +60,23 @@ def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
         )
     check_board(config)
     train, val = learning_slides(project)
-    names = list(project.classes.names)
+    names, pixels = list(project.classes.names), _pixels_by_class(project, train)
+    class_weights(config.class_weights, pixels)  # refuses what it cannot read
     spec = _spec(project, config, train)
     if parent == "latest":
         parent = _newest_like(project, spec)
     if parent is not None:
         bundle = load_bundle(find_bundle(project, parent))
         check_classes(project, bundle)
-        spec = bundle.network
+        spec = bundle.network  # a parent's network is the child's
+        encoder = spec.encoder or config.encoder
+        config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
     network = _build(project, config, spec, parent)
     number, run = new_run(project)
-    save_json(run / "config.json", {"parent": parent, "network": asdict(spec), "config": config.to_json()})
-    return Plan(config, train, val, names, spec, network, parent, f"m{number}", run, _pixels_by_class(project, train))
+    kept = {"parent": parent, "network": asdict(spec), "config": config.to_json(), "classes": names}
+    kept |= {"train": [entry.id for entry in train], "val": [entry.id for entry in val]}
+    save_json(run / "config.json", kept)
+    return Plan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels)
 
 
 def prepare_to_resume(project: Project, run_id: str) -> Plan:
@@ -80,9 +86,11 @@ def prepare_to_resume(project: Project, run_id: str) -> Plan:
 
 def plan_of_run(project: Project, run: Path) -> Plan:
     """Return the plan that a run was begun with, and the state in which it was left."""
-    train, val = learning_slides(project)
     kept = load_json(run / "config.json")
     try:
+        train, val = (_still(project, kept[role], role, run) for role in ("train", "val"))
+        if kept["classes"] != list(project.classes.names):
+            raise ProjectError(f"{run.name} learnt other classes than the project has now. Train without resuming.")
         spec, config = NetworkSpec(**kept["network"]), TrainConfig.from_json(kept["config"])
         parent = kept["parent"]
     except (KeyError, TypeError) as error:
@@ -95,6 +103,17 @@ def plan_of_run(project: Project, run: Path) -> Plan:
     return Plan(config, train, val, names, spec, network, parent, model, run, pixels, state)
 
 
+def _still(project: Project, slides: list[str], role: str, run: Path) -> list[SlideEntry]:
+    """Return the slides of a run, if they are there and have the role that they had in it."""
+    entries = [project.slides[name] for name in slides if name in project.slides]
+    moved = [name for name in slides if name not in project.slides] + [e.id for e in entries if e.role != role]
+    if moved:
+        raise ProjectError(
+            f"{', '.join(moved)}: gone, or not of the role {role} any more, as in {run.name}. Train without resuming."
+        )
+    return entries
+
+
 def _spec(project: Project, config: TrainConfig, train: list[SlideEntry]) -> NetworkSpec:
     encoder = "" if config.architecture in _OWN_ENCODERS else config.encoder
     grey = config.architecture == "unet-classic" and all(entry.channels == 1 for entry in train)
@@ -104,7 +123,7 @@ def _spec(project: Project, config: TrainConfig, train: list[SlideEntry]) -> Net
 def _newest_like(project: Project, spec: NetworkSpec) -> str | None:
     """Return the newest model of the wanted network, if there is one; older ones knew other fields."""
     for bundle in reversed(load_bundles(project)):
-        if (bundle.network.architecture, bundle.network.encoder) == (spec.architecture, spec.encoder):
+        if bundle.network == replace(spec, classes=bundle.network.classes):
             return bundle.id
     return None
 

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_pathseg.data.project import Project
-from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.engine.checkpoint import save_bundle
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.learner import Learner
@@ -61,6 +61,14 @@ class Record:
     def best_weights(self) -> dict[str, Tensor]:
         """Return the best weights so far, from the disk."""
         return load_file(self._project.folder / "models" / self._plan.model_id / "weights.safetensors")
+
+    def later_weights(self) -> dict[str, Tensor] | None:
+        """Return weights that were written after the state from which a run goes on, None if there are none."""
+        folder = self._project.folder / "models" / self._plan.model_id
+        if not (folder / "bundle.json").exists() or load_bundle(folder).steps <= self.best_step:
+            return None
+        self.best_step = load_bundle(folder).steps
+        return self.best_weights()
 
     def finish(self, steps: int, seconds: float, scores: Confusion) -> Bundle:
         """Write the model's last word and return it; `scores` are of its weights on all that is held out."""

@@ -1,5 +1,6 @@
 """What a step learns from: batches of varied tiles, and features of tiles that are kept."""
 
+import contextlib
 import os
 import sys
 import threading
@@ -90,7 +91,9 @@ class Supply:
                 f"{self._config.architecture}. Lower tile, or choose another network."
             )
         self.forget()
-        self.batch, self.accumulate = self.batch // 2, self.accumulate * 2
+        tiles = self.batch * self.accumulate
+        self.batch //= 2
+        self.accumulate = -(-tiles // self.batch)
 
     def _draw(self) -> Batch:
         tiles = [self._vary(self._learning.draw(self.rng), self.rng) for _ in range(self.batch)]
@@ -134,18 +137,15 @@ class Supply:
         tiles = [self._kept[number][1] for number in chosen]
         flipped = [axis - 1 for axis in axes]
         labels = torch.stack([tile.labels for tile in tiles]).flip(flipped)
-        weights = [tile.weights for tile in tiles if tile.weights is not None]
-        return features, Batch(
-            torch.stack([tile.pixels for tile in tiles]).flip(axes),
-            labels,
-            torch.stack(weights).flip(flipped) if len(weights) == len(tiles) else None,
-        )
+        weights = torch.stack([tile.weights for tile in tiles if tile.weights is not None]).flip(flipped)
+        return features, Batch(torch.stack([tile.pixels for tile in tiles]).flip(axes), labels, weights)
 
     def forget(self) -> None:
         """Let kept features go, and what is being drawn."""
         self._kept.clear()
         if self._pending is not None:
-            self._pending.result()
+            with contextlib.suppress(RuntimeError, MemoryError):  # what is not wanted may not have fitted into memory
+                self._pending.result()
             self.rng.bit_generator.state = self._before
             self._pending = None
 

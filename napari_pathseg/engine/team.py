@@ -51,9 +51,11 @@ class Team:
     def __init__(self, rank: int, size: int, port: int) -> None:
         self.rank, self.size = rank, size
         self.together = False
+        self.in_step = False  # a team that is parted in mid-step would wait for each other for ever
         self._companions: list[subprocess.Popen[bytes]] = []
         self.fabric = _fabric(rank, size, port)
-        torch.set_num_threads(max(1, torch.get_num_threads() // size))
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, self._threads // size))
         self.fabric.launch()
 
     # -- the leader
@@ -70,8 +72,13 @@ class Team:
 
     def close(self) -> None:
         """Let the companions go."""
-        if self.rank == 0 and all(process.poll() is None for process in self._companions):
+        torch.set_num_threads(self._threads)
+        alive = all(process.poll() is None for process in self._companions)
+        if self.rank == 0 and alive and not self.in_step:
             self.tell(Order.END)
+        else:
+            for process in self._companions:
+                process.kill()
         dist.destroy_process_group()
         for process in self._companions:
             try:

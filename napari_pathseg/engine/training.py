@@ -13,11 +13,12 @@ from collections.abc import Generator, Iterator
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import Bundle
-from napari_pathseg.engine.course import Course
+from napari_pathseg.engine.course import Course, is_out_of_memory
 from napari_pathseg.engine.dataset import LearningSet
 from napari_pathseg.engine.events import Event, Job, Note, Started
 from napari_pathseg.engine.preparation import prepare, prepare_to_resume
 from napari_pathseg.engine.scores import mean_dice
+from napari_pathseg.errors import OutOfMemoryError
 
 _RATES = (0.2, 1.0, 5.0)  # of the step size, that a thorough training tries
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of such a trial, whichever is over first
@@ -68,6 +69,13 @@ def train(
             for event in _stages(course):
                 course.heed((yield event))
             return course.bundle
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"Memory ran out while {plan.model_id} was learning ({str(error).splitlines()[0]}). Lower batch or "
+                "tile, or choose a smaller network; its best so far is kept."
+            ) from error
         finally:
             course.close()
 
@@ -79,7 +87,7 @@ def _stages(course: Course) -> Iterator[Event]:
     yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val)
     if plan.state is None:
         yield from _begin(course)
-    if course.config.preset != "quick":
+    if course.config.preset != "quick" or not _knows_something(course):
         yield from _learn_everything(course)
     if plan.parent_id is not None and course.record.best_step == 0:
         text = f"Nothing better than {plan.parent_id} was found on the held-out slides; {plan.model_id} is a copy."
@@ -93,7 +101,7 @@ def _begin(course: Course) -> Iterator[Event]:
     quick = config.preset == "quick"
     if learnt:
         yield from course.validate()  # what the parent can is what must be beaten
-    if quick or (not learnt and config.weights != "none" and config.decoder_seconds > 0):
+    if _knows_something(course) and (quick or (not learnt and config.decoder_seconds > 0)):
         yield from _learn_decoder(course, course.clock.left if quick else config.decoder_seconds)
     if quick or not learnt:
         yield from course.validate()
@@ -101,6 +109,12 @@ def _begin(course: Course) -> Iterator[Event]:
         yield from _search_rate(course)
     course.learner.begin(decoder_only=False)
     course.clock.begin_stage(course.learner.step)
+
+
+def _knows_something(course: Course) -> bool:
+    """Whether the encoder starts from what it learnt before, so that its features are worth decoding."""
+    config = course.config
+    return course.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
 
 
 def _learn_decoder(course: Course, seconds: float) -> Iterator[Event]:
@@ -151,7 +165,7 @@ def _learn_everything(course: Course) -> Iterator[Event]:
     learner.join(fresh=course.plan.state is None)
     course.keep_state()
     while (share := course.clock.share(learner.step)) < 1 and not course.stopped:
-        rate = course.rate * course.schedule.factor(share, learner.step)
+        rate = course.rate * course.schedule.factor(share, course.clock.steps_in_stage(learner.step))
         broken = 0 if math.isfinite(course.step(rate)) else broken + 1
         yield from course.tell("Training", rate)
         if broken == _BROKEN:

@@ -1,5 +1,7 @@
 """Scoring a network on held-out slides while it learns, and its answer on any small box."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -65,11 +67,16 @@ class Validator:
 
     def score(self, network: Network, device: Device) -> Confusion:
         """Return the pixels of the held-out tiles by true and predicted class."""
+        *_, confusion = Confusion.empty(self._classes), *self.scores(network, device)
+        return confusion
+
+    def scores(self, network: Network, device: Device) -> Iterator[Confusion]:
+        """Yield the counts as they grow, after each tile."""
         network.eval()
         confusion = Confusion.empty(self._classes)
         for slide, region in self.tiles:
             confusion.add(slide.labels(region), classes_of(predict_region(network, device, slide, region)))
-        return confusion
+            yield confusion
 
 
 def classes_of(probabilities: Pixels) -> npt.NDArray[np.uint8]:

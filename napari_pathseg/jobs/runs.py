@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import time
 from pathlib import Path
 from typing import TypeVar
@@ -39,4 +40,6 @@ def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
 
 def _note(folder: Path | None, state: str) -> None:
     if folder is not None:
-        save_json(folder / "status.json", {"state": state, "pid": os.getpid(), "time": time.time()})
+        save_json(
+            folder / "status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}
+        )

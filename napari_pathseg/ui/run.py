@@ -104,7 +104,7 @@ class Run:
     def _progressed(self, message: dict[str, Any]) -> "Run":
         losses = self.losses
         if message["loss"] is not None:  # no step was made yet
-            losses = _joined(losses, message["fraction"] * 60 * self.minutes, message["loss"])
+            losses = _joined(losses, message["seconds"], message["loss"])
         fraction, left = message["fraction"], message["seconds_left"]
         if self.trials:
             number, of = self.trials[-1]["number"], self.trials[-1]["of"]

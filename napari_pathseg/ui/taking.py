@@ -21,8 +21,11 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
     if session.mask is None or session.slide is None or session.slide.id != message["slide"]:
         return
     path = Path(message["path"])
-    classes = np.load(path, allow_pickle=False)
-    path.unlink()
+    try:
+        classes = np.load(path, allow_pickle=False)
+        path.unlink()
+    except FileNotFoundError:
+        return  # a window far behind: the name was used again meanwhile
     if classes.shape != (region.height, region.width):
         return  # a later view has been written meanwhile, its event follows
     if session.slide.complete:

@@ -23,6 +23,7 @@ from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.learner import Batch, Learner
 from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.optimisation import train_mode
 from napari_pathseg.engine.team import Order, Team
 
 rank, size, port, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
@@ -40,6 +41,7 @@ else:
 for module in network.modules():  # what a batch norm takes from its tiles it takes from its own process alone
     if isinstance(module, torch.nn.BatchNorm2d):
         module.weight.requires_grad_(False), module.bias.requires_grad_(False)
+train_mode(network)
 if team is not None:
     learner._forward = team.wrap(network)
 chance = torch.Generator().manual_seed(9)

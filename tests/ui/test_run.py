@@ -5,7 +5,8 @@ from napari_pathseg.ui.summary import dice_legend, run_text, trials_text
 
 
 def progress(fraction, **others):
-    return {"event": "progress", "stage": "Training", "fraction": fraction, "seconds_left": 30, "loss": 1.0} | others
+    told = {"fraction": fraction, "seconds": 60 * fraction, "seconds_left": 30, "loss": 1.0}
+    return {"event": "progress", "stage": "Training", **told} | others
 
 
 def validated(seconds, **dice):

@@ -53,7 +53,7 @@ def start(worker, **others):
 
 
 def progress(**others):
-    shared = {"event": "progress", "stage": "Training", "fraction": 0.5, "seconds_left": 9, "step": 3}
+    shared = {"event": "progress", "stage": "Training", "fraction": 0.5, "seconds": 9, "seconds_left": 9, "step": 3}
     return shared | {"loss": 0.8, "rate": 3.2e-4} | others
 
 
