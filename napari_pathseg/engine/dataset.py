@@ -23,12 +23,17 @@ _KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.6 GB; the other
 
 
 class LearningSet:
-    """The labelled slides of one role; a context manager that closes their files."""
+    """The labelled slides of one role; a context manager that closes their files.
 
-    def __init__(self, project: Project, entries: Sequence[SlideEntry], config: TrainConfig) -> None:
+    `keep` holds what is read in memory, as far as it fits: for those who draw often.
+    """
+
+    def __init__(
+        self, project: Project, entries: Sequence[SlideEntry], config: TrainConfig, *, keep: bool = True
+    ) -> None:
         sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
         self.slides = [
-            LearningSlide(project, entry, keep=bool(size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
+            LearningSlide(project, entry, keep=bool(keep and size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
             for entry, size in zip(entries, sizes, strict=True)
         ]
         self._config = config

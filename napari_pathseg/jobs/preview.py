@@ -26,7 +26,7 @@ def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[st
     """
     yield from ()
     train, _ = learning_sides(project, {name: project.counts(name) for name in project.slides})
-    with LearningSet(project, train, config) as learning:
+    with LearningSet(project, train, config, keep=False) as learning:
         samples = preview(learning.draw(np.random.default_rng(seed)), config, seed)
     path = project.folder / "runs" / FILE
     path.parent.mkdir(exist_ok=True)
