@@ -48,6 +48,7 @@ class Course:
     def __init__(self, project: Project, plan: Plan, learning: LearningSet, held_out: LearningSet) -> None:
         self.plan, self.config, self._held_out = plan, plan.config, held_out
         elapsed = 0.0 if plan.state is None else plan.state.numbers["elapsed"]
+        self._threads = FreeThreads()  # before a team takes its share of them
         self._team = gather_team(project.folder, plan.run, self.config.devices) if self.config.devices > 1 else None
         sample = torch.zeros(2, 3, self.config.tile, self.config.tile, dtype=torch.uint8)
         timed = self.config.steps == 0 and self._team is None
@@ -60,7 +61,6 @@ class Course:
         self._validator = Validator(held_out, plan.spec.classes, self.config.validation_tiles)
         self.record, self._alarm = Record(project, plan), Alarm(plan.class_names)
         self._examples = ExamplePatches(self._validator, project.classes)
-        self._threads = FreeThreads()
         predict = partial(predict_region, self.learner.mean_network, self._device)
         self._view = LiveView(project, plan.run, predict, self.config.stain_norm)
         self.rate = self.config.learning_rate
