@@ -128,7 +128,8 @@ class Course:
 
     def _plan_validation(self, cost: float) -> None:
         least, most = _SECONDS_BETWEEN
-        pause = max(min(most, max(least, self.clock.left / _VALIDATIONS)), _COST * cost)
+        whole = self.clock.elapsed + self.clock.left
+        pause = max(min(most, max(least, whole / _VALIDATIONS)), _COST * cost)
         steps = max(1, min(self.config.steps // _VALIDATIONS, self.schedule.steps_in_a_pass * 2))
         self._due = self.clock.elapsed + pause, self.learner.step + steps
 
