@@ -61,7 +61,7 @@ class TrainConfig(Settings):
         minimum=1, maximum=64, group="Tiles",
     )  # fmt: skip
     corrected_weight: float = setting(
-        3.0, "How much more a corrected pixel counts than another; lower it when corrections are rough.",
+        3.0, "How much more a corrected pixel counts, and is drawn, than another; lower it when corrections are rough.",
         minimum=1.0, maximum=100.0, step=0.5, group="Tiles",
     )  # fmt: skip
 
