@@ -225,3 +225,8 @@ class PredictConfig(Settings):
         64, "Border that is computed around each square and cut off again, so that no seam shows.",
         unit="px", minimum=0, maximum=512, step=32, multiple=32,
     )  # fmt: skip
+    positions: int = setting(
+        1, "In how many of its 8 positions, turned and flipped, a tile is looked at; the mean has surer edges, for so "
+        "many times the time.",
+        minimum=1, maximum=8,
+    )  # fmt: skip

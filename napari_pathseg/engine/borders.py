@@ -15,7 +15,7 @@ from napari_pathseg.engine.tiles import layout
 
 Pixels = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.unsignedinteger]  # a squared distance, then the bits of an object's number
-_REACH = 3.0  # in widths; what is farther weighs less than exp(-4.5) = 1.1 % of the most
+REACH = 3.0  # in widths; what is farther weighs less than exp(-4.5) = 1.1 % of the most
 _BLOCK = 512  # what is computed at once, so that memory stays small
 _STRIP = 64  # rows that are compared at once, so that they stay in the cache
 
@@ -47,7 +47,7 @@ def border_weights(labels: Pixels, weight: float, width: float) -> npt.NDArray[n
     if weight == 0:
         return weights
     objects = components(np.where(labels > BACKGROUND, labels, 0), connectivity=1)  # type: ignore[no-untyped-call]
-    reach = int(_REACH * width)
+    reach = int(REACH * width)
     for region in layout(Region(0, 0, *labels.shape), _BLOCK):
         around = Region(
             region.top - reach, region.left - reach, region.height + 2 * reach, region.width + 2 * reach
@@ -57,7 +57,7 @@ def border_weights(labels: Pixels, weight: float, width: float) -> npt.NDArray[n
         if nearest is None:
             continue
         first, second = nearest
-        gap = (labels[region.slices] == BACKGROUND) & (second <= (_REACH * width) ** 2)
+        gap = (labels[region.slices] == BACKGROUND) & (second <= (REACH * width) ** 2)
         distance = np.sqrt(first[gap]) + np.sqrt(second[gap])
         weights[region.slices][gap] += weight * np.exp(-(distance**2) / (2 * width**2))
     return weights

@@ -5,12 +5,14 @@ lineage and its scores, ``curves.csv`` how it learnt.  Nothing in it can run cod
 what it says, readable without torch; its weights are `engine.checkpoint`'s.
 """
 
+import filecmp
 import re
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.data.files import load_json
+from napari_pathseg.data.files import load_json, save_json
 from napari_pathseg.data.project import Project
 from napari_pathseg.errors import BundleError, ProjectError
 
@@ -143,6 +145,35 @@ def check_classes(project: Project, bundle: Bundle) -> None:
             f"Model {bundle.id} tells {', '.join(bundle.class_names)}; the project has "
             f"{', '.join(project.classes.names)}. Train a new model from none."
         )
+
+
+def make_newest(project: Project, model_id: str) -> str:
+    """Let a model be the newest of its project, as a copy under the next number if it is not; return its name.
+
+    Raises
+    ------
+    ProjectError
+        If the copy cannot be written; there is none then.
+    """
+    models = project.folder / "models"
+    known = project.model_ids()
+    newest = models / known[-1]
+    if filecmp.cmp(newest / "weights.safetensors", models / model_id / "weights.safetensors", shallow=False):
+        return newest.name
+    number, run = new_run(project)
+    copy, partial = models / f"m{number}", models / f".m{number}.partial"
+    try:
+        shutil.copytree(models / model_id, partial)
+        save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
+        partial.rename(copy)
+    except OSError as error:
+        raise ProjectError(
+            f"{copy} could not be written ({error.strerror}). Free some space, then tune again."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        run.rmdir()
+    return copy.name
 
 
 def new_run(project: Project) -> tuple[str, Path]:

@@ -5,6 +5,7 @@ that is unknown it is the mask's grid.  The two share their corner, and `factor`
 lie along a working pixel.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +19,12 @@ from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.engine.borders import border_weights
+from napari_pathseg.engine.borders import REACH, border_weights
 from napari_pathseg.engine.stain import stain_normaliser
-from napari_pathseg.engine.tiles import Pixels, layout, read_mirrored
+from napari_pathseg.engine.tiles import Pixels, grow, layout, read_mirrored
 
 CONTEXT = 4  # the surroundings are so many times as wide as a tile
+_LARGEST_BORDERS = 4096**2  # mask pixels whose border weights are found at once; objects take 8 bytes of each
 _SAME_SCALE = 0.04  # grids that differ by less are one
 _THUMBNAIL = 1024  # side of the picture on which the stains of a slide are measured
 
@@ -81,14 +83,17 @@ class LearningSlide:
 
     def border_weights(self, region: Region, weight: float, width: float) -> Weights:
         """Return the weights that part touching objects in a box of the working grid, 1 beyond the slide."""
-        if (weight, width) not in self._borders and not self._keep:
-            return border_weights(self.truth(region)[0], weight, width)
+        if not self._keep or self.entry.mask_shape[0] * self.entry.mask_shape[1] > _LARGEST_BORDERS:
+            around = grow(region, math.ceil(REACH * width), 1)  # so that a tile's edge weighs what it does inside
+            inside = region.shift(-around.top, -around.left)
+            weights: Weights = border_weights(self.truth(around)[0], weight, width)[inside.slices]
+            return weights
         if (weight, width) not in self._borders:
             labels, _ = self._truth_of_mask(Region(0, 0, *self.entry.mask_shape))
             self._borders[weight, width] = border_weights(labels, weight, width * self.factor).astype(np.float16)
         kept = self._borders[weight, width]
-        (weights,) = self._sample(region, lambda box: (kept[box.slices],), outside=1)
-        found: Weights = weights.astype(np.float32)
+        (sampled,) = self._sample(region, lambda box: (kept[box.slices],), outside=1)
+        found: Weights = sampled.astype(np.float32)
         return found
 
     def on_working_grid(self, region: Region) -> Region:

@@ -20,6 +20,7 @@ from napari_pathseg.engine.checkpoint import load_network
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
 from napari_pathseg.engine.learning_slide import LearningSlide
+from napari_pathseg.engine.networks.turned import Turned
 from napari_pathseg.engine.threads import FreeThreads
 from napari_pathseg.engine.tiles import layout
 from napari_pathseg.engine.validation import predict_region
@@ -124,7 +125,7 @@ class _Predictor:
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
         network, model = load_network(folder), folder.name
         self._project, self._config, self._bundle = project, config, bundle
-        self._network = network.eval()
+        self._network = Turned(network.eval(), config.positions)
         self._model, self._stamp = model, weights_stamp(project, model)
         side = config.tile + 2 * config.halo
         side = -(-side // network.multiple) * network.multiple

@@ -12,6 +12,7 @@ from napari_pathseg.engine.dataset import LearningSet
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.learning_slide import LearningSlide
 from napari_pathseg.engine.networks import Network
+from napari_pathseg.engine.networks.turned import Turned
 from napari_pathseg.engine.scores import Confusion
 from napari_pathseg.engine.tiles import Pixels, grow
 
@@ -25,7 +26,9 @@ def as_tensor(pixels: Pixels) -> Tensor:
 
 
 @torch.inference_mode()
-def predict_region(network: Network, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO) -> Pixels:
+def predict_region(
+    network: Network | Turned, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO
+) -> Pixels:
     """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
     work = slide.on_working_grid(region)
     grown = grow(work, halo, network.multiple)

@@ -53,7 +53,7 @@ class TuneResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the highest score, None where none has any."""
+        """The trial with the highest score, one that was finished if any was; None where none has a score."""
         return self.trials[0] if self.trials and self.trials[0].score is not None else None
 
     def to_json(self) -> dict[str, Any]:
@@ -92,9 +92,9 @@ class Study:
         return len(self.trials) + self.request.left([trial.settings for trial in self.trials])
 
     def result(self) -> TuneResult:
-        """Return the trials that began, best first."""
+        """Return the trials that began, best first; one that was stopped comes after all that were finished."""
         begun = [trial for trial in self.trials if trial.run or trial.state != RUNNING]
-        ranked = sorted(begun, key=lambda trial: -1.0 if trial.score is None else trial.score, reverse=True)
+        ranked = sorted(begun, key=lambda t: (t.state == FINISHED, -1.0 if t.score is None else t.score), reverse=True)
         return TuneResult(self.request.name, ranked)
 
     def save(self) -> None:

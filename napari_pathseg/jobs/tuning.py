@@ -3,11 +3,13 @@
 Each trial is a whole training with a run and a model of its own, recorded like any other.
 """
 
+from collections.abc import Iterator
+
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.engine.board import check_board, write_trial
-from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle
-from napari_pathseg.engine.events import Command, Job, Show, Started, Stop, Trial
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
+from napari_pathseg.engine.events import Command, Job, Note, Show, Started, Stop, Trial
 from napari_pathseg.engine.search import TuneRequest
 from napari_pathseg.engine.training import train
 from napari_pathseg.errors import PathsegError
@@ -26,7 +28,8 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
     -------
     job
         A generator of the trainings' events, with a `Trial` before and after each of them, that
-        takes `Stop` and `Show` and returns the trials that began, best first.
+        takes `Stop` and `Show` and returns the trials that began, best first.  In the end the
+        best model is the newest of the project, as a copy where it was not.
 
     Raises
     ------
@@ -45,7 +48,16 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
         result = study.result()
         if result.best is None and tuning.failure is not None:
             raise tuning.failure
+        if result.best is not None:
+            yield from _go_on_from(project, result.best.model)
         return result
+
+
+def _go_on_from(project: Project, best: str) -> Iterator[Note]:
+    """Let the best model be what is predicted with, and fine-tuned next."""
+    newest = make_newest(project, best)
+    if newest != best:
+        yield Note(f"{newest} is {best}, the best of the trials, once more: the newest model is what is used next.")
 
 
 class _Tuning:

@@ -82,6 +82,18 @@ def test_gaps_between_touching_objects_weigh_more_where_it_is_wanted(project):
     assert weights[5, 5] == pytest.approx(1, abs=0.01)
 
 
+def test_a_gap_at_the_edge_of_a_tile_weighs_what_it_does_inside(project):
+    with project.writing(), project.open_mask("case5") as mask:
+        labels = np.full((192, 192), 1, np.uint8)
+        labels[40:90, 40:90] = labels[40:90, 93:150] = 2
+        edits.paint(mask, Region(0, 0, 192, 192), labels)
+    config, entry = TrainConfig(border_weight=10), [project.slide("case5")]
+    with LearningSet(project, entry, config) as kept, LearningSet(project, entry, config, keep=False) as read:
+        found = [one.slides[0].border_weights(Region(30, 92, 64, 64), 10, 5) for one in (kept, read)]
+    assert found[0][20, 0] > 5  # though the object on the left lies outside
+    np.testing.assert_allclose(*found, rtol=1e-3)
+
+
 def test_a_tile_brings_its_surroundings_where_they_are_wanted(project):
     with learning_set(project, SMALL.replace(context=True)) as learning:
         tile = learning.draw(np.random.default_rng(0))

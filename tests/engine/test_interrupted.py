@@ -13,8 +13,7 @@ def make_run(project, name, **status):
     folder = project.folder / "runs" / name
     folder.mkdir(parents=True)
     save_json(folder / "config.json", {})
-    if status:
-        (folder / "status.json").write_text(json.dumps(status))
+    (folder / "status.json").write_text(json.dumps(status))
     return folder
 
 
@@ -23,6 +22,22 @@ def test_the_newest_interrupted_run_is_found(project):
     newest = make_run(project, "r002", state="running", pid=2**22 + 1, time=0)
     assert find_interrupted(project) == newest
     assert find_interrupted(project, "r001").name == "r001"
+
+
+def test_a_run_that_never_began_was_not_interrupted(project):
+    (make_run(project, "r001") / "status.json").unlink()
+    with pytest.raises(ProjectError, match="no training that was interrupted"):
+        find_interrupted(project)
+
+
+def test_a_run_on_another_computer_lives_while_it_says_something(project):
+    run = make_run(project, "r001", state="running", pid=1, time=0, host="elsewhere")
+    (run / "events.jsonl").touch()
+    with pytest.raises(ProjectError, match="still runs in process 1 of elsewhere"):
+        find_interrupted(project)
+    long_ago = time.time() - 3600
+    os.utime(run / "events.jsonl", (long_ago, long_ago))
+    assert find_interrupted(project) == run
 
 
 def test_a_run_of_a_living_process_is_left_alone(project):

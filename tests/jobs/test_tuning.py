@@ -52,7 +52,7 @@ def test_each_combination_is_a_whole_training_and_the_best_comes_first(project):
     scores = [trial.score for trial in result.trials]
     assert scores == sorted(scores, reverse=True)
     assert result.best == result.trials[0]
-    made = {b.id: (b.config["learning_rate"], b.mean_dice, b.parent) for b in load_bundles(project)}
+    made = {b.id: (b.config["learning_rate"], b.mean_dice, b.parent) for b in load_bundles(project)[:2]}
     assert made == {trial.model: (trial.settings["learning_rate"], trial.score, None) for trial in result.trials}
     told = [(event.number, event.of, event.score) for event in events if isinstance(event, Trial)]
     by_model = {trial.model: trial.score for trial in result.trials}
@@ -61,6 +61,16 @@ def test_each_combination_is_a_whole_training_and_the_best_comes_first(project):
     assert json.loads((project.folder / "runs" / "r002" / "status.json").read_text())["state"] == "finished"
     shown = EventAccumulator(str(project.folder / "runs" / "tune-t" / "tensorboard" / "m002")).Reload()
     assert shown.Scalars("mean_dice")[0].value == pytest.approx(by_model["m002"])
+
+
+def test_the_best_trial_is_the_newest_model_in_the_end(project):
+    # nothing is learnt with the smallest step size, so the order decides which of two settings is last
+    for name, rates in (("up", "1e-3,1e-6"), ("down", "1e-6,1e-3")):
+        result = run(tune(project, TuneRequest.read([f"learning_rate={rates}"], TINY.replace(steps=12), name=name)))
+        newest, best = load_bundles(project)[-1], project.folder / "models" / result.best.model
+        assert newest.mean_dice == result.best.score
+        weights = project.folder / "models" / newest.id / "weights.safetensors"
+        assert weights.read_bytes() == (best / "weights.safetensors").read_bytes()
 
 
 def test_a_killed_tuning_goes_on_where_it_stopped(project):
@@ -75,9 +85,10 @@ def test_a_killed_tuning_goes_on_where_it_stopped(project):
     assert {trial.state for trial in result.trials} == {"finished"}
     before = project.model_ids()
     assert run(tune(project, request(RATES))) == result  # all is done: nothing is trained again
-    assert project.model_ids() == before == ["m001", "m002"]
+    assert project.model_ids() == before
     more = run(tune(project, request("learning_rate=1e-4,1e-2,1e-3")))  # only the new value is tried
-    assert sorted(trial.model for trial in more.trials) == ["m001", "m002", "m003"]
+    assert sorted(trial.model for trial in more.trials)[:2] == ["m001", "m002"]
+    assert len(more.trials) == 3
 
 
 def test_stop_keeps_the_best_of_the_running_trial_which_begins_anew_next_time(project):
