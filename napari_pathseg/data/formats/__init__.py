@@ -1,26 +1,33 @@
 """Contours and label images as other programs write them; coordinates become ours here.
 
-One table says which suffix is whose.
+One table says what is read and written.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_pathseg.data.annotation import Contour, check_contours
 from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.formats.geojson import read_geojson, write_geojson
-from napari_pathseg.data.formats.svg import read_svg, write_svg
+from napari_pathseg.data.formats.geojson import is_geojson, read_geojson, write_geojson
+from napari_pathseg.data.formats.json_tree import read_json
+from napari_pathseg.data.formats.svg import is_svg, read_svg, write_svg
+from napari_pathseg.data.formats.table import ContourFormat, Frame, Source
+from napari_pathseg.data.formats.xml_tree import read_tree
 from napari_pathseg.errors import AnnotationError
 
-_Reader = Callable[[Path], list[Contour]]
-_Writer = Callable[[Path, Sequence[Contour]], None]
-_FORMATS: dict[str, tuple[_Reader, _Writer]] = {
-    ".svg": (read_svg, write_svg),
-    ".geojson": (read_geojson, write_geojson),
-    ".json": (read_geojson, write_geojson),
+_XML_FORMATS = (ContourFormat("svg", "SVG", ".svg", is_svg, read_svg, write_svg),)
+_JSON_FORMATS = (
+    # the others first: whatever else says a type is taken for GeoJSON
+    ContourFormat("geojson", "QuPath GeoJSON", ".geojson", is_geojson, read_geojson, write_geojson),
+)
+FORMATS = {known.key: known for known in (*_XML_FORMATS, *_JSON_FORMATS)}
+_FAMILIES: dict[str, tuple[Callable[[Path], Any], tuple[ContourFormat, ...]]] = {
+    **dict.fromkeys((".svg",), (read_tree, _XML_FORMATS)),
+    **dict.fromkeys((".geojson", ".json"), (read_json, _JSON_FORMATS)),
 }
-CONTOUR_SUFFIXES = tuple(_FORMATS)
+CONTOUR_SUFFIXES = tuple(_FAMILIES)
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _SLIDE_SUFFIXES = (
     *(".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".qptiff", ".vms", ".vmu", ".svslide", ".czi", ".dcm"),
@@ -29,20 +36,44 @@ _SLIDE_SUFFIXES = (
 _KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MASK_SUFFIXES, *_SLIDE_SUFFIXES)
 
 
-def read_contours(path: str | Path) -> list[Contour]:
+def read_contours(path: str | Path, frame: Frame | None = None) -> list[Contour]:
     """Return the contours of a file, ``(row, column)`` in level-0 pixels.
+
+    Parameters
+    ----------
+    path
+        The file; what is in it decides how it is read.
+    frame
+        What is known of the slide; some formats cannot do without.
 
     Raises
     ------
     AnnotationError
-        If the suffix is unknown, the file cannot be read, or a contour in it is none: which.
+        If the suffix is unknown, the file cannot be read, a contour in it is none: which; or the
+        format needs to know more of the slide.
     """
     path = Path(path)
-    return _format(path)[0](path)
+    load, formats = _family(path)
+    document = load(path)
+    known = next((known for known in formats if known.knows(document)), None)
+    if known is None:
+        titles = ", ".join(format.title for format in formats)
+        raise AnnotationError(
+            f"{path.name} is none of the formats that are read from {path.suffix} files ({titles}). "
+            "Export it in one of these."
+        )
+    return known.read(document, Source(path.name, frame or Frame()))
 
 
-def write_contours(path: str | Path, contours: Iterable[Contour], colors: Mapping[str, str] | None = None) -> None:
-    """Write contours in the format of the suffix.
+def write_contours(
+    path: str | Path,
+    contours: Iterable[Contour],
+    colors: Mapping[str, str] | None = None,
+    *,
+    format: str | None = None,
+    frame: Frame | None = None,
+) -> None:
+    """Write contours in a format, that of the suffix where none is named.
 
     `colors` maps class names to ``#rrggbb``; other classes keep the contour's own colour.
 
@@ -55,11 +86,11 @@ def write_contours(path: str | Path, contours: Iterable[Contour], colors: Mappin
         If the file cannot be written.
     """
     path, colors = Path(path), colors or {}
-    write = _format(path)[1]
+    write = _writer(path, format)
     colored = [replace(contour, color=colors.get(contour.class_name, contour.color)) for contour in contours]
     check_contours(colored, path.name)
     with replace_file(path) as partial:
-        write(partial, colored)
+        write(partial, colored, frame or Frame())
 
 
 def stem_of(path: str | Path) -> str:
@@ -102,12 +133,22 @@ def find_contours(slide_path: Path, folder_or_file: Path) -> Path | None:
     return None
 
 
-def _format(path: Path) -> tuple[_Reader, _Writer]:
-    """Return how files of that suffix are read and written."""
-    found = _FORMATS.get(path.suffix.lower())
+def _family(path: Path) -> tuple[Callable[[Path], Any], tuple[ContourFormat, ...]]:
+    """Return how files of that suffix are loaded, and what may be in them."""
+    found = _FAMILIES.get(path.suffix.lower())
     if found is None:
         raise AnnotationError(
             f'{path.name}: contours in "{path.suffix}" files are not known; known are '
             f"{', '.join(CONTOUR_SUFFIXES)}. Export them in one of these."
         )
     return found
+
+
+def _writer(path: Path, key: str | None) -> Callable[[Path, Sequence[Contour], Frame], None]:
+    """Return what writes the format that is named, or the first of the suffix."""
+    _, formats = _family(path)
+    writable = {known.key: known.write for known in formats if known.write is not None}
+    if key is not None and key not in writable:
+        raise AnnotationError(f"{path.name}: {key} is not written in such a file; {', '.join(writable)} are.")
+    named = [known.key for known in formats if known.suffix == path.suffix.lower() and known.key in writable]
+    return writable[key or next(iter([*named, *writable]))]

@@ -16,14 +16,20 @@ from typing import Any
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points, check_ring, without_repeat
-from napari_pathseg.data.formats.limits import PointBudget, open_limited
+from napari_pathseg.data.formats.limits import PointBudget
+from napari_pathseg.data.formats.table import Frame, Source
 from napari_pathseg.errors import AnnotationError
 
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
-def read_geojson(path: Path) -> list[Contour]:
-    """Return the polygons of a GeoJSON file; points and lines are left out.
+def is_geojson(document: Any) -> bool:
+    """Whether a document is a list of features or says a type, as all GeoJSON does."""
+    return isinstance(document, list) or (isinstance(document, dict) and isinstance(document.get("type"), str))
+
+
+def read_geojson(document: Any, source: Source) -> list[Contour]:
+    """Return the polygons of GeoJSON; points and lines are left out.
 
     Read are feature collections, lists of features, single features and bare geometries.
 
@@ -32,10 +38,10 @@ def read_geojson(path: Path) -> list[Contour]:
     AnnotationError
         Naming the file and the feature, counted from 1.
     """
-    budget = PointBudget(path.name)
+    budget = PointBudget(source.name)
     contours = []
-    for number, feature in enumerate(_features(_load(path), path.name), 1):
-        place = f"{path.name}, feature {number}"
+    for number, feature in enumerate(_features(document, source.name), 1):
+        place = f"{source.name}, feature {number}"
         if not isinstance(feature, dict):
             raise AnnotationError(f"{place}: is {_shown(feature)}; a feature is an object. Export it again.")
         has_geometry = "geometry" in feature
@@ -47,29 +53,17 @@ def read_geojson(path: Path) -> list[Contour]:
     return contours
 
 
-def write_geojson(path: Path, contours: Sequence[Contour]) -> None:
+def write_geojson(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
     """Write a feature collection of annotations that QuPath imports by dropping it on a slide."""
     features = ",\n".join(json.dumps(_feature(contour), ensure_ascii=False) for contour in contours)
     path.write_text(f'{{"type": "FeatureCollection", "features": [\n{features}\n]}}\n', encoding="utf-8")
-
-
-def _load(path: Path) -> Any:
-    with open_limited(path) as file:
-        raw = file.read()
-    try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
 
 
 def _features(content: Any, name: str) -> list[Any]:
     """Return the features of a file, whichever way it holds them."""
     if isinstance(content, list):
         return content
-    kind = content.get("type") if isinstance(content, dict) else None
-    if not isinstance(kind, str):
-        raise AnnotationError(f'{name} is no GeoJSON: it has no "type". Export the annotations as GeoJSON from QuPath.')
-    if kind != "FeatureCollection":
+    if content["type"] != "FeatureCollection":
         return [content]
     features = content.get("features")
     if not isinstance(features, list):

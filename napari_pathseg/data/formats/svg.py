@@ -23,7 +23,7 @@ from PIL import ImageColor
 from napari_pathseg.data.annotation import Contour, Points, check_ring, nest, without_repeat
 from napari_pathseg.data.formats.limits import PointBudget
 from napari_pathseg.data.formats.svg_shapes import SHAPES, Shape, transform
-from napari_pathseg.data.formats.xml_tree import read_tree
+from napari_pathseg.data.formats.table import Frame, Source
 from napari_pathseg.errors import AnnotationError
 
 _FLATNESS = 0.1  # pixels: how far the lines may leave a curve
@@ -65,21 +65,23 @@ class _Figure(NamedTuple):
     holes: int | None
 
 
-def read_svg(path: Path) -> list[Contour]:
-    """Return the outlines of an SVG file, curves flattened to 0.1 px.
+def is_svg(root: Element) -> bool:
+    """Whether a tree is that of a picture."""
+    return root.tag.removeprefix(_NAMESPACE) == "svg"
+
+
+def read_svg(root: Element, source: Source) -> list[Contour]:
+    """Return the outlines of an SVG picture, curves flattened to 0.1 px.
 
     Raises
     ------
     AnnotationError
         Naming the file and the element, counted from 1 among its kind.
     """
-    root = read_tree(path)
-    if root.tag.removeprefix(_NAMESPACE) != "svg":
-        raise AnnotationError(f"{path.name} is no SVG: it begins with <{root.tag[:40]}>. Export it as SVG.")
-    return _contours(list(_Walk(path.name).figures(root, _Style())), path.name)
+    return _contours(list(_Walk(source.name).figures(root, _Style())), source.name)
 
 
-def write_svg(path: Path, contours: Sequence[Contour]) -> None:
+def write_svg(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
     """Write outlines without fill, holes as further rings of a path, so that they read back exactly."""
     corner = np.max([contour.exterior.max(axis=0) for contour in contours], axis=0, initial=0) + 1
     height, width = (str(math.ceil(side)) for side in np.broadcast_to(corner, 2))

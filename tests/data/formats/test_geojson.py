@@ -121,7 +121,7 @@ def test_real_files_keep_every_point_on_the_way_out_and_in(tmp_path, suffix):
     [
         ("{", "a.geojson is no JSON: "),
         ("[" * 100_000, "a.geojson is no JSON: "),
-        ({"images": []}, 'a.geojson is no GeoJSON: it has no "type"'),
+        ({"images": []}, "a.geojson is none of the formats that are read from .geojson files (QuPath GeoJSON)"),
         ({"type": "FeatureCollection", "features": 3}, "a.geojson: its features are 3, not a list"),
         ([feature(POLYGON), 7], "a.geojson, feature 2: is 7; a feature is an object"),
         (feature({"type": "Curve"}), 'a.geojson, feature 1: its geometry is "Curve"; Polygon and MultiPolygon'),

@@ -190,7 +190,7 @@ def _hostile(folder):
     yield path, f'<svg><polygon points="{"1,2 " * 5_100_000}"/></svg>', "more than 5,000,000 points"
     rings = "".join(f"M{i} {i}H{9999 - i}V{9999 - i}z" for i in range(4000))
     yield path, f'<svg><path d="{rings}"/></svg>', "too many of its 4,000 outlines lie in one another"
-    yield path, "<html/>", "is no SVG"
+    yield path, "<html/>", "none of the formats that are read"
     yield path, "\x00\xff", "is no XML"
     yield path, "", "is no XML"
 
