@@ -44,7 +44,7 @@ $(VENV)/installed: setup.cfg | system
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one with PYTHON=" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch torchvision
-	$(BIN)/python -m pip install --quiet --editable '.[all,tensorboard,tune,test]'
+	$(BIN)/python -m pip install --quiet --editable '.[all,openslide,tensorboard,tune,test]'
 	touch $@
 
 # What a bare Debian or Ubuntu lacks: venv, and the libraries of Qt and OpenGL.
