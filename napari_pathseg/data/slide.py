@@ -6,11 +6,7 @@ method says that they lie on a coarser grid (see :mod:`napari_pathseg.data.geome
 Only what a read touches is decoded.  Reads may come from several threads.
 """
 
-import hashlib
-import lzma
 import math
-import struct
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,27 +16,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from PIL import Image
 
 from napari_pathseg.data.averaging import Pixels, average
+from napari_pathseg.data.decoding import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
 from napari_pathseg.data.geometry import Region, grid_shape
+from napari_pathseg.data.opening import SLIDE_SUFFIXES, count_pages, open_slide
+from napari_pathseg.data.slide_file import fingerprint
 from napari_pathseg.errors import UnsupportedSlideError
 
 if TYPE_CHECKING:
     from napari_pathseg.data.level_array import LevelArray
 
-SLIDE_SUFFIXES = frozenset(
-    {".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".png", ".jpg", ".jpeg"}
-)
-MAXIMUM_DECODED_BYTES = 256 << 20
-
-# A damaged file makes codecs and parsers fail in any of these ways: imagecodecs derives from
-# RuntimeError, parsers stumble over missing tags (LookupError, AttributeError, TypeError),
-# sizes of nonsense end in ArithmeticError or MemoryError, Pillow raises SyntaxError for PNG.
-DECODER_ERRORS = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-    SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, zlib.error, Image.DecompressionBombError,
-)  # fmt: skip
+__all__ = [
+    "DECODER_ERRORS", "MAXIMUM_DECODED_BYTES", "SLIDE_SUFFIXES", "Level", "Slide", "count_pages", "fingerprint",
+    "open_slide",
+]  # fmt: skip
 
 # read_grid goes through larger boxes in bands, so that a whole slide fits into memory.
 _BAND_PIXELS = 1 << 25
@@ -71,7 +61,15 @@ class Slide(ABC):
         Micrometres per level-0 pixel, or None where the file does not say.
     channels
         3 for colour, 1 for grey.
+    page
+        Which page of its file it is, or None for a file that is one slide.
+    centre_offset_um
+        Where its centre lies on the glass, ``(x, y)`` from the middle of the glass, as Hamamatsu's
+        files say; None elsewhere.
     """
+
+    page: int | None = None
+    centre_offset_um: tuple[float, float] | None = None
 
     def __init__(self, path: Path, shapes: Sequence[tuple[int, int]], mpp: float | None, channels: int) -> None:
         self.path = path
@@ -179,6 +177,16 @@ class Slide(ABC):
             bands.append(self._average(level, corner, factor, shape))
         return np.concatenate(bands) if len(bands) > 1 else bands[0]
 
+    def level_for(self, mpp: float) -> int:
+        """Return the coarsest level whose pixels are not larger than `mpp` micrometres, 0 where all are.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the slide does not say its pixel size.
+        """
+        return self._level_for(self._step(mpp))
+
     def level_arrays(self) -> list["LevelArray"]:
         """Return one lazy array per level, finest first, as napari's multiscale image layer takes them."""
         from napari_pathseg.data.level_array import LevelArray
@@ -201,6 +209,15 @@ class Slide(ABC):
         return max(finer, default=0)
 
     def _read_at(self, region: Region, mpp: float) -> Pixels:
+        step = self._step(mpp)
+        level = self._level_for(step)
+        downsample = self.levels[level].downsample
+        shape = max(1, round(region.height / step)), max(1, round(region.width / step))
+        corner = region.top / downsample, region.left / downsample
+        return self._average(level, corner, step / downsample, shape)
+
+    def _step(self, mpp: float) -> float:
+        """Return the level-0 pixels per pixel of `mpp` micrometres."""
         if not (math.isfinite(mpp) and mpp > 0):
             raise ValueError(f"mpp is {mpp}; it must be a positive number of micrometres per pixel.")
         if self.mpp is None:
@@ -208,72 +225,10 @@ class Slide(ABC):
                 f"{self.path} does not say its pixel size, so it cannot be read at {mpp} micrometres per pixel; "
                 "read a level, or give the project the slide's pixel size."
             )
-        step = mpp / self.mpp
-        level = self._level_for(step)
-        downsample = self.levels[level].downsample
-        shape = max(1, round(region.height / step)), max(1, round(region.width / step))
-        corner = region.top / downsample, region.left / downsample
-        return self._average(level, corner, step / downsample, shape)
+        return mpp / self.mpp
 
     def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> Pixels:
         return average(partial(self.pixels, level), self.levels[level].shape, corner, factor, shape)
-
-
-def open_slide(path: str | Path) -> Slide:
-    """Open a slide with the first reader that does not refuse it.
-
-    Raises
-    ------
-    UnsupportedSlideError
-        If the file is missing or unreadable, or every reader refuses: who did and why.
-    """
-    # Imported here because both readers are built on this module.
-    from napari_pathseg.data.picture import PictureSlide
-    from napari_pathseg.data.tiff import open_tiff
-
-    path = Path(path)
-    _require_file(path)
-    reasons = []
-    for name, reader in (("TIFF", open_tiff), ("PNG and JPEG", PictureSlide)):
-        try:
-            return reader(path)
-        except UnsupportedSlideError as refusal:
-            reasons.append(f"{name} reader: {refusal}")
-    raise UnsupportedSlideError(f"{path} could not be opened as a slide. {' '.join(reasons)}")
-
-
-def fingerprint(path: str | Path) -> str:
-    """Return what tells a file from others without reading it whole: it survives a move.
-
-    Raises
-    ------
-    UnsupportedSlideError
-        If the file is missing or unreadable.
-    """
-    path, end = Path(path), 64 << 10
-    _require_file(path)
-    size = path.stat().st_size
-    digest = hashlib.sha256(str(size).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(end))
-        file.seek(max(0, size - end))
-        digest.update(file.read(end))
-    return digest.hexdigest()[:32]
-
-
-def _require_file(path: Path) -> None:
-    """Raise UnsupportedSlideError unless `path` is a file that can be read and is not empty."""
-    if not path.exists():
-        raise UnsupportedSlideError(f"{path} does not exist; was the file moved or renamed?")
-    if not path.is_file():
-        raise UnsupportedSlideError(f"{path} is a folder, not a slide; choose a file inside it.")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise UnsupportedSlideError(f"{path} could not be read ({error.strerror}); check its permissions.") from error
-    if empty:
-        raise UnsupportedSlideError(f"{path} is empty (0 bytes); copy it again from its source.")
 
 
 def _downsample(shape: tuple[int, int], level: tuple[int, int]) -> float:

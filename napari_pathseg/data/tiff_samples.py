@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT, TIFF, TiffPage
 
-from napari_pathseg.data.slide import MAXIMUM_DECODED_BYTES
+from napari_pathseg.data.decoding import MAXIMUM_DECODED_BYTES
 from napari_pathseg.errors import UnsupportedSlideError
 
 # Aperio's JPEG 2000 without a colour transform: the samples are YCbCr whatever the tags say.
@@ -23,6 +23,10 @@ _APERIO_YCBCR = 33003
 _READABLE = (
     PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR
 )  # fmt: skip
+# What people call the photometric interpretations that TIFF names otherwise.
+_PLAIN_NAMES: dict[int, str] = {
+    PHOTOMETRIC.SEPARATED: "CMYK", PHOTOMETRIC.MINISBLACK: "grey", PHOTOMETRIC.MINISWHITE: "grey"
+}  # fmt: skip
 # Codecs that hold whole pictures (JPEG and its kin), and turn YCbCr into RGB themselves.
 IMAGE_CODECS = frozenset({6, 7, 22610, 33005, 34712, 34892, 33007, 50001, 50002, 33004, _APERIO_YCBCR})
 
@@ -93,10 +97,10 @@ def page_samples(page: TiffPage) -> Samples:
         raise UnsupportedSlideError(f"its samples are {kind} numbers of {bits} bits; save it as 8-bit RGB or grey.")
     colour = photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
     if photometric not in _READABLE or not 0 <= count - (3 if colour else 1) <= 1:
-        meaning = getattr(photometric, "name", str(photometric))
+        meaning = _PLAIN_NAMES.get(photometric, getattr(photometric, "name", str(photometric)))
         raise UnsupportedSlideError(f"its pixels are {meaning} of {count} samples; save it as 8-bit RGB or grey.")
-    if photometric == PHOTOMETRIC.YCBCR and page.compression not in IMAGE_CODECS:
-        raise UnsupportedSlideError("its YCbCr pixels are not JPEG; save it as 8-bit RGB.")
+    if photometric == PHOTOMETRIC.YCBCR and page.compression not in IMAGE_CODECS and bits != 8:
+        raise UnsupportedSlideError(f"its YCbCr pixels have {bits} bits; save it as 8-bit RGB.")
     return Samples(
         channels=3 if colour or photometric == PHOTOMETRIC.PALETTE else 1,
         planes=3 if colour and page.planarconfig == PLANARCONFIG.SEPARATE else 1,

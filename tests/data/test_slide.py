@@ -167,6 +167,26 @@ def test_reading_at_a_pixel_size_needs_one(tmp_path, picture):
         slide.read(Region(0, 0, 10, 10), mpp=1.0)
 
 
+@pytest.mark.parametrize(
+    ("mpp", "level"), [(0.1, 0), (0.5, 0), (0.9, 0), (0.997, 1), (1, 1), (1.9, 1), (2, 2), (50, 2)]
+)
+def test_the_level_for_a_pixel_size_is_the_coarsest_that_is_fine_enough(tmp_path, picture, mpp, level):
+    path = tmp_path / "pyramid.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for number, pixels in enumerate(halves(picture)):
+            writer.write(
+                pixels,
+                photometric="rgb",
+                tile=(128, 128),
+                resolution=(20_000 / 2**number, 20_000 / 2**number),
+                resolutionunit="CENTIMETER",
+                subfiletype=int(number > 0),
+                metadata=None,
+            )
+    with open_slide(path) as slide:
+        assert slide.level_for(mpp) == level
+
+
 def test_level_arrays_decode_what_a_slice_covers(pyramid, picture):
     with open_slide(pyramid) as slide:
         arrays = slide.level_arrays()
@@ -270,104 +290,6 @@ def test_what_is_no_file_says_what_it_is(tmp_path):
         with pytest.raises(UnsupportedSlideError, match=reason) as caught:
             open_slide(tmp_path / name)
         assert name in str(caught.value)
-
-
-@pytest.mark.parametrize(("bits", "stated", "expected"), [(16, None, 64), (16, 4095, 255), (16, 65535, 64)])
-def test_16_bits_keep_the_upper_8_of_those_that_count(tmp_path, bits, stated, expected):
-    path = tmp_path / "deep.tif"
-    tags = [] if stated is None else [(281, "H", 1, stated, True)]
-    tifffile.imwrite(path, np.full((20, 20), 64 * 256 if stated != 4095 else 4095, np.uint16), extratags=tags)
-    with open_slide(path) as slide:
-        assert (slide.channels, whole(slide).max()) == (1, expected)
-
-
-@pytest.mark.parametrize("options", [{"planarconfig": "separate"}, {"planarconfig": "separate", "tile": (64, 64)}])
-def test_colours_that_lie_apart_come_together(tmp_path, picture, options):
-    path = tmp_path / "planar.tif"
-    tifffile.imwrite(path, np.moveaxis(picture, -1, 0), photometric="rgb", compression="lzw", **options)
-    with open_slide(path) as slide:
-        assert np.array_equal(whole(slide), picture)
-
-
-def test_alpha_is_dropped_white_is_zero_inverted_and_bilevel_stretched(tmp_path, picture):
-    alpha = np.dstack([picture, picture[..., :1]])
-    tifffile.imwrite(tmp_path / "alpha.tif", alpha, photometric="rgb", extrasamples=["unassalpha"])
-    tifffile.imwrite(tmp_path / "white.tif", picture[..., 0], photometric="miniswhite")
-    tifffile.imwrite(tmp_path / "two.tif", picture[..., 0] > 99, photometric="minisblack")
-    Image.fromarray(picture).quantize(64).save(tmp_path / "palette.tif")
-    with open_slide(tmp_path / "alpha.tif") as slide:
-        assert np.array_equal(whole(slide), picture)
-    with open_slide(tmp_path / "white.tif") as slide:
-        assert np.array_equal(whole(slide), 255 - picture[..., 0])
-    with open_slide(tmp_path / "two.tif") as slide:
-        assert np.array_equal(whole(slide), (picture[..., 0] > 99) * np.uint8(255))
-    with open_slide(tmp_path / "palette.tif") as slide:
-        assert np.array_equal(whole(slide), np.asarray(Image.open(slide.path).convert("RGB")))
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.int16, np.uint32])
-def test_samples_of_unknown_range_are_refused(tmp_path, kind):
-    path = tmp_path / "numbers.tif"
-    tifffile.imwrite(path, np.ones((30, 30), kind))
-    with pytest.raises(UnsupportedSlideError, match=r"numbers\.tif.*its samples are .* numbers of \d+ bits"):
-        open_slide(path)
-
-
-@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "lzw", "zstd"])
-def test_compressed_tiles_are_those_of_tifffile(tmp_path, picture, compression):
-    path = tmp_path / "compressed.tif"
-    tifffile.imwrite(path, picture, photometric="rgb", compression=compression, tile=(256, 256))
-    with open_slide(path) as slide:
-        assert np.array_equal(whole(slide), tifffile.imread(path))
-
-
-def test_aperio_jpeg_2000_without_its_colour_transform_is_colour(tmp_path, picture):
-    path = tmp_path / "aperio.svs"
-    smooth = np.asarray(Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX))
-    stored = np.asarray(Image.fromarray(smooth).convert("YCbCr"))
-    arguments = {"level": 0, "reversible": True, "mct": False}
-    tifffile.imwrite(
-        path,
-        stored,
-        photometric="rgb",
-        compression=33004,
-        compressionargs=arguments,
-        tile=(64, 64),
-        metadata=None,
-    )
-    with tifffile.TiffFile(path, mode="r+") as tiff:
-        tiff.pages.first.tags["Compression"].overwrite(33003)
-    with open_slide(path) as slide:
-        assert np.abs(whole(slide).astype(int) - smooth).max() <= 4
-
-
-def test_the_pixel_size_comes_from_ome_in_its_unit(tmp_path, picture):
-    path = tmp_path / "slide.ome.tif"
-    metadata = {"axes": "YXS", "PhysicalSizeX": 250.0, "PhysicalSizeXUnit": "nm"}
-    tifffile.imwrite(path, picture, photometric="rgb", metadata=metadata)
-    with open_slide(path) as slide:
-        assert slide.mpp == pytest.approx(0.25)
-
-
-def test_the_pixel_size_comes_from_aperio():
-    with open_slide(shared(REAL_SLIDES[0])) as slide:
-        assert slide.mpp == pytest.approx(0.499)
-
-
-def test_the_pixel_size_comes_from_imagej(tmp_path, picture):
-    path = tmp_path / "fiji.tif"
-    tifffile.imwrite(path, picture[..., 0], imagej=True, resolution=(2.0, 2.0), metadata={"unit": "micron"})
-    with open_slide(path) as slide:
-        assert slide.mpp == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("dpi", [1, 72, 96, 300, 600])
-def test_a_resolution_of_screens_and_printers_is_no_pixel_size(tmp_path, picture, dpi):
-    tifffile.imwrite(tmp_path / "a.tif", picture, photometric="rgb", resolution=(dpi, dpi), resolutionunit="INCH")
-    Image.fromarray(picture).save(tmp_path / "a.png", dpi=(dpi, dpi))
-    for name in ("a.tif", "a.png"):
-        with open_slide(tmp_path / name) as slide:
-            assert slide.mpp is None
 
 
 def test_two_threads_read_what_one_reads(pyramid, picture):

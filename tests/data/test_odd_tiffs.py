@@ -1,0 +1,133 @@
+"""Every odd or broken file either shows the pixels that an independent reader sees, or is refused by name.
+
+``odd_tiffs.csv`` lists each with its outcome: the oracle for what opens ("Pillow", "tifffile" with the
+rules of `eight_bits` below, or "GDAL"), a part of the reason for what is refused.
+"""
+
+import csv
+import hashlib
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageOps
+
+SHARED = Path(__file__).parents[2].parent / "shared/data"
+TABLE = list(csv.DictReader(Path(__file__).with_name("odd_tiffs.csv").open()))
+MOST_SECONDS, MOST_MEGABYTES = 2.0, 512
+
+# Reads every file in one process of its own: its stderr is all that a user would see.
+READ_ALL = """
+import hashlib, json, resource, sys, time
+import napari_pathseg as ps
+from napari_pathseg.errors import UnsupportedSlideError
+megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+for path in json.loads(sys.stdin.read()):
+    start, before, found = time.perf_counter(), megabytes(), {}
+    try:
+        with ps.open_slide(path) as slide:
+            (rows, columns), digest = slide.shape, hashlib.sha256()
+            for top in range(0, rows, 256):
+                digest.update(slide.read(ps.Region(top, 0, min(256, rows - top), columns)).tobytes())
+        found = {"pixels": digest.hexdigest(), "shape": [rows, columns, slide.channels]}
+    except UnsupportedSlideError as error:
+        found = {"refused": str(error)}
+    except Exception as error:
+        found = {"failed": repr(error)}
+    print(json.dumps(found | {"seconds": time.perf_counter() - start, "megabytes": megabytes() - before}))
+"""
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """What became of each file, and what was printed meanwhile."""
+    paths = [SHARED / row["file"] for row in TABLE]
+    if not SHARED.exists():
+        pytest.skip("the shared data are not here")
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ALL],
+        input=json.dumps([str(path) for path in paths]),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return {row["file"]: line for row, line in zip(TABLE, lines, strict=True)}, done.stderr
+
+
+def pillow(path):
+    """The first page as Pillow shows it, without alpha, 16 bits as their upper 8."""
+    with Image.open(path) as opened:
+        opened.load()
+        picture = ImageOps.exif_transpose(opened) if path.suffix == ".jpg" else opened
+        if picture.mode.startswith("I;16"):
+            return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
+
+
+def eight_bits(path):
+    """The first page as tifffile decodes it, made 8-bit colour or grey by the rules of the product."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        stored, bits = page.asarray(), page.bitspersample
+        if page.planarconfig == 2 and stored.ndim == 3:
+            stored = np.moveaxis(stored, 0, -1)
+        if page.photometric == 3:
+            colours = (page.colormap >> 8).T.astype(np.uint8)
+            return colours[stored if stored.ndim == 2 else stored[..., 0]]
+        stored = stored[..., :3] if page.photometric in (2, 6) else stored.reshape(*stored.shape[:2], -1)[..., 0]
+        if bits > 8:
+            grey = (stored.astype(np.int64) >> (bits - 8)).astype(np.uint8)
+        else:
+            grey = (stored.astype(np.int64) * 255 // (2**bits - 1)).astype(np.uint8)
+        grey = 255 - grey if page.photometric == 0 else grey
+        turned = np.rot90(grey, 1) if page.tags.valueof("Orientation") == 8 else grey
+        return turned
+
+
+def gdal(path):
+    rasterio = pytest.importorskip("rasterio")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(path) as dataset:
+            return np.moveaxis(dataset.read(), 0, -1)
+
+
+ORACLES = {"Pillow": pillow, "tifffile": eight_bits, "GDAL": gdal}
+
+
+def test_every_file_of_the_folders_is_in_the_table():
+    if not SHARED.exists():
+        pytest.skip("the shared data are not here")
+    folders = ("odd_tiff", "slides_small")
+    files = {path.relative_to(SHARED).as_posix() for name in folders for path in (SHARED / name).rglob("*.*")}
+    assert files == {row["file"] for row in TABLE}
+
+
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: Path(row["file"]).stem)
+def test_a_file_opens_with_the_right_pixels_or_is_refused_by_name(row, seen, capfd):
+    found = seen[0][row["file"]]
+    assert "failed" not in found
+    if row["outcome"] == "refused":
+        assert row["reason"] in found["refused"]
+        assert Path(row["file"]).name in found["refused"]
+        return
+    expected = ORACLES[row["oracle"]](SHARED / row["file"])
+    assert found["shape"] == [*expected.shape[:2], 3 if expected.ndim == 3 else 1]
+    assert found["pixels"] == hashlib.sha256(np.ascontiguousarray(expected).tobytes()).hexdigest()
+
+
+def test_no_file_takes_long_or_much(seen):
+    slow = {name: found["seconds"] for name, found in seen[0].items() if found["seconds"] > MOST_SECONDS}
+    large = {name: found["megabytes"] for name, found in seen[0].items() if found["megabytes"] > MOST_MEGABYTES}
+    assert (slow, large) == ({}, {})
+
+
+def test_nothing_is_printed_logged_or_warned_of(seen):
+    assert seen[1] == ""
