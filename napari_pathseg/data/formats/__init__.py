@@ -10,28 +10,45 @@ from typing import Any
 
 from napari_pathseg.data.annotation import Contour, check_contours
 from napari_pathseg.data.files import replace_file
+from napari_pathseg.data.formats.asap import is_asap, read_asap, write_asap
+from napari_pathseg.data.formats.coco import is_coco, read_coco, write_coco
+from napari_pathseg.data.formats.cvat import is_cvat, read_cvat, write_cvat
 from napari_pathseg.data.formats.geojson import is_geojson, read_geojson, write_geojson
+from napari_pathseg.data.formats.imagescope import is_imagescope, read_imagescope, write_halo, write_imagescope
 from napari_pathseg.data.formats.json_tree import read_json
+from napari_pathseg.data.formats.labelme import is_labelme, read_labelme, write_labelme
+from napari_pathseg.data.formats.ndpa import is_ndpa, read_ndpa, write_ndpa
 from napari_pathseg.data.formats.svg import is_svg, read_svg, write_svg
 from napari_pathseg.data.formats.table import ContourFormat, Frame, Source
 from napari_pathseg.data.formats.xml_tree import read_tree
 from napari_pathseg.errors import AnnotationError
 
-_XML_FORMATS = (ContourFormat("svg", "SVG", ".svg", is_svg, read_svg, write_svg),)
+_XML_FORMATS = (
+    # where one suffix is shared, the first is written unless another is named
+    ContourFormat("svg", "SVG", ".svg", is_svg, read_svg, write_svg),
+    ContourFormat("asap", "ASAP", ".xml", is_asap, read_asap, write_asap),
+    ContourFormat("aperio", "Aperio ImageScope", ".xml", is_imagescope, read_imagescope, write_imagescope),
+    ContourFormat("halo", "HALO", ".annotations", is_imagescope, read_imagescope, write_halo),  # the same when read
+    ContourFormat("cvat", "CVAT for images 1.1", ".xml", is_cvat, read_cvat, write_cvat),
+    ContourFormat("ndpa", "Hamamatsu NDPA", ".ndpa", is_ndpa, read_ndpa, write_ndpa),
+)
+_GEOJSON = ContourFormat("geojson", "QuPath GeoJSON", ".geojson", is_geojson, read_geojson, write_geojson)
 _JSON_FORMATS = (
-    # the others first: whatever else says a type is taken for GeoJSON
-    ContourFormat("geojson", "QuPath GeoJSON", ".geojson", is_geojson, read_geojson, write_geojson),
+    _GEOJSON,
+    ContourFormat("coco", "COCO", ".json", is_coco, read_coco, write_coco),
+    ContourFormat("labelme", "LabelMe", ".json", is_labelme, read_labelme, write_labelme),
 )
 FORMATS = {known.key: known for known in (*_XML_FORMATS, *_JSON_FORMATS)}
 _FAMILIES: dict[str, tuple[Callable[[Path], Any], tuple[ContourFormat, ...]]] = {
-    **dict.fromkeys((".svg",), (read_tree, _XML_FORMATS)),
-    **dict.fromkeys((".geojson", ".json"), (read_json, _JSON_FORMATS)),
+    **dict.fromkeys((".svg", ".xml", ".annotations", ".ndpa"), (read_tree, _XML_FORMATS)),
+    ".geojson": (read_json, _JSON_FORMATS),
+    ".json": (read_json, (replace(_GEOJSON, suffix=".json"), *_JSON_FORMATS[1:])),  # GeoJSON unless another is named
 }
 CONTOUR_SUFFIXES = tuple(_FAMILIES)
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _SLIDE_SUFFIXES = (
     *(".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".qptiff", ".vms", ".vmu", ".svslide", ".czi", ".dcm"),
-    *(".jpg", ".jpeg", ".jp2", ".btf", ".zarr"),
+    *(".jpg", ".jpeg", ".jp2", ".btf", ".tf8", ".zarr"),
 )
 _KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MASK_SUFFIXES, *_SLIDE_SUFFIXES)
 

@@ -1,24 +1,147 @@
-"""JSON from strangers, read with limits."""
+"""JSON from strangers, read with limits, and the outlines in it.
 
+All formats that are JSON count ``(x, y)`` from the corner of the first pixel; here they
+become ``(row, column)`` from its centre.
+"""
+
+import gc
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.data.formats.limits import open_limited
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.data.annotation import Points, check_ring, without_repeat
+from napari_pathseg.data.formats.limits import PointBudget, open_limited
+from napari_pathseg.data.formats.table import Source
 from napari_pathseg.errors import AnnotationError
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+    """Return what a JSON file holds; one key may come twice only with one value.
 
     Raises
     ------
     AnnotationError
-        If the file cannot be read, is no JSON, is nested too deep or larger than 256 MiB.
+        If the file cannot be read, is no JSON, is nested too deep, says a thing twice and
+        differently, or is larger than 256 MiB.
     """
     with open_limited(path) as file:
         raw = file.read()
     try:
-        return json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        text = raw.decode(json.detect_encoding(raw))
+        with without_collector():
+            return json.loads(text, object_pairs_hook=partial(_object, path.name))
+    except AnnotationError:
+        raise
+    except RecursionError as error:
+        raise AnnotationError(f"{path.name} is nested deeper than contours ever are. Export it again.") from error
+    except ValueError as error:
         raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the collector of cycles, of which JSON has none, from going through millions of lists again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _object(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; QuPath writes some of its keys twice, with one value."""
+    found = dict(pairs)
+    if len(found) != len(pairs) and any(found[key] is not value and found[key] != value for key, value in pairs):
+        key = next(key for key, value in pairs if found[key] is not value and found[key] != value)
+        raise AnnotationError(f"{file_name}: {shown(key)} is there twice in one object and differs. Delete one.")
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it, short whatever it holds.
+
+    >>> shown("Curve"), shown(None), shown([1, 2]), shown({})
+    ('"Curve"', 'null', 'a list of 2', 'an object')
+    """
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value[:40] if isinstance(value, str) else value)
+    return text if len(text) <= 42 else text[:39] + "..."
+
+
+def clean(text: Any) -> str:
+    """Return a name as it can be written again; anything but text is no name."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+
+
+def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+    """Return a list of ``[x, y]`` (or ``[x, y, z]``) as (n, 2) numbers, as the file counts them."""
+    budget.spend(len(points) if isinstance(points, list) else 0)
+    try:
+        _check_numbers(chain.from_iterable(points))
+        values = np.array(points, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AnnotationError(f"{place}: its coordinates are not numbers in pairs. Export it again.") from error
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise AnnotationError(f"{place}: its coordinates are not pairs of x and y. Export it again.")
+    return values[:, :2]
+
+
+def read_flat(numbers: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+    """Return a list of ``x, y, x, y ...`` as (n, 2) numbers, as the file counts them."""
+    budget.spend(len(numbers) / 2 if isinstance(numbers, list) else 0)
+    try:
+        _check_numbers(numbers)
+        return np.array(numbers, np.float64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AnnotationError(f"{place}: its outline is not a list of x, y, x, y ... Export it again.") from error
+
+
+def from_corner(points: npt.NDArray[np.float64], place: str) -> Points:
+    """Return (x, y) from the corner of the first pixel as a ring of ours; AnnotationError if it is none."""
+    ring = without_repeat(points[:, ::-1] - 0.5)
+    check_ring(ring, place)
+    return ring
+
+
+def to_corner(ring: Points) -> npt.NDArray[np.float64]:
+    """Return a ring as (x, y) from the corner of the first pixel."""
+    corner: npt.NDArray[np.float64] = ring[:, ::-1] + 0.5
+    return corner
+
+
+def check_picture(rows: Any, columns: Any, source: Source) -> None:
+    """Refuse contours of a picture that is not as large as the slide, where both are known."""
+    known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
+    shape = source.frame.shape
+    if known and shape is not None and (rows, columns) != tuple(shape):
+        raise AnnotationError(
+            f"{source.name}: was drawn on a picture of {shown(rows)} x {shown(columns)} pixels, its slide has "
+            f"{shape[0]} x {shape[1]} (rows x columns). Give the file that belongs to this slide, at its full size."
+        )
+
+
+def picture_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the rows and columns of the slide, or else of a picture that holds the rings."""
+    if source_shape is not None:
+        return source_shape
+    ends = np.max([ring.max(axis=0) for ring in rings], axis=0, initial=0)
+    rows, columns = (int(end) for end in np.ceil(np.broadcast_to(ends, 2) + 0.5))
+    return max(1, rows), max(1, columns)
+
+
+def _check_numbers(values: Any) -> None:
+    """TypeError where something is no number; numpy would take text and ``true`` for numbers."""
+    if not set(map(type, values)) <= {int, float}:
+        raise TypeError

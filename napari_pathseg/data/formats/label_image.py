@@ -1,13 +1,19 @@
 """Label images: masks as PNG, TIFF or BMP pictures in which a pixel's number is its class.
 
-The numbers come and go as they are; what 255 means is for the project to say.
+The numbers come and go as they are; what 255 means is for the project to say.  Of a picture
+with a palette they are the indices.  Where a project's class colours are given, a picture
+painted in them says the classes by its colours: one with a palette that has any of them, a grey
+one with no other, and any other coloured one.  A colour that is no class's is then refused;
+black, unless it is a class's, and what is transparent are 0.
 """
 
+import io
 import struct
 import warnings
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +21,12 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from napari_pathseg.data.files import replace_file
+from napari_pathseg.data.formats.label_colors import Painted, by_colors
 from napari_pathseg.errors import AnnotationError
 
 _TIFF = (".tif", ".tiff")
 _PICTURES = {".png": "PNG", ".bmp": "BMP"}
+_SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the numbers of a narrow PNG over 0 to 255
 _BROKEN = (
     OSError,
     ValueError,
@@ -29,31 +37,57 @@ _BROKEN = (
     TypeError,
     struct.error,
     zlib.error,
+    Image.DecompressionBombError,
 )
 
 
-def read_label_image(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+class LabelImage(NamedTuple):
+    """The numbers of a label image, and whether they are classes that its colours say."""
+
+    numbers: npt.NDArray[np.uint8]
+    by_color: bool
+
+
+def read_label_image(
+    path: Path, shape: tuple[int, int], colors: Mapping[str, int] | None = None
+) -> npt.NDArray[np.uint8]:
+    """Return the numbers of a label image; see :func:`read_labels`."""
+    return read_labels(path, shape, colors).numbers
+
+
+def read_labels(
+    path: Path, shape: tuple[int, int], colors: Mapping[str, int] | None = None, page: int | None = None
+) -> LabelImage:
     """Return the numbers of a label image of `shape`, rows and columns, 0 to 255.
 
-    Of a coloured picture whose channels are equal the first is taken, of one with a palette
-    the indices.
+    Parameters
+    ----------
+    path
+        The picture.
+    shape
+        Rows and columns it must have.
+    colors
+        The number of each colour, as ``#rrggbb``, that a class is painted in.
+    page
+        Which mask of a TIFF with several, from 0; the first where None.
 
     Raises
     ------
     AnnotationError
-        If the file cannot be read, is of another size than its slide, or holds colours,
-        fractions or numbers above 255.
+        If the file cannot be read, is of another size than its slide, or holds fractions,
+        numbers above 255 or colours that are no class's: which, and of how many pixels.
     """
-    read = _read_tiff if path.suffix.lower() in _TIFF else _read_picture
+    tiff = path.suffix.lower() in _TIFF
     try:
-        pixels = read(path, shape)
+        painted = _read_tiff(path, shape, page) if tiff else _read_picture(path, shape)
     except AnnotationError:
         raise
     except FileNotFoundError as error:
         raise AnnotationError(f"{path} does not exist. Check the path.") from error
-    except (*_BROKEN, tifffile.TiffFileError, Image.DecompressionBombError) as error:
+    except (*_BROKEN, tifffile.TiffFileError) as error:
         raise AnnotationError(f"{path.name} could not be read: {error}. Export it again.") from error
-    return _labels(pixels, path.name)
+    named = by_colors(painted, colors or {}, path.name)
+    return LabelImage(_numbers(painted.pixels, path.name), False) if named is None else LabelImage(named, True)
 
 
 def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None = None) -> None:
@@ -90,7 +124,36 @@ def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None
         )
 
 
-def _read_picture(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
+def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -> npt.NDArray[np.bool_]:
+    """Return which pixels of a PNG picture in memory are not 0.
+
+    Parameters
+    ----------
+    raw
+        The file.
+    place
+        Where it is from; it begins the message.
+    check_size
+        Called with rows and columns before the pixels are read; may refuse them.
+
+    Raises
+    ------
+    AnnotationError
+        If it is no PNG picture or cannot be read.
+    """
+    try:
+        with Image.open(io.BytesIO(raw), formats=("PNG",)) as picture:
+            check_size(picture.height, picture.width)
+            pixels = np.asarray(picture)
+    except AnnotationError:
+        raise
+    except _BROKEN as error:  # UnidentifiedImageError is an OSError
+        raise AnnotationError(f"{place}: its mask is no PNG picture that can be read. Export it again.") from error
+    inside: npt.NDArray[np.bool_] = (pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=-1)) != 0
+    return inside
+
+
+def _read_picture(path: Path, shape: tuple[int, int]) -> Painted:
     with warnings.catch_warnings():  # the slide has that size, too
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -99,19 +162,37 @@ def _read_picture(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
             raise AnnotationError(f"{path.name} is no PNG or BMP picture. Export it again.") from error
         with picture:
             _check_size((picture.height, picture.width), shape, path.name)
-            return np.asarray(picture)
+            stored = picture.tile[0].args if picture.tile else None
+            stored = stored if isinstance(stored, str) else ""
+            if picture.mode.startswith("RGB") and "16B" in stored:  # Pillow would give half of the numbers
+                raise AnnotationError(
+                    f"{path.name} holds 16-bit colours. Save it as an 8-bit or a 16-bit grey picture."
+                )
+            pixels = np.asarray(picture)
+            palette = picture.getpalette("RGB") if picture.mode == "P" else None
+    table = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+    return Painted(pixels // np.uint8(_SPREAD[stored]) if stored in _SPREAD else pixels, table)
 
 
-def _read_tiff(path: Path, shape: tuple[int, int]) -> npt.NDArray[Any]:
+def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painted:
     with tifffile.TiffFile(path) as file:
-        page = file.pages.first
+        count = len(file.pages)
+        if number is not None and number >= count > 1:
+            raise AnnotationError(
+                f"{path.name} has {count} masks; number {number + 1} was asked for. Add what is missing."
+            )
+        found = file.pages[0 if number is None or count == 1 else number]
+        page = found.aspage() if isinstance(found, tifffile.TiffFrame) else found
         _check_size((page.imagelength, page.imagewidth), shape, path.name)
-        pixels = page.asarray()
+        pixels = np.asarray(page.asarray())
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
             pixels = ~pixels if page.bitspersample == pixels.itemsize * 8 else pixels == 0
         if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
             pixels = np.moveaxis(pixels, 0, -1)
-        return np.asarray(pixels)
+        table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
+    if table is None:
+        return Painted(pixels)
+    return Painted(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T)
 
 
 def _check_size(found: tuple[int, int], shape: tuple[int, int], name: str) -> None:
@@ -123,8 +204,10 @@ def _check_size(found: tuple[int, int], shape: tuple[int, int], name: str) -> No
         )
 
 
-def _labels(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
+def _numbers(pixels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
     """Return numbers that fit a mask; refuse all others."""
+    if pixels.ndim not in (2, 3):
+        raise AnnotationError(f"{name} holds a stack of shape {pixels.shape}, not one picture. Save one of its pages.")
     if pixels.ndim == 3:
         colors = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., :1]
         if (colors != colors[..., :1]).any():

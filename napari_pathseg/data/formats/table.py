@@ -7,9 +7,12 @@ that knows the document reads it, whatever the file is called.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_pathseg.data.annotation import Contour
+
+if TYPE_CHECKING:
+    from napari_pathseg.data.slide import Slide
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Frame:
     shape: tuple[int, int] | None = None
     mpp: float | None = None
     centre_offset_um: tuple[float, float] | None = None
+
+    @classmethod
+    def of(cls, slide: "Slide") -> "Frame":
+        """Return that of an open slide."""
+        return cls(slide.path.name, slide.shape, slide.mpp, slide.centre_offset_um)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """GeoJSON goes to QuPath and comes from it; files are found by the name of their slide."""
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,9 @@ def feature(geometry, **properties):
         [feature(POLYGON)],
         {"type": "FeatureCollection", "features": [feature(POLYGON), feature({"type": "Point"})]},
         {"type": "FeatureCollection", "features": [feature(None), POLYGON]},
+        {"type": "Feature", "properties": None, "geometry": POLYGON},
+        {"type": "GeometryCollection", "geometries": [{"type": "LineString", "coordinates": []}, POLYGON]},
+        [{"type": "FeatureCollection", "features": [{"type": "Feature"}, feature(POLYGON)]}],
     ],
 )  # fmt: skip
 def test_a_polygon_is_read_however_it_is_wrapped(read, content):
@@ -61,12 +65,76 @@ def test_a_multipolygon_gives_a_contour_for_each_part(read):
         ({"classification": {"names": ["Tumor", "Positive"]}}, ("Tumor: Positive", None)),
         ({"classification": "Tumor"}, ("Tumor", None)),
         ({"color": [1, 2, 3]}, ("", "#010203")),
+        ({"color": -377282}, ("", "#fa3e3e")),
+        ({"classification": -377282}, ("", "#fa3e3e")),
+        ({"classification": {"name": "Ignore*", "colorRGB": -4934476}}, ("Ignore*", "#b4b4b4")),
+        ({"classification": {"names": ["Tumor", 3, None]}}, ("Tumor", None)),
+        ({"classification": {"name": "a\ud800b", "color": [True, 2, 3]}}, ("a?b", None)),
         ({"classification": {"name": 3, "color": "red"}}, ("", None)),
     ],
 )
 def test_class_and_colour_are_read_as_old_and_new_qupath_write_them(read, properties, found):
     [contour] = read(feature(POLYGON, **properties))
     assert (contour.class_name, contour.color) == found
+
+
+@pytest.mark.parametrize("kind", ["annotation", "detection", "tile", "cell", "unheard of"])
+def test_every_object_of_qupath_is_a_contour_and_a_cell_its_outer_line(read, kind):
+    cell = feature(POLYGON, objectType=kind, isLocked=True, measurements={"Area": float("nan")})
+    assert [len(contour.rings) for contour in read(cell | {"nucleusGeometry": {"type": "Curve"}})] == [2]
+
+
+@pytest.mark.parametrize(
+    "core", [{"objectType": "tmaCore", "isMissing": False}, {"objectType": "tma_core"}, {"isMissing": True}, {}]
+)
+def test_cores_of_tissue_arrays_are_no_contours_and_what_lies_in_them_is(read, core):
+    child = feature(POLYGON, objectType="annotation", name="child")
+    parent = feature({"type": "Polygon", "coordinates": [SQUARE]}, **core, childObjects=[child, child])
+    assert len(read([{"id": "TMACoreObject"} | parent, feature(POLYGON)])) == 3
+
+
+def in_degrees(text):
+    return "longitudes and latitudes, not pixels" in text
+
+
+CITY = [[13.088345, 52.419612], [13.761161, 52.338234], [13.642174, 52.675454], [13.088345, 52.419612]]
+WEST = [[-122.514926, 37.708075], [-118.356967, 37.708137], [-119.356967, 39.810675], [-122.514926, 37.708075]]
+LAND = [[5.988658, 47.302487], [15.016995, 54.983104], [6.589396, 53.482162], [5.988658, 47.302487]]
+CRS84 = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+
+
+@pytest.mark.parametrize("ring", [CITY, WEST])
+def test_a_map_is_not_taken_for_pixels(read, ring):
+    with pytest.raises(AnnotationError) as refused:
+        read({"type": "FeatureCollection", "features": [feature({"type": "Polygon", "coordinates": [ring]})]})
+    assert in_degrees(str(refused.value))
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        CRS84,
+        {"type": "name", "properties": {"name": "http://www.opengis.net/def/crs/OGC/1.3/CRS84"}},
+        {"type": "name", "properties": {"name": "EPSG:4326"}},
+        {"type": "EPSG", "properties": {"code": 4326}},
+        "WGS84",
+    ],
+)
+def test_a_file_that_names_wgs84_is_a_map_if_its_numbers_can_be_degrees(read, crs):
+    collection = {"type": "FeatureCollection", "crs": crs}
+    with pytest.raises(AnnotationError) as refused:
+        read(collection | {"features": [feature({"type": "Polygon", "coordinates": [LAND]}, admin="DE")]})
+    assert in_degrees(str(refused.value))
+    far = [[x * 100, y * 100] for x, y in LAND]
+    for small in (feature({"type": "Polygon", "coordinates": [far]}), feature(POLYGON)):
+        assert len(read(collection | {"features": [small]})) == 1  # such files have passed through geopandas
+    marked = feature({"type": "Polygon", "coordinates": [LAND]}, objectType="annotation")
+    assert len(read(collection | {"features": [marked]})) == 1
+
+
+@pytest.mark.parametrize("ring", [LAND, [[x, y + 0.5] for x, y in SQUARE], [[0.25, 0.5], [0.75, 0.5], [0.5, 0.25]]])
+def test_a_small_annotation_near_the_corner_of_a_slide_is_no_map(read, ring):
+    assert len(read({"type": "Polygon", "coordinates": [ring]})) == 1
 
 
 def test_what_is_written_is_what_qupath_reads(tmp_path):
@@ -97,6 +165,12 @@ def test_contours_come_back_with_their_holes_to_a_thousandth_of_a_pixel(tmp_path
     assert copy.color == "#010203"
 
 
+def real(name):
+    if not SHARED.exists():
+        pytest.skip("the real data are not here")
+    return SHARED / name
+
+
 def shown(contour):
     return contour.class_name, contour.color, [len(ring) for ring in contour.rings]
 
@@ -117,17 +191,58 @@ def test_real_files_keep_every_point_on_the_way_out_and_in(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
+    ("name", "count", "holes", "classes"),
+    [
+        ("histolytics_geojson/cancer_tissue_1000x1000", 9, 0, {"tumor": 6, "stroma": 3}),
+        ("histolytics_geojson/cervix_tissue_crop", 26, 0, {"cin": 9, "stroma": 8, "gland": 8, "squamous": 1}),
+        (
+            "histolytics_geojson/hgsc_nest_nuclei",
+            1295,
+            0,
+            {"inflammatory": 633, "connective": 374, "neoplastic": 288},
+        ),
+        ("histolytics_geojson/hgsc_stromal_nuclei", 423, 0, {"connective": 387, "inflammatory": 31, "neoplastic": 5}),
+        ("qupath_geojson/dlup_qupath05", 3, 0, {"": 3}),
+        ("qupath_geojson/hoverfast_tcga_tile", 4, 0, {"": 4}),
+        ("qupath_geojson/large_image_sample_wgs84_NOT_pixels", 10, 0, {"": 10}),  # pixels, whatever its name says
+    ],
+)
+def test_real_files_have_their_contours_holes_and_classes(name, count, holes, classes):
+    contours = read_contours(real(f"contours/{name}.geojson"))
+    assert (len(contours), sum(len(contour.holes) for contour in contours)) == (count, holes)
+    assert Counter(contour.class_name for contour in contours) == classes
+
+
+def test_a_real_slide_has_every_point_of_its_thousands_of_contours():
+    path = real("contours/histolytics_geojson/hgsc_tissue_wsi.geojson")
+    contours = read_contours(path)
+    features = json.loads(path.read_text())["features"]
+    assert (len(contours), sum(len(contour.holes) for contour in contours)) == (3712, 2637)
+    for contour, feature in zip(contours, features, strict=True):
+        assert contour.class_name == feature["properties"]["classification"]["name"]
+        assert len(contour.rings) == len(feature["geometry"]["coordinates"])
+    points = np.vstack([ring for contour in contours for ring in contour.rings])
+    expected = [point for feature in features for ring in feature["geometry"]["coordinates"] for point in ring[:-1]]
+    np.testing.assert_allclose(points[:, ::-1] + 0.5, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "a.geojson is no JSON: "),
-        ("[" * 100_000, "a.geojson is no JSON: "),
-        ({"images": []}, "a.geojson is none of the formats that are read from .geojson files (QuPath GeoJSON)"),
+        ("[" * 100_000, "a.geojson is nested deeper than contours ever are"),
+        ({"images": []}, "a.geojson is none of the formats that are read from .geojson files (QuPath GeoJSON, "),
         ({"type": "FeatureCollection", "features": 3}, "a.geojson: its features are 3, not a list"),
         ([feature(POLYGON), 7], "a.geojson, feature 2: is 7; a feature is an object"),
         (feature({"type": "Curve"}), 'a.geojson, feature 1: its geometry is "Curve"; Polygon and MultiPolygon'),
+        (feature("Polygon"), "a.geojson, feature 1: its geometry is null; Polygon and MultiPolygon"),
+        (feature(POLYGON, childObjects=[7]), "a.geojson, feature 2: is 7; a feature is an object"),
+        (feature({"type": "GeometryCollection"}), 'a.geojson, feature 1: its geometry is "GeometryCollection"'),
+        ({"type": "Polygon", "coordinates": [[["1", "2"], ["3", "4"], ["5", "7"]]]}, "a.geojson, feature 1: its coo"),
+        ({"type": "Polygon", "coordinates": [[[1, 2], [True, 4], [5, 7]]]}, "a.geojson, feature 1: its coordinates a"),
         (feature({"type": "Polygon"}), "a.geojson, feature 1: its Polygon has no coordinates"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3]]]}, "a.geojson, feature 1: its coordinates are not num"),
-        ({"type": "Polygon", "coordinates": [[1, 2, 3]]}, "a.geojson, feature 1: its coordinates are not pairs"),
+        ({"type": "Polygon", "coordinates": [[[1], [2], [3]]]}, "a.geojson, feature 1: its coordinates are not pairs"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}, "a.geojson, feature 1: has 2 points; "),
         ('{"type": "Polygon", "coordinates": [[[1, 2], [3, NaN], [5, 6]]]}', "a.geojson, feature 1: point 2 lies"),
         ('{"type": "Polygon", "coordinates": [[[1, 2], [3, 1e999], [5, 6]]]}', "a.geojson, feature 1: point 2"),
@@ -140,7 +255,7 @@ def test_what_cannot_be_drawn_is_refused_by_file_and_feature(read, content, mess
 
 
 def test_files_of_another_kind_are_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(AnnotationError, match=r'a\.docx: .* "\.docx" .* known are \.svg, \.geojson, \.json\.'):
+    with pytest.raises(AnnotationError, match=r'a\.docx: .* "\.docx" .* known are \.svg, .*\.geojson, \.json\.'):
         read_contours("a.docx")
     with pytest.raises(AnnotationError, match="could not be read: No such file"):
         read_contours(tmp_path / "a.svg")

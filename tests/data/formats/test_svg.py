@@ -1,6 +1,5 @@
 """Outlines come in from SVG files and go out again, and hostile files do no harm."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +103,7 @@ def test_classes_and_colours_come_from_the_element_or_its_group(svg):
 
 def test_the_inner_rings_of_a_path_are_holes_and_islands_in_them_outlines(svg):
     rings = "M0 0H50V50H0z M5 5H45V45H5z M10 10H20V20H10z M60 0H70V9H60z"
-    contours = read_contours(svg(f'<path d="{rings}" fill="red"/>'))
+    contours = read_contours(svg(f'<path d="{rings}" fill="red" fill-rule="evenodd"/>'))
     assert [(len(contour.holes), polygon(contour).area) for contour in contours] == [
         (1, 900),
         (0, 100),
@@ -157,7 +156,15 @@ REFUSED = [
     ('<path d="M1 1 A 5 5 0 2 1 9 9"/>', "tile.svg, path 1: has "),
     ('<path/>', "tile.svg, path 1: has 0 points"),
     ('<rect width="0" height="5"/>', "tile.svg, rect 1: its width is 0; it must be above 0"),
-    ('<rect width="5mm" height="5"/>', 'tile.svg, rect 1: has "mm" where a number belongs'),
+    ('<rect width="5miles" height="5"/>', 'tile.svg, rect 1: its width is "5miles"; it must be one length'),
+    ('<rect width="5e999" height="5"/>', "tile.svg, rect 1: has the number inf; numbers must be finite"),
+    ('<polygon points="1_0,1 2,2 3,3"/>', 'tile.svg, polygon 1: has "_" where a number belongs'),
+    ('<path d="M1 1 L 2 2 3 L 4"/>', "tile.svg, path 1: has 3 numbers after L, which takes 2 each"),
+    ('<path d="M1 1 A 5 5 0 0 1 9 9 A 5 5 0 0 1 9"/>', "tile.svg, path 1: has 6 numbers after A, which takes 7 each"),
+    ('<path d="M1 1 H 2 1e999 3"/>', "tile.svg, path 1: has the number inf; numbers must be finite"),
+    ('<use href="#b"/>', 'tile.svg, use 1: uses "#b", which is not in the file'),
+    ('<use href="other.svg#a"/>', 'tile.svg, use 1: uses "other.svg#a", which is not in the file'),
+    ('<svg viewBox="0 0 0 5"/>', 'tile.svg, svg 2: its viewBox is "0 0 0 5"; it must be four numbers'),
     ('<g transform="rotate(1 2 3 4)"><rect width="5" height="5"/></g>', "tile.svg, g 1: its rotate has 4 numbers"),
     ('<g transform="spin(1)"/>', 'tile.svg, g 1: its transform has "spin(1)"'),
     ("<g>", "tile.svg is no XML: "),
@@ -169,40 +176,6 @@ def test_what_cannot_be_drawn_is_refused_by_file_and_element(svg, content, messa
     with pytest.raises(AnnotationError) as refused:
         read_contours(svg(content))
     assert str(refused.value).startswith(message)
-
-
-def _hostile(folder):
-    path = folder / "bad.svg"
-    entities = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
-    yield path, f'<!DOCTYPE svg [<!ENTITY l0 "lol">{entities}]><svg>&l9;</svg>', "declares a document type"
-    yield (
-        path,
-        '<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>',
-        "declares a document",
-    )
-    yield path, "<svg>" + "<g>" * 100_000, "nested more than 200 deep"
-    yield path, "<svg>" + "<g/>" * 1_000_000 + "</svg>", "more than 500,000 elements"
-    yield (
-        path,
-        '<svg><path d="M0 0' + "a1e8 1e8 0 1 1 1 1" * 10_000 + '"/></svg>',
-        "more than 5,000,000 points",
-    )
-    yield path, f'<svg><polygon points="{"1,2 " * 5_100_000}"/></svg>', "more than 5,000,000 points"
-    rings = "".join(f"M{i} {i}H{9999 - i}V{9999 - i}z" for i in range(4000))
-    yield path, f'<svg><path d="{rings}"/></svg>', "too many of its 4,000 outlines lie in one another"
-    yield path, "<html/>", "none of the formats that are read"
-    yield path, "\x00\xff", "is no XML"
-    yield path, "", "is no XML"
-
-
-@pytest.mark.parametrize("number", range(10))
-def test_a_hostile_file_is_refused_at_once(tmp_path, number):
-    path, content, message = list(_hostile(tmp_path))[number]
-    path.write_text(content)
-    start = time.perf_counter()
-    with pytest.raises(AnnotationError, match=message):
-        read_contours(path)
-    assert time.perf_counter() - start < 5  # the largest takes 0.6 s on a quiet core
 
 
 def test_a_huge_file_is_refused_unread(tmp_path):
