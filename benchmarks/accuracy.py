@@ -23,6 +23,7 @@ from PIL import Image
 
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.division import settle_roles
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
@@ -54,7 +55,7 @@ def gland_project(folder: Path, data: Path) -> Project:
 
 
 def membrane_project(folder: Path, data: Path) -> Project:
-    """Return a project of the slices: Background is membrane; the last five are for testing."""
+    """Return a project of the slices: Background is membrane; the last five are for testing, one chooses the best."""
     (folder / "masks").mkdir()
     volume, labels = (tifffile.imread(data / f"train-{name}.tif") for name in ("volume", "labels"))
     paths = []
@@ -63,14 +64,15 @@ def membrane_project(folder: Path, data: Path) -> Project:
         Image.fromarray(pixels).save(paths[-1])
         Image.fromarray(truth).save(folder / "masks" / paths[-1].name)
     project = Project.create(folder / "isbi.pathseg", class_table([("Membrane", None), ("Cell", None)]), None)
-    add_slides(project, paths[:-5], AddOptions(contours=folder / "masks"))
+    add_slides(project, paths[:-6], AddOptions(contours=folder / "masks", role="train"))
+    add_slides(project, paths[-6:-5], AddOptions(contours=folder / "masks", role="val"))
     add_slides(project, paths[-5:], AddOptions(contours=folder / "masks", role="test"))
     return project
 
 
-def test_scores(project: Project, bundle: Bundle) -> dict:
+def test_scores(project: Project, bundle: Bundle, positions: int = 1) -> dict:
     """Return the scores of a model on all that was held out for testing."""
-    run(predict(project, PredictConfig(role="test"), bundle.id))
+    run(predict(project, PredictConfig(role="test", positions=positions), bundle.id))
     return score(project, "test", bundle.id)
 
 
@@ -127,7 +129,7 @@ def strokes(options: argparse.Namespace, folder: Path) -> dict:
         _leave_strokes(sparse, entry.id, rng)
     kept = {entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]}
     for project in (dense, sparse):
-        project.settle_roles()
+        settle_roles(project)
         for entry in entries:
             if entry.id not in kept and project.slide(entry.id).role == "train":
                 _forget(project, entry.id)
@@ -171,14 +173,15 @@ def _forget(project: Project, slide: str) -> None:
 
 
 def membranes(options: argparse.Namespace, folder: Path) -> dict:
-    """The default network for ten minutes; the classic one runs and learns."""
+    """The default network for ten minutes, seen in eight positions; the classic one runs and learns."""
     project = membrane_project(_fresh(folder, "membranes"), options.membranes)
     bundle, _ = learn(project, TrainConfig(minutes=10))
-    scores = test_scores(project, bundle)
+    plain, scores = test_scores(project, bundle), test_scores(project, bundle, positions=8)
     objects = scores["objects"]["Cell"]
     classic, dice = learn(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
     return {
         "pixel_error": round(scores["pixel_error"], 4),
+        "pixel_error_one_position": round(plain["pixel_error"], 4),
         "v_rand": round(objects["v_rand"], 4),
         "v_info": round(objects["v_info"], 4),
         "classic_pixel_error": round(test_scores(project, classic)["pixel_error"], 4),

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from napari_pathseg.data.division import settle_roles
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.synthetic import write_sample_slides
@@ -96,7 +97,7 @@ def main() -> None:
         slides = [path for path in write_sample_slides(Path(folder)) if path.with_suffix(".svg").exists()]
         project = Project.create(Path(folder) / "kill.pathseg")
         add_slides(project, slides, AddOptions(contours=Path(folder)))
-        project.settle_roles()
+        settle_roles(project)
         resume = False
         while answer["kills"] < kills:
             runs = sorted((project.folder / "runs").glob("r*"))

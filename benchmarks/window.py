@@ -26,6 +26,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.data.division import settle_roles
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.synthetic import draw_field
@@ -52,7 +53,7 @@ def make_project(folder: Path) -> Project:
     project = Project.create(folder / "bench.pathseg")
     add_slides(project, paths, AddOptions(contours=masks))
     add_slides(project, [folder / "large.tif"])
-    project.settle_roles()
+    settle_roles(project)
     return project
 
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from napari_pathseg.engine.events import run
     from napari_pathseg.engine.prediction import predict
     from napari_pathseg.engine.scoring import score
+    from napari_pathseg.engine.search import TuneRequest
     from napari_pathseg.engine.training import train
+    from napari_pathseg.jobs.tuning import tune
 
 _HOMES = {
     "Contour": "data.annotation",
@@ -27,6 +29,7 @@ _HOMES = {
     "Region": "data.geometry",
     "Slide": "data.slide",
     "TrainConfig": "config",
+    "TuneRequest": "engine.search",
     "open_slide": "data.slide",
     "predict": "engine.prediction",
     "rasterize": "data.rasterize",
@@ -34,6 +37,7 @@ _HOMES = {
     "run": "engine.events",
     "score": "engine.scoring",
     "train": "engine.training",
+    "tune": "jobs.tuning",
     "write_contours": "data.formats",
 }
 
@@ -44,6 +48,7 @@ __all__ = [
     "Region",
     "Slide",
     "TrainConfig",
+    "TuneRequest",
     "open_slide",
     "predict",
     "rasterize",
@@ -51,6 +56,7 @@ __all__ = [
     "run",
     "score",
     "train",
+    "tune",
     "write_contours",
 ]
 

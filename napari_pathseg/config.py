@@ -133,7 +133,7 @@ class TrainConfig(Settings):
 
     optimizer: str = setting("adamw", "How steps are made.", choices=("adamw", "adam", "sgd"), group="Steps")
     learning_rate: float = setting(
-        5e-4, "Step size while everything learns; lower it when the curve jumps.",
+        1e-3, "Step size while everything learns; lower it when the curve jumps.",
         minimum=1e-6, maximum=1.0, step=1e-6, group="Steps",
     )  # fmt: skip
     decoder_rate: float = setting(

@@ -10,6 +10,9 @@ from napari_pathseg.cli.answers import show_answer, show_trials
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.settings import Settings
 
+# As in `data.formats.FORMATS`, whose import costs time.
+_CONTOURS = "svg, asap, aperio, halo, ndpa, cvat, geojson, coco, labelme"
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
@@ -37,6 +40,14 @@ def _add_project_commands(parsers: Any) -> None:
     outside.add_argument("--negative", action="store_true", help="the slides have nothing to find")
     command.add_argument("--patient", metavar="REGEX|CSV", help="the part of the name that is the patient, or a table")
     command.add_argument("--role", default="auto", choices=("auto", "train", "val", "test"))
+
+    command = _command(parsers, "split", commands.split_project, "divide all slides anew by patient")
+    for role, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        command.add_argument(f"--{role}", type=float, default=share, help=f"its share of the patients ({share})")
+    command.add_argument("--seed", type=int, default=0, help="another number, another division (0)")
+
+    command = _command(parsers, "relink", commands.relink_project, "find slides whose files were moved")
+    command.add_argument("folder", type=Path, help="where they may be, or below it")
 
     _command(parsers, "check", commands.check_project, "what would go wrong in training, and how to fix it")
 
@@ -74,12 +85,23 @@ def _add_model_commands(parsers: Any) -> None:
     command.add_argument("source", type=Path, metavar="IN.pth")
     command.add_argument("target", type=Path, metavar="OUT.safetensors")
 
+    _add_outgoing_commands(parsers)
+
+
+def _add_outgoing_commands(parsers: Any) -> None:
     command = _command(parsers, "export", commands.export_project, "write masks or predictions for other programs")
     _add_model(command)
-    command.add_argument("--format", required=True, help="geojson, svg or mask")
+    command.add_argument("--format", required=True, help=f"{_CONTOURS}, mask, ome-tiff or csv")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
     command.add_argument("--what", default="mask", help="mask or prediction")
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
+    command.add_argument("--smooth-um", type=float, default=0.0, help="how far outlines may leave the pixels' edges")
+
+    command = _command(parsers, "convert", commands.convert_contours, "write contours in another format", project=False)
+    command.add_argument("source", type=Path, metavar="IN", help="a contour file, or a label image with --slide")
+    command.add_argument("target", type=Path, metavar="OUT", help="the new file; its suffix is the format")
+    command.add_argument("--slide", type=Path, help="their slide, for its size, pixel size and place on the glass")
+    command.add_argument("--format", help="where several formats share OUT's suffix: " + _CONTOURS)
 
 
 def _add_tune_command(parsers: Any) -> None:

@@ -5,6 +5,8 @@ What costs time to import is imported where it is used.
 
 import argparse
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pathseg.cli.progress import follow
@@ -44,6 +46,33 @@ def add_to_project(args: argparse.Namespace) -> Answer:
         "slides": [
             {"slide": e.id, "patient": e.patient, "role": e.role, "complete": e.complete, "mpp": e.mpp} for e in entries
         ]
+    }
+
+
+def split_project(args: argparse.Namespace) -> Answer:
+    """Divide the slides anew by patient."""
+    from napari_pathseg.data.division import divide
+
+    given = divide(_open(args), {"train": args.train, "val": args.val, "test": args.test}, args.seed)
+    return {"roles": {role: [slide for slide in given if given[slide] == role] for role in ("train", "val", "test")}}
+
+
+def relink_project(args: argparse.Namespace) -> Answer:
+    """Find slides whose files were moved."""
+    from napari_pathseg.data.relink import find_moved, missing, relink
+
+    project = _open(args)
+    search = find_moved(project, args.folder)
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            found: dict[str, Path] = end.value
+            break
+    relink(project, found)
+    return {
+        "found": {slide: str(path) for slide, path in found.items()},
+        "missing": [entry.id for entry in missing(project)],
     }
 
 
@@ -144,10 +173,20 @@ def convert_weights(args: argparse.Namespace) -> Answer:
 
 def export_project(args: argparse.Namespace) -> Answer:
     """Write masks or predictions."""
-    from napari_pathseg.data.exporting import export
+    from napari_pathseg.data.exporting import ExportOptions, export
 
-    files = export(_open(args), args.out, args.format, what=args.what, model=args.model, slides=args.slide)
+    chosen = {"what": args.what, "model": args.model, "slides": args.slide, "smooth_um": args.smooth_um}
+    files = export(_open(args), args.out, ExportOptions(format=args.format, **chosen))
     return {"files": [str(path) for path in files]}
+
+
+def convert_contours(args: argparse.Namespace) -> Answer:
+    """Write contours in another format."""
+    from napari_pathseg.data.converting import convert
+
+    contours = convert(args.source, args.target, args.slide, args.format)
+    classes = Counter(contour.class_name or "(no class)" for contour in contours)
+    return {"file": str(args.target), "contours": len(contours), "classes": dict(classes)}
 
 
 def open_window(args: argparse.Namespace) -> Answer:

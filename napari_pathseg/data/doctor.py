@@ -15,6 +15,7 @@ from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND
 from napari_pathseg.data.mask.counts import Counts, Provenance, counts_from
 from napari_pathseg.data.misfits import find_misfits
+from napari_pathseg.data.patients import find_leaks
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_sides, with_roles
 from napari_pathseg.data.slide_entry import SlideEntry
@@ -123,16 +124,12 @@ def _unknown_classes(case: _Case) -> Iterator[str]:
 
 def _leaks(case: _Case) -> Iterator[str]:
     """Tell which patients and pictures are both learnt from and scored on."""
-    by_patient: dict[str, list[SlideEntry]] = defaultdict(list)
-    for entry in case.entries:
-        if entry.role != roles.AUTO:
-            by_patient[entry.patient].append(entry)
-    for patient, entries in by_patient.items():
-        if len({entry.role for entry in entries}) > 1:
-            yield (
-                f'Patient "{patient}" is in two roles: {_by_role(entries)}. Scores of slides that the network has half '
-                "seen are too good; give all slides of a patient one role."
-            )
+    for patient in find_leaks(case.entries):
+        entries = [entry for entry in case.entries if entry.patient == patient and entry.role != roles.AUTO]
+        yield (
+            f'Patient "{patient}" is in two roles: {_by_role(entries)}. Scores of slides that the network has half '
+            "seen are too good; give all slides of a patient one role."
+        )
     for twins in find_twins(case.project, case.entries):
         yield from _twins(twins)
 

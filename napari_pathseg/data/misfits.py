@@ -1,101 +1,73 @@
 """Contour files that do not fit their slide: swapped, scaled, or another slide's."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Iterator, Sequence
 
 from napari_pathseg.data.formats import CONTOUR_SUFFIXES, read_contours
+from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.project import Project
-from napari_pathseg.errors import AnnotationError
+from napari_pathseg.data.remedy import CHANCE, SCALES, Extent, Remedy, propose
+from napari_pathseg.errors import AnnotationError, PathsegError
 
-_OVERHANG = 0.05  # share of a side by which outlines may leave the slide: hands draw beyond its edge
-_SCALES = (2, 4, 8, 16, 32)  # levels of a pyramid
-_CHANCE = 1 / 256  # that places without a rule all lie in that corner; rarer ones are a finding
+IMPORTED = "imported"  # the project's setting that keeps the remedies
 _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
-
-
-@dataclass(frozen=True)
-class _Drawn:
-    """How far the outlines of a slide reach, in level-0 pixels."""
-
-    slide: str
-    file: str
-    shape: tuple[int, int]
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-    def fits(self, scale: float = 1, *, swapped: bool = False) -> bool:
-        """Whether they lie on the slide, divided by `scale`, maybe with rows as columns."""
-        corners = [(self.top, self.bottom), (self.left, self.right)]
-        return all(
-            first >= -_OVERHANG * size and last / scale <= (1 + _OVERHANG) * size
-            for size, (first, last) in zip(self.shape, corners[::-1] if swapped else corners, strict=True)
-        )
-
-    @property
-    def reach(self) -> float:
-        """How far down or right they reach, as a share of the slide's side."""
-        return max(self.bottom / self.shape[0], self.right / self.shape[1])
 
 
 def find_misfits(project: Project) -> Iterator[str]:
     """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
-    drawn = []
+    drawn: list[tuple[str, str, Extent]] = []
     for path in sorted(project.folder.glob("contours/*.*")):
         if path.suffix not in CONTOUR_SUFFIXES or path.stem not in project.slides:
             continue
         if path.stat().st_size > _LARGEST_FILE:
             continue
         try:
-            found = _read(path, project.slides[path.stem].shape)
+            remedy = imported_with(project, path.stem)
+            contours = remedy.apply(read_contours(path, _frame(project, path.stem)))
         except AnnotationError as error:
             yield f"{error} Its outlines are in the mask of {path.stem} already; import it again to be sure."
             continue
+        found = Extent.of(contours, project.slides[path.stem].shape)
         if found is not None:
-            drawn.append(found)
-    for one in drawn:
-        if not one.fits():
-            yield _outside(one)
-    yield from _corner([one for one in drawn if one.fits()])
+            drawn.append((path.name, path.stem, found))
+    for file, slide, extent in drawn:
+        if not extent.fits():
+            yield _outside(file, slide, extent)
+    yield from _corner([(slide, extent) for _, slide, extent in drawn if extent.fits()])
 
 
-def _read(path: Path, shape: tuple[int, int]) -> _Drawn | None:
-    rings = [contour.exterior for contour in read_contours(path)]
-    if not rings:
-        return None
-    points = np.concatenate(rings)
-    (top, left), (bottom, right) = points.min(axis=0), points.max(axis=0)
-    return _Drawn(path.stem, path.name, shape, float(top), float(left), float(bottom), float(right))
+def _frame(project: Project, slide_id: str) -> Frame:
+    try:
+        return project.frame(slide_id)
+    except PathsegError:  # which is told elsewhere
+        entry = project.slide(slide_id)
+        return Frame(entry.id, entry.shape, entry.mpp)
 
 
-def _outside(drawn: _Drawn) -> str:
-    rows, columns = drawn.shape
+def imported_with(project: Project, slide_id: str) -> Remedy:
+    """Return the remedy with which a slide's contours were imported."""
+    return Remedy(**project.settings.get(IMPORTED, {}).get(slide_id, {}))
+
+
+def _outside(file: str, slide: str, extent: Extent) -> str:
+    rows, columns = extent.shape
     text = (
-        f"{drawn.file} lies at rows {drawn.top:.0f} to {drawn.bottom:.0f}, columns {drawn.left:.0f} to "
-        f"{drawn.right:.0f}; {drawn.slide} has {rows} rows and {columns} columns."
+        f"{file} lies at rows {extent.top:.0f} to {extent.bottom:.0f}, columns {extent.left:.0f} to "
+        f"{extent.right:.0f}; {slide} has {rows} rows and {columns} columns."
     )
-    if drawn.fits(swapped=True):
-        return f"{text} It would fit with rows and columns swapped: export it as x, y and import it again."
-    for scale in _SCALES:
-        if drawn.fits(scale):
-            return (
-                f"{text} It would fit at 1/{scale} of its size: export it in pixels of this slide and import it again."
-            )
-    return f"{text} Import the file that belongs to this slide."
+    remedy = propose(extent)
+    if remedy is None:
+        return f"{text} Import the file that belongs to this slide."
+    return f"{text} It would fit {remedy.text}: import it again and choose so."
 
 
-def _corner(drawn: list[_Drawn]) -> Iterator[str]:
+def _corner(drawn: Sequence[tuple[str, Extent]]) -> Iterator[str]:
     """Find outlines that were drawn on a smaller copy: all of them lie in the upper left corner."""
-    reach = max((one.reach for one in drawn), default=1.0)
-    fitting = [scale for scale in _SCALES if reach <= 1 / scale]
-    if fitting and fitting[-1] ** (-2 * len(drawn)) <= _CHANCE:
+    reach = max((extent.reach for _, extent in drawn), default=1.0)
+    fitting = [scale for scale in SCALES if reach <= 1 / scale]
+    if fitting and fitting[-1] ** (-2 * len(drawn)) <= CHANCE:
         scale = fitting[-1]
-        which = f"The outlines of {drawn[0].slide}" if len(drawn) == 1 else f"All outlines of {len(drawn)} slides"
+        which = f"The outlines of {drawn[0][0]}" if len(drawn) == 1 else f"All outlines of {len(drawn)} slides"
         yield (
             f"{which} lie in the upper left 1/{scale} of the slide, as if drawn on a copy of 1/{scale} of its size. "
-            "Look at them; export them in pixels of the full size and import them again."
+            "Look at them; import them again at the right size, or export them in pixels of the full size."
         )

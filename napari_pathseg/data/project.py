@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from napari_pathseg.data import roles
 from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
+from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.lock import ProjectLock
 from napari_pathseg.data.mask import Mask, open_mask, read_counts
 from napari_pathseg.data.mask.counts import Counts
@@ -19,11 +19,11 @@ from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project_file import ProjectFile, read_project_file, write_project_file
 from napari_pathseg.data.repair import leftover_strokes, repair
 from napari_pathseg.data.slide import Slide, open_slide
-from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import ProjectError
 
 FOLDER_SUFFIX = ".pathseg"
-_FOLDERS = ("masks", "contours", "models", "runs", "predictions")
+_FOLDERS = ("masks", "contours", "tissue", "models", "runs", "predictions")
 
 
 class Project:
@@ -182,9 +182,14 @@ class Project:
             If the file has another size than when it was added.
         """
         entry = self.slide(slide_id)
-        slide = open_slide(self.find_file(entry))
+        slide = open_slide(self.find_file(entry), entry.page)
         _check_size(slide, entry)
         return slide
+
+    def frame(self, slide_id: str) -> Frame:
+        """Return what contour formats may want to know of a slide; the errors are those of :meth:`open_slide`."""
+        with self.open_slide(slide_id) as slide:
+            return Frame.of(slide)
 
     def mask_path(self, slide_id: str) -> Path:
         """Return the folder of a slide's mask, whether it is there or not."""
@@ -210,25 +215,6 @@ class Project:
     def model_ids(self) -> list[str]:
         """Return the trained models, oldest first."""
         return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
-
-    def decided_roles(self) -> dict[str, str]:
-        """Return the roles, by patient, of slides that have labels and no role yet; see `data.roles`."""
-        return roles.settle([_candidate(self, entry) for entry in self.slides.values()])
-
-    def settle_roles(self) -> None:
-        """Give slides their :meth:`decided_roles` for good."""
-        decided = self.decided_roles()
-        if not decided:
-            return
-        with self.writing():
-            for slide_id, role in decided.items():
-                self.slides[slide_id] = replace(self.slide(slide_id), role=role)
-            self.save()
-
-
-def _candidate(project: Project, entry: SlideEntry) -> roles.Candidate:
-    classes = labelled_classes(entry, project.counts(entry.id))
-    return roles.Candidate(entry.id, entry.patient, entry.role, frozenset(classes))
 
 
 def _check_size(slide: Slide, entry: SlideEntry) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND, ClassSpec
+from napari_pathseg.data.division import settle_roles
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
@@ -20,7 +21,7 @@ def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry
         If one side is empty, or a class cannot be learnt; no role is given then.
     """
     sides = learning_sides(project, {name: project.counts(name) for name in project.slides})
-    project.settle_roles()
+    settle_roles(project)
     return sides
 
 

@@ -16,7 +16,7 @@ class SlideEntry:
 
     `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
     `downsample` are level-0 pixels per mask pixel; `complete` says that what is unlabelled is
-    Background.
+    Background; `page` is which one of a stack it is, from 0.
     """
 
     id: str
@@ -30,6 +30,7 @@ class SlideEntry:
     patient: str
     role: str = roles.AUTO
     complete: bool = False
+    page: int | None = None
 
     @property
     def mask_shape(self) -> tuple[int, int]:

@@ -41,8 +41,6 @@ def _interrupted(project: Project, run: Path) -> bool:
     if not re.fullmatch(r"r\d+", run.name) or not (run / "config.json").exists():
         return False
     model = project.folder / "models" / run.name.replace("r", "m", 1)
-    if not any(trace.exists() for trace in (run / "status.json", run / "checkpoint.safetensors", model)):
-        return False  # it was refused before it began
     return not (model / "bundle.json").exists() or not load_bundle(model).finished
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.data.classes import class_table
-from napari_pathseg.data.exporting import export
+from napari_pathseg.data.exporting import ExportOptions, export
 from napari_pathseg.data.importing import add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import load_bundle
@@ -32,4 +32,4 @@ def predict_images(
         add_slides(project, images)
         shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever name a stranger gave it
         yield from predict(project, config, "m001")
-        return export(project, out, "mask", what="prediction")
+        return export(project, out, ExportOptions(format="mask", what="prediction"))

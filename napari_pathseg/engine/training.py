@@ -8,7 +8,9 @@ killed run loses little and can be resumed.
 """
 
 import math
+import shutil
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.project import Project
@@ -16,7 +18,7 @@ from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.course import Course, is_out_of_memory
 from napari_pathseg.engine.dataset import LearningSet
 from napari_pathseg.engine.events import Event, Job, Note, Started
-from napari_pathseg.engine.preparation import prepare, prepare_to_resume
+from napari_pathseg.engine.preparation import Plan, prepare, prepare_to_resume
 from napari_pathseg.engine.scores import mean_dice
 from napari_pathseg.errors import OutOfMemoryError
 
@@ -60,11 +62,8 @@ def train(
         If not even a single tile fits into memory.
     """
     plan = prepare(project, config or TrainConfig(), parent) if resume is None else prepare_to_resume(project, resume)
-    with (
-        LearningSet(project, plan.train, plan.config) as learning,
-        LearningSet(project, plan.val, plan.config) as held_out,
-    ):
-        course = Course(project, plan, learning, held_out)
+    with ExitStack() as stack:
+        course = _open_course(project, plan, stack)
         try:
             for event in _stages(course):
                 course.heed((yield event))
@@ -78,6 +77,19 @@ def train(
             ) from error
         finally:
             course.close()
+
+
+def _open_course(project: Project, plan: Plan, stack: ExitStack) -> Course:
+    """Return the course of a plan; `stack` closes its slides.  A run that cannot begin leaves nothing behind."""
+    began = (plan.run / "status.json").exists() or plan.state is not None
+    try:
+        sets = (LearningSet(project, entries, plan.config) for entries in (plan.train, plan.val))
+        learning, held_out = (stack.enter_context(slides) for slides in sets)
+        return Course(project, plan, learning, held_out)
+    except BaseException:
+        if not began:
+            shutil.rmtree(plan.run)
+        raise
 
 
 def _stages(course: Course) -> Iterator[Event]:

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.exporting import ExportOptions
 from napari_pathseg.data.importing import AddOptions
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.errors import PathsegError
@@ -115,7 +116,7 @@ class DemoSteps:
 
     def export(self) -> list[Path]:
         """Write the contours of all masks as GeoJSON into the folder."""
-        return self._session.export(self._folder / "contours", "geojson", "mask")
+        return self._session.export(self._folder / "contours", ExportOptions(format="geojson"))
 
     # -- inside
 

@@ -95,7 +95,7 @@ class PathsegDock(QWidget):
         if event is None or mime is None:
             return
         event.acceptProposedAction()
-        self.slides.take([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
+        self.slides.arrivals.take([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
 
     # -- the end
 

@@ -9,38 +9,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_pathseg.data.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, stem_of
-from napari_pathseg.data.importing import AddOptions
 from napari_pathseg.data.project import FOLDER_SUFFIX, Project
+from napari_pathseg.data.reading import AS_READ
 from napari_pathseg.data.slide import SLIDE_SUFFIXES
+from napari_pathseg.data.survey import slide_of
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.survey import ImportChoice, import_choices, plain_choices
 
 
 @dataclass
 class Found:
-    """Paths by what they are; contours with the slide they belong to, None for the slide in view."""
+    """Paths by what they are."""
 
     project: Path | None = None
     slides: list[Path] = field(default_factory=list)
-    contours: list[tuple[Path, str | None]] = field(default_factory=list)
+    contours: list[Path] = field(default_factory=list)
     unknown: list[Path] = field(default_factory=list)
 
 
 def sort_out(paths: Iterable[Path], project: Project | None) -> Found:
     """Tell slides, contours and projects apart; folders stand for the slides in them."""
     found = Found()
-    known = {} if project is None else {stem_of(project.find_file(e)): e.id for e in project.slides.values()}
     for path in paths:
         if (path / "project.json").is_file():
             found.project = path
-        elif path.is_dir():
-            inside = sorted(child for child in path.iterdir() if child.suffix.lower() in SLIDE_SUFFIXES)
+        elif path.is_dir() and path.suffix.lower() not in SLIDE_SUFFIXES:
+            children = sorted(path.iterdir())
+            inside = [child for child in children if child.suffix.lower() in SLIDE_SUFFIXES]
+            outlines = [child for child in children if child.suffix.lower() in CONTOUR_SUFFIXES]
             found.slides += inside
-            found.unknown += [] if inside else [path]
-        elif path.suffix.lower() in CONTOUR_SUFFIXES:
-            found.contours.append((path, known.get(stem_of(path))))
-        elif _is_mask(path) and (slide := known.get(_without_mask(stem_of(path)))):
-            found.contours.append((path, slide))
+            found.contours += outlines
+            found.unknown += [] if inside or outlines else [path]
+        elif path.suffix.lower() in CONTOUR_SUFFIXES or (_is_mask(path) and _has_slide(path, project)):
+            found.contours.append(path)
         elif path.suffix.lower() in SLIDE_SUFFIXES:
             found.slides.append(path)
         else:
@@ -48,22 +50,38 @@ def sort_out(paths: Iterable[Path], project: Project | None) -> Found:
     return found
 
 
+def _has_slide(path: Path, project: Project | None) -> bool:
+    return project is not None and slide_of(path, project) is not None
+
+
 def _is_mask(path: Path) -> bool:
     stem = stem_of(path).lower()
     return path.suffix.lower() in MASK_SUFFIXES and (stem.endswith("_mask") or stem.startswith("mask_"))
 
 
-def _without_mask(stem: str) -> str:
-    return stem[5:] if stem.lower().startswith("mask_") else stem[:-5]
+@dataclass
+class Taken:
+    """What became of files.
+
+    Attributes
+    ----------
+    problems
+        One sentence for each file that could not be used.
+    imported
+        Slides into which contours came.
+    asked
+        Files of contours about which a person has to be asked; nothing was done with them.
+    """
+
+    problems: list[str]
+    imported: list[str] = field(default_factory=list)
+    asked: list[Path] = field(default_factory=list)
 
 
-def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> list[str]:
+def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> Taken:
     """Bring files into the project, making one beside the first slide where none is open.
 
-    Returns
-    -------
-    problems
-        One sentence for each file that could not be used; the others are taken.
+    Contours are imported where their slides and classes are plain.
 
     Raises
     ------
@@ -77,9 +95,22 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
         start_project(session, found.slides[0])
     problems = [f"{path.name} is neither a slide nor contours. Nothing was done with it." for path in found.unknown]
     problems += _add(session, found.slides)
-    for path, slide in found.contours:
-        problems += _import(session, path, slide, complete=complete)
-    return problems
+    if not found.contours:
+        return Taken(problems)
+    if session.project is None:
+        return Taken([*problems, f"{found.contours[0].name} needs its slide. Open the slide first."])
+    return take_contours(session, found.contours, complete=complete, problems=problems)
+
+
+def take_contours(session: Session, paths: Sequence[Path], *, complete: bool, problems: Sequence[str] = ()) -> Taken:
+    """Import files of contours where all is plain; else leave them all to be asked about."""
+    in_view = None if session.slide is None else session.slide.id
+    found = plain_choices(session.opened, paths, in_view)
+    if found is None:
+        return Taken([*problems], asked=[*paths])
+    choices = [ImportChoice(file.path, file.slide or "", AS_READ, complete) for file in found]
+    slides, more = import_choices(session, choices)
+    return Taken([*problems, *more], slides)
 
 
 def start_project(session: Session, first_slide: Path) -> None:
@@ -106,15 +137,3 @@ def _add(session: Session, slides: list[Path]) -> list[str]:
     for path in slides:
         problems += _add(session, [path])
     return problems
-
-
-def _import(session: Session, path: Path, slide: str | None, *, complete: bool) -> list[str]:
-    try:
-        if slide is None:
-            session.import_contours(path, complete=complete)
-        else:
-            file = session.opened.find_file(session.opened.slide(slide))
-            session.add_slides([file], AddOptions(contours=path, partial=not complete))
-    except PathsegError as error:
-        return [str(error)]
-    return []

@@ -76,9 +76,10 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
     PathsegError
         If one of them cannot be used; the others are there.
     """
-    problems = take_files(session, paths)
-    if problems:
-        raise PathsegError("\n".join(problems))
+    taken = take_files(session, paths)
+    unclear = [f"{path.name} leaves a question open. Import it in the window." for path in taken.asked]
+    if taken.problems or unclear:
+        raise PathsegError("\n".join([*taken.problems, *unclear]))
     wanted = [path.absolute() for path in sort_out(paths, None).slides[:1]]
     for entry in session.project.slides.values() if session.project is not None else ():
         if session.opened.find_file(entry) in wanted and entry != session.slide:

@@ -15,6 +15,7 @@ from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.engine.search import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
+from napari_pathseg.ui.past import newest_lesson, past_run
 from napari_pathseg.ui.run import Run
 from napari_pathseg.ui.taking import take_slide, take_view
 
@@ -89,7 +90,8 @@ class Learning:
         """Go on with an interrupted training, with its own settings."""
         kept = load_json(self._session.opened.folder / "runs" / run / "config.json").get("config", {})
         minutes = TrainConfig.from_json(kept).longest_minutes
-        self._begin_learning(Run("train", minutes=minutes))
+        before = past_run(self._session.opened.folder / "runs" / run) or Run("train")
+        self._begin_learning(replace(before, minutes=minutes, active=True, stage="Starting", fraction=0.0))
         self._send("train", config=kept, parent=None, resume=run)
         self.show_what_is_on_screen()
 
@@ -131,6 +133,11 @@ class Learning:
             self.run = replace(self.run, stopping=True)
             self._worker.send({"command": "stop"})
             self.run_changed.emit()
+
+    def recall(self) -> None:
+        """Show again how the newest model of the project that was opened learnt."""
+        self.lesson = newest_lesson(self._session.opened)
+        self.run_changed.emit()
 
     def leave(self) -> None:
         """Let go of what runs and of what was scored, for the project is closed; a training keeps its best."""

@@ -5,7 +5,7 @@ follow a change of theme; nothing here names a grey.
 """
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QColor, QPalette, QShowEvent
+from qtpy.QtGui import QColor, QIcon, QPalette, QPixmap, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 SPACE = 8  # pixels between things
@@ -27,6 +27,15 @@ def mixed(first: QColor, second: QColor, share: float) -> QColor:
 def dim_color(widget: QWidget) -> QColor:
     """Return the colour of text that matters less."""
     return mixed(text_color(widget), widget.palette().color(QPalette.ColorRole.Window), 0.62)
+
+
+def swatch(color: str) -> QIcon:
+    """Return a square of a colour."""
+    pixmap = QPixmap(32, 32)
+    pixmap.fill(QColor(color))
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # else the selection tints the colour
+    return icon
 
 
 class DimLabel(QLabel):

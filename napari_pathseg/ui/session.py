@@ -11,14 +11,15 @@ from napari.components import ViewerModel
 from psygnal import Signal
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
-from napari_pathseg.data.exporting import export
-from napari_pathseg.data.formats import find_contours
+from napari_pathseg.data.division import set_role
+from napari_pathseg.data.exporting import ExportOptions, export
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.mask.edits import accept, draw_contours, reject
 from napari_pathseg.data.project import Project
+from napari_pathseg.data.reading import AS_READ, Reading
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry, state
 from napari_pathseg.errors import ProjectError
@@ -62,6 +63,7 @@ class Session:
         self.close()
         self.project = project
         self.learning.warm_up()
+        self.learning.recall()
         self.project_changed.emit()
         if project.slides:
             self.show_slide(next(iter(project.slides)))
@@ -89,21 +91,17 @@ class Session:
             self.show_slide(self.slide.id)
         return entries
 
-    def import_contours(self, path: Path, *, complete: bool = True) -> int:
-        """Import a file into the slide in view, or a folder into all slides by stem; return how many slides."""
-        project = self.opened
-        if path.is_dir():
-            files = [project.find_file(entry) for entry in project.slides.values()]
-            self.add_slides(files, AddOptions(contours=path, partial=not complete))
-            return sum(find_contours(file, path) is not None for file in files)
-        slide = self.in_view.id
-        self._close_slide()
+    def import_file(self, path: Path, slide: str, reading: Reading = AS_READ, *, complete: bool) -> None:
+        """Import a file into a slide; see `data.importing.import_file`."""
+        shown = self.slide is not None and self.slide.id == slide
+        if shown:
+            self._close_slide()
         try:
-            import_file(project, slide, path, complete=complete)
+            import_file(self.opened, slide, path, complete=complete, reading=reading)
         finally:
-            self.show_slide(slide)
+            if shown:
+                self.show_slide(slide)
         self.project_changed.emit()
-        return 1
 
     def change_classes(self, classes: ClassTable) -> None:
         """Rename, recolour or append classes."""
@@ -114,10 +112,7 @@ class Session:
 
     def set_role(self, slide_id: str, role: str) -> None:
         """Give a slide, and so its patient's other slides, a role."""
-        patient = self.opened.slide(slide_id).patient
-        for entry in list(self.opened.slides.values()):
-            if entry.patient == patient:
-                self.opened.change(entry.id, role=role)
+        set_role(self.opened, slide_id, role)
         self.project_changed.emit()
 
     def set_complete(self, complete: bool) -> None:
@@ -127,10 +122,10 @@ class Session:
             self.mask_edited(reject(self.mask, Region(0, 0, *self.mask.shape)))
         self.project_changed.emit()
 
-    def export(self, folder: Path, kind: str, what: str) -> list[Path]:
+    def export(self, folder: Path, options: ExportOptions) -> list[Path]:
         """Write masks or predictions; see `data.exporting.export`."""
         self.save_mask()
-        return export(self.opened, folder, kind, what=what)
+        return export(self.opened, folder, options)
 
     # -- the slide in view
 

@@ -1,13 +1,18 @@
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.formats import write_contours
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
 from napari_pathseg.data.mask import Provenance, learnt_labels
 from napari_pathseg.data.mask.edits import fill_from_model, paint
 from napari_pathseg.data.project import Project
+from napari_pathseg.data.reading import Reading
+from napari_pathseg.data.remedy import Remedy
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
 
 
@@ -219,3 +224,61 @@ def test_masks_of_coarse_projects_count_coarse_pixels(tmp_path, slides):
     (entry,) = add_slides(project, slides[:1])
     assert entry.mask_shape == (192, 192)
     assert entry.mask_mpp is None
+
+
+# -- stacks
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A stack of three grey pages with a stack of their masks."""
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 255, (3, 96, 128), dtype=np.uint8)
+    masks = np.zeros((3, 96, 128), np.uint8)
+    for number in range(3):
+        masks[number, : 20 * (number + 1)] = 255
+    tifffile.imwrite(tmp_path / "volume.tif", pages, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "masks.tif", masks, photometric="minisblack")
+    return tmp_path, pages, masks
+
+
+def test_each_page_of_a_stack_is_a_slide_with_its_page_of_the_masks(stack):
+    folder, pages, masks = stack
+    project = Project.create(folder / "p.pathseg", mpp=None)
+    entries = add_slides(project, [folder / "volume.tif"], AddOptions(contours=folder / "masks.tif"))
+    assert [entry.id for entry in entries] == ["volume[0]", "volume[1]", "volume[2]"]
+    again = Project.open(project.folder)
+    for number, entry in enumerate(entries):
+        with again.open_slide(entry.id) as slide:
+            assert np.array_equal(slide.read(Region(0, 0, 96, 128)), pages[number])
+        assert again.counts(entry.id)[2].sum() == (masks[number] == 255).sum()
+
+
+def test_a_stack_that_is_added_twice_is_not_there_twice(stack):
+    folder, _, _ = stack
+    project = Project.create(folder / "p.pathseg", mpp=None)
+    for _ in range(2):
+        add_slides(project, [folder / "volume.tif"])
+    assert len(project.slides) == 3
+
+
+# -- remedies and other words
+
+
+def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(project, slides, tmp_path):
+    square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
+    write_contours(tmp_path / "small.geojson", [Contour(square, class_name="Lesion")])
+    reading = Reading({"Lesion": 2}, Remedy(scale=4.0))
+    import_file(project, "case5", tmp_path / "small.geojson", complete=True, reading=reading)
+    assert imported(project, "case5") == 1600
+    assert Project.open(project.folder).settings["imported"] == {"case5": {"scale": 4.0, "swapped": False}}
+
+
+def test_a_value_of_a_label_image_means_the_class_that_is_chosen(project, tmp_path):
+    labels = np.zeros((192, 192), np.uint8)
+    labels[:40, :40], labels[100:, 100:] = 7, 9
+    tifffile.imwrite(tmp_path / "odd.tif", labels)
+    with pytest.raises(AnnotationError, match="holds the value 9"):
+        import_file(project, "case5", tmp_path / "odd.tif", complete=False)
+    import_file(project, "case5", tmp_path / "odd.tif", complete=False, reading=Reading({"7": 2, "9": 0}))
+    assert project.counts("case5")[2].sum() == 1600

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
+from napari_pathseg.data.division import settle_roles
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, edits
 from napari_pathseg.data.project import Project
@@ -99,11 +100,11 @@ def test_an_unknown_slide_is_answered_with_known_ones(project):
 
 
 def test_roles_once_given_stay_when_slides_are_added(project):
-    project.settle_roles()
+    settle_roles(project)
     before = {entry.id: entry.role for entry in project.slides.values()}
     assert list(before.values()).count("val") == 1
     assert before["case5"] == "test"
-    project.settle_roles()
+    settle_roles(project)
     assert {entry.id: entry.role for entry in Project.open(project.folder).slides.values()} == before
 
 

@@ -20,7 +20,7 @@ from napari_pathseg.engine.learner import Learner
 from napari_pathseg.engine.networks.weights import lite0_weights
 from napari_pathseg.engine.resume import load_state
 from napari_pathseg.engine.training import train
-from napari_pathseg.errors import BundleError, NothingToLearnError
+from napari_pathseg.errors import BundleError, NothingToLearnError, UnsupportedSlideError
 
 SHORT = TrainConfig(minutes=0.06, tile=64, batch=2, decoder_seconds=1, cached_tiles=8)
 
@@ -216,6 +216,14 @@ def test_a_run_killed_before_its_first_state_begins_anew(project):
     next(job)
     del job
     assert run(train(project, resume="")).id == "m001"
+
+
+def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
+    file = project.find_file(project.slide("case0"))
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(UnsupportedSlideError, match=file.name):
+        next(train(project, SHORT, None))
+    assert not list((project.folder / "runs").glob("*"))
 
 
 def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch):

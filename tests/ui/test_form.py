@@ -51,7 +51,7 @@ def test_a_form_gives_back_the_settings_it_shows(qtbot, kind, make):
 
 def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
     box = form.fields["learning_rate"].box
-    assert box.text() == "0.0005"
+    assert box.text() == "0.001"
     box.selectAll()
     qtbot.keyClicks(box, "2e-6")
     assert read_form(form, TrainConfig).learning_rate == pytest.approx(2e-6)

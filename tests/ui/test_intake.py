@@ -4,7 +4,7 @@ from napari_pathseg.ui.intake import take_files
 
 
 def test_first_slides_make_a_project_beside_them(session, pictures):
-    assert take_files(session, pictures) == []
+    assert take_files(session, pictures).problems == []
     assert session.project.folder == pictures[0].parent / "liver.pathseg"
     assert list(session.project.slides) == ["case0", "case1", "case2", "case3"]
     assert session.slide.id == "case0"
@@ -20,7 +20,7 @@ def test_the_project_beside_slides_is_opened_again(session, pictures):
 def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
     bad = pictures[0].with_name("bad.jpg")
     bad.write_bytes(b"no picture")
-    problems = take_files(session, [pictures[0], bad, pictures[1]])
+    problems = take_files(session, [pictures[0], bad, pictures[1]]).problems
     assert list(session.project.slides) == ["case0", "case1"]
     assert len(problems) == 1
     assert "bad.jpg" in problems[0]
@@ -28,7 +28,7 @@ def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
 
 def test_a_file_that_is_nothing_is_told(session, pictures, tmp_path):
     (tmp_path / "notes.docx").write_text("x")
-    assert take_files(session, [*pictures, tmp_path / "notes.docx"]) == [
+    assert take_files(session, [*pictures, tmp_path / "notes.docx"]).problems == [
         "notes.docx is neither a slide nor contours. Nothing was done with it."
     ]
 
@@ -37,7 +37,7 @@ def test_masks_find_their_slides_by_name(session, pictures, mask_folder, tmp_pat
     take_files(session, pictures)
     dropped = tmp_path / "case2_mask.png"
     shutil.copy(mask_folder / "case2.png", dropped)
-    assert take_files(session, [dropped]) == []
+    assert take_files(session, [dropped]).imported == ["case2"]
     assert session.counts("case2")[2].sum() > 10_000
     assert session.counts("case0")[1:].sum() == 0
     assert session.project.slides["case2"].complete

@@ -103,7 +103,7 @@ def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
 
 def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     opened.show_slide("case5")
-    opened.import_contours(slides[0].with_suffix(".svg"), complete=True)
+    opened.import_file(slides[0].with_suffix(".svg"), "case5", complete=True)
     assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
     assert opened.slide.complete
 

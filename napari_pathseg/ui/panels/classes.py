@@ -1,11 +1,12 @@
 """The table of classes: colour, name, key, and how much of the slide in view is of each."""
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_pathseg.data.classes import ClassTable, class_table
 from napari_pathseg.ui.icons import themed_icon
+from napari_pathseg.ui.look import swatch
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import class_areas
@@ -65,7 +66,7 @@ class ClassTableView(QTreeWidget):
             key = f"Alt+{spec.index}" if spec.index <= _KEYS else ""
             item = QTreeWidgetItem(["", spec.name, key, "", ""])
             item.setData(_SWATCH, Qt.ItemDataRole.UserRole, spec.index)
-            item.setIcon(_SWATCH, _swatch(spec.color))
+            item.setIcon(_SWATCH, swatch(spec.color))
             item.setSizeHint(_SWATCH, QSize(0, _ROW))
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_SWATCH, "Click to change the colour.")
@@ -157,14 +158,6 @@ class ClassTableView(QTreeWidget):
     def _items(self) -> list[QTreeWidgetItem]:
         found = (self.topLevelItem(number) for number in range(self.topLevelItemCount()))
         return [item for item in found if item is not None]
-
-
-def _swatch(color: str) -> QIcon:
-    pixmap = QPixmap(32, 32)
-    pixmap.fill(QColor(color))
-    icon = QIcon(pixmap)
-    icon.addPixmap(pixmap, QIcon.Mode.Selected)  # else the selection tints the colour
-    return icon
 
 
 def _free_name(classes: ClassTable) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QWidget
 
+from napari_pathseg.data.exporting import ExportOptions
 from napari_pathseg.ui.messages import errors_shown, say
 from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.session import Session
@@ -45,7 +46,9 @@ class ExportPanel(QWidget):
     def export_to(self, folder: Path) -> None:
         """Write into a folder and say so."""
         with errors_shown():
-            files = self._session.export(folder, self.format.currentData(), self.what.currentData())
+            files = self._session.export(
+                folder, ExportOptions(format=self.format.currentData(), what=self.what.currentData())
+            )
             say(f"{plural(len(files), 'file')} written to {folder}.")
 
     def _show(self) -> None:

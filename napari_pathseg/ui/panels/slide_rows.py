@@ -58,7 +58,8 @@ class SlideRows(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return row.id
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{row.id}\nPatient {row.patient} · {ROLE_WORDS[row.role]} · {row.state}\nDouble-click to show it."
+            told = f"Patient {row.patient} · {ROLE_WORDS[row.role]} · {row.state}"
+            return f"{row.id}\n{told}\nDouble-click to show it, right-click for more."
         return row if role == ROW_ROLE else None
 
 

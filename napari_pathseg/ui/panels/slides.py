@@ -1,10 +1,8 @@
 """The slides of the project: add, import contours, show, give a role."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtCore import QModelIndex, QPoint, Qt
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -19,17 +17,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathseg.data.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
-from napari_pathseg.data.roles import ROLES
 from napari_pathseg.data.slide import SLIDE_SUFFIXES
-from napari_pathseg.ui.intake import take_files
 from napari_pathseg.ui.keys import with_key
-from napari_pathseg.ui.messages import errors_shown, say
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.panels.arrivals import Arrivals
 from napari_pathseg.ui.panels.layout import column, push_button, row
-from napari_pathseg.ui.panels.slide_rows import ROLE_WORDS, ROW_HEIGHT, SlideDelegate, SlideRows
+from napari_pathseg.ui.panels.slide_menu import SlideMenu
+from napari_pathseg.ui.panels.slide_rows import ROW_HEIGHT, SlideDelegate, SlideRows
 from napari_pathseg.ui.panels.thumbnails import Thumbnails
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.summary import plural, slide_row, slide_rows
+from napari_pathseg.ui.summary import slide_row, slide_rows
+from napari_pathseg.ui.tissue_view import TissueView
 
 _FEWEST_ROWS, _MOST_ROWS = 3, 4
 _SHOWN_PROBLEMS = 3
@@ -53,6 +52,8 @@ class SlidesPanel(QWidget):
         self.complete = QCheckBox("Imported contours are complete")
         self.complete.setChecked(True)
         self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
+        self.tissue = TissueView(session)
+        self.arrivals = Arrivals(session, self.complete.isChecked, self)
         column(self, row(self.add_button, self.import_button, self.order), self.pages, self.complete)
         self.add_button.clicked.connect(self.ask_for_slides)
         self.order.currentIndexChanged.connect(self.refresh)
@@ -64,22 +65,12 @@ class SlidesPanel(QWidget):
 
     # -- what the user may do
 
-    def take(self, paths: Sequence[Path]) -> None:
-        """Bring files into the project, and tell of those that could not be used."""
-        with errors_shown():
-            problems = take_files(self._session, paths, complete=self.complete.isChecked())
-            for problem in problems[:_SHOWN_PROBLEMS]:
-                say(problem, kind="error")
-            if len(problems) > _SHOWN_PROBLEMS:
-                text = f"{plural(len(problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
-                say(text, "\n".join(problems), "warning")
-
     def ask_for_slides(self) -> None:
         """Let the user choose slides to add."""
         shown = " ".join(f"*{suffix}" for suffix in sorted(SLIDE_SUFFIXES))
         files, _ = QFileDialog.getOpenFileNames(self, "Add slides", self._start(), f"Slides ({shown});;All files (*)")
         if files:
-            self.take([Path(file) for file in files])
+            self.arrivals.take([Path(file) for file in files])
 
     def ask_for_contours(self) -> None:
         """Let the user choose contours of the slide in view."""
@@ -88,22 +79,13 @@ class SlidesPanel(QWidget):
             self, "Import contours of this slide", self._start(), f"Contours and masks ({shown})"
         )
         if file:
-            self.import_contours(Path(file))
+            self.arrivals.open_import([Path(file)])
 
     def ask_for_contour_folder(self) -> None:
         """Let the user choose a folder with contours of many slides."""
         folder = QFileDialog.getExistingDirectory(self, "Import contours of all slides", self._start())
         if folder:
-            self.import_contours(Path(folder))
-
-    def import_contours(self, path: Path) -> None:
-        """Import a file into the slide in view, or a folder into the slides of the same names."""
-        with errors_shown():
-            number = self._session.import_contours(path, complete=self.complete.isChecked())
-            if number:
-                say(f"Contours of {plural(number, 'slide')} were imported.")
-            else:
-                say(f"{path.name} holds no contours named like a slide. Files need the slides' names.", kind="warning")
+            self.arrivals.open_import([Path(folder)])
 
     def step(self, step: int) -> None:
         """Show the next slide of the list, or the one before."""
@@ -116,11 +98,6 @@ class SlidesPanel(QWidget):
         """Bring a slide into view."""
         with errors_shown():
             self._session.show_slide(slide_id)
-
-    def set_role(self, slide_id: str, role: str) -> None:
-        """Give a slide a role."""
-        with errors_shown():
-            self._session.set_role(slide_id, role)
 
     # -- what the user sees
 
@@ -179,7 +156,9 @@ class SlidesPanel(QWidget):
         self.pages.addWidget(self.list)
         self.pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.doubleClicked.connect(self._show_pressed)
-        self.delegate.role_pressed.connect(self._ask_for_role)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.list.customContextMenuRequested.connect(self._ask_at)
+        self.delegate.role_pressed.connect(self._ask_what_to_do)
         self.thumbnails.made.connect(self._repaint)
 
     def _import_menu(self) -> QMenu:
@@ -188,29 +167,22 @@ class SlidesPanel(QWidget):
         menu.addAction("Folder for all slides…", self.ask_for_contour_folder)
         return menu
 
-    def role_menu(self, slide_id: str) -> QMenu:
-        """Return the menu of roles of a slide."""
-        menu = QMenu(self)
-        current = self._session.opened.slide(slide_id).role
-        for role in ROLES:
-            action = menu.addAction(ROLE_WORDS[role])
-            if action is not None:
-                action.setData((slide_id, role))
-                action.setCheckable(True)
-                action.setChecked(role == current)
-        menu.triggered.connect(self._role_chosen)
-        return menu
-
-    def _role_chosen(self, action: Any) -> None:
-        self.set_role(*action.data())
+    def slide_menu(self, slide_id: str) -> SlideMenu:
+        """Return what can be done with a slide."""
+        return SlideMenu(self._session, self.tissue, slide_id, self)
 
     def _show_pressed(self, index: QModelIndex) -> None:
         self.show_slide(index.data())
 
-    def _ask_for_role(self, index: QModelIndex) -> None:
-        menu = self.role_menu(index.data())
+    def _ask_what_to_do(self, index: QModelIndex) -> None:
+        menu = self.slide_menu(index.data())
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(QCursor.pos())
+
+    def _ask_at(self, place: QPoint) -> None:
+        index = self.list.indexAt(place)
+        if index.isValid():
+            self._ask_what_to_do(index)
 
     def _start(self) -> str:
         """Return the folder in which dialogs begin."""

@@ -10,7 +10,7 @@ from napari_pathseg.ui.panels.slide_rows import role_box
 
 @pytest.fixture
 def panel(dock, pictures):
-    dock.slides.take(pictures)
+    dock.slides.arrivals.take(pictures)
     return dock.slides
 
 
@@ -48,22 +48,22 @@ def test_a_role_is_chosen_from_the_menu_of_its_chip(panel, qtbot):
     chip = role_box(panel.list.visualRect(panel.model.index(1))).center()
     qtbot.mouseClick(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=chip)
     assert pressed == ["case1"]
-    actions = {action.text(): action for action in panel.role_menu("case1").actions()}
-    assert list(actions) == ["Auto", "Training", "Validation", "Test"]
+    actions = {action.text(): action for action in panel.slide_menu("case1").actions()}
+    assert list(actions)[:4] == ["Auto", "Training", "Validation", "Test"]
     actions["Validation"].trigger()
     assert panel._session.project.slides["case1"].role == "val"
     assert panel.model.rows[1].role == "val"
 
 
 def test_a_folder_of_masks_is_imported_for_all_slides(panel, mask_folder):
-    panel.import_contours(mask_folder)
+    panel.arrivals.import_contours([mask_folder])
     assert {row.state for row in panel.model.rows} == {"annotated"}
     assert all(entry.complete for entry in panel._session.project.slides.values())
 
 
 def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_folder):
     panel.complete.setChecked(False)
-    panel.import_contours(mask_folder / "case0.png")
+    panel.arrivals.import_contours([mask_folder / "case0.png"])
     assert not panel._session.project.slides["case0"].complete
     assert panel._session.counts("case0")[2].sum() > 10_000
 

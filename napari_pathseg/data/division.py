@@ -1,0 +1,54 @@
+"""The slides of a project, divided by patient into those that teach, validate and test."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from napari_pathseg.data import roles
+from napari_pathseg.data.patients import check_leaks
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+
+
+def decided_roles(project: Project) -> dict[str, str]:
+    """Return the roles, by patient, of slides that have labels and no role yet; see `roles.settle`."""
+    return roles.settle([_candidate(project, entry) for entry in project.slides.values()])
+
+
+def settle_roles(project: Project) -> None:
+    """Give slides their :func:`decided_roles` for good."""
+    decided = decided_roles(project)
+    if decided:
+        _give(project, decided)
+
+
+def divide(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
+    """Divide all slides anew, see `roles.split`; return the role of each slide."""
+    divided = roles.split([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
+    _give(project, divided)
+    return divided
+
+
+def set_role(project: Project, slide_id: str, role: str) -> list[str]:
+    """Give a slide, and so its patient's other slides, a role; return the slides.
+
+    Raises
+    ------
+    ProjectError
+        If there is no such slide.
+    """
+    patient = project.slide(slide_id).patient
+    slides = [entry.id for entry in project.slides.values() if entry.patient == patient]
+    _give(project, dict.fromkeys(slides, role))
+    return slides
+
+
+def _give(project: Project, given: Mapping[str, str]) -> None:
+    with project.writing():
+        project.slides.update((name, replace(project.slide(name), role=role)) for name, role in given.items())
+        check_leaks(project.slides.values(), {project.slide(name).patient for name in given})
+        project.save()
+
+
+def _candidate(project: Project, entry: SlideEntry) -> roles.Candidate:
+    classes = labelled_classes(entry, project.counts(entry.id))
+    return roles.Candidate(entry.id, entry.patient, entry.role, frozenset(classes))

@@ -1,0 +1,130 @@
+"""One slide's mask or prediction as a file of another program: contours, label images, areas."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from napari_pathseg.data import formats
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.files import replace_file
+from napari_pathseg.data.formats.label_image import write_label_image
+from napari_pathseg.data.formats.label_pyramid import write_label_pyramid
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.counts import Provenance
+from napari_pathseg.data.mask.mask import Pixels
+from napari_pathseg.data.mask.store import MaskStore
+from napari_pathseg.data.outline import outline
+from napari_pathseg.data.prediction import Prediction
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.smoothing import smooth
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What is written of a slide: its mask, or a model's prediction."""
+
+    project: Project
+    entry: SlideEntry
+    store: MaskStore | None = None
+    prediction: Prediction | None = None
+
+    def labels(self) -> Pixels:
+        """Return the classes, on the mask's grid."""
+        whole = Region(0, 0, *self.entry.mask_shape)
+        if self.prediction is not None:
+            return self.prediction.read(whole)
+        assert self.store is not None
+        return self.store.read(whole)[0]
+
+    def outlined(self) -> Pixels:
+        """Return the classes of which outlines are written.
+
+        Background only as far as a person drew it on a slide that is not complete: elsewhere
+        it is the rest.
+        """
+        labels = self.labels()
+        rest = labels == BACKGROUND
+        if self.store is not None and not self.entry.complete:
+            rest &= self.store.read(Region(0, 0, *self.entry.mask_shape))[1] < Provenance.ACCEPTED
+        labels[rest] = 0
+        return labels
+
+
+def suffix_of(slide: Exported, format: str) -> str:
+    """Return the suffix of a slide's file in a format."""
+    if format != "mask":
+        return FORMATS[format][0]
+    with slide.project.open_slide(slide.entry.id) as opened:
+        return ".png" if len(opened.levels) == 1 else ".tif"
+
+
+def write_exported(slide: Exported, path: Path, format: str, smooth_um: float = 0.0) -> None:
+    """Write what is exported of a slide; the file is there whole or not at all."""
+    FORMATS[format][1](slide, path, smooth_um)
+
+
+def outlines(slide: Exported, smooth_um: float = 0.0) -> list[Contour]:
+    """Return the outlines of all classes, with their names and colours."""
+    entry, labels = slide.entry, slide.outlined()
+    reach = smooth_um / (entry.mpp or 1.0)  # level-0 pixels; where these are of no known size, one each
+    return [
+        replace(smooth(contour, reach), class_name=spec.name, color=spec.color)
+        for spec in slide.project.classes
+        for contour in outline(labels, spec.index, entry.downsample)
+    ]
+
+
+def _write_contours(key: str, slide: Exported, path: Path, smooth_um: float) -> None:
+    frame = slide.project.frame(slide.entry.id)
+    formats.write_contours(path, outlines(slide, smooth_um), format=key, frame=frame)
+
+
+def _write_mask(slide: Exported, path: Path, _: float) -> None:
+    """Write a label image: on the mask's grid as TIFF, at level-0 size as PNG."""
+    labels, entry = slide.labels(), slide.entry
+    if path.suffix == ".tif":
+        write_label_image(path, labels, mpp=entry.mask_mpp)
+        return
+    step = entry.downsample
+    if step > 1:
+        rows, columns = entry.shape
+        labels = np.repeat(np.repeat(labels, step, axis=0), step, axis=1)[:rows, :columns]
+    write_label_image(path, labels)
+
+
+def _write_pyramid(slide: Exported, path: Path, _: float) -> None:
+    write_label_pyramid(path, slide.labels(), slide.entry.mask_mpp, slide.project.classes.names)
+
+
+def _write_areas(slide: Exported, path: Path, _: float) -> None:
+    """Write a row for each class: its pixels, its share of what is labelled, its area where the pixel size is known."""
+    labels, entry = slide.labels(), slide.entry
+    counts = np.bincount(labels.ravel(), minlength=len(slide.project.classes) + 1)
+    labelled = max(1, int(counts[1:].sum()))
+    mm2 = None if entry.mask_mpp is None else entry.mask_mpp**2 / 1e6
+    with replace_file(path) as partial_path, partial_path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["slide", "class", "mask_pixels", "share_of_labelled", "area_mm2"])
+        for spec in slide.project.classes:
+            pixels = int(counts[spec.index])
+            area = "" if mm2 is None else f"{pixels * mm2:.6g}"
+            table.writerow([entry.id, spec.name, pixels, f"{pixels / labelled:.6g}", area])
+
+
+_Writer = Callable[[Exported, Path, float], None]
+FORMATS: dict[str, tuple[str, _Writer]] = {
+    **{
+        key: (known.suffix, partial(_write_contours, key))
+        for key, known in formats.FORMATS.items()
+        if known.write is not None
+    },
+    "mask": (".png", _write_mask),
+    "ome-tiff": (".ome.tif", _write_pyramid),
+    "csv": (".csv", _write_areas),
+}

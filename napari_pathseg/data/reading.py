@@ -1,0 +1,157 @@
+"""What a file of contours, or a label image, says of a slide, in the words of its project."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_pathseg.data.annotation import Contour, check_inside
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED, ClassTable
+from napari_pathseg.data.files import replace_file
+from napari_pathseg.data.formats import MASK_SUFFIXES, read_contours
+from napari_pathseg.data.formats.label_image import read_labels
+from napari_pathseg.data.formats.table import Frame
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import open_mask
+from napari_pathseg.data.mask.edits import import_contours, import_labels, pieces, reject
+from napari_pathseg.data.mask.mask import Pixels
+from napari_pathseg.data.misfits import IMPORTED
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.remedy import AS_IT_IS, Remedy
+from napari_pathseg.data.slide import open_slide
+from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.errors import AnnotationError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file is understood.
+
+    Attributes
+    ----------
+    classes
+        The class number that a name in the file means, or a value of a label image as text;
+        0 for unlabelled.  Names that are not here mean the project's class of that name.
+    remedy
+        What brings its outlines to their place.
+    """
+
+    classes: Mapping[str, int] = field(default_factory=dict)
+    remedy: Remedy = AS_IT_IS
+
+
+AS_READ = Reading()
+
+
+def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> None:
+    """Refuse a file that cannot be taken into a slide's mask, before anything is written.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read, does not fit the slide, names an unknown class, or is empty where
+        all the rest would be Background.
+    """
+    if path.suffix.lower() in MASK_SUFFIXES:
+        _labels(project.classes, entry, path, reading)
+        return
+    contours = _contours(project, entry, path, reading)
+    check_inside(contours, entry.shape, path.name)
+    if not contours and entry.complete:
+        raise AnnotationError(
+            f"{path.name} holds no outline, so all of {entry.id} would be Background. Add the slide with --negative if "
+            "there is nothing to find, else outline it first."
+        )
+
+
+def take_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> None:
+    """Take a checked file into the mask, and keep it as it came."""
+    kept = project.folder / "contours" / f"{entry.id}{path.suffix.lower()}"
+    if path.resolve() != kept.resolve():
+        with replace_file(kept) as partial:
+            shutil.copyfile(path, partial)
+    if entry.complete:
+        drop_model_pixels(project, entry)
+    with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
+        if path.suffix.lower() in MASK_SUFFIXES:
+            labels = _labels(project.classes, entry, path, reading)
+            for region in pieces(Region(0, 0, *mask.shape)):
+                here = labels[region.slices]
+                import_labels(mask, region, here, here != UNLABELLED)
+            mask.close_step()
+        else:
+            import_contours(mask, _contours(project, entry, path, reading), entry.downsample)
+    remedies = {name: kept for name, kept in project.settings.get(IMPORTED, {}).items() if name != entry.id}
+    if reading.remedy != AS_IT_IS:
+        remedies[entry.id] = asdict(reading.remedy)
+    project.settings[IMPORTED] = remedies
+
+
+def drop_model_pixels(project: Project, entry: SlideEntry) -> None:
+    """On a slide that is complete a person has spoken everywhere; what a model said goes."""
+    if project.mask_path(entry.id).exists():
+        with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
+            reject(mask, Region(0, 0, *mask.shape))
+
+
+def class_number(classes: ClassTable, name: str, reading: Reading = AS_READ) -> int | None:
+    """Return the number of the class that a file's name means, None where the project has none.
+
+    QuPath's ``Ignore*`` and its like are unlabelled; no name is the first class to find.
+    """
+    if name in reading.classes:
+        return reading.classes[name]
+    if name.endswith("*"):
+        return UNLABELLED
+    spec = classes.find(name) if name else classes.specs[1]
+    return None if spec is None else spec.index
+
+
+def painted_colors(classes: ClassTable) -> dict[str, int]:
+    """Return the class that each colour says; a colour that two classes share says neither."""
+    number = Counter(spec.color for spec in classes)
+    return {spec.color: spec.index for spec in classes if number[spec.color] == 1}
+
+
+def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading) -> list[Contour]:
+    """Read contours and give each the number of its class."""
+    with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
+        found = reading.remedy.apply(read_contours(path, Frame.of(slide)))
+    contours = []
+    for number, contour in enumerate(found, 1):
+        label = class_number(project.classes, contour.class_name, reading)
+        if label is None:
+            raise AnnotationError(
+                f'{path.name}, contour {number}: class "{contour.class_name}" is unknown. The project has: '
+                f"{', '.join(project.classes.names)}. Rename it or add the class."
+            )
+        contours.append(replace(contour, label=label))
+    return contours
+
+
+def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading) -> Pixels:
+    """Read a label image onto the mask's grid; 0/1 and 0/255 mean Background and the first class."""
+    image, by_color = read_labels(path, entry.shape, painted_colors(classes), page=entry.page)
+    step = entry.downsample
+    rows, columns = (
+        np.minimum(np.arange(count) * step + step // 2, size - 1)
+        for count, size in zip(entry.mask_shape, entry.shape, strict=True)
+    )
+    labels: Pixels = image[np.ix_(rows, columns)]
+    found = {int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))}
+    if reading.classes:
+        table = np.arange(256, dtype=np.uint8)
+        for value, number in reading.classes.items():
+            table[int(value)] = number
+        return table[labels]
+    if not by_color and (found <= {0, 1} or found <= {0, 255}):
+        return np.where(labels > 0, np.uint8(BACKGROUND + 1), np.uint8(0))
+    if max(found) > len(classes):
+        raise AnnotationError(
+            f"{path.name} holds the value {max(found)}; the project's classes are 1 to {len(classes)} "
+            f"({', '.join(classes.names)}). Map the values or add classes."
+        )
+    return labels

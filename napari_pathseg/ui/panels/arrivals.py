@@ -1,0 +1,70 @@
+"""What arrives in the window, dropped or chosen: taken in, asked about where it must be, and told."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_pathseg.data.survey import contour_files
+from napari_pathseg.errors import AnnotationError
+from napari_pathseg.ui.intake import Taken, take_contours, take_files
+from napari_pathseg.ui.messages import errors_shown, say
+from napari_pathseg.ui.panels.import_contours import ImportDialog
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.summary import plural
+from napari_pathseg.ui.survey import import_choices
+
+_SHOWN_PROBLEMS = 3
+
+
+class Arrivals:
+    """Brings files into the project; `complete` says whether contours are all there is on their slides."""
+
+    def __init__(self, session: Session, complete: Callable[[], bool], parent: QWidget) -> None:
+        self._session, self._complete, self._parent = session, complete, parent
+        self.dialog: ImportDialog | None = None
+
+    def take(self, paths: Sequence[Path]) -> None:
+        """Bring files into the project, and tell of those that could not be used."""
+        with errors_shown():
+            self._tell(take_files(self._session, paths, complete=self._complete()))
+
+    def import_contours(self, paths: Sequence[Path]) -> None:
+        """Import files into the slides that they are named after, asking only where something is not plain."""
+        with errors_shown():
+            self._tell(take_contours(self._session, paths, complete=self._complete()))
+
+    def open_import(self, paths: Sequence[Path]) -> None:
+        """Show what files of contours hold, and import what is chosen."""
+        with errors_shown():
+            if not contour_files(paths, self._session.opened):
+                named = ", ".join(path.name for path in paths[:_SHOWN_PROBLEMS])
+                raise AnnotationError(f"{named}: no file of contours, or picture named after a slide. Choose another.")
+            dialog = ImportDialog(self._session, paths, complete=self._complete(), parent=self._parent)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.accepted.connect(lambda: self._import_chosen(dialog))
+            self.dialog = dialog
+            dialog.open()
+
+    def _import_chosen(self, dialog: ImportDialog) -> None:
+        with errors_shown():
+            choices, classes = dialog.choices, self._session.opened.classes
+            for name, color in dialog.classes.new_classes:
+                classes = classes.add(name, color)
+            if classes != self._session.opened.classes:
+                self._session.change_classes(classes)
+            slides, problems = import_choices(self._session, choices)
+            self._tell(Taken(problems, slides))
+
+    def _tell(self, taken: Taken) -> None:
+        """Say what became of files, and ask about those that leave a question."""
+        if taken.imported:
+            say(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
+        for problem in taken.problems[:_SHOWN_PROBLEMS]:
+            say(problem, kind="error")
+        if len(taken.problems) > _SHOWN_PROBLEMS:
+            text = f"{plural(len(taken.problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
+            say(text, "\n".join(taken.problems), "warning")
+        if taken.asked:
+            self.open_import(taken.asked)

@@ -1,0 +1,95 @@
+"""Looking into files of contours beside the window, and importing what was chosen."""
+
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_pathseg.data.project import Project
+from napari_pathseg.data.reading import Reading, class_number
+from napari_pathseg.data.survey import FoundFile, contour_files, look_into, usual_slide
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.ui.session import Session
+
+_FELT_BYTES = 3_000_000  # of contours that take a moment to read
+
+
+@dataclass(frozen=True)
+class ImportChoice:
+    """A file for a slide: what it says there, and whether that is all there is."""
+
+    path: Path
+    slide: str
+    reading: Reading
+    complete: bool
+
+
+class Surveyor:
+    """Reads files one after the other in a thread of its own; what was read is taken away in time."""
+
+    def __init__(self, project: Project, paths: Iterable[Path], in_view: str | None) -> None:
+        self._project = project
+        self._hand = ThreadPoolExecutor(1, "survey")
+        self._waiting: deque[Future[FoundFile]] = deque()
+        self.done = self.total = 0
+        files = contour_files(paths, project)
+        for path in files:
+            self.again(path, usual_slide(path, project, in_view if len(files) == 1 else None))
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is something still to be read or taken."""
+        return bool(self._waiting)
+
+    def again(self, path: Path, slide: str | None) -> None:
+        """Read a file as one of `slide`."""
+        self.total += 1
+        self._waiting.append(self._hand.submit(look_into, path, self._project, slide))
+
+    def take(self) -> list[FoundFile]:
+        """Return what was read since."""
+        found = []
+        while self._waiting and self._waiting[0].done():
+            found.append(self._waiting.popleft().result())
+        self.done += len(found)
+        return found
+
+    def stop(self) -> None:
+        """Read nothing more."""
+        self._hand.shutdown(wait=False, cancel_futures=True)
+        self._waiting.clear()
+
+
+def import_choices(session: Session, choices: Iterable[ImportChoice]) -> tuple[list[str], list[str]]:
+    """Import files into their slides, each whole or not at all.
+
+    Returns
+    -------
+    slides, problems
+        Those into which something was imported; a sentence for each file that could not be.
+    """
+    done, problems = [], []
+    for choice in choices:
+        try:
+            session.import_file(choice.path, choice.slide, choice.reading, complete=choice.complete)
+            done.append(choice.slide)
+        except PathsegError as error:
+            problems.append(str(error))
+    return done, problems
+
+
+def plain_choices(project: Project, paths: Iterable[Path], in_view: str | None) -> list[FoundFile] | None:
+    """Return what files hold about which there is nothing to ask; None where there is, or reading would be felt."""
+    files = contour_files(paths, project)
+    if sum(path.stat().st_size for path in files) > _FELT_BYTES:
+        return None
+    alone = in_view if len(files) == 1 else None
+    found = [look_into(path, project, usual_slide(path, project, alone)) for path in files]
+    return found if all(_is_plain(file, project) for file in found) else None
+
+
+def _is_plain(found: FoundFile, project: Project) -> bool:
+    if found.slide is None or found.problem or found.proposal is not None or not found.fits:
+        return False
+    return found.is_picture or all(class_number(project.classes, one.name) is not None for one in found.classes)
