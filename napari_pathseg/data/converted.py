@@ -7,7 +7,7 @@ decoded once, if the memory is there.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def memory_to_convert(path: Path, page: int | None = None) -> int:
         return _memory(slide)
 
 
-def convert(path: Path, target: Path, page: int | None = None) -> Iterator[float]:
+def convert(path: Path, target: Path, page: int | None = None) -> Generator[float, None, None]:
     """Write a slide as a tiled pyramid with the same pixels; yield what share is done, 0 to 1.
 
     `target` appears when all is written; until then, and when the iterator is closed or fails,

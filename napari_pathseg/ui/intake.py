@@ -71,11 +71,17 @@ class Taken:
         Slides into which contours came.
     asked
         Files of contours about which a person has to be asked; nothing was done with them.
+    refused
+        Slides that could not be opened.
+    sizeless
+        Slides that came and do not say their pixel size, though the project has one.
     """
 
     problems: list[str]
     imported: list[str] = field(default_factory=list)
     asked: list[Path] = field(default_factory=list)
+    refused: list[Path] = field(default_factory=list)
+    sizeless: list[str] = field(default_factory=list)
 
 
 def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> Taken:
@@ -94,23 +100,30 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
     elif found.slides and session.project is None:
         start_project(session, found.slides[0])
     problems = [f"{path.name} is neither a slide nor contours. Nothing was done with it." for path in found.unknown]
-    problems += _add(session, found.slides)
-    if not found.contours:
-        return Taken(problems)
-    if session.project is None:
-        return Taken([*problems, f"{found.contours[0].name} needs its slide. Open the slide first."])
-    return take_contours(session, found.contours, complete=complete, problems=problems)
+    before = set() if session.project is None else set(session.project.slides)
+    refusals = _add(session, found.slides)
+    taken = Taken([*problems, *refusals.values()], refused=[*refusals])
+    if session.project is not None and session.project.mpp is not None:
+        new = [entry for entry in session.project.slides.values() if entry.id not in before]
+        taken.sizeless = [entry.id for entry in new if entry.mpp is None]
+    if found.contours and session.project is None:
+        taken.problems.append(f"{found.contours[0].name} needs its slide. Open the slide first.")
+    elif found.contours:
+        contours = take_contours(session, found.contours, complete=complete)
+        taken.problems += contours.problems
+        taken.imported, taken.asked = contours.imported, contours.asked
+    return taken
 
 
-def take_contours(session: Session, paths: Sequence[Path], *, complete: bool, problems: Sequence[str] = ()) -> Taken:
+def take_contours(session: Session, paths: Sequence[Path], *, complete: bool) -> Taken:
     """Import files of contours where all is plain; else leave them all to be asked about."""
     in_view = None if session.slide is None else session.slide.id
     found = plain_choices(session.opened, paths, in_view)
     if found is None:
-        return Taken([*problems], asked=[*paths])
+        return Taken([], asked=[*paths])
     choices = [ImportChoice(file.path, file.slide or "", AS_READ, complete) for file in found]
     slides, more = import_choices(session, choices)
-    return Taken([*problems, *more], slides)
+    return Taken(more, slides)
 
 
 def start_project(session: Session, first_slide: Path) -> None:
@@ -123,17 +136,18 @@ def start_project(session: Session, first_slide: Path) -> None:
         session.new_project(project)
 
 
-def _add(session: Session, slides: list[Path]) -> list[str]:
-    """Add slides, all at once where all are good, else one by one."""
+def _add(session: Session, slides: list[Path]) -> dict[Path, str]:
+    """Add slides, all at once where all are good, else one by one; return why some could not be."""
     if not slides:
-        return []
+        return {}
     try:
         session.add_slides(slides)
-        return []
     except PathsegError as error:
         if len(slides) == 1:
-            return [str(error)]
-    problems = []
+            return {slides[0]: str(error)}
+    else:
+        return {}
+    problems: dict[Path, str] = {}
     for path in slides:
-        problems += _add(session, [path])
+        problems |= _add(session, [path])
     return problems

@@ -12,29 +12,36 @@ import napari
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.formats import read_contours, stem_of
+from napari_pathseg.data.formats import CONTOUR_SUFFIXES, read_contours, stem_of
 from napari_pathseg.data.project import FOLDER_SUFFIX
-from napari_pathseg.data.slide import open_slide
-from napari_pathseg.errors import ProjectError
+from napari_pathseg.data.slide import count_pages, open_slide
+from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.ui.layers import KEY, placement
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData] | list[tuple[None]]]
 
-_CONTOUR_SUFFIXES = (".svg", ".geojson")
+_CONTOUR_SUFFIXES = tuple(suffix for suffix in CONTOUR_SUFFIXES if suffix != ".json")  # which may be anybody's
 _OUTLINE_COLOR = "#ffd200"
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """Return the function that reads `path`, or None for stacks of files and folders that are no project."""
+    """Return the function that reads `path`.
+
+    None for several files, for stacks of pages, which napari itself shows as such, and for
+    folders that are neither a project nor a slide.
+    """
     if not isinstance(path, str):
         return None
-    if Path(path).is_dir():
-        return _open_project if (Path(path) / "project.json").is_file() else None
     suffix = Path(path).suffix.lower()
-    if suffix == FOLDER_SUFFIX:
-        return None
-    return _read_contours if suffix in _CONTOUR_SUFFIXES else _read_slide
+    if Path(path).is_dir() and suffix != ".zarr":
+        return _open_project if (Path(path) / "project.json").is_file() else None
+    if suffix in (FOLDER_SUFFIX, *_CONTOUR_SUFFIXES):
+        return None if suffix == FOLDER_SUFFIX else _read_contours
+    try:
+        return _read_slide if count_pages(path) == 1 else None
+    except UnsupportedSlideError:
+        return None if suffix == ".zarr" else _read_slide  # which says why
 
 
 def slide_layer(path: Path) -> LayerData:

@@ -40,6 +40,14 @@ def test_a_contour_with_holes_covers_the_pixels_that_gdal_gives_it(rings):
     assert np.array_equal(rasterize([contour], SHAPE), by_gdal(contour))
 
 
+def test_a_thousand_random_contours_with_holes_cover_what_gdal_covers():
+    rng = np.random.default_rng(0)
+    for _ in range(1000):
+        rings = [rng.uniform(-10, 60, (rng.integers(3, 40), 2)) for _ in range(rng.integers(1, 4))]
+        contour = Contour(rings[0], tuple(rings[1:]))
+        assert np.array_equal(rasterize([contour], SHAPE), by_gdal(contour))
+
+
 @settings(max_examples=30, deadline=None)
 @given(rings, st.integers(2, 5))
 def test_a_coarse_mask_is_the_fine_one_seen_at_the_centres_of_its_blocks(ring, downsample):

@@ -40,6 +40,11 @@ def read(path):
     return get_reader(str(path))(str(path))
 
 
+def test_a_stack_of_pages_is_left_to_napari(tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((5, 64, 64), np.uint8), photometric="minisblack")
+    assert get_reader(str(tmp_path / "stack.tif")) is None
+
+
 def test_a_slide_opens_as_a_lazy_pyramid_in_micrometres(slide):
     [(levels, settings, kind)] = read(slide)
     assert kind == "image"

@@ -6,11 +6,13 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
+from napari_pathseg.data.formats import stem_of
 from napari_pathseg.data.survey import contour_files
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.ui.intake import Taken, take_contours, take_files
 from napari_pathseg.ui.messages import errors_shown, say
 from napari_pathseg.ui.panels.import_contours import ImportDialog
+from napari_pathseg.ui.panels.pyramid import PyramidProgress, ask_to_convert, can_convert
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.survey import import_choices
@@ -57,8 +59,21 @@ class Arrivals:
             slides, problems = import_choices(self._session, choices)
             self._tell(Taken(problems, slides))
 
+    def offer_pyramid(self, path: Path) -> None:
+        """Ask whether a pyramid may be made of a slide that is one giant piece; make it, and add it."""
+        target = self._session.opened.folder / "slides" / f"{stem_of(path)}.tif"
+        if ask_to_convert(path, target, self._parent):
+            self.progress = PyramidProgress(path, target, lambda made: self.take([made]), self._parent)
+
     def _tell(self, taken: Taken) -> None:
         """Say what became of files, and ask about those that leave a question."""
+        giant = [path for path in taken.refused if can_convert(path)]
+        if giant:
+            self.offer_pyramid(giant[0])
+        if taken.sizeless:
+            names = ", ".join(taken.sizeless[:_SHOWN_PROBLEMS])
+            more = "…" if len(taken.sizeless) > _SHOWN_PROBLEMS else ""
+            say(f"{names}{more} do not say how large a pixel is. Right-click a slide to tell its pixel size.")
         if taken.imported:
             say(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
         for problem in taken.problems[:_SHOWN_PROBLEMS]:

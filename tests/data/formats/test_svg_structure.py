@@ -154,7 +154,8 @@ def test_styles_come_from_sheets_attributes_and_groups_the_nearest_first(read):
         sheet + '<rect width="5" height="5" stroke="blue"/><rect class="Tumour" width="6" height="5"/>'
         '<rect class="Stroma" width="7" height="5"/><rect id="one" class="Stroma" width="8" height="5"/>'
         '<rect class="Stroma" width="9" height="5" style="stroke: currentColor" color="#abcdef"/>'
-        '<rect class="gone" width="9" height="5"/><g stroke="gold"><circle r="5"/><circle r="6" stroke="inherit"/></g>'
+        '<rect class="gone" width="9" height="5"/>'
+        '<g stroke="gold"><circle r="5"/><circle cx="50" r="6" stroke="inherit"/></g>'
         '<circle r="7" fill="url(#shade) red"/><circle r="8" fill="url(#shade)"/><circle r="9" stroke="rgb(300,-5,0)"/>'
     )
     colors = [contour.color for contour in contours]
