@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_pathseg.data import roles
-from napari_pathseg.data.formats import find_contours, stem_of
+from napari_pathseg.data.formats import find_contours, holds_many, stem_of
 from napari_pathseg.data.patients import check_leaks, patients
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import AS_READ, Reading, check_file, drop_model_pixels, take_file
@@ -171,7 +171,7 @@ def _check_pairs(plans: Sequence[_Plan]) -> None:
         if plan.contours is None or plan.entry.page is not None:  # a stack of masks goes with a stack of slides
             continue
         other = seen.setdefault(plan.contours, plan.entry)
-        if other.id != plan.entry.id:
+        if other.id != plan.entry.id and not holds_many(plan.contours):
             raise AnnotationError(
                 f"{plan.contours.name} would be imported into both {other.id} and {plan.entry.id}. Name a folder with "
                 "a file for each slide, or add the slides one by one."

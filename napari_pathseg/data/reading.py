@@ -134,7 +134,7 @@ def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading)
 
 def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading) -> Pixels:
     """Read a label image onto the mask's grid; 0/1 and 0/255 mean Background and the first class."""
-    image, by_color = read_labels(path, entry.shape, painted_colors(classes), page=entry.page)
+    image, certain = read_labels(path, entry.shape, painted_colors(classes), page=entry.page)
     step = entry.downsample
     rows, columns = (
         np.minimum(np.arange(count) * step + step // 2, size - 1)
@@ -147,7 +147,7 @@ def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading
         for value, number in reading.classes.items():
             table[int(value)] = number
         return table[labels]
-    if not by_color and (found <= {0, 1} or found <= {0, 255}):
+    if not certain and (found <= {0, 1} or found <= {0, 255}):
         return np.where(labels > 0, np.uint8(BACKGROUND + 1), np.uint8(0))
     if max(found) > len(classes):
         raise AnnotationError(

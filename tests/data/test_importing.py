@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tifffile
@@ -5,6 +7,7 @@ from PIL import Image
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.exporting import ExportOptions, export
 from napari_pathseg.data.formats import write_contours
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
@@ -282,3 +285,27 @@ def test_a_value_of_a_label_image_means_the_class_that_is_chosen(project, tmp_pa
         import_file(project, "case5", tmp_path / "odd.tif", complete=False)
     import_file(project, "case5", tmp_path / "odd.tif", complete=False, reading=Reading({"7": 2, "9": 0}))
     assert project.counts("case5")[2].sum() == 1600
+
+
+def test_one_file_of_many_pictures_serves_all_their_slides(slides, tmp_path):
+    def annotation(number, image):
+        square = [10, 10, 50, 10, 50, 50, 10, 50]
+        return {"id": number, "image_id": image, "category_id": 1, "segmentation": [square], "iscrowd": 0}
+
+    images = [{"id": n, "file_name": path.name, "width": 192, "height": 192} for n, path in enumerate(slides[:2])]
+    categories = [{"id": 1, "name": "Tumour"}]
+    content = {"images": images, "categories": categories, "annotations": [annotation(1, 0), annotation(2, 1)]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    project = Project.create(tmp_path / "p.pathseg")
+    add_slides(project, slides[:2], AddOptions(contours=tmp_path / "all.json"))
+    assert [imported(project, name) for name in project.slides] == [1600, 1600]
+
+
+def test_a_mask_that_was_exported_comes_in_as_it_went_out_even_if_it_is_background_alone(project, tmp_path):
+    with project.writing(), project.open_mask("case5") as mask:
+        paint(mask, Region(0, 0, 50, 50), np.full((50, 50), 1, np.uint8))
+    (path,) = export(project, tmp_path / "out", ExportOptions(format="mask", slides=["case5"]))
+    other = Project.create(tmp_path / "other.pathseg")
+    file = project.find_file(project.slide("case5"))
+    add_slides(other, [file], AddOptions(contours=path, partial=True))
+    assert (imported(other, "case5", 1), imported(other, "case5", 2)) == (2500, 0)

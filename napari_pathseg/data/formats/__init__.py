@@ -29,13 +29,13 @@ _XML_FORMATS = (
     ContourFormat("asap", "ASAP", ".xml", is_asap, read_asap, write_asap),
     ContourFormat("aperio", "Aperio ImageScope", ".xml", is_imagescope, read_imagescope, write_imagescope),
     ContourFormat("halo", "HALO", ".annotations", is_imagescope, read_imagescope, write_halo),  # the same when read
-    ContourFormat("cvat", "CVAT for images 1.1", ".xml", is_cvat, read_cvat, write_cvat),
+    ContourFormat("cvat", "CVAT for images 1.1", ".xml", is_cvat, read_cvat, write_cvat, of_many=True),
     ContourFormat("ndpa", "Hamamatsu NDPA", ".ndpa", is_ndpa, read_ndpa, write_ndpa),
 )
 _GEOJSON = ContourFormat("geojson", "QuPath GeoJSON", ".geojson", is_geojson, read_geojson, write_geojson)
 _JSON_FORMATS = (
     _GEOJSON,
-    ContourFormat("coco", "COCO", ".json", is_coco, read_coco, write_coco),
+    ContourFormat("coco", "COCO", ".json", is_coco, read_coco, write_coco, of_many=True),
     ContourFormat("labelme", "LabelMe", ".json", is_labelme, read_labelme, write_labelme),
 )
 FORMATS = {known.key: known for known in (*_XML_FORMATS, *_JSON_FORMATS)}
@@ -70,6 +70,20 @@ def read_contours(path: str | Path, frame: Frame | None = None) -> list[Contour]
         format needs to know more of the slide.
     """
     path = Path(path)
+    known, document = _recognised(path)
+    return known.read(document, Source(path.name, frame or Frame()))
+
+
+def holds_many(path: Path) -> bool:
+    """Whether a file may hold the contours of many slides, each under its name; False where it cannot be read."""
+    try:
+        return path.suffix.lower() in CONTOUR_SUFFIXES and _recognised(path)[0].of_many
+    except AnnotationError:
+        return False
+
+
+def _recognised(path: Path) -> tuple[ContourFormat, Any]:
+    """Return the format of a file, and what is in it."""
     load, formats = _family(path)
     document = load(path)
     known = next((known for known in formats if known.knows(document)), None)
@@ -79,7 +93,7 @@ def read_contours(path: str | Path, frame: Frame | None = None) -> list[Contour]
             f"{path.name} is none of the formats that are read from {path.suffix} files ({titles}). "
             "Export it in one of these."
         )
-    return known.read(document, Source(path.name, frame or Frame()))
+    return known, document
 
 
 def write_contours(

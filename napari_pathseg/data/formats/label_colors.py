@@ -19,10 +19,14 @@ _COLORS_SHOWN = 3
 
 
 class Painted(NamedTuple):
-    """A picture as it is stored: numbers or colours, and the palette of RGB that numbers point to."""
+    """A picture as it is stored: numbers or colours, the palette of RGB that numbers point to.
+
+    `own` says that this program wrote it: its numbers are classes.
+    """
 
     pixels: npt.NDArray[Any]
     palette: npt.NDArray[np.uint8] | None = None
+    own: bool = False
 
 
 def by_colors(painted: Painted, colors: Mapping[str, int], name: str) -> npt.NDArray[np.uint8] | None:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
 from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.formats.label_colors import Painted, by_colors
@@ -26,6 +27,7 @@ from napari_pathseg.errors import AnnotationError
 
 _TIFF = (".tif", ".tiff")
 _PICTURES = {".png": "PNG", ".bmp": "BMP"}
+_MARK = "napari-pathseg", "class indices"  # in what is written here
 _SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the numbers of a narrow PNG over 0 to 255
 _BROKEN = (
     OSError,
@@ -42,10 +44,14 @@ _BROKEN = (
 
 
 class LabelImage(NamedTuple):
-    """The numbers of a label image, and whether they are classes that its colours say."""
+    """The numbers of a label image, and whether they are classes for certain.
+
+    They are where its colours say them, and where it was written here; else 0 and 1, or 0 and
+    255, may mean something of their own.
+    """
 
     numbers: npt.NDArray[np.uint8]
-    by_color: bool
+    certain: bool
 
 
 def read_label_image(
@@ -86,8 +92,10 @@ def read_labels(
         raise AnnotationError(f"{path} does not exist. Check the path.") from error
     except (*_BROKEN, tifffile.TiffFileError) as error:
         raise AnnotationError(f"{path.name} could not be read: {error}. Export it again.") from error
-    named = by_colors(painted, colors or {}, path.name)
-    return LabelImage(_numbers(painted.pixels, path.name), False) if named is None else LabelImage(named, True)
+    named = None if painted.own else by_colors(painted, colors or {}, path.name)
+    if named is None:
+        return LabelImage(_numbers(painted.pixels, path.name), painted.own)
+    return LabelImage(named, True)
 
 
 def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None = None) -> None:
@@ -107,7 +115,10 @@ def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None
         raise AnnotationError(f"{path.name}: masks are written as .png, .tif, .tiff or .bmp. Rename it.")
     with replace_file(path) as partial:
         if suffix in _PICTURES:
-            Image.fromarray(mask).save(partial, format=_PICTURES[suffix])
+            about = PngInfo()
+            about.add_text(*_MARK)
+            options = {"pnginfo": about} if suffix == ".png" else {}
+            Image.fromarray(mask).save(partial, format=_PICTURES[suffix], **options)
             return
         resolution: dict[str, Any] = {}
         if mpp is not None:
@@ -120,6 +131,7 @@ def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None
             compression="adobe_deflate",
             tile=tile,
             metadata=None,
+            description=": ".join(_MARK),
             **resolution,
         )
 
@@ -170,8 +182,9 @@ def _read_picture(path: Path, shape: tuple[int, int]) -> Painted:
                 )
             pixels = np.asarray(picture)
             palette = picture.getpalette("RGB") if picture.mode == "P" else None
+            own = picture.info.get(_MARK[0]) == _MARK[1]
     table = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
-    return Painted(pixels // np.uint8(_SPREAD[stored]) if stored in _SPREAD else pixels, table)
+    return Painted(pixels // np.uint8(_SPREAD[stored]) if stored in _SPREAD else pixels, table, own)
 
 
 def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painted:
@@ -191,7 +204,7 @@ def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painte
             pixels = np.moveaxis(pixels, 0, -1)
         table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
     if table is None:
-        return Painted(pixels)
+        return Painted(pixels, own=page.description == ": ".join(_MARK))
     return Painted(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T)
 
 

@@ -153,12 +153,13 @@ class _Pen:
         """Draw a few straight lines."""
         kind, values = command.upper(), _floats(text)
         size = _ARGUMENTS[kind]
-        _check_count(kind, len(values))
+        if not values or len(values) % size:
+            _check_count(kind, len(values))
+        if not max(map(abs, values)) < FURTHEST:
+            _in_reach(np.array(values))
         self._spend(len(values) / size)
         x, y = self._at
         for index in range(0, len(values), size):
-            if not max(map(abs, values)) < FURTHEST:
-                _in_reach(np.array(values))
             left, top = (x, y) if command.islower() else (0.0, 0.0)
             x = x if kind == "V" else left + values[index]
             y = y if kind == "H" else top + values[index + size - 1]

@@ -67,6 +67,8 @@ class ContourFormat:
         Contours of a document, ``(row, column)`` in level-0 pixels with centres on whole numbers.
     write
         Contours to a file; None where the format is only read.
+    of_many
+        Whether a file may hold the contours of many slides.
     """
 
     key: str
@@ -75,3 +77,4 @@ class ContourFormat:
     knows: Callable[[Any], bool]
     read: Callable[[Any, Source], list[Contour]]
     write: Callable[[Path, Sequence[Contour], Frame], None] | None = None
+    of_many: bool = False

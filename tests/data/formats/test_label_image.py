@@ -134,7 +134,7 @@ def painted(path, labels, alpha=None):
 def test_a_picture_painted_in_class_colours_gives_the_classes(tmp_path, name):
     painted(tmp_path / name, MASK % 4)
     image = read_labels(tmp_path / name, MASK.shape, COLORS)
-    assert image.by_color
+    assert image.certain
     assert np.array_equal(image.numbers, MASK % 4)
 
 
@@ -153,7 +153,7 @@ def test_a_picture_in_one_grey_class_colour_gives_that_class_and_grey_numbers_st
     for name in ("grey.png", "plain.png"):
         Image.fromarray(MASK).save(tmp_path / "plain.png")
         image = read_labels(tmp_path / name, MASK.shape, COLORS)
-        assert not image.by_color
+        assert not image.certain
         assert np.array_equal(image.numbers, MASK)
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.formats import read_contours, write_contours
+from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -183,3 +184,14 @@ def test_a_huge_file_is_refused_unread(tmp_path):
         file.truncate(300 << 20)
     with pytest.raises(AnnotationError, match="has 300 MiB; contour files of up to 256 MiB are read"):
         read_contours(tmp_path / "a.svg")
+
+
+def test_a_class_name_with_letters_that_xml_forbids_can_be_read_again(tmp_path):
+    write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9, class_name="Tu\x00mour\ud800 \u00e9")])
+    [contour] = read_contours(tmp_path / "a.svg")
+    assert contour.class_name == "Tu mour  \u00e9"
+
+
+def test_a_picture_is_as_large_as_the_slide_where_that_is_known(tmp_path):
+    write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9)], frame=Frame(shape=(300, 400)))
+    assert 'width="400" height="300"' in (tmp_path / "a.svg").read_text()
