@@ -55,7 +55,7 @@ def gland_project(folder: Path, data: Path) -> Project:
 
 
 def membrane_project(folder: Path, data: Path) -> Project:
-    """Return a project of the slices: Background is membrane; the last five are for testing, one chooses the best."""
+    """Return a project of the slices: Background is membrane; the last five test, the first chooses the best."""
     (folder / "masks").mkdir()
     volume, labels = (tifffile.imread(data / f"train-{name}.tif") for name in ("volume", "labels"))
     paths = []
@@ -64,13 +64,13 @@ def membrane_project(folder: Path, data: Path) -> Project:
         Image.fromarray(pixels).save(paths[-1])
         Image.fromarray(truth).save(folder / "masks" / paths[-1].name)
     project = Project.create(folder / "isbi.pathseg", class_table([("Membrane", None), ("Cell", None)]), None)
-    add_slides(project, paths[:-6], AddOptions(contours=folder / "masks", role="train"))
-    add_slides(project, paths[-6:-5], AddOptions(contours=folder / "masks", role="val"))
+    add_slides(project, paths[1:-5], AddOptions(contours=folder / "masks", role="train"))
+    add_slides(project, paths[:1], AddOptions(contours=folder / "masks", role="val"))
     add_slides(project, paths[-5:], AddOptions(contours=folder / "masks", role="test"))
     return project
 
 
-def test_scores(project: Project, bundle: Bundle, positions: int = 1) -> dict:
+def scores_on_test(project: Project, bundle: Bundle, positions: int = 1) -> dict:
     """Return the scores of a model on all that was held out for testing."""
     run(predict(project, PredictConfig(role="test", positions=positions), bundle.id))
     return score(project, "test", bundle.id)
@@ -81,7 +81,7 @@ def learn(project: Project, config: TrainConfig, parent: str | None = None) -> t
     start = time.perf_counter()
     bundle = run(train(project, config, parent))
     seconds = time.perf_counter() - start
-    dice = test_scores(project, bundle)["scores"][bundle.class_names[1]]["dice"]
+    dice = scores_on_test(project, bundle)["scores"][bundle.class_names[1]]["dice"]
     print(f"  {bundle.id} {config.preset} {config.architecture}: {bundle.steps} steps, {bundle.seconds:.0f} s")
     print(f"    Dice {dice:.4f} ({seconds - bundle.seconds:.1f} s of it before the clock)", flush=True)
     return bundle, dice
@@ -117,6 +117,21 @@ def fcn(options: argparse.Namespace, folder: Path) -> dict:
         "fcn_with_vgg": round(with_file, 4),
         "fcn_without": round(learn(project, config.replace(weights="none"))[1], 4),
     }
+
+
+def harder(options: argparse.Namespace, folder: Path) -> dict:
+    """Tumour regions of few slides: two minutes of everything against the quick look that it starts from."""
+    images = sorted(options.tumour.glob("*.tiff"))
+    project = Project.create(
+        _fresh(folder, "harder") / "t.pathseg", class_table([("Background", None), ("Tumour", None)])
+    )
+    test = images[::3]
+    labels = AddOptions(contours=options.tumour / "labels")
+    add_slides(project, [path for path in images if path not in test], labels)
+    add_slides(project, test, AddOptions(contours=options.tumour / "labels", role="test"))
+    quick, quick_dice = learn(project, TrainConfig(preset="quick"))
+    normal_dice = learn(project, TrainConfig(minutes=2), quick.id)[1]
+    return {"harder_quick": round(quick_dice, 4), "harder_normal": round(normal_dice, 4)}
 
 
 def strokes(options: argparse.Namespace, folder: Path) -> dict:
@@ -176,7 +191,7 @@ def membranes(options: argparse.Namespace, folder: Path) -> dict:
     """The default network for ten minutes, seen in eight positions; the classic one runs and learns."""
     project = membrane_project(_fresh(folder, "membranes"), options.membranes)
     bundle, _ = learn(project, TrainConfig(minutes=10))
-    plain, scores = test_scores(project, bundle), test_scores(project, bundle, positions=8)
+    plain, scores = scores_on_test(project, bundle), scores_on_test(project, bundle, positions=8)
     objects = scores["objects"]["Cell"]
     classic, dice = learn(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
     return {
@@ -184,7 +199,7 @@ def membranes(options: argparse.Namespace, folder: Path) -> dict:
         "pixel_error_one_position": round(plain["pixel_error"], 4),
         "v_rand": round(objects["v_rand"], 4),
         "v_info": round(objects["v_info"], 4),
-        "classic_pixel_error": round(test_scores(project, classic)["pixel_error"], 4),
+        "classic_pixel_error": round(scores_on_test(project, classic)["pixel_error"], 4),
         "classic_dice": round(dice, 4),
     }
 
@@ -198,6 +213,7 @@ CHECKS: dict[str, Callable[[argparse.Namespace, Path], dict]] = {
     "presets": presets,
     "from_chance": from_chance,
     "fcn": fcn,
+    "harder": harder,
     "strokes": strokes,
     "membranes": membranes,
 }
@@ -208,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--glands", type=Path, required=True)
     parser.add_argument("--membranes", type=Path, required=True)
+    parser.add_argument("--tumour", type=Path, help="tumour regions, for the check harder")
     parser.add_argument("--vgg", type=Path, help="VGG16's convolutions as safetensors")
     parser.add_argument("--only", nargs="*", choices=CHECKS, default=list(CHECKS))
     parser.add_argument("--seeds", type=int, default=3)

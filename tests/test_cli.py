@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from napari_pathseg.cli import main
+from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.exporting import EXPORT_FORMATS
+from napari_pathseg.data.formats import write_contours
 from napari_pathseg.data.project import Project
 
 
@@ -45,6 +49,55 @@ def test_the_whole_loop_on_the_command_line(pathseg, slides, tmp_path):
     assert out["files"] == [str(tmp_path / "o" / "case5.png")]
     _, again, _ = pathseg("train", folder, *options)
     assert (again["model"], again["parent"]) == ("m002", "m001")
+
+
+def test_contours_and_label_images_are_converted(pathseg, slides, tmp_path):
+    source = slides[0].with_suffix(".svg")
+    code, answer, _ = pathseg("convert", source, tmp_path / "a.geojson", "--json")
+    assert (code, answer["contours"]) == (0, 1)
+    pathseg("convert", tmp_path / "a.geojson", tmp_path / "a.xml", "--format", "aperio")
+    code, answer, _ = pathseg("convert", tmp_path / "a.xml", tmp_path / "a.png", "--slide", slides[0], "--json")
+    assert (code, answer["contours"]) == (0, 1)
+    code, answer, _ = pathseg("convert", tmp_path / "a.png", tmp_path / "b.json", "--slide", slides[0], "--json")
+    assert (code, answer["classes"]) == (0, {"2": 1})
+    code, _, said = pathseg("convert", tmp_path / "a.png", tmp_path / "c.svg")
+    assert (code, "Name the slide" in said) == (1, True)
+
+
+def test_names_and_scale_of_contours_are_told_where_the_file_is_of_another_mind(pathseg, slides, tmp_path):
+    square = np.array([[1.5, 1.5], [1.5, 11.5], [11.5, 11.5], [11.5, 1.5]])
+    write_contours(tmp_path / "case0.geojson", [Contour(square, class_name="lesion")])
+    folder = tmp_path / "p.pathseg"
+    pathseg("new", folder)
+    add = ("add", folder, slides[0], "--contours", tmp_path / "case0.geojson")
+    code, _, said = pathseg(*add)
+    assert (code, 'class "lesion" is unknown' in said) == (1, True)
+    code, _, said = pathseg(*add, "--map", "lesion=Nothing")
+    assert (code, "is no class" in said) == (1, True)
+    assert pathseg(*add, "--map", "lesion=Tumour", "--scale", 4)[0] == 0
+    assert Project.open(folder).counts("case0")[2].sum() == 1600
+
+
+def test_slides_are_divided_and_found_again(pathseg, project, tmp_path):
+    code, answer, _ = pathseg("split", project.folder, "--train", 3, "--val", 1, "--test", 1, "--json")
+    assert code == 0
+    assert sorted(slide for slides in answer["roles"].values() for slide in slides) == [f"case{n}" for n in range(6)]
+    file = project.find_file(project.slide("case2"))
+    (tmp_path / "moved").mkdir()
+    file.rename(tmp_path / "moved" / file.name)
+    code, answer, _ = pathseg("relink", project.folder, tmp_path, "--json")
+    assert (code, list(answer["found"]), answer["missing"]) == (0, ["case2"], [])
+
+
+def test_every_format_that_is_offered_is_written(pathseg, project, tmp_path, capsys):
+    for kind in EXPORT_FORMATS:
+        if kind != "ndpa":  # which needs a pixel size
+            code, answer, said = pathseg("export", project.folder, "--format", kind, "--out", tmp_path / kind, "--json")
+            assert (code, len(answer["files"])) == (0, 5), said
+    with pytest.raises(SystemExit):
+        main(["export", "--help"])
+    told = capsys.readouterr().out
+    assert [kind for kind in EXPORT_FORMATS if kind not in told] == []
 
 
 def test_what_the_user_can_fix_is_one_message_and_exit_code_1(pathseg, tmp_path):

@@ -35,6 +35,12 @@ def _add_project_commands(parsers: Any) -> None:
     command = _command(parsers, "add", commands.add_to_project, "add slides, with their contours")
     command.add_argument("slides", nargs="+", metavar="SLIDE")
     command.add_argument("--contours", type=Path, help="a file, or a folder paired by stem")
+    command.add_argument(
+        "--map", action="append", metavar="NAME=CLASS",
+        help="what a name in the contours, or a value of a label image, means; or Unlabelled; may be repeated",
+    )  # fmt: skip
+    command.add_argument("--scale", type=float, default=1.0, help="make outlines so many times as large (1)")
+    command.add_argument("--swapped", action="store_true", help="take their rows as columns")
     outside = command.add_mutually_exclusive_group()
     outside.add_argument("--partial", action="store_true", help="what lies outside the contours is unlabelled")
     outside.add_argument("--negative", action="store_true", help="the slides have nothing to find")

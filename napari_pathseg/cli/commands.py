@@ -37,16 +37,33 @@ def new_project(args: argparse.Namespace) -> Answer:
 def add_to_project(args: argparse.Namespace) -> Answer:
     """Add slides with their contours."""
     from napari_pathseg.data.importing import AddOptions, add_slides
+    from napari_pathseg.data.reading import Reading
+    from napari_pathseg.data.remedy import Remedy
 
-    options = AddOptions(
-        contours=args.contours, partial=args.partial, negative=args.negative, patient=args.patient, role=args.role
-    )
-    entries = add_slides(_open(args), args.slides, options)
+    project = _open(args)
+    chosen = {"contours": args.contours, "partial": args.partial, "negative": args.negative, "role": args.role}
+    reading = Reading(_meanings(project, args.map or []), Remedy(args.scale, args.swapped))
+    entries = add_slides(project, args.slides, AddOptions(**chosen, patient=args.patient, reading=reading))
     return {
         "slides": [
             {"slide": e.id, "patient": e.patient, "role": e.role, "complete": e.complete, "mpp": e.mpp} for e in entries
         ]
     }
+
+
+def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
+    """Return the class numbers of names in files, from NAME=CLASS."""
+    from napari_pathseg.data.classes import UNLABELLED
+
+    numbers = {}
+    for pair in pairs:
+        name, _, wanted = pair.rpartition("=")
+        spec = project.classes.find(wanted)
+        if spec is None and wanted.casefold() != "unlabelled":
+            known = ", ".join(project.classes.names)
+            raise ConfigError(f'map is "{pair}"; {wanted!r} is no class. The project has: {known}, Unlabelled.')
+        numbers[name] = UNLABELLED if spec is None else spec.index
+    return numbers
 
 
 def split_project(args: argparse.Namespace) -> Answer:

@@ -22,7 +22,6 @@ from napari_pathseg.data.outline import outline
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.data.smoothing import smooth
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,11 @@ def write_exported(slide: Exported, path: Path, format: str, smooth_um: float = 
 def outlines(slide: Exported, smooth_um: float = 0.0) -> list[Contour]:
     """Return the outlines of all classes, with their names and colours."""
     entry, labels = slide.entry, slide.outlined()
-    reach = smooth_um / (entry.mpp or 1.0)  # level-0 pixels; where these are of no known size, one each
+    smooth = smooth_um / (entry.mask_mpp or 1.0)  # mask pixels; where these are of no known size, one each
     return [
-        replace(smooth(contour, reach), class_name=spec.name, color=spec.color)
+        replace(contour, class_name=spec.name, color=spec.color)
         for spec in slide.project.classes
-        for contour in outline(labels, spec.index, entry.downsample)
+        for contour in outline(labels, spec.index, entry.downsample, smooth=smooth)
     ]
 
 

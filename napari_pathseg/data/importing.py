@@ -35,6 +35,8 @@ class AddOptions:
         columns ``slide,patient``; None for each slide its own.
     role
         One of "auto", "train", "val", "test".
+    reading
+        How the files of contours are understood.
     """
 
     contours: Path | None = None
@@ -42,6 +44,7 @@ class AddOptions:
     negative: bool = False
     patient: str | None = None
     role: str = roles.AUTO
+    reading: Reading = AS_READ
 
 
 @dataclass(frozen=True)
@@ -78,17 +81,17 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
             taken[plan.entry.id] = plan.entry
         check_leaks(taken.values(), {plan.entry.patient for plan in plans})
         _check_pairs(plans)
-        _carry_out(project, plans)
+        _carry_out(project, plans, options.reading)
     return [plan.entry for plan in plans]
 
 
-def _carry_out(project: Project, plans: Sequence[_Plan]) -> None:
+def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> None:
     """Import what was planned; new slides leave nothing behind where that fails."""
     new = [plan.entry for plan in plans if plan.entry.id not in project.slides]
     try:
         for plan in plans:
             if plan.contours is not None:
-                take_file(project, plan.entry, plan.contours)
+                take_file(project, plan.entry, plan.contours, reading)
             elif plan.entry.complete:
                 drop_model_pixels(project, plan.entry)
         project.slides.update((plan.entry.id, plan.entry) for plan in plans)
@@ -148,7 +151,7 @@ def _plan(project: Project, path: Path, page: int | None, options: AddOptions, t
     complete = entry.complete or options.negative or (contours is not None and not options.partial)
     entry = replace(entry, complete=complete)
     if contours is not None:
-        check_file(project, entry, contours)
+        check_file(project, entry, contours, options.reading)
     return _Plan(entry, contours)
 
 

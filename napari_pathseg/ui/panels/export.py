@@ -5,12 +5,15 @@ from pathlib import Path
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QWidget
 
 from napari_pathseg.data.exporting import ExportOptions
+from napari_pathseg.data.formats import FORMATS
+from napari_pathseg.ui.calm import NumberBox
 from napari_pathseg.ui.messages import errors_shown, say
 from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import plural
 
-_FORMATS = {"geojson": "QuPath GeoJSON", "svg": "SVG", "mask": "Label image"}
+_PICTURES = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
+_FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_PICTURES}
 _WHAT = {"mask": "Mask (outlined and reviewed)", "prediction": "Raw prediction of the newest model"}
 
 
@@ -28,9 +31,22 @@ class ExportPanel(QWidget):
         for combo in (self.format, self.what):
             combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             combo.setMinimumContentsLength(12)
-        self.format.setToolTip("GeoJSON for QuPath, SVG for drawing programs, images for scripts.")
+        self.format.setToolTip("GeoJSON for QuPath, XML for ASAP and ImageScope, SVG for drawing programs, images for "
+                               "scripts.")  # fmt: skip
+        self.smooth = NumberBox()
+        self.smooth.setRange(0, 100)
+        self.smooth.setDecimals(1)
+        self.smooth.setSuffix(" µm")
+        self.smooth.setToolTip("How far outlines may leave the mask's pixels to be smooth; 0 for exact ones.")
         self.button = push_button("Export…", "Write a file for each slide into a folder.")
-        column(self, row(QLabel("Write"), self.what), row(QLabel("as"), self.format, self.button, None))
+        self.smoothing = QLabel("Smooth by")
+        column(
+            self,
+            row(QLabel("Write"), self.what),
+            row(QLabel("as"), self.format, self.smoothing, self.smooth, None),
+            row(None, self.button),
+        )
+        self.format.currentIndexChanged.connect(self._show)
         self.button.clicked.connect(self.ask_for_folder)
         session.project_changed.connect(self._show)
         self._show()
@@ -46,11 +62,14 @@ class ExportPanel(QWidget):
     def export_to(self, folder: Path) -> None:
         """Write into a folder and say so."""
         with errors_shown():
-            files = self._session.export(
-                folder, ExportOptions(format=self.format.currentData(), what=self.what.currentData())
-            )
+            kind = self.format.currentData()
+            smooth_um = 0.0 if kind in _PICTURES else self.smooth.value()
+            options = ExportOptions(format=kind, what=self.what.currentData(), smooth_um=smooth_um)
+            files = self._session.export(folder, options)
             say(f"{plural(len(files), 'file')} written to {folder}.")
 
     def _show(self) -> None:
         project = self._session.project
+        for part in (self.smoothing, self.smooth):
+            part.setVisible(self.format.currentData() not in _PICTURES)
         self.button.setEnabled(project is not None and bool(project.slides))
