@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests bench-window bench-train kill-training system clean
+.PHONY: demo test lint types tests bench-window bench-data bench-train fuzz kill-training system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -32,8 +32,16 @@ tests: $(VENV)/installed
 bench-window: $(VENV)/installed
 	$(XVFB) $(BIN)/python benchmarks/window.py
 
+bench-data: $(VENV)/installed
+	$(BIN)/python benchmarks/contours.py
+	$(BIN)/python benchmarks/slides.py
+
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train.py
+
+# Slow: hostile contours and slides, thirty times as many as in the tests.
+fuzz: $(VENV)/installed
+	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/data/formats tests/data/test_tiff.py -k "not real and not seconds"
 
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed

@@ -1,5 +1,7 @@
 """TIFF slides: stacks, orientation, YCbCr, limits.  What is common to all slides is in test_slide.py."""
 
+import os
+
 import numpy as np
 import pytest
 import tifffile
@@ -11,6 +13,8 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.orientation import exif_orientation, orientation_of
 from napari_pathseg.data.slide import count_pages, open_slide
 from napari_pathseg.errors import UnsupportedSlideError
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
 PAGES = np.random.default_rng(1).integers(0, 256, (5, 60, 90)).astype(np.uint8)
 COLOUR = np.random.default_rng(2).integers(0, 256, (70, 50, 3)).astype(np.uint8)
@@ -133,7 +137,7 @@ def test_the_orientation_tag_turns_the_picture_as_pillow_does(tmp_path, orientat
         assert slide.read(Region(0, 0, 5, 5)).flags["C_CONTIGUOUS"]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * FUZZ, deadline=None)
 @given(st.integers(0, 9), st.data())
 def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, data):
     orientation = orientation_of(tag)
@@ -147,7 +151,7 @@ def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, da
     assert np.array_equal(orientation.turn(PAGES[0][stored.slices]), seen[box.slices])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * FUZZ, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"Exif\0\0II*\0", b"MM\0*", b""]))
 def test_a_damaged_exif_block_turns_nothing_or_a_known_way(block, begin):
     assert exif_orientation(begin + block).shape((2, 3)) in ((2, 3), (3, 2))

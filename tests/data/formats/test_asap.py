@@ -1,5 +1,6 @@
 """ASAP's outlines come in with their classes and holes, and go out so that nothing is lost."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +16,8 @@ from napari_pathseg.data.formats import FORMATS, read_contours, write_contours
 from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
 FILES = Path(__file__).parents[3].parent / "shared/data/contours/asap_xml"
 SQUARE = [(10, 20), (30, 20), (30, 50), (10, 50)]
@@ -182,7 +185,7 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 * FUZZ, deadline=None)
 @given(CONTOURS, FRAMES, st.sampled_from(["asap", "aperio", "halo", "cvat", "ndpa"]))
 def test_any_contours_come_back_from_every_format_holes_and_all(tmp_path_factory, contours, frame, key):
     path = tmp_path_factory.mktemp("round") / f"copy{FORMATS[key].suffix}"

@@ -1,6 +1,7 @@
 """COCO's instances: polygons and run-length masks of the picture that is the slide."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_pathseg.data.formats.coco import read_coco
 from napari_pathseg.data.formats.table import Source
 from napari_pathseg.data.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
 SHARED = Path(__file__).parents[3].parent / "shared/data/contours/coco"
 OUTER, INNER, ISLAND = [0, 0, 9, 0, 9, 9, 0, 9], [1, 1, 8, 1, 8, 8, 1, 8], [2, 2, 4, 2, 4, 4]
@@ -79,7 +82,7 @@ def test_one_polygon_without_its_list_is_read_and_boxes_alone_are_left_out():
 
 
 @given(mask=arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), as_text=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200 * FUZZ, deadline=None)
 def test_a_run_length_mask_paints_the_same_pixels_again(mask, as_text):
     runs = counts_of(mask)
     segmentation = {"size": list(mask.shape), "counts": text_of(runs) if as_text else runs}

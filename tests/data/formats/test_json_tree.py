@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import time
 import tracemalloc
 
@@ -15,9 +16,11 @@ from napari_pathseg.data.formats import FORMATS, Frame, read_contours, write_con
 from napari_pathseg.data.formats.table import Source
 from napari_pathseg.errors import AnnotationError
 
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
+
 KEYS = ("geojson", "coco", "labelme")
 SQUARE = [[0, 0], [4, 0], [4, 4], [0, 4]]
-MODEST = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+MODEST = settings(max_examples=60 * FUZZ, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def square(top, left, side):
@@ -169,7 +172,7 @@ def test_each_seed_is_read_before_it_is_spoilt(key):
 
 @pytest.mark.parametrize("key", KEYS)
 @given(data=st.data())
-@settings(MODEST, max_examples=250)
+@settings(MODEST, max_examples=250 * FUZZ)
 def test_a_file_in_which_anything_was_replaced_is_read_or_refused(key, data):
     document = copy.deepcopy(SEEDS[key])
     for _ in range(data.draw(st.integers(1, 3))):

@@ -1,6 +1,7 @@
 """Hostile and broken SVG files are refused in time, in little memory and with a reason."""
 
 import math
+import os
 import time
 import tracemalloc
 from xml.sax.saxutils import quoteattr
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from napari_pathseg.data.formats import read_contours
 from napari_pathseg.errors import AnnotationError
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 
@@ -160,7 +163,7 @@ def read(path):
         return str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * FUZZ, deadline=None)
 @given(st.lists(elements, max_size=4), attributes)
 def test_whatever_stands_in_the_attributes_only_annotation_errors_come_out(tmp_path_factory, content, own):
     path = tmp_path_factory.getbasetemp() / "random.svg"
@@ -172,7 +175,7 @@ def test_whatever_stands_in_the_attributes_only_annotation_errors_come_out(tmp_p
         assert all(len(ring) >= 3 for contour in found for ring in contour.rings)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 * FUZZ, deadline=None)
 @given(path_data)
 def test_whatever_a_path_says_only_annotation_errors_come_out(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "random.svg"
