@@ -56,6 +56,9 @@ class SlideLayers:
         """Show a slide with its mask; the layers of the slide before are used again."""
         first = self.entry is None
         self.entry = entry
+        for layer in (self.image, self.probability, self.mask, self.contours):
+            if layer is not None:  # all at once: a drawing in between would warn of mixed units
+                layer.units = placement(entry.mpp, 1)["units"]
         self._show_image(entry, slide)
         self._show_probability(entry)
         self._show_mask(entry, mask, classes)

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
 from napari_pathseg.data.exporting import ExportOptions
 from napari_pathseg.data.formats import FORMATS
 from napari_pathseg.ui.calm import NumberBox
 from napari_pathseg.ui.messages import errors_shown, say
-from napari_pathseg.ui.panels.layout import column, push_button, row
+from napari_pathseg.ui.panels.layout import column, labelled_rows, push_button, row
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import plural
 
@@ -39,13 +39,8 @@ class ExportPanel(QWidget):
         self.smooth.setSuffix(" µm")
         self.smooth.setToolTip("How far outlines may leave the mask's pixels to be smooth; 0 for exact ones.")
         self.button = push_button("Export…", "Write a file for each slide into a folder.")
-        self.smoothing = QLabel("Smooth by")
-        column(
-            self,
-            row(QLabel("Write"), self.what),
-            row(QLabel("as"), self.format, self.smoothing, self.smooth, None),
-            row(None, self.button),
-        )
+        rows = labelled_rows((("Write", self.what), ("As", self.format), ("Smooth by", self.smooth)))
+        column(self, rows, row(None, self.button))
         self.format.currentIndexChanged.connect(self._show)
         self.button.clicked.connect(self.ask_for_folder)
         session.project_changed.connect(self._show)
@@ -70,6 +65,5 @@ class ExportPanel(QWidget):
 
     def _show(self) -> None:
         project = self._session.project
-        for part in (self.smoothing, self.smooth):
-            part.setVisible(self.format.currentData() not in _PICTURES)
+        self.smooth.setEnabled(self.format.currentData() not in _PICTURES)
         self.button.setEnabled(project is not None and bool(project.slides))
