@@ -9,6 +9,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.networks import Network
 
 _MOMENTUM = 0.9  # of SGD
+_MANY_INPUTS, _USUAL_INPUTS = 8192, 1024  # of one output; fc6 of FCN-8s has 25,088
 _FIRST_SHARE = 0.05  # of the step size, at the first step of a warm-up
 _LONGEST_WARM_UP = 200  # steps
 _PEAK = 0.3  # share of the time at which one-cycle is highest; Smith and Topin 2018
@@ -18,20 +19,22 @@ _LAST_SHARE = 0.01  # of the step size, at the end of a cosine
 def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool = False) -> optim.Optimizer:
     """Return the optimiser of a network.
 
-    Each of its groups has a ``scale``: the share of the step size that it takes.  Only what
+    Each of its groups has a ``scale``: the share of the step size that it takes.  Weights of very
+    many inputs take less, for these move what comes out together.  Only what
     :meth:`Network.decayed_parameters` names is pulled towards zero.
     """
     decayed = {id(parameter) for parameter in network.decayed_parameters()}
     parts = [(network.decoder_parameters(), 1.0)]
     if not decoder_only and config.encoder_rate > 0:
-        parts.append((network.encoder_parameters(), config.encoder_rate))
-    groups = []
+        parts.append((network.encoder_parameters(), config.encoder_rate * network.encoder_share))
+    alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameters, scale in parts:
-        for decays in (True, False):
-            chosen = [parameter for parameter in parameters if (id(parameter) in decayed) == decays]
-            if chosen:
-                decay = config.weight_decay if decays else 0.0
-                groups.append({"params": chosen, "weight_decay": decay, "scale": scale})
+        for parameter in parameters:
+            alike.setdefault((id(parameter) in decayed, scale * _share_of(parameter)), []).append(parameter)
+    groups = [
+        {"params": chosen, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
+        for (decays, scale), chosen in alike.items()
+    ]
     rate = config.decoder_rate if decoder_only else config.learning_rate
     match config.optimizer:
         case "sgd":
@@ -39,6 +42,12 @@ def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool
         case "adam":
             return optim.Adam(groups, rate, fused=True)
     return optim.AdamW(groups, rate, fused=True)
+
+
+def _share_of(parameter: nn.Parameter) -> float:
+    """Return the share of the step size for weights of very many inputs, 1 for all others."""
+    inputs = parameter[0].numel() if parameter.ndim > 1 else 1
+    return 1.0 if inputs <= _MANY_INPUTS else _USUAL_INPUTS / inputs
 
 
 def set_rate(optimizer: optim.Optimizer, rate: float) -> None:

@@ -4,6 +4,7 @@ import torch
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.networks.fcn8s import FCN8s
 from napari_pathseg.engine.optimisation import Schedule, build_optimizer, freeze_encoder, set_rate, train_mode
 
 
@@ -59,6 +60,17 @@ def test_each_optimizer_moves_the_encoder_its_share(network, name):
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.01}
     moved = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
     assert moved == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_weights_of_very_many_inputs_and_an_encoder_without_norms_take_smaller_steps():
+    with torch.device("meta"):  # of its half a gigabyte only the shapes matter
+        network = FCN8s(NetworkSpec("fcn8s", "", 2))
+    optimizer = build_optimizer(network, TrainConfig())
+    set_rate(optimizer, 1.0)
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rate_of[id(network.fc6.weight)] == pytest.approx(1024 / (512 * 7 * 7))
+    assert rate_of[id(network.fc7.weight)] == 1
+    assert {rate_of[id(parameter)] for parameter in network.encoder_parameters()} == {0.2}
 
 
 def test_biases_and_norms_are_not_pulled_to_zero(network):

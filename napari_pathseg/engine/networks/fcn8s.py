@@ -26,6 +26,7 @@ class FCN8s(Network):
     0.01 (FCN-8s "at once"); here the gains are measured, so that they suit any weights.
     """
 
+    encoder_share = 0.2
     gains: Tensor
 
     def __init__(self, spec: NetworkSpec) -> None:

@@ -31,10 +31,13 @@ class Network(nn.Module, ABC):
         Rows and columns that `encode` and `decode` take are multiples of it.
     optional_weights
         Ends of the encoder's tensor names that a weights file may lack.
+    encoder_share
+        What of the step size its encoder takes; less where no norms keep it from running away.
     """
 
     multiple: int = 32
     optional_weights: tuple[str, ...] = ()
+    encoder_share: float = 1.0
     mean: Tensor
     std: Tensor
 
