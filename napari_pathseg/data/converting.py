@@ -79,4 +79,4 @@ def _write_labels(path: Path, contours: list[Contour], frame: Frame) -> None:
     if max(numbers.values(), default=0) > 255:
         raise AnnotationError(f"{path.name}: {len(names)} classes do not fit into a label image. Write contours.")
     painted = [replace(contour, label=numbers[contour.class_name]) for contour in contours]
-    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp)
+    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp, own=False)

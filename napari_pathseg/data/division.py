@@ -44,8 +44,9 @@ def set_role(project: Project, slide_id: str, role: str) -> list[str]:
 
 def _give(project: Project, given: Mapping[str, str]) -> None:
     with project.writing():
-        project.slides.update((name, replace(project.slide(name), role=role)) for name, role in given.items())
-        check_leaks(project.slides.values(), {project.slide(name).patient for name in given})
+        changed = {name: replace(project.slide(name), role=role) for name, role in given.items()}
+        check_leaks({**project.slides, **changed}.values(), {entry.patient for entry in changed.values()})
+        project.slides.update(changed)
         project.save()
 
 

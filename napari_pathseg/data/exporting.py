@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_pathseg.data.export_files import FORMATS, Exported, suffix_of, write_exported
+from napari_pathseg.data.imports import imports
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry
@@ -87,6 +88,8 @@ def _exported(project: Project, entry: SlideEntry, options: ExportOptions) -> Ex
 
 def _spare_slides(project: Project, files: Iterable[Path]) -> None:
     slides = {project.find_file(entry).resolve() for entry in project.slides.values()}
+    sources = {Path(one.path) for one in imports(project).values()}
     for path in files:
-        if path.resolve() in slides:
-            raise ProjectError(f"{path} is a slide of the project; it would be overwritten. Choose another folder.")
+        for own, what in ((slides, "a slide of"), (sources, "what was imported into")):
+            if path.resolve() in own:
+                raise ProjectError(f"{path} is {what} the project; it would be overwritten. Choose another folder.")

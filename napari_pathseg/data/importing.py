@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_pathseg.data import roles
-from napari_pathseg.data.formats import find_contours, holds_many, stem_of
+from napari_pathseg.data.formats import MASK_SUFFIXES, find_contours, holds_many, stem_of
 from napari_pathseg.data.patients import check_leaks, patients
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import AS_READ, Reading, check_file, drop_model_pixels, take_file
@@ -115,7 +115,8 @@ def import_file(
         If the file cannot be read, names an unknown class or does not fit the slide.
     """
     with project.writing():
-        entry = replace(project.slide(slide_id), complete=complete)
+        entry = project.slide(slide_id)
+        entry = replace(entry, complete=complete or entry.complete)
         check_file(project, entry, path, reading)
         take_file(project, entry, path, reading)
         project.slides[slide_id] = entry
@@ -171,14 +172,21 @@ def _check_pairs(plans: Sequence[_Plan]) -> None:
     """Refuse one file of contours for two slides."""
     seen: dict[Path, SlideEntry] = {}
     for plan in plans:
-        if plan.contours is None or plan.entry.page is not None:  # a stack of masks goes with a stack of slides
+        if plan.contours is None:
             continue
         other = seen.setdefault(plan.contours, plan.entry)
-        if other.id != plan.entry.id and not holds_many(plan.contours):
+        if other.id == plan.entry.id:
+            continue
+        paged = plan.entry.page is not None  # a stack of masks goes with a stack of slides
+        if not (_is_stack(plan.contours) if paged else holds_many(plan.contours)):
             raise AnnotationError(
                 f"{plan.contours.name} would be imported into both {other.id} and {plan.entry.id}. Name a folder with "
                 "a file for each slide, or add the slides one by one."
             )
+
+
+def _is_stack(path: Path) -> bool:
+    return path.suffix.lower() in MASK_SUFFIXES and count_pages(path) > 1
 
 
 def _new_entry(project: Project, path: Path, page: int | None, taken: dict[str, SlideEntry]) -> SlideEntry:

@@ -4,31 +4,32 @@ from collections.abc import Iterator, Sequence
 
 from napari_pathseg.data.formats import CONTOUR_SUFFIXES, read_contours
 from napari_pathseg.data.formats.table import Frame
+from napari_pathseg.data.imports import Import, imports
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.remedy import CHANCE, SCALES, Extent, Remedy, propose
+from napari_pathseg.data.remedy import CHANCE, SCALES, Extent, propose
 from napari_pathseg.errors import AnnotationError, PathsegError
 
-IMPORTED = "imported"  # the project's setting that keeps the remedies
 _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 
 
 def find_misfits(project: Project) -> Iterator[str]:
     """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
     drawn: list[tuple[str, str, Extent]] = []
+    known = imports(project)
     for path in sorted(project.folder.glob("contours/*.*")):
-        if path.suffix not in CONTOUR_SUFFIXES or path.stem not in project.slides:
+        told = known.get(path.name, Import(path.stem, path.name, ""))  # older projects told nothing
+        if path.suffix not in CONTOUR_SUFFIXES or told.slide not in project.slides:
             continue
         if path.stat().st_size > _LARGEST_FILE:
             continue
         try:
-            remedy = imported_with(project, path.stem)
-            contours = remedy.apply(read_contours(path, _frame(project, path.stem)))
+            contours = told.remedy.apply(read_contours(path, _frame(project, told.slide)))
         except AnnotationError as error:
-            yield f"{error} Its outlines are in the mask of {path.stem} already; import it again to be sure."
+            yield f"{error} Its outlines are in the mask of {told.slide} already; import it again to be sure."
             continue
-        found = Extent.of(contours, project.slides[path.stem].shape)
+        found = Extent.of(contours, project.slides[told.slide].shape)
         if found is not None:
-            drawn.append((path.name, path.stem, found))
+            drawn.append((told.file, told.slide, found))
     for file, slide, extent in drawn:
         if not extent.fits():
             yield _outside(file, slide, extent)
@@ -41,11 +42,6 @@ def _frame(project: Project, slide_id: str) -> Frame:
     except PathsegError:  # which is told elsewhere
         entry = project.slide(slide_id)
         return Frame(entry.id, entry.shape, entry.mpp)
-
-
-def imported_with(project: Project, slide_id: str) -> Remedy:
-    """Return the remedy with which a slide's contours were imported."""
-    return Remedy(**project.settings.get(IMPORTED, {}).get(slide_id, {}))
 
 
 def _outside(file: str, slide: str, extent: Extent) -> str:

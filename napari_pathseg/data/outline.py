@@ -81,7 +81,7 @@ def outline(
             rings = (points[begin : end - 1, ::-1] for begin, end in pairwise(starts))
             exterior, *holes = ((_corners(ring) + first) * downsample + (downsample - 1) / 2 for ring in rings)
             contours.append(Contour(exterior, tuple(holes), label=label))
-    return contours if smooth <= 0 else _smooth(contours, smooth * downsample / 2)
+    return contours if smooth <= 0 or not contours else _smooth(contours, smooth * downsample / 2)
 
 
 def _patches(chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Region, npt.NDArray[np.float64]]]:

@@ -189,7 +189,8 @@ class Project:
     def frame(self, slide_id: str) -> Frame:
         """Return what contour formats may want to know of a slide; the errors are those of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
-            return Frame.of(slide)
+            frame, mpp = Frame.of(slide), self.slide(slide_id).mpp
+        return frame if mpp is None else replace(frame, mpp=mpp)  # a person may have told it
 
     def mask_path(self, slide_id: str) -> Path:
         """Return the folder of a slide's mask, whether it is there or not."""

@@ -3,7 +3,7 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from napari_pathseg.data.formats import MASK_SUFFIXES, read_contours
 from napari_pathseg.data.formats.label_image import read_labels
 from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.imports import Import, imports, note_import
 from napari_pathseg.data.mask import open_mask
-from napari_pathseg.data.mask.edits import import_contours, import_labels, pieces, reject
+from napari_pathseg.data.mask.edits import forget_imported, import_contours, import_labels, pieces, reject
 from napari_pathseg.data.mask.mask import Pixels
-from napari_pathseg.data.misfits import IMPORTED
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.remedy import AS_IT_IS, Remedy
 from napari_pathseg.data.slide import open_slide
@@ -69,13 +69,17 @@ def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading
 
 def take_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> None:
     """Take a checked file into the mask, and keep it as it came."""
-    kept = project.folder / "contours" / f"{entry.id}{path.suffix.lower()}"
+    earlier = imports(project, entry.id)
+    again = next((name for name, one in earlier.items() if one.file == path.name), None)
+    kept = project.folder / "contours" / (again or _free_name(earlier, entry.id, path.suffix.lower()))
     if path.resolve() != kept.resolve():
         with replace_file(kept) as partial:
             shutil.copyfile(path, partial)
     if entry.complete:
         drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
+        if again is not None and len(earlier) == 1:  # what it said before is no longer meant
+            forget_imported(mask, Region(0, 0, *mask.shape))
         if path.suffix.lower() in MASK_SUFFIXES:
             labels = _labels(project.classes, entry, path, reading)
             for region in pieces(Region(0, 0, *mask.shape)):
@@ -84,10 +88,13 @@ def take_file(project: Project, entry: SlideEntry, path: Path, reading: Reading 
             mask.close_step()
         else:
             import_contours(mask, _contours(project, entry, path, reading), entry.downsample)
-    remedies = {name: kept for name, kept in project.settings.get(IMPORTED, {}).items() if name != entry.id}
-    if reading.remedy != AS_IT_IS:
-        remedies[entry.id] = asdict(reading.remedy)
-    project.settings[IMPORTED] = remedies
+    note_import(project, kept.name, Import(entry.id, path.name, str(path.resolve()), reading.remedy))
+
+
+def _free_name(earlier: Mapping[str, Import], slide: str, suffix: str) -> str:
+    """Return the name under which a slide's further file is kept."""
+    number = len(earlier) + 1
+    return f"{slide}{suffix}" if number == 1 else f"{slide}.{number}{suffix}"
 
 
 def drop_model_pixels(project: Project, entry: SlideEntry) -> None:
@@ -119,7 +126,9 @@ def painted_colors(classes: ClassTable) -> dict[str, int]:
 def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading) -> list[Contour]:
     """Read contours and give each the number of its class."""
     with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
-        found = reading.remedy.apply(read_contours(path, Frame.of(slide)))
+        frame = Frame.of(slide)
+    frame = frame if entry.mpp is None else replace(frame, mpp=entry.mpp)  # a person may have told it
+    found = reading.remedy.apply(read_contours(path, frame))
     contours = []
     for number, contour in enumerate(found, 1):
         label = class_number(project.classes, contour.class_name, reading)
@@ -133,25 +142,30 @@ def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading)
 
 
 def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading) -> Pixels:
-    """Read a label image onto the mask's grid; 0/1 and 0/255 mean Background and the first class."""
-    image, certain = read_labels(path, entry.shape, painted_colors(classes), page=entry.page)
-    step = entry.downsample
-    rows, columns = (
-        np.minimum(np.arange(count) * step + step // 2, size - 1)
-        for count, size in zip(entry.mask_shape, entry.shape, strict=True)
-    )
-    labels: Pixels = image[np.ix_(rows, columns)]
-    found = {int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))}
-    if reading.classes:
-        table = np.arange(256, dtype=np.uint8)
-        for value, number in reading.classes.items():
+    """Read a label image, of the slide's size or the mask's, onto the mask's grid.
+
+    Without another meaning 0/1 and 0/255 are Background and the first class.
+    """
+    image, certain = read_labels(path, entry.shape, painted_colors(classes), entry.page, entry.mask_shape)
+    found = np.flatnonzero(np.bincount(image.ravel(), minlength=256))
+    table = np.arange(256, dtype=np.uint8)
+    if not certain and (set(found) <= {0, 1} or set(found) <= {0, 255}):
+        table[1:] = BACKGROUND + 1
+    for value, number in reading.classes.items():
+        if value.isdigit() and int(value) < len(table):
             table[int(value)] = number
-        return table[labels]
-    if not certain and (found <= {0, 1} or found <= {0, 255}):
-        return np.where(labels > 0, np.uint8(BACKGROUND + 1), np.uint8(0))
-    if max(found) > len(classes):
+    unknown = [int(value) for value in found if table[value] > len(classes)]
+    if unknown:
         raise AnnotationError(
-            f"{path.name} holds the value {max(found)}; the project's classes are 1 to {len(classes)} "
+            f"{path.name} holds the value {max(unknown)}; the project's classes are 1 to {len(classes)} "
             f"({', '.join(classes.names)}). Map the values or add classes."
         )
+    if image.shape != entry.mask_shape:
+        step = entry.downsample
+        rows, columns = (
+            np.minimum(np.arange(count) * step + step // 2, size - 1)
+            for count, size in zip(entry.mask_shape, entry.shape, strict=True)
+        )
+        image = image[np.ix_(rows, columns)]
+    labels: Pixels = table[image]
     return labels

@@ -22,11 +22,11 @@ _FOLDERS_PER_STEP = 50
 
 @dataclass(frozen=True)
 class Search:
-    """How far a search is: the folder it is in, the files looked at, the slides found of those missing."""
+    """How far a search is: the folder it is in, the files looked at, those found by slide, of so many."""
 
     folder: Path
     files: int
-    found: int
+    paths: Mapping[str, Path]
     missing: int
 
 
@@ -86,13 +86,13 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
             looked += 1
             _take(path, wanted, found, used)
         if number % _FOLDERS_PER_STEP == 0:
-            yield Search(here, looked, len(found), len(entries))
+            yield Search(here, looked, dict(found), len(entries))
     for path in others:
         if not wanted or time.monotonic() > until:
             return found
         looked += 1
         if _take(path, wanted, found, used) or looked % _FOLDERS_PER_STEP == 0:
-            yield Search(path.parent, looked, len(found), len(entries))
+            yield Search(path.parent, looked, dict(found), len(entries))
     return found
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points
+from napari_pathseg.errors import ConfigError
 
 SCALES = (2, 4, 8, 16, 32)  # levels of a pyramid
 CHANCE = 1 / 256  # that places without a rule all lie in that corner; rarer ones are a finding
@@ -56,6 +57,10 @@ class Remedy:
 
     scale: float = 1.0
     swapped: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1e-3 <= self.scale <= 1e3:  # also where it is no number
+            raise ConfigError(f"scale is {self.scale:g}; it must lie in 0.001 to 1000. Give how many times as large.")
 
     @property
     def text(self) -> str:

@@ -17,7 +17,7 @@ from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import painted_colors
 from napari_pathseg.data.remedy import Extent, Remedy, propose
-from napari_pathseg.errors import AnnotationError, UnsupportedSlideError
+from napari_pathseg.errors import PathsegError
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class FoundFile:
         What it names, by falling area; the values of a label image as text.
     contours, holes
         How many; 0 for a label image.
+    certain
+        Whether the values of a label image are class numbers beyond doubt.
     fits, proposal
         Whether it lies on that slide, and what would bring it there if it seems misplaced.
     problem
@@ -55,6 +57,7 @@ class FoundFile:
     classes: tuple[FoundClass, ...] = ()
     contours: int = 0
     holes: int = 0
+    certain: bool = False
     fits: bool = True
     proposal: Remedy | None = None
     problem: str = ""
@@ -99,11 +102,11 @@ def look_into(path: Path, project: Project, slide: str | None) -> FoundFile:
             return _picture(path, project, slide)
         frame = Frame() if slide is None else project.frame(slide)
         contours = read_contours(path, frame)
-    except (AnnotationError, UnsupportedSlideError) as error:
+    except PathsegError as error:
         return FoundFile(path, slide, problem=str(error))
     holes = sum(len(contour.holes) for contour in contours)
     fits, proposal = _place(contours, project, slide)
-    return FoundFile(path, slide, _classes(contours), len(contours), holes, fits, proposal)
+    return FoundFile(path, slide, _classes(contours), len(contours), holes, fits=fits, proposal=proposal)
 
 
 def usual_slide(path: Path, project: Project, in_view: str | None) -> str | None:
@@ -150,8 +153,8 @@ def _picture(path: Path, project: Project, slide: str | None) -> FoundFile:
     if slide is None:
         return FoundFile(path, None)
     entry = project.slide(slide)
-    numbers, _ = read_labels(path, entry.shape, painted_colors(project.classes), page=entry.page)
+    numbers, certain = read_labels(path, entry.shape, painted_colors(project.classes), entry.page, entry.mask_shape)
     counts = np.bincount(numbers.ravel(), minlength=256)
     values = [int(value) for value in np.flatnonzero(counts[1:]) + 1]
     classes = (FoundClass(str(value), None, 0, float(counts[value])) for value in values)
-    return FoundFile(path, slide, tuple(classes))
+    return FoundFile(path, slide, tuple(classes), certain=certain)

@@ -51,8 +51,8 @@ class Surveyor:
         """Return what was read since."""
         found = []
         while self._waiting and self._waiting[0].done():
+            self.done += 1
             found.append(self._waiting.popleft().result())
-        self.done += len(found)
         return found
 
     def stop(self) -> None:

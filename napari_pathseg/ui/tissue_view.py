@@ -1,5 +1,7 @@
 """The tissue of the slide in view as a layer: shown when it is asked for, editable, kept."""
 
+from typing import Any
+
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
@@ -46,6 +48,7 @@ class TissueView:
 
     def show(self) -> None:
         """Find the tissue, or what a person made of it, and show it."""
+        self._keep()
         entry = self._session.in_view
         self._project, self._slide = self._session.opened, entry.id
         self._tissue = load_tissue(self._project, entry.id)
@@ -60,15 +63,13 @@ class TissueView:
         )
         self._layer.selected_label = 1
         self._layer.brush_size = 5
+        self._layer.events.paint.connect(self._keep)  # a stroke is on disk when it ends
         self._session.layers.viewer.add_layer(self._layer)
         self.changed.emit()
 
     def hide(self) -> None:
         """Keep what was painted and take the layer away."""
-        if self._tissue is not None:
-            edited = self._edited(self._tissue)
-            if edited is not self._tissue and self._project is not None and self._slide in self._project.slides:
-                save_tissue(self._project, self._slide, edited)
+        self._keep()
         if self.shown:
             self._session.layers.viewer.layers.remove(self._layer)
         self._layer = self._tissue = None
@@ -80,6 +81,15 @@ class TissueView:
         self.hide()
         forget_tissue(self._session.opened, self._session.in_view.id)
         self.show()
+
+    def _keep(self, *_: Any) -> None:
+        """Write what was painted."""
+        if self._tissue is None or self._project is None or self._slide not in self._project.slides:
+            return
+        edited = self._edited(self._tissue)
+        if edited is not self._tissue:
+            save_tissue(self._project, self._slide, edited)
+            self._tissue = edited
 
     def _edited(self, tissue: TissueMask) -> TissueMask:
         """Return the tissue as it is on screen; the same object where nothing was painted."""

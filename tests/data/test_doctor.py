@@ -135,7 +135,7 @@ def test_contours_with_rows_and_columns_swapped_are_told(wide, tmp_path):
 def test_contours_of_a_larger_level_are_told_with_their_scale(wide, tmp_path):
     outline(tmp_path / "large.svg", 100, 100, 700, 1500)
     import_file(wide, "wide", tmp_path / "large.svg", complete=True)
-    assert "wide.svg lies at rows 100 to 700, columns 100 to 1500;" in only(wide)
+    assert "large.svg lies at rows 100 to 700, columns 100 to 1500;" in only(wide)
     assert "It would fit at 1/4 of its size" in only(wide)
 
 
@@ -152,9 +152,11 @@ def test_a_stroke_beyond_the_edge_is_no_problem(wide, tmp_path):
 
 
 def test_outlines_that_all_lie_in_a_corner_were_drawn_on_a_thumbnail(project, tmp_path):
+    (tmp_path / "small").mkdir()
     for number in range(5):
-        outline(tmp_path / "small.svg", 2, 2 + number, 90, 92)
-        import_file(project, f"case{number}", tmp_path / "small.svg", complete=True)
+        small = tmp_path / "small" / f"case{number}.svg"
+        outline(small, 2, 2 + number, 90, 92)
+        import_file(project, f"case{number}", small, complete=True)
     assert "All outlines of 5 slides lie in the upper left 1/2 of the slide" in only(project)
 
 

@@ -5,7 +5,9 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.data.exporting import ExportOptions, export
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides
+from napari_pathseg.data.mask.edits import paint
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.synthetic import write_pyramid
 from napari_pathseg.errors import ConfigError, ProjectError
@@ -42,6 +44,30 @@ def test_the_mask_of_a_pyramid_keeps_its_grid_and_pixel_size(tmp_path):
     picture = Image.open(path)
     assert path.suffix == ".tif"
     assert picture.size == (500, 750)
+
+
+def test_outlines_can_be_smooth(project, tmp_path):
+    (path,) = export(project, tmp_path, ExportOptions(format="geojson", slides=["case0"], smooth_um=4.0))
+    (feature,) = json.loads(path.read_text())["features"]
+    assert len(feature["geometry"]["coordinates"][0]) > 9  # the square's corners are round
+
+
+def test_the_mask_of_a_pyramid_comes_in_again(tmp_path):
+    write_pyramid(tmp_path / "big.tif", (3000, 2000), mpp=0.25)
+    project = Project.create(tmp_path / "p.pathseg")
+    (entry,) = add_slides(project, [tmp_path / "big.tif"], AddOptions(negative=True))
+    with project.writing(), project.open_mask(entry.id) as mask:
+        paint(mask, Region(10, 20, 100, 50), np.full((100, 50), 2, np.uint8))
+    for kind in ("mask", "ome-tiff"):
+        (path,) = export(project, tmp_path / kind, ExportOptions(format=kind))
+        other = Project.create(tmp_path / f"{kind}.pathseg")
+        add_slides(other, [tmp_path / "big.tif"], AddOptions(contours=path))
+        assert other.counts("big")[2].sum() == 5000
+
+
+def test_what_was_imported_is_never_overwritten(project, slides):
+    with pytest.raises(ProjectError, match="is what was imported into the project"):
+        export(project, slides[0].parent, ExportOptions(format="svg"))
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones(project, tmp_path):

@@ -7,10 +7,12 @@ from PIL import Image
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import class_table
+from napari_pathseg.data.doctor import check
 from napari_pathseg.data.exporting import ExportOptions, export
 from napari_pathseg.data.formats import write_contours
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file, mask_downsample
+from napari_pathseg.data.imports import imports
 from napari_pathseg.data.mask import Provenance, learnt_labels
 from napari_pathseg.data.mask.edits import fill_from_model, paint
 from napari_pathseg.data.project import Project
@@ -274,7 +276,47 @@ def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(pro
     reading = Reading({"Lesion": 2}, Remedy(scale=4.0))
     import_file(project, "case5", tmp_path / "small.geojson", complete=True, reading=reading)
     assert imported(project, "case5") == 1600
-    assert Project.open(project.folder).settings["imported"] == {"case5": {"scale": 4.0, "swapped": False}}
+    assert imports(Project.open(project.folder), "case5")["case5.geojson"].remedy == Remedy(scale=4.0)
+    assert check(project) == []
+
+
+def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path):
+    square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
+    write_contours(tmp_path / "a.svg", [Contour(square + 30)])
+    import_file(project, "case5", tmp_path / "a.svg", complete=False)
+    import_file(project, "case5", tmp_path / "a.svg", complete=False, reading=Reading(remedy=Remedy(scale=0.5)))
+    assert imported(project, "case5") == 25
+    write_contours(tmp_path / "b.svg", [Contour(square + 100)])
+    import_file(project, "case5", tmp_path / "b.svg", complete=False)
+    assert imported(project, "case5") == 125
+    assert sorted(imports(project, "case5")) == ["case5.2.svg", "case5.svg"]
+
+
+def test_a_picture_in_a_file_of_one_is_not_for_two_slides(slides, tmp_path):
+    image = {"id": 1, "file_name": slides[0].name, "width": 192, "height": 192}
+    square = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[10, 10, 50, 10, 50, 50]], "iscrowd": 0}
+    content = {"images": [image], "annotations": [square], "categories": [{"id": 1, "name": "Tumour"}]}
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match="would be imported into both"):
+        add_slides(Project.create(tmp_path / "p.pathseg"), slides[:2], AddOptions(contours=tmp_path / "one.json"))
+
+
+def test_outlines_are_not_for_all_pages_of_a_stack(stack):
+    folder, _, _ = stack
+    write_contours(folder / "volume.svg", [Contour(np.array([[1.0, 1], [1, 50], [50, 50]]))])
+    with pytest.raises(AnnotationError, match="would be imported into both"):
+        add_slides(
+            Project.create(folder / "p.pathseg"), [folder / "volume.tif"], AddOptions(contours=folder / "volume.svg")
+        )
+
+
+def test_a_word_for_outlines_does_not_disturb_a_label_image(project, tmp_path):
+    labels = np.zeros((192, 192), np.uint8)
+    labels[:40, :40] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", labels)
+    reading = Reading({"Tumor": 2, "300": 2})
+    import_file(project, "case5", tmp_path / "mask.tif", complete=False, reading=reading)
+    assert imported(project, "case5") == 1600
 
 
 def test_a_value_of_a_label_image_means_the_class_that_is_chosen(project, tmp_path):

@@ -95,7 +95,7 @@ def test_a_search_shows_how_far_it_is(project, moved, tmp_path):
     found, steps = result(find_moved(project, tmp_path))
     assert len(found) == 6
     assert all(step.missing == 6 for step in steps)
-    assert [step.found for step in steps] == sorted(step.found for step in steps)
+    assert [len(step.paths) for step in steps] == sorted(len(step.paths) for step in steps)
     assert steps[0].folder == tmp_path
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from napari_pathseg.data.annotation import Contour, check_contours
 from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.formats.asap import is_asap, read_asap, write_asap
-from napari_pathseg.data.formats.coco import is_coco, read_coco, write_coco
-from napari_pathseg.data.formats.cvat import is_cvat, read_cvat, write_cvat
+from napari_pathseg.data.formats.coco import has_many_images, is_coco, read_coco, write_coco
+from napari_pathseg.data.formats.cvat import has_many_pictures, is_cvat, read_cvat, write_cvat
 from napari_pathseg.data.formats.geojson import is_geojson, read_geojson, write_geojson
 from napari_pathseg.data.formats.imagescope import is_imagescope, read_imagescope, write_halo, write_imagescope
 from napari_pathseg.data.formats.json_tree import read_json
@@ -29,13 +29,13 @@ _XML_FORMATS = (
     ContourFormat("asap", "ASAP", ".xml", is_asap, read_asap, write_asap),
     ContourFormat("aperio", "Aperio ImageScope", ".xml", is_imagescope, read_imagescope, write_imagescope),
     ContourFormat("halo", "HALO", ".annotations", is_imagescope, read_imagescope, write_halo),  # the same when read
-    ContourFormat("cvat", "CVAT for images 1.1", ".xml", is_cvat, read_cvat, write_cvat, of_many=True),
+    ContourFormat("cvat", "CVAT for images 1.1", ".xml", is_cvat, read_cvat, write_cvat, of_many=has_many_pictures),
     ContourFormat("ndpa", "Hamamatsu NDPA", ".ndpa", is_ndpa, read_ndpa, write_ndpa),
 )
 _GEOJSON = ContourFormat("geojson", "QuPath GeoJSON", ".geojson", is_geojson, read_geojson, write_geojson)
 _JSON_FORMATS = (
     _GEOJSON,
-    ContourFormat("coco", "COCO", ".json", is_coco, read_coco, write_coco, of_many=True),
+    ContourFormat("coco", "COCO", ".json", is_coco, read_coco, write_coco, of_many=has_many_images),
     ContourFormat("labelme", "LabelMe", ".json", is_labelme, read_labelme, write_labelme),
 )
 FORMATS = {known.key: known for known in (*_XML_FORMATS, *_JSON_FORMATS)}
@@ -75,9 +75,10 @@ def read_contours(path: str | Path, frame: Frame | None = None) -> list[Contour]
 
 
 def holds_many(path: Path) -> bool:
-    """Whether a file may hold the contours of many slides, each under its name; False where it cannot be read."""
+    """Whether a file holds the contours of many slides, each under its name; False where it cannot be read."""
     try:
-        return path.suffix.lower() in CONTOUR_SUFFIXES and _recognised(path)[0].of_many
+        known, document = _recognised(path)
+        return known.of_many(document)
     except AnnotationError:
         return False
 

@@ -95,6 +95,11 @@ def is_coco(document: Any) -> bool:
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in ("images", "annotations"))
 
 
+def has_many_images(document: Any) -> bool:
+    """Whether a document has more than one picture."""
+    return len(document["images"]) > 1
+
+
 @without_collector()
 def read_coco(document: Any, source: Source) -> list[Contour]:
     """Return the outlines of the picture that is named like the slide; a picture alone is taken.

@@ -43,6 +43,11 @@ def is_cvat(root: Element) -> bool:
     return root.tag == "annotations" and any(root.find(mark) is not None for mark in _MARKS)
 
 
+def has_many_pictures(root: Element) -> bool:
+    """Whether a tree has more than one picture."""
+    return len(root.findall("image")) > 1
+
+
 def read_cvat(root: Element, source: Source) -> list[Contour]:
     """Return the areas of the slide's picture.
 

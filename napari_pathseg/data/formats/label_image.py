@@ -11,7 +11,7 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +62,11 @@ def read_label_image(
 
 
 def read_labels(
-    path: Path, shape: tuple[int, int], colors: Mapping[str, int] | None = None, page: int | None = None
+    path: Path,
+    shape: tuple[int, int],
+    colors: Mapping[str, int] | None = None,
+    page: int | None = None,
+    coarse: tuple[int, int] | None = None,
 ) -> LabelImage:
     """Return the numbers of a label image of `shape`, rows and columns, 0 to 255.
 
@@ -76,6 +80,8 @@ def read_labels(
         The number of each colour, as ``#rrggbb``, that a class is painted in.
     page
         Which mask of a TIFF with several, from 0; the first where None.
+    coarse
+        Another shape that it may have, that of the slide's mask.
 
     Raises
     ------
@@ -85,7 +91,8 @@ def read_labels(
     """
     tiff = path.suffix.lower() in _TIFF
     try:
-        painted = _read_tiff(path, shape, page) if tiff else _read_picture(path, shape)
+        shapes = [shape] if coarse is None else [shape, coarse]
+        painted = _read_tiff(path, shapes, page) if tiff else _read_picture(path, shapes)
     except AnnotationError:
         raise
     except FileNotFoundError as error:
@@ -98,10 +105,10 @@ def read_labels(
     return LabelImage(named, True)
 
 
-def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None = None) -> None:
+def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None = None, *, own: bool = True) -> None:
     """Write a mask as a PNG, BMP or (deflated) TIFF picture, the only one to hold the pixel size.
 
-    `mpp` is micrometres per mask pixel.
+    `mpp` is micrometres per mask pixel; `own` says that its numbers are classes of a project.
 
     Raises
     ------
@@ -117,7 +124,7 @@ def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None
         if suffix in _PICTURES:
             about = PngInfo()
             about.add_text(*_MARK)
-            options = {"pnginfo": about} if suffix == ".png" else {}
+            options = {"pnginfo": about} if own and suffix == ".png" else {}
             Image.fromarray(mask).save(partial, format=_PICTURES[suffix], **options)
             return
         resolution: dict[str, Any] = {}
@@ -131,7 +138,7 @@ def write_label_image(path: Path, mask: npt.NDArray[np.uint8], mpp: float | None
             compression="adobe_deflate",
             tile=tile,
             metadata=None,
-            description=": ".join(_MARK),
+            description=": ".join(_MARK) if own else None,
             **resolution,
         )
 
@@ -165,7 +172,7 @@ def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -
     return inside
 
 
-def _read_picture(path: Path, shape: tuple[int, int]) -> Painted:
+def _read_picture(path: Path, shapes: Sequence[tuple[int, int]]) -> Painted:
     with warnings.catch_warnings():  # the slide has that size, too
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
@@ -173,7 +180,7 @@ def _read_picture(path: Path, shape: tuple[int, int]) -> Painted:
         except UnidentifiedImageError as error:
             raise AnnotationError(f"{path.name} is no PNG or BMP picture. Export it again.") from error
         with picture:
-            _check_size((picture.height, picture.width), shape, path.name)
+            _check_size((picture.height, picture.width), shapes, path.name)
             stored = picture.tile[0].args if picture.tile else None
             stored = stored if isinstance(stored, str) else ""
             if picture.mode.startswith("RGB") and "16B" in stored:  # Pillow would give half of the numbers
@@ -187,7 +194,7 @@ def _read_picture(path: Path, shape: tuple[int, int]) -> Painted:
     return Painted(pixels // np.uint8(_SPREAD[stored]) if stored in _SPREAD else pixels, table, own)
 
 
-def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painted:
+def _read_tiff(path: Path, shapes: Sequence[tuple[int, int]], number: int | None) -> Painted:
     with tifffile.TiffFile(path) as file:
         count = len(file.pages)
         if number is not None and number >= count > 1:
@@ -196,7 +203,7 @@ def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painte
             )
         found = file.pages[0 if number is None or count == 1 else number]
         page = found.aspage() if isinstance(found, tifffile.TiffFrame) else found
-        _check_size((page.imagelength, page.imagewidth), shape, path.name)
+        _check_size((page.imagelength, page.imagewidth), shapes, path.name)
         pixels = np.asarray(page.asarray())
         if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
             pixels = ~pixels if page.bitspersample == pixels.itemsize * 8 else pixels == 0
@@ -208,9 +215,10 @@ def _read_tiff(path: Path, shape: tuple[int, int], number: int | None) -> Painte
     return Painted(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T)
 
 
-def _check_size(found: tuple[int, int], shape: tuple[int, int], name: str) -> None:
+def _check_size(found: tuple[int, int], shapes: Sequence[tuple[int, int]], name: str) -> None:
     """Refuse a picture that is not as large as its slide."""
-    if found != tuple(shape):
+    if found not in [tuple(shape) for shape in shapes]:
+        shape = shapes[0]
         raise AnnotationError(
             f"{name} is {found[0]} x {found[1]} pixels, its slide {shape[0]} x {shape[1]} (rows x columns). "
             "Give the mask that belongs to this slide, at its full size."

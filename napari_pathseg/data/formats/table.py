@@ -68,7 +68,7 @@ class ContourFormat:
     write
         Contours to a file; None where the format is only read.
     of_many
-        Whether a file may hold the contours of many slides.
+        Whether a document holds the contours of many slides, each under its name.
     """
 
     key: str
@@ -77,4 +77,4 @@ class ContourFormat:
     knows: Callable[[Any], bool]
     read: Callable[[Any, Source], list[Contour]]
     write: Callable[[Path, Sequence[Contour], Frame], None] | None = None
-    of_many: bool = False
+    of_many: Callable[[Any], bool] = lambda _: False

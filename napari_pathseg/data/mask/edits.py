@@ -61,12 +61,17 @@ def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
 
 def accept(mask: Mask, region: Region) -> Region:
     """Stand for the model's pixels in `region`: training may learn from them."""
-    return _turn_model_pixels(mask, region, Provenance.ACCEPTED)
+    return _turn(mask, region, Provenance.MODEL, Provenance.ACCEPTED)
 
 
 def reject(mask: Mask, region: Region) -> Region:
     """Take the model's pixels out of `region`."""
-    return _turn_model_pixels(mask, region, Provenance.NONE)
+    return _turn(mask, region, Provenance.MODEL, Provenance.NONE)
+
+
+def forget_imported(mask: Mask, region: Region) -> Region:
+    """Take what was imported out of `region`, as if no file had said it."""
+    return _turn(mask, region, Provenance.IMPORTED, Provenance.NONE)
 
 
 def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
@@ -109,17 +114,18 @@ def pieces(region: Region) -> Iterator[Region]:
             yield Region(top, left, _PIECE, _PIECE).intersect(region)
 
 
-def _turn_model_pixels(mask: Mask, region: Region, provenance: Provenance) -> Region:
+def _turn(mask: Mask, region: Region, before: Provenance, after: Provenance) -> Region:
+    """Give pixels of one provenance another, in one undo step; with none they lose their labels."""
     mask.close_step()
     changed = Region(0, 0, 0, 0)
     for piece in pieces(region.clip(mask.shape)):
         labels, old = mask.read(piece)
-        model: npt.NDArray[np.bool_] = old == Provenance.MODEL
-        kept = np.uint8(0) if provenance is Provenance.NONE else labels
+        turned: npt.NDArray[np.bool_] = old == before
+        kept = np.uint8(0) if after is Provenance.NONE else labels
         box = mask.edit(
             piece,
-            np.where(model, kept, labels).astype(np.uint8),
-            np.where(model, provenance, old).astype(np.uint8),
+            np.where(turned, kept, labels).astype(np.uint8),
+            np.where(turned, after, old).astype(np.uint8),
         )
         changed = changed.unite(box)
     mask.close_step()

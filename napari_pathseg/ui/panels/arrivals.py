@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_pathseg.data.formats import stem_of
+from napari_pathseg.data.slide import fingerprint
 from napari_pathseg.data.survey import contour_files
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.ui.intake import Taken, take_contours, take_files
@@ -59,17 +60,27 @@ class Arrivals:
             slides, problems = import_choices(self._session, choices)
             self._tell(Taken(problems, slides))
 
-    def offer_pyramid(self, path: Path) -> None:
+    def offer_pyramid(self, path: Path) -> bool:
         """Ask whether a pyramid may be made of a slide that is one giant piece; make it, and add it."""
-        target = self._session.opened.folder / "slides" / f"{stem_of(path)}.tif"
-        if ask_to_convert(path, target, self._parent):
-            self.progress = PyramidProgress(path, target, lambda made: self.take([made]), self._parent)
+        project = self._session.opened
+        target = project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"  # names may meet
+        if not ask_to_convert(path, target, self._parent):
+            return False
+
+        def finish(made: Path) -> None:
+            if self._session.project is project:
+                self.take([made])
+            else:
+                say(f"{made} is ready. Open {project.folder.name} and add it.")
+
+        self.progress = PyramidProgress(path, target, finish, self._parent)
+        return True
 
     def _tell(self, taken: Taken) -> None:
         """Say what became of files, and ask about those that leave a question."""
-        giant = [path for path in taken.refused if can_convert(path)]
-        if giant:
-            self.offer_pyramid(giant[0])
+        for path in taken.refused:
+            if can_convert(path) and self.offer_pyramid(path):
+                taken.problems = [problem for problem in taken.problems if str(path) not in problem]
         if taken.sizeless:
             names = ", ".join(taken.sizeless[:_SHOWN_PROBLEMS])
             more = "…" if len(taken.sizeless) > _SHOWN_PROBLEMS else ""

@@ -73,7 +73,7 @@ class ImportDialog(QDialog):
             self.files.show_file(file)
         if found:
             self.classes.show_files(self.files.found)
-            self._show_sum()
+            self._show_sum()  # the last file read makes the button ready
         self.bar.setRange(0, self._surveyor.total)
         self.bar.setValue(self._surveyor.done)
         self.bar.setVisible(self._surveyor.busy)
@@ -95,7 +95,7 @@ class ImportDialog(QDialog):
         self.hint.setVisible(bool(self.hint.text()))
         slides = len({choice.slide for choice in choices})
         self.ok.setText(f"Import into {plural(slides, 'slide')}" if slides else "Import")
-        self.ok.setEnabled(bool(choices) and not self.classes.open_names)
+        self.ok.setEnabled(bool(choices) and not self.classes.open_names and not self.reading)
 
     def _make_buttons(self) -> None:
         ok, cancel = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel

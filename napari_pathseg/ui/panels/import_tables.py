@@ -106,14 +106,22 @@ class ClassesTable(QTableWidget):
     @property
     def new_classes(self) -> list[tuple[str, str | None]]:
         """The names, with their colours, that are to be classes of the project."""
-        return [(name, self._colors[name]) for name in self._names if self._meaning(name) == _NEW]
+        found: dict[str, tuple[str, str | None]] = {}
+        for name in self._names:
+            if self._meaning(name) == _NEW:  # two spellings are one class
+                found.setdefault(name.strip().casefold(), (name.strip(), self._colors[name]))
+        return list(found.values())
 
     def meanings(self) -> dict[str, int]:
         """Return the class of each name for which there is one; new ones come after those of the project."""
         first = len(self._project.classes) + 1
-        numbers = {name: first + place for place, (name, _) in enumerate(self.new_classes)}
+        numbers = {name.casefold(): first + place for place, (name, _) in enumerate(self.new_classes)}
         known = {name: self._meaning(name) for name in self._names}
-        return {name: numbers.get(name, number) for name, number in known.items() if number != _ASK}
+        return {
+            name: numbers[name.strip().casefold()] if number == _NEW else number
+            for name, number in known.items()
+            if number != _ASK
+        }
 
     def show_files(self, files: Sequence[FoundFile]) -> None:
         """Show the names of all files."""
@@ -148,7 +156,7 @@ class ClassesTable(QTableWidget):
             box.addItem(swatch(spec.color), spec.name, spec.index)
         box.addItem("Unlabelled", 0)
         if name and not file.is_picture and usual is None:
-            box.addItem(f"+ new class {name}", _NEW)
+            box.addItem(f"+ new class {name.strip()}", _NEW)
         wanted = self._chosen.get(name, _ASK if usual is None else usual)
         box.setCurrentIndex(max(0, box.findData(wanted)))
         box.currentIndexChanged.connect(lambda: self._choose(name, int(box.currentData())))
@@ -168,7 +176,7 @@ def _usual(name: str, file: FoundFile, classes: ClassTable) -> int | None:
     if not file.is_picture:
         return class_number(classes, name)
     values = {int(found.name) for found in file.classes}
-    if values <= {1} or values <= {255}:
+    if not file.certain and (values <= {1} or values <= {255}):
         return classes.specs[1].index
     return int(name) if int(name) <= len(classes) else None
 

@@ -27,7 +27,6 @@ from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.tissue_view import TissueView
 
 _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
-_STEPS = 50  # files looked at between two looks at the window
 
 
 class SlideMenu(QMenu):
@@ -125,9 +124,9 @@ class SlideMenu(QMenu):
             except StopIteration as end:
                 found = end.value
                 break
-            if step.files % _STEPS == 0:
-                progress.setLabelText(f"{step.files:,} files looked at; {step.found} of {step.missing} found")
-                QCoreApplication.processEvents()
+            found = dict(step.paths)
+            progress.setLabelText(f"{step.files:,} files looked at; {len(found)} of {step.missing} found")
+            QCoreApplication.processEvents()
         progress.close()
         relink(project, found)
         self._session.project_changed.emit()
