@@ -117,8 +117,8 @@ def import_file(
     with project.writing():
         entry = project.slide(slide_id)
         entry = replace(entry, complete=complete or entry.complete)
-        check_file(project, entry, path, reading)
-        take_file(project, entry, path, reading)
+        said = check_file(project, entry, path, reading)
+        take_file(project, entry, path, reading, said)
         project.slides[slide_id] = entry
         project.save()
     return entry

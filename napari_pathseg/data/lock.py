@@ -14,7 +14,7 @@ class ProjectLock:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = FileLock(folder / ".lock", timeout=0)
+        self._lock = FileLock(folder / ".lock", timeout=0, thread_local=False)  # its holder may work in a thread
         self._holder = folder / ".holder"
 
     def acquire(self) -> bool:

@@ -25,6 +25,8 @@ from napari_pathseg.data.slide import open_slide
 from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import AnnotationError
 
+Said = list[Contour] | Pixels  # outlines with their classes' numbers, or labels on the mask's grid
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -46,8 +48,8 @@ class Reading:
 AS_READ = Reading()
 
 
-def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> None:
-    """Refuse a file that cannot be taken into a slide's mask, before anything is written.
+def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> Said:
+    """Return what a file says, refusing one that cannot be taken into a slide's mask.
 
     Raises
     ------
@@ -56,8 +58,7 @@ def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading
         all the rest would be Background.
     """
     if path.suffix.lower() in MASK_SUFFIXES:
-        _labels(project.classes, entry, path, reading)
-        return
+        return _labels(project.classes, entry, path, reading)
     contours = _contours(project, entry, path, reading)
     check_inside(contours, entry.shape, path.name)
     if not contours and entry.complete:
@@ -65,10 +66,14 @@ def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading
             f"{path.name} holds no outline, so all of {entry.id} would be Background. Add the slide with --negative if "
             "there is nothing to find, else outline it first."
         )
+    return contours
 
 
-def take_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> None:
-    """Take a checked file into the mask, and keep it as it came."""
+def take_file(
+    project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ, said: Said | None = None
+) -> None:
+    """Take a file into the mask, and keep it as it came; `said` is what :func:`check_file` returned, if at hand."""
+    said = check_file(project, entry, path, reading) if said is None else said
     earlier = imports(project, entry.id)
     again = next((name for name, one in earlier.items() if one.file == path.name), None)
     kept = project.folder / "contours" / (again or _free_name(earlier, entry.id, path.suffix.lower()))
@@ -80,14 +85,13 @@ def take_file(project: Project, entry: SlideEntry, path: Path, reading: Reading 
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
         if again is not None and len(earlier) == 1:  # what it said before is no longer meant
             forget_imported(mask, Region(0, 0, *mask.shape))
-        if path.suffix.lower() in MASK_SUFFIXES:
-            labels = _labels(project.classes, entry, path, reading)
+        if isinstance(said, list):
+            import_contours(mask, said, entry.downsample)
+        else:
             for region in pieces(Region(0, 0, *mask.shape)):
-                here = labels[region.slices]
+                here = said[region.slices]
                 import_labels(mask, region, here, here != UNLABELLED)
             mask.close_step()
-        else:
-            import_contours(mask, _contours(project, entry, path, reading), entry.downsample)
     note_import(project, kept.name, Import(entry.id, path.name, str(path.resolve()), reading.remedy))
 
 

@@ -4,7 +4,8 @@ No Qt and no torch here: panels ask and listen.  What the user does is a method;
 changed is a signal.  What the worker does for it is `learning`'s.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari.components import ViewerModel
@@ -93,11 +94,17 @@ class Session:
 
     def import_file(self, path: Path, slide: str, reading: Reading = AS_READ, *, complete: bool) -> None:
         """Import a file into a slide; see `data.importing.import_file`."""
+        with self.changing_mask(slide):
+            import_file(self.opened, slide, path, complete=complete, reading=reading)
+
+    @contextlib.contextmanager
+    def changing_mask(self, slide: str) -> Iterator[None]:
+        """Let go of a slide's mask inside the block, in which somebody else writes it."""
         shown = self.slide is not None and self.slide.id == slide
         if shown:
             self._close_slide()
         try:
-            import_file(self.opened, slide, path, complete=complete, reading=reading)
+            yield
         finally:
             if shown:
                 self.show_slide(slide)

@@ -1,11 +1,13 @@
 """Looking into files of contours beside the window, and importing what was chosen."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from napari_pathseg.data.importing import import_file
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import Reading, class_number
 from napari_pathseg.data.survey import FoundFile, contour_files, look_into, usual_slide
@@ -61,8 +63,17 @@ class Surveyor:
         self._waiting.clear()
 
 
-def import_choices(session: Session, choices: Iterable[ImportChoice]) -> tuple[list[str], list[str]]:
+def import_choices(
+    session: Session, choices: Iterable[ImportChoice], run: Callable[[Callable[[], object]], object] = lambda job: job()
+) -> tuple[list[str], list[str]]:
     """Import files into their slides, each whole or not at all.
+
+    Parameters
+    ----------
+    session, choices
+        What is imported where.
+    run
+        Runs a job that takes long, and returns when it is done.
 
     Returns
     -------
@@ -72,11 +83,16 @@ def import_choices(session: Session, choices: Iterable[ImportChoice]) -> tuple[l
     done, problems = [], []
     for choice in choices:
         try:
-            session.import_file(choice.path, choice.slide, choice.reading, complete=choice.complete)
+            with session.changing_mask(choice.slide):
+                run(partial(_import, session.opened, choice))
             done.append(choice.slide)
         except PathsegError as error:
             problems.append(str(error))
     return done, problems
+
+
+def _import(project: Project, choice: ImportChoice) -> None:
+    import_file(project, choice.slide, choice.path, complete=choice.complete, reading=choice.reading)
 
 
 def plain_choices(project: Project, paths: Iterable[Path], in_view: str | None) -> list[FoundFile] | None:

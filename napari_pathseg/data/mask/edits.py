@@ -59,6 +59,9 @@ def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
     )
 
 
+_UNTOUCHED = 255  # no class has that number
+
+
 def accept(mask: Mask, region: Region) -> Region:
     """Stand for the model's pixels in `region`: training may learn from them."""
     return _turn(mask, region, Provenance.MODEL, Provenance.ACCEPTED)
@@ -88,9 +91,17 @@ def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> R
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
     mask.close_step()
+    painted = np.full(mask.shape, _UNTOUCHED, np.uint8)  # first here: one edit a piece, not one a contour
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
-            import_labels(mask, region, np.full(inside.shape, contour.label, np.uint8), inside)
+            np.copyto(painted[region.slices], np.uint8(contour.label), where=inside)
+    for piece in pieces(Region(0, 0, *mask.shape)):
+        touched = painted[piece.slices] != _UNTOUCHED
+        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
+        if len(rows):
+            box = Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
+            region = box.shift(piece.top, piece.left)
+            import_labels(mask, region, painted[region.slices], touched[box.slices])
     mask.close_step()
 
 

@@ -1,10 +1,11 @@
 """What arrives in the window, dropped or chosen: taken in, asked about where it must be, and told."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QCoreApplication, Qt
+from qtpy.QtWidgets import QProgressDialog, QWidget
 
 from napari_pathseg.data.formats import stem_of
 from napari_pathseg.data.slide import fingerprint
@@ -19,6 +20,7 @@ from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.survey import import_choices
 
 _SHOWN_PROBLEMS = 3
+_FELT_MS, _FRAME_S = 400, 0.02
 
 
 class Arrivals:
@@ -57,8 +59,22 @@ class Arrivals:
                 classes = classes.add(name, color)
             if classes != self._session.opened.classes:
                 self._session.change_classes(classes)
-            slides, problems = import_choices(self._session, choices)
+            slides, problems = import_choices(self._session, choices, self._run_beside)
             self._tell(Taken(problems, slides))
+
+    def _run_beside(self, job: Callable[[], object]) -> object:
+        """Run a job in a thread; the window is drawn meanwhile, and takes nothing else."""
+        progress = QProgressDialog("Importing contours…", None, 0, 0, self._parent)
+        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
+        progress.setMinimumDuration(_FELT_MS)
+        with ThreadPoolExecutor(1, "import") as hand:
+            done = hand.submit(job)
+            while not done.done():
+                progress.setValue(0)  # it shows itself where this takes long
+                QCoreApplication.processEvents()
+                wait([done], _FRAME_S)
+        progress.close()
+        return done.result()
 
     def offer_pyramid(self, path: Path) -> bool:
         """Ask whether a pyramid may be made of a slide that is one giant piece; make it, and add it."""
