@@ -49,7 +49,7 @@ from napari_pathseg.engine.training import train
 
 SIDE, TILE, BATCH = 768, 256, 4
 NETWORKS = ("unet", "fcn8s", "unet-classic")
-RATE = 5e-4
+RATE = 1e-3
 
 
 def make_project(folder: Path) -> Project:
