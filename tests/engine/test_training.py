@@ -218,6 +218,23 @@ def test_a_run_killed_before_its_first_state_begins_anew(project):
     assert run(train(project, resume="")).id == "m001"
 
 
+def test_stop_while_the_end_is_scored_keeps_what_is_known(project):
+    for number in range(5):
+        project.change(f"case{number}", role="val" if number > 2 else "train")
+    job, stopped = train(project, SHORT.replace(validation_tiles=1), None), False
+    event = next(job)
+    try:
+        while True:
+            stops = isinstance(event, Progress) and event.stage == "Scoring"
+            stopped = stopped or stops
+            event = job.send(Stop() if stops else None)
+    except StopIteration as end:
+        bundle = end.value
+    assert stopped
+    assert bundle.finished
+    assert bundle.scores["Tumour"]["dice"] > 0
+
+
 def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
     file = project.find_file(project.slide("case0"))
     file.write_bytes(file.read_bytes()[:200])
