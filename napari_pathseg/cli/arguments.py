@@ -99,7 +99,11 @@ def _add_outgoing_commands(parsers: Any) -> None:
     _add_model(command)
     command.add_argument("--format", required=True, help=f"{_CONTOURS}, mask, ome-tiff or csv")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
-    command.add_argument("--what", default="mask", help="mask or prediction")
+    command.add_argument(
+        "--what",
+        default="mask",
+        help="mask: what the masks hold, your labels above all (the default); prediction: a model's raw output",
+    )
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
     command.add_argument("--smooth-um", type=float, default=0.0, help="how far outlines may leave the pixels' edges")
 
