@@ -189,8 +189,7 @@ class Project:
     def frame(self, slide_id: str) -> Frame:
         """Return what contour formats may want to know of a slide; the errors are those of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
-            frame, mpp = Frame.of(slide), self.slide(slide_id).mpp
-        return frame if mpp is None else replace(frame, mpp=mpp)  # a person may have told it
+            return Frame.of(slide, self.slide(slide_id).mpp)
 
     def mask_path(self, slide_id: str) -> Path:
         """Return the folder of a slide's mask, whether it is there or not."""

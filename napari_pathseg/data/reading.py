@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,8 +35,8 @@ class Reading:
     Attributes
     ----------
     classes
-        The class number that a name in the file means, or a value of a label image as text;
-        0 for unlabelled.  Names that are not here mean the project's class of that name.
+        The class number that a name in the file means, or a value of a label image as text, or
+        `WHITE` of one of two values; 0 for unlabelled.  Names that are not here mean the project's class of that name.
     remedy
         What brings its outlines to their place.
     """
@@ -46,6 +46,7 @@ class Reading:
 
 
 AS_READ = Reading()
+WHITE = "white"  # the name of what is not 0 in a label image of two values
 
 
 def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> Said:
@@ -76,7 +77,7 @@ def take_file(
     said = check_file(project, entry, path, reading) if said is None else said
     earlier = imports(project, entry.id)
     again = next((name for name, one in earlier.items() if one.file == path.name), None)
-    kept = project.folder / "contours" / (again or _free_name(earlier, entry.id, path.suffix.lower()))
+    kept = project.folder / "contours" / (again or _free_name(project, entry.id, path.suffix.lower()))
     if path.resolve() != kept.resolve():
         with replace_file(kept) as partial:
             shutil.copyfile(path, partial)
@@ -95,10 +96,12 @@ def take_file(
     note_import(project, kept.name, Import(entry.id, path.name, str(path.resolve()), reading.remedy))
 
 
-def _free_name(earlier: Mapping[str, Import], slide: str, suffix: str) -> str:
+def _free_name(project: Project, slide: str, suffix: str) -> str:
     """Return the name under which a slide's further file is kept."""
-    number = len(earlier) + 1
-    return f"{slide}{suffix}" if number == 1 else f"{slide}.{number}{suffix}"
+    taken, name, number = imports(project), f"{slide}{suffix}", 2
+    while name in taken:
+        name, number = f"{slide}.{number}{suffix}", number + 1
+    return name
 
 
 def drop_model_pixels(project: Project, entry: SlideEntry) -> None:
@@ -121,6 +124,11 @@ def class_number(classes: ClassTable, name: str, reading: Reading = AS_READ) -> 
     return None if spec is None else spec.index
 
 
+def is_two_valued(values: Iterable[int]) -> bool:
+    """Whether a label image of these values says yes and no, not classes."""
+    return set(values) <= {0, 1} or set(values) <= {0, 255}
+
+
 def painted_colors(classes: ClassTable) -> dict[str, int]:
     """Return the class that each colour says; a colour that two classes share says neither."""
     number = Counter(spec.color for spec in classes)
@@ -130,8 +138,7 @@ def painted_colors(classes: ClassTable) -> dict[str, int]:
 def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading) -> list[Contour]:
     """Read contours and give each the number of its class."""
     with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
-        frame = Frame.of(slide)
-    frame = frame if entry.mpp is None else replace(frame, mpp=entry.mpp)  # a person may have told it
+        frame = Frame.of(slide, entry.mpp)
     found = reading.remedy.apply(read_contours(path, frame))
     contours = []
     for number, contour in enumerate(found, 1):
@@ -151,14 +158,14 @@ def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading
     Without another meaning 0/1 and 0/255 are Background and the first class.
     """
     image, certain = read_labels(path, entry.shape, painted_colors(classes), entry.page, entry.mask_shape)
-    found = np.flatnonzero(np.bincount(image.ravel(), minlength=256))
+    found = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
     table = np.arange(256, dtype=np.uint8)
-    if not certain and (set(found) <= {0, 1} or set(found) <= {0, 255}):
-        table[1:] = BACKGROUND + 1
+    if not certain and is_two_valued(found):
+        table[1:] = reading.classes.get(WHITE, BACKGROUND + 1)
     for value, number in reading.classes.items():
         if value.isdigit() and int(value) < len(table):
             table[int(value)] = number
-    unknown = [int(value) for value in found if table[value] > len(classes)]
+    unknown = [value for value in found if table[value] > len(classes)]
     if unknown:
         raise AnnotationError(
             f"{path.name} holds the value {max(unknown)}; the project's classes are 1 to {len(classes)} "

@@ -15,7 +15,7 @@ from napari_pathseg.data.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, read_co
 from napari_pathseg.data.formats.label_image import read_labels
 from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.reading import painted_colors
+from napari_pathseg.data.reading import WHITE, is_two_valued, painted_colors
 from napari_pathseg.data.remedy import Extent, Remedy, propose
 from napari_pathseg.errors import PathsegError
 
@@ -41,11 +41,9 @@ class FoundFile:
     slide
         The slide that it is named after, or the only one; None where that is for a person to say.
     classes
-        What it names, by falling area; the values of a label image as text.
+        What it names, by falling area; of a label image the values as text, `reading.WHITE` of two.
     contours, holes
         How many; 0 for a label image.
-    certain
-        Whether the values of a label image are class numbers beyond doubt.
     fits, proposal
         Whether it lies on that slide, and what would bring it there if it seems misplaced.
     problem
@@ -57,7 +55,6 @@ class FoundFile:
     classes: tuple[FoundClass, ...] = ()
     contours: int = 0
     holes: int = 0
-    certain: bool = False
     fits: bool = True
     proposal: Remedy | None = None
     problem: str = ""
@@ -156,5 +153,6 @@ def _picture(path: Path, project: Project, slide: str | None) -> FoundFile:
     numbers, certain = read_labels(path, entry.shape, painted_colors(project.classes), entry.page, entry.mask_shape)
     counts = np.bincount(numbers.ravel(), minlength=256)
     values = [int(value) for value in np.flatnonzero(counts[1:]) + 1]
-    classes = (FoundClass(str(value), None, 0, float(counts[value])) for value in values)
-    return FoundFile(path, slide, tuple(classes), certain=certain)
+    white = not certain and is_two_valued(values)
+    classes = (FoundClass(WHITE if white else str(value), None, 0, float(counts[value])) for value in values)
+    return FoundFile(path, slide, tuple(classes))

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from napari_pathseg.data.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, stem_of
 from napari_pathseg.data.project import FOLDER_SUFFIX, Project
-from napari_pathseg.data.reading import AS_READ
 from napari_pathseg.data.slide import SLIDE_SUFFIXES
 from napari_pathseg.data.survey import slide_of
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.survey import ImportChoice, import_choices, plain_choices
+from napari_pathseg.ui.survey import import_choices, plain_choices
 
 
 @dataclass
@@ -66,13 +65,13 @@ class Taken:
     Attributes
     ----------
     problems
-        One sentence for each file that could not be used.
+        One sentence for each file that could not be used, but for slides.
     imported
         Slides into which contours came.
     asked
         Files of contours about which a person has to be asked; nothing was done with them.
     refused
-        Slides that could not be opened.
+        Slides that could not be opened, and why.
     sizeless
         Slides that came and do not say their pixel size, though the project has one.
     """
@@ -80,7 +79,7 @@ class Taken:
     problems: list[str]
     imported: list[str] = field(default_factory=list)
     asked: list[Path] = field(default_factory=list)
-    refused: list[Path] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
     sizeless: list[str] = field(default_factory=list)
 
 
@@ -101,8 +100,7 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
         start_project(session, found.slides[0])
     problems = [f"{path.name} is neither a slide nor contours. Nothing was done with it." for path in found.unknown]
     before = set() if session.project is None else set(session.project.slides)
-    refusals = _add(session, found.slides)
-    taken = Taken([*problems, *refusals.values()], refused=[*refusals])
+    taken = Taken(problems, refused=_add(session, found.slides))
     if session.project is not None and session.project.mpp is not None:
         new = [entry for entry in session.project.slides.values() if entry.id not in before]
         taken.sizeless = [entry.id for entry in new if entry.mpp is None]
@@ -118,10 +116,9 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
 def take_contours(session: Session, paths: Sequence[Path], *, complete: bool) -> Taken:
     """Import files of contours where all is plain; else leave them all to be asked about."""
     in_view = None if session.slide is None else session.slide.id
-    found = plain_choices(session.opened, paths, in_view)
-    if found is None:
+    choices = plain_choices(session.opened, paths, in_view, complete=complete)
+    if choices is None:
         return Taken([], asked=[*paths])
-    choices = [ImportChoice(file.path, file.slide or "", AS_READ, complete) for file in found]
     slides, more = import_choices(session, choices)
     return Taken(more, slides)
 

@@ -78,8 +78,9 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
     """
     taken = take_files(session, paths)
     unclear = [f"{path.name} leaves a question open. Import it in the window." for path in taken.asked]
-    if taken.problems or unclear:
-        raise PathsegError("\n".join([*taken.problems, *unclear]))
+    problems = [*taken.problems, *taken.refused.values(), *unclear]
+    if problems:
+        raise PathsegError("\n".join(problems))
     wanted = [path.absolute() for path in sort_out(paths, None).slides[:1]]
     for entry in session.project.slides.values() if session.project is not None else ():
         if session.opened.find_file(entry) in wanted and entry != session.slide:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from napari_pathseg.data.importing import import_file
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.reading import Reading, class_number
+from napari_pathseg.data.reading import AS_READ, Reading, class_number
 from napari_pathseg.data.survey import FoundFile, contour_files, look_into, usual_slide
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.session import Session
@@ -95,14 +95,18 @@ def _import(project: Project, choice: ImportChoice) -> None:
     import_file(project, choice.slide, choice.path, complete=choice.complete, reading=choice.reading)
 
 
-def plain_choices(project: Project, paths: Iterable[Path], in_view: str | None) -> list[FoundFile] | None:
-    """Return what files hold about which there is nothing to ask; None where there is, or reading would be felt."""
+def plain_choices(
+    project: Project, paths: Iterable[Path], in_view: str | None, *, complete: bool
+) -> list[ImportChoice] | None:
+    """Return what becomes of files about which nothing is to be asked; None where there is, or reading is felt."""
     files = contour_files(paths, project)
     if sum(path.stat().st_size for path in files) > _FELT_BYTES:
         return None
     alone = in_view if len(files) == 1 else None
     found = [look_into(path, project, usual_slide(path, project, alone)) for path in files]
-    return found if all(_is_plain(file, project) for file in found) else None
+    if not all(_is_plain(file, project) for file in found):
+        return None
+    return [ImportChoice(file.path, file.slide, AS_READ, complete) for file in found if file.slide is not None]
 
 
 def _is_plain(found: FoundFile, project: Project) -> bool:

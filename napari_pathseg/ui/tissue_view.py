@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
-from psygnal import Signal
 
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.tissue import TissueMask, forget_tissue, load_tissue, save_tissue
@@ -18,8 +17,6 @@ _OPACITY = 0.35
 
 class TissueView:
     """Shows and hides the tissue; what a person paints there is kept when it goes, or the slide does."""
-
-    changed = Signal()
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -65,7 +62,6 @@ class TissueView:
         self._layer.brush_size = 5
         self._layer.events.paint.connect(self._keep)  # a stroke is on disk when it ends
         self._session.layers.viewer.add_layer(self._layer)
-        self.changed.emit()
 
     def hide(self) -> None:
         """Keep what was painted and take the layer away."""
@@ -73,7 +69,6 @@ class TissueView:
         if self.shown:
             self._session.layers.viewer.layers.remove(self._layer)
         self._layer = self._tissue = None
-        self.changed.emit()
 
     def find_again(self) -> None:
         """Forget what was painted and find the tissue anew."""

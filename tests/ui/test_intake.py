@@ -20,10 +20,10 @@ def test_the_project_beside_slides_is_opened_again(session, pictures):
 def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
     bad = pictures[0].with_name("bad.jpg")
     bad.write_bytes(b"no picture")
-    problems = take_files(session, [pictures[0], bad, pictures[1]]).problems
+    refused = take_files(session, [pictures[0], bad, pictures[1]]).refused
     assert list(session.project.slides) == ["case0", "case1"]
-    assert len(problems) == 1
-    assert "bad.jpg" in problems[0]
+    assert list(refused) == [bad]
+    assert "bad.jpg" in refused[bad]
 
 
 def test_a_file_that_is_nothing_is_told(session, pictures, tmp_path):

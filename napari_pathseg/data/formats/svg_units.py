@@ -157,12 +157,13 @@ def transform(text: str) -> Matrix:
         values = numbers(found[2]).tolist()
         try:
             result = result @ _TRANSFORMS[found[1]](*values)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"its {found[1]} has {len(values)} numbers. Correct or remove it.") from error
     return result
 
 
-def _affine(a: float, b: float, c: float, d: float, e: float, f: float) -> Matrix:
+def _affine(*values: float) -> Matrix:
+    a, b, c, d, e, f = values  # as SVG's matrix names them
     return np.array([[a, c, e], [b, d, f], [0, 0, 1]])
 
 

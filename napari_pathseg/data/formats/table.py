@@ -38,9 +38,9 @@ class Frame:
     centre_offset_um: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, slide: "Slide") -> "Frame":
-        """Return that of an open slide."""
-        return cls(slide.path.name, slide.shape, slide.mpp, slide.centre_offset_um)
+    def of(cls, slide: "Slide", mpp: float | None = None) -> "Frame":
+        """Return that of an open slide; `mpp` is what a person told of it."""
+        return cls(slide.path.name, slide.shape, mpp or slide.mpp, slide.centre_offset_um)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from napari_pathseg.errors import AnnotationError
 from napari_pathseg.ui.intake import Taken, take_contours, take_files
 from napari_pathseg.ui.messages import errors_shown, say
 from napari_pathseg.ui.panels.import_contours import ImportDialog
-from napari_pathseg.ui.panels.pyramid import PyramidProgress, ask_to_convert, can_convert
+from napari_pathseg.ui.panels.pyramid import PyramidProgress, ask_to_convert, memory_needed
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.survey import import_choices
@@ -77,10 +77,13 @@ class Arrivals:
         return done.result()
 
     def offer_pyramid(self, path: Path) -> bool:
-        """Ask whether a pyramid may be made of a slide that is one giant piece; make it, and add it."""
+        """Of a slide that is one giant piece make a pyramid, if a person agrees, and add it; return whether."""
+        needed = memory_needed(path)
+        if needed is None:
+            return False
         project = self._session.opened
         target = project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"  # names may meet
-        if not ask_to_convert(path, target, self._parent):
+        if not ask_to_convert(path, target, needed, self._parent):
             return False
 
         def finish(made: Path) -> None:
@@ -94,19 +97,18 @@ class Arrivals:
 
     def _tell(self, taken: Taken) -> None:
         """Say what became of files, and ask about those that leave a question."""
-        for path in taken.refused:
-            if can_convert(path) and self.offer_pyramid(path):
-                taken.problems = [problem for problem in taken.problems if str(path) not in problem]
+        problems = list(taken.problems)
+        problems += [text for path, text in taken.refused.items() if not self.offer_pyramid(path)]
         if taken.sizeless:
             names = ", ".join(taken.sizeless[:_SHOWN_PROBLEMS])
             more = "…" if len(taken.sizeless) > _SHOWN_PROBLEMS else ""
             say(f"{names}{more} do not say how large a pixel is. Right-click a slide to tell its pixel size.")
         if taken.imported:
             say(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
-        for problem in taken.problems[:_SHOWN_PROBLEMS]:
+        for problem in problems[:_SHOWN_PROBLEMS]:
             say(problem, kind="error")
-        if len(taken.problems) > _SHOWN_PROBLEMS:
-            text = f"{plural(len(taken.problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
-            say(text, "\n".join(taken.problems), "warning")
+        if len(problems) > _SHOWN_PROBLEMS:
+            text = f"{plural(len(problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
+            say(text, "\n".join(problems), "warning")
         if taken.asked:
             self.open_import(taken.asked)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetIte
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.reading import Reading, class_number
+from napari_pathseg.data.reading import WHITE, Reading, class_number
 from napari_pathseg.data.remedy import AS_IT_IS
 from napari_pathseg.data.survey import FoundClass, FoundFile
 from napari_pathseg.ui.calm import calm
@@ -175,8 +175,7 @@ def _usual(name: str, file: FoundFile, classes: ClassTable) -> int | None:
     """Return what a name, or a value of a label image, means where nobody says otherwise."""
     if not file.is_picture:
         return class_number(classes, name)
-    values = {int(found.name) for found in file.classes}
-    if not file.certain and (values <= {1} or values <= {255}):
+    if name == WHITE:
         return classes.specs[1].index
     return int(name) if int(name) <= len(classes) else None
 

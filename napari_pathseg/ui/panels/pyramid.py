@@ -16,20 +16,18 @@ _PAUSE_MS = 100
 _STEPS = 1000  # of the bar
 
 
-def can_convert(path: Path) -> bool:
-    """Whether a slide that was refused could be read as a pyramid of its own making."""
+def memory_needed(path: Path) -> int | None:
+    """Return the bytes it takes to make a pyramid of a slide that was refused; None where none can be made."""
     try:
-        memory_to_convert(path)
+        return memory_to_convert(path)
     except PathsegError:
-        return False
-    return True
+        return None
 
 
-def ask_to_convert(path: Path, target: Path, parent: QWidget) -> bool:
-    """Ask whether a pyramid may be made of a slide."""
-    gigabytes = memory_to_convert(path) / 1e9
+def ask_to_convert(path: Path, target: Path, needed: int, parent: QWidget) -> bool:
+    """Ask whether a pyramid may be made of a slide, which needs so many bytes of memory."""
     text = f"{path.name} is written in one piece, too large to be read as it is looked at."
-    more = f"Make a pyramid of it at {target}? The slide itself stays as it is. Needs {gigabytes:.1f} GB of memory."
+    more = f"Make a pyramid of it at {target}? The slide itself stays as it is. Needs {needed / 1e9:.1f} GB of memory."
     box = QMessageBox(QMessageBox.Icon.Question, "Make a pyramid", text, parent=parent)
     box.setInformativeText(more)
     box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)

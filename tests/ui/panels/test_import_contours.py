@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
+from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_pathseg.data.annotation import Contour
@@ -87,6 +88,18 @@ def test_a_file_that_cannot_be_read_says_why_and_keeps_no_other_out(opened, ask,
     dialog = ask(tmp_path / "case0.geojson", tmp_path / "case1.geojson")
     assert "Polygon and MultiPolygon" in dialog.files.item(row_of(dialog.files, "case0.geojson"), 0).toolTip()
     assert [choice.slide for choice in dialog.choices] == ["case1"]
+
+
+def test_what_a_mask_of_two_values_means_does_not_decide_for_masks_of_classes(opened, ask, tmp_path):
+    white, classes = np.zeros((2, *opened.session.project.slide("case0").shape), np.uint8)
+    white[:30, :30] = 1
+    classes[:20, :20], classes[40:50, 40:50] = 1, 2
+    for name, pixels in (("case0_mask", white), ("case1_mask", classes)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    dialog = ask(tmp_path / "case0_mask.png", tmp_path / "case1_mask.png")
+    dialog.accept()
+    assert opened.session.counts("case0")[2].sum() == 900
+    assert [opened.session.counts("case1")[label].sum() for label in (1, 2)] == [400, 100]
 
 
 def test_cancel_imports_nothing(opened, ask, tmp_path):
