@@ -7,6 +7,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_pathseg.config import PredictConfig
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.engine.dataset import LearningSet
 from napari_pathseg.engine.device import Device
@@ -18,6 +19,7 @@ from napari_pathseg.engine.tiles import Pixels, grow
 
 _SIDE = 512
 _HALO = 32
+_PREDICTED_HALO = PredictConfig().halo  # a slide's mirrored edge is part of it: scores are then those of `score`
 
 
 def as_tensor(pixels: Pixels) -> Tensor:
@@ -78,7 +80,8 @@ class Validator:
         network.eval()
         confusion = Confusion.empty(self._classes)
         for slide, region in self.tiles:
-            confusion.add(slide.labels(region), classes_of(predict_region(network, device, slide, region)))
+            probabilities = predict_region(network, device, slide, region, _PREDICTED_HALO)
+            confusion.add(slide.labels(region), classes_of(probabilities))
             yield confusion
 
 
