@@ -1,16 +1,23 @@
 """What many tests need: small slides with contours, and a project of them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from hypothesis import settings
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.importing import AddOptions, add_slides
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.events import Event
+
+# The same examples in every run, so that a change is judged by what it changes; `make fuzz` looks for new ones.
+settings.register_profile("same", derandomize=True)
+if "FUZZ" not in os.environ:
+    settings.load_profile("same")
 
 SIDE = 192
 QUICK = TrainConfig(minutes=0.2, tile=64, batch=4, decoder_seconds=5, cached_tiles=24)
