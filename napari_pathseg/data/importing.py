@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_pathseg.data import roles
+from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.formats import MASK_SUFFIXES, find_contours, holds_many, stem_of
 from napari_pathseg.data.patients import check_leaks, patients
 from napari_pathseg.data.project import Project
@@ -49,10 +50,14 @@ class AddOptions:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One slide that can be added: its entry, and where its contours are."""
+    """One slide that can be added: its entry, where its contours are, and what they say.
+
+    Label images are read again when they are taken in: many of them at once would fill the memory.
+    """
 
     entry: SlideEntry
     contours: Path | None
+    said: list[Contour] | None = None
 
 
 def add_slides(project: Project, paths: Sequence[str | Path], options: AddOptions | None = None) -> list[SlideEntry]:
@@ -91,7 +96,7 @@ def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> No
     try:
         for plan in plans:
             if plan.contours is not None:
-                take_file(project, plan.entry, plan.contours, reading)
+                take_file(project, plan.entry, plan.contours, reading, plan.said)
             elif plan.entry.complete:
                 drop_model_pixels(project, plan.entry)
         project.slides.update((plan.entry.id, plan.entry) for plan in plans)
@@ -151,9 +156,8 @@ def _plan(project: Project, path: Path, page: int | None, options: AddOptions, t
         contours = named or find_contours(path, options.contours)
     complete = entry.complete or options.negative or (contours is not None and not options.partial)
     entry = replace(entry, complete=complete)
-    if contours is not None:
-        check_file(project, entry, contours, options.reading)
-    return _Plan(entry, contours)
+    said = None if contours is None else check_file(project, entry, contours, options.reading)
+    return _Plan(entry, contours, said if isinstance(said, list) else None)
 
 
 def _known(project: Project, path: Path, page: int | None, taken: dict[str, SlideEntry]) -> SlideEntry | None:

@@ -72,15 +72,12 @@ class Taken:
         Files of contours about which a person has to be asked; nothing was done with them.
     refused
         Slides that could not be opened, and why.
-    sizeless
-        Slides that came and do not say their pixel size, though the project has one.
     """
 
     problems: list[str]
     imported: list[str] = field(default_factory=list)
     asked: list[Path] = field(default_factory=list)
     refused: dict[Path, str] = field(default_factory=dict)
-    sizeless: list[str] = field(default_factory=list)
 
 
 def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> Taken:
@@ -99,11 +96,7 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
     elif found.slides and session.project is None:
         start_project(session, found.slides[0])
     problems = [f"{path.name} is neither a slide nor contours. Nothing was done with it." for path in found.unknown]
-    before = set() if session.project is None else set(session.project.slides)
     taken = Taken(problems, refused=_add(session, found.slides))
-    if session.project is not None and session.project.mpp is not None:
-        new = [entry for entry in session.project.slides.values() if entry.id not in before]
-        taken.sizeless = [entry.id for entry in new if entry.mpp is None]
     if found.contours and session.project is None:
         taken.problems.append(f"{found.contours[0].name} needs its slide. Open the slide first.")
     elif found.contours:

@@ -99,10 +99,6 @@ class Arrivals:
         """Say what became of files, and ask about those that leave a question."""
         problems = list(taken.problems)
         problems += [text for path, text in taken.refused.items() if not self.offer_pyramid(path)]
-        if taken.sizeless:
-            names = ", ".join(taken.sizeless[:_SHOWN_PROBLEMS])
-            more = "…" if len(taken.sizeless) > _SHOWN_PROBLEMS else ""
-            say(f"{names}{more} do not say how large a pixel is. Right-click a slide to tell its pixel size.")
         if taken.imported:
             say(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
         for problem in problems[:_SHOWN_PROBLEMS]:

@@ -22,6 +22,7 @@ from napari_pathseg.ui.keys import with_key
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.arrivals import Arrivals
 from napari_pathseg.ui.panels.layout import column, push_button, row
+from napari_pathseg.ui.panels.size_question import SizeQuestion
 from napari_pathseg.ui.panels.slide_menu import SlideMenu
 from napari_pathseg.ui.panels.slide_rows import ROW_HEIGHT, SlideDelegate, SlideRows
 from napari_pathseg.ui.panels.thumbnails import Thumbnails
@@ -54,7 +55,9 @@ class SlidesPanel(QWidget):
         self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
         self.tissue = TissueView(session)
         self.arrivals = Arrivals(session, self.complete.isChecked, self)
-        column(self, row(self.add_button, self.import_button, self.order), self.pages, self.complete)
+        self.size_question = SizeQuestion(session)
+        buttons = row(self.add_button, self.import_button, self.order)
+        column(self, buttons, self.pages, self.size_question, self.complete)
         self.add_button.clicked.connect(self.ask_for_slides)
         self.order.currentIndexChanged.connect(self.refresh)
         self._soon = Soon(self._show_row_in_view, 300, self)
