@@ -136,3 +136,10 @@ def test_stop_ends_scoring_between_slides(told):
     next(job)
     with pytest.raises(NothingToLearnError, match="Scoring m001 was stopped"):
         job.send(Stop())
+
+
+def test_what_a_training_said_of_its_model_is_what_a_score_says(trained):
+    project, _, bundle = trained
+    again = score(project, "val", bundle.id)["scores"]
+    for name, said in bundle.scores.items():
+        assert again[name] == pytest.approx(said, abs=1e-6)
