@@ -32,7 +32,8 @@ def test_the_whole_loop_on_the_command_line(pathseg, slides, tmp_path):
     folder, contours = tmp_path / "p.pathseg", slides[0].parent
     assert pathseg("new", folder, "--class", "Background", "--class", "Lesion=#112233", "--json")[0] == 0
     _, added, _ = pathseg("add", folder, *slides[:5], "--contours", contours, "--json")
-    assert added["slides"][0] == {"slide": "case0", "patient": "case0", "role": "auto", "complete": True, "mpp": None}
+    known = {"slide": "case0", "patient": "case0", "role": "auto", "complete": True, "mpp": None}
+    assert added["slides"][0] == {**known, "contours": "case0.svg", "classes": ["Background", "Lesion"]}
     pathseg("add", folder, slides[5], "--contours", slides[0].with_suffix(".svg"), "--role", "test", "--json")
     code, checked, _ = pathseg("check", folder, "--json")
     assert (code, checked["ready"], checked["problems"]) == (0, True, [])
@@ -79,7 +80,7 @@ def test_names_and_scale_of_contours_are_told_where_the_file_is_of_another_mind(
 
 
 def test_slides_are_divided_and_found_again(pathseg, project, tmp_path):
-    code, answer, _ = pathseg("split", project.folder, "--train", 3, "--val", 1, "--test", 1, "--json")
+    code, answer, _ = pathseg("split", project.folder, "--train", 60, "--val", 20, "--test", 20, "--json")
     assert code == 0
     assert sorted(slide for slides in answer["roles"].values() for slide in slides) == [f"case{n}" for n in range(6)]
     file = project.find_file(project.slide("case2"))

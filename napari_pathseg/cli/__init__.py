@@ -1,13 +1,16 @@
 """The command `pathseg`: the same project as the window, without it.
 
-What a user can fix ends with one message and exit code 1, wrong usage with 2.
+What a user can fix ends with one message and exit code 1, wrong usage with 2.  A check that
+finds a project not ready, and a search that leaves slides missing, answer and end with 1, too.
 """
 
+import io
 import json
 import logging
 import sys
 from collections.abc import Sequence
 
+from napari_pathseg.cli.answers import complaints
 from napari_pathseg.cli.arguments import build_parser
 from napari_pathseg.errors import PathsegError
 
@@ -16,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     args = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a console of few letters shows a slide's name all the same
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         answer = args.run(args)
     except PathsegError as error:
@@ -24,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 1
-    if args.json:
-        print(json.dumps(answer))
-    elif answer:
-        print("\n".join(args.show(answer)))
-    return int(answer.get("ready") is False)
+    lines = [json.dumps(answer)] if args.json else args.show(answer) if answer else []
+    if lines:
+        print("\n".join(lines), flush=True)
+    for text in complaints(answer):
+        print(text, file=sys.stderr)
+    return int(answer.get("ready") is False or bool(answer.get("missing")))

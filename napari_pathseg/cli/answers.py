@@ -1,16 +1,147 @@
-"""How a command's answer is shown on a terminal, where no JSON is wanted."""
+"""How a command's answer is shown on a terminal, where no JSON is wanted: tables and sentences."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+Answer = Mapping[str, Any]
+Scores = Mapping[str, Mapping[str, float]]
 
-def show_answer(answer: dict[str, Any]) -> list[str]:
-    """Return a line for each part of an answer."""
-    return [f"{key}: {json.dumps(value) if isinstance(value, dict | list) else value}" for key, value in answer.items()]
+_SCORES = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "f1": "F1"}
+_ABSENT = "-"  # instead of a score that counts nothing
 
 
-def show_trials(answer: dict[str, Any]) -> list[str]:
+def complaints(answer: Answer) -> list[str]:
+    """Return what is said on stderr: what a check found, or what a command warns of."""
+    return [*(problem["text"] for problem in answer.get("problems", [])), *answer.get("warnings", [])]
+
+
+def show_nothing(_: Answer) -> list[str]:
+    """Return no lines: the window has shown all there is."""
+    return []
+
+
+def show_project(answer: Answer) -> list[str]:
+    """Return what was made, and what comes next."""
+    made = answer["project"]
+    return [
+        f"{made} is made, with the classes {', '.join(answer['classes'])}.",
+        f"Next: pathseg add {made} SLIDE... --contours FOLDER",
+    ]
+
+
+def show_added(answer: Answer) -> list[str]:
+    """Return a row for each slide that was added, with what came into its mask."""
+    slides = answer["slides"]
+    rows = [["slide", "contours", "classes", "patient", "role", "pixel size"]]
+    for slide in slides:
+        size = "unknown" if slide["mpp"] is None else f"{slide['mpp']:.4g} µm/px"
+        classes = ", ".join(slide["classes"]) or _ABSENT
+        rows.append(
+            [slide["slide"], slide["contours"] or "no contours", classes, slide["patient"], slide["role"], size]
+        )
+    paired = sum(slide["contours"] is not None for slide in slides)
+    return [*aligned(rows), f"{_counted(len(slides), 'slide')} taken in, {paired or 'none'} with contours."]
+
+
+def show_split(answer: Answer) -> list[str]:
+    """Return the role of each slide, and how many have each."""
+    roles = answer["roles"]
+    rows = [["slide", "role"], *([slide, role] for role, slides in roles.items() for slide in slides)]
+    return [*aligned(rows), f"{', '.join(f'{len(slides)} {role}' for role, slides in roles.items())}."]
+
+
+def show_found(answer: Answer) -> list[str]:
+    """Return where the slides are that were found again."""
+    found, missing = answer["found"], answer["missing"]
+    if not found and not missing:
+        return ["No slide is missing: all files are where they were."]
+    if not found:
+        return []
+    many = f"{_counted(len(found), 'slide')} found and linked again"
+    return [*aligned([["slide", "file"], *found.items()]), f"{many}{'.' if missing else '; none is missing now.'}"]
+
+
+def show_check(answer: Answer) -> list[str]:
+    """Return whether a training can begin and what it takes; what was found is said after it, on stderr."""
+    problems = answer["problems"]
+    if answer["ready"]:
+        takes = answer["estimate"]["text"].rstrip(".")
+        return [f"Ready to train: {takes}.", *([f"Worth a look ({len(problems)}):"] if problems else [])]
+    blocking = sum(problem["blocks"] for problem in problems)
+    rest = f", {len(problems) - blocking} more worth a look" if len(problems) > blocking else ""
+    return [f"Not ready to train ({blocking} in the way{rest}):"]
+
+
+def show_training(answer: Answer) -> list[str]:
+    """Return how well a new model does on the held-out slides, and where it lies."""
+    parent, seconds = answer["parent"], answer["seconds"]
+    begun = f"fine-tuned from {parent}" if parent else "begun without an earlier model"
+    took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    return [
+        *_score_table(answer["scores"]),
+        f"Pooled over the held-out slides (val). Model {answer['model']}, {begun}: "
+        f"{_counted(answer['steps'], 'step')} in {took}.",
+        f"It lies in {answer['folder']}.",
+    ]
+
+
+def show_scores(answer: Answer) -> list[str]:
+    """Return the scores of all slides together, and the Dice of each."""
+    classes, slides = answer["classes"], answer["slides"]
+    rows = [["Dice of", *classes]]
+    for slide in slides:
+        dice = zip(classes, _occurring(slide["confusion"]), strict=True)
+        rows.append([slide["slide"], *(_number(slide["scores"][name]["dice"], there) for name, there in dice)])
+    role = "all roles" if answer["role"] == "all" else f"the role {answer['role']}"
+    return [
+        *_score_table(answer["scores"], _occurring(answer["confusion"])),
+        "",
+        *aligned(rows),
+        "",
+        f"Model {answer['model']} on {_counted(len(slides), 'slide')} of {role}, the first table pooled over all "
+        f"labelled pixels; {answer['pixel_error']:.2%} of them are told wrongly.",
+    ]
+
+
+def show_prediction(answer: Answer) -> list[str]:
+    """Return what was predicted: slides of a project, or pictures without one."""
+    if "files" in answer:
+        return show_files(answer)
+    slides = answer["slides"]
+    if not slides:
+        return ["No slide was predicted."]
+    rows = [["slide", "pixels", "seconds", "mask"]]
+    for slide in slides:
+        mask = "filled where nobody has set it" if slide["filled"] else "left alone, the slide is complete"
+        rows.append([slide["slide"], f"{slide['pixels']:,}", f"{slide['seconds']:.1f}", mask])
+    return [*aligned(rows), f"{_counted(len(slides), 'slide')} predicted with {answer['model']}."]
+
+
+def show_files(answer: Answer) -> list[str]:
+    """Return the files that were written."""
+    files = answer["files"]
+    return [*files, f"{_counted(len(files), 'file')} written."]
+
+
+def show_converted(answer: Answer) -> list[str]:
+    """Return how many contours were written, of which classes."""
+    classes = ", ".join(f"{number} {name}" for name, number in answer["classes"].items())
+    return [
+        f"{_counted(answer['contours'], 'contour')} written to {answer['file']}{f': {classes}' if classes else ''}."
+    ]
+
+
+def show_demo(answer: Answer) -> list[str]:
+    """Return how well both models of the demo do, and what it left behind."""
+    scores: Scores = answer["scores"]
+    classes = list(next(iter(scores.values())))
+    rows = [["Dice of", *classes]]
+    rows += [[f"the {which} model", *(_number(dice[name]) for name in classes)] for which, dice in scores.items()]
+    left = [*answer["screenshots"], *answer["exported"]]
+    return [*aligned(rows), *left, f"The project lies in {answer['project']}; it took {answer['seconds']:.0f} s."]
+
+
+def show_trials(answer: Answer) -> list[str]:
     """Return a tuning's trials as a table, best first, and why some of them failed."""
     trials = answer["trials"]
     if not trials:
@@ -18,11 +149,13 @@ def show_trials(answer: dict[str, Any]) -> list[str]:
     fields = list(trials[0]["settings"])
     rows = [["model", "dice", "steps", "seconds", *fields, ""]]
     for trial in trials:
-        score = "-" if trial["score"] is None else f"{trial['score']:.4f}"
+        score = _ABSENT if trial["score"] is None else f"{trial['score']:.4f}"
         settings = [str(trial["settings"][name]) for name in fields]
         state = "" if trial["state"] == "finished" else trial["state"]
-        rows.append([trial["model"] or "-", score, str(trial["steps"]), f"{trial['seconds']:.0f}", *settings, state])
-    problems = [f"{trial['settings']}: {trial['problem']}" for trial in trials if trial["problem"]]
+        rows.append(
+            [trial["model"] or _ABSENT, score, str(trial["steps"]), f"{trial['seconds']:.0f}", *settings, state]
+        )
+    problems = [f"{_settings(trial['settings'])}: {trial['problem']}" for trial in trials if trial["problem"]]
     return [*aligned(rows), *problems, f"The table lies in runs/tune-{answer['name']}/table.csv."]
 
 
@@ -30,3 +163,46 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of cells as lines with columns of one width."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _score_table(scores: Scores, occurring: Sequence[bool] | None = None) -> list[str]:
+    """Return a row of scores for each class, without numbers for one that occurs nowhere."""
+    rows = [["class", *_SCORES.values()]]
+    for (name, found), there in zip(scores.items(), occurring or [True] * len(scores), strict=True):
+        rows.append([name, *(_number(found[key], there) for key in _SCORES)])
+    return aligned(rows)
+
+
+def _occurring(confusion: Sequence[Sequence[int]]) -> list[bool]:
+    """Return of each class whether a person or the model saw it anywhere; else its scores are 1 and say nothing."""
+    return [any(row) or any(column) for row, column in zip(confusion, zip(*confusion, strict=True), strict=True)]
+
+
+def _number(score: float, there: bool = True) -> str:
+    return f"{score:.4f}" if there else _ABSENT
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
+    "new": show_project,
+    "add": show_added,
+    "split": show_split,
+    "relink": show_found,
+    "check": show_check,
+    "train": show_training,
+    "tune": show_trials,
+    "predict": show_prediction,
+    "score": show_scores,
+    "convert-weights": show_files,
+    "export": show_files,
+    "convert": show_converted,
+    "open": show_nothing,
+    "demo": show_demo,
+}

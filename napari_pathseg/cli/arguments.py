@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg.cli import commands
-from napari_pathseg.cli.answers import show_answer, show_trials
+from napari_pathseg.cli.answers import SHOWN
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.settings import Settings
 
@@ -33,8 +33,10 @@ def _add_project_commands(parsers: Any) -> None:
     command.add_argument("--mpp", type=_mpp, default=1.0, metavar="1.0|native", help="micrometres per pixel to work at")
 
     command = _command(parsers, "add", commands.add_to_project, "add slides, with their contours")
-    command.add_argument("slides", nargs="+", metavar="SLIDE")
-    command.add_argument("--contours", type=Path, help="a file, or a folder paired by stem")
+    command.add_argument("slides", nargs="+", metavar="SLIDE", help="a file, or a pattern such as 'slides/*.tif'")
+    command.add_argument(
+        "--contours", type=Path, help="a file, or a folder: a.tif goes with a.svg, a.geojson, a.xml, a_mask.png ..."
+    )
     command.add_argument(
         "--map", action="append", metavar="NAME=CLASS",
         help="what a name in the contours, or a value of a label image, means; or Unlabelled; may be repeated",
@@ -48,8 +50,12 @@ def _add_project_commands(parsers: Any) -> None:
     command.add_argument("--role", default="auto", choices=("auto", "train", "val", "test"))
 
     command = _command(parsers, "split", commands.split_project, "divide all slides anew by patient")
-    for role, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-        command.add_argument(f"--{role}", type=float, default=share, help=f"its share of the patients ({share})")
+    for role, usual in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        command.add_argument(
+            f"--{role}", type=float, metavar="SHARE",
+            help=f"its share of the patients ({usual}, or none where the others make up the whole); all three as "
+            "fractions that add up to 1, or as percents that add up to 100",
+        )  # fmt: skip
     command.add_argument("--seed", type=int, default=0, help="another number, another division (0)")
 
     command = _command(parsers, "relink", commands.relink_project, "find slides whose files were moved")
@@ -115,11 +121,13 @@ def _add_outgoing_commands(parsers: Any) -> None:
 
 
 def _add_tune_command(parsers: Any) -> None:
-    command = _command(parsers, "tune", commands.tune_model, "train with different settings, and compare")
-    command.set_defaults(show=show_trials)
+    about = "train with different settings, and compare"
+    command = _command(parsers, "tune", commands.tune_model, about, project=False)
+    project = command.add_argument("project", type=Path, action=_Project, metavar="PROJECT")
     command.add_argument(
-        "--vary", nargs="+", action="extend", required=True, metavar="FIELD=A,B,C|LOW..HIGH",
-        help="a setting and its values, or for optuna its range; may be repeated",
+        "--vary", nargs="+", action=_Vary, project=project, required=True, metavar="FIELD=A,B,C|LOW..HIGH",
+        help="a setting and its values, or for optuna its range; several, or repeated. A word without = after them is "
+        "PROJECT, which may stand anywhere",
     )  # fmt: skip
     command.add_argument(
         "--trials", type=int, default=0, metavar="N",
@@ -149,11 +157,46 @@ def _command(
     parsers: Any, name: str, run: Callable[[argparse.Namespace], commands.Answer], help: str, *, project: bool = True
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
-    command.set_defaults(run=run, show=show_answer)
+    command.set_defaults(run=run, show=SHOWN[name])
     command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     if project:
         command.add_argument("project", type=Path, metavar="PROJECT")
     return command
+
+
+class _Project(argparse.Action):
+    """Take a project, wherever it stands, once."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Keep it."""
+        _keep_project(parser, namespace, values)
+
+
+class _Vary(argparse.Action):
+    """Take settings and their values; a word without ``=`` among them is the project."""
+
+    def __init__(self, *names: Any, project: argparse.Action, **options: Any) -> None:
+        super().__init__(*names, **options)
+        self._project = project
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Keep the settings, and give a project to where it belongs."""
+        varied = [word for word in values if "=" in word]
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *varied])
+        for word in values:
+            if "=" not in word:
+                _keep_project(parser, namespace, Path(word))
+                self._project.required = False  # argparse would look for it among the words that no option took
+
+
+def _keep_project(parser: argparse.ArgumentParser, namespace: argparse.Namespace, project: Path) -> None:
+    if namespace.project is not None:
+        parser.error(f"one PROJECT, not {namespace.project} and {project}; settings are varied as FIELD=A,B,C")
+    namespace.project = project
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:

@@ -4,12 +4,13 @@ What costs time to import is imported where it is used.
 """
 
 import argparse
-import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_pathseg.cli.progress import follow
+from napari_pathseg.cli.added import describe, expand, listed
+from napari_pathseg.cli.progress import follow, look
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 _SettingsT = TypeVar("_SettingsT", bound=Settings)
+_SEARCH_SECONDS = 600.0  # for moved files; nobody waits at a window
 
 
 def new_project(args: argparse.Namespace) -> Answer:
@@ -43,12 +45,8 @@ def add_to_project(args: argparse.Namespace) -> Answer:
     project = _open(args)
     chosen = {"contours": args.contours, "partial": args.partial, "negative": args.negative, "role": args.role}
     reading = Reading(_meanings(project, args.map or []), Remedy(args.scale, args.swapped))
-    entries = add_slides(project, args.slides, AddOptions(**chosen, patient=args.patient, reading=reading))
-    return {
-        "slides": [
-            {"slide": e.id, "patient": e.patient, "role": e.role, "complete": e.complete, "mpp": e.mpp} for e in entries
-        ]
-    }
+    options = AddOptions(**chosen, patient=args.patient, reading=reading)
+    return describe(project, add_slides(project, expand(args.slides), options), args.contours)
 
 
 def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
@@ -68,9 +66,10 @@ def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
 
 def split_project(args: argparse.Namespace) -> Answer:
     """Divide the slides anew by patient."""
-    from napari_pathseg.data.division import divide
+    from napari_pathseg.data.division import divide, read_shares
 
-    given = divide(_open(args), {"train": args.train, "val": args.val, "test": args.test}, args.seed)
+    shares = read_shares({"train": args.train, "val": args.val, "test": args.test})
+    given = divide(_open(args), shares, args.seed)
     return {"roles": {role: [slide for slide in given if given[slide] == role] for role in ("train", "val", "test")}}
 
 
@@ -79,18 +78,16 @@ def relink_project(args: argparse.Namespace) -> Answer:
     from napari_pathseg.data.relink import find_moved, missing, relink
 
     project = _open(args)
-    search = find_moved(project, args.folder)
-    while True:
-        try:
-            next(search)
-        except StopIteration as end:
-            found: dict[str, Path] = end.value
-            break
+    begin = time.monotonic()
+    found = look(find_moved(project, args.folder, _SEARCH_SECONDS))
     relink(project, found)
-    return {
-        "found": {slide: str(path) for slide, path in found.items()},
-        "missing": [entry.id for entry in missing(project)],
-    }
+    still = [entry.id for entry in missing(project)]
+    answer = {"found": {slide: str(path) for slide, path in found.items()}, "missing": still}
+    if not still:
+        return answer
+    ended = "" if time.monotonic() - begin < _SEARCH_SECONDS else f", in the {_SEARCH_SECONDS / 60:.0f} min of a search"
+    text = f"Still missing: {listed(still)}; nothing in {args.folder} or below it has the same content{ended}. "
+    return {**answer, "warnings": [text + "Name the folder that the files went to, or put them back."]}
 
 
 def check_project(args: argparse.Namespace) -> Answer:
@@ -100,8 +97,6 @@ def check_project(args: argparse.Namespace) -> Answer:
 
     project = _open(args)
     problems = check(project)
-    for problem in problems:
-        print(problem.text, file=sys.stderr)
     answer: Answer = {
         "ready": not any(problem.blocks for problem in problems),
         "problems": [{"text": problem.text, "blocks": problem.blocks} for problem in problems],
@@ -128,6 +123,7 @@ def train_model(args: argparse.Namespace) -> Answer:
         "steps": bundle.steps,
         "seconds": bundle.seconds,
         "run": bundle.run,
+        "folder": str(project.folder / "models" / bundle.id),
     }
 
 
@@ -160,7 +156,11 @@ def predict_slides(args: argparse.Namespace) -> Answer:
     model = find_bundle(project, args.model).name
     done = follow(predict(project, config, model, slides=args.slide, region=region))
     fill_masks(project, model, done)
-    return {"model": model, "slides": [{"slide": s.slide, "seconds": s.seconds, "pixels": s.pixels} for s in done]}
+    slides = [
+        {"slide": s.slide, "seconds": s.seconds, "pixels": s.pixels, "filled": not project.slide(s.slide).complete}
+        for s in done
+    ]
+    return {"model": model, "slides": slides}
 
 
 def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
@@ -168,16 +168,17 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
         raise ConfigError("out is missing; with --bundle name the folder for the label images.")
     from napari_pathseg.engine.standalone import predict_images
 
-    files = follow(predict_images(args.bundle, args.paths, args.out, config))
+    pictures = [Path(name) for name in expand(args.paths)]
+    files = follow(predict_images(args.bundle, pictures, args.out, config))
     return {"files": [str(path) for path in files]}
 
 
 def score_model(args: argparse.Namespace) -> Answer:
     """Score a model."""
     project = _open(args)
-    from napari_pathseg.engine.scoring import score
+    from napari_pathseg.engine.scoring import score_job
 
-    return score(project, args.role, args.model)
+    return follow(score_job(project, args.role, args.model))
 
 
 def convert_weights(args: argparse.Namespace) -> Answer:

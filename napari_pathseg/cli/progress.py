@@ -3,13 +3,21 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pathseg.engine.events import Event, Job, Stop
 
+if TYPE_CHECKING:
+    from napari_pathseg.data.relink import Search
+
 _Result = TypeVar("_Result")
+_MAIN, _LAST = "Training", "Scoring"  # stages of a training
+_NEARLY = 0.05  # of a run
+_LEAST = 1.0  # seconds between lines of a job
+_PAUSE = 5.0  # seconds between lines of a search
 
 
 def follow(job: Job[_Result]) -> _Result:
@@ -28,9 +36,24 @@ def follow(job: Job[_Result]) -> _Result:
                 return result
             command = Stop() if interrupts else None
             line, now = _line(event), time.monotonic()
-            if line and (event.to_json()["event"] != "progress" or now - shown > 1):
+            if line and (event.to_json()["event"] != "progress" or now - shown > _LEAST):
                 print(line, file=sys.stderr, flush=True)
                 shown = now
+
+
+def look(search: Generator["Search", None, dict[str, Path]]) -> dict[str, Path]:
+    """Run a search for moved files to its end with a line on stderr now and then; return what it found."""
+    shown = time.monotonic()
+    while True:
+        try:
+            here = next(search)
+        except StopIteration as end:
+            found: dict[str, Path] = end.value
+            return found
+        if time.monotonic() - shown > _PAUSE:
+            shown = time.monotonic()
+            found_of = f"{len(here.paths)} of {here.missing} found"
+            print(f"Looking in {here.folder}: {here.files:,} files, {found_of}", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -55,7 +78,8 @@ def _line(event: Event) -> str:
     match said["event"]:
         case "progress":
             loss = "" if said["loss"] is None else f", loss {said['loss']:.3f}"
-            return f"{said['stage']}: {said['fraction']:.0%}, {said['seconds_left']:.0f} s left{loss}"
+            done = "" if said["stage"] == _LAST else f"{said['fraction']:.0%}"
+            return f"{said['stage']}: {', '.join(part for part in (done, _time(said)) if part)}{loss}"
         case "validated":
             dice = ", ".join(f"{name} {value:.3f}" for name, value in said["dice"].items())
             return f"After {said['seconds']:.0f} s on held-out slides: Dice {dice}{' (best)' if said['best'] else ''}"
@@ -68,3 +92,32 @@ def _line(event: Event) -> str:
         case "started":
             return f"{said['model']} learns from {len(said['train'])} slides, {len(said['val'])} held out"
     return ""
+
+
+def _time(said: dict[str, Any]) -> str:
+    """Return how long a job goes on or, where that cannot be told, how long it has gone on."""
+    left, passed = said["seconds_left"], said["seconds"]
+    if round(left) > 0 and (passed is None or _agrees(said)):
+        return f"{_span(left)} left"
+    return "" if passed is None else f"{_span(passed)} so far"
+
+
+def _agrees(said: dict[str, Any]) -> bool:
+    """Whether the time left of a training is that of the whole run.
+
+    Where steps count, it knows only those of the stage in which everything learns: before
+    that the share of the run says otherwise.
+    """
+    stage: str = said["stage"]
+    if stage in (_LAST, _MAIN):
+        return stage == _MAIN
+    passed: float = said["seconds"]
+    share: float = said["fraction"]
+    whole: float = passed + said["seconds_left"]
+    return abs(passed - share * whole) <= _NEARLY * whole
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

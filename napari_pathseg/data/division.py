@@ -7,6 +7,9 @@ from napari_pathseg.data import roles
 from napari_pathseg.data.patients import check_leaks
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+from napari_pathseg.errors import ConfigError
+
+_NEARLY = 0.005  # of the whole, by which shares may miss it
 
 
 def decided_roles(project: Project) -> dict[str, str]:
@@ -26,6 +29,34 @@ def divide(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: i
     divided = roles.split([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
     _give(project, divided)
     return divided
+
+
+def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
+    """Return the share of each role, from fractions that add up to 1 or percents that add up to 100.
+
+    Roles that are None have their usual share, or none where the others make up the whole.
+
+    >>> read_shares({"train": 80, "val": 20, "test": None})
+    {'train': 80, 'val': 20, 'test': 0.0}
+
+    Raises
+    ------
+    ConfigError
+        If they add up to anything else.
+    """
+    told = {role: share for role, share in given.items() if share is not None}
+    total = sum(told.values())
+    whole = 1.0 if total <= 1 + _NEARLY else 100.0
+    left_over = 0.0 if abs(total - whole) <= _NEARLY * whole else whole
+    shares = {role: told.get(role, left_over * roles.SHARES[role]) for role in given}
+    total = sum(shares.values())
+    if not abs(total - whole) <= _NEARLY * whole:  # also where one is no number
+        listed = ", ".join(f"{role} {share:g}" for role, share in shares.items())
+        raise ConfigError(
+            f"The shares add up to {total:g} ({listed}); fractions have to add up to 1, percents to 100. Change one "
+            "of them, and name all three."
+        )
+    return shares
 
 
 def set_role(project: Project, slide_id: str, role: str) -> list[str]:

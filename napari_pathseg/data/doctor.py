@@ -18,6 +18,7 @@ from napari_pathseg.data.misfits import find_misfits
 from napari_pathseg.data.patients import find_leaks
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_sides, with_roles
+from napari_pathseg.data.relink import missing
 from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.data.twins import find_twins
 from napari_pathseg.errors import NothingToLearnError, PathsegError
@@ -88,8 +89,17 @@ def _read_counts(project: Project) -> tuple[dict[str, Counts], list[str]]:
 
 
 def _unreadable(project: Project) -> list[str]:
+    """Tell which slides cannot be opened, those whose files are gone in one sentence."""
+    gone = missing(project)
     texts = []
-    for name in project.slides:
+    if gone:
+        texts.append(
+            f"The files of {len(gone)} of {len(project.slides)} slides are not where they were: "
+            f"{_list([f'{entry.id} ({entry.path})' for entry in gone])}. If they were moved, say where to: "
+            "pathseg relink PROJECT FOLDER, or Find moved files… in a slide's menu."
+        )
+    lost = {entry.id for entry in gone}
+    for name in (name for name in project.slides if name not in lost):
         try:
             project.open_slide(name).close()
         except PathsegError as error:

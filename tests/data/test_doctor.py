@@ -53,6 +53,24 @@ def test_a_missing_file_blocks_and_is_named(project, slides):
     assert "case0.tif" in problem.text
 
 
+def test_missing_files_are_one_problem_that_names_its_remedy(project, slides):
+    for path in slides[:4]:
+        path.unlink()
+    (text,) = texts(project)
+    assert text.startswith(f"The files of 4 of 6 slides are not where they were: case0 ({slides[0]})")
+    assert "and 1 more. " in text
+    assert "pathseg relink PROJECT FOLDER" in text
+
+
+def test_a_file_that_is_there_and_no_slide_is_told_beside_those_that_are_missing(project, slides):
+    slides[0].unlink()
+    slides[1].write_text("no picture")
+    missing, broken = texts(project)
+    assert "1 of 6 slides" in missing
+    assert "case1" not in missing
+    assert "case1.tif" in broken
+
+
 def test_a_damaged_mask_blocks_and_is_named(project):
     (project.mask_path("case1") / "zarr.json").write_text("{")
     problem = check(project)[0]

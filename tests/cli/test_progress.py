@@ -1,0 +1,55 @@
+import pytest
+
+from napari_pathseg.cli.progress import follow
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.clock import Clock
+from napari_pathseg.engine.events import Progress
+from napari_pathseg.engine.training import train
+
+
+@pytest.fixture
+def line(capsys):
+    """Return the line that is shown of an event."""
+
+    def show(event):
+        follow(event for event in [event])
+        return capsys.readouterr().err.strip()
+
+    return show
+
+
+def test_a_stage_says_how_far_the_run_is_and_what_is_left(line):
+    assert line(Progress("Training", 0.25, 90.0, 40, 0.5, 1e-3, 30.0)) == "Training: 25%, 90 s left, loss 0.500"
+    assert line(Progress("Training", 0.1, 1080.0, 40, None, 1e-3, 120.0)) == "Training: 10%, 18 min left"
+    assert line(Progress("Predicting a", 0.5, 12.4)) == "Predicting a: 50%, 12 s left"
+
+
+def test_no_time_left_is_told_that_is_not_known(line):
+    assert line(Progress("Reading", 0.0, 0.0, 0, None, None, 7.2)) == "Reading: 0%, 7 s so far"
+    assert line(Progress("Scoring case1", 0.5, 0.0)) == "Scoring case1: 50%"
+    assert (
+        line(Progress("Scoring", 0.5, 60.0, 9, None, None, 61.0)) == "Scoring: 61 s so far"
+    )  # of a run that ended early
+
+
+def test_a_quick_look_before_counted_steps_does_not_say_their_time(line):
+    # 10 steps are to follow 96 of the quick look; the clock knows of the 10 alone
+    assert line(Progress("Quick look", 5 / 106, 2.0, 5, 0.4, 1e-3, 2.0)) == "Quick look: 5%, 2 s so far, loss 0.400"
+    assert (
+        line(Progress("Quick look", 50 / 106, 0.0, 50, 0.4, 1e-3, 20.0)) == "Quick look: 47%, 20 s so far, loss 0.400"
+    )
+
+
+def test_a_quick_look_within_minutes_says_what_is_left_of_them(line):
+    clock = Clock(2.0, 0, elapsed=30.0)
+    event = Progress("Quick look", clock.fraction(5), clock.seconds_left(5), 5, 0.4, 1e-3, clock.elapsed)
+    assert line(event) == "Quick look: 25%, 90 s left, loss 0.400"
+
+
+def test_no_line_of_a_training_by_steps_says_that_nothing_is_left(project, line):
+    config = TrainConfig(tile=64, batch=2, cached_tiles=12, steps=3)
+    said = [line(event) for event in train(project, config) if isinstance(event, Progress)]
+    stages = dict.fromkeys(text.split(":")[0] for text in said)
+    assert list(stages) == ["Reading", "Quick look", "Training"]
+    assert not any(" 0 s left" in text for text in said)
+    assert not any("left" in text for text in said if text.startswith(("Reading", "Quick look")))
