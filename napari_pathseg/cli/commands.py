@@ -111,10 +111,12 @@ def train_model(args: argparse.Namespace) -> Answer:
     """Fine-tune a model."""
     config = _settings(TrainConfig, args)
     project = _open(args)
+    from napari_pathseg.data.versions import TRAINING, keep_versions
     from napari_pathseg.engine.training import train
     from napari_pathseg.jobs.runs import recorded
 
     parent = None if args.parent == "none" else args.parent
+    keep_versions(project, TRAINING)
     bundle = follow(recorded(train(project, config, parent, resume="" if args.resume else None), project))
     return {
         "model": bundle.id,

@@ -15,8 +15,8 @@ from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.formats.label_image import write_label_image
 from napari_pathseg.data.formats.label_pyramid import write_label_pyramid
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.counts import Provenance
-from napari_pathseg.data.mask.mask import Pixels
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.outline import outline
 from napari_pathseg.data.prediction import Prediction

@@ -14,6 +14,7 @@ from napari_pathseg.data.reading import AS_READ, Reading, check_file, drop_model
 from napari_pathseg.data.relink import relative_path
 from napari_pathseg.data.slide import count_pages, fingerprint, open_slide
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.versions import IMPORT, Version, keep_version, restore, versions
 from napari_pathseg.errors import AnnotationError, ConfigError
 
 LARGEST_MASK_SIDE = 16_384  # what one texture of a graphics card holds
@@ -91,8 +92,10 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
 
 
 def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> None:
-    """Import what was planned; new slides leave nothing behind where that fails."""
-    new = [plan.entry for plan in plans if plan.entry.id not in project.slides]
+    """Import what was planned; where that fails the masks are what they were."""
+    slides = {plan.entry.id for plan in plans}
+    unmade = {slide_id for slide_id in slides if not project.mask_path(slide_id).exists()}
+    before = {slide_id: _kept(project, slide_id) for slide_id in slides - unmade}
     try:
         for plan in plans:
             if plan.contours is not None:
@@ -103,10 +106,18 @@ def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> No
         project.save()
     except BaseException:
         project.reload()
-        for entry in new:
-            shutil.rmtree(project.mask_path(entry.id), ignore_errors=True)
-            project.mask_path(entry.id).with_suffix(".journal").unlink(missing_ok=True)
+        for slide_id in unmade:
+            shutil.rmtree(project.mask_path(slide_id), ignore_errors=True)
+            project.mask_path(slide_id).with_suffix(".journal").unlink(missing_ok=True)
+        for slide_id, version in before.items():
+            with project.open_mask(slide_id) as mask:
+                restore(mask, version)
         raise
+
+
+def _kept(project: Project, slide_id: str) -> Version:
+    """Return the mask as it is now, as a version."""
+    return keep_version(project, slide_id, IMPORT) or versions(project, slide_id)[0]
 
 
 def import_file(

@@ -13,7 +13,7 @@ from typing import Any, Self
 from napari_pathseg.data.classes import DEFAULT_CLASSES, ClassTable
 from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.lock import ProjectLock
-from napari_pathseg.data.mask import Mask, open_mask, read_counts
+from napari_pathseg.data.mask import Mask, look_at_mask, open_mask, read_counts
 from napari_pathseg.data.mask.counts import Counts
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project_file import ProjectFile, read_project_file, write_project_file
@@ -31,7 +31,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._lock = ProjectLock(folder)
+        self.lock = ProjectLock(folder)
         self.classes: ClassTable = DEFAULT_CLASSES
         self.mpp: float | None = None
         self.slides: dict[str, SlideEntry] = {}
@@ -100,21 +100,28 @@ class Project:
 
     # -- one writer at a time
 
-    def hold(self) -> None:
+    def hold(self, program: str = "") -> None:
         """Take the lock until :meth:`release`; sweep and repair what a killed program left.
+
+        Others are told that `program` holds it, by default the command that runs.
 
         Raises
         ------
         ProjectError
-            If another program holds it, naming that program.
+            If another program holds it, or took it over meanwhile, naming that program.
         """
-        if self._lock.acquire():
+        if not self.lock.acquire(program):
+            return
+        try:
             self.reload()
             repair(self.folder, self.open_mask)
+        except BaseException:
+            self.lock.release()
+            raise
 
     def release(self) -> None:
         """Let the lock go."""
-        self._lock.release()
+        self.lock.release()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
@@ -197,7 +204,11 @@ class Project:
 
     def open_mask(self, slide_id: str) -> Mask:
         """Open a slide's mask, making an empty one where there is none; hold the lock meanwhile."""
-        return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes)
+        return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes, self.lock.check)
+
+    def look_at_mask(self, slide_id: str) -> Mask:
+        """Open a slide's mask to be looked at, as it was saved last; no lock is needed."""
+        return look_at_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape)
 
     def counts(self, slide_id: str) -> Counts:
         """Return the saved pixels of a slide's mask by (class, provenance)."""

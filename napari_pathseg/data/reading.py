@@ -17,12 +17,13 @@ from napari_pathseg.data.formats.table import Frame
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.imports import Import, imports, note_import
 from napari_pathseg.data.mask import open_mask
+from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.edits import forget_imported, import_contours, import_labels, pieces, reject
-from napari_pathseg.data.mask.mask import Pixels
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.remedy import AS_IT_IS, Remedy
 from napari_pathseg.data.slide import open_slide
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.versions import IMPORT, keep_version
 from napari_pathseg.errors import AnnotationError
 
 Said = list[Contour] | Pixels  # outlines with their classes' numbers, or labels on the mask's grid
@@ -81,6 +82,7 @@ def take_file(
     if path.resolve() != kept.resolve():
         with replace_file(kept) as partial:
             shutil.copyfile(path, partial)
+    keep_version(project, entry.id, IMPORT)
     if entry.complete:
         drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.opening import has_leftovers
 
 _ORPHAN_SECONDS = 60  # a younger one may be another program's that is being written
 
@@ -13,7 +14,8 @@ _ORPHAN_SECONDS = 60  # a younger one may be another program's that is being wri
 def leftover_strokes(folder: Path) -> list[str]:
     """Return the slides whose journal holds strokes that are not in their mask yet."""
     journals = folder.glob("masks/*.journal")
-    return [path.stem for path in journals if path.stat().st_size and path.with_suffix(".zarr").exists()]
+    masks = (path.with_suffix(".zarr") for path in journals)
+    return [path.stem for path in masks if has_leftovers(path) and path.exists()]
 
 
 def repair(folder: Path, open_mask: Callable[[str], Mask]) -> None:

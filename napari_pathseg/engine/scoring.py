@@ -8,7 +8,7 @@ import numpy as np
 from napari_pathseg.data.classes import BACKGROUND, ClassTable
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import learnt_labels
-from napari_pathseg.data.mask.mask import Pixels
+from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project import Project

@@ -21,6 +21,7 @@ from napari_pathseg.ui.panels.section import Section
 from napari_pathseg.ui.panels.slides import SlidesPanel
 from napari_pathseg.ui.panels.train import TrainPanel
 from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.strokes import Strokes
 from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.tools import TOOLS
 from napari_pathseg.ui.worker import WorkerProcess
@@ -61,6 +62,7 @@ class PathsegDock(QWidget):
             "review": Section("4  Review", self.review),
             "export": Section("5  Export", self.export),
         }
+        self._strokes = Strokes(self.session, self)
         self._lay_out()
         self._connect()
 

@@ -82,11 +82,7 @@ class SlideLayers:
     def view_region(self) -> Region:
         """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
         assert self.mask is not None
-        whole = Region(0, 0, *self.mask.data.shape)
-        corners = np.asarray(self.mask.corner_pixels)
-        (top, left), (bottom, right) = corners[0], corners[1]
-        box = Region(int(top), int(left), int(bottom - top) + 1, int(right - left) + 1).intersect(whole)
-        return whole if box.height <= 1 or box.width <= 1 else box
+        return self.mask.in_view
 
     def drawn_outlines(self) -> list[npt.NDArray[np.float64]]:
         """Return the closed outlines on the contours layer, ``(row, column)`` in level-0 pixels."""

@@ -13,6 +13,7 @@ from napari_pathseg.data.files import load_json
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.readiness import learning_slides
+from napari_pathseg.data.versions import TRAINING
 from napari_pathseg.engine.search import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.ui.past import newest_lesson, past_run
@@ -104,6 +105,7 @@ class Learning:
     def preview(self, config: TrainConfig, seed: int) -> None:
         """Have samples of the variation drawn; the run's `picture` is where they lie."""
         self._ready()
+        self._session.access.require()
         self._session.save_mask()
         self.run = Run("preview")
         self._send("preview", config=config.to_json(), seed=seed)
@@ -111,6 +113,7 @@ class Learning:
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides in the worker with the newest model; of one slide maybe only the view."""
         self._ready()
+        self._session.access.require()
         self._session.save_mask()
         names = self._session.opened.model_ids()
         if not names:
@@ -228,8 +231,10 @@ class Learning:
     def _begin_learning(self, run: Run) -> None:
         """Get ready for a run that learns from the masks as they are now."""
         self._ready()
+        self._session.access.require()
         self._session.save_mask()
         learning_slides(self._session.opened)  # raises where nothing can be learnt
+        self._session.corrections.keep_versions(TRAINING)
         self._session.project_changed.emit()  # roles may have been settled
         self._learnt = labelled_pixels(self._session)
         self.run = run

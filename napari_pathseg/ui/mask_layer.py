@@ -1,129 +1,163 @@
-"""The mask as an ordinary napari labels layer: what is painted goes through to the disk.
+"""The mask as an ordinary napari labels layer that is a pyramid and can be painted.
 
-napari reads and writes the layer's data as an array; this array hands every write to
-`data.mask`, so brush, eraser, fill, polygon and undo all end there.  The model's pixels
-that nobody reviewed are shown lighter; that alone leans on napari's private API, and falls
-back to plain colours where it changed.
+napari paints no pyramid.  Here a stroke is told to `data.mask`, which keeps it safe at once
+and carries it out by and by; on screen it is painted on the tile that is shown.  So a stroke
+costs what it covers of the screen, whatever it covers of the slide.  This and `mask_view`
+lean on napari's private API; `can_paint_pyramids` says whether it is as it was, else
+`plain_mask_layer` serves.
 """
 
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
+import napari
 import numpy as np
-import numpy.typing as npt
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers.labels._labels_constants import Mode
+from napari.layers.labels._labels_utils import mouse_event_to_labels_coordinate
+from psygnal import Signal
+from scipy import ndimage
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import Mask, Provenance
-from napari_pathseg.data.mask.edits import paint
+from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.painting import Brush, Stroke
+from napari_pathseg.data.mask.shapes import Area, Outline, Pull, Shape
+from napari_pathseg.ui.mask_data import UNREVIEWED
+from napari_pathseg.ui.mask_view import MaskView
+from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
 
-_UNREVIEWED = 128  # added to a class on screen where only a model found it
-_LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
-
-
-class MaskArray:
-    """A mask as an array that napari can read and paint."""
-
-    ndim = 2
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, mask: Mask) -> None:
-        self.mask = mask
-        self.shape = mask.shape
-        self.labels, self.provenance = mask.read(Region(0, 0, *mask.shape))
-
-    @property
-    def size(self) -> int:
-        """The number of pixels."""
-        return self.labels.size
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self.labels, dtype=dtype) if copy else np.asarray(self.labels, dtype=dtype)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.labels[key]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Take what was painted as a person's."""
-        region = _region_of(key, self.shape)
-        painted = self.labels[region.slices].copy()
-        painted[_within(key, region)] = value
-        try:
-            paint(self.mask, region, painted)
-        finally:
-            self.load(region)  # the mask decides what became of the strokes
-
-    def load(self, region: Region) -> None:
-        """Read a box anew from the mask."""
-        self.labels[region.slices], self.provenance[region.slices] = self.mask.read(region)
+_SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
+_SUBTRACT = "Alt"  # held while a stroke begins it erases
 
 
-def _region_of(key: Any, shape: tuple[int, int]) -> Region:
-    """Return the smallest box around an index of slices, whole numbers or arrays of them."""
-    if not isinstance(key, tuple):
-        key = (key, slice(None))
-    starts, sizes = [], []
-    for part, length in zip(key, shape, strict=True):
-        if isinstance(part, slice):
-            start, stop, _ = part.indices(length)
-        else:
-            numbers = np.atleast_1d(np.asarray(part))
-            start, stop = int(numbers.min()), int(numbers.max()) + 1
-        starts.append(start)
-        sizes.append(stop - start)
-    return Region(*starts, *sizes)
+def brush_drag(layer: "MaskLabels", event: Any) -> Iterator[None]:
+    """Paint, erase or fill while the mouse is down; with Alt erase."""
+    stroke = layer._overlays["brush_stroke"]
+    if stroke.active or (stroke.enabled and event.button == 2):
+        return  # napari's encircle-and-fill
+    label = 0 if layer.mode == Mode.ERASE or _SUBTRACT in event.modifiers else layer.selected_label
+    last = mouse_event_to_labels_coordinate(layer, event)
+    with layer.block_history():
+        layer._draw(label, last, last)
+        yield
+        while event.type == "mouse_move":
+            here = mouse_event_to_labels_coordinate(layer, event)
+            if layer.mode != Mode.FILL:
+                layer._draw(label, last, here)
+            last = here
+            yield
 
 
-def _within(key: Any, region: Region) -> Any:
-    """Return an index of the whole mask as one of `region`."""
-    if not isinstance(key, tuple):
-        key = (key, slice(None))
-    origin = (region.top, region.left)
-    return tuple(
-        slice(None) if isinstance(part, slice) else np.asarray(part) - first
-        for part, first in zip(key, origin, strict=True)
+def pick(layer: "MaskLabels", event: Any) -> None:
+    """Take the class that is under the mouse in hand."""
+    found = layer.get_value(
+        event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
     )
+    layer.selected_label = (found[1] if found else None) or 0
 
 
-class MaskLabels(Labels):  # type: ignore[misc]
-    """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too."""
+class MaskLabels(MaskView):
+    """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too.
 
-    def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
-        super().__init__(MaskArray(mask), multiscale=False, **settings)
-        self.events.paint.connect(self._end_stroke)
-        self.show_classes(classes)
+    Signals: `strokes_wait` (there is work for :meth:`work`).
+    """
 
-    @property
-    def _type_string(self) -> str:
-        return "labels"
+    strokes_wait = Signal()
 
-    @property
-    def mask(self) -> Mask:
-        """The mask that is shown."""
-        mask: Mask = self.data.mask
-        return mask
+    _drag_modes: ClassVar[dict[Any, Any]] = {
+        **Labels._drag_modes,
+        Mode.PAINT: brush_drag,
+        Mode.ERASE: brush_drag,
+        Mode.FILL: brush_drag,
+        Mode.PICK: pick,
+    }
+    _move_modes: ClassVar[dict[Any, Any]] = {
+        **Labels._move_modes,
+        Mode.PAINT: Labels._move_modes[Mode.PAN_ZOOM],  # Alt subtracts; the brush has a slider
+        Mode.ERASE: Labels._move_modes[Mode.PAN_ZOOM],
+    }
 
-    def show_mask(self, mask: Mask) -> None:
-        """Show another mask."""
-        self.data = MaskArray(mask)
-        self._reset_history()
+    # -- painting
 
-    def show_classes(self, classes: ClassTable) -> None:
-        """Take names and colours from the project."""
-        colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-        for spec in classes:
-            red, green, blue = (part / 255 for part in spec.rgb)
-            colors[spec.index] = (red, green, blue, 1)
-            colors[spec.index + _UNREVIEWED] = (red, green, blue, _LIGHTER)
-        self.colormap = DirectLabelColormap(color_dict=colors)
-        self.features = {
-            "index": [0, *(spec.index for spec in classes)],
-            "class": ["unlabelled", *classes.names],
-        }
+    def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
+        """Paint a shape, pixels of the label `only` alone where that is given.
+
+        Raises
+        ------
+        ProjectError
+            If the disk does not take it; nothing is painted then.
+        """
+        stroke = Stroke(shape, Brush(label, only, self.locked_classes))
+        self.mask.stroke(stroke)
+        self._preview(stroke)
+        if not self._block_history:
+            self._end_step()
+        self.strokes_wait.emit()
+
+    def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Paint one stamp of the brush."""
+        self._validate_label_in_range(new_label)
+        self._pull(coord, coord, new_label)
+
+    def _draw(self, new_label: int, last_cursor_coord: Any, coordinates: Any) -> None:
+        """Paint from where the cursor was to where it is."""
+        if coordinates is None:
+            return
+        if self._mode == Mode.FILL:
+            self.fill(coordinates, new_label)
+        elif self._mode in (Mode.PAINT, Mode.ERASE):
+            self._pull(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
+
+    def _pull(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
+        radius = max(self.brush_size / 2, _SMALLEST_RADIUS)
+        ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
+        self.stroke(Pull(ends[0], ends[1], radius), label)
+
+    def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Give what is of one label around a point another one, as far as it is in view."""
+        self._validate_label_in_range(new_label)
+        step, tile = 2**self.data_level, self._tile()
+        row, column = (round(value) for value in coord[-2:])
+        inside = Region(row, column, 1, 1).intersect(self.in_view.clip(self.mask.shape))
+        if inside.empty:
+            return
+        window = self.in_view.coarser(step).intersect(tile)
+        labels = self._slice.image.raw[window.shift(-tile.top, -tile.left).slices] % UNREVIEWED
+        seed = (row // step - window.top, column // step - window.left)
+        if not (0 <= seed[0] < labels.shape[0] and 0 <= seed[1] < labels.shape[1]):
+            return
+        found = labels == labels[seed]
+        if self.contiguous:
+            parts, _ = ndimage.label(found)
+            found = parts == parts[seed]
+        self.stroke(Area(found, window, step), new_label, int(labels[seed]))
+
+    def paint_polygon(self, points: Any, new_label: int) -> None:
+        """Fill a polygon."""
+        self._validate_label_in_range(new_label)
+        self.stroke(Outline([np.asarray(points, float)[:, -2:]]), new_label)
+
+    def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
+        """Set single pixels."""
+        self._data[indices] = value
+        rows, columns = (np.asarray(part) for part in indices[-2:])
+        top, left = int(rows.min()), int(columns.min())
+        self.show(Region(top, left, int(rows.max()) + 1 - top, int(columns.max()) + 1 - left))
+        if not self._block_history:
+            self._end_step()
+
+    def _commit_staged_history(self) -> None:
+        self._end_step()
+
+    def _abort_stroke(self) -> None:
+        self._block_history = False
+        self.undo()
+
+    def _end_step(self) -> None:
+        """End what is undone as one, and tell those who count pixels."""
+        self.mask.close_step()
+        self.events.paint(value=[])
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
@@ -134,40 +168,28 @@ class MaskLabels(Labels):  # type: ignore[misc]
         self._step(self.mask.redo())
 
     def _step(self, changed: Region) -> None:
-        self.show(changed)
-        self.events.paint(value=[])  # who counts pixels counts them anew
+        self.show(changed.unite(self.mask.work(0)))
+        self.events.paint(value=[])
 
-    def show(self, region: Region) -> None:
-        """Bring a box of the mask that was changed elsewhere to the screen."""
-        if region.empty:
-            return
-        self.data.load(region)
-        self._draw_box(region)
-        self._partial_labels_refresh()
+    def work(self, seconds: float) -> bool:
+        """Carry out strokes for so long; return whether more of them wait."""
+        self.show(self.mask.work(seconds))
+        return self.mask.waits
 
-    def _draw_box(self, region: Region) -> None:
-        box = region.slices
-        if self._slice.image.view.shape != self.data.shape:
-            self.refresh()
-            return
-        self._slice.image.raw[box] = self.data.labels[box]
-        if self.contour == 0:
-            self._slice.image.view[box] = self._raw_to_displayed(self._slice.image.raw, box)
-        self._accumulate_updated_slice(box)
 
-    def _refresh_caches_from_region(self, region_data: Any, slice_key: Any, mask: Any, new_label: int) -> None:
-        self._draw_box(_region_of(slice_key, self.data.shape))
-        if not getattr(self, "_block_history", False):
-            self.mask.close_step()  # a fill or a polygon, no stroke of many stamps
+_KNOWN = ((0, 9),)  # versions of napari that were tried
+_PRIVATE = (
+    "_slice", "_draw", "_block_history", "_commit_staged_history",
+    "_update_level_and_corners", "_get_layer_slicing_state", "_raw_to_displayed", "_ensure_int_labels",
+)  # fmt: skip
 
-    def _raw_to_displayed(self, raw: Any, data_slice: Any = None) -> Any:
-        displayed = super()._raw_to_displayed(raw, data_slice)
-        provenance = self.data.provenance
-        if np.shape(raw) != provenance.shape or displayed.dtype != np.uint8:
-            return displayed
-        part = provenance if data_slice is None else provenance[data_slice]
-        unreviewed = (part == Provenance.MODEL) & (displayed > 0)
-        return displayed + unreviewed.astype(np.uint8) * np.uint8(_UNREVIEWED)
 
-    def _end_stroke(self) -> None:
-        self.mask.close_step()
+def can_paint_pyramids() -> bool:
+    """Whether this napari is one in which `MaskLabels` works."""
+    known = any(napari.__version__.startswith(".".join(map(str, one)) + ".") for one in _KNOWN)
+    return known and all(hasattr(Labels, name) for name in _PRIVATE)
+
+
+def make_mask_layer(mask: Mask, classes: ClassTable, **settings: Any) -> "MaskLabels | PlainMaskLabels":
+    """Return a layer on a mask: a pyramid where napari allows it, else a plain one."""
+    return (MaskLabels if can_paint_pyramids() else PlainMaskLabels)(mask, classes, **settings)

@@ -31,6 +31,9 @@ def next_step(session: Session) -> NextStep:
         return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
     if not project.slides:
         return NextStep("This project has no slide yet. Drop some here.", "Add slides…", "add", "slides")
+    if session.read_only:
+        text = "Everything can be looked at and exported; nothing can be changed."
+        return NextStep(text, "Export…", "export", "export")
     if session.learning.active and session.learning.run is not None and session.learning.run.kind != "preview":
         return _running(session)
     labelled = labelled_slides(session)

@@ -18,12 +18,14 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.counts import Counts
-from napari_pathseg.data.mask.edits import accept, draw_contours, reject
+from napari_pathseg.data.mask.edits import reject
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import AS_READ, Reading
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry, state
 from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.access import Access, take
+from napari_pathseg.ui.corrections import Corrections
 from napari_pathseg.ui.layers import SlideLayers
 from napari_pathseg.ui.learning import Learning, Worker
 
@@ -46,6 +48,8 @@ class Session:
         self.project: Project | None = None
         self.mask: Mask | None = None
         self._slide: Slide | None = None
+        self.access = Access(self)
+        self.corrections = Corrections(self)
         self.learning = Learning(self, worker)
 
     # -- the project
@@ -56,13 +60,13 @@ class Session:
         self.open_project(folder)
 
     def open_project(self, folder: Path) -> None:
-        """Open a project in place of the one that is open, and show its first slide."""
+        """Open a project in place of the one that is open, and show its first slide; see `read_only`."""
         project = Project.open(folder)
         if self.project is not None and self.project.folder == project.folder:
             self.close()
-        project.hold()
+        reason = take(project)
         self.close()
-        self.project = project
+        self.project, self.access.read_only = project, reason
         self.learning.warm_up()
         self.learning.recall()
         self.project_changed.emit()
@@ -77,7 +81,7 @@ class Session:
         if self.project is not None:
             self.learning.leave()
             self.project.release()
-            self.project = None
+            self.project, self.access.read_only = None, ""
             self.slide_changed.emit()
             self.project_changed.emit()
 
@@ -146,9 +150,11 @@ class Session:
         project = self.opened
         slide = project.open_slide(slide_id)
         self._close_slide()
-        self._slide, self.mask = slide, project.open_mask(slide_id)
+        self._slide, self.mask = slide, self.access.open_mask(project, slide_id)
         self.layers.show(project.slide(slide_id), slide, self.mask, project.classes)
         assert self.layers.mask is not None
+        assert self.layers.contours is not None
+        self.layers.contours.editable = not self.read_only
         self.layers.mask.events.paint.connect(self._painted)
         self.slide_changed.emit()
         self.mask_changed.emit()
@@ -156,30 +162,19 @@ class Session:
     def counts(self, slide_id: str) -> Counts:
         """Return a slide's pixels by (class, provenance), strokes of this moment included."""
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
-            return self.mask.counts
+            return self.mask.counts_so_far
         return self.opened.counts(slide_id)
 
     def slide_state(self, entry: SlideEntry) -> str:
         """Return "new", "annotated", "predicted" or "corrected"."""
         return state(entry, self.counts(entry.id))
 
-    def burn_outlines(self, label: int) -> None:
-        """Fill what is drawn on the contours layer into the mask as a class."""
-        contours = self.layers.take_outlines(label)
-        if contours and self.mask is not None:
-            self.mask_edited(draw_contours(self.mask, contours, self.in_view.downsample))
-
-    def accept_view(self) -> None:
-        """Stand for the model's pixels on screen."""
-        if self.mask is not None:
-            self.mask_edited(accept(self.mask, self.layers.view_region()))
-
-    def reject_view(self) -> None:
-        """Take the model's pixels on screen away."""
-        if self.mask is not None:
-            self.mask_edited(reject(self.mask, self.layers.view_region()))
-
     # -- inside
+
+    @property
+    def read_only(self) -> str:
+        """Why the project can be looked at and not changed; empty where it can be changed."""
+        return self.access.read_only
 
     @property
     def opened(self) -> Project:
@@ -208,13 +203,17 @@ class Session:
 
     def save_mask(self) -> None:
         """Bring the strokes so far into the mask on disk, for other processes to read."""
-        if self.mask is not None:
+        if self.mask is not None and not self.read_only:
+            self.opened.lock.check()
             self.mask.close_step()
             self.mask.flush()
 
     def _close_slide(self) -> None:
         if self.mask is not None:
-            self.mask.close()
+            if not self.mask.writable or self.access.keeps():
+                self.mask.close()
+            else:  # its strokes are another's, from the journal on
+                self.mask.abandon()
             self.mask = None
         if self._slide is not None:
             self._slide.close()

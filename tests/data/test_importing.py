@@ -5,6 +5,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_pathseg.data import importing
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import class_table
 from napari_pathseg.data.doctor import check
@@ -16,7 +17,7 @@ from napari_pathseg.data.imports import imports
 from napari_pathseg.data.mask import Provenance, learnt_labels
 from napari_pathseg.data.mask.edits import fill_from_model, paint
 from napari_pathseg.data.project import Project
-from napari_pathseg.data.reading import Reading
+from napari_pathseg.data.reading import Reading, take_file
 from napari_pathseg.data.remedy import Remedy
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
 
@@ -351,3 +352,22 @@ def test_a_mask_that_was_exported_comes_in_as_it_went_out_even_if_it_is_backgrou
     file = project.find_file(project.slide("case5"))
     add_slides(other, [file], AddOptions(contours=path, partial=True))
     assert (imported(other, "case5", 1), imported(other, "case5", 2)) == (2500, 0)
+
+
+def test_an_import_that_fails_midway_leaves_the_masks_as_they_were(project, slides, monkeypatch):
+    before = {slide: project.counts(slide).copy() for slide in project.slides}
+    writes = []
+
+    def one_only(*args):
+        writes.append(args)
+        if len(writes) > 1:
+            raise ProjectError("the disk is full")
+        return take_file(*args)
+
+    monkeypatch.setattr(importing, "take_file", one_only)
+    for svg in slides[0].parent.glob("*.svg"):
+        svg.write_text(svg.read_text().replace("</svg>", '<rect x="1" y="1" width="9" height="9"/></svg>'))
+    with pytest.raises(ProjectError, match="the disk is full"):
+        add_slides(project, slides[:3], AddOptions(contours=slides[0].parent))
+    assert len(writes) == 2
+    assert all((project.counts(slide) == counts).all() for slide, counts in before.items())

@@ -67,7 +67,8 @@ def test_a_second_program_is_told_who_holds_the_project(project):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     finally:
         project.release()
-    assert f"is open in process {os.getpid()} on" in done.stderr
+    assert "is open in pytest of " in done.stderr
+    assert f"(process {os.getpid()}). Close it there" in done.stderr
 
 
 def test_what_another_program_wrote_is_seen_when_the_lock_is_taken(project):

@@ -146,7 +146,7 @@ def test_a_name_belongs_to_one_set_of_shared_settings(project):
 
 
 def test_two_processes_do_not_work_on_one_tuning(project):
-    with open_study(project, request(RATES)), pytest.raises(ProjectError, match="tune-t is open in process"):
+    with open_study(project, request(RATES)), pytest.raises(ProjectError, match="tune-t is open in pytest of"):
         run(tune(project, request(RATES)))
 
 

@@ -1,10 +1,13 @@
 """The mask of a slide: which class each pixel has, and who said so.
 
-`Mask` is the one way in: it reads, edits, undoes and saves.  Behind it lie the pyramids on
-disk (`store`) and the journal of what is not yet in them (`journal`).
+`Mask` is the one way in: it reads, edits, undoes and saves.  Behind it lie the pyramids, on
+disk (`store`) and in memory (`pyramid`), what was done step by step (`history`, in a `journal`),
+and strokes on their way in (`painting`).  What becomes of a pixel is said in `rules`.
 """
 
 from napari_pathseg.data.mask.counts import Counts, Provenance
-from napari_pathseg.data.mask.mask import Mask, learnt_labels, open_mask, read_counts
+from napari_pathseg.data.mask.mask import Mask
+from napari_pathseg.data.mask.opening import look_at_mask, open_mask, read_counts
+from napari_pathseg.data.mask.rules import learnt_labels
 
-__all__ = ["Counts", "Mask", "Provenance", "learnt_labels", "open_mask", "read_counts"]
+__all__ = ["Counts", "Mask", "Provenance", "learnt_labels", "look_at_mask", "open_mask", "read_counts"]

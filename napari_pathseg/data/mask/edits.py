@@ -1,75 +1,48 @@
 """What a person and a model may do to a mask: paint, import, fill, accept, reject.
 
-Whole-slide operations are one undo step each; strokes are ended by who holds the brush.  The rule that keeps
-training honest stands here alone: a model's pixels are known as such until a person paints
-over, erases or accepts them, and a model never overwrites a person.
+Whole-slide operations are one undo step each; strokes are ended by who holds the brush.  What
+becomes of each pixel is said in `rules`.
 """
 
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.counts import Provenance
-from napari_pathseg.data.mask.mask import Mask, Pixels
+from napari_pathseg.data.mask.mask import Mask
+from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked, filled_by_model, imported, painted, turned
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
 
-Flags = npt.NDArray[np.bool_]
 _PIECE = 2048  # rows and columns edited at once where a whole slide is
 
 
-def paint(mask: Mask, region: Region, labels: Pixels, marked: Flags | None = None) -> Region:
-    """Take `labels` as what a person painted into `region`; return the box that changed.
-
-    Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
-    model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
-    Erasing frees a pixel, but erasing what a model found says that it is none of it:
-    Background, corrected.
-    """
-    old_labels, provenance = mask.read(region)
-    changed = labels != old_labels
-    if marked is not None:
-        changed |= marked & (provenance <= Provenance.ACCEPTED) & (labels != UNLABELLED)
-    by_hand = (provenance == Provenance.NONE) | (provenance == Provenance.DRAWN)
-    new_provenance = np.where(by_hand, Provenance.DRAWN, Provenance.CORRECTED)
-    erased = changed & (labels == UNLABELLED)
-    found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
-    refuted = erased & found & (old_labels > BACKGROUND)
-    new_provenance[erased & ~refuted] = Provenance.NONE
-    painted = np.where(refuted, np.uint8(BACKGROUND), labels)
-    return mask.edit(
-        region,
-        np.where(changed, painted, old_labels).astype(np.uint8),
-        np.where(changed, new_provenance, provenance).astype(np.uint8),
-    )
+def paint(
+    mask: Mask, region: Region, labels: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED
+) -> Region:
+    """Take `labels` as what a person painted into `region`; return the box that changed; see `rules.painted`."""
+    return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
 
 
 def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
     """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed."""
-    labels, provenance = mask.read(region)
-    filled = (provenance <= Provenance.MODEL) & (classes != UNLABELLED)
-    return mask.edit(
-        region,
-        np.where(filled, classes, labels).astype(np.uint8),
-        np.where(filled, Provenance.MODEL, provenance).astype(np.uint8),
-    )
+    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes))
 
 
 _UNTOUCHED = 255  # no class has that number
 
 
-def accept(mask: Mask, region: Region) -> Region:
+def accept(mask: Mask, region: Region, locked: Locked = NONE_LOCKED) -> Region:
     """Stand for the model's pixels in `region`: training may learn from them."""
-    return _turn(mask, region, Provenance.MODEL, Provenance.ACCEPTED)
+    return _turn(mask, region, Provenance.MODEL, Provenance.ACCEPTED, locked)
 
 
-def reject(mask: Mask, region: Region) -> Region:
+def reject(mask: Mask, region: Region, locked: Locked = NONE_LOCKED) -> Region:
     """Take the model's pixels out of `region`."""
-    return _turn(mask, region, Provenance.MODEL, Provenance.NONE)
+    return _turn(mask, region, Provenance.MODEL, Provenance.NONE, locked)
 
 
 def forget_imported(mask: Mask, region: Region) -> Region:
@@ -79,13 +52,7 @@ def forget_imported(mask: Mask, region: Region) -> Region:
 
 def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
     """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
-    old_labels, provenance = mask.read(region)
-    known = known & (provenance <= Provenance.IMPORTED)
-    return mask.edit(
-        region,
-        np.where(known, labels, old_labels).astype(np.uint8),
-        np.where(known, Provenance.IMPORTED, provenance).astype(np.uint8),
-    )
+    return mask.edit(region, *imported(np.stack(mask.read(region)), labels, known))
 
 
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
@@ -105,14 +72,14 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     mask.close_step()
 
 
-def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> Region:
+def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int, locked: Locked = NONE_LOCKED) -> Region:
     """Fill outlines that a person drew just now, in one undo step; return the box that changed."""
     mask.close_step()
     changed = Region(0, 0, 0, 0)
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
             old_labels, _ = mask.read(region)
-            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels), inside)
+            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels), inside, locked)
             changed = changed.unite(box)
     mask.close_step()
     return changed
@@ -125,19 +92,12 @@ def pieces(region: Region) -> Iterator[Region]:
             yield Region(top, left, _PIECE, _PIECE).intersect(region)
 
 
-def _turn(mask: Mask, region: Region, before: Provenance, after: Provenance) -> Region:
+def _turn(mask: Mask, region: Region, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> Region:
     """Give pixels of one provenance another, in one undo step; with none they lose their labels."""
     mask.close_step()
     changed = Region(0, 0, 0, 0)
-    for piece in pieces(region.clip(mask.shape)):
-        labels, old = mask.read(piece)
-        turned: npt.NDArray[np.bool_] = old == before
-        kept = np.uint8(0) if after is Provenance.NONE else labels
-        box = mask.edit(
-            piece,
-            np.where(turned, kept, labels).astype(np.uint8),
-            np.where(turned, after, old).astype(np.uint8),
-        )
+    for piece in list(mask.touched(region)):
+        box = mask.edit(piece, *turned(np.stack(mask.read(piece)), before, after, locked))
         changed = changed.unite(box)
     mask.close_step()
     return changed

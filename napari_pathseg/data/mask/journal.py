@@ -1,8 +1,7 @@
-"""The journal of a mask: edits on disk before they are in the pyramid.
+"""The journal of a mask: all that is done to it, in order, each record whole or not there.
 
-Each record holds a box with its labels and provenance after the edit, so that replaying a
-record twice does no harm.  A record reaches the operating system at once, which survives
-`kill -9`, and the disk within a second, which survives a power cut.
+A record reaches the operating system at once, which survives `kill -9`, and the disk within a
+second, which survives a power cut.  What the records say is `history`'s.
 """
 
 import contextlib
@@ -11,30 +10,61 @@ import os
 import struct
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_pathseg.data.geometry import Region
 from napari_pathseg.errors import ProjectError
 
-_MAGIC = b"PSJ1"
-_HEADER = struct.Struct("<4sII")  # magic, length of the payload, its CRC-32
-_BOX = struct.Struct("<IIII")
+_MAGIC = b"PSJ2"
+_FRAME = struct.Struct("<4sBII")  # magic, kind, length and CRC-32 of the payload
+_CHECK = struct.Struct("<I")  # CRC-32 of the frame: a damaged length misleads nobody
+_HEADER_BYTES = _FRAME.size + _CHECK.size
 _SYNC_SECONDS = 1.0
+_SAVED_END = b"all in the pyramid"  # ends a SAVED record, so that a look at the file's end tells
 _logger = logging.getLogger(__name__)
 
-Record = tuple[Region, npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+
+Guard = Callable[[], None]  # raises where this program may not write any more
+
+
+def no_guard() -> None:
+    """Allow every write."""
+
+
+class Kind(IntEnum):
+    """What a record says."""
+
+    EDIT = 1  # a box before and after
+    END = 2  # of a step that is undone as one
+    UNDO = 3
+    REDO = 4
+    SAVED = 5  # the pyramid holds all before
+    STROKE = 6  # a shape that is to be painted
+    DONE = 7  # all shapes before are painted
+
+
+class Record(NamedTuple):
+    """A record's place in the file, its kind, and the size of its payload."""
+
+    offset: int
+    kind: Kind
+    length: int
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.offset + _HEADER_BYTES + self.length
 
 
 class Journal:
-    """An append-only file of edits, emptied when the pyramid holds them."""
+    """A file of records that only grows, see `History.trim`; `guard` is asked before each write."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("ab", buffering=0)
+    def __init__(self, path: Path, guard: Guard = no_guard) -> None:
+        self.path, self.guard = path, guard
+        self._file = path.open("a+b", buffering=0)
+        self._size = self._file.seek(0, os.SEEK_END)
         self._dirty = threading.Event()
         self._closed = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
@@ -42,35 +72,72 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes that wait to be taken into the pyramid."""
-        return self._file.tell()
+        """Bytes."""
+        return self._size
 
-    def append(self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> None:
-        """Add the labels and provenance that `region` has from now on.
+    def append(self, kind: Kind, payload: bytes = b"") -> Record:
+        """Add a record.
 
         Raises
         ------
         ProjectError
-            If the disk does not take it.
+            If the disk does not take it; the file is what it was.
         """
-        pixels = zlib.compress(labels.tobytes() + provenance.tobytes(), 1)
-        payload = _BOX.pack(*region) + pixels
+        frame = _FRAME.pack(_MAGIC, kind, len(payload), zlib.crc32(payload))
+        rest = memoryview(frame + _CHECK.pack(zlib.crc32(frame)) + payload)
+        record = Record(self._size, kind, len(payload))
+        self.guard()
         try:
-            rest = memoryview(_HEADER.pack(_MAGIC, len(payload), zlib.crc32(payload)) + payload)
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(record.offset)
             raise ProjectError(
                 f"{self.path} takes no more strokes ({error.strerror or error}); the last one was taken back. Free "
                 "the disk or allow writing, then go on."
             ) from error
+        self._size += _HEADER_BYTES + len(payload)
         self._dirty.set()
+        return record
 
-    def clear(self) -> None:
-        """Forget all records: the pyramid on disk holds them now."""
-        self._file.truncate(0)
-        self._file.seek(0)
-        self._dirty.set()
+    def append_saved(self, payload: bytes) -> Record:
+        """Add a record that says that the pyramid holds all before it."""
+        return self.append(Kind.SAVED, payload + _SAVED_END)
+
+    def read(self, record: Record) -> bytes | None:
+        """Return the payload of a record, None where it is damaged."""
+        header = os.pread(self._file.fileno(), _HEADER_BYTES, record.offset)
+        payload = os.pread(self._file.fileno(), record.length, record.offset + _HEADER_BYTES)
+        if len(header) < _HEADER_BYTES or len(payload) < record.length:
+            return None
+        if zlib.crc32(payload) != _FRAME.unpack_from(header)[3]:
+            return None
+        return payload.removesuffix(_SAVED_END) if record.kind is Kind.SAVED else payload
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records in order; damaged bytes between them are skipped and logged."""
+        position = 0
+        while position < self._size:
+            header = os.pread(self._file.fileno(), _HEADER_BYTES, position)
+            record = _parse(header, position)
+            if record is not None:
+                yield record
+                position += _HEADER_BYTES + record.length
+                continue
+            following = self._find(position + 1)
+            _logger.warning("%s: %d damaged bytes at byte %d are skipped", self.path, following - position, position)
+            position = following
+
+    def replace(self, partial: Path) -> None:
+        """Go on in the file that `partial` has become, which holds this journal's records anew."""
+        self.guard()
+        file = partial.open("a+b", buffering=0)
+        os.fsync(file.fileno())
+        os.replace(partial, self.path)
+        old, self._file = self._file, file
+        self._size = file.seek(0, os.SEEK_END)
+        old.close()
 
     def close(self) -> None:
         """Bring what was written to the disk and let the file go."""
@@ -79,41 +146,41 @@ class Journal:
         self._syncer.join()
         self._file.close()
 
+    def _find(self, position: int) -> int:
+        """Return where the next record may begin, at or after `position`."""
+        while position < self._size:
+            piece = os.pread(self._file.fileno(), 1 << 20, position)
+            found = piece.find(_MAGIC)
+            if found >= 0:
+                return position + found
+            if len(piece) < len(_MAGIC):
+                break
+            position += len(piece) - len(_MAGIC) + 1
+        return self._size
+
     def _sync(self) -> None:
         while not self._closed.is_set():
             self._dirty.wait()
             self._closed.wait(_SYNC_SECONDS)
             self._dirty.clear()
-            with contextlib.suppress(OSError):  # a full disk is reported by the write itself
+            with contextlib.suppress(OSError, ValueError):  # a full disk is reported by the write itself
                 os.fsync(self._file.fileno())
 
 
-def read_journal(path: Path) -> Iterator[Record]:
-    """Yield the whole records of a journal in order; a damaged one is skipped and logged."""
-    content = path.read_bytes() if path.exists() else b""
-    position = 0
-    while (start := content.find(_MAGIC, position)) >= 0:
-        if start > position:
-            _logger.warning("%s: %d damaged bytes skipped at byte %d", path, start - position, position)
-        record = _record_at(content, start)
-        position = start + len(_MAGIC)
-        if record is None:
-            _logger.warning("%s: the record at byte %d is damaged; it is skipped", path, start)
-            continue
-        length, parsed = record
-        position = start + length
-        yield parsed
+def _parse(header: bytes, offset: int) -> Record | None:
+    """Return the record whose header this is, or None where it is none."""
+    if len(header) < _HEADER_BYTES or _CHECK.unpack_from(header, _FRAME.size)[0] != zlib.crc32(header[: _FRAME.size]):
+        return None
+    magic, kind, length, _ = _FRAME.unpack_from(header)
+    return Record(offset, Kind(kind), length) if magic == _MAGIC and kind in list(Kind) else None
 
 
-def _record_at(content: bytes, start: int) -> tuple[int, Record] | None:
-    """Return the length of the record at `start` and what it holds, or None where it is damaged."""
-    if start + _HEADER.size > len(content):
-        return None
-    _, length, checksum = _HEADER.unpack_from(content, start)
-    payload = content[start + _HEADER.size : start + _HEADER.size + length]
-    if len(payload) != length or zlib.crc32(payload) != checksum:
-        return None
-    region = Region(*_BOX.unpack_from(payload))
-    pixels = np.frombuffer(zlib.decompress(payload[_BOX.size :]), np.uint8)
-    labels, provenance = pixels.reshape(2, region.height, region.width)
-    return _HEADER.size + length, (region, labels, provenance)
+def is_saved(path: Path) -> bool:
+    """Whether all that the journal at `path` says is in the pyramid."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - len(_SAVED_END)))
+            return size == 0 or file.read() == _SAVED_END
+    except FileNotFoundError:
+        return True

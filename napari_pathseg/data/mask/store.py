@@ -1,85 +1,133 @@
 """The pyramids of a mask on disk: labels and provenance as OME-Zarr 0.5.
 
-Chunks are files of their own, each replaced as a whole, and empty ones are not written.  A
-coarser level holds the commonest label of each block of four, so thin structures stay.
+zarr makes them and says what they are; their chunks are read and written as files here,
+which is faster and leaves no doubt about what is replaced when.
 """
 
-import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import CHUNK, ChunkFiles, Key, Pixels
 from napari_pathseg.errors import ProjectError
 
-CHUNK = 512
 _COARSEST = 1024  # pixels of the longest side of the last level
 _KINDS = ("labels", "provenance")
-_logger = logging.getLogger(__name__)
 
 
 class MaskStore:
-    """The two pyramids of one mask, read and written in boxes of level 0."""
+    """The two pyramids of one mask as they are on disk.
+
+    Attributes
+    ----------
+    path
+        Their folder.
+    shapes
+        Rows and columns of each level, the finest first.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         try:
             group = zarr.open_group(path, mode="r+")
-            self._levels = {kind: _levels_of(group, kind) for kind in _KINDS}
-            self._group = group
+            self._set_up(path, group, _shapes(group))
         except (OSError, ValueError, KeyError) as error:
             raise ProjectError(
                 f"{path} cannot be read as a mask ({error}). Restore the folder from a copy, or move it "
                 "away to begin this mask anew."
             ) from error
 
+    @classmethod
+    def missing(cls, path: Path, shape: tuple[int, int]) -> Self:
+        """Return the store of a mask that was never made: nothing is set in it."""
+        store = cls.__new__(cls)
+        store._set_up(path, None, list(_level_shapes(shape)))
+        return store
+
+    def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
+        self.path, self._group, self.shapes = path, group, shapes
+        self._files = [[ChunkFiles(path / kind / str(level)) for kind in _KINDS] for level in range(len(self.shapes))]
+
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns of the mask."""
-        rows, columns = self._levels["labels"][0].shape
-        return rows, columns
+        return self.shapes[0]
 
-    def read(self, region: Region) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        """Return labels and provenance of a box."""
-        labels, provenance = (np.asarray(self._levels[kind][0][region.slices]) for kind in _KINDS)
-        return labels, provenance
+    def read_chunk(self, level: int, key: Key) -> Pixels | None:
+        """Return labels and provenance of a chunk, ``(2, CHUNK, CHUNK)``; None where nothing is set."""
+        labels, provenance = (files.read(key) for files in self._files[level])
+        if labels is None and provenance is None:
+            return None
+        empty = np.zeros((CHUNK, CHUNK), np.uint8)
+        return np.stack([empty if labels is None else labels, empty if provenance is None else provenance])
 
-    def write(self, region: Region, labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> None:
-        """Replace the labels and provenance of a box at level 0; see `refresh_levels`."""
-        self._levels["labels"][0][region.slices] = labels
-        self._levels["provenance"][0][region.slices] = provenance
+    def write_chunk(self, level: int, key: Key, block: Pixels) -> None:
+        """Replace labels and provenance of a chunk; an OSError leaves whole chunks behind, old or new."""
+        for files, pixels in zip(self._files[level], block, strict=True):
+            files.write(key, pixels)
 
-    def refresh_levels(self, chunks: Iterable[tuple[int, int]]) -> None:
-        """Bring the coarser levels up to date with the level-0 chunks of these rows and columns."""
-        dirty = set(chunks)
-        for number in range(1, len(self._levels["labels"])):
-            dirty = {(row // 2, column // 2) for row, column in dirty}
-            for row, column in dirty:
-                for kind in _KINDS:
-                    finer, coarser = self._levels[kind][number - 1 : number + 1]
-                    box = Region(row * CHUNK, column * CHUNK, CHUNK, CHUNK).clip(coarser.shape)
-                    coarser[box.slices] = halve(np.asarray(finer[box.finer(2).clip(finer.shape).slices]))
+    def chunks(self, level: int = 0) -> set[Key]:
+        """Return the chunks in which something is set."""
+        return {key for files in self._files[level] for key in files.stored()}
+
+    def read(self, region: Region, level: int = 0) -> tuple[Pixels, Pixels]:
+        """Return labels and provenance of a box of a level."""
+        pixels = np.zeros((2, region.height, region.width), np.uint8)
+        for key in chunks_of(region):
+            block = self.read_chunk(level, key)
+            if block is not None:
+                inside, here = overlap(key, region)
+                pixels[:, *here] = block[:, *inside]
+        return pixels[0], pixels[1]
+
+    def sweep(self) -> None:
+        """Remove what a killed program left half-written."""
+        for level in self._files:
+            for files in level:
+                files.sweep()
 
     def load_counts(self) -> dict[str, int] | None:
         """Return the pixel counts that were saved last, or None."""
-        counts = self._group.attrs.get("pathseg_counts")
+        counts = None if self._group is None else self._group.attrs.get("pathseg_counts")
         return dict(counts) if isinstance(counts, Mapping) else None  # type: ignore[arg-type]
 
     def save_counts(self, counts: Mapping[str, int]) -> None:
         """Keep the pixel counts beside the pyramids."""
+        assert self._group is not None
         self._group.attrs["pathseg_counts"] = dict(counts)
 
 
-def _levels_of(group: zarr.Group, kind: str) -> list[Any]:
-    member: Any = group[kind]
-    return [member[str(number)] for number in range(len(list(member.array_keys())))]
+def chunks_of(region: Region) -> list[Key]:
+    """Return the chunks that a box meets."""
+    box = region.coarser(CHUNK)
+    return [(row, column) for row in range(box.top, box.bottom) for column in range(box.left, box.right)]
+
+
+def chunk_region(key: Key) -> Region:
+    """Return the box of a chunk, which may reach over the mask's edge."""
+    return Region(key[0] * CHUNK, key[1] * CHUNK, CHUNK, CHUNK)
+
+
+def overlap(key: Key, region: Region) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return where a chunk and a box meet, as an index into each."""
+    shared = region.intersect(chunk_region(key))
+    return shared.shift(-key[0] * CHUNK, -key[1] * CHUNK).slices, shared.shift(-region.top, -region.left).slices
+
+
+def _shapes(group: zarr.Group) -> list[tuple[int, int]]:
+    found: list[list[tuple[int, int]]] = []
+    for kind in _KINDS:
+        member: Any = group[kind]
+        found.append([member[str(number)].shape for number in range(len(list(member.array_keys())))])
+    if found[0] != found[1] or not found[0]:
+        raise ValueError("its labels and provenance are not alike")
+    return found[0]
 
 
 def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> MaskStore:
@@ -101,21 +149,23 @@ def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> Mas
 
 
 def _create_pyramid(group: zarr.Group, shape: tuple[int, int]) -> None:
-    number = 0
-    while True:
+    for number, size in enumerate(_level_shapes(shape)):
         group.create_array(
             str(number),
-            shape=shape,
+            shape=size,
             chunks=(CHUNK, CHUNK),
             dtype="uint8",
             fill_value=0,
             compressors=[ZstdCodec(level=1)],
             dimension_names=["y", "x"],
         )
-        if max(shape) <= _COARSEST:
-            return
+
+
+def _level_shapes(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    yield shape
+    while max(shape) > _COARSEST:
         shape = (-(-shape[0] // 2), -(-shape[1] // 2))
-        number += 1
+        yield shape
 
 
 def _ome_attributes(group: Any, classes: ClassTable) -> dict[str, Any]:
@@ -131,16 +181,3 @@ def _ome_attributes(group: Any, classes: ClassTable) -> dict[str, Any]:
         "multiscales": [{"axes": axes, "datasets": datasets}],
         "image-label": {"colors": colors},
     }
-
-
-def halve(block: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Return an array of half the size: of each four pixels the commonest value, at a tie the largest."""
-    padded = np.pad(block, [(0, size % 2) for size in block.shape], mode="edge")
-    a, b, c, d = padded[::2, ::2], padded[::2, 1::2], padded[1::2, ::2], padded[1::2, 1::2]
-    largest = np.maximum(np.maximum(a, b), np.maximum(c, d))
-    with_a = (a == b).astype(np.uint8) + (a == c) + (a == d)
-    other = np.where((b == c) | (b == d), b, np.where(c == d, c, largest))
-    pair_of_others = (b == c) | (b == d) | (c == d)
-    take_a = (with_a >= 2) | ((with_a == 1) & ~pair_of_others)
-    tie = (with_a == 1) & pair_of_others
-    return np.where(take_a, a, np.where(tie, np.maximum(a, other), other)).astype(np.uint8)

@@ -68,7 +68,8 @@ class ClassTableView(QTreeWidget):
             item.setData(_SWATCH, Qt.ItemDataRole.UserRole, spec.index)
             item.setIcon(_SWATCH, swatch(spec.color))
             item.setSizeHint(_SWATCH, QSize(0, _ROW))
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
+            if not self._session.read_only:
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_SWATCH, "Click to change the colour.")
             item.setToolTip(_NAME, "Double-click to rename.")
             item.setToolTip(_AREA, "On this slide, the model's pixels included.")
@@ -76,7 +77,7 @@ class ClassTableView(QTreeWidget):
             for number in (_KEY, _AREA, _PERCENT):
                 item.setTextAlignment(number, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.addTopLevelItem(item)
-        if project is not None:
+        if project is not None and not self._session.read_only:
             self.addTopLevelItem(self._adding_row())
         self._filling = False
         self.setFixedHeight(max(3, min(_MOST_ROWS, len(specs) + 1)) * _ROW + 6)
@@ -133,7 +134,7 @@ class ClassTableView(QTreeWidget):
             self.add_class()
             return
         self.select(index)
-        if column == _SWATCH:
+        if column == _SWATCH and not self._session.read_only:
             spec = self._session.opened.classes.specs[index - 1]
             color = QColorDialog.getColor(QColor(spec.color), self, f"Colour of {spec.name}")
             if color.isValid():

@@ -113,7 +113,8 @@ class FindSettings(QWidget):
             "End now and keep what was tried." if finding else "Train briefly with each combination, and compare."
         )
         stopping = run is not None and run.stopping
-        self.button.setEnabled((finding and not stopping) or (not active and project is not None))
+        may_find = not active and project is not None and not self._session.read_only
+        self.button.setEnabled((finding and not stopping) or may_find)
         if run is not None and run.kind == "tune":
             self._show_trials(run.trials)
         self._show_effort()

@@ -1,4 +1,4 @@
-"""The top of the dock: the project, and what to do next."""
+"""The top of the dock: whether the project can be changed, which it is, and what to do next."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.next_step import next_step
 from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.panels.new_project import NewProjectDialog
+from napari_pathseg.ui.panels.read_only import ReadOnlyBanner
 from napari_pathseg.ui.recent import recent_projects, remember_project
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
@@ -29,6 +30,7 @@ class Header(QWidget):
         super().__init__(parent)
         self._session = session
         self.step = next_step(session)
+        self.banner = ReadOnlyBanner(session)
         self.project = QPushButton()
         self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.project.setStyleSheet("text-align: left; font-weight: bold; padding: 6px;")
@@ -41,7 +43,7 @@ class Header(QWidget):
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.button = push_button("", "Do the next step.")
         self.notice = DimLabel("Research use only")
-        column(self, self.project, row(self.text, self.button), self.notice)
+        column(self, self.banner, self.project, row(self.text, self.button), self.notice)
         self.button.clicked.connect(self._press)
         self._soon = Soon(self._show_step, 150, self)
         session.project_changed.connect(self._show_project)

@@ -99,7 +99,8 @@ class OutlinePanel(QWidget):
         """Show another slide, and listen to its layers."""
         entry = self._session.slide
         for widget in (*self.tools.values(), self.undo, self.redo, self.brush, self.complete):
-            widget.setEnabled(entry is not None)
+            widget.setEnabled(entry is not None and not self._session.read_only)
+        self.tools["pan"].setEnabled(entry is not None)
         self.complete.setChecked(entry is not None and entry.complete)
         self._listen()
         self._resize_brush()
@@ -161,7 +162,7 @@ class OutlinePanel(QWidget):
 
     def _burn(self) -> None:
         with errors_shown():
-            self._session.burn_outlines(self.classes.selected)
+            self._session.corrections.burn_outlines(self.classes.selected)
 
     def _set_complete(self, complete: bool) -> None:
         with errors_shown():

@@ -77,12 +77,12 @@ class ReviewPanel(QWidget):
     def accept_view(self) -> None:
         """Stand for what the model found on screen."""
         with errors_shown():
-            self._session.accept_view()
+            self._session.corrections.accept_view()
 
     def reject_view(self) -> None:
         """Take away what the model found on screen."""
         with errors_shown():
-            self._session.reject_view()
+            self._session.corrections.reject_view()
 
     def compare_models(self) -> None:
         """Score the two newest models."""
@@ -115,9 +115,10 @@ class ReviewPanel(QWidget):
         models = [] if project is None else project.model_ids()
         free = bool(models) and not self._session.learning.active
         self.model.setEnabled(bool(models))
-        self.predict_all.setEnabled(free)
+        may_predict = free and not self._session.read_only
+        self.predict_all.setEnabled(may_predict)
         for button in (self.predict_view, self.predict_slide):
-            button.setEnabled(free and self._session.slide is not None)
+            button.setEnabled(may_predict and self._session.slide is not None)
         self.compare.setEnabled(free and len(models) > 1)
         self._show_table()
 
@@ -137,8 +138,10 @@ class ReviewPanel(QWidget):
 
     def _show_slide(self) -> None:
         layer = self._session.layers.mask
-        for widget in (self.accept, self.reject, self.opacity, self.only_contour):
+        for widget in (self.opacity, self.only_contour):
             widget.setEnabled(layer is not None)
+        for button in (self.accept, self.reject):
+            button.setEnabled(layer is not None and not self._session.read_only)
         if layer is not None and layer is not self._heard:
             self._heard = layer
             layer.events.opacity.connect(self._show_opacity)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from qtpy.QtCore import QCoreApplication
+from qtpy.QtCore import QCoreApplication, Qt
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -22,10 +22,12 @@ from napari_pathseg.data.roles import ROLES
 from napari_pathseg.ui.look import DimLabel
 from napari_pathseg.ui.messages import errors_shown, say
 from napari_pathseg.ui.panels.slide_rows import ROLE_WORDS
+from napari_pathseg.ui.panels.versions import VersionsDialog
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import plural
 from napari_pathseg.ui.tissue_view import TissueView
 
+_LOOKS = ("Show tissue", "Hide tissue", "Versions…")  # these change nothing
 _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
 
 
@@ -51,9 +53,12 @@ class SlideMenu(QMenu):
             self.addAction("Hide tissue" if tissue.shown else "Show tissue", self._toggle_tissue)
             if tissue.shown:
                 self.addAction("Find tissue again", self._find_tissue)
+            self.addAction("Versions…", self._show_versions)
         self.addAction("Pixel size…", self.ask_for_mpp)
         if missing(session.opened):
             self.addAction("Find moved files…", self.ask_where_moved)
+        for action in self.actions() if session.read_only else ():
+            action.setEnabled(action.text() in _LOOKS)
 
     # -- role and patient
 
@@ -133,6 +138,12 @@ class SlideMenu(QMenu):
         left = len(missing(project))
         text = f"{plural(len(found), 'slide')} found again." if found else f"None of them was found below {folder}."
         say(f"{text} {plural(left, 'file')} still missing." if left and found else text)
+
+    def _show_versions(self) -> None:
+        with errors_shown():
+            dialog = VersionsDialog(self._session, self._window)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
 
     def _toggle_tissue(self) -> None:
         with errors_shown():

@@ -115,7 +115,9 @@ class SlidesPanel(QWidget):
         self.model.show(rows)
         self.pages.setCurrentIndex(1 if rows else 0)
         self.pages.setFixedHeight(max(_FEWEST_ROWS, min(_MOST_ROWS, len(rows))) * ROW_HEIGHT + 4)
-        self.import_button.setEnabled(bool(rows))
+        self.add_button.setEnabled(not self._session.read_only)
+        self.import_button.setEnabled(bool(rows) and not self._session.read_only)
+        self.size_question.setEnabled(not self._session.read_only)
         self._show_in_view()
 
     def _show_in_view(self) -> None:

@@ -218,5 +218,5 @@ class TrainPanel(QWidget):
             "End now and keep the best so far." if training else "Learn from the outlines; the slide shows how it goes."
         )
         stopping = run is not None and run.stopping
-        can_train = not active and project is not None and bool(project.slides)
+        can_train = not active and project is not None and bool(project.slides) and not self._session.read_only
         self.button.setEnabled((training and not stopping) or can_train)

@@ -83,7 +83,8 @@ class TrainSettings(QWidget):
 
     def _show_state(self) -> None:
         project, active = self._session.project, self._session.learning.active
-        self.preview.setEnabled(project is not None and bool(project.slides) and not active)
+        can_draw = project is not None and bool(project.slides) and not self._session.read_only
+        self.preview.setEnabled(can_draw and not active)
         self.preview.setToolTip(
             "Samples are drawn once nothing else runs."
             if active

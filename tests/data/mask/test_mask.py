@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, learnt_labels, open_mask, read_counts
-from napari_pathseg.data.mask.store import halve
+from napari_pathseg.data.mask.pyramid import halve
 from napari_pathseg.errors import ProjectError
 
 SHAPE = (700, 1300)

@@ -1,0 +1,79 @@
+"""An array of bytes on disk, a file for each chunk: zarr 3's layout, so that other programs read it.
+
+A chunk is replaced as a whole, beside and moved over: it is the old one or the new one, and a
+hard link to it stays what it was.  A chunk of zeros has no file.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from numcodecs.zstd import Zstd
+
+from napari_pathseg.errors import ProjectError
+
+CHUNK = 512  # pixels of a side
+PARTIAL = ".partial"  # the suffix of a chunk that is being written
+Key = tuple[int, int]  # row and column of a chunk
+Pixels = npt.NDArray[np.uint8]
+_ZSTD = Zstd(level=1)
+
+
+class ChunkFiles:
+    """The chunks of one array; `folder` is the zarr array's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "c"
+
+    def read(self, key: Key) -> Pixels | None:
+        """Return a chunk's pixels, ``(CHUNK, CHUNK)``, or None where all are 0.
+
+        Raises
+        ------
+        ProjectError
+            If its file is damaged: what cannot be read is never taken for empty.
+        """
+        path = self._path(key)
+        try:
+            stored = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            pixels = np.frombuffer(_ZSTD.decode(stored), np.uint8)
+            return pixels.reshape(CHUNK, CHUNK)
+        except (RuntimeError, ValueError) as error:
+            raise ProjectError(
+                f"{path} is damaged ({error}); it is a part of a mask. Restore it from a copy, or go back to a version."
+            ) from error
+
+    def write(self, key: Key, pixels: Pixels) -> None:
+        """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one."""
+        path = self._path(key)
+        if not pixels.any():
+            path.unlink(missing_ok=True)
+            return
+        partial = path.with_name(path.name + PARTIAL)
+        try:
+            partial.write_bytes(_ZSTD.encode(np.ascontiguousarray(pixels)))
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(_ZSTD.encode(np.ascontiguousarray(pixels)))
+        os.replace(partial, path)
+
+    def stored(self) -> Iterator[Key]:
+        """Yield the chunks that have a file."""
+        if not self._folder.is_dir():
+            return
+        for row in os.scandir(self._folder):
+            if row.name.isdigit():
+                yield from ((int(row.name), int(one.name)) for one in os.scandir(row.path) if one.name.isdigit())
+
+    def sweep(self) -> None:
+        """Remove what a killed program left half-written."""
+        for orphan in self._folder.glob(f"*/*{PARTIAL}"):
+            orphan.unlink(missing_ok=True)
+
+    def _path(self, key: Key) -> Path:
+        return self._folder / str(key[0]) / str(key[1])

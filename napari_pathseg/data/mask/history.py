@@ -1,0 +1,206 @@
+"""What was done to a mask, step by step: what can be undone, and what a killed program left to do.
+
+The steps lie in the journal; in memory is only where.  So the history outlives a save, a
+closed window and `kill -9`, and ten thousand strokes cost no memory.
+"""
+
+import json
+import logging
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numcodecs.zstd import Zstd
+
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.journal import Journal, Kind, Record
+
+HISTORY_BYTES = 256 << 20  # of one mask on disk; half of it is kept where it grows larger
+_BOX = struct.Struct("<IIII")
+_ZSTD = Zstd(level=1)
+_logger = logging.getLogger(__name__)
+
+Step = list[Record]
+
+
+class Change(NamedTuple):
+    """A box with its labels and provenance, ``(2, rows, columns)``, before and after."""
+
+    region: Region
+    before: Pixels
+    after: Pixels
+
+    @property
+    def back(self) -> "Change":
+        """What takes it back."""
+        return Change(self.region, self.after, self.before)
+
+
+class History:
+    """The steps of one mask; `journal` is read when it is made, and written from then on.
+
+    Attributes
+    ----------
+    left
+        Records that the pyramid does not hold yet, in the order in which they are to be done.
+    damaged
+        Whether records were lost.
+    saved
+        What was said when all was in the pyramid last, None where that was never so.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._undo: deque[Step] = deque()
+        self._redo: list[Step] = []
+        self._step: Step = []
+        self.damaged = False
+        self.saved: Record | None = None
+        self.left: list[tuple[Kind, Step]] = []
+        end = 0
+        for record in journal.records():
+            self.damaged |= record.offset != end
+            end = record.end
+            self._recall(record)
+        self.damaged |= end != journal.size
+
+    # -- what is done now
+
+    def note(self, change: Change) -> None:
+        """Add a change to the step that is being made; a ProjectError where the disk refuses."""
+        pixels = _ZSTD.encode(np.stack([change.before, change.after]))
+        self._step.append(self._journal.append(Kind.EDIT, _BOX.pack(*change.region) + pixels))
+
+    def close_step(self) -> None:
+        """End the step: what was noted since the last is undone as one."""
+        if self._step:
+            self._journal.append(Kind.END)
+            self._end_step()
+
+    def undo(self) -> Iterator[Change]:
+        """Yield what takes the last step back."""
+        self.close_step()
+        if self._undo:
+            self._journal.append(Kind.UNDO)
+            yield from self.changes(Kind.UNDO, self._undone())
+
+    def redo(self) -> Iterator[Change]:
+        """Yield what does again what was undone last."""
+        self.close_step()
+        if self._redo:
+            self._journal.append(Kind.REDO)
+            yield from self.changes(Kind.REDO, self._redone())
+
+    def note_saved(self, counts: dict[str, int]) -> None:
+        """Note that the pyramid holds all, and what it holds; drop the oldest steps where they are too many."""
+        self._journal.append_saved(json.dumps(counts).encode())
+        if self._journal.size > HISTORY_BYTES and not self._step:
+            self.trim(HISTORY_BYTES // 2, counts)
+
+    # -- what was done before
+
+    def changes(self, kind: Kind, step: Step) -> Iterator[Change]:
+        """Yield the changes of a step in the order in which they are to be made; damaged ones are skipped."""
+        for record in reversed(step) if kind is Kind.UNDO else step:
+            change = self._read(record)
+            if change is not None:
+                yield change.back if kind is Kind.UNDO else change
+
+    def saved_counts(self) -> dict[str, int] | None:
+        """Return what the pyramid held when all was in it last."""
+        content = None if self.saved is None else self._journal.read(self.saved)
+        return None if content is None else {str(key): int(value) for key, value in json.loads(content).items()}
+
+    def strokes(self) -> list[Record]:
+        """Return the shapes that a killed program had still to paint."""
+        waiting: list[Record] = []
+        for kind, records in self.left:
+            if kind is Kind.STROKE:
+                waiting += records
+            elif kind is Kind.DONE:
+                waiting.clear()
+        return waiting
+
+    def trim(self, size: int, counts: dict[str, int]) -> None:
+        """Write the journal anew with the newest steps that fit into so many bytes, one at least."""
+        kept: deque[Step] = deque()
+        room = size - sum(_bytes_of(step) for step in self._redo)
+        for step in reversed(self._undo):
+            room -= _bytes_of(step)
+            if room < 0 and kept:
+                break
+            kept.appendleft(step)
+        partial = self._journal.path.with_name(f".{self._journal.path.name}.partial")
+        partial.unlink(missing_ok=True)
+        fresh = Journal(partial)
+        try:
+            undo = deque(self._copy(kept, fresh))
+            redo = list(self._copy(reversed(self._redo), fresh))[::-1]
+            for _ in redo:
+                fresh.append(Kind.UNDO)
+            fresh.append_saved(json.dumps(counts).encode())
+        finally:
+            fresh.close()
+        self._journal.replace(partial)
+        self._undo, self._redo = undo, redo
+
+    def _copy(self, steps: Iterable[Step], fresh: Journal) -> Iterator[Step]:
+        for step in steps:
+            contents = [self._journal.read(record) for record in step]
+            copied = [fresh.append(Kind.EDIT, content) for content in contents if content is not None]
+            fresh.append(Kind.END)
+            yield copied
+
+    def _recall(self, record: Record) -> None:
+        """Follow a record of the journal; remember what is to be done until the pyramid holds it."""
+        kind = record.kind
+        if kind is Kind.EDIT:
+            self._step.append(record)
+            self.left.append((kind, [record]))
+        elif kind in (Kind.STROKE, Kind.DONE):
+            self.left.append((kind, [record]))
+        elif kind is Kind.END:
+            self._end_step()
+        elif kind is Kind.SAVED:
+            self.left.clear()
+            self.saved = record
+        else:
+            self._end_step()
+            step = self._undone() if kind is Kind.UNDO else self._redone()
+            self.left.append((kind, step))
+
+    def _end_step(self) -> None:
+        if self._step:
+            self._undo.append(self._step)
+            self._redo.clear()
+            self._step = []
+
+    def _undone(self) -> Step:
+        if not self._undo:  # its record was lost
+            return []
+        self._redo.append(self._undo.pop())
+        return self._redo[-1]
+
+    def _redone(self) -> Step:
+        if not self._redo:
+            return []
+        self._undo.append(self._redo.pop())
+        return self._undo[-1]
+
+    def _read(self, record: Record) -> Change | None:
+        content = self._journal.read(record)
+        if content is None:
+            _logger.warning("%s: the record at byte %d is damaged; it is skipped", self._journal.path, record.offset)
+            self.damaged = True
+            return None
+        region = Region(*_BOX.unpack_from(content))
+        pixels = np.frombuffer(_ZSTD.decode(content[_BOX.size :]), np.uint8)
+        before, after = pixels.reshape(2, 2, region.height, region.width)
+        return Change(region, before, after)
+
+
+def _bytes_of(step: Step) -> int:
+    return sum(record.length for record in step)

@@ -1,0 +1,83 @@
+"""The rules that keep training honest: what becomes of a pixel's label and of who set it.
+
+A model's pixels are known as such until a person paints over, erases or accepts them, and a
+model never overwrites a person.  Arrays here are labels and provenance of a box,
+``(2, rows, columns)``.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.counts import Provenance
+
+Flags = npt.NDArray[np.bool_]
+Locked = frozenset[int]  # classes whose pixels stay as they are
+NONE_LOCKED: Locked = frozenset()
+
+
+def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool) -> Pixels:
+    """Return the labels that a person stands for; on a complete slide the rest is Background.
+
+    What a person declared unlabelled, QuPath's *Ignore*, stays so.
+    """
+    rest = BACKGROUND if complete else UNLABELLED
+    return np.where(provenance >= Provenance.ACCEPTED, labels, np.uint8(rest)).astype(np.uint8)
+
+
+def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box after a person painted the labels `wanted`.
+
+    Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
+    model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
+    Erasing frees a pixel, but erasing what a model found says that it is none of it:
+    Background, corrected.
+    """
+    labels, provenance = pixels
+    changed = wanted != labels
+    if marked is not None:
+        changed |= marked & (provenance <= Provenance.ACCEPTED) & (wanted != UNLABELLED)
+    if locked:
+        changed &= ~_is_in(labels, locked)
+    by_hand = (provenance == Provenance.NONE) | (provenance == Provenance.DRAWN)
+    new_provenance = np.where(by_hand, np.uint8(Provenance.DRAWN), np.uint8(Provenance.CORRECTED))
+    new_labels = wanted
+    if (wanted == UNLABELLED).any():
+        erased = changed & (wanted == UNLABELLED)
+        found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
+        refuted = erased & found & (labels > BACKGROUND)
+        new_provenance[erased & ~refuted] = Provenance.NONE
+        new_labels = np.where(refuted, np.uint8(BACKGROUND), wanted)
+    return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
+
+
+def filled_by_model(pixels: Pixels, classes: Pixels) -> Pixels:
+    """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken."""
+    filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED)
+    return _set(pixels, filled, classes, Provenance.MODEL)
+
+
+def imported(pixels: Pixels, wanted: Pixels, known: Flags) -> Pixels:
+    """Return a box after an expert's labels came in where they are `known`: not over what was drawn or corrected."""
+    return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
+
+
+def turned(pixels: Pixels, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box in which pixels of one provenance have another; with none they lose their labels."""
+    labels, provenance = pixels
+    wanted = provenance == before
+    if locked:
+        wanted &= ~_is_in(labels, locked)
+    return _set(pixels, wanted, np.zeros_like(labels) if after is Provenance.NONE else labels, after)
+
+
+def _set(pixels: Pixels, flags: Flags, labels: Pixels, provenance: Provenance) -> Pixels:
+    changed = np.stack([labels, np.full_like(pixels[1], provenance)])
+    return np.where(flags, changed, pixels)
+
+
+def _is_in(labels: Pixels, locked: Locked) -> Flags:
+    table = np.zeros(256, bool)
+    table[list(locked)] = True
+    return table[labels]

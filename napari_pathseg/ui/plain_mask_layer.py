@@ -1,0 +1,140 @@
+"""The mask as a plain labels layer, for a napari whose inside is not the one that is known.
+
+It uses napari's public API alone: one array in memory, as fine as a graphics card can hold.
+What only a model found looks like the rest, and every change is drawn whole.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from psygnal import Signal
+
+from napari_pathseg.data.classes import ClassTable
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.edits import paint
+from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked
+from napari_pathseg.data.mask.shapes import Shape
+from napari_pathseg.ui.mask_data import class_colors, region_of, within
+
+LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
+
+
+class MaskArray:
+    """A mask as an array that napari can read and paint, `downsample` times coarser than the mask."""
+
+    ndim = 2
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self.level = next(n for n, shape in enumerate(mask.shapes) if max(shape) <= LARGEST_SIDE)
+        self.downsample = 2**self.level
+        self.shape = mask.shapes[self.level]
+        self.labels: Pixels = mask.preview(Region(0, 0, *self.shape), self.level)[0]
+
+    @property
+    def size(self) -> int:
+        """The number of pixels."""
+        return int(self.labels.size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.labels, dtype=dtype) if copy else np.asarray(self.labels, dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.labels[key]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take what was painted as a person's."""
+        region = region_of(key, self.shape)
+        before = self.labels[region.slices]
+        after = before.copy()
+        after[within(key, region)] = value
+        step = self.downsample
+        fine = region.finer(step).clip(self.mask.shape)
+        try:
+            spread = (slice(0, fine.height), slice(0, fine.width))
+            wanted = after.repeat(step, axis=0).repeat(step, axis=1)[spread]
+            changed = (before != after).repeat(step, axis=0).repeat(step, axis=1)[spread].astype(bool)
+            paint(self.mask, fine, np.where(changed, wanted, self.mask.read(fine)[0]), changed)
+        finally:
+            self.load(fine)  # the mask decides what became of the strokes
+
+    def load(self, region: Region) -> None:
+        """Read a box of the mask anew."""
+        box = region.coarser(self.downsample).clip(self.shape)
+        self.labels[box.slices] = self.mask.preview(box, self.level)[0]
+
+
+class PlainMaskLabels(Labels):  # type: ignore[misc]
+    """What `mask_layer.MaskLabels` is, on one array."""
+
+    strokes_wait = Signal()
+
+    def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
+        super().__init__(MaskArray(mask), **settings)
+        self.locked_classes: Locked = NONE_LOCKED
+        self.events.paint.connect(self._end_step)
+        self.show_classes(classes)
+
+    @property
+    def _type_string(self) -> str:
+        return "labels"
+
+    @property
+    def mask(self) -> Mask:
+        """The mask that is shown."""
+        mask: Mask = self.data.mask
+        return mask
+
+    @property
+    def in_view(self) -> Region:
+        """The box of the mask that is on screen: all of it, for napari does not say."""
+        return Region(0, 0, *self.mask.shape)
+
+    def show_mask(self, mask: Mask) -> None:
+        """Show another mask."""
+        self.data = MaskArray(mask)
+
+    def show_classes(self, classes: ClassTable) -> None:
+        """Take names and colours from the project."""
+        self.colormap = class_colors(classes)
+        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+
+    def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
+        """Paint a shape, pixels of the label `only` alone where that is given."""
+        region = shape.box.clip(self.mask.shape)
+        found, (labels, _) = shape.flags(region), self.mask.read(region)
+        if found is None:
+            return
+        flags: Flags = found if only is None else found & (labels == only)
+        self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
+        self._end_step()
+
+    def undo(self) -> None:
+        """Take the last step back, whoever made it."""
+        self.show(self.mask.undo())
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last."""
+        self.show(self.mask.redo())
+
+    def show(self, region: Region) -> None:
+        """Bring a box of the mask that was changed to the screen."""
+        if not region.empty:
+            self.data.load(region)
+            self.refresh()
+
+    def work(self, seconds: float) -> bool:
+        """Carry out strokes; none wait here."""
+        self.show(self.mask.work(seconds))
+        return self.mask.waits
+
+    def _end_step(self) -> None:
+        self.mask.close_step()

@@ -1,0 +1,40 @@
+"""Carries out strokes in the moments in which the window has nothing else to do."""
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_pathseg.ui.mask_layer import MaskLabels
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.session import Session
+
+_SLICE_S = 0.008  # half a frame, so that the hand feels nothing
+
+
+class Strokes(QObject):
+    """Listens to the mask of the slide in view and works on what waits there."""
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._heard: MaskLabels | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(0)  # when all other events are done
+        self._timer.timeout.connect(self._work)
+        session.slide_changed.connect(self._listen)
+        self._listen()
+
+    def _listen(self) -> None:
+        layer = self._session.layers.mask
+        if layer is not None and layer is not self._heard:
+            self._heard = layer
+            layer.strokes_wait.connect(self._begin)
+
+    def _begin(self) -> None:
+        self._timer.start()
+
+    def _work(self) -> None:
+        layer, more = self._session.layers.mask, False
+        with errors_shown():
+            more = layer is not None and self._session.mask is layer.mask and layer.work(_SLICE_S)
+        if not more:  # done, or the disk refuses: the next stroke tries again
+            self._timer.stop()
+            self._session.mask_changed.emit()
