@@ -1,23 +1,26 @@
 """One slide's mask or prediction as a file of another program: contours, label images, areas."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from napari_pathseg.data import formats
 from napari_pathseg.data.annotation import Contour
+from napari_pathseg.data.canvas import canvas
 from napari_pathseg.data.classes import BACKGROUND
 from napari_pathseg.data.files import replace_file
 from napari_pathseg.data.formats.label_image import write_label_image
 from napari_pathseg.data.formats.label_pyramid import write_label_pyramid
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.chunks import CHUNK, Pixels
 from napari_pathseg.data.mask.counts import Provenance
-from napari_pathseg.data.mask.store import MaskStore
+from napari_pathseg.data.mask.edits import pieces
+from napari_pathseg.data.mask.store import MaskStore, chunk_region
 from napari_pathseg.data.outline import outline
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project import Project
@@ -33,26 +36,38 @@ class Exported:
     store: MaskStore | None = None
     prediction: Prediction | None = None
 
+    def read(self, region: Region) -> tuple[Pixels, Pixels]:
+        """Return the classes of a box and who said them, a model where it is a prediction."""
+        if self.prediction is not None:
+            classes = self.prediction.read(region)
+            return classes, np.full_like(classes, Provenance.MODEL)
+        assert self.store is not None
+        return self.store.read(region)
+
+    def touched(self) -> list[Region]:
+        """Return boxes that cover all in which something is said."""
+        whole = Region(0, 0, *self.entry.mask_shape)
+        if self.store is None:
+            return list(pieces(whole))
+        return [chunk_region(key).intersect(whole) for key in sorted(self.store.chunks())]
+
     def labels(self) -> Pixels:
         """Return the classes, on the mask's grid."""
-        whole = Region(0, 0, *self.entry.mask_shape)
-        if self.prediction is not None:
-            return self.prediction.read(whole)
-        assert self.store is not None
-        return self.store.read(whole)[0]
+        labels = canvas(self.entry.mask_shape)
+        for box in self.touched():
+            labels[box.slices] = self.read(box)[0]
+        return labels
 
-    def outlined(self) -> Pixels:
-        """Return the classes of which outlines are written.
+    def outlined(self, region: Region) -> Pixels:
+        """Return the classes of which outlines are written, in a box.
 
         Background only as far as a person drew it on a slide that is not complete: elsewhere
         it is the rest.
         """
-        labels = self.labels()
-        rest = labels == BACKGROUND
-        if self.store is not None and not self.entry.complete:
-            rest &= self.store.read(Region(0, 0, *self.entry.mask_shape))[1] < Provenance.ACCEPTED
-        labels[rest] = 0
-        return labels
+        labels, provenance = self.read(region)
+        by_model = provenance < Provenance.ACCEPTED
+        rest = (labels == BACKGROUND) & (by_model | self.entry.complete | (self.store is None))
+        return np.where(rest, np.uint8(0), labels)
 
 
 def suffix_of(slide: Exported, format: str) -> str:
@@ -70,13 +85,30 @@ def write_exported(slide: Exported, path: Path, format: str, smooth_um: float = 
 
 def outlines(slide: Exported, smooth_um: float = 0.0) -> list[Contour]:
     """Return the outlines of all classes, with their names and colours."""
-    entry, labels = slide.entry, slide.outlined()
+    entry, found = slide.entry, []
     smooth = smooth_um / (entry.mask_mpp or 1.0)  # mask pixels; where these are of no known size, one each
-    return [
-        replace(contour, class_name=spec.name, color=spec.color)
-        for spec in slide.project.classes
-        for contour in outline(labels, spec.index, entry.downsample, smooth=smooth)
-    ]
+    for region in _united(slide.touched(), entry.mask_shape):
+        labels = slide.outlined(region)
+        for spec in slide.project.classes:
+            lines = outline(labels, spec.index, entry.downsample, (region.top, region.left), smooth)
+            found += [replace(contour, class_name=spec.name, color=spec.color) for contour in lines]
+    return found
+
+
+def _united(boxes: Sequence[Region], shape: tuple[int, int]) -> list[Region]:
+    """Return boxes around those that touch, none of which touches another: no patch reaches over their edges."""
+    grid = np.zeros([-(-side // CHUNK) for side in shape], bool)
+    for box in boxes:
+        grid[box.coarser(CHUNK).slices] = True
+    while True:
+        numbers, _ = ndimage.label(grid, np.ones((3, 3)))
+        found = ndimage.find_objects(numbers)
+        for slices in found:
+            grid[slices] = True
+        if np.count_nonzero(grid) == np.count_nonzero(numbers):
+            break
+    boxes = [Region(r.start, c.start, r.stop - r.start, c.stop - c.start) for r, c in found]
+    return [box.finer(CHUNK).clip(shape) for box in boxes]
 
 
 def _write_contours(key: str, slide: Exported, path: Path, smooth_um: float) -> None:

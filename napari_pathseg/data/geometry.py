@@ -7,6 +7,7 @@ grid pixel ``i`` covers level-0 pixels ``i*d ... i*d + d - 1``, so its centre li
 """
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 
@@ -69,6 +70,13 @@ class Region(NamedTuple):
     def finer(self, downsample: int) -> "Region":
         """Return the level-0 box that this box of a coarser grid covers."""
         return Region(*(value * downsample for value in self))
+
+
+def layout(region: Region, tile: int) -> Iterator[Region]:
+    """Cut a box into tiles, row by row; those at the right and the bottom may be smaller."""
+    for top in range(region.top, region.bottom, tile):
+        for left in range(region.left, region.right, tile):
+            yield Region(top, left, tile, tile).intersect(region)
 
 
 def grid_shape(shape: tuple[int, int], downsample: float) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.data.versions import IMPORT, Version, keep_version, restore, versions
 from napari_pathseg.errors import AnnotationError, ConfigError
 
-LARGEST_MASK_SIDE = 16_384  # what one texture of a graphics card holds
+LARGEST_MASK_SIDE = 131_072  # of a mask; a larger slide has one that is coarser
 
 
 @dataclass(frozen=True, kw_only=True)

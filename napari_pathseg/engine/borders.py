@@ -10,8 +10,7 @@ import numpy.typing as npt
 from skimage.measure import label as components
 
 from napari_pathseg.data.classes import BACKGROUND
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.engine.tiles import layout
+from napari_pathseg.data.geometry import Region, layout
 
 Pixels = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.unsignedinteger]  # a squared distance, then the bits of an object's number

@@ -8,11 +8,11 @@ from PIL import Image
 
 from napari_pathseg.data.classes import BACKGROUND, ClassTable
 from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.learning_slide import LearningSlide
 from napari_pathseg.engine.networks import Network
-from napari_pathseg.engine.tiles import Pixels, layout
+from napari_pathseg.engine.tiles import Pixels
 from napari_pathseg.engine.validation import Validator, classes_of, predict_region
 
 _PATCHES = 4

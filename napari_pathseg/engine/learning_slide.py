@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.data.geometry import Region, grid_shape
+from napari_pathseg.data.geometry import Region, grid_shape, layout
 from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.counts import Provenance
 from napari_pathseg.data.mask.store import MaskStore
@@ -21,7 +21,7 @@ from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.engine.borders import REACH, border_weights
 from napari_pathseg.engine.stain import stain_normaliser
-from napari_pathseg.engine.tiles import Pixels, grow, layout, read_mirrored
+from napari_pathseg.engine.tiles import Pixels, grow, read_mirrored
 
 CONTEXT = 4  # the surroundings are so many times as wide as a tile
 _LARGEST_BORDERS = 4096**2  # mask pixels whose border weights are found at once; objects take 8 bytes of each

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.project import Project
 from napari_pathseg.engine.events import Show, View
 from napari_pathseg.engine.learning_slide import LearningSlide
-from napari_pathseg.engine.tiles import Pixels, layout
+from napari_pathseg.engine.tiles import Pixels
 
 _TILE = 256
 _AT_ONCE = 1.0  # seconds

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.mask.edits import take_prediction
 from napari_pathseg.data.prediction import create_prediction
 from napari_pathseg.data.project import Project
@@ -22,7 +22,6 @@ from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
 from napari_pathseg.engine.learning_slide import LearningSlide
 from napari_pathseg.engine.networks.turned import Turned
 from napari_pathseg.engine.threads import FreeThreads
-from napari_pathseg.engine.tiles import layout
 from napari_pathseg.engine.validation import predict_region
 from napari_pathseg.errors import ProjectError
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from napari_pathseg.data.classes import BACKGROUND, ClassTable
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.store import MaskStore
@@ -18,7 +18,6 @@ from napari_pathseg.engine.events import Job, Progress, Stop, run
 from napari_pathseg.engine.objects import ObjectScores, mean_object_scores, object_scores
 from napari_pathseg.engine.prediction import predict
 from napari_pathseg.engine.scores import Confusion, pool
-from napari_pathseg.engine.tiles import layout
 from napari_pathseg.errors import NothingToLearnError
 
 _STRIP = 2048  # side of what is compared at once

@@ -4,7 +4,7 @@ A tile is a square of the working grid.  Its halo is read, computed and cut off 
 that no seam shows; beyond the slide's edge the halo is mirrored.  Arrays only: no torch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +35,6 @@ class Tile:
     labels: Pixels
     weights: npt.NDArray[np.float32] | None = None
     context: Pixels | None = None
-
-
-def layout(region: Region, tile: int) -> Iterator[Region]:
-    """Cut a box into tiles, row by row; those at the right and the bottom may be smaller."""
-    for top in range(region.top, region.bottom, tile):
-        for left in range(region.left, region.right, tile):
-            yield Region(top, left, tile, tile).intersect(region)
 
 
 def grow(region: Region, halo: int, multiple: int) -> Region:

@@ -4,6 +4,7 @@ Four layers at most, told by their metadata and never by their name; another sli
 their data.  Layers of the user's own are left alone.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,18 @@ from napari.utils import Colormap
 
 from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import ClassTable
-from napari_pathseg.data.geometry import Region, grid_to_level0
+from napari_pathseg.data.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.ui.mask_layer import MaskLabels
+from napari_pathseg.ui.mask_layer import MaskLabels, make_mask_layer
+from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
 
 KEY = "napari_pathseg"
 _ORDER = ("image", "probability", "mask", "contours")  # from below
 _LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
+_LARGEST_PICTURE = 8192  # pixels of a side
+_PIECE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
 
 
@@ -41,6 +45,11 @@ def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
     }
 
 
+def probability_step(entry: SlideEntry) -> int:
+    """Return how many pixels of the mask one of the probability layer stands for: it is one picture in memory."""
+    return -(-max(entry.mask_shape) // _LARGEST_PICTURE)
+
+
 class SlideLayers:
     """The layers of one viewer that belong to a project."""
 
@@ -49,7 +58,7 @@ class SlideLayers:
         self.entry: SlideEntry | None = None
         self.image: Image | None = None
         self.contours: Shapes | None = None
-        self.mask: MaskLabels | None = None
+        self.mask: MaskLabels | PlainMaskLabels | None = None
         self.probability: Image | None = None
 
     def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
@@ -98,11 +107,18 @@ class SlideLayers:
             self.contours.data = _NO_OUTLINES
         return contours
 
-    def show_probability(self, region: Region, probabilities: npt.NDArray[np.uint8], *, visible: bool) -> None:
-        """Show how likely the class to find is in a box of the mask's grid, 0 to 255."""
-        if self.probability is None:
+    def show_probability(
+        self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool
+    ) -> None:
+        """Show how likely the class to find is in a box of the mask's grid; `read` gives 0 to 255 of a part of it."""
+        if self.probability is None or self.entry is None:
             return
-        self.probability.data[region.slices] = probabilities
+        step = probability_step(self.entry)
+        for piece in layout(region, _PIECE * step):
+            rows, columns = (slice(-start % step, None, step) for start in piece[:2])
+            likely = read(piece)[rows, columns]
+            top, left = -(-piece.top // step), -(-piece.left // step)
+            self.probability.data[top : top + likely.shape[0], left : left + likely.shape[1]] = likely
         self.probability.visible = self.probability.visible or visible
         self.probability.refresh()
 
@@ -123,8 +139,9 @@ class SlideLayers:
         self.image = self._insert(layer, entry, "image")
 
     def _show_probability(self, entry: SlideEntry) -> None:
-        settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample)}
-        empty = np.zeros(entry.mask_shape, np.uint8)
+        step = probability_step(entry)
+        settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample * step)}
+        empty = np.zeros(grid_shape(entry.mask_shape, step), np.uint8)
         if self.probability is not None and self._alive(self.probability):
             self.probability.data = empty
             _place(self.probability, entry, "probability", settings)
@@ -139,7 +156,7 @@ class SlideLayers:
             self.mask.show_classes(classes)
             _place(self.mask, entry, "mask", settings)
             return
-        layer = MaskLabels(mask, classes, opacity=0.5, **settings)
+        layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
         layer.selected_label = min(2, len(classes))
         layer.brush_size = 40
         self.mask = self._insert(layer, entry, "mask")

@@ -179,8 +179,8 @@ class MaskLabels(MaskView):
 
 _KNOWN = ((0, 9),)  # versions of napari that were tried
 _PRIVATE = (
-    "_slice", "_draw", "_block_history", "_commit_staged_history",
-    "_update_level_and_corners", "_get_layer_slicing_state", "_raw_to_displayed", "_ensure_int_labels",
+    "_slice", "_draw", "_commit_staged_history", "_update_level_and_corners", "_get_layer_slicing_state",
+    "_raw_to_displayed", "_ensure_int_labels", "_abort_stroke", "_drag_modes", "_move_modes",
 )  # fmt: skip
 
 

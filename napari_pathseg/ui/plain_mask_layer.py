@@ -48,7 +48,7 @@ class MaskArray:
         return np.array(self.labels, dtype=dtype) if copy else np.asarray(self.labels, dtype=dtype)
 
     def __getitem__(self, key: Any) -> Any:
-        return self.labels[key]
+        return np.array(self.labels[key])  # a copy: napari changes what it reads before it writes it
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Take what was painted as a person's."""
@@ -80,6 +80,7 @@ class PlainMaskLabels(Labels):  # type: ignore[misc]
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
         self.locked_classes: Locked = NONE_LOCKED
+        self.hidden_classes: frozenset[int] = frozenset()
         self.events.paint.connect(self._end_step)
         self.show_classes(classes)
 
@@ -104,8 +105,14 @@ class PlainMaskLabels(Labels):  # type: ignore[misc]
 
     def show_classes(self, classes: ClassTable) -> None:
         """Take names and colours from the project."""
-        self.colormap = class_colors(classes)
+        self._classes = classes
+        self.colormap = class_colors(classes, self.hidden_classes)
         self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+
+    def hide_classes(self, hidden: frozenset[int]) -> None:
+        """Show all classes but these."""
+        self.hidden_classes = hidden
+        self.show_classes(self._classes)
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
         """Paint a shape, pixels of the label `only` alone where that is given."""
@@ -114,6 +121,7 @@ class PlainMaskLabels(Labels):  # type: ignore[misc]
         if found is None:
             return
         flags: Flags = found if only is None else found & (labels == only)
+        self._end_step()  # napari tells of a stroke before it writes it
         self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
         self._end_step()
 

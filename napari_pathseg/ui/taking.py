@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,9 @@ import numpy as np
 
 from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.edits import fill_from_model, take_prediction
+from napari_pathseg.data.prediction import Prediction
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
@@ -30,7 +33,7 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         return  # a later view has been written meanwhile, its event follows
     if session.slide.complete:
         found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
-        session.layers.show_probability(region, found, visible=True)
+        session.layers.show_probability(region, partial(_part, found, region), visible=True)
     else:
         session.mask_edited(fill_from_model(session.mask, region, classes))
 
@@ -42,13 +45,23 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
     prediction = project.find_prediction(model, slide_id)
     if prediction is None:
         return
-    whole = Region(0, 0, *entry.mask_shape)
     if session.mask is not None and session.slide is not None and session.slide.id == slide_id:
-        likely = 255 - np.asarray(prediction.probabilities[0])
-        likely[prediction.read(whole) == UNLABELLED] = 0
-        session.layers.show_probability(whole, likely, visible=entry.complete)
+        session.layers.show_probability(
+            region.clip(entry.mask_shape), partial(_likely, prediction), visible=entry.complete
+        )
         if not entry.complete:
             session.mask_edited(take_prediction(session.mask, prediction, region))
     elif not entry.complete:
         with project.open_mask(slide_id) as mask:
             take_prediction(mask, prediction, region)
+
+
+def _part(pixels: Pixels, region: Region, part: Region) -> Pixels:
+    """Return a part of the pixels of a region."""
+    return pixels[part.shift(-region.top, -region.left).slices]
+
+
+def _likely(prediction: Prediction, region: Region) -> Pixels:
+    """Return how likely anything but Background is in a box, 0 where nothing was predicted."""
+    background = np.asarray(prediction.probabilities[(0, *region.slices)])
+    return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)

@@ -218,7 +218,9 @@ def test_one_slide_can_take_a_file_later(project, slides):
         (None, 1.0, (2048, 2048), 1),
         (0.5, None, (2048, 2048), 1),
         (2.0, 1.0, (2048, 2048), 1),
-        (0.25, 1.0, (100_000, 80_000), 7),
+        (0.25, 1.0, (100_000, 80_000), 4),
+        (0.25, None, (100_000, 80_000), 1),
+        (0.25, None, (300_000, 80_000), 3),
     ],
 )
 def test_the_grid_of_a_mask_follows_the_pixel_size(mpp, wanted, shape, expected):

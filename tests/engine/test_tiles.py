@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.engine.tiles import grow, layout, read_mirrored
+from napari_pathseg.data.geometry import Region, layout
+from napari_pathseg.engine.tiles import grow, read_mirrored
 
 shapes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 

@@ -66,7 +66,7 @@ def test_a_deleted_layer_comes_back_with_the_next_slide(opened):
 
 
 def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened):
-    opened.layers.show_probability(Region(0, 0, 10, 10), np.full((10, 10), 255, np.uint8), visible=True)
+    opened.layers.show_probability(Region(0, 0, 10, 10), lambda part: np.full(part[2:], 255, np.uint8), visible=True)
     assert opened.layers.probability.visible
     opened.show_slide("case1")
     assert not opened.layers.probability.visible
@@ -146,7 +146,7 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
     (bundle,) = load_bundles(opened.opened)
     assert bundle.id == "m001"
     assert opened.slide_state(opened.slide) == "predicted"
-    opened.corrections.reject_view()
+    opened.corrections.reject()
     opened.show_slide("case0")
     opened.learning.predict(["case5"])  # out of view, its mask takes the prediction in as well
     qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)

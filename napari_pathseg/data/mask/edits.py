@@ -4,15 +4,20 @@ Whole-slide operations are one undo step each; strokes are ended by who holds th
 becomes of each pixel is said in `rules`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.canvas import canvas
+from napari_pathseg.data.classes import UNLABELLED
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.counts import Provenance
 from napari_pathseg.data.mask.mask import Mask
+from napari_pathseg.data.mask.painting import Brush
+from napari_pathseg.data.mask.place import Inside
 from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked, filled_by_model, imported, painted, turned
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
@@ -32,22 +37,32 @@ def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
     return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes))
 
 
-_UNTOUCHED = 255  # no class has that number
+def accept(mask: Mask, region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Region:
+    """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
+    change = partial(turned, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
+    return _change(mask, region, change, inside)
 
 
-def accept(mask: Mask, region: Region, locked: Locked = NONE_LOCKED) -> Region:
-    """Stand for the model's pixels in `region`: training may learn from them."""
-    return _turn(mask, region, Provenance.MODEL, Provenance.ACCEPTED, locked)
+def reject(mask: Mask, region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Region:
+    """Take the model's pixels out of `region`, or the part of it that `inside` means."""
+    change = partial(turned, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
+    return _change(mask, region, change, inside)
 
 
-def reject(mask: Mask, region: Region, locked: Locked = NONE_LOCKED) -> Region:
-    """Take the model's pixels out of `region`."""
-    return _turn(mask, region, Provenance.MODEL, Provenance.NONE, locked)
+def assign(mask: Mask, region: Region, brush: Brush, inside: Inside | None = None) -> Region:
+    """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
+
+    def change(pixels: Pixels) -> Pixels:
+        labels = pixels[0]
+        meant = labels > UNLABELLED if brush.only is None else labels == brush.only
+        return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
+
+    return _change(mask, region, change, inside)
 
 
 def forget_imported(mask: Mask, region: Region) -> Region:
     """Take what was imported out of `region`, as if no file had said it."""
-    return _turn(mask, region, Provenance.IMPORTED, Provenance.NONE)
+    return _change(mask, region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
 
 
 def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
@@ -58,17 +73,19 @@ def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> R
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
     mask.close_step()
-    painted = np.full(mask.shape, _UNTOUCHED, np.uint8)  # first here: one edit a piece, not one a contour
+    painted = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
+    reached = Region(0, 0, 0, 0)
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
-            np.copyto(painted[region.slices], np.uint8(contour.label), where=inside)
-    for piece in pieces(Region(0, 0, *mask.shape)):
-        touched = painted[piece.slices] != _UNTOUCHED
+            np.copyto(painted[region.slices], np.uint8(contour.label + 1), where=inside)
+            reached = reached.unite(region)
+    for piece in pieces(reached):
+        touched = painted[piece.slices] > 0
         rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
         if len(rows):
             box = Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
             region = box.shift(piece.top, piece.left)
-            import_labels(mask, region, painted[region.slices], touched[box.slices])
+            import_labels(mask, region, painted[region.slices] - np.uint8(1), touched[box.slices])
     mask.close_step()
 
 
@@ -87,18 +104,19 @@ def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int, lock
 
 def pieces(region: Region) -> Iterator[Region]:
     """Cut a box into pieces small enough to be edited at once."""
-    for top in range(region.top, region.bottom, _PIECE):
-        for left in range(region.left, region.right, _PIECE):
-            yield Region(top, left, _PIECE, _PIECE).intersect(region)
+    return layout(region, _PIECE)
 
 
-def _turn(mask: Mask, region: Region, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> Region:
-    """Give pixels of one provenance another, in one undo step; with none they lose their labels."""
+def _change(mask: Mask, region: Region, change: Callable[[Pixels], Pixels], inside: Inside | None = None) -> Region:
+    """Change what is set in a box, or the part of it that is meant, in one undo step; return the box that changed."""
     mask.close_step()
     changed = Region(0, 0, 0, 0)
     for piece in list(mask.touched(region)):
-        box = mask.edit(piece, *turned(np.stack(mask.read(piece)), before, after, locked))
-        changed = changed.unite(box)
+        before = np.stack(mask.read(piece))
+        after = change(before)
+        if inside is not None:
+            after = np.where(inside(piece), after, before)
+        changed = changed.unite(mask.edit(piece, *after))
     mask.close_step()
     return changed
 

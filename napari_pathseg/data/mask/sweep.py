@@ -18,6 +18,7 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import edits
 from napari_pathseg.data.mask.mask import Mask
 from napari_pathseg.data.mask.outlines import Pixels, Sides
+from napari_pathseg.data.mask.place import Inside
 
 _BLOCK = 32  # changed pixels no farther apart are edited together
 _CELL = 512  # rows and columns of the squares that are known to be empty or not
@@ -34,6 +35,8 @@ class CleaningOptions:
     progress
         Told how far the work is, 0 to 1; ends it by returning True.  What was changed until then
         stays, as one undo step: whoever stops a cleaning takes it back where its box is not empty.
+    inside
+        Gives which pixels of a box may change, for what is not a box itself; None for all.
     touched
         Gives boxes that cover all pixels with a label within a region; the others are not read.
     tile
@@ -42,6 +45,7 @@ class CleaningOptions:
 
     locked: frozenset[int] = frozenset()
     progress: Callable[[float], bool] | None = None
+    inside: Inside | None = None
     touched: Callable[[Region], Iterable[Region]] | None = None
     tile: int = 2048
 
@@ -93,6 +97,8 @@ class Sweep:
             self._paint_box(box.shift(tile.top, tile.left), new[box.slices])
 
     def _paint_box(self, box: Region, labels: Pixels) -> None:
+        if self._options.inside is not None:
+            labels = np.where(self._options.inside(box), labels, self._mask.read(box)[0])
         self.changed = self.changed.unite(edits.paint(self._mask, box, labels))
 
     def reshape(self, margin: int, change: Callable[[Pixels, Sides], Pixels]) -> None:
