@@ -28,6 +28,7 @@ import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points, check_ring, without_repeat
 from napari_pathseg.data.formats.cut_out import Area, cut_out
+from napari_pathseg.data.formats.json_tree import without_collector
 from napari_pathseg.data.formats.limits import PointBudget
 from napari_pathseg.data.formats.svg_curves import Spend, curves
 from napari_pathseg.data.formats.table import Frame, Source
@@ -56,6 +57,7 @@ def is_asap(root: Element) -> bool:
     return root.tag == "ASAP_Annotations"
 
 
+@without_collector()
 def read_asap(root: Element, source: Source) -> list[Contour]:
     """Return the areas of an ASAP file.
 

@@ -15,9 +15,11 @@ import shapely
 from napari_pathseg.data.annotation import Contour, Points
 from napari_pathseg.errors import AnnotationError
 
-_CHUNK = 200  # areas looked up at once
+_CHUNK = 20  # areas looked up at once
 _MOST_PAIRS = 1_000_000  # areas in outlines that are looked at before a file is refused
 _MOST_CROSSINGS = 100_000  # of lines that are clipped; what takes longer is no drawing
+_MOST_CLIPPED = 3_000_000  # points of outlines and areas that are clipped, of a file
+_CLIP = 300  # points: as long as so many more takes each
 
 
 class Area(NamedTuple):
@@ -36,17 +38,21 @@ def cut_out(contours: Sequence[Contour], areas: Sequence[Area], name: str) -> tu
     Raises
     ------
     AnnotationError
-        If too many areas lie in outlines, `name` is the file they come from; or if lines
+        If too many areas lie in or across outlines, `name` is the file they come from; or if lines
         cross each other too often.
     """
     if not contours or not areas:
         return list(contours), list(range(len(areas)))
     holes: dict[int, list[Points]] = {}
     outside = []
+    clipped = 0
     polygons = np.array([shapely.Polygon(contour.exterior) for contour in contours])
     for number, (inside, crossing) in enumerate(_outlines_around(polygons, areas, name)):
         pieces = [(inside, areas[number].ring)] if inside is not None else []
         for index in crossing if inside is None else ():
+            clipped += len(contours[index].exterior) + len(areas[number].ring) + _CLIP
+            if clipped > _MOST_CLIPPED:
+                raise _too_many(name, len(contours))
             pieces += [(index, piece) for piece in _clip(contours[index].exterior, areas[number])]
         for index, piece in pieces:
             holes.setdefault(index, []).append(piece)
@@ -62,31 +68,44 @@ def cut_out(contours: Sequence[Contour], areas: Sequence[Area], name: str) -> tu
 def _outlines_around(
     polygons: npt.NDArray[Any], areas: Sequence[Area], name: str
 ) -> Iterator[tuple[int | None, list[int]]]:
-    """Yield of each area the smallest outline that it lies in, and all that it may cross."""
+    """Yield of each area the smallest outline that it lies in, and all whose lines it meets."""
+    lines = shapely.get_exterior_ring(polygons)
     shapely.prepare(polygons)
+    shapely.prepare(lines)
     extent = shapely.area(polygons)
     tree = shapely.STRtree(polygons)
     tried = 0
     for start in range(0, len(areas), _CHUNK):  # so that memory stays bounded
         chunk = areas[start : start + _CHUNK]
-        inner, outer = tree.query([shapely.LinearRing(area.ring) for area in chunk])  # whose boxes meet
+        rings = np.array([shapely.LinearRing(area.ring) for area in chunk])
+        inner, outer = tree.query(rings)  # whose boxes meet
         tried += len(inner)
         if tried > _MOST_PAIRS:
-            raise AnnotationError(
-                f"{name}: too many of its excluded areas lie in its {len(polygons):,} outlines. "
-                "Split it into several files."
-            )
-        vertices = np.array([shapely.MultiPoint(area.ring) for area in chunk])
-        inside = shapely.covers(polygons[outer], vertices[inner])
+            raise _too_many(name, len(polygons))
+        inside = _covered(polygons[outer], [chunk[number].ring for number in inner.tolist()])
+        meets = shapely.intersects(lines[outer], rings[inner])  # not so an island in it, or beside it
         for number in range(len(chunk)):
-            near, around = outer[inner == number], outer[(inner == number) & inside]
+            near, around = outer[(inner == number) & meets], outer[(inner == number) & inside]
             yield (int(around[extent[around].argmin()]) if len(around) else None), near.tolist()
+
+
+def _covered(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
+    """Return whether each polygon covers all points of its ring; asked at once that takes as long as their square."""
+    covers = np.zeros(len(rings), bool)
+    first = np.array([ring[0] for ring in rings]).reshape(-1, 2)
+    for index in np.flatnonzero(shapely.intersects_xy(polygons, *first.T)).tolist():
+        covers[index] = shapely.intersects_xy(polygons[index], *rings[index].T).all()
+    return covers
+
+
+def _too_many(name: str, outlines: int) -> AnnotationError:
+    return AnnotationError(
+        f"{name}: too many of its excluded areas lie in its {outlines:,} outlines. Split it into several files."
+    )
 
 
 def _clip(outline: Points, area: Area) -> list[Points]:
     """Return the pieces of an area that lie inside an outline whose line it crosses."""
-    if not shapely.intersects(shapely.LinearRing(outline), shapely.LinearRing(area.ring)):
-        return []  # an island in it, or beside it
     _check_crossings(outline, area)
     both = shapely.intersection(*shapely.make_valid([shapely.Polygon(outline), shapely.Polygon(area.ring)]))
     parts = [part for part in shapely.get_parts(shapely.get_parts(both)) if part.geom_type == "Polygon"]

@@ -23,6 +23,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points, check_ring, without_repeat
+from napari_pathseg.data.formats.json_tree import without_collector
 from napari_pathseg.data.formats.keyhole import join, split
 from napari_pathseg.data.formats.limits import PointBudget
 from napari_pathseg.data.formats.object_mask import MaskBudget, run_length_contours
@@ -34,6 +35,7 @@ from napari_pathseg.errors import AnnotationError
 
 _FLATNESS = 0.1  # pixels: how far the lines may leave an ellipse
 _NO_CLASS = "contour"
+_LONGEST_WHOLE = 100  # letters
 _COLOR = re.compile("#[0-9a-fA-F]{6}")
 _MARKS = ("image", "track", "version", "meta")
 
@@ -48,6 +50,7 @@ def has_many_pictures(root: Element) -> bool:
     return len(root.findall("image")) > 1
 
 
+@without_collector()
 def read_cvat(root: Element, source: Source) -> list[Contour]:
     """Return the areas of the slide's picture.
 
@@ -163,6 +166,8 @@ class _Walk:
     def _mask(self, shape: Element, place: str) -> list[Contour]:
         """Return the outlines of a mask; its runs are read as columns of the mask turned over."""
         width, height, left, top = (_whole(shape, name, place) for name in ("width", "height", "left", "top"))
+        check_ring(np.array([[top, left]] * 3, np.float64), place)  # it lies on a picture
+        self._masks.spend_runs(shape.get("rle", "").count(",") // 2)
         try:
             runs = [int(run) for run in shape.get("rle", "").split(",")]
         except ValueError as error:
@@ -216,7 +221,10 @@ def _number(shape: Element, name: str, default: float = math.nan) -> float:
 def _whole(shape: Element, name: str, place: str, default: int | None = None) -> int:
     text = shape.get(name, "")
     try:
-        return default if default is not None and not text else int(text)
+        number = default if default is not None and not text else int(text[:_LONGEST_WHOLE])
+        if len(text) > _LONGEST_WHOLE:
+            raise ValueError
+        return number
     except ValueError as error:
         raise AnnotationError(f'{place}: its {name} is "{text[:20]}", not a whole number. Correct it.') from error
 

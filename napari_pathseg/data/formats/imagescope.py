@@ -31,6 +31,7 @@ import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points, check_ring, without_repeat
 from napari_pathseg.data.formats.cut_out import Area, cut_out
+from napari_pathseg.data.formats.json_tree import without_collector
 from napari_pathseg.data.formats.limits import PointBudget
 from napari_pathseg.data.formats.svg_curves import Spend, ellipse
 from napari_pathseg.data.formats.table import Frame, Source
@@ -62,6 +63,7 @@ def is_imagescope(root: Element) -> bool:
     return root.tag == "Annotations"
 
 
+@without_collector()
 def read_imagescope(root: Element, source: Source) -> list[Contour]:
     """Return the areas of a file of ImageScope or HALO.
 
@@ -175,9 +177,14 @@ def _cut_by_layer(
 ) -> list[Contour]:
     """Return contours from which negative regions are cut out, in their own layer if they can be."""
     left: list[_Region] = []
-    for layer in dict.fromkeys(region.layer for region in negative):
-        own = [number for number, found in enumerate(layers) if found == layer]
-        regions = [region for region in negative if region.layer == layer]
+    members: dict[int, list[int]] = {}
+    for number, layer in enumerate(layers):
+        members.setdefault(layer, []).append(number)
+    by_layer: dict[int, list[_Region]] = {}
+    for region in negative:
+        by_layer.setdefault(region.layer, []).append(region)
+    for layer, regions in by_layer.items():
+        own = members.get(layer, [])
         areas = [Area(region.contour.exterior, region.place) for region in regions]
         cut, outside = cut_out([contours[number] for number in own], areas, file_name)
         for number, contour in zip(own, cut, strict=True):

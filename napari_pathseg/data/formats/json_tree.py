@@ -6,6 +6,7 @@ become ``(row, column)`` from its centre.
 
 import gc
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +22,11 @@ from napari_pathseg.data.formats.limits import PointBudget, open_limited
 from napari_pathseg.data.formats.table import Source
 from napari_pathseg.errors import AnnotationError
 
+_MOST_LISTS = 8_000_000  # points are up to 5,000,000; the rest is what programs write around them
+_MOST_VALUES = 16_000_000
+_PICTURE = b'"imageData"'
+_BEGIN_OF_TEXT = re.compile(rb'\s*+:\s*+"')
+
 
 def read_json(path: Path) -> Any:
     """Return what a JSON file holds; one key may come twice only with one value.
@@ -32,9 +38,11 @@ def read_json(path: Path) -> Any:
         differently, or is larger than 256 MiB.
     """
     with open_limited(path) as file:
-        raw = file.read()
+        raw = _without_picture(file.read())
+    _check_bytes(raw, path.name)
     try:
         text = raw.decode(json.detect_encoding(raw))
+        del raw  # a large part of the memory
         with without_collector():
             return json.loads(text, object_pairs_hook=partial(_object, path.name))
     except AnnotationError:
@@ -45,9 +53,29 @@ def read_json(path: Path) -> Any:
         raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
 
 
+def _without_picture(raw: bytes) -> bytes:
+    """Return the text without the picture that LabelMe writes into its files, of which none is read."""
+    begin = raw.find(_PICTURE)
+    if begin < 0 or not (start := _BEGIN_OF_TEXT.match(raw, begin + len(_PICTURE))):
+        return raw
+    end = raw.find(b'"', start.end())
+    if end < 0 or raw.find(b"\\", start.end(), end) >= 0:
+        return raw
+    return raw[: start.end()] + raw[end:]
+
+
+def _check_bytes(raw: bytes, name: str) -> None:
+    """Refuse a file of too many values before it is parsed: each takes some 60 bytes of memory."""
+    if raw.count(b"[") + raw.count(b"{") > _MOST_LISTS or raw.count(b",") > _MOST_VALUES:
+        raise AnnotationError(
+            f"{name}: has more than {_MOST_LISTS:,} points and objects, or {_MOST_VALUES:,} values. "
+            "Split it into several files."
+        )
+
+
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Keep the collector of cycles, of which JSON has none, from going through millions of lists again and again."""
+    """Keep the collector of cycles, of which files have none, from going through millions of lists again and again."""
     running = gc.isenabled()
     gc.disable()
     try:

@@ -12,6 +12,8 @@ import numpy as np
 
 from napari_pathseg.data.annotation import Points
 
+_LONGEST_PART = 12  # letters
+
 
 def join(rings: Sequence[Points]) -> tuple[Points, str]:
     """Return an outline and its holes as one line, and the text that says of which parts.
@@ -44,11 +46,18 @@ def split(line: Points, parts: str) -> list[Points]:
     >>> [len(ring) for ring in split(np.zeros((10, 2)), "4 5")]
     [10]
     """
+    if len(parts) > _LONGEST_PART * (len(line) + 1):
+        return [line]
     try:
         lengths = [int(part) for part in parts.split()]
     except ValueError:
         return [line]
-    if not lengths or lengths[0] < 0 or lengths[0] + sum(abs(length) + 2 for length in lengths[1:]) != len(line):
+    if (
+        not lengths
+        or lengths[0] < 0
+        or 0 in lengths
+        or lengths[0] + sum(abs(length) + 2 for length in lengths[1:]) != len(line)
+    ):
         return [line]
     rings, begin = [line[: lengths[0]]], lengths[0]
     for length in lengths[1:]:

@@ -169,6 +169,7 @@ def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: Mas
             "Export it again."
         )
     budget.spend_runs(int(np.count_nonzero(np.diff(inside.astype(np.int8), axis=0) > 0)) + int(inside[0].sum()))
+    budget.spend_patches(inside)
     return mask_contours(inside, (row, column))
 
 

@@ -26,6 +26,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points, check_ring, without_repeat
+from napari_pathseg.data.formats.json_tree import without_collector
 from napari_pathseg.data.formats.keyhole import join, split
 from napari_pathseg.data.formats.limits import PointBudget
 from napari_pathseg.data.formats.svg_curves import Spend, ellipse
@@ -69,6 +70,7 @@ def is_ndpa(root: Element) -> bool:
     return root.tag == "annotations" and all(child.tag == "ndpviewstate" for child in root)
 
 
+@without_collector()
 def read_ndpa(root: Element, source: Source) -> list[Contour]:
     """Return the closed outlines of an NDPA file.
 

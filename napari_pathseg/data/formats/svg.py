@@ -27,6 +27,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 
 from napari_pathseg.data.annotation import Contour, Points
+from napari_pathseg.data.formats.json_tree import without_collector
 from napari_pathseg.data.formats.svg_fill import (
     CrossingBudget,
     Outline,
@@ -47,6 +48,7 @@ def is_svg(root: Element) -> bool:
     return kind_of(root) == "svg"
 
 
+@without_collector()
 def read_svg(root: Element, source: Source) -> list[Contour]:
     """Return the outlines of an SVG picture, curves flattened to 0.1 px.
 

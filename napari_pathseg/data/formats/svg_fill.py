@@ -22,8 +22,9 @@ _MOST_MEETINGS = 400_000_000  # pairs of lines in one another's rows that are lo
 _MOST_CROSSINGS = 20_000  # of a file
 _MOST_PAIRS = 1_000_000  # of rings whose boxes meet
 _MET_PER_PAIR = 20  # boxes that only meet are looked at faster than those that cover
-_PAIRS = 2_000_000  # of boxes looked at at once
+_PAIRS = 1_000_000  # of boxes looked at at once
 _MANY = 10_000  # rings
+_FEW_RINGS = 20
 _FEW = 1000  # points: the lines of so small a ring are never too many to look at
 
 
@@ -68,14 +69,17 @@ def _related(rings: Sequence[Points], name: str) -> Bools:
     boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
     tree = shapely.STRtree(boxes)
     related = np.zeros(len(rings), bool)
-    tried = 0
+    tried = twice = 0
     for batch in _batches(_meetings(low, high)):
         inner, outer = tree.query(boxes[batch])
         inner = inner + batch.start
         tried = _counted(tried + len(inner) // _MET_PER_PAIR, len(rings), name)
-        covered = (low[outer] <= low[inner]).all(axis=1) & (high[outer] >= high[inner]).all(axis=1) & (inner != outer)
+        apart = inner != outer
+        covered = (low[outer] <= low[inner]).all(axis=1) & (high[outer] >= high[inner]).all(axis=1) & apart
+        covers = (low[outer] >= low[inner]).all(axis=1) & (high[outer] <= high[inner]).all(axis=1) & apart
         related[inner[covered]] = related[outer[covered]] = True
-        tried = _counted(tried + int(covered.sum()), len(rings), name)
+        twice += int(covered.sum()) + int(covers.sum())  # so that rings in rings show in the first ones
+        _counted(tried + twice // 2, len(rings), name)
     return related
 
 
@@ -100,6 +104,9 @@ def filled(rings: Sequence[Points], nonzero: bool, name: str, budget: CrossingBu
     AnnotationError
         If the rings cross too often; `name` begins the message.
     """
+    few = 1 < len(rings) < _FEW_RINGS and sum(map(len, rings)) < _FEW
+    if few and (outline := _one_outline(rings, nonzero)):
+        return [outline]
     related = _related(rings, name)
     polygons = _polygons(rings)
     known = np.array([simple(ring) for ring in rings])
@@ -125,6 +132,19 @@ def filled(rings: Sequence[Points], nonzero: bool, name: str, budget: CrossingBu
     if not by_parity:  # the others lie in none and hold none
         return [*((ring, ()) for ring in whole), *cut]
     return sorted_rings([*whole, *(ring for outer, holes in cut for ring in (outer, *holes))], name)
+
+
+def _one_outline(rings: Sequence[Points], nonzero: bool) -> Outline | None:
+    """Return the largest ring with the others as holes if that is all they are, as it is in most files."""
+    lines = [shapely.linearrings(ring) for ring in rings]
+    largest = int(np.argmax(shapely.area(shapely.polygons(lines))))
+    others = [index for index in range(len(rings)) if index != largest]
+    if not shapely.is_valid(shapely.polygons(lines[largest], holes=[lines[index] for index in others])):
+        return None
+    if nonzero:  # a ring that runs the same way cuts nothing
+        turns = shapely.is_ccw(lines)
+        others = [index for index in others if turns[index] != turns[largest]]
+    return rings[largest], tuple(rings[index] for index in others)
 
 
 def _turn_in_turn(outlines: Sequence[Outline]) -> bool:

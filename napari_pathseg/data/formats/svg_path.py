@@ -7,15 +7,13 @@ letter are followed together, so that a million of them take no million steps.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby, islice
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.data.annotation import FURTHEST, Points
 from napari_pathseg.data.formats.limits import MOST_POINTS
-from napari_pathseg.data.formats.svg_curves import arcs, curves
+from napari_pathseg.data.formats.svg_curves import arcs, curve, curves
 
 Spend = Callable[[float], None]
 NUMBER = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -23,11 +21,14 @@ _LETTERS = "MmZzLlHhVvCcSsQqTtAa"
 _COMMAND = re.compile(f"([{_LETTERS}])([^{_LETTERS}]*)")
 _SEVEN = r"[\s,]*+".join([f"({NUMBER})"] * 3 + ["([01])"] * 2 + [f"({NUMBER})"] * 2)
 _ARC = re.compile(f"{_SEVEN}|({NUMBER})")  # a number that begins no arc is passed over as a whole
+_ARC_RUNS = re.compile(rf"([Aa])[^{_LETTERS}]*+(?!\1)")  # the last arc of each row
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
 _LONG = 10_000  # letters: so long an attribute is counted before it is read
 _SHORT = 64  # letters: so short a command is quicker read without numpy
 _BLOCK = 1 << 20  # letters parsed at once
 _RUN = 1 << 16  # commands followed at once
+_ARC_RUN = 50  # points that a row of arcs counts for, as long as it takes
+_SUBPATH = 7  # points that a subpath counts for beside its own
 _END = " 1e999 "  # stands between the numbers of one command and the next
 _PART_OF_NUMBER = np.isin(np.arange(256), np.frombuffer(b"0123456789.eE+-", np.uint8))
 
@@ -40,7 +41,7 @@ def numbers(text: str, spend: Spend | None = None) -> npt.NDArray[np.float64]:
 def _parsed(text: str, spend: Spend | None) -> npt.NDArray[np.float64]:
     """Return the numbers of an attribute, of whatever size."""
     if spend is not None and len(text) > _LONG:
-        spend(sum(_count(text[start : start + _BLOCK]) for start in range(0, len(text), _BLOCK)) / 2)
+        spend(count_numbers(text) / 2)
     if len(text) <= _BLOCK:
         values = np.array(_floats(text))
     else:
@@ -48,6 +49,11 @@ def _parsed(text: str, spend: Spend | None) -> npt.NDArray[np.float64]:
     if spend is not None and len(text) <= _LONG:
         spend(len(values) / 2)
     return values
+
+
+def count_numbers(text: str) -> int:
+    """Return how many numbers a text has at least: those that touch each other count once."""
+    return sum(_count(text[start : start + _BLOCK]) for start in range(0, len(text), _BLOCK))
 
 
 def _count(text: str) -> int:
@@ -100,6 +106,8 @@ def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
         raise ValueError(f'begins with "{data[start : start + 10]}"; a path begins with M. Correct it.')
     if len(data) > _LONG and (commands := sum(map(data.count, _LETTERS))) > MOST_POINTS:
         spend(commands)
+    if len(data) > _LONG:
+        spend(_SUBPATH * (data.count("M") + data.count("m")) + _ARC_RUN * sum(1 for _ in _ARC_RUNS.finditer(data)))
     pen = _Pen(tolerance, spend)
     for command, texts in _runs(data):
         pen.draw(command, texts)
@@ -109,11 +117,16 @@ def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
 
 def _runs(data: str) -> Iterator[tuple[str, list[str]]]:
     """Yield each command letter and what follows it, as often as it is repeated."""
-    matches = (match.groups() for match in _COMMAND.finditer(data))
-    for command, run in groupby(matches, key=itemgetter(0)):
-        most = 1 if command in "Mm" else _RUN
-        while texts := [text for _, text in islice(run, most)]:
-            yield command, texts
+    command, texts = "", list[str]()
+    for match in _COMMAND.finditer(data):
+        letter, text = match.groups()
+        if letter != command or letter in "Mm" or len(texts) == _RUN:
+            if texts:
+                yield command, texts
+            command, texts = letter, []
+        texts.append(text)
+    if texts:
+        yield command, texts
 
 
 class _Pen:
@@ -143,14 +156,14 @@ class _Pen:
             return
         if self._before == "Z" and kind != "M":
             self._begin(self._start)
-        if kind in "LHV" and len(texts) == 1 and len(texts[0]) < _SHORT:
+        if kind not in "AZ" and len(texts) == 1 and len(texts[0]) < _SHORT:
             self._short(command, texts[0])
         else:
             self._long(command, _arguments(kind, texts, self._spend))
         self._before = kind
 
     def _short(self, command: str, text: str) -> None:
-        """Draw a few straight lines."""
+        """Draw a few lines or curves."""
         kind, values = command.upper(), _floats(text)
         size = _ARGUMENTS[kind]
         if not values or len(values) % size:
@@ -158,13 +171,34 @@ class _Pen:
         if not max(map(abs, values)) < FURTHEST:
             _in_reach(np.array(values))
         self._spend(len(values) / size)
+        relative = command.islower()
+        if kind in "CSQT":
+            self._curved(kind, values, relative)
+            return
         x, y = self._at
         for index in range(0, len(values), size):
-            left, top = (x, y) if command.islower() else (0.0, 0.0)
+            left, top = (x, y) if relative else (0.0, 0.0)
             x = x if kind == "V" else left + values[index]
             y = y if kind == "H" else top + values[index + size - 1]
-            self._single.append((x, y))
+            if kind == "M" and not index:
+                self._start = (x, y)
+                self._begin(self._start)
+            else:
+                self._single.append((x, y))
         self._at = (x, y)
+
+    def _curved(self, kind: str, values: Sequence[float], relative: bool) -> None:
+        """Draw a few Bezier curves."""
+        at, control = complex(*self._at), complex(*self._control)
+        follows = self._before in ("CS" if kind in "CS" else "QT")
+        for index in range(0, len(values), _ARGUMENTS[kind]):
+            pairs = range(index, index + _ARGUMENTS[kind], 2)
+            points = [complex(values[x], values[x + 1]) + (at if relative else 0) for x in pairs]
+            if kind in "ST":
+                points.insert(0, 2 * at - control if follows else at)
+            self._single += curve([at, *points], self._tolerance, self._spend)
+            at, control, follows = points[-1], points[-2], True
+        self._at, self._control = (at.real, at.imag), np.array([control.real, control.imag])
 
     def _long(self, command: str, values: npt.NDArray[np.float64]) -> None:
         kind, relative = command.upper(), command.islower()

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_pathseg.data.annotation import FURTHEST, Points, check_ring, without_repeat
 from napari_pathseg.data.formats.limits import PointBudget
+from napari_pathseg.data.formats.svg_copies import DEEPEST, GROUPS, Copies, href_of, too_deep
 from napari_pathseg.data.formats.svg_names import class_of, kind_of, layer_of
 from napari_pathseg.data.formats.svg_shapes import SHAPES
 from napari_pathseg.data.formats.svg_style import Declared, StyleSheet, color_of, read_sheets
@@ -21,11 +22,8 @@ from napari_pathseg.data.formats.svg_units import Matrix, Ruler, inner_picture, 
 from napari_pathseg.data.formats.table import Source
 from napari_pathseg.errors import AnnotationError
 
-_HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
-_GROUPS = frozenset(("svg", "g", "a", "switch", "use", "symbol"))
 _FLATNESS = 0.1  # pixels: how far the lines may leave a curve
-_MOST_COPIES = 100_000  # that `use` makes
-_DEEPEST = 300
+_MOST_MOVES = 1000  # remembered
 _UPRIGHT = np.eye(2)
 _STRAIGHT = 1e-9  # of its length squared: how far a line may leave the straight by rounding
 _CORNER = translate(-0.5, -0.5)  # ours are counted from the centre of the first pixel
@@ -95,6 +93,7 @@ class Walk:
         self._by_id: dict[str, Element] = {}
         self._colors: dict[tuple[str, str, str], str | None] = {}
         self._numbers: dict[Element, int] = {}
+        self._moves: dict[str, Matrix] = {}  # by their text, as copies repeat them
 
     def figures(self) -> Iterator[Figure]:
         """Yield what the file draws, in the order in which it is drawn."""
@@ -142,59 +141,34 @@ class Walk:
             if "id" in element.attrib:
                 self._by_id.setdefault(element.attrib["id"], element)
         self._sheet = read_sheets(sheets)
-        if uses and self._count(self._root, {}, set()) > sum(1 for _ in self._root.iter()) + _MOST_COPIES:
-            raise AnnotationError(
-                f"{self._source.name}: draws more than {_MOST_COPIES:,} copies by <use>. "
-                "Export it with the copies as shapes of their own, in several files."
-            )
+        if uses:
+            Copies(self._source.name, self._by_id, self.place).check(self._root)
         matrix, ruler = picture(self._root, self._source.frame)
         return Style(_CORNER, 1.0, ruler, {}).moved(matrix)
-
-    def _count(self, element: Element, counted: dict[Element, int], around: set[Element]) -> int:
-        """Return how many elements are drawn for one, those that it uses included."""
-        if element in counted or kind_of(element) not in _GROUPS:
-            return counted.get(element, 1)
-        if element in around:
-            raise AnnotationError(f"{self.place(element)}: is used inside itself. Delete the <use> that does so.")
-        if len(around) > _DEEPEST:
-            raise self._too_deep()
-        around.add(element)
-        used = self._by_id.get(_href(element).removeprefix("#")) if kind_of(element) == "use" else None
-        total = 1
-        for child in element if used is None else (used,):
-            total += self._count(child, counted, around)
-        around.remove(element)
-        counted[element] = total
-        return total
-
-    def _too_deep(self) -> AnnotationError:
-        return AnnotationError(
-            f"{self._source.name}: elements are nested more than {_DEEPEST} deep by <use>. Export it again, ungrouped."
-        )
 
     def _inside(self, step: _Step) -> list[_Step]:
         """Return what is drawn for a group."""
         element, kind = step.element, kind_of(step.element)
-        if kind not in _GROUPS or (kind == "symbol" and step.size is None):
+        if kind not in GROUPS or (kind == "symbol" and step.size is None):
             return []
         style = self._styled(step)
         if style is None:
             return []
-        if step.depth > _DEEPEST:
-            raise self._too_deep()
+        if step.depth > DEEPEST:
+            raise too_deep(self._source.name)
         if kind == "use":
             return [self._used(step, style)]
         if kind == "symbol" or (kind == "svg" and step.depth):
             matrix, ruler = inner_picture(element, style.ruler, step.size or {})
             style = style.moved(matrix)._replace(ruler=ruler)
-        children = [child for child in element if kind_of(child) in _GROUPS or kind_of(child) in SHAPES]
+        children = [child for child in element if _draws(child)]
         if kind == "switch":
             children = [child for child in element if isinstance(child.tag, str) and _applies(child)][:1]
         return [_Step(child, style, step.depth + 1) for child in children]
 
     def _used(self, step: _Step, style: Style) -> _Step:
         """Return what a `use` draws."""
-        href = _href(step.element)
+        href = href_of(step.element)
         target = self._by_id.get(href[1:]) if href.startswith("#") else None
         if target is None:
             raise ValueError(f'uses "{href[:40]}", which is not in the file. Copy it there, or delete the <use>.')
@@ -214,7 +188,13 @@ class Walk:
         if kind == "g" and step.size is None:  # what is used has an id for that
             style = style._replace(layer=layer_of(element) or around.layer)
         own = element.get("transform", "")
-        return style.moved(transform(own)) if own.strip() else style
+        if not own.strip():
+            return style
+        if own not in self._moves:
+            if len(self._moves) == _MOST_MOVES:
+                self._moves.clear()
+            self._moves[own] = transform(own)
+        return style.moved(self._moves[own])
 
     def _figure(self, step: _Step) -> Figure | None:
         element = step.element
@@ -240,8 +220,15 @@ class Walk:
         return Figure(rings, style, marked, element) if rings else None
 
 
-def _href(element: Element) -> str:
-    return next((element.attrib[name].strip() for name in _HREFS if name in element.attrib), "")
+def _draws(element: Element) -> bool:
+    """Whether an element draws something: groups without anything in them are many in some files."""
+    kind = kind_of(element)
+    return kind in SHAPES or kind == "use" or (kind in GROUPS and (len(element) > 0 or _faulty(element)))
+
+
+def _faulty(element: Element) -> bool:
+    """Whether an element says what may be wrong, though it draws nothing."""
+    return "transform" in element.attrib or "viewBox" in element.attrib
 
 
 def _applies(element: Element) -> bool:

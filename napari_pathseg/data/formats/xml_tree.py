@@ -5,7 +5,6 @@ which a file may have millions, are not in it: they are numbers in the :class:`V
 stands for the element around them.
 """
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -14,11 +13,22 @@ from xml.parsers import expat
 import numpy as np
 
 from napari_pathseg.data.annotation import Points
-from napari_pathseg.data.formats.limits import MOST_POINTS, open_limited
+from napari_pathseg.data.formats.json_tree import without_collector
+from napari_pathseg.data.formats.limits import open_limited
+from napari_pathseg.data.formats.xml_limits import (
+    LONGEST_TAG,
+    LONGEST_TEXT,
+    MOST_ELEMENTS,
+    MOST_UNREAD,
+    UNREAD,
+    check_bytes,
+    too_long,
+    too_many_elements,
+    too_much_text,
+)
 from napari_pathseg.data.formats.xml_vertices import (
     AROUND_VERTICES,
     DEEPEST,
-    VERTEX_TAGS,
     AttributeVertices,
     ElementVertices,
     collector,
@@ -26,11 +36,11 @@ from napari_pathseg.data.formats.xml_vertices import (
 )
 from napari_pathseg.errors import AnnotationError
 
-MOST_ELEMENTS = 500_000
-MOST_ATTRIBUTES = 3_000_000
-LONGEST_TAG = 48 << 20  # bytes; a contour with a million vertices takes some 36 MB in an SVG
-LONGEST_TEXT = 16 << 20  # letters
+_MOST_ATTRIBUTES = 3_000_000
+_MOST_NAMESPACES = 10_000  # declared; drawing programs declare some ten
+_LONGEST_NAMESPACE = 1000  # letters, as each name in it takes as much memory
 _BLOCK = 1 << 20
+_POINT_LIST, _END_OF_LIST, _POINT, _END_OF_POINT = b"<pointlist>", b"</pointlist>", b"<point>", b"</point>"
 
 
 class Vertices(Element):
@@ -54,60 +64,22 @@ def read_tree(path: Path) -> Element:
     ------
     AnnotationError
         If the file cannot be read, is no XML, declares a document type of its own, uses an
-        entity, or passes a limit (256 MiB, 200 levels, 500,000 elements besides vertices,
+        entity, or passes a limit (256 MiB, 200 levels, 750,000 elements besides vertices,
         5,000,000 vertices).
     """
     with open_limited(path) as file:
-        plain = _check_tags(iter(partial(file.read, _BLOCK), b""), path.name)
+        plain = check_bytes(iter(partial(file.read, _BLOCK), b""), path.name)
         file.seek(0)
         reader = _Reader(path.name, plain)
         try:
-            for block in iter(partial(file.read, _BLOCK), b""):
-                reader.feed(block)
-            return reader.close()
+            with without_collector():
+                for block in iter(partial(file.read, _BLOCK), b""):
+                    reader.feed(block)
+                return reader.close()
         except AnnotationError:
             raise
         except (expat.ExpatError, LookupError, ValueError) as error:
             raise AnnotationError(f"{path.name} is no XML: {error}. Export it again.") from error
-
-
-def _check_tags(blocks: Iterable[bytes], name: str) -> bool:
-    """Refuse a file of too many or too long tags, before any is looked at.
-
-    Returns
-    -------
-    plain : bool
-        Whether the file is but tags and text: nothing in it hides tags, as comments do.
-    """
-    tags = points = hiding = length = 0
-    last = b""
-    for block in blocks:
-        hiding -= not last and block.startswith(b"<?xml ")
-        hiding += last + block[:1] in (b"<!", b"<?")
-        last = block[-1:]
-        length = len(block) - 1 - block.rfind(b"<") + (0 if b"<" in block else length)
-        if length > LONGEST_TAG:
-            raise _too_long(name)
-        if opening := block.count(b"<"):
-            tags += opening - sum(block.count(other) for other in (b"</", b"<x>", b"<y>"))
-            points += sum(block.count(vertex) for vertex in VERTEX_TAGS)
-            hiding += block.count(b"<!") + block.count(b"<?")
-        if points > MOST_POINTS:
-            raise AnnotationError(f"{name}: has more than {MOST_POINTS:,} points. Split it into several files.")
-        if tags - points > MOST_ELEMENTS:
-            raise _too_many_elements(name)
-    return hiding == 0
-
-
-def _too_many_elements(name: str) -> AnnotationError:
-    return AnnotationError(f"{name}: has more than {MOST_ELEMENTS:,} elements. Split it into several files.")
-
-
-def _too_long(name: str) -> AnnotationError:
-    return AnnotationError(
-        f"{name}: one of its tags or texts is longer than {LONGEST_TAG >> 20} MiB. "
-        "Remove pictures that it holds, or split it into several files."
-    )
 
 
 class _Reader:
@@ -117,13 +89,17 @@ class _Reader:
         self._name = name
         self._plain = plain
         self._builder = TreeBuilder(element_factory=_element)
-        self._fed = self._depth = self._elements = self._attributes = self._text = 0
+        self._fed = self._elements = self._attributes = self._text = self._namespaces = self._unread = 0
+        self._skipped = 0  # elements that are open and not read
+        self._around: list[str] = []
+        self._names: dict[str, str] = {}
         self._vertices: AttributeVertices | ElementVertices | None = None
         self._parser = expat.ParserCreate(namespace_separator="}")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.EntityDeclHandler = self._refuse_entity
         self._parser.SkippedEntityHandler = self._refuse_entity
+        self._parser.StartNamespaceDeclHandler = self._namespace
         self._to_tree()
 
     def feed(self, block: bytes) -> None:
@@ -132,6 +108,8 @@ class _Reader:
             whole = block.find(b">") + 1
             self._parse(block[:whole])
             block = self._without_vertices(block[whole:])
+        if self._plain and b"<point>" in block:
+            block = self._without_points(block)
         self._parse(block)
 
     def close(self) -> Element:
@@ -147,11 +125,31 @@ class _Reader:
             return b"\n" * block.count(b"\n", 0, size) + block[size:]  # so that expat counts lines rightly
         return block
 
+    def _without_points(self, block: bytes) -> bytes:
+        """Take the vertices that are elements of their own, where they are written alike; return what comes after."""
+        at, end = 0, 0
+        while end >= 0:
+            start = _POINT if isinstance(self._vertices, ElementVertices) else _POINT_LIST
+            begin = block.find(start, at)
+            if begin < 0:
+                break
+            begin += len(start) if start == _POINT_LIST else 0
+            end = block.find(_END_OF_LIST, begin)
+            last = block.rfind(_END_OF_POINT, begin, end if end >= 0 else len(block))
+            whole = last + len(_END_OF_POINT) if last >= 0 else begin
+            self._parse(block[at:begin])
+            points = block[begin:whole]
+            if isinstance(self._vertices, ElementVertices) and self._vertices.take_alike(points):
+                points = b"\n" * points.count(b"\n")
+            at = end + len(_END_OF_LIST) if end >= 0 else whole
+            self._parse(points + block[whole:at])
+        return block[at:]
+
     def _parse(self, block: bytes) -> None:
         self._parser.Parse(block, False)
         self._fed += len(block)
         if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
-            raise _too_long(self._name)
+            raise too_long(self._name)
 
     def _to_tree(self) -> None:
         """Make elements of what comes."""
@@ -174,28 +172,58 @@ class _Reader:
         self._parser.CharacterDataHandler = self._vertices.data
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._depth += 1
+        if self._skipped or (self._around and tag in UNREAD.get(self._around[-1], ())):
+            self._skip()
+            return
+        self._around.append(tag)
         self._elements += 1
         self._attributes += len(attributes)
-        if self._depth > DEEPEST:
+        if len(self._around) > DEEPEST:
             raise too_deep(self._name)
-        if self._elements > MOST_ELEMENTS or self._attributes > MOST_ATTRIBUTES:
-            raise _too_many_elements(self._name)
-        if any("}" in name for name in attributes):
-            attributes = {_qualified(name): value for name, value in attributes.items()}
-        element = self._builder.start(_qualified(tag), attributes)
+        if self._elements > MOST_ELEMENTS or self._attributes > _MOST_ATTRIBUTES:
+            raise too_many_elements(self._name)
+        if attributes and any("}" in name for name in attributes):
+            attributes = {self._qualified(name): value for name, value in attributes.items()}
+        element = self._builder.start(self._qualified(tag), attributes)
         if isinstance(element, Vertices):
             self._to_vertices(element)
 
+    def _skip(self) -> None:
+        """Pass over an element."""
+        self._skipped += 1
+        self._unread += 1
+        if self._skipped > DEEPEST:
+            raise too_deep(self._name)
+        if self._unread > MOST_UNREAD:
+            raise too_many_elements(self._name)
+
     def _end(self, tag: str) -> None:
-        self._depth -= 1
-        self._builder.end(_qualified(tag))
+        if self._skipped:
+            self._skipped -= 1
+            return
+        self._around.pop()
+        self._builder.end(self._qualified(tag))
 
     def _data(self, text: str) -> None:
-        self._text += len(text)
+        self._text += 0 if self._skipped else len(text)
         if self._text > LONGEST_TEXT:
-            raise AnnotationError(f"{self._name}: has more than {LONGEST_TEXT >> 20} MiB of text. Remove its text.")
-        self._builder.data(text)
+            raise too_much_text(self._name)
+        if not self._skipped:
+            self._builder.data(text)
+
+    def _namespace(self, prefix: str | None, address: str | None) -> None:
+        self._namespaces += 1
+        if self._namespaces > _MOST_NAMESPACES or len(address or "") > _LONGEST_NAMESPACE:
+            raise AnnotationError(
+                f"{self._name}: has more than {_MOST_NAMESPACES:,} namespaces, or one of more than "
+                f"{_LONGEST_NAMESPACE:,} letters. Export it again."
+            )
+
+    def _qualified(self, name: str) -> str:
+        """Return a name as element trees have it, its namespace in braces."""
+        if "}" not in name:
+            return name
+        return self._names.setdefault(name, f"{{{name}")
 
     def _doctype(self, name: str, system: str | None, public: str | None, has_internal: int) -> None:
         if has_internal:
@@ -212,8 +240,3 @@ class _Reader:
 
 def _element(tag: str, attributes: dict[str, str]) -> Element:
     return Vertices(tag, attributes) if tag in AROUND_VERTICES else Element(tag, attributes)
-
-
-def _qualified(name: str) -> str:
-    """Return a name as element trees have it, its namespace in braces."""
-    return f"{{{name}" if "}" in name else name

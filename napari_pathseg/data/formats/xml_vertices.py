@@ -10,6 +10,7 @@ import re
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 
 import numpy as np
 
@@ -27,7 +28,11 @@ _FIRST = re.compile(rb"\s*<(\w+)\s+(\w+)=")
 _NEXT = re.compile(rb"\s*/>\s*<(\w+)\s+(\w+)=")
 _INNER = re.compile(rb"\s+(\w+)=")
 _LAST = re.compile(rb"\s*/>\s*")
+_IN_POINT = 2  # elements that are open: the point and its number
 _LONGEST_NUMBER = 64  # letters
+_NUMBER = rb"([^<&]{1,%d}+)" % _LONGEST_NUMBER
+_POINT = re.compile(rb"<point>\s*+<x>%s</x>\s*+<y>%s</y>\s*+</point>\s*+" % (_NUMBER, _NUMBER))
+_POINTS = re.compile(rb"\s*+(?:%s)*+" % _POINT.pattern)
 
 Done = Callable[[str, Points], None]
 
@@ -144,10 +149,21 @@ class ElementVertices(_Vertices):
 
     def end(self, tag: str) -> None:
         """Take a number, or leave the vertex or the element."""
-        if tag in ("x", "y") and self._open and self._numbers:
+        if tag in ("x", "y") and self._open == _IN_POINT and self._numbers:
             with suppress(ValueError):
                 self._numbers[-2 if tag == "x" else -1] = float(self._text)
         super().end(tag)
+
+    def take_alike(self, text: bytes) -> bool:
+        """Take vertices from their text if they are whole and written as NDP.view writes them; False if not."""
+        if self._open or not _POINTS.fullmatch(text):
+            return False
+        try:
+            numbers = array("d", map(float, chain.from_iterable(_POINT.findall(text))))
+        except ValueError:
+            return False
+        self._numbers.extend(numbers)
+        return True
 
     def _add(self, text: str) -> None:
         self._text += text[:_LONGEST_NUMBER]

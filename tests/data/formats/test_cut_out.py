@@ -1,5 +1,7 @@
 """Excluded areas become holes of the outlines around them, and only there."""
 
+import time
+
 import numpy as np
 import pytest
 import shapely
@@ -43,3 +45,19 @@ def test_too_many_areas_in_outlines_are_refused():
     rings = [box(at, at, 4000 - at, 4000 - at) for at in range(1500)]
     with pytest.raises(AnnotationError, match="case.xml: too many of its excluded areas lie in its 1,500 outlines"):
         cut_out([Contour(ring) for ring in rings], areas(*rings), "case.xml")
+
+
+def test_too_many_areas_across_the_lines_of_outlines_are_refused_before_they_are_clipped():
+    stripes = [Contour(box(0, at, 4000, at + 1)) for at in range(300)]
+    across = [box(at, -9, at + 1, 4000) for at in range(300)]
+    with pytest.raises(AnnotationError, match="case.xml: too many of its excluded areas lie in its 300 outlines"):
+        cut_out(stripes, areas(*across), "case.xml")
+
+
+def test_an_area_of_many_points_in_an_outline_of_many_is_soon_found():
+    angles = np.linspace(0, 2 * np.pi, 100_000, endpoint=False)
+    circle = np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    start = time.process_time()
+    [cut], _ = cut_out([Contour(9000 * circle)], areas(8000 * circle), "case.xml")
+    assert len(cut.holes[0]) == 100_000
+    assert time.process_time() - start < 10  # 0.3 s on a quiet core

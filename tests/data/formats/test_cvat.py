@@ -146,3 +146,25 @@ def test_what_cannot_be_drawn_is_refused_by_file_and_shape(cvat, shapes, message
     with pytest.raises(AnnotationError) as refused:
         read_contours(cvat(("a.png", shapes)))
     assert str(refused.value).startswith(message)
+
+
+FAR = "9" * 4000
+FLECKS = ",".join(["1"] * 1001**2)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (f'rle="0,4" width="2" height="2" left="{FAR}" top="0"', 'case.xml, shape 1: its left is "9999'),
+        (f'rle="0,4" width="2" height="2" left="{FAR[:90]}" top="0"', "case.xml, shape 1: point 1 lies at row 0, col"),
+        (
+            f'rle="{"1," * 6_000_000}1" width="9" height="9" left="0" top="0"',
+            "case.xml: has more than 5,000,000 points",
+        ),
+        (f'rle="{FLECKS}" width="1001" height="1001" left="0" top="0"', "case.xml: has more than 5,000,000 points"),
+    ],
+    ids=["far", "near enough to be a number", "runs", "flecks"],
+)
+def test_a_hostile_mask_is_refused(cvat, mask, message):
+    with pytest.raises(AnnotationError, match=message):
+        read_contours(cvat(("a.png", f"<mask {mask}/>")))

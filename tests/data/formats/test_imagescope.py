@@ -167,3 +167,25 @@ def test_what_cannot_be_drawn_is_refused_by_file_layer_and_region(layers, inside
     with pytest.raises(AnnotationError) as refused:
         read_contours(layers(("a", 255, inside)))
     assert str(refused.value).startswith(message)
+
+
+def test_thousands_of_layers_with_a_negative_region_each_are_read(tmp_path):
+    square = '<Region {}><Vertices><V X="{}" Y="0"/><V X="{}" Y="0"/><V X="{}" Y="9"/></Vertices></Region>'
+    layers = "".join(
+        "<Annotation><Regions>"
+        + square.format("", at, at + 9, at + 9)
+        + square.format('NegativeROA="1"', at + 4, at + 8, at + 8).replace('"9"', '"2"').replace('"0"', '"1"')
+        + "</Regions></Annotation>"
+        for at in range(0, 40_000, 20)
+    )
+    (tmp_path / "a.xml").write_text(f"<Annotations>{layers}</Annotations>")
+    contours = read_contours(tmp_path / "a.xml")
+    assert [len(contour.holes) for contour in contours] == [1] * 2000
+
+
+@pytest.mark.parametrize("fractions", ["1 " * 2_000_000, "1 1"])
+def test_fractions_that_do_not_fit_the_vertices_are_passed_over(layers, fractions):
+    vertices = '<Vertices><V X="1" Y="1"/><V X="9" Y="1"/><V X="9" Y="9"/></Vertices>'
+    region = f'<Region Fractions="{fractions}">{vertices}</Region>'
+    (path := layers()).write_text(f"<Annotations><Annotation><Regions>{region}</Regions></Annotation></Annotations>")
+    assert read_contours(path)[0].exterior.tolist() == [[0.5, 0.5], [0.5, 8.5], [8.5, 8.5]]

@@ -25,6 +25,8 @@ def test_a_line_that_was_changed_since_stays_whole():
         (line, "-4 4"),
         (line, "4 4 4"),
         (line, "10 -2"),
+        (line, "8 0"),
+        (line, "4 " * 100_000),
     ):
         assert len(split(other, text)) == 1
         assert np.array_equal(split(other, text)[0], other)

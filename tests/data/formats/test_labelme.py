@@ -3,13 +3,14 @@
 import base64
 import io
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.formats import Frame, write_contours
+from napari_pathseg.data.formats import Frame, read_contours, write_contours
 from napari_pathseg.data.formats.labelme import read_labelme
 from napari_pathseg.data.formats.table import Source
 from napari_pathseg.data.rasterize import rasterize
@@ -157,3 +158,16 @@ def test_what_is_written_is_what_labelme_reads(tmp_path):
         ("Tumour", 2, {}),
         ("Tumour", 2, {"hole": True}),
     ]
+
+
+def test_the_picture_in_a_file_of_labelme_is_passed_over(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(
+        json.dumps({"imageData": "A" * 60_000_000, "shapes": [{"label": "a", "points": [[0, 0], [4, 0], [4, 4]]}]})
+    )
+    tracemalloc.start()
+    try:
+        assert len(read_contours(path)) == 1
+        assert tracemalloc.get_traced_memory()[1] < 130e6  # that of the file, and once more at its reading
+    finally:
+        tracemalloc.stop()

@@ -117,3 +117,10 @@ def test_what_cannot_be_drawn_is_refused_by_file_and_annotation(ndpa, inside, me
     with pytest.raises(AnnotationError) as refused:
         read_contours(ndpa(inside), FRAME)
     assert str(refused.value).startswith(message)
+
+
+def test_many_thousand_outlines_are_read_with_all_that_the_program_writes_around_them(ndpa):
+    rest = "".join(f"<{tag}>0</{tag}>" for tag in ("lens", "z", "showtitle", "showhistogram", "showlineprofile"))
+    found = [entry(points((0, 0), (9000, 0), (0, at))).replace("<x>", f"{rest * 10}<x>", 1) for at in range(1, 15_001)]
+    contours = read_contours(ndpa(*found), FRAME)  # of 900,000 elements, most of which are of no use
+    assert len({contour.exterior.tobytes() for contour in contours}) == 15_000
