@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests bench-window bench-data bench-train fuzz kill-training system clean
+.PHONY: demo test lint types tests bench-window bench-paint bench-data bench-train fuzz kill-training system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -31,6 +31,9 @@ tests: $(VENV)/installed
 
 bench-window: $(VENV)/installed
 	$(XVFB) $(BIN)/python benchmarks/window.py
+
+bench-paint: $(VENV)/installed
+	$(XVFB) $(BIN)/python benchmarks/paint.py
 
 bench-data: $(VENV)/installed
 	$(BIN)/python benchmarks/contours.py
