@@ -16,7 +16,7 @@ from napari_pathseg.errors import AnnotationError
 
 Points = npt.NDArray[np.float64]
 FURTHEST = 1e9  # pixels; the widest slides have some 3e5, and below 1e9 no product overflows
-_CHUNK = 200  # rings looked up at once
+_CHUNK = 20  # rings looked up at once
 _MOST_PAIRS = 1_000_000  # rings in rings that are looked at before a file is refused
 
 
@@ -108,10 +108,10 @@ def check_inside(contours: Iterable[Contour], shape: tuple[int, int], file_name:
 
 def without_repeat(ring: Points) -> Points:
     """Return the ring without the points at its end that only repeat the first one."""
-    end = len(ring)
-    while end > 1 and np.array_equal(ring[0], ring[end - 1]):
-        end -= 1
-    return ring[:end]
+    if len(ring) < 2 or not np.array_equal(ring[0], ring[-1]):
+        return ring
+    other = np.flatnonzero((ring != ring[0]).any(axis=1))
+    return ring[: other[-1] + 1 if len(other) else 1]
 
 
 def nest(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points, ...]]]:
