@@ -7,6 +7,7 @@ the same words for every format.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -134,10 +135,18 @@ def nest(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points,
     return [(rings[index], tuple(holes)) for index, holes in outlines.items()]
 
 
+def covered(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
+    """Return whether each polygon covers all points of its ring; asked at once that takes as long as their square."""
+    covers = np.zeros(len(rings), bool)
+    first = np.array([ring[0] for ring in rings]).reshape(-1, 2)
+    for index in np.flatnonzero(shapely.intersects_xy(polygons, *first.T)).tolist():
+        covers[index] = shapely.intersects_xy(polygons[index], *rings[index].T).all()
+    return covers
+
+
 def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return how many rings lie around each ring, and which of these is the smallest."""
     polygons = np.array([shapely.Polygon(ring) for ring in rings])
-    vertices = np.array([shapely.MultiPoint(ring) for ring in rings])
     shapely.prepare(polygons)
     area = shapely.area(polygons)
     tree = shapely.STRtree(polygons)
@@ -152,7 +161,7 @@ def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], n
             raise AnnotationError(
                 f"{name}: too many of its {len(rings):,} outlines lie in one another. Split it into several files."
             )
-        inside = shapely.covers(polygons[outer], vertices[inner])
+        inside = covered(polygons[outer], [rings[index] for index in inner.tolist()])
         inner, outer = inner[inside], outer[inside]
         np.add.at(depth, inner, 1)
         largest_first = np.argsort(-area[outer], kind="stable")

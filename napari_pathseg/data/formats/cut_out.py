@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_pathseg.data.annotation import Contour, Points
+from napari_pathseg.data.annotation import Contour, Points, covered
 from napari_pathseg.errors import AnnotationError
 
 _CHUNK = 20  # areas looked up at once
@@ -82,20 +82,11 @@ def _outlines_around(
         tried += len(inner)
         if tried > _MOST_PAIRS:
             raise _too_many(name, len(polygons))
-        inside = _covered(polygons[outer], [chunk[number].ring for number in inner.tolist()])
+        inside = covered(polygons[outer], [chunk[number].ring for number in inner.tolist()])
         meets = shapely.intersects(lines[outer], rings[inner])  # not so an island in it, or beside it
         for number in range(len(chunk)):
             near, around = outer[(inner == number) & meets], outer[(inner == number) & inside]
             yield (int(around[extent[around].argmin()]) if len(around) else None), near.tolist()
-
-
-def _covered(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
-    """Return whether each polygon covers all points of its ring; asked at once that takes as long as their square."""
-    covers = np.zeros(len(rings), bool)
-    first = np.array([ring[0] for ring in rings]).reshape(-1, 2)
-    for index in np.flatnonzero(shapely.intersects_xy(polygons, *first.T)).tolist():
-        covers[index] = shapely.intersects_xy(polygons[index], *rings[index].T).all()
-    return covers
 
 
 def _too_many(name: str, outlines: int) -> AnnotationError:
