@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests bench-window bench-paint bench-data bench-train fuzz kill-training system clean
+.PHONY: demo test lint types tests bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes soak-strokes system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -49,6 +49,14 @@ fuzz: $(VENV)/installed
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed
 	$(BIN)/python benchmarks/kill_training.py
+
+# Slow: a hundred times kill -9 in mid-painting, and the same for plain writes in place.
+kill-strokes: $(VENV)/installed
+	$(BIN)/python benchmarks/kill_strokes.py
+
+# Slow: ten thousand strokes with undo in one session.
+soak-strokes: $(VENV)/installed
+	$(BIN)/python benchmarks/soak_strokes.py
 
 # torch and torchvision first and unpinned, so that pip takes the build that fits the machine.
 $(VENV)/installed: setup.cfg | system

@@ -6,20 +6,21 @@ slides that seem to be there twice are read.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND
-from napari_pathseg.data.mask.counts import Counts, Provenance, counts_from
+from napari_pathseg.data.mask.counts import Counts, counts_from
 from napari_pathseg.data.misfits import find_misfits
 from napari_pathseg.data.patients import find_leaks
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_sides, with_roles
 from napari_pathseg.data.relink import missing
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.truth import taught_pixels
 from napari_pathseg.data.twins import find_twins
 from napari_pathseg.errors import NothingToLearnError, PathsegError
 
@@ -42,7 +43,7 @@ class Problem:
 class _Case:
     """What the findings need: entries with the roles that training gives, and pixels by class.
 
-    `pixels` are those that a person stands for, on complete slides with the Background.
+    `pixels` are those that a person stands for, see `taught_pixels`.
     """
 
     project: Project
@@ -67,7 +68,7 @@ def check(project: Project) -> list[Problem]:
         in_the_way.append(str(error))
         train, val = [], []
     entries = with_roles(project, counts)
-    pixels = {entry.id: _pixels(entry, counts[entry.id]) for entry in entries}
+    pixels = {entry.id: _pixels(project, entry, counts[entry.id]) for entry in entries}
     case = _Case(project, entries, train, val, pixels)
     in_the_way += _unknown_classes(case)
     problems = [Problem(text, blocks=True) for text in in_the_way]
@@ -107,13 +108,11 @@ def _unreadable(project: Project) -> list[str]:
     return texts
 
 
-def _pixels(entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
-    by_person: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
-    if entry.complete:
-        rows, columns = entry.mask_shape
-        by_person[BACKGROUND] += rows * columns - by_person.sum()
-    by_person[0] = 0  # declared unlabelled
-    return by_person
+def _pixels(project: Project, entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
+    try:
+        return taught_pixels(project, entry, counts)
+    except PathsegError:  # its mask cannot be read: told already
+        return taught_pixels(project, replace(entry, boxes=()), counts)
 
 
 def _unknown_classes(case: _Case) -> Iterator[str]:

@@ -79,6 +79,14 @@ def layout(region: Region, tile: int) -> Iterator[Region]:
             yield Region(top, left, tile, tile).intersect(region)
 
 
+def on_grid(box: Region, downsample: int) -> Region:
+    """Return the pixels of a `downsample` times coarser grid whose centres lie in a level-0 box."""
+    top, left, bottom, right = (
+        -(-(2 * edge - downsample) // (2 * downsample)) for edge in (box.top, box.left, box.bottom, box.right)
+    )
+    return Region(top, left, bottom - top, right - left)
+
+
 def grid_shape(shape: tuple[int, int], downsample: float) -> tuple[int, int]:
     """Return the rows and columns of the grid that covers level 0 of `shape`."""
     return math.ceil(shape[0] / downsample), math.ceil(shape[1] / downsample)

@@ -6,6 +6,7 @@ from typing import Any
 
 from napari_pathseg.data.classes import ClassTable, class_table
 from napari_pathseg.data.files import load_json, save_json
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import ProjectError
 
@@ -39,7 +40,7 @@ def read_project_file(folder: Path) -> ProjectFile:
         raise ProjectError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
     try:
         classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
-        slides = [SlideEntry(**{**entry, "shape": tuple(entry["shape"])}) for entry in content["slides"]]
+        slides = [_entry(entry) for entry in content["slides"]]
         for slide in slides:
             _check_id(path, slide.id)
         return ProjectFile(classes, content["mpp"], slides, content["settings"])
@@ -47,6 +48,17 @@ def read_project_file(folder: Path) -> ProjectFile:
         raise ProjectError(
             f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
         ) from error
+
+
+def _entry(content: dict[str, Any]) -> SlideEntry:
+    boxes = tuple(Region(*(int(value) for value in box)) for box in content.get("boxes", ()))
+    return SlideEntry(**{**content, "shape": tuple(content["shape"]), "boxes": boxes})
+
+
+def _plain(entry: SlideEntry) -> dict[str, Any]:
+    """Return an entry for the file; without boxes as it was before there were any."""
+    content = asdict(entry)
+    return content if entry.boxes else {name: value for name, value in content.items() if name != "boxes"}
 
 
 def _check_id(path: Path, slide_id: str) -> None:
@@ -63,7 +75,7 @@ def write_project_file(folder: Path, content: ProjectFile) -> None:
             "format": FORMAT,
             "mpp": content.mpp,
             "classes": [{"name": spec.name, "color": spec.color} for spec in content.classes],
-            "slides": [asdict(entry) for entry in content.slides],
+            "slides": [_plain(entry) for entry in content.slides],
             "settings": content.settings,
         },
     )

@@ -13,12 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.data.geometry import Region, grid_shape, layout
-from napari_pathseg.data.mask import learnt_labels
-from napari_pathseg.data.mask.counts import Provenance
-from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.truth import Truth
 from napari_pathseg.engine.borders import REACH, border_weights
 from napari_pathseg.engine.stain import stain_normaliser
 from napari_pathseg.engine.tiles import Pixels, grow, read_mirrored
@@ -54,8 +52,7 @@ class LearningSlide:
         self._near = _Grid(slide, step, normalise, keep)
         self._far = _Grid(slide, CONTEXT * step, normalise, keep)
         self.shape = self._near.shape
-        path = project.mask_path(entry.id)
-        self._store = MaskStore(path) if path.exists() else None
+        self._told = Truth(project, entry)
         self._keep = keep
         self._truth: tuple[Pixels, npt.NDArray[np.bool_]] | None = None
         self._borders: dict[tuple[float, float], npt.NDArray[np.float16]] = {}
@@ -136,18 +133,11 @@ class LearningSlide:
 
     def _truth_of_mask(self, region: Region) -> tuple[Pixels, npt.NDArray[np.bool_]]:
         if self._keep and self._truth is None:
-            self._truth = self._read_truth(Region(0, 0, *self.entry.mask_shape))
+            self._truth = self._told.labels_and_corrections(Region(0, 0, *self.entry.mask_shape))
         if self._truth is None:
-            return self._read_truth(region)
+            return self._told.labels_and_corrections(region)
         labels, corrected = self._truth
         return labels[region.slices], corrected[region.slices]
-
-    def _read_truth(self, region: Region) -> tuple[Pixels, npt.NDArray[np.bool_]]:
-        if self._store is None:
-            shape = region.height, region.width
-            return np.full(shape, np.uint8(self.entry.complete)), np.zeros(shape, np.bool_)
-        labels, provenance = self._store.read(region)
-        return learnt_labels(labels, provenance, self.entry.complete), provenance == Provenance.CORRECTED
 
     def _sample(
         self, region: Region, read: Callable[[Region], tuple[npt.NDArray[np.generic], ...]], outside: int = 0

@@ -3,7 +3,6 @@
 All that a user can fix is found before the run's folder is made.
 """
 
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,10 +11,10 @@ import torch
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data.files import load_json, save_json
-from napari_pathseg.data.mask.counts import Provenance
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.readiness import learning_slides
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.data.truth import taught_pixels
 from napari_pathseg.engine.board import check_board
 from napari_pathseg.engine.bundle import (
     NetworkSpec,
@@ -137,12 +136,6 @@ def _build(project: Project, config: TrainConfig, spec: NetworkSpec, parent: str
 
 
 def _pixels_by_class(project: Project, train: list[SlideEntry]) -> list[int]:
-    """Return how many pixels of each class teach, those of complete slides' rest as Background."""
-    classes = len(project.classes)
-    totals = np.zeros(classes, np.int64)
-    for entry in train:
-        counts = project.counts(entry.id)[:, Provenance.ACCEPTED :]
-        totals += counts[1 : classes + 1].sum(axis=1)
-        if entry.complete:
-            totals[0] += math.prod(entry.mask_shape) - counts.sum()
-    return [int(total) for total in totals]
+    """Return how many pixels of each class teach, Background where it is complete included."""
+    totals = sum(taught_pixels(project, entry, project.counts(entry.id)) for entry in train)
+    return [int(total) for total in np.asarray(totals)[1 : len(project.classes) + 1]]

@@ -3,16 +3,13 @@
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from napari_pathseg.data.classes import BACKGROUND, ClassTable
 from napari_pathseg.data.geometry import Region, layout
-from napari_pathseg.data.mask import learnt_labels
 from napari_pathseg.data.mask.chunks import Pixels
-from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+from napari_pathseg.data.truth import Truth
 from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.events import Job, Progress, Stop, run
 from napari_pathseg.engine.objects import ObjectScores, mean_object_scores, object_scores
@@ -94,9 +91,7 @@ def _compare(project: Project, model: str, entry: SlideEntry) -> tuple[Confusion
     """Return a slide's pixels by true and predicted class, and how well its objects are told."""
     prediction = project.find_prediction(model, entry.id)
     assert prediction is not None
-    path = project.mask_path(entry.id)
-    store = MaskStore(path) if path.exists() else None
-    read = partial(_read, prediction, store, entry.complete)
+    read = partial(_read, prediction, Truth(project, entry))
     whole = Region(0, 0, *entry.mask_shape)
     confusion = Confusion.empty(len(project.classes))
     for region in layout(whole, _STRIP):
@@ -108,9 +103,6 @@ def _compare(project: Project, model: str, entry: SlideEntry) -> tuple[Confusion
     return confusion, {spec.name: object_scores(truth == spec.index, predicted == spec.index) for spec in specs}
 
 
-def _read(prediction: Prediction, store: MaskStore | None, complete: bool, region: Region) -> tuple[Pixels, Pixels]:
+def _read(prediction: Prediction, truth: Truth, region: Region) -> tuple[Pixels, Pixels]:
     """Return the true and the predicted classes of a box."""
-    predicted = prediction.read(region)
-    if store is None:  # complete without a contour
-        return np.full(predicted.shape, BACKGROUND, np.uint8), predicted
-    return learnt_labels(*store.read(region), complete), predicted
+    return truth.labels(region), prediction.read(region)

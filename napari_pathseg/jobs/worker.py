@@ -3,7 +3,7 @@
 The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may
 be killed at any moment; what counts is on disk.  Commands are ``train``, ``predict``,
 ``tune``, ``score``, ``preview`` and, for a job that runs, ``show`` and ``stop``; the end of its
-input ends it.
+input ends it.  ``superpixels`` are no job: they are cut beside one, and while torch is still loading.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ class Worker:
     """Runs one job after another, listening meanwhile."""
 
     def __init__(self, said: TextIO, answers: TextIO) -> None:
-        self._answers = answers
+        self._answers, self._speaking = answers, threading.Lock()
         self._inbox: queue.Queue[_Message | None] = queue.Queue()
         threading.Thread(target=self._listen, args=(said,), name="listener", daemon=True).start()
 
@@ -44,12 +44,17 @@ class Worker:
 
     def _listen(self, said: TextIO) -> None:
         for line in said:
-            self._inbox.put(json.loads(line))
+            message = json.loads(line)
+            if message["command"] == "superpixels":
+                self._tell({"event": "superpixels", "number": message["number"], **_superpixels(message)})
+            else:
+                self._inbox.put(message)
         self._inbox.put(None)
 
     def _tell(self, message: _Message) -> None:
-        self._answers.write(json.dumps(message) + "\n")
-        self._answers.flush()
+        with self._speaking:
+            self._answers.write(json.dumps(message) + "\n")
+            self._answers.flush()
 
     def _run_job(self, message: _Message) -> None:
         name = message["command"]
@@ -133,6 +138,18 @@ def _preview(message: _Message) -> Job[_Message]:
     return preview_job(Project.open(message["project"]), TrainConfig.from_json(message["config"]), message["seed"])
 
 
+def _superpixels(message: _Message) -> _Message:
+    """Return what came of cutting superpixels; `text` says what went wrong."""
+    from napari_pathseg.jobs.superpixels import cut
+
+    try:
+        return {"text": "", **cut(message)}
+    except PathsegError as error:
+        return {"text": str(error)}
+    except Exception as error:  # whoever listens to the window must not end
+        return {"text": f"Superpixels ended with an unexpected error ({type(error).__name__}: {error})."}
+
+
 _JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {
     "train": _train,
     "tune": _tune,
@@ -153,8 +170,9 @@ def main() -> None:
         os.nice(5)  # the window comes first; 10 left the worker 0.37 of its rate beside it, 5 leaves 0.5
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
+    worker = Worker(sys.stdin, answers)  # which listens from now on
     _warm_up()
-    Worker(sys.stdin, answers).run()
+    worker.run()
 
 
 if __name__ == "__main__":

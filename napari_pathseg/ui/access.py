@@ -59,7 +59,7 @@ class Access:
 
     def watch(self) -> None:
         """Take the project once its holder has left, and let go of it when it was taken over; ask now and then."""
-        if self._session.project is None:
+        if self._session.project is None or self._session.corrections.busy:
             return
         if self.read_only:
             self._try_again(self._session.project)

@@ -1,27 +1,30 @@
-"""What is done to the mask in view beside the brush: outlines burnt in, the model's pixels accepted or rejected.
+"""What is done to the mask in view beside the brush: outlines, accepting and rejecting, cleaning.
 
 No Qt here; each is one step of undo.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.edits import accept, draw_contours, reject
 from napari_pathseg.data.versions import ACCEPT_ALL, keep_version, keep_versions
 from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.cleaning import Cleaning, clean, options_for
+from napari_pathseg.ui.places import SLIDE, VIEW, find_place
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
 
 
 class Corrections:
-    """The edits of a session's mask."""
+    """The edits of a session's mask; `busy` while a long one goes on, in which nothing else may touch the mask."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.busy = False
 
     def burn_outlines(self, label: int) -> None:
         """Fill what is drawn on the contours layer into the mask as a class."""
@@ -30,23 +33,45 @@ class Corrections:
             mask, entry = self._mask, self._session.in_view
             self._session.mask_edited(draw_contours(mask, contours, entry.downsample, self._locked))
 
-    def accept_view(self) -> None:
-        """Stand for the model's pixels on screen."""
-        self._session.mask_edited(accept(self._mask, self._session.layers.view_region(), self._locked))
+    def accept(self, where: str = VIEW) -> None:
+        """Stand for the model's pixels in a place; before a whole slide's the mask is kept as a version."""
+        mask = self._mask
+        if where == SLIDE:
+            self._session.save_mask()
+            keep_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
+        place = find_place(self._session, where)
+        self._session.mask_edited(accept(mask, place.box, self._locked, place.inside))
 
-    def reject_view(self) -> None:
-        """Take the model's pixels on screen away."""
-        self._session.mask_edited(reject(self._mask, self._session.layers.view_region(), self._locked))
+    def reject(self, where: str = VIEW) -> None:
+        """Take the model's pixels in a place away."""
+        mask, place = self._mask, find_place(self._session, where)
+        self._session.mask_edited(reject(mask, place.box, self._locked, place.inside))
 
-    def accept_slide(self) -> None:
-        """Stand for all of the model's pixels; the mask as it was is kept as a version."""
-        self._session.save_mask()
-        keep_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
-        self._session.mask_edited(accept(self._mask, self._whole, self._locked))
+    def clean(self, cleaning: Cleaning, progress: Callable[[float], bool] | None = None) -> bool:
+        """Clean up a class; return whether anything changed.
 
-    def reject_slide(self) -> None:
-        """Take all of the model's pixels away."""
-        self._session.mask_edited(reject(self._mask, self._whole, self._locked))
+        `progress` is told how far it is, 0 to 1, and ends it by returning True: then all is as before.
+        What a model says meanwhile waits.
+        """
+        mask, mpp = self._mask, self._session.in_view.mask_mpp
+        place, stopped = find_place(self._session, cleaning.where), False
+
+        def tell(share: float) -> bool:
+            nonlocal stopped
+            stopped = progress is not None and progress(share)
+            return stopped
+
+        changed = place.box  # as far as is known until it is done
+        self.busy = True
+        try:
+            with self._session.learning.holding_back():
+                changed = clean(mask, cleaning, place, mpp, options_for(mask, place, self._locked, tell))
+                if stopped and not changed.empty:
+                    mask.undo()
+        finally:
+            self.busy = False
+            self._session.mask_edited(changed)
+        return not (stopped or changed.empty)
 
     def keep_versions(self, why: str) -> None:
         """Keep all masks as they are now; where the disk refuses that is said, and work goes on."""
@@ -57,13 +82,10 @@ class Corrections:
 
     @property
     def _mask(self) -> Mask:
+        self._session.access.require()
         if self._session.mask is None:
             raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
         return self._session.mask
-
-    @property
-    def _whole(self) -> Region:
-        return Region(0, 0, *self._mask.shape)
 
     @property
     def _locked(self) -> frozenset[int]:

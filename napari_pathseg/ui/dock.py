@@ -8,6 +8,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_pathseg.ui.key_actions import key_actions
 from napari_pathseg.ui.keys import bind_keys, unbind_keys
 from napari_pathseg.ui.look import HALF_SPACE, SPACE
 from napari_pathseg.ui.messages import say
@@ -20,10 +21,10 @@ from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.section import Section
 from napari_pathseg.ui.panels.slides import SlidesPanel
 from napari_pathseg.ui.panels.train import TrainPanel
+from napari_pathseg.ui.qupath_keys import QuPathKeys
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.strokes import Strokes
 from napari_pathseg.ui.summary import plural
-from napari_pathseg.ui.tools import TOOLS
 from napari_pathseg.ui.worker import WorkerProcess
 
 _WIDTH, _NARROWEST = 400, 360
@@ -166,28 +167,14 @@ class PathsegDock(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
-        bind_keys(self._viewer, self._actions(), self.review.hide_mask)
+        actions = key_actions(self.slides, self.outline, self.review)
+        bind_keys(self._viewer, actions, self.review.hide_mask)
+        self.header.qupath = QuPathKeys(self._viewer, actions)
         self._note()
         self._follow(self.header.step)
 
     def _quit(self) -> None:
         self.shut(clear=False)
-
-    def _actions(self) -> dict[str, Callable[[], None]]:
-        """Return what keys do."""
-        actions: dict[str, Callable[[], None]] = {
-            "next_slide": lambda: self.slides.step(1),
-            "previous_slide": lambda: self.slides.step(-1),
-            "undo": self.outline.undo_step,
-            "redo": self.outline.redo_step,
-            "accept": self.review.accept_view,
-            "reject": self.review.reject_view,
-        }
-        for tool in TOOLS:
-            actions[tool.name] = lambda name=tool.name: self.outline.choose(name)  # type: ignore[misc]
-        for number in range(1, 10):
-            actions[f"class_{number}"] = lambda number=number: self.outline.classes.select(number)  # type: ignore[misc]
-        return actions
 
     # -- the next step
 

@@ -1,6 +1,6 @@
 """All keys in one table; they work while the canvas has the focus and take none of napari's."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from napari.viewer import Viewer
@@ -27,10 +27,16 @@ KEYS = (
     *(Key(f"Alt-{number}", f"class_{number}", f"Select class {number}") for number in range(1, 10)),
     Key("Shift-B", "brush", "Brush"),
     Key("Shift-E", "eraser", "Eraser"),
+    Key("Shift-W", "wand", "Wand"),
+    Key("Shift-S", "superpixels", "Superpixels"),
     Key("Shift-F", "fill", "Fill"),
+    Key("Shift-I", "live_wire", "Live-wire"),
     Key("Shift-G", "polygon", "Polygon"),
     Key("Shift-D", "lasso", "Lasso: draw freehand"),
     Key("Shift-M", "pan", "Move and zoom"),
+    Key("Shift-C", "clean", "Clean up"),
+    Key("Shift-R", "select", "Select areas to work on"),
+    Key("Shift-X", "complete_box", "Complete box"),
     Key("Control-Z", "undo", "Undo"),
     Key("Control-Shift-Z", "redo", "Redo"),
     Key("Shift-Y", "accept", "Accept what the model found in view"),
@@ -68,10 +74,11 @@ def _pressed(action: Callable[[], None]) -> Callable[[Viewer], None]:
     return lambda _: action()
 
 
-def keys_text() -> str:
+def keys_text(more: Iterable[Key] = ()) -> str:
     """Return the table as rich text, a line for each key."""
     shown = [key for key in KEYS if not key.action.startswith("class_")]
     rows = [(key.text, key.help) for key in shown]
+    rows += [(key.text, f"{key.help} (QuPath's)") for key in more]
     rows.insert(2, ("Alt+1 … 9", "Select a class"))
     rows.append(("Space", "Move and zoom while held (napari's)"))
     lines = "".join(f"<tr><td><b>{key}</b></td><td>&nbsp;&nbsp;{help}</td></tr>" for key, help in rows)

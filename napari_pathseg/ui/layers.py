@@ -60,12 +60,13 @@ class SlideLayers:
         self.contours: Shapes | None = None
         self.mask: MaskLabels | PlainMaskLabels | None = None
         self.probability: Image | None = None
+        self.extras: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
 
     def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask; the layers of the slide before are used again."""
         first = self.entry is None
         self.entry = entry
-        for layer in (self.image, self.probability, self.mask, self.contours):
+        for layer in (self.image, self.probability, self.mask, self.contours, *self.extras.values()):
             if layer is not None:  # all at once: a drawing in between would warn of mixed units
                 layer.units = placement(entry.mpp, 1)["units"]
         self._show_image(entry, slide)
@@ -83,10 +84,11 @@ class SlideLayers:
 
     def clear(self) -> None:
         """Take the layers away."""
-        for layer in (self.image, self.contours, self.mask, self.probability):
+        for layer in (self.image, self.contours, self.mask, self.probability, *self.extras.values()):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.image = self.contours = self.mask = self.probability = self.entry = None
+        self.extras.clear()
 
     def view_region(self) -> Region:
         """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""

@@ -13,6 +13,7 @@ from napari_pathseg.data.files import load_json
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.readiness import learning_slides
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.data.versions import TRAINING
 from napari_pathseg.engine.search import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
@@ -38,12 +39,16 @@ class Worker(Protocol):
 
 
 def labelled_pixels(session: Session) -> dict[str, list[int]]:
-    """Return, by slide, whether it is complete and how many pixels of each class a person stands for."""
+    """Return, by slide, whether it (1) or how much of it is complete, and the pixels of each class of a person."""
     classes = len(session.opened.classes)
     return {
-        name: [int(entry.complete), *session.counts(name)[1 : classes + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
+        name: [_completed(entry), *session.counts(name)[1 : classes + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
         for name, entry in session.opened.slides.items()
     }
+
+
+def _completed(entry: SlideEntry) -> int:
+    return int(entry.complete) or sum(box.height * box.width for box in entry.boxes)
 
 
 class Learning:
@@ -58,6 +63,7 @@ class Learning:
         self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
         self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
+        self.holding_back = worker.event.paused  # a block in which what the worker says waits
         worker.event.connect(self._hear)
         worker.died.connect(self._worker_died)
 
@@ -105,7 +111,6 @@ class Learning:
     def preview(self, config: TrainConfig, seed: int) -> None:
         """Have samples of the variation drawn; the run's `picture` is where they lie."""
         self._ready()
-        self._session.access.require()
         self._session.save_mask()
         self.run = Run("preview")
         self._send("preview", config=config.to_json(), seed=seed)
@@ -113,7 +118,6 @@ class Learning:
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides in the worker with the newest model; of one slide maybe only the view."""
         self._ready()
-        self._session.access.require()
         self._session.save_mask()
         names = self._session.opened.model_ids()
         if not names:
@@ -124,7 +128,7 @@ class Learning:
 
     def compare(self) -> None:
         """Score the two newest models on the same held-out slides."""
-        self._ready()
+        self._ready(writes=False)
         self._session.save_mask()
         models = self._session.opened.model_ids()[-2:]
         self.run = Run("score", waiting=models[1:])
@@ -231,15 +235,15 @@ class Learning:
     def _begin_learning(self, run: Run) -> None:
         """Get ready for a run that learns from the masks as they are now."""
         self._ready()
-        self._session.access.require()
         self._session.save_mask()
         learning_slides(self._session.opened)  # raises where nothing can be learnt
         self._session.corrections.keep_versions(TRAINING)
         self._session.project_changed.emit()  # roles may have been settled
-        self._learnt = labelled_pixels(self._session)
-        self.run = run
+        self._learnt, self.run = labelled_pixels(self._session), run
 
-    def _ready(self) -> None:
+    def _ready(self, *, writes: bool = True) -> None:
+        if writes:
+            self._session.access.require()
         if self._ending:
             raise PathsegError("What ran in the project before is still ending. Press the button again in a moment.")
         if self.run is not None and self.run.active:

@@ -122,11 +122,12 @@ def within(key: Any, region: Region) -> Any:
     )
 
 
-def class_colors(classes: ClassTable) -> DirectLabelColormap:
-    """Return the project's colours, lighter where only a model found a class."""
+def class_colors(classes: ClassTable, hidden: frozenset[int] = frozenset()) -> DirectLabelColormap:
+    """Return the project's colours, lighter where only a model found a class, clear for hidden ones."""
     colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     for spec in classes:
         red, green, blue = (part / 255 for part in spec.rgb)
-        colors[spec.index] = (red, green, blue, 1)
-        colors[spec.index + UNREVIEWED] = (red, green, blue, _LIGHTER)
+        seen = spec.index not in hidden
+        colors[spec.index] = (red, green, blue, float(seen))
+        colors[spec.index + UNREVIEWED] = (red, green, blue, _LIGHTER * seen)
     return DirectLabelColormap(color_dict=colors)

@@ -37,12 +37,15 @@ class MaskView(Labels):  # type: ignore[misc]
     ----------
     locked_classes
         Classes that tools do not paint over.
+    hidden_classes
+        Classes that are not shown; change them with :meth:`hide_classes`.
     in_view
         The box of the mask that is on screen, as far as is known.
     """
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         self.locked_classes: Locked = NONE_LOCKED
+        self.hidden_classes: frozenset[int] = frozenset()
         self.in_view = Region(0, 0, *mask.shape)
         super().__init__(MaskData(mask), multiscale=True, **settings)
         self._take(mask)
@@ -72,8 +75,14 @@ class MaskView(Labels):  # type: ignore[misc]
 
     def show_classes(self, classes: ClassTable) -> None:
         """Take names and colours from the project."""
-        self.colormap = class_colors(classes)
+        self._classes = classes
+        self.colormap = class_colors(classes, self.hidden_classes)
         self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+
+    def hide_classes(self, hidden: frozenset[int]) -> None:
+        """Show all classes but these."""
+        self.hidden_classes = hidden
+        self.show_classes(self._classes)
 
     def show(self, region: Region) -> None:
         """Bring a box of the mask that was changed to the screen."""

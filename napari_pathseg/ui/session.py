@@ -25,9 +25,14 @@ from napari_pathseg.data.slide import Slide
 from napari_pathseg.data.slide_entry import SlideEntry, state
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.access import Access, take
+from napari_pathseg.ui.class_marks import recall_locked
+from napari_pathseg.ui.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.corrections import Corrections
 from napari_pathseg.ui.layers import SlideLayers
 from napari_pathseg.ui.learning import Learning, Worker
+from napari_pathseg.ui.selecting import Selection
+from napari_pathseg.ui.tools.picture import Picture
+from napari_pathseg.ui.tools.view import picture_in_view
 
 
 class Session:
@@ -44,13 +49,14 @@ class Session:
     said = Signal(str, str, str)
 
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
-        self.layers = SlideLayers(viewer)
+        self.layers, self.worker = SlideLayers(viewer), worker
         self.project: Project | None = None
         self.mask: Mask | None = None
         self._slide: Slide | None = None
         self.access = Access(self)
         self.corrections = Corrections(self)
         self.learning = Learning(self, worker)
+        self.boxes, self.selection = CompleteBoxes(self), Selection(self)
 
     # -- the project
 
@@ -156,6 +162,7 @@ class Session:
         assert self.layers.contours is not None
         self.layers.contours.editable = not self.read_only
         self.layers.mask.events.paint.connect(self._painted)
+        recall_locked(self)
         self.slide_changed.emit()
         self.mask_changed.emit()
 
@@ -164,6 +171,10 @@ class Session:
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
             return self.mask.counts_so_far
         return self.opened.counts(slide_id)
+
+    def picture_in_view(self, longest: int) -> Picture | None:
+        """Return what is on screen of the slide, no side longer than so many pixels; None where nothing is."""
+        return None if self._slide is None else picture_in_view(self._slide, self.layers, longest)
 
     def slide_state(self, entry: SlideEntry) -> str:
         """Return "new", "annotated", "predicted" or "corrected"."""

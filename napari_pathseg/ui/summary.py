@@ -33,14 +33,6 @@ class SlideRow:
 
 
 @dataclass(frozen=True)
-class ClassArea:
-    """How much of the slide in view is of a class, in words, and as a share of what is labelled."""
-
-    area: str
-    percent: str
-
-
-@dataclass(frozen=True)
 class Learning:
     """What a training would learn from."""
 
@@ -108,24 +100,6 @@ def slide_row(session: Session, entry: SlideEntry) -> SlideRow:
     return SlideRow(entry.id, entry.patient, entry.role, session.slide_state(entry), area_text(found, entry.mask_mpp))
 
 
-def class_areas(session: Session) -> dict[int, ClassArea]:
-    """Return by class how much of the slide in view it covers; on a complete slide the rest is Background."""
-    entry = session.slide
-    if entry is None or session.project is None:
-        return {}
-    pixels = session.counts(entry.id).sum(axis=1)
-    if entry.complete:
-        rows, columns = entry.mask_shape
-        pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
-    labelled = int(pixels[1:].sum())
-    areas = {}
-    for spec in session.project.classes:
-        number = int(pixels[spec.index])
-        percent = f"{100 * number / labelled:.0f} %" if number else ""
-        areas[spec.index] = ClassArea(area_text(number, entry.mask_mpp), percent)
-    return areas
-
-
 def labelled_slides(session: Session) -> dict[str, set[int]]:
     """Return the slides on which a person labelled something, with the classes; slides kept for testing aside."""
     if session.project is None:
@@ -160,10 +134,12 @@ def learning(session: Session) -> Learning:
 
 def _taught(session: Session, entry: SlideEntry) -> int:
     """Return the pixels of a slide that a training learns from."""
+    rows, columns = entry.mask_shape
     if entry.complete:
-        rows, columns = entry.mask_shape
         return rows * columns
-    return int(session.counts(entry.id)[1:, Provenance.ACCEPTED :].sum())
+    labelled = int(session.counts(entry.id)[1:, Provenance.ACCEPTED :].sum())
+    boxes = sum(box.height * box.width for box in entry.mask_boxes)  # about: what is labelled in them counts twice
+    return min(rows * columns, labelled + boxes)
 
 
 def unreviewed(session: Session, slide_id: str) -> int:

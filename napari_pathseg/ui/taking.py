@@ -35,7 +35,8 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
         session.layers.show_probability(region, partial(_part, found, region), visible=True)
     else:
-        session.mask_edited(fill_from_model(session.mask, region, classes))
+        complete = session.slide.complete_in(region)
+        session.mask_edited(fill_from_model(session.mask, region, classes, complete))
 
 
 def take_slide(session: Session, model: str, slide_id: str, region: Region) -> None:
@@ -50,10 +51,10 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
             region.clip(entry.mask_shape), partial(_likely, prediction), visible=entry.complete
         )
         if not entry.complete:
-            session.mask_edited(take_prediction(session.mask, prediction, region))
+            session.mask_edited(take_prediction(session.mask, prediction, region, entry.complete_in))
     elif not entry.complete:
         with project.open_mask(slide_id) as mask:
-            take_prediction(mask, prediction, region)
+            take_prediction(mask, prediction, region, entry.complete_in)
 
 
 def _part(pixels: Pixels, region: Region, part: Region) -> Pixels:

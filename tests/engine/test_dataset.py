@@ -116,3 +116,15 @@ def test_validation_tiles_cover_the_labels_without_overlap(learning):
 
 def test_a_pass_shows_as_many_tiles_as_cover_what_is_labelled(learning):
     assert learning.tiles_in_a_pass == 5 * 9
+
+
+def test_a_network_sees_background_in_a_complete_box_and_nothing_beside_it(project):
+    box = Region(20, 30, 40, 50)
+    entry = project.change("case5", boxes=(box,))
+    expected = np.zeros((192, 192), np.uint8)
+    expected[box.slices] = 1
+    with LearningSet(project, [entry], TrainConfig(tile=192)) as learning:
+        assert learning.classes == [1]
+        labels = learning.draw(np.random.default_rng(0)).labels
+        assert (labels == 1).sum() == pytest.approx(2000, rel=0.3)  # turned, stretched and shifted
+        np.testing.assert_array_equal(learning.slides[0].truth(Region(0, 0, 192, 192))[0], expected)

@@ -143,3 +143,10 @@ def test_what_a_training_said_of_its_model_is_what_a_score_says(trained):
     again = score(project, "val", bundle.id)["scores"]
     for name, said in bundle.scores.items():
         assert again[name] == pytest.approx(said, abs=1e-6)
+
+
+def test_what_is_unlabelled_in_a_complete_box_is_scored_as_background(told):
+    told.change("case1", complete=False, boxes=(Region(0, 0, 10, 20),))
+    background, tumour = score(told, role="test")["slides"][1]["confusion"]
+    assert background == [100, 100]
+    assert tumour == [0, 80 * 80]

@@ -131,7 +131,7 @@ def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
     assert step(session) == ("predict_all", "review")
     fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8))
     assert step(session) == ("accept", "review")
-    session.corrections.accept_view()
+    session.corrections.accept()
     assert step(session)[0] != "accept"
 
 

@@ -4,6 +4,7 @@ A chunk is replaced as a whole, beside and moved over: it is the old one or the 
 hard link to it stays what it was.  A chunk of zeros has no file.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ CHUNK = 512  # pixels of a side
 PARTIAL = ".partial"  # the suffix of a chunk that is being written
 Key = tuple[int, int]  # row and column of a chunk
 Pixels = npt.NDArray[np.uint8]
-_ZSTD = Zstd(level=1)
+_ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is noticed
 
 
 class ChunkFiles:
@@ -33,13 +34,18 @@ class ChunkFiles:
         Raises
         ------
         ProjectError
-            If its file is damaged: what cannot be read is never taken for empty.
+            If its file is damaged or not to be read: what cannot be read is never taken for empty.
         """
         path = self._path(key)
         try:
             stored = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ProjectError(
+                f"{path} could not be read ({error.strerror or error}); it is a part of a mask. Allow reading, or "
+                "restore it from a copy."
+            ) from error
         try:
             pixels = np.frombuffer(_ZSTD.decode(stored), np.uint8)
             return pixels.reshape(CHUNK, CHUNK)
@@ -55,12 +61,18 @@ class ChunkFiles:
             path.unlink(missing_ok=True)
             return
         partial = path.with_name(path.name + PARTIAL)
+        content = _ZSTD.encode(np.ascontiguousarray(pixels))
         try:
-            partial.write_bytes(_ZSTD.encode(np.ascontiguousarray(pixels)))
-        except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_bytes(_ZSTD.encode(np.ascontiguousarray(pixels)))
-        os.replace(partial, path)
+            try:
+                partial.write_bytes(content)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(content)
+            os.replace(partial, path)
+        except OSError:
+            with contextlib.suppress(OSError):  # it may fill the disk
+                partial.unlink(missing_ok=True)
+            raise
 
     def stored(self) -> Iterator[Key]:
         """Yield the chunks that have a file."""

@@ -32,9 +32,12 @@ def paint(
     return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
 
 
-def fill_from_model(mask: Mask, region: Region, classes: Pixels) -> Region:
-    """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed."""
-    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes))
+def fill_from_model(mask: Mask, region: Region, classes: Pixels, complete: bool | Flags = False) -> Region:
+    """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed.
+
+    On a slide or in boxes that are `complete` a person has.
+    """
+    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes, complete))
 
 
 def accept(mask: Mask, region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Region:
@@ -121,11 +124,16 @@ def _change(mask: Mask, region: Region, change: Callable[[Pixels], Pixels], insi
     return changed
 
 
-def take_prediction(mask: Mask, prediction: Prediction, region: Region) -> Region:
-    """Fill a box of the mask from a model's output, in one undo step; return the box that changed."""
+def take_prediction(
+    mask: Mask, prediction: Prediction, region: Region, complete_in: Callable[[Region], bool | Flags]
+) -> Region:
+    """Fill a box of the mask from a model's output, in one undo step; return the box that changed.
+
+    `complete_in` says where in a box a person has spoken without a label; see `SlideEntry`.
+    """
     mask.close_step()
     changed = Region(0, 0, 0, 0)
     for piece in pieces(region.clip(mask.shape)):
-        changed = changed.unite(fill_from_model(mask, piece, prediction.read(piece)))
+        changed = changed.unite(fill_from_model(mask, piece, prediction.read(piece), complete_in(piece)))
     mask.close_step()
     return changed

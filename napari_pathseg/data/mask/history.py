@@ -4,12 +4,15 @@ The steps lie in the journal; in memory is only where.  So the history outlives 
 closed window and `kill -9`, and ten thousand strokes cost no memory.
 """
 
+import contextlib
 import json
 import logging
 import struct
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numcodecs.zstd import Zstd
@@ -17,6 +20,7 @@ from numcodecs.zstd import Zstd
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.journal import Journal, Kind, Record
+from napari_pathseg.errors import ProjectError
 
 HISTORY_BYTES = 256 << 20  # of one mask on disk; half of it is kept where it grows larger
 _BOX = struct.Struct("<IIII")
@@ -24,6 +28,7 @@ _ZSTD = Zstd(level=1)
 _logger = logging.getLogger(__name__)
 
 Step = list[Record]
+Packed: TypeAlias = "array[int]"  # where a step's records begin and how long they are: a tenth of the memory
 
 
 class Change(NamedTuple):
@@ -47,15 +52,15 @@ class History:
     left
         Records that the pyramid does not hold yet, in the order in which they are to be done.
     damaged
-        Whether records were lost.
+        Whether records were lost that the pyramid may not hold.
     saved
         What was said when all was in the pyramid last, None where that was never so.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._undo: deque[Step] = deque()
-        self._redo: list[Step] = []
+        self._undo: deque[Packed] = deque()
+        self._redo: list[Packed] = []
         self._step: Step = []
         self.damaged = False
         self.saved: Record | None = None
@@ -74,9 +79,9 @@ class History:
         pixels = _ZSTD.encode(np.stack([change.before, change.after]))
         self._step.append(self._journal.append(Kind.EDIT, _BOX.pack(*change.region) + pixels))
 
-    def close_step(self) -> None:
-        """End the step: what was noted since the last is undone as one."""
-        if self._step:
+    def close_step(self, painted: bool = False) -> None:
+        """End the step: what was noted since the last is undone as one.  One of strokes is told though it is empty."""
+        if self._step or painted:
             self._journal.append(Kind.END)
             self._end_step()
 
@@ -114,19 +119,9 @@ class History:
         content = None if self.saved is None else self._journal.read(self.saved)
         return None if content is None else {str(key): int(value) for key, value in json.loads(content).items()}
 
-    def strokes(self) -> list[Record]:
-        """Return the shapes that a killed program had still to paint."""
-        waiting: list[Record] = []
-        for kind, records in self.left:
-            if kind is Kind.STROKE:
-                waiting += records
-            elif kind is Kind.DONE:
-                waiting.clear()
-        return waiting
-
     def trim(self, size: int, counts: dict[str, int]) -> None:
         """Write the journal anew with the newest steps that fit into so many bytes, one at least."""
-        kept: deque[Step] = deque()
+        kept: deque[Packed] = deque()
         room = size - sum(_bytes_of(step) for step in self._redo)
         for step in reversed(self._undo):
             room -= _bytes_of(step)
@@ -134,25 +129,39 @@ class History:
                 break
             kept.appendleft(step)
         partial = self._journal.path.with_name(f".{self._journal.path.name}.partial")
-        partial.unlink(missing_ok=True)
-        fresh = Journal(partial)
         try:
-            undo = deque(self._copy(kept, fresh))
-            redo = list(self._copy(reversed(self._redo), fresh))[::-1]
-            for _ in redo:
+            undo, redo = self._write_anew(partial, kept, counts)
+            self._journal.replace(partial)
+        except (OSError, ProjectError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            _logger.warning("%s stays as large as it is: %s", self._journal.path, error)
+            return
+        self._undo, self._redo = undo, redo
+
+    def _write_anew(
+        self, path: Path, undo: Iterable[Packed], counts: dict[str, int]
+    ) -> tuple[deque[Packed], list[Packed]]:
+        """Write the steps into a journal at `path`; return them as they lie there."""
+        path.unlink(missing_ok=True)
+        fresh = Journal(path)
+        try:
+            done = deque(self._copy(undo, fresh))
+            undone = list(self._copy(reversed(self._redo), fresh))[::-1]
+            for _ in undone:
                 fresh.append(Kind.UNDO)
             fresh.append_saved(json.dumps(counts).encode())
         finally:
             fresh.close()
-        self._journal.replace(partial)
-        self._undo, self._redo = undo, redo
+        return done, undone
 
-    def _copy(self, steps: Iterable[Step], fresh: Journal) -> Iterator[Step]:
+    def _copy(self, steps: Iterable[Packed], fresh: Journal) -> Iterator[Packed]:
         for step in steps:
-            contents = [self._journal.read(record) for record in step]
+            contents = [self._journal.read(record) for record in _unpacked(step)]
             copied = [fresh.append(Kind.EDIT, content) for content in contents if content is not None]
-            fresh.append(Kind.END)
-            yield copied
+            if copied:
+                fresh.append(Kind.END)
+                yield _packed(copied)
 
     def _recall(self, record: Record) -> None:
         """Follow a record of the journal; remember what is to be done until the pyramid holds it."""
@@ -160,13 +169,14 @@ class History:
         if kind is Kind.EDIT:
             self._step.append(record)
             self.left.append((kind, [record]))
-        elif kind in (Kind.STROKE, Kind.DONE):
+        elif kind in (Kind.STROKE, Kind.STEP, Kind.DONE):
             self.left.append((kind, [record]))
         elif kind is Kind.END:
             self._end_step()
+            self.left.append((kind, []))
         elif kind is Kind.SAVED:
             self.left.clear()
-            self.saved = record
+            self.saved, self.damaged = record, False
         else:
             self._end_step()
             step = self._undone() if kind is Kind.UNDO else self._redone()
@@ -174,7 +184,7 @@ class History:
 
     def _end_step(self) -> None:
         if self._step:
-            self._undo.append(self._step)
+            self._undo.append(_packed(self._step))
             self._redo.clear()
             self._step = []
 
@@ -182,13 +192,13 @@ class History:
         if not self._undo:  # its record was lost
             return []
         self._redo.append(self._undo.pop())
-        return self._redo[-1]
+        return _unpacked(self._redo[-1])
 
     def _redone(self) -> Step:
         if not self._redo:
             return []
         self._undo.append(self._redo.pop())
-        return self._undo[-1]
+        return _unpacked(self._undo[-1])
 
     def _read(self, record: Record) -> Change | None:
         content = self._journal.read(record)
@@ -202,5 +212,13 @@ class History:
         return Change(region, before, after)
 
 
-def _bytes_of(step: Step) -> int:
-    return sum(record.length for record in step)
+def _packed(step: Step) -> Packed:
+    return array("Q", [number for record in step for number in (record.offset, record.length)])
+
+
+def _unpacked(step: Packed) -> Step:
+    return [Record(offset, Kind.EDIT, length) for offset, length in zip(step[::2], step[1::2], strict=True)]
+
+
+def _bytes_of(step: Packed) -> int:
+    return sum(step[1::2])

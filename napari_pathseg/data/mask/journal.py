@@ -5,6 +5,7 @@ second, which survives a power cut.  What the records say is `history`'s.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import struct
@@ -23,6 +24,7 @@ _CHECK = struct.Struct("<I")  # CRC-32 of the frame: a damaged length misleads n
 _HEADER_BYTES = _FRAME.size + _CHECK.size
 _SYNC_SECONDS = 1.0
 _SAVED_END = b"all in the pyramid"  # ends a SAVED record, so that a look at the file's end tells
+_LOSSES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # other errors: a disk that knows no fsync
 _logger = logging.getLogger(__name__)
 
 
@@ -43,6 +45,7 @@ class Kind(IntEnum):
     SAVED = 5  # the pyramid holds all before
     STROKE = 6  # a shape that is to be painted
     DONE = 7  # all shapes before are painted
+    STEP = 8  # the shapes before are undone as one
 
 
 class Record(NamedTuple):
@@ -65,6 +68,7 @@ class Journal:
         self.path, self.guard = path, guard
         self._file = path.open("a+b", buffering=0)
         self._size = self._file.seek(0, os.SEEK_END)
+        self._unsafe: OSError | None = None  # what the disk said last, until it is told
         self._dirty = threading.Event()
         self._closed = threading.Event()
         self._syncer = threading.Thread(target=self._sync, name="journal", daemon=True)
@@ -87,12 +91,14 @@ class Journal:
         rest = memoryview(frame + _CHECK.pack(zlib.crc32(frame)) + payload)
         record = Record(self._size, kind, len(payload))
         self.guard()
+        self._tell_of_losses()
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.truncate(record.offset)
+            self._size = os.fstat(self._file.fileno()).st_size
             raise ProjectError(
                 f"{self.path} takes no more strokes ({error.strerror or error}); the last one was taken back. Free "
                 "the disk or allow writing, then go on."
@@ -100,6 +106,15 @@ class Journal:
         self._size += _HEADER_BYTES + len(payload)
         self._dirty.set()
         return record
+
+    def _tell_of_losses(self) -> None:
+        """Raise, once, where the disk did not keep what it had taken."""
+        error, self._unsafe = self._unsafe, None
+        if error is not None:
+            raise ProjectError(
+                f"{self.path}: the strokes of the last seconds may not be on the disk ({error.strerror}), and this "
+                "one was not taken. Free the disk or look after it, then go on."
+            ) from error
 
     def append_saved(self, payload: bytes) -> Record:
         """Add a record that says that the pyramid holds all before it."""
@@ -119,11 +134,10 @@ class Journal:
         """Yield the records in order; damaged bytes between them are skipped and logged."""
         position = 0
         while position < self._size:
-            header = os.pread(self._file.fileno(), _HEADER_BYTES, position)
-            record = _parse(header, position)
-            if record is not None:
+            record = self._header(position)
+            if record is not None and self._ends_well(record):
                 yield record
-                position += _HEADER_BYTES + record.length
+                position = record.end
                 continue
             following = self._find(position + 1)
             _logger.warning("%s: %d damaged bytes at byte %d are skipped", self.path, following - position, position)
@@ -133,8 +147,12 @@ class Journal:
         """Go on in the file that `partial` has become, which holds this journal's records anew."""
         self.guard()
         file = partial.open("a+b", buffering=0)
-        os.fsync(file.fileno())
-        os.replace(partial, self.path)
+        try:
+            os.fsync(file.fileno())
+            os.replace(partial, self.path)
+        except OSError:
+            file.close()
+            raise
         old, self._file = self._file, file
         self._size = file.seek(0, os.SEEK_END)
         old.close()
@@ -144,7 +162,17 @@ class Journal:
         self._closed.set()
         self._dirty.set()
         self._syncer.join()
+        self._bring_to_disk()
         self._file.close()
+
+    def _header(self, position: int) -> Record | None:
+        return _parse(os.pread(self._file.fileno(), _HEADER_BYTES, position), position)
+
+    def _ends_well(self, record: Record) -> bool:
+        """Whether all of a record is there: who was killed in mid-write left less than its header says."""
+        if record.end == self._size or (record.end < self._size and self._header(record.end) is not None):
+            return True
+        return self.read(record) is not None
 
     def _find(self, position: int) -> int:
         """Return where the next record may begin, at or after `position`."""
@@ -163,8 +191,16 @@ class Journal:
             self._dirty.wait()
             self._closed.wait(_SYNC_SECONDS)
             self._dirty.clear()
-            with contextlib.suppress(OSError, ValueError):  # a full disk is reported by the write itself
-                os.fsync(self._file.fileno())
+            self._bring_to_disk()
+
+    def _bring_to_disk(self) -> None:
+        try:
+            os.fsync(self._file.fileno())
+        except ValueError:  # closed by `replace`, which has brought all to the disk
+            return
+        except OSError as error:
+            _logger.warning("%s: the last strokes may not be on the disk: %s", self.path, error)
+            self._unsafe = error if error.errno in _LOSSES else None
 
 
 def _parse(header: bytes, offset: int) -> Record | None:

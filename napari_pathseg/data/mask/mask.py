@@ -7,44 +7,34 @@ overwrites a person.  Not here: how a mask looks, and where its slide lies.
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import reduce
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_pathseg.data.classes import UNLABELLED
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import Pixels
-from napari_pathseg.data.mask.counts import Counts, Provenance, count, counts_from, counts_to
-from napari_pathseg.data.mask.history import Change, History
-from napari_pathseg.data.mask.journal import Journal, Kind
+from napari_pathseg.data.mask.chunks import CHUNK, Key, Pixels
+from napari_pathseg.data.mask.counts import Counts, counts_from
+from napari_pathseg.data.mask.history import History, Step
+from napari_pathseg.data.mask.journal import Journal, Kind, Record
+from napari_pathseg.data.mask.kept import NOTHING, KeptPixels
 from napari_pathseg.data.mask.painting import Painting, Stroke, paint_all, stroke_from
-from napari_pathseg.data.mask.pyramid import Pyramid
 from napari_pathseg.data.mask.store import MaskStore, chunk_region
-from napari_pathseg.errors import ProjectError
 
-_UNSAVED_BYTES = 64 << 20  # of the journal; from here on the pyramid is brought to the disk
-_NOTHING = Region(0, 0, 0, 0)
 _logger = logging.getLogger(__name__)
 
 
-class Mask:
+class Mask(KeptPixels):
     """The labels and provenance of one slide; open it with `open_mask` and close it.
 
     What is edited lies in the journal at once and in the pyramids after :meth:`flush`.
     """
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
-        self._store, self._journal = store, journal
-        self._pyramid = Pyramid(store)
+        super().__init__(store, journal)
         self._painting = Painting()
-        self._unseen = _NOTHING  # changed by strokes that were carried out in between
-        self._history = None if journal is None else History(journal)
-        self._saved_size = 0 if journal is None else journal.size
-        saved = store.load_counts()
-        self.counts_so_far: Counts = counts_from(saved or {})
+        self._unseen = NOTHING  # changed by strokes that were carried out in between
         if self._history is not None:
             self._catch_up(self._history)
 
@@ -53,21 +43,6 @@ class Mask:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return self._store.shape
-
-    @property
-    def shapes(self) -> list[tuple[int, int]]:
-        """Rows and columns of each level, the finest first."""
-        return self._store.shapes
-
-    @property
-    def writable(self) -> bool:
-        """Whether it can be edited."""
-        return self._history is not None
 
     @property
     def counts(self) -> Counts:
@@ -121,21 +96,15 @@ class Mask:
 
     def work(self, seconds: float) -> Region:
         """Carry out strokes for about so long; return the box that changed since the last call, maybe empty."""
-        until, changed, self._unseen = time.perf_counter() + seconds, self._unseen, _NOTHING
-        worked = self._painting.waits
+        until, worked = time.perf_counter() + seconds, self._painting.waits
+        self._end_steps()
         while (chunk := self._painting.next()) is not None:
-            key, strokes = chunk
-            box = reduce(Region.unite, (stroke.shape.box for stroke in strokes))
-            region = chunk_region(key).clip(self.shape).intersect(box)
-            before = self._pyramid.read(region)
-            after = paint_all(strokes, region, before)
-            changed = changed.unite(self._edit(region, before, after))
-            self._painting.done(key)
-            self._end_steps()
+            self._paint(*chunk)
             if time.perf_counter() > until:
                 break
         if worked and not self._painting.waits:
             self._require_journal().append(Kind.DONE)
+        changed, self._unseen = self._unseen, NOTHING
         return changed
 
     def settle(self) -> None:
@@ -145,41 +114,31 @@ class Mask:
 
     def close_step(self) -> None:
         """End an undo step: what was done since the last call is undone as one."""
-        if self._painting.close_step():
+        if self._painting.open:
+            self._require_journal().append(Kind.STEP)
+            self._painting.close_step()
             self._end_steps()
-        elif self._history is not None:
+        elif self._history is not None and self._painting.empty:  # else the strokes' step ends with their last chunk
             self._history.close_step()
 
     def undo(self) -> Region:
         """Take the last step back; return the box that changed, empty where there is none."""
         self.close_step()
         self.settle()
-        return _NOTHING if self._history is None else self._replay(self._history.undo())
+        return NOTHING if self._history is None else self._replay(map(self._as_it_is, self._history.undo()))
 
     def redo(self) -> Region:
         """Do again what was undone last; return the box that changed, empty where there is none."""
         self.close_step()
         self.settle()
-        return _NOTHING if self._history is None else self._replay(self._history.redo())
+        return NOTHING if self._history is None else self._replay(map(self._as_it_is, self._history.redo()))
 
     # -- the disk
 
     def flush(self) -> None:
         """Write what was edited into the pyramids on disk."""
         self.settle()
-        if self._history is None or not self._pyramid.waiting:
-            return
-        self._require_journal().guard()
-        try:
-            self._pyramid.flush()
-            self._store.save_counts(counts_to(self.counts_so_far))
-            self._history.note_saved(counts_to(self.counts_so_far))
-        except OSError as error:
-            raise ProjectError(
-                f"{self._store.path} could not be written ({error.strerror or error}). Free the disk or "
-                "allow writing; what you drew is safe in the journal until then."
-            ) from error
-        self._saved_size = self._require_journal().size
+        super().flush()
 
     def close(self) -> None:
         """Save and let the files go."""
@@ -190,89 +149,60 @@ class Mask:
             if self._journal is not None:
                 self._journal.close()
 
-    def abandon(self) -> None:
-        """Let the files go as they are: another program has taken them over, and what the journal says."""
-        if self._journal is not None:
-            self._journal.close()
-
     # -- inside
 
-    def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
-        box = _bounding_box((before != after).any(axis=0))
-        if box.empty:
-            return box
-        inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
-        change = Change(region, before[inside], after[inside])
-        self._require_history().note(change)
-        self._apply(change)
-        if self._require_journal().size - self._saved_size > _UNSAVED_BYTES and not self._painting.waits:
-            self.flush()
-        return region
+    @property
+    def _busy(self) -> bool:
+        return self._painting.waits
 
-    def _apply(self, change: Change) -> None:
-        self._pyramid.write(change.region, change.after)
-        self.counts_so_far = self.counts_so_far - count(*change.before) + count(*change.after)
-
-    def _replay(self, changes: Iterable[Change]) -> Region:
-        touched = _NOTHING
-        for change in changes:
-            self._apply(change)
-            touched = touched.unite(change.region)
-        return touched
+    def _paint(self, key: Key, strokes: list[Stroke]) -> None:
+        box = reduce(Region.unite, (stroke.shape.box for stroke in strokes))
+        region = chunk_region(key).clip(self.shape).intersect(box)
+        before = self._pyramid.read(region)
+        self._unseen = self._unseen.unite(self._edit(region, before, paint_all(strokes, region, before)))
+        self._painting.done(key)
+        self._end_steps()
 
     def _end_steps(self) -> None:
-        while self._painting.end_step():
-            self._require_history().close_step()
+        while self._painting.step_ends:
+            self._require_history().close_step(painted=True)
+            self._painting.drop_step()
 
     def _catch_up(self, history: History) -> None:
         """Do what a killed program left to do, and count anew where the numbers may be wrong."""
-        if not history.left:
-            if history.saved is None and self._store.load_counts() is None:
-                self.counts_so_far = self._count()
-            return
-        self._store.sweep()
-        known = history.saved_counts()
+        self._saved_size = 0 if history.saved is None else history.saved.end
+        known = self._store.load_counts()
+        if history.left or history.damaged:
+            known = history.saved_counts()
+            self._store.sweep()
         self.counts_so_far = counts_from(known or {})
-        left = history.strokes()
         for kind, step in history.left:
-            if kind not in (Kind.STROKE, Kind.DONE):
-                self._replay(history.changes(kind, step))
+            self._follow(history, kind, step)
         history.left.clear()
-        for record in left:
-            content = self._require_journal().read(record)
-            if content is None:
-                _logger.warning("%s: the stroke at byte %d is damaged; it is skipped", self._store.path, record.offset)
-                continue
-            self._painting.add(stroke_from(content), self.shape)
         self.close_step()
         self.settle()
         if history.damaged or known is None:
-            self.counts_so_far = self._count()
+            self.counts_so_far = self._pyramid.count()
         self.flush()
 
-    def _count(self) -> Counts:
-        counts = counts_from({})
-        empty = self.shape[0] * self.shape[1]
-        for box in self._pyramid.touched(Region(0, 0, *self.shape)):
-            counts += count(*self._pyramid.read(box))
-            empty -= box.height * box.width
-        counts[UNLABELLED, Provenance.NONE] += empty
-        return counts
+    def _follow(self, history: History, kind: Kind, step: Step) -> None:
+        """Do what a record says: edits are made again, shapes are left to paint where no edit tells that they were."""
+        if kind in (Kind.EDIT, Kind.UNDO, Kind.REDO):
+            for change in history.changes(kind, step):
+                self._apply(change)
+                self._painting.done((change.region.top // CHUNK, change.region.left // CHUNK))
+        elif kind is Kind.STROKE:
+            self._recall_stroke(step[0])
+        elif kind is Kind.STEP:
+            self._painting.close_step()
+        elif kind is Kind.END:
+            self._painting.drop_step()
+        else:
+            self._painting.drop_all()
 
-    def _require_history(self) -> History:
-        if self._history is None:
-            raise ProjectError(f"{self._store.path} is open for looking only. Close the other program, then try again.")
-        return self._history
-
-    def _require_journal(self) -> Journal:
-        self._require_history()
-        assert self._journal is not None
-        return self._journal
-
-
-def _bounding_box(changed: npt.NDArray[np.bool_]) -> Region:
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    if not len(rows):
-        return _NOTHING
-    top, left = int(rows[0]), int(columns[0])
-    return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
+    def _recall_stroke(self, record: Record) -> None:
+        content = self._require_journal().read(record)
+        if content is None:
+            _logger.warning("%s: the stroke at byte %d is damaged; it is skipped", self._store.path, record.offset)
+        else:
+            self._painting.add(stroke_from(content), self.shape)

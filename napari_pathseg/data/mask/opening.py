@@ -1,5 +1,6 @@
 """How a mask is opened: to be edited, to be looked at, or for its numbers alone."""
 
+import contextlib
 from pathlib import Path
 
 from napari_pathseg.data.classes import ClassTable
@@ -21,7 +22,12 @@ def open_mask(path: Path, shape: tuple[int, int], classes: ClassTable, guard: Gu
     store = MaskStore(path) if path.exists() else create_store(path, shape, classes)
     _check_shape(store, shape)
     try:
-        return Mask(store, Journal(path.with_suffix(".journal"), guard))
+        journal = Journal(path.with_suffix(".journal"), guard)
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(journal.close)
+            mask = Mask(store, journal)
+            on_failure.pop_all()
+        return mask
     except OSError as error:
         raise ProjectError(
             f"{path.parent} cannot be written ({error.strerror}). Allow writing to the project folder."

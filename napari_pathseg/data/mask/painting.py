@@ -116,20 +116,28 @@ class Painting:
         """Whether anything is still to be painted."""
         return any(step.todo for step in self._steps)
 
+    @property
+    def open(self) -> bool:
+        """Whether a step takes strokes."""
+        return bool(self._steps) and not self._steps[-1].closed
+
+    @property
+    def empty(self) -> bool:
+        """Whether no step is open or has something left."""
+        return not self._steps
+
     def add(self, stroke: Stroke, shape: tuple[int, int]) -> None:
         """Take a stroke on a mask of `shape` into the open step."""
-        if not self._steps or self._steps[-1].closed:
+        if not self.open:
             self._steps.append(_Step())
         todo = self._steps[-1].todo
         for key in chunks_of(stroke.shape.box.clip(shape)):
             todo.setdefault(key, []).append(stroke)
 
-    def close_step(self) -> bool:
-        """End the open step; return False where there is none."""
-        if not self._steps or self._steps[-1].closed:
-            return False
-        self._steps[-1].closed = True
-        return True
+    def close_step(self) -> None:
+        """End the open step, if there is one."""
+        if self._steps:
+            self._steps[-1].closed = True
 
     def next(self) -> tuple[Key, list[Stroke]] | None:
         """Return a chunk of the oldest step and its strokes, None where that step has no more."""
@@ -138,14 +146,22 @@ class Painting:
 
     def done(self, key: Key) -> None:
         """Take a chunk of the oldest step off the list."""
-        del self._steps[0].todo[key]
+        if self._steps:
+            self._steps[0].todo.pop(key, None)
 
-    def end_step(self) -> bool:
-        """Forget the oldest step, if it is closed and has nothing left; return whether."""
-        if not self._steps or self._steps[0].todo or not self._steps[0].closed:
-            return False
-        self._steps.popleft()
-        return True
+    @property
+    def step_ends(self) -> bool:
+        """Whether the oldest step is closed and has nothing left."""
+        return bool(self._steps) and self._steps[0].closed and not self._steps[0].todo
+
+    def drop_step(self) -> None:
+        """Forget the oldest step, which is painted."""
+        if self._steps:
+            self._steps.popleft()
+
+    def drop_all(self) -> None:
+        """Forget what was to be painted; the open step stays open."""
+        self._steps = deque(_Step() for _ in range(self.open))
 
     def strokes(self) -> Iterator[Stroke]:
         """Yield what is still to be painted, each stroke once, in order."""

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from napari_pathseg.data.classes import UNLABELLED
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.chunks import CHUNK, Key, Pixels
+from napari_pathseg.data.mask.counts import Counts, Provenance, count, counts_from
 from napari_pathseg.data.mask.store import MaskStore, chunk_region, chunks_of, overlap
 
 _CLEAN, _DIRTY = 64, 64  # chunks kept in memory, half a megabyte each: as on disk, and waiting for it
@@ -46,6 +48,13 @@ class Pyramid:
                 pixels[:, *here] = block[:, *inside]
         return pixels
 
+    def prepare(self, region: Region) -> None:
+        """Read what :meth:`write` needs beside its pixels: a damaged chunk is found before anything is changed."""
+        for level in range(len(self.shapes)):
+            for key in chunks_of(region):
+                self._block(level, key)
+            region = region.coarser(2)
+
     def write(self, region: Region, pixels: Pixels) -> None:
         """Replace labels and provenance of a box of the finest level, and what is coarser above it."""
         self._put(0, region, pixels)
@@ -62,6 +71,16 @@ class Pyramid:
         keys = self._store.chunks() | {key for level, key in self._dirty if level == 0}
         boxes = (chunk_region(key).intersect(region).clip(self.shapes[0]) for key in sorted(keys))
         return (box for box in boxes if not box.empty)
+
+    def count(self) -> Counts:
+        """Count the pixels anew."""
+        counts = counts_from({})
+        empty = self.shapes[0][0] * self.shapes[0][1]
+        for box in self.touched(Region(0, 0, *self.shapes[0])):
+            counts += count(*self.read(box))
+            empty -= box.height * box.width
+        counts[UNLABELLED, Provenance.NONE] += empty
+        return counts
 
     def flush(self) -> None:
         """Bring all to the disk; an OSError leaves here what did not get there."""

@@ -17,13 +17,13 @@ Locked = frozenset[int]  # classes whose pixels stay as they are
 NONE_LOCKED: Locked = frozenset()
 
 
-def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool) -> Pixels:
-    """Return the labels that a person stands for; on a complete slide the rest is Background.
+def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool | Flags) -> Pixels:
+    """Return the labels that a person stands for; where it is `complete` the rest is Background.
 
     What a person declared unlabelled, QuPath's *Ignore*, stays so.
     """
-    rest = BACKGROUND if complete else UNLABELLED
-    return np.where(provenance >= Provenance.ACCEPTED, labels, np.uint8(rest)).astype(np.uint8)
+    rest = np.where(complete, np.uint8(BACKGROUND), np.uint8(UNLABELLED))
+    return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
 
 
 def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED) -> Pixels:
@@ -52,9 +52,12 @@ def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked:
     return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
 
 
-def filled_by_model(pixels: Pixels, classes: Pixels) -> Pixels:
-    """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken."""
-    filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED)
+def filled_by_model(pixels: Pixels, classes: Pixels, complete: bool | Flags = False) -> Pixels:
+    """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
+
+    Where it is `complete` a person has, without a label too.
+    """
+    filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED) & ~np.asarray(complete)
     return _set(pixels, filled, classes, Provenance.MODEL)
 
 

@@ -4,6 +4,7 @@ zarr makes them and says what they are; their chunks are read and written as fil
 which is faster and leaves no doubt about what is replaced when.
 """
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +16,12 @@ from zarr.codecs import ZstdCodec
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import CHUNK, ChunkFiles, Key, Pixels
+from napari_pathseg.data.mask.chunks import CHUNK, PARTIAL, ChunkFiles, Key, Pixels
 from napari_pathseg.errors import ProjectError
 
 _COARSEST = 1024  # pixels of the longest side of the last level
 _KINDS = ("labels", "provenance")
+_COUNTED = re.compile(r"(1?\d?\d|2[0-4]\d|25[0-5]),[0-5]")  # a class and a provenance
 
 
 class MaskStore:
@@ -37,7 +39,7 @@ class MaskStore:
         try:
             group = zarr.open_group(path, mode="r+")
             self._set_up(path, group, _shapes(group))
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # zarr's, for damaged metadata
             raise ProjectError(
                 f"{path} cannot be read as a mask ({error}). Restore the folder from a copy, or move it "
                 "away to begin this mask anew."
@@ -88,14 +90,19 @@ class MaskStore:
 
     def sweep(self) -> None:
         """Remove what a killed program left half-written."""
+        for orphan in self.path.glob(f"*{PARTIAL}"):  # zarr's
+            orphan.unlink(missing_ok=True)
         for level in self._files:
             for files in level:
                 files.sweep()
 
     def load_counts(self) -> dict[str, int] | None:
-        """Return the pixel counts that were saved last, or None."""
-        counts = None if self._group is None else self._group.attrs.get("pathseg_counts")
-        return dict(counts) if isinstance(counts, Mapping) else None  # type: ignore[arg-type]
+        """Return the pixel counts that were saved last, or None where there are none that make sense."""
+        counts: Any = None if self._group is None else self._group.attrs.get("pathseg_counts")
+        if not isinstance(counts, Mapping):
+            return None
+        sound = all(_COUNTED.fullmatch(key) and isinstance(number, int) for key, number in counts.items())
+        return dict(counts) if sound else None
 
     def save_counts(self, counts: Mapping[str, int]) -> None:
         """Keep the pixel counts beside the pyramids."""
@@ -156,7 +163,7 @@ def _create_pyramid(group: zarr.Group, shape: tuple[int, int]) -> None:
             chunks=(CHUNK, CHUNK),
             dtype="uint8",
             fill_value=0,
-            compressors=[ZstdCodec(level=1)],
+            compressors=[ZstdCodec(level=1, checksum=True)],
             dimension_names=["y", "x"],
         )
 

@@ -1,18 +1,19 @@
-"""The table of classes: colour, name, key, and how much of the slide in view is of each."""
+"""The table of classes: colour, name, key, eye, lock, and how much of the slide in view is of each."""
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_pathseg.data.classes import ClassTable, class_table
+from napari_pathseg.ui.areas import Areas
+from napari_pathseg.ui.class_marks import hidden, hide, lock, locked
 from napari_pathseg.ui.icons import themed_icon
 from napari_pathseg.ui.look import swatch
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.summary import class_areas
 
-_SWATCH, _NAME, _KEY, _AREA, _PERCENT = range(5)
-_WIDTHS = {_SWATCH: 30, _KEY: 52, _AREA: 78, _PERCENT: 48}
+_SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
+_WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 74, _PERCENT: 44}
 _ROW, _MOST_ROWS = 24, 6
 _KEYS = 9
 
@@ -22,9 +23,9 @@ class ClassTableView(QTreeWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._areas = session, Areas(session)
         self._filling = False
-        self.setColumnCount(5)
+        self.setColumnCount(len(_WIDTHS) + 1)
         self.setHeaderHidden(True)
         self.setRootIsDecorated(False)
         self.setUniformRowHeights(True)
@@ -55,6 +56,7 @@ class ClassTableView(QTreeWidget):
         layer, project = self._session.layers.mask, self._session.project
         if layer is not None and project is not None and 1 <= index <= len(project.classes):
             layer.selected_label = index
+            self._set_hidden(index, False)  # what is painted is to be seen
 
     def refresh(self) -> None:
         """Show the project's classes anew."""
@@ -64,7 +66,7 @@ class ClassTableView(QTreeWidget):
         self.clear()
         for spec in specs:
             key = f"Alt+{spec.index}" if spec.index <= _KEYS else ""
-            item = QTreeWidgetItem(["", spec.name, key, "", ""])
+            item = QTreeWidgetItem(["", spec.name, key])
             item.setData(_SWATCH, Qt.ItemDataRole.UserRole, spec.index)
             item.setIcon(_SWATCH, swatch(spec.color))
             item.setSizeHint(_SWATCH, QSize(0, _ROW))
@@ -72,8 +74,9 @@ class ClassTableView(QTreeWidget):
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsEditable)
             item.setToolTip(_SWATCH, "Click to change the colour.")
             item.setToolTip(_NAME, "Double-click to rename.")
+            item.setToolTip(_EYE, "Show or hide the class.")
+            item.setToolTip(_LOCK, "Lock the class: no tool changes its pixels.")
             item.setToolTip(_AREA, "On this slide, the model's pixels included.")
-            item.setToolTip(_PERCENT, "Share of what is labelled on this slide.")
             for number in (_KEY, _AREA, _PERCENT):
                 item.setTextAlignment(number, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.addTopLevelItem(item)
@@ -82,7 +85,19 @@ class ClassTableView(QTreeWidget):
         self._filling = False
         self.setFixedHeight(max(3, min(_MOST_ROWS, len(specs) + 1)) * _ROW + 6)
         self.show_selected()
+        self.show_marks()
         self.show_areas()
+
+    def show_marks(self) -> None:
+        """Show which classes are hidden and which locked."""
+        unseen, kept = hidden(self._session), locked(self._session)
+        self._filling = True
+        for item in self._items():
+            index = item.data(_SWATCH, Qt.ItemDataRole.UserRole)
+            if index is not None:
+                item.setIcon(_EYE, themed_icon("hidden" if index in unseen else "shown", self))
+                item.setIcon(_LOCK, themed_icon("locked" if index in kept else "unlocked", self))
+        self._filling = False
 
     def show_selected(self, *_: object) -> None:
         """Mark the class in hand."""
@@ -94,12 +109,14 @@ class ClassTableView(QTreeWidget):
 
     def show_areas(self) -> None:
         """Show how much of the slide in view is of each class."""
-        areas = class_areas(self._session)
+        areas = self._areas.by_class()
+        share = "Share of the tissue" if self._areas.of_tissue else "Share of what is labelled"
         self._filling = True
         for item in self._items():
             area = areas.get(item.data(_SWATCH, Qt.ItemDataRole.UserRole))
             item.setText(_AREA, "" if area is None else area.area)
             item.setText(_PERCENT, "" if area is None else area.percent)
+            item.setToolTip(_PERCENT, f"{share} on this slide.")
         self._filling = False
 
     def add_class(self) -> None:
@@ -119,6 +136,20 @@ class ClassTableView(QTreeWidget):
         """Give a class another name."""
         self._replace(index, name=name)
 
+    def toggle_hidden(self, index: int) -> None:
+        """Hide a class, or show it again."""
+        self._set_hidden(index, index not in hidden(self._session))
+
+    def toggle_locked(self, index: int) -> None:
+        """Lock a class, or free it."""
+        with errors_shown():
+            lock(self._session, index, index not in locked(self._session))
+            self.show_marks()
+
+    def _set_hidden(self, index: int, is_hidden: bool) -> None:
+        hide(self._session, index, is_hidden)
+        self.show_marks()
+
     def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:
         with errors_shown():
             specs = self._session.opened.classes
@@ -132,6 +163,12 @@ class ClassTableView(QTreeWidget):
         index = item.data(_SWATCH, Qt.ItemDataRole.UserRole)
         if index is None:
             self.add_class()
+            return
+        if column == _EYE:
+            self.toggle_hidden(index)
+            return
+        if column == _LOCK:
+            self.toggle_locked(index)
             return
         self.select(index)
         if column == _SWATCH and not self._session.read_only:

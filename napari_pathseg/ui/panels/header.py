@@ -15,6 +15,7 @@ from napari_pathseg.ui.next_step import next_step
 from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.panels.new_project import NewProjectDialog
 from napari_pathseg.ui.panels.read_only import ReadOnlyBanner
+from napari_pathseg.ui.qupath_keys import QUPATH_KEYS, QuPathKeys
 from napari_pathseg.ui.recent import recent_projects, remember_project
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
@@ -30,6 +31,7 @@ class Header(QWidget):
         super().__init__(parent)
         self._session = session
         self.step = next_step(session)
+        self.qupath: QuPathKeys | None = None  # which the dock turns on and off
         self.banner = ReadOnlyBanner(session)
         self.project = QPushButton()
         self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -83,7 +85,10 @@ class Header(QWidget):
         box = QMessageBox(self)
         box.setWindowTitle("Keys")
         box.setTextFormat(Qt.TextFormat.RichText)
-        box.setText("They work while the slide has the focus: click on it first." + keys_text())
+        box.setText(
+            "They work while the slide has the focus: click on it first."
+            + keys_text(QUPATH_KEYS if self.qupath is not None and self.qupath.on else ())
+        )
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
 
@@ -120,6 +125,13 @@ class Header(QWidget):
             show.setEnabled(self._session.project is not None)
         self.menu.addSeparator()
         self.menu.addAction("Keys", self.show_keys)
+        if self.qupath is not None:
+            own = self.menu.addAction("QuPath keys")
+            if own is not None:
+                own.setCheckable(True)
+                own.setChecked(self.qupath.on)
+                own.toggled.connect(self.qupath.turn)
+                own.setToolTip("B brush, W wand, P polygon, V and M move: in place of napari's on the slide's layers.")
 
     def _press(self) -> None:
         self.step_pressed.emit(self.step)

@@ -2,30 +2,25 @@
 
 from typing import Any
 
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QLabel, QSlider, QToolButton, QWidget
+from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
 
 from napari_pathseg.ui.icons import set_icon
 from napari_pathseg.ui.keys import with_key
-from napari_pathseg.ui.mask_layer import MaskLabels
 from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.panels.areas import CompleteBoxButton, SelectButton
 from napari_pathseg.ui.panels.classes import ClassTableView
+from napari_pathseg.ui.panels.cleaning import clean_up_button
 from napari_pathseg.ui.panels.layout import column, row
+from napari_pathseg.ui.panels.tool_options import ToolOptions
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.tools import (
-    LARGEST_BRUSH,
-    SMALLEST_BRUSH,
-    TOOLS,
-    brush_on_screen,
-    choose_tool,
-    set_brush_on_screen,
-    tool_in_hand,
-)
+from napari_pathseg.ui.tools import TOOLS
+from napari_pathseg.ui.tools.hand import Hand
+from napari_pathseg.ui.tools.outlines import Outlines
 
-_BUTTON = 32
-_FIRST_BRUSH = 24
+_BUTTON = 28
 
 
 class OutlinePanel(QWidget):
@@ -36,6 +31,7 @@ class OutlinePanel(QWidget):
         self._session = session
         self._heard: list[Layer] = []
         self.classes = ClassTableView(session)
+        self.hand = Hand(session, self)
         self.tools = {tool.name: _tool_button(tool.name, with_key(tool.help, tool.name)) for tool in TOOLS}
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
@@ -44,12 +40,9 @@ class OutlinePanel(QWidget):
             self._group.addButton(button)
         self.undo = _tool_button("undo", with_key("Take the last step back, whoever made it.", "undo"))
         self.redo = _tool_button("redo", with_key("Do again what was taken back.", "redo"))
-        self.brush = QSlider(Qt.Orientation.Horizontal)
-        self.brush.setRange(SMALLEST_BRUSH, LARGEST_BRUSH)
-        self.brush.setValue(_FIRST_BRUSH)
-        self.brush.setToolTip("Width of the brush on screen; zoom in to paint finer.")
-        self.brush_text = QLabel()
-        self.brush_text.setMinimumWidth(44)
+        self.options = ToolOptions(session, self.hand)
+        self._outlines = Outlines(session, self.hand, lambda: self.classes.selected, self)
+        self.brush = self.options.width_row.slider
         self.complete = QCheckBox("This slide is complete")
         self.complete.setToolTip(
             "Tick it when all of what is to be found here is outlined. What is not outlined is then learnt as\n"
@@ -57,21 +50,29 @@ class OutlinePanel(QWidget):
         )
         tools = row(*self.tools.values(), None, self.undo, self.redo)
         tools.setSpacing(2)
-        column(self, self.classes, tools, row(QLabel("Brush"), self.brush, self.brush_text), self.complete)
+        self.select, self.complete_box = SelectButton(session), CompleteBoxButton(session)
+        self.clean_up = clean_up_button(session)
+        column(
+            self,
+            self.classes,
+            tools,
+            self.options,
+            self.complete,
+            row(self.select, self.clean_up, self.complete_box, None),
+        )
         self._connect()
         self._show_slide()
 
     @property
     def drawing(self) -> bool:
         """Whether a tool that draws is in hand."""
-        return tool_in_hand(self._session.layers) not in ("", "pan")
+        return self.hand.in_hand not in ("", "pan")
 
     # -- what the user may do
 
     def choose(self, name: str) -> None:
         """Take a tool in hand."""
-        choose_tool(self._session.layers, name)
-        self.show_tool()
+        self.hand.choose(name)
 
     def undo_step(self) -> None:
         """Take the last step on the slide in view back."""
@@ -89,37 +90,23 @@ class OutlinePanel(QWidget):
 
     def show_tool(self, *_: Any) -> None:
         """Press the button of the tool in hand."""
-        name = tool_in_hand(self._session.layers)
+        name = self.hand.in_hand
         self._group.setExclusive(False)
         for tool, button in self.tools.items():
             button.setChecked(tool == name)
         self._group.setExclusive(True)
+        self.options.show_tool()
 
     def _show_slide(self) -> None:
         """Show another slide, and listen to its layers."""
         entry = self._session.slide
-        for widget in (*self.tools.values(), self.undo, self.redo, self.brush, self.complete):
+        for widget in (*self.tools.values(), self.undo, self.redo, self.options, self.complete):
             widget.setEnabled(entry is not None and not self._session.read_only)
         self.tools["pan"].setEnabled(entry is not None)
         self.complete.setChecked(entry is not None and entry.complete)
         self._listen()
-        self._resize_brush()
         self.show_tool()
         self.classes.refresh()
-
-    def _resize_brush(self, *_: Any) -> None:
-        """Keep the brush as wide on screen as the slider says, at any zoom."""
-        set_brush_on_screen(self._session.layers, self.brush.value())
-        self.brush_text.setText(f"{self.brush.value()} px")
-
-    def _show_brush(self, *_: Any) -> None:
-        """Follow a brush that was resized by napari's own means."""
-        width = round(brush_on_screen(self._session.layers))
-        if abs(width - self.brush.value()) > max(2, width // 10):
-            self.brush.blockSignals(True)
-            self.brush.setValue(width)
-            self.brush.blockSignals(False)
-            self.brush_text.setText(f"{width} px")
 
     # -- how it listens
 
@@ -127,16 +114,14 @@ class OutlinePanel(QWidget):
         self._group.buttonClicked.connect(self._tool_pressed)
         self.undo.clicked.connect(self.undo_step)
         self.redo.clicked.connect(self.redo_step)
-        self.brush.valueChanged.connect(self._resize_brush)
+        self.hand.changed.connect(self.show_tool)
         self.complete.clicked.connect(self._set_complete)
-        self._drawn = Soon(self._burn, 0, self)
         self._areas = Soon(self.classes.show_areas, 200, self)
         self._session.mask_changed.connect(self._areas.ask)
         self._session.project_changed.connect(self._show_slide)
         self._session.slide_changed.connect(self._show_slide)
         viewer = self._session.layers.viewer
         viewer.layers.selection.events.active.connect(self.show_tool)
-        viewer.scene.camera.events.zoom.connect(self._resize_brush)
 
     def _listen(self) -> None:
         """Listen to the layers of the slide in view; they outlive a change of slide."""
@@ -146,23 +131,12 @@ class OutlinePanel(QWidget):
                 continue
             self._heard.append(layer)
             layer.events.mode.connect(self.show_tool)
-            if isinstance(layer, MaskLabels):
+            if isinstance(layer, Labels):
                 layer.events.selected_label.connect(self.classes.show_selected)
-                layer.events.brush_size.connect(self._show_brush)
-            else:
-                layer.events.data.connect(self._outline_drawn)
+                layer.events.brush_size.connect(self.options.follow_brush)
 
     def _tool_pressed(self, button: QAbstractButton) -> None:
         self.choose(next(name for name, known in self.tools.items() if known is button))
-
-    def _outline_drawn(self, event: Any) -> None:
-        """Fill an outline that was just ended; napari is still at work on it, so a moment later."""
-        if str(getattr(event, "action", "")) == "added":
-            self._drawn.ask()
-
-    def _burn(self) -> None:
-        with errors_shown():
-            self._session.corrections.burn_outlines(self.classes.selected)
 
     def _set_complete(self, complete: bool) -> None:
         with errors_shown():

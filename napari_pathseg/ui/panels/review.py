@@ -1,13 +1,17 @@
 """Review: predict with a model, accept or reject what it found, compare two models."""
 
+from collections.abc import Callable
+
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
 
 from napari_pathseg.ui.keys import with_key
-from napari_pathseg.ui.look import HALF_SPACE
+from napari_pathseg.ui.look import HALF_SPACE, SPACE
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.layout import column, push_button, row
+from napari_pathseg.ui.panels.more_button import MoreButton
+from napari_pathseg.ui.places import SELECTION, SLIDE, VIEW
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.summary import compared, model_text, project_models
@@ -29,6 +33,8 @@ class ReviewPanel(QWidget):
         self.predict_all = push_button("Predict all", "Let the model mark all slides, one after the other.")
         self.accept = push_button("Accept view", with_key("Stand for what the model found on screen.", "accept"))
         self.reject = push_button("Reject view", with_key("Take away what the model found on screen.", "reject"))
+        self.accept_more = MoreButton("Accept elsewhere", _elsewhere("Accept", self.accept_in))
+        self.reject_more = MoreButton("Reject elsewhere", _elsewhere("Reject", self.reject_in))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(50)
@@ -36,15 +42,24 @@ class ReviewPanel(QWidget):
         self.only_contour = QCheckBox("Contour only")
         self.only_contour.setToolTip("Show the borders of the mask instead of areas.")
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
+        self._lay_out()
+        self._connect()
+        self._show_models()
+        self._show_slide()
+
+    def _lay_out(self) -> None:
         self.table = QWidget()
         self._cells = QGridLayout(self.table)
         self._cells.setContentsMargins(0, 0, 0, 0)
         self._cells.setSpacing(HALF_SPACE)
+        verdicts = row(self.accept, self.accept_more, self.reject, self.reject_more)
+        verdicts.setSpacing(1)
+        verdicts.insertSpacing(2, SPACE)
         column(
             self,
             row(QLabel("Model"), self.model),
             row(self.predict_view, self.predict_slide, self.predict_all),
-            row(self.accept, self.reject),
+            verdicts,
             row(QLabel("Opacity"), self.opacity, self.only_contour),
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
@@ -52,9 +67,6 @@ class ReviewPanel(QWidget):
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(20)
         self.model.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self._connect()
-        self._show_models()
-        self._show_slide()
 
     # -- what the user may do
 
@@ -76,13 +88,21 @@ class ReviewPanel(QWidget):
 
     def accept_view(self) -> None:
         """Stand for what the model found on screen."""
-        with errors_shown():
-            self._session.corrections.accept_view()
+        self.accept_in(VIEW)
 
     def reject_view(self) -> None:
         """Take away what the model found on screen."""
+        self.reject_in(VIEW)
+
+    def accept_in(self, where: str) -> None:
+        """Stand for what the model found in a place."""
         with errors_shown():
-            self._session.corrections.reject_view()
+            self._session.corrections.accept(where)
+
+    def reject_in(self, where: str) -> None:
+        """Take away what the model found in a place."""
+        with errors_shown():
+            self._session.corrections.reject(where)
 
     def compare_models(self) -> None:
         """Score the two newest models."""
@@ -140,7 +160,7 @@ class ReviewPanel(QWidget):
         layer = self._session.layers.mask
         for widget in (self.opacity, self.only_contour):
             widget.setEnabled(layer is not None)
-        for button in (self.accept, self.reject):
+        for button in (self.accept, self.accept_more, self.reject, self.reject_more):
             button.setEnabled(layer is not None and not self._session.read_only)
         if layer is not None and layer is not self._heard:
             self._heard = layer
@@ -181,3 +201,11 @@ class ReviewPanel(QWidget):
     def _set_contour(self, only: bool) -> None:
         if self._session.layers.mask is not None:
             self._session.layers.mask.contour = _OUTLINE_WIDTH if only else 0
+
+
+def _elsewhere(verb: str, act: Callable[[str], None]) -> list[tuple[str, Callable[[], None]]]:
+    """Return what accepting or rejecting can do beside the view."""
+    return [
+        (f"{verb} in the selection", lambda: act(SELECTION)),
+        (f"{verb} on the whole slide", lambda: act(SLIDE)),
+    ]

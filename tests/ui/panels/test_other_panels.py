@@ -42,7 +42,7 @@ def test_a_complete_slide_counts_its_rest_as_background(opened, qtbot):
     opened.sections["outline"].set_open(True)
     opened.outline.complete.click()
     assert opened.session.project.slides["case0"].complete
-    assert opened.outline.classes.topLevelItem(0).text(3) == "0.07 Mpx"
+    assert opened.outline.classes.topLevelItem(0).text(5) == "0.07 Mpx"
 
 
 def test_export_writes_files_and_says_where(opened, mask_folder, tmp_path):
@@ -104,7 +104,7 @@ def test_an_open_project_is_listed_as_recent(opened):
     assert recent_projects() == [opened.session.project.folder]
     opened.header._fill_menu()
     texts = [action.text() for action in opened.header.menu.actions()]
-    assert texts == ["New project…", "Open…", "Recent", "Show folder", "", "Keys"]
+    assert texts == ["New project…", "Open…", "Recent", "Show folder", "", "Keys", "QuPath keys"]
 
 
 def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictures):

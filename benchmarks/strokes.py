@@ -1,0 +1,146 @@
+"""A painting session that can be played on a mask and on plain arrays, for the benchmarks of both."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numcodecs.zstd import Zstd
+
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Mask, rules
+from napari_pathseg.data.mask.painting import Brush, Stroke
+from napari_pathseg.data.mask.shapes import Outline, Pull
+
+_ZSTD = Zstd(level=1)
+
+
+class Canvas(Protocol):
+    """What can be painted on: a mask, or the control."""
+
+    def stroke(self, stroke: Stroke) -> None: ...
+    def work(self, seconds: float) -> Any: ...
+    def close_step(self) -> None: ...
+    def undo(self) -> Any: ...
+    def redo(self) -> Any: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Plain:
+    """A mask as plain arrays with whole copies to undo; it says what a mask must be."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+        self.past: list[bytes] = []
+        self.future: list[bytes] = []
+        self.step: np.ndarray | None = None
+
+    def stroke(self, stroke: Stroke) -> None:
+        box = stroke.shape.box.clip(self.pixels.shape[1:])
+        flags = None if box.empty else stroke.shape.flags(box)
+        if flags is None:
+            return
+        before = self.pixels[:, *box.slices]
+        after = rules.painted(before, np.where(flags, np.uint8(stroke.brush.label), before[0]), flags)
+        if (after != before).any():
+            self.step = self.pixels if self.step is None else self.step
+            self.pixels = self.pixels.copy()
+            self.pixels[:, *box.slices] = after
+
+    def work(self, seconds: float) -> None:
+        """Do nothing: all is done at once."""
+
+    def close_step(self) -> None:
+        if self.step is not None:
+            self.past.append(_ZSTD.encode(self.step))
+            self.future.clear()
+            self.step = None
+
+    def undo(self) -> None:
+        self.close_step()
+        self._move(self.past, self.future)
+
+    def redo(self) -> None:
+        self.close_step()
+        self._move(self.future, self.past)
+
+    def _move(self, source: list[bytes], target: list[bytes]) -> None:
+        if source:
+            target.append(_ZSTD.encode(self.pixels))
+            self.pixels = self.unpacked(source.pop())
+
+    def unpacked(self, state: bytes) -> np.ndarray:
+        """Return one of the states of `past` or `future`."""
+        return np.frombuffer(_ZSTD.decode(state), np.uint8).reshape(self.pixels.shape)
+
+    def flush(self) -> None:
+        """Do nothing: there is no disk."""
+
+    def close(self) -> None:
+        self.close_step()
+
+
+class InPlace(Plain):
+    """The control: after each stroke the whole mask is written over its own file."""
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        super().__init__(in_place(path, shape))
+        self.path = path
+
+    def stroke(self, stroke: Stroke) -> None:
+        super().stroke(stroke)
+        np.savez_compressed(self.path, pixels=self.pixels)
+
+    def _move(self, source: list[bytes], target: list[bytes]) -> None:
+        super()._move(source, target)
+        np.savez_compressed(self.path, pixels=self.pixels)
+
+
+def in_place(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Return what the control wrote, zeros where it wrote nothing yet."""
+    if not path.exists():
+        return np.zeros((2, *shape), np.uint8)
+    with np.load(path) as file:
+        return file["pixels"]
+
+
+# -- the session
+
+WORDS = ["work"] * 6 + ["close_step"] * 6 + ["undo"] * 2 + ["redo", "flush"]
+
+
+def session(shape: tuple[int, int], chance: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield what a person does, without end: pulls of one brush to a step, outlines, work in between, undo."""
+    brush = 1
+    while True:
+        word = chance.choice(["stroke"] * 14 + WORDS)
+        if word != "stroke":
+            yield {"do": word}
+            brush = chance.choice([0, 1, 2, 3]) if word in ("close_step", "undo", "redo") else brush
+            continue
+        start = [chance.uniform(-20, size + 20) for size in shape]
+        reach = chance.choice([30, 200, max(shape)])
+        end = [at + chance.uniform(-reach, reach) for at in start]
+        radius = chance.choice([2, 12, 12, 40, 250])
+        yield {"do": "stroke", "outline": chance.random() < 0.1, "ends": [start, end], "radius": radius, "label": brush}
+
+
+def do(canvas: Canvas, action: dict[str, Any]) -> None:
+    """Do to a canvas what an action says."""
+    if action["do"] == "stroke":
+        start, end = action["ends"]
+        corners = np.array([start, [start[0], end[1]], end, [end[0], start[1]]], float)
+        pull = Pull(tuple(start), tuple(end), action["radius"])
+        shape = Outline([corners]) if action["outline"] else pull
+        canvas.stroke(Stroke(shape, Brush(action["label"])))
+    elif action["do"] == "work":
+        canvas.work(0.005)
+    else:
+        getattr(canvas, action["do"])()
+
+
+def pixels_of(mask: Mask) -> np.ndarray:
+    """Return labels and provenance of a whole mask."""
+    return np.stack(mask.read(Region(0, 0, *mask.shape)))

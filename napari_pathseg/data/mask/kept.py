@@ -1,0 +1,122 @@
+"""The pixels of a mask as they are kept: changed box by box, journaled, counted, saved.
+
+What of it is one step of undo, and strokes on their way, are `mask`'s.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.counts import Counts, count, counts_from, counts_to
+from napari_pathseg.data.mask.history import Change, History
+from napari_pathseg.data.mask.journal import Journal
+from napari_pathseg.data.mask.pyramid import Pyramid
+from napari_pathseg.data.mask.store import MaskStore
+from napari_pathseg.errors import ProjectError
+
+NOTHING = Region(0, 0, 0, 0)
+_UNSAVED_BYTES = 64 << 20  # of the journal; from here on the pyramid is brought to the disk
+
+
+class KeptPixels:
+    """Labels and provenance with their journal; without one they can only be looked at."""
+
+    def __init__(self, store: MaskStore, journal: Journal | None) -> None:
+        self._store, self._journal = store, journal
+        self._pyramid = Pyramid(store)
+        self._history = None if journal is None else History(journal)
+        self._saved_size = 0  # of the journal
+        self.counts_so_far: Counts = counts_from(store.load_counts() or {})
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self._store.shape
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Rows and columns of each level, the finest first."""
+        return self._store.shapes
+
+    @property
+    def writable(self) -> bool:
+        """Whether it can be edited."""
+        return self._history is not None
+
+    def flush(self) -> None:
+        """Write what was edited into the pyramids on disk."""
+        if self._history is None or not (self._pyramid.waiting or self._require_journal().size > self._saved_size):
+            return
+        self._require_journal().guard()
+        try:
+            self._pyramid.flush()
+            self._store.save_counts(counts_to(self.counts_so_far))
+            self._history.note_saved(counts_to(self.counts_so_far))
+        except OSError as error:
+            raise ProjectError(
+                f"{self._store.path} could not be written ({error.strerror or error}). Free the disk or "
+                "allow writing; what you drew is safe in the journal until then."
+            ) from error
+        self._saved_size = self._require_journal().size
+
+    def abandon(self) -> None:
+        """Let the files go as they are: another program has taken them over, and what the journal says."""
+        if self._journal is not None:
+            self._journal.close()
+
+    # -- inside
+
+    @property
+    def _busy(self) -> bool:
+        """Whether this is no moment to save."""
+        return False
+
+    def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
+        box = _bounding_box((before != after).any(axis=0))
+        if box.empty:
+            return box
+        inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
+        change = Change(region, before[inside], after[inside])
+        self._pyramid.prepare(region)
+        self._require_history().note(change)
+        self._apply(change)
+        if self._require_journal().size - self._saved_size > _UNSAVED_BYTES and not self._busy:
+            self.flush()
+        return region
+
+    def _apply(self, change: Change) -> None:
+        self._pyramid.write(change.region, change.after)
+        self.counts_so_far = self.counts_so_far - count(*change.before) + count(*change.after)
+
+    def _as_it_is(self, change: Change) -> Change:
+        """Return a change with what is really there before it: a damaged record may have been skipped."""
+        self._pyramid.prepare(change.region)
+        return change._replace(before=self._pyramid.read(change.region))
+
+    def _replay(self, changes: Iterable[Change]) -> Region:
+        touched = NOTHING
+        for change in changes:
+            self._apply(change)
+            touched = touched.unite(change.region)
+        return touched
+
+    def _require_history(self) -> History:
+        if self._history is None:
+            raise ProjectError(f"{self._store.path} is open for looking only. Close the other program, then try again.")
+        return self._history
+
+    def _require_journal(self) -> Journal:
+        self._require_history()
+        assert self._journal is not None
+        return self._journal
+
+
+def _bounding_box(changed: npt.NDArray[np.bool_]) -> Region:
+    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
+    if not len(rows):
+        return NOTHING
+    top, left = int(rows[0]), int(columns[0])
+    return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)

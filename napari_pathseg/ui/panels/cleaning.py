@@ -1,0 +1,179 @@
+"""Cleaning up: a button, and a small window beside the slide that says which class, what, how much and where."""
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QCoreApplication, QEventLoop, Qt
+from qtpy.QtWidgets import QComboBox, QDialog, QProgressDialog, QPushButton, QStackedWidget, QWidget
+
+from napari_pathseg.ui.calm import NumberBox, calm
+from napari_pathseg.ui.cleaning import AREA, DEEDS, Cleaning, unit_of
+from napari_pathseg.ui.keys import with_key
+from napari_pathseg.ui.look import SPACE, DimLabel, swatch
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.panels.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.places import SELECTION, SLIDE, VIEW
+from napari_pathseg.ui.session import Session
+
+_SETTING = "cleaning"
+_PLACES = {SELECTION: "In the selection", VIEW: "In view", SLIDE: "On the whole slide"}
+_ANY = "Any class"
+_LARGEST = {AREA: 1e8, "length": 500.0}  # µm² and µm
+_FELT_MS, _STEPS = 400, 1000
+
+
+def clean_up_button(session: Session) -> QPushButton:
+    """Return a button that opens the window."""
+    button = push_button(
+        "Clean up…", with_key("Fill holes, remove specks, smooth, grow, or give another class.", "clean")
+    )
+    opened: list[CleanUp] = []
+
+    def show() -> None:
+        if not opened:
+            opened.append(CleanUp(session, button.window()))
+        opened[0].open_beside()
+
+    def follow() -> None:
+        button.setEnabled(session.slide is not None and not session.read_only)
+
+    button.clicked.connect(show)
+    session.slide_changed.connect(follow)
+    session.project_changed.connect(follow)
+    follow()
+    return button
+
+
+class CleanUp(QDialog):
+    """Lets a person clean up classes of the slide in view, again and again; each time can be undone."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.setWindowTitle("Clean up")
+        self.label, self.deed, self.onto, self.where = (_choice() for _ in range(4))
+        self.amount = NumberBox()
+        for key, deed in DEEDS.items():
+            self.deed.addItem(deed.name, key)
+        for key, name in _PLACES.items():
+            self.where.addItem(name, key)
+        self.where.setToolTip("Draw a selection with Select; without one it is the view.")
+        self._amounts = QStackedWidget()
+        self._amounts.addWidget(self.amount)
+        self._amounts.addWidget(self.onto)
+        self._help, self._told = DimLabel(), DimLabel()
+        self.apply = push_button("Apply", "Do it; undo takes it back.")
+        close = push_button("Close", "Keep the settings and close.")
+        rows = labelled_rows([("Class", self.label), ("What", self.deed), ("", self._amounts), ("Where", self.where)])
+        column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACE,) * 4)
+        self.apply.clicked.connect(self.do)
+        close.clicked.connect(self.close)
+        self.deed.currentIndexChanged.connect(self._show_deed)
+        session.project_changed.connect(self._fill_classes)
+        session.slide_changed.connect(self._show_deed)
+        session.selection.changed.connect(self._follow_selection)
+        self._fill_classes()
+        self._recall()
+
+    # -- what the user may do
+
+    def open_beside(self) -> None:
+        """Show the window with the class in hand; the slide can be worked on meanwhile."""
+        layer = self._session.layers.mask
+        if layer is not None and self.label.findData(layer.selected_label) >= 0:
+            self.label.setCurrentIndex(self.label.findData(layer.selected_label))
+        if self._session.selection.outlines():
+            self.where.setCurrentIndex(self.where.findData(SELECTION))
+        elif self.where.currentData() == SELECTION:
+            self.where.setCurrentIndex(self.where.findData(VIEW))
+        self._told.setText("")
+        self.show()
+        self.raise_()
+
+    def do(self) -> None:
+        """Clean up; long work tells how far it is, and can be cancelled."""
+        cleaning = self.cleaning
+        with errors_shown():
+            changed = self._with_progress(lambda progress: self._session.corrections.clean(cleaning, progress))
+            self._told.setText("Done." if changed else "Nothing was changed.")
+            self._session.opened.remember(_SETTING, cleaning.to_json())
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """What is asked for."""
+        return Cleaning(
+            deed=self.deed.currentData(),
+            label=self.label.currentData() or 0,
+            amount=self.amount.value(),
+            onto=self.onto.currentData() or 0,
+            where=self.where.currentData(),
+        )
+
+    # -- what the user sees
+
+    def _fill_classes(self) -> None:
+        project = self._session.project
+        specs = () if project is None else project.classes.specs
+        for box in (self.label, self.onto):
+            chosen = box.currentData()
+            box.clear()
+            for spec in specs:
+                box.addItem(swatch(spec.color), spec.name, spec.index)
+            box.setCurrentIndex(max(0, box.findData(chosen)))
+        self._show_deed()
+
+    def _show_deed(self, *_: Any) -> None:
+        deed, entry = DEEDS[self.deed.currentData()], self._session.slide
+        self._help.setText(deed.help)
+        self._amounts.setCurrentWidget(self.amount if deed.amount else self.onto)
+        if deed.amount:
+            unit = unit_of(self.deed.currentData(), None if entry is None else entry.mask_mpp)
+            self.amount.setSuffix(f" {unit}")
+            self.amount.set_range(0.0, _LARGEST[deed.amount], None)
+            if self.sender() is self.deed:
+                self.amount.setValue(deed.usual)
+        any_class = self.label.findText(_ANY)
+        if deed.amount and any_class >= 0:
+            self.label.removeItem(any_class)
+        elif not deed.amount and any_class < 0:
+            self.label.addItem(_ANY, 0)
+        self.apply.setEnabled(entry is not None and not self._session.read_only)
+
+    def _follow_selection(self) -> None:
+        """Keep to what was selected just now."""
+        if self.isVisible() and self._session.selection.outlines():
+            self.where.setCurrentIndex(self.where.findData(SELECTION))
+
+    def _recall(self) -> None:
+        project = self._session.project
+        kept = {} if project is None else project.settings.get(_SETTING, {})
+        for box, name in ((self.deed, "deed"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
+            box.setCurrentIndex(max(0, box.findData(kept.get(name))))
+        amount = kept.get("amount", DEEDS[self.deed.currentData()].usual)
+        self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
+
+    def _with_progress(self, job: Callable[[Callable[[float], bool]], bool]) -> bool:
+        """Run a job that tells how far it is; once that is felt the window takes nothing but Cancel."""
+        progress = QProgressDialog("Cleaning up…", "Cancel", 0, _STEPS, self)
+        progress.setWindowTitle("Clean up")
+        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
+        progress.setMinimumDuration(_FELT_MS)
+
+        def tell(share: float) -> bool:
+            progress.setValue(min(_STEPS - 1, round(_STEPS * share)))
+            kinds = QEventLoop.ProcessEventsFlag
+            # until it is shown it keeps nothing else away: what a hand does then comes after
+            QCoreApplication.processEvents(kinds.AllEvents if progress.isVisible() else kinds.ExcludeUserInputEvents)
+            return bool(progress.wasCanceled())
+
+        try:
+            return job(tell)
+        finally:
+            progress.close()
+            progress.deleteLater()
+
+
+def _choice() -> QComboBox:
+    box = QComboBox()
+    calm(box)
+    return box

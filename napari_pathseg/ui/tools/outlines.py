@@ -1,0 +1,139 @@
+"""Outlines on the contours layer, once they are ended: filled at once, or mended corner by corner first."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from napari.layers import Shapes
+from qtpy.QtCore import QObject
+
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.tools.hand import Hand
+from napari_pathseg.ui.tools.table import OUTLINES
+
+_EDITING = "direct"  # napari's mode in which corners are dragged
+_KEYS = {"Enter": "fill", "Alt-Enter": "cut", "Escape": "drop"}
+_LINE = 2.5  # pixels on screen
+_SUBTRACT = "Alt"
+_SAID = "Drag the corners. Enter fills the outline, Alt+Enter cuts it out, Escape drops it."
+
+
+class Outlines(QObject):
+    """Fills what is drawn on the contours layer of the slide in view; with Alt at its end it is cut out.
+
+    Parameters
+    ----------
+    label
+        Returns the class that is filled in.
+    """
+
+    def __init__(self, session: Session, hand: Hand, label: Callable[[], int], parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._hand, self._label = session, hand, label
+        self._heard: Shapes | None = None
+        self._cuts = False  # whether Alt was held when the outline was ended
+        self._ended = Soon(self._take_up, 0, self)  # napari is still at work on it
+        self._zoomed = Soon(self._draw_as_thin, 100, self)
+        session.layers.viewer.scene.camera.events.zoom.connect(self._zoomed.ask)
+        session.slide_changed.connect(self._listen)
+        hand.leaves.connect(self._tool_left)
+
+    def _listen(self) -> None:
+        layer = self._session.layers.contours
+        self._hand.editing = ""
+        if layer is None or layer is self._heard:
+            return
+        self._heard = layer
+        layer.events.data.connect(self._changed)
+        layer.mouse_drag_callbacks.append(self._watch_drag)
+        layer.mouse_double_click_callbacks.insert(0, self._watch_click)
+        self._zoomed.ask()
+
+    # -- how an outline is ended
+
+    def _watch_drag(self, layer: Shapes, event: Any) -> Iterator[None]:
+        """Take note of whether Alt is held, until the mouse is let go."""
+        self._cuts = _SUBTRACT in event.modifiers
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._cuts = _SUBTRACT in event.modifiers
+
+    def _watch_click(self, layer: Shapes, event: Any) -> None:
+        self._cuts = _SUBTRACT in event.modifiers
+
+    def _changed(self, event: Any) -> None:
+        if str(getattr(event, "action", "")) == "added":
+            self._ended.ask()
+
+    def _take_up(self) -> None:
+        """Fill what was ended, or have it edited first."""
+        layers = self._session.layers
+        if not layers.drawn_outlines() or self._session.read_only:
+            return
+        if self._hand.remembered.edit_first:
+            self._edit()
+        else:
+            self._burn(cut=self._cuts)
+
+    # -- editing
+
+    def _edit(self) -> None:
+        """Let corners be dragged until a key ends it."""
+        layer = self._session.layers.contours
+        assert layer is not None
+        name = self._hand.gesture or self._hand.in_hand
+        if name in OUTLINES:
+            self._hand.edit(name)
+        layer.mode = _EDITING
+        layer.selected_data = {len(layer.data) - 1}
+        for key, deed in _KEYS.items():
+            layer.bind_key(key, self._pressed(deed), overwrite=True)
+        self._session.layers.viewer.status = _SAID
+
+    def _pressed(self, deed: str) -> Callable[[Shapes], None]:
+        def press(_: Shapes) -> None:
+            self._end(deed)
+
+        return press
+
+    def _end(self, deed: str) -> None:
+        """Fill, cut out or drop what was edited, and take the tool in hand again that drew it."""
+        name = self._hand.editing or "polygon"
+        self._leave()
+        if deed == "drop":
+            self._session.layers.take_outlines(0)
+        else:
+            self._burn(cut=deed == "cut" or self._cuts)
+        self._hand.choose(name)
+
+    def _leave(self) -> None:
+        self._hand.editing = ""
+        layer = self._session.layers.contours
+        if layer is not None:
+            for key in _KEYS:
+                layer.bind_key(key, None)
+
+    def _tool_left(self) -> None:
+        """Fill what is being edited when another tool is taken, so that nothing drawn is lost."""
+        if self._hand.editing:
+            self._leave()
+            self._burn(cut=self._cuts)
+
+    def _burn(self, *, cut: bool) -> None:
+        self._cuts = False
+        with errors_shown():
+            self._session.corrections.burn_outlines(0 if cut else self._label())
+
+    # -- how it looks
+
+    def _draw_as_thin(self) -> None:
+        """Draw lines as wide on screen at any zoom."""
+        layers = self._session.layers
+        if layers.contours is None:
+            return
+        width = _LINE / (float(layers.viewer.scene.camera.zoom) * float(layers.contours.scale[-1]))
+        layers.contours.current_edge_width = width
+        if len(layers.contours.data):
+            layers.contours.edge_width = width

@@ -1,0 +1,166 @@
+"""Superpixels in the hand: the worker cuts what is in view into patches, a stroke paints those it touches."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils import Colormap
+
+from napari_pathseg.data.annotation import Points
+from napari_pathseg.data.averaging import Pixels
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.gesture.superpixels import Labels as Patches
+from napari_pathseg.data.gesture.superpixels import touched
+from napari_pathseg.ui.layers import KEY, placement
+from napari_pathseg.ui.tools.bench import LONGEST, Bench, Gesture
+from napari_pathseg.ui.tools.picture import Flags, Frame
+from napari_pathseg.ui.tools.view import frame_in_view
+
+SMALLEST, LARGEST = 8, 100  # pixels on screen
+_STEP = 2
+_BUSY = "Superpixels: looking at what is in view…"
+_LINES = Colormap([[0, 0, 0, 0], [0.05, 0.1, 0.1, 1]], name="superpixels")
+_NO_PATCHES = np.zeros((0, 0), np.int32)
+
+
+class SuperpixelGesture(Gesture):
+    """Paints whole superpixels; their borders are a layer of its own as long as it is in hand."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._asked: tuple[int, Frame, int] | None = None  # the number of what was asked, where, and patches how large
+        self._frame: Frame | None = None
+        self._patches: Patches = _NO_PATCHES
+        self._borders: Image | None = None
+        bench.session.worker.event.connect(self._hear)
+        bench.session.worker.died.connect(self._worker_died)
+
+    def drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Paint the patches that are touched until the mouse is let go; one step of undo."""
+        frame, patches = self._frame, self._patches
+        if event.button != 1:
+            return
+        if frame is None:
+            self.bench.say(_BUSY)
+            return
+        label, painted = self.bench.label(event), np.zeros(patches.shape, bool)
+        last = frame.from_mask(self.bench.position(event))
+        with layer.block_history():
+            self._touch((last, last), painted, label)
+            yield
+            while event.type == "mouse_move":
+                here = frame.from_mask(self.bench.position(event))
+                self._touch((last, here), painted, label)
+                last = here
+                yield
+
+    def turn(self, steps: int) -> None:
+        """Make patches larger, or smaller."""
+        remembered = self.bench.remembered
+        remembered.patch = min(LARGEST, max(SMALLEST, remembered.patch + _STEP * steps))
+        self.look()
+
+    def look(self) -> None:
+        """Have the worker cut what is in view now."""
+        frame, slide = frame_in_view(self.bench.session.layers, LONGEST), self.bench.session.slide
+        if frame is None or slide is None:
+            return
+        size = max(3, round(self.bench.remembered.patch / frame.screen))
+        number = 1 + (self._asked[0] if self._asked else 0)
+        if self._asked is not None and self._asked[1:] == (frame, size):
+            return
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="pathseg-")
+        self._asked = number, frame, size
+        self.bench.session.worker.send(
+            {
+                "command": "superpixels",
+                "project": str(self.bench.session.opened.folder),
+                "slide": slide.id,
+                "box": list(frame.box),
+                "downsample": frame.downsample,
+                "size": size,
+                "number": number,
+                "path": str(Path(self._folder.name) / f"{number}.npy"),
+            }
+        )
+        self.bench.say(_BUSY)
+
+    def put_away(self) -> None:
+        """Forget the patches and take their borders away."""
+        if self._folder is not None:
+            self._folder.cleanup()
+        self._folder = self._asked = self._frame = None
+        self._patches = _NO_PATCHES
+        layers = self.bench.session.layers.viewer.layers
+        if self._borders is not None and self._borders in layers:
+            with self.bench.arranged():
+                layers.remove(self._borders)
+        self._borders = None
+
+    # -- what the worker says
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if message["event"] != "superpixels" or self._asked is None or message["number"] != self._asked[0]:
+            return  # no answer, or one to a question of another view
+        if message["text"]:
+            self.bench.say(message["text"])
+            return
+        path = Path(message["path"])
+        self._patches = np.load(path, allow_pickle=False)
+        path.unlink()
+        top, left, height, width = message["box"]
+        asked = self._asked[1]
+        box = Region(top, left, height, width)
+        self._frame = Frame(box, asked.downsample, asked.mask_pixels, asked.per_mask_pixel, asked.screen)
+        self._show_borders(self._frame)
+        self.bench.say("")
+
+    def _worker_died(self, _: str) -> None:
+        if self._asked is not None:
+            self._asked = self._asked[0], Frame(Region(0, 0, 0, 0), 1, 1, 1, 1.0), 0
+            self.look()
+
+    # -- what is painted and shown
+
+    def _touch(self, way: tuple[Points, Points], painted: Flags, label: int) -> None:
+        frame = self._frame
+        if frame is None or painted.shape != self._patches.shape:
+            return  # other patches have come meanwhile
+        new = touched(self._patches, np.array(way), self.bench.radius(frame)) & ~painted
+        painted |= new
+        self.bench.paint(frame.area(Region(0, 0, *new.shape), new), label)
+
+    def _show_borders(self, frame: Frame) -> None:
+        entry, viewer = self.bench.session.slide, self.bench.session.layers.viewer
+        mask = self.bench.layer
+        if entry is None or mask is None:
+            return
+        places = placement(entry.mpp, frame.downsample)
+        corner = np.array(frame.box[:2]) * places["scale"] + places["translate"]
+        settings = places | {"translate": tuple(corner)}
+        borders = _borders(self._patches)
+        if self._borders is not None and self._borders in viewer.layers:
+            self._borders.data = borders
+            for name, value in settings.items():
+                setattr(self._borders, name, value)
+            return
+        layer = Image(
+            borders, name=f"{entry.id} · superpixels", colormap=_LINES, contrast_limits=(0, 1), opacity=0.6, **settings
+        )
+        layer.metadata = {KEY: {"slide": entry.id, "role": "superpixels"}}
+        with self.bench.arranged():
+            viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
+        self._borders = layer
+
+
+def _borders(patches: Patches) -> Pixels:
+    """Return, as 0 and 1, where a patch ends to the right or below."""
+    borders: Pixels = np.zeros(patches.shape, np.uint8)
+    borders[:, :-1] |= patches[:, :-1] != patches[:, 1:]
+    borders[:-1] |= patches[:-1] != patches[1:]
+    return borders

@@ -1,0 +1,38 @@
+"""The picture of what is on screen now."""
+
+from napari_pathseg.data.averaging import Pixels
+from napari_pathseg.data.slide import Slide
+from napari_pathseg.ui.layers import SlideLayers, probability_step
+from napari_pathseg.ui.tools.brush import screen_pixels
+from napari_pathseg.ui.tools.picture import Frame, Picture, frame_of, read_picture, sample
+
+
+def frame_in_view(layers: SlideLayers, longest: int) -> Frame | None:
+    """Return where on the slide the screen looks; None where no part of a slide is on it."""
+    if layers.mask is None or layers.entry is None:
+        return None
+    view = layers.view_region().clip(layers.entry.mask_shape)
+    return None if view.empty else frame_of(view, layers.entry.downsample, screen_pixels(layers), longest)
+
+
+def picture_in_view(slide: Slide, layers: SlideLayers, longest: int) -> Picture | None:
+    """Return what is on screen of a slide, at about the screen's resolution; None where nothing is.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If the slide cannot be decoded there.
+    """
+    frame = frame_in_view(layers, longest)
+    if frame is None:
+        return None
+    pixels, frame = read_picture(slide, frame)
+    return Picture(pixels, frame, _probability(layers, frame))
+
+
+def _probability(layers: SlideLayers, frame: Frame) -> Pixels | None:
+    """Return the model's probability in a frame, None where it says nothing there."""
+    if layers.probability is None or layers.entry is None:
+        return None
+    found = sample(layers.probability.data, probability_step(layers.entry), frame)
+    return found if found.any() else None

@@ -1,0 +1,188 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_pathseg.data.classes import DEFAULT_CLASSES
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Mask, open_mask, rules, store
+from napari_pathseg.data.mask.counts import Provenance, count
+from napari_pathseg.data.mask.painting import Brush, Stroke
+from napari_pathseg.data.mask.pyramid import halve
+from napari_pathseg.data.mask.shapes import Area, Outline, Pull
+
+SHAPE = (540, 700)
+WHOLE = Region(0, 0, *SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def three_levels(monkeypatch):
+    monkeypatch.setattr(store, "_COARSEST", 256)
+
+
+def opened(path: Path) -> Mask:
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def put(mask, region, label, provenance=Provenance.DRAWN):
+    size = (region.height, region.width)
+    return mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
+
+
+def everything(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+class PlainMask:
+    """What a mask is to be: two arrays, and copies of them to undo."""
+
+    def __init__(self):
+        self.pixels = np.zeros((2, *SHAPE), np.uint8)
+        self.past, self.future = [], []
+        self.step = None  # what was there before the open step
+        self.brush = None  # of its strokes
+
+    def change(self, after):
+        if (after != self.pixels).any():
+            self.step = self.pixels if self.step is None else self.step
+            self.pixels = after
+
+    def stroke(self, stroke):
+        flags = stroke.shape.flags(WHOLE)
+        if flags is not None:
+            if stroke.brush.only is not None:
+                flags &= self.pixels[0] == stroke.brush.only
+            wanted = np.where(flags, np.uint8(stroke.brush.label), self.pixels[0])
+            self.change(rules.painted(self.pixels, wanted, flags, stroke.brush.locked))
+
+    def close_step(self):
+        if self.step is not None:
+            self.past.append(self.step)
+            self.future.clear()
+            self.step = None
+        self.brush = None
+
+    def move(self, source, target):
+        self.close_step()
+        if source:
+            target.append(self.pixels)
+            self.pixels = source.pop()
+
+
+# -- what may be done to a mask
+
+WORDS = ["work"] * 6 + ["close_step"] * 2 + ["undo"] * 3 + ["redo", "flush", "reopen", "kill", "kill", "look"]
+
+
+def some_shape(rng):
+    start, end = ([rng.uniform(-40, size + 40) for size in SHAPE] for _ in range(2))
+    kind = rng.random()
+    if kind < 0.6:
+        return Pull(tuple(start), tuple(end), float(rng.choice([0.5, 3, 40.25, 300])))
+    if kind < 0.8:  # an outline with a hole
+        size = rng.integers(5, 400)
+        square = np.array([[0, 0], [0, size], [size, size], [size, 0]], float) + start
+        return Outline([square, square * 0.5 + square.mean(axis=0) * 0.5])
+    downsample = int(rng.choice([1, 2, 4]))
+    place = Region(int(rng.integers(100)), int(rng.integers(150)), 40, 50)
+    return Area(rng.random((40, 50)) < 0.4, place, downsample)
+
+
+def some_action(rng):
+    kind = rng.random()
+    if kind < 0.4:
+        only = None if rng.random() < 0.6 else int(rng.integers(3))
+        locked = frozenset({2}) if rng.random() < 0.2 else frozenset()
+        return Stroke(some_shape(rng), Brush(int(rng.integers(4)), only, locked))
+    if kind < 0.5:
+        (top, left), label = (int(rng.integers(size)) for size in SHAPE), int(rng.integers(3))
+        box = Region(top, left, int(rng.integers(1, 300)), int(rng.integers(1, 400))).clip(SHAPE)
+        return box, label, rng.choice([Provenance.MODEL, Provenance.DRAWN]) if label else Provenance.NONE
+    return str(rng.choice(WORDS))
+
+
+class Both:
+    """A mask and what it is to be, to which the same is done."""
+
+    def __init__(self, path):
+        self.path = path
+        self.mask, self.plain = opened(path), PlainMask()
+
+    def do(self, action):
+        if isinstance(action, Stroke):
+            self._stroke(action)
+        elif isinstance(action, tuple):
+            region, label, provenance = action
+            put(self.mask, region, label, provenance)
+            after = self.plain.pixels.copy()
+            after[:, *region.slices] = np.array([label, provenance], np.uint8)[:, None, None]
+            self.plain.change(after)
+            self.plain.brush = None
+        else:
+            getattr(self, f"_{action}")()
+
+    def _stroke(self, stroke):
+        # Strokes of one brush may be carried out together or one by one; an eraser's second pass erases more.
+        if self.plain.brush != stroke.brush or (stroke.brush.label == 0 and stroke.brush.only is None):
+            self._close_step()
+        self.plain.brush = stroke.brush
+        self.mask.stroke(stroke)
+        self.plain.stroke(stroke)
+
+    def _work(self):
+        self.mask.work(0)
+
+    def _close_step(self):
+        self.mask.close_step()
+        self.plain.close_step()
+
+    def _undo(self):
+        self.mask.undo()
+        self.plain.move(self.plain.past, self.plain.future)
+
+    def _redo(self):
+        self.mask.redo()
+        self.plain.move(self.plain.future, self.plain.past)
+
+    def _flush(self):
+        self.mask.flush()
+
+    def _reopen(self):
+        self.mask.close()
+        self._open_again()
+
+    def _kill(self):
+        self.mask.abandon()
+        self._open_again()
+
+    def _open_again(self):
+        self.mask = opened(self.path)
+        self.plain.close_step()
+        self._look()
+
+    def _look(self):
+        assert (everything(self.mask) == self.plain.pixels).all()
+        assert (self.mask.counts == count(*self.plain.pixels)).all()
+        level = self.plain.pixels
+        for number, shape in enumerate(self.mask.shapes[1:], 1):
+            level = halve(level)
+            assert (self.mask.preview(Region(0, 0, *shape), number) == level).all()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40))
+def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_killed(tmp_path_factory, seed, number):
+    both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
+    for _ in range(number):
+        both.do(some_action(rng))
+    both.do("kill")
+    while both.plain.past:
+        both.do("undo")
+        assert (everything(both.mask) == both.plain.pixels).all()
+    assert both.mask.undo().empty
+    while both.plain.future:
+        both.do("redo")
+    both.do("reopen")
+    both.mask.close()

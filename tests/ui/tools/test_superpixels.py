@@ -1,0 +1,68 @@
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_pathseg.data.geometry import Region
+
+NEEDS_WORKER = True
+ALT, SHIFT, CONTROL = (
+    Qt.KeyboardModifier.AltModifier,
+    Qt.KeyboardModifier.ShiftModifier,
+    Qt.KeyboardModifier.ControlModifier,
+)
+
+
+def painted(dock):
+    dock.session.mask.work(10)
+    return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
+
+
+def borders(dock):
+    layers = dock.session.layers.viewer.layers
+    return [layer for layer in layers if layer.metadata.get("napari_pathseg", {}).get("role") == "superpixels"]
+
+
+@pytest.fixture
+def patches(opened, mouse, qtbot):
+    mouse.key(Qt.Key.Key_S, SHIFT)
+    assert "Superpixels" in opened.session.layers.viewer.status
+    qtbot.waitUntil(lambda: bool(borders(opened)), timeout=20_000)
+    return opened
+
+
+def test_a_stroke_paints_the_patches_it_touches_and_is_one_step(patches, mouse, disc):
+    assert patches.outline.tools["superpixels"].isChecked()
+    mouse.drag((100, 110), (100, 128), (100, 146), release=False)
+    found = painted(patches)
+    assert found.sum() > 36 * 8
+    assert (found & ~disc).sum() < 0.02 * found.sum()
+    mouse.release((100, 146))
+    mouse.drag((100, 128), (100, 129), modifiers=ALT)
+    assert 0 < painted(patches).sum() < found.sum()
+    mouse.key(Qt.Key.Key_Z, CONTROL)
+    mouse.key(Qt.Key.Key_Z, CONTROL)
+    assert not painted(patches).any()
+
+
+def test_its_borders_are_one_layer_that_goes_when_it_is_put_away(patches, mouse, viewer, qtbot):
+    for _ in range(2):
+        before = borders(patches)[0].data
+        viewer.scene.camera.zoom *= 1.5
+        qtbot.waitUntil(lambda before=before: borders(patches)[0].data is not before, timeout=20_000)
+    assert len(borders(patches)) == 1
+    assert viewer.layers.selection.active == patches.session.layers.mask
+    assert patches.outline.tools["superpixels"].isChecked()
+    before = borders(patches)[0].data
+    mouse.wheel((100, 128), 1, SHIFT)
+    qtbot.waitUntil(lambda: borders(patches)[0].data.sum() < before.sum(), timeout=20_000)
+    patches.outline.choose("brush")
+    assert borders(patches) == []
+    assert len(viewer.layers) == 4
+    assert patches.outline.tools["brush"].isChecked()
+
+
+def test_another_slide_has_its_own(patches, mouse, qtbot):
+    mouse.key(Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: bool(borders(patches)), timeout=20_000)
+    assert borders(patches)[0].metadata["napari_pathseg"]["slide"] == "case1"
+    mouse.click((110, 128))
+    assert painted(patches)[110, 128]
