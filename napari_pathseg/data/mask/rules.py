@@ -32,7 +32,8 @@ def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked:
     Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
     model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
     Erasing frees a pixel, but erasing what a model found says that it is none of it:
-    Background, corrected.
+    Background, corrected; that stays under the eraser, so that a stroke which crosses itself
+    says the same as one that does not.
     """
     labels, provenance = pixels
     changed = wanted != labels
@@ -44,6 +45,7 @@ def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked:
     new_provenance = np.where(by_hand, np.uint8(Provenance.DRAWN), np.uint8(Provenance.CORRECTED))
     new_labels = wanted
     if (wanted == UNLABELLED).any():
+        changed &= ~((wanted == UNLABELLED) & (labels == BACKGROUND) & (provenance == Provenance.CORRECTED))
         erased = changed & (wanted == UNLABELLED)
         found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
         refuted = erased & found & (labels > BACKGROUND)

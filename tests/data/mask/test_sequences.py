@@ -124,8 +124,8 @@ class Both:
             getattr(self, f"_{action}")()
 
     def _stroke(self, stroke):
-        # Strokes of one brush may be carried out together or one by one; an eraser's second pass erases more.
-        if self.plain.brush != stroke.brush or (stroke.brush.label == 0 and stroke.brush.only is None):
+        # Strokes of one brush may be carried out together or one by one.
+        if self.plain.brush != stroke.brush:
             self._close_step()
         self.plain.brush = stroke.brush
         self.mask.stroke(stroke)
