@@ -1,8 +1,7 @@
 """QuPath's keys for the tools, for those who have them in their fingers; off unless a person asks for them.
 
 Some are napari's too (B, M, P, V), so while they are on they are bound to our own layers, which
-napari asks first; the user's own layers keep napari's.  The keys are those of QuPath 0.5's
-toolbar, see https://qupath.readthedocs.io/en/stable/docs/reference/shortcuts.html
+napari asks first; the user's own layers keep napari's.  The keys are those of QuPath's toolbar.
 """
 
 from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.session import Session
 
 _SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
-_WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 74, _PERCENT: 44}
+_WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 76, _PERCENT: 54}
 _ROW, _MOST_ROWS = 24, 6
 _KEYS = 9
 
