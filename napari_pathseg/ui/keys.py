@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from napari.viewer import Viewer
 
@@ -61,7 +62,7 @@ def bind_keys(viewer: Viewer, actions: Mapping[str, Callable[[], None]], hold: C
         hold(False)
 
     for key in KEYS:
-        viewer.bind_key(key.key, held if key.action == "hold_mask" else _pressed(actions[key.action]), overwrite=True)
+        viewer.bind_key(key.key, held if key.action == "hold_mask" else pressed(actions[key.action]), overwrite=True)
 
 
 def unbind_keys(viewer: Viewer) -> None:
@@ -70,7 +71,8 @@ def unbind_keys(viewer: Viewer) -> None:
         viewer.bind_key(key.key, None)
 
 
-def _pressed(action: Callable[[], None]) -> Callable[[Viewer], None]:
+def pressed(action: Callable[[], None]) -> Callable[[Any], None]:
+    """Return what napari calls with a viewer or a layer when a key is pressed."""
     return lambda _: action()
 
 

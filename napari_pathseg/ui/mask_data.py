@@ -5,16 +5,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers._multiscale_data import MultiScaleData
-from napari.utils.colormaps import DirectLabelColormap
 
-from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask, Provenance
 from napari_pathseg.data.mask.chunks import CHUNK, Pixels
 from napari_pathseg.data.mask.edits import paint
 
 UNREVIEWED = 128  # added to a class on screen where only a model found it
-_LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
 
 
 class _Level:
@@ -120,14 +117,3 @@ def within(key: Any, region: Region) -> Any:
         slice(None, None, part.step) if isinstance(part, slice) else np.asarray(part) - first
         for part, first in zip(key, origin, strict=True)
     )
-
-
-def class_colors(classes: ClassTable, hidden: frozenset[int] = frozenset()) -> DirectLabelColormap:
-    """Return the project's colours, lighter where only a model found a class, clear for hidden ones."""
-    colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
-    for spec in classes:
-        red, green, blue = (part / 255 for part in spec.rgb)
-        seen = spec.index not in hidden
-        colors[spec.index] = (red, green, blue, float(seen))
-        colors[spec.index + UNREVIEWED] = (red, green, blue, _LIGHTER * seen)
-    return DirectLabelColormap(color_dict=colors)

@@ -7,6 +7,7 @@ lean on napari's private API; `can_paint_pyramids` says whether it is as it was,
 `plain_mask_layer` serves.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -28,6 +29,7 @@ from napari_pathseg.ui.mask_view import MaskView
 from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
 
 _SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
+_SHOWN_EVERY_S = 0.25
 _SUBTRACT = "Alt"  # held while a stroke begins it erases
 
 
@@ -64,6 +66,7 @@ class MaskLabels(MaskView):
     """
 
     strokes_wait = Signal()
+    _unseen, _shown = Region(0, 0, 0, 0), 0.0  # what was carried out and not drawn since, and when it was
 
     _drag_modes: ClassVar[dict[Any, Any]] = {
         **Labels._drag_modes,
@@ -88,6 +91,8 @@ class MaskLabels(MaskView):
         ProjectError
             If the disk does not take it; nothing is painted then.
         """
+        if only is None and self.preserve_labels:  # napari's own tick
+            only = self._get_preserve_labels_source_label(label)
         stroke = Stroke(shape, Brush(label, only, self.locked_classes))
         self.mask.stroke(stroke)
         self._preview(stroke)
@@ -172,8 +177,14 @@ class MaskLabels(MaskView):
         self.events.paint(value=[])
 
     def work(self, seconds: float) -> bool:
-        """Carry out strokes for so long; return whether more of them wait."""
-        self.show(self.mask.work(seconds))
+        """Carry out strokes for so long; return whether more of them wait.
+
+        They are on screen already as they are going to be, so what changed is drawn now and then.
+        """
+        self._unseen = self._unseen.unite(self.mask.work(seconds))
+        if not self.mask.waits or time.perf_counter() - self._shown > _SHOWN_EVERY_S:
+            self.show(self._unseen)
+            self._unseen, self._shown = Region(0, 0, 0, 0), time.perf_counter()
         return self.mask.waits
 
 
@@ -181,6 +192,7 @@ _KNOWN = ((0, 9),)  # versions of napari that were tried
 _PRIVATE = (
     "_slice", "_draw", "_commit_staged_history", "_update_level_and_corners", "_get_layer_slicing_state",
     "_raw_to_displayed", "_ensure_int_labels", "_abort_stroke", "_drag_modes", "_move_modes",
+    "_get_preserve_labels_source_label",
 )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels
 from napari.layers.labels.labels import _LabelsSlicingState
 
 from napari_pathseg.data.classes import ClassTable
@@ -16,8 +15,8 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.painting import Stroke, paint_all
-from napari_pathseg.data.mask.rules import NONE_LOCKED, Locked
-from napari_pathseg.ui.mask_data import UNREVIEWED, MaskData, Shown, class_colors, codes, pixels_of
+from napari_pathseg.ui.class_labels import ClassLabels
+from napari_pathseg.ui.mask_data import UNREVIEWED, MaskData, Shown, codes, pixels_of
 
 
 class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
@@ -30,30 +29,20 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
         return replace(request, data_at_data_level=shown, data_at_thumbnail_level=small)
 
 
-class MaskView(Labels):  # type: ignore[misc]
+class MaskView(ClassLabels):
     """A labels layer that shows a mask.
 
     Attributes
     ----------
-    locked_classes
-        Classes that tools do not paint over.
-    hidden_classes
-        Classes that are not shown; change them with :meth:`hide_classes`.
     in_view
         The box of the mask that is on screen, as far as is known.
     """
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
-        self.locked_classes: Locked = NONE_LOCKED
-        self.hidden_classes: frozenset[int] = frozenset()
         self.in_view = Region(0, 0, *mask.shape)
         super().__init__(MaskData(mask), multiscale=True, **settings)
         self._take(mask)
         self.show_classes(classes)
-
-    @property
-    def _type_string(self) -> str:
-        return "labels"
 
     @property
     def mask(self) -> Mask:
@@ -72,17 +61,6 @@ class MaskView(Labels):  # type: ignore[misc]
         self._level_materializer = None  # it would keep the coarsest level as it was
         self.in_view = Region(0, 0, *mask.shape)
         self.editable = mask.writable
-
-    def show_classes(self, classes: ClassTable) -> None:
-        """Take names and colours from the project."""
-        self._classes = classes
-        self.colormap = class_colors(classes, self.hidden_classes)
-        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
-
-    def hide_classes(self, hidden: frozenset[int]) -> None:
-        """Show all classes but these."""
-        self.hidden_classes = hidden
-        self.show_classes(self._classes)
 
     def show(self, region: Region) -> None:
         """Bring a box of the mask that was changed to the screen."""

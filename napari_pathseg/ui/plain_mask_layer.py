@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels
 from psygnal import Signal
 
 from napari_pathseg.data.classes import ClassTable
@@ -16,9 +15,10 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.edits import paint
-from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked
+from napari_pathseg.data.mask.rules import Flags
 from napari_pathseg.data.mask.shapes import Shape
-from napari_pathseg.ui.mask_data import class_colors, region_of, within
+from napari_pathseg.ui.class_labels import ClassLabels
+from napari_pathseg.ui.mask_data import region_of, within
 
 LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
 
@@ -72,21 +72,15 @@ class MaskArray:
         self.labels[box.slices] = self.mask.preview(box, self.level)[0]
 
 
-class PlainMaskLabels(Labels):  # type: ignore[misc]
+class PlainMaskLabels(ClassLabels):
     """What `mask_layer.MaskLabels` is, on one array."""
 
     strokes_wait = Signal()
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
-        self.locked_classes: Locked = NONE_LOCKED
-        self.hidden_classes: frozenset[int] = frozenset()
         self.events.paint.connect(self._end_step)
         self.show_classes(classes)
-
-    @property
-    def _type_string(self) -> str:
-        return "labels"
 
     @property
     def mask(self) -> Mask:
@@ -102,17 +96,6 @@ class PlainMaskLabels(Labels):  # type: ignore[misc]
     def show_mask(self, mask: Mask) -> None:
         """Show another mask."""
         self.data = MaskArray(mask)
-
-    def show_classes(self, classes: ClassTable) -> None:
-        """Take names and colours from the project."""
-        self._classes = classes
-        self.colormap = class_colors(classes, self.hidden_classes)
-        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
-
-    def hide_classes(self, hidden: frozenset[int]) -> None:
-        """Show all classes but these."""
-        self.hidden_classes = hidden
-        self.show_classes(self._classes)
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
         """Paint a shape, pixels of the label `only` alone where that is given."""

@@ -9,10 +9,10 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtCore import QSettings
 
-from napari_pathseg.ui.keys import Key
+from napari_pathseg.ui.keys import Key, pressed
 from napari_pathseg.ui.layers import KEY
+from napari_pathseg.ui.user_settings import user_settings
 
 QUPATH_KEYS = (
     Key("B", "brush", "Brush"),
@@ -24,13 +24,9 @@ QUPATH_KEYS = (
 _SETTING = "qupath_keys"
 
 
-def _settings() -> QSettings:
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-pathseg", "napari-pathseg")
-
-
 def wants_qupath_keys() -> bool:
     """Return whether the user of this computer wants QuPath's keys."""
-    return bool(_settings().value(_SETTING, False, type=bool))
+    return bool(user_settings().value(_SETTING, False, type=bool))
 
 
 class QuPathKeys:
@@ -44,7 +40,7 @@ class QuPathKeys:
 
     def turn(self, on: bool) -> None:
         """Turn them on or off, and remember it for the user of this computer."""
-        _settings().setValue(_SETTING, on)
+        user_settings().setValue(_SETTING, on)
         self._set(on)
 
     def _set(self, on: bool) -> None:
@@ -59,8 +55,4 @@ class QuPathKeys:
         if KEY not in layer.metadata:
             return
         for key in QUPATH_KEYS:
-            layer.bind_key(key.key, _pressed(self._actions[key.action]) if self.on else None, overwrite=True)
-
-
-def _pressed(action: Callable[[], None]) -> Callable[[Layer], None]:
-    return lambda _: action()
+            layer.bind_key(key.key, pressed(self._actions[key.action]) if self.on else None, overwrite=True)

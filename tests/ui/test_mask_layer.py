@@ -115,6 +115,15 @@ def test_undo_takes_a_prediction_back_as_well(predicted):
     assert not np.asarray(predicted.data).any()
 
 
+def test_naparis_own_tick_keeps_what_is_labelled(layer):
+    layer.paint((100, 100), TUMOUR)
+    tumour = layer.mask.counts[TUMOUR].sum()
+    layer.preserve_labels = True
+    layer.paint((100, 105), BACKGROUND)
+    assert layer.mask.counts[TUMOUR].sum() == tumour
+    assert layer.mask.counts[BACKGROUND].sum() > 0
+
+
 def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
     layer.paint((100, 100), TUMOUR)
     with open_mask(tmp_path / "other.zarr", (300, 200), DEFAULT_CLASSES) as other:

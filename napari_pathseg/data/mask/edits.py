@@ -19,6 +19,7 @@ from napari_pathseg.data.mask.mask import Mask
 from napari_pathseg.data.mask.painting import Brush
 from napari_pathseg.data.mask.place import Inside
 from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked, filled_by_model, imported, painted, turned
+from napari_pathseg.data.mask.shapes import box_around
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
 
@@ -76,19 +77,18 @@ def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> R
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
     mask.close_step()
-    painted = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
+    drawn = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
     reached = Region(0, 0, 0, 0)
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
-            np.copyto(painted[region.slices], np.uint8(contour.label + 1), where=inside)
+            np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
             reached = reached.unite(region)
     for piece in pieces(reached):
-        touched = painted[piece.slices] > 0
-        rows, columns = np.flatnonzero(touched.any(axis=1)), np.flatnonzero(touched.any(axis=0))
-        if len(rows):
-            box = Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
+        touched = drawn[piece.slices] > 0
+        box = box_around(touched)
+        if not box.empty:
             region = box.shift(piece.top, piece.left)
-            import_labels(mask, region, painted[region.slices] - np.uint8(1), touched[box.slices])
+            import_labels(mask, region, drawn[region.slices] - np.uint8(1), touched[box.slices])
     mask.close_step()
 
 

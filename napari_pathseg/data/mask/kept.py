@@ -5,15 +5,13 @@ What of it is one step of undo, and strokes on their way, are `mask`'s.
 
 from collections.abc import Iterable
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.counts import Counts, count, counts_from, counts_to
 from napari_pathseg.data.mask.history import Change, History
 from napari_pathseg.data.mask.journal import Journal
 from napari_pathseg.data.mask.pyramid import Pyramid
+from napari_pathseg.data.mask.shapes import box_around
 from napari_pathseg.data.mask.store import MaskStore
 from napari_pathseg.errors import ProjectError
 
@@ -75,7 +73,7 @@ class KeptPixels:
         return False
 
     def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
-        box = _bounding_box((before != after).any(axis=0))
+        box = box_around((before != after).any(axis=0))
         if box.empty:
             return box
         inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
@@ -112,11 +110,3 @@ class KeptPixels:
         self._require_history()
         assert self._journal is not None
         return self._journal
-
-
-def _bounding_box(changed: npt.NDArray[np.bool_]) -> Region:
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    if not len(rows):
-        return NOTHING
-    top, left = int(rows[0]), int(columns[0])
-    return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)

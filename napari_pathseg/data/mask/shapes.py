@@ -27,6 +27,15 @@ _ZSTD = Zstd(level=1)
 _HALF_DIAGONAL = 0.7072  # of a pixel: the nearest centre is no further away
 
 
+def box_around(flags: Flags) -> Region:
+    """Return the smallest box around the pixels that are set; an empty one where none is."""
+    rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
+    if not len(rows):
+        return Region(0, 0, 0, 0)
+    top, left = int(rows[0]), int(columns[0])
+    return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
+
+
 class Shape(Protocol):
     """What a gesture covers."""
 

@@ -15,7 +15,7 @@ from napari_pathseg.data.annotation import Points
 from napari_pathseg.data.averaging import Pixels
 from napari_pathseg.data.geometry import Region, grid_shape
 from napari_pathseg.data.gesture import LiveWire
-from napari_pathseg.data.mask.shapes import Area
+from napari_pathseg.data.mask.shapes import Area, box_around
 from napari_pathseg.data.slide import Slide
 
 Flags = npt.NDArray[np.bool_]
@@ -55,10 +55,9 @@ class Frame:
 
     def area(self, place: Region, found: Flags) -> Area | None:
         """Return what was found in a box of the picture as an area of the mask; None where that is nothing."""
-        rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
-        if not len(rows):
+        tight = box_around(found)
+        if tight.empty:
             return None
-        tight = Region(int(rows[0]), int(columns[0]), int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1)
         found = found[tight.slices]
         box = tight.shift(place.top + self.box.top, place.left + self.box.left)
         if self.per_mask_pixel == 1:

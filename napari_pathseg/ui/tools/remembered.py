@@ -1,6 +1,6 @@
 """How a user of this computer likes the tools: widths, sensitivity, size of patches."""
 
-from qtpy.QtCore import QSettings
+from napari_pathseg.ui.user_settings import user_settings
 
 _GROUP = "tools"
 WIDTHS = {"wand": 120}  # pixels on screen; what reaches out wants more than what paints
@@ -48,16 +48,12 @@ class Remembered:
         self._keep("edit_first", int(value))
 
     def _whole(self, name: str, default: int) -> int:
-        text = str(_settings().value(f"{_GROUP}/{name}", default))
+        text = str(user_settings().value(f"{_GROUP}/{name}", default))
         return int(text) if text.isdecimal() else default
 
     def _keep(self, name: str, value: int) -> None:
-        _settings().setValue(f"{_GROUP}/{name}", value)
+        user_settings().setValue(f"{_GROUP}/{name}", value)
 
 
 def _width_of(tool: str) -> str:
     return f"{tool}_width" if tool in WIDTHS else "brush_width"
-
-
-def _settings() -> QSettings:
-    return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-pathseg", "napari-pathseg")

@@ -1,0 +1,53 @@
+"""A labels layer of a project's classes: their names and colours, which are locked, which are hidden."""
+
+from typing import Any
+
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_pathseg.data.classes import ClassTable
+from napari_pathseg.data.mask.rules import NONE_LOCKED, Locked
+from napari_pathseg.ui.mask_data import UNREVIEWED
+
+_LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
+
+
+class ClassLabels(Labels):  # type: ignore[misc]
+    """What both layers of a mask know of its classes.
+
+    Attributes
+    ----------
+    locked_classes
+        Classes that tools do not paint over.
+    hidden_classes
+        Classes that are not shown; change them with :meth:`hide_classes`.
+    """
+
+    locked_classes: Locked = NONE_LOCKED
+    hidden_classes: frozenset[int] = frozenset()
+
+    @property
+    def _type_string(self) -> str:
+        return "labels"
+
+    def show_classes(self, classes: ClassTable) -> None:
+        """Take names and colours from the project."""
+        self._classes = classes
+        self.colormap = class_colors(classes, self.hidden_classes)
+        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+
+    def hide_classes(self, hidden: frozenset[int]) -> None:
+        """Show all classes but these."""
+        self.hidden_classes = hidden
+        self.show_classes(self._classes)
+
+
+def class_colors(classes: ClassTable, hidden: frozenset[int] = frozenset()) -> DirectLabelColormap:
+    """Return the project's colours, lighter where only a model found a class, clear for hidden ones."""
+    colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    for spec in classes:
+        red, green, blue = (part / 255 for part in spec.rgb)
+        seen = spec.index not in hidden
+        colors[spec.index] = (red, green, blue, float(seen))
+        colors[spec.index + UNREVIEWED] = (red, green, blue, _LIGHTER * seen)
+    return DirectLabelColormap(color_dict=colors)
