@@ -22,6 +22,12 @@ Pixels = npt.NDArray[np.uint8]
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is noticed
 
 
+def is_uniform(pixels: Pixels) -> bool:
+    """Whether each plane of a box has one value: so is most of a mask, and it is quickly told."""
+    planes = pixels if pixels.ndim > 2 else pixels[None]
+    return pixels.size > 0 and all(plane.min() == plane.max() for plane in planes)
+
+
 class ChunkFiles:
     """The chunks of one array; `folder` is the zarr array's."""
 
@@ -57,7 +63,7 @@ class ChunkFiles:
     def write(self, key: Key, pixels: Pixels) -> None:
         """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one."""
         path = self._path(key)
-        if not pixels.any():
+        if not pixels.max():  # quicker than any()
             path.unlink(missing_ok=True)
             return
         partial = path.with_name(path.name + PARTIAL)

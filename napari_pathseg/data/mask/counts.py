@@ -5,6 +5,8 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.data.mask.chunks import is_uniform
+
 Counts = npt.NDArray[np.int64]  # pixels by class (0 to 255) and provenance
 
 
@@ -24,7 +26,7 @@ _KINDS = len(Provenance)
 
 def count(labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> Counts:
     """Return the number of pixels by class (0 to 255) and provenance."""
-    if labels.size and labels.min() == labels.max() and provenance.min() == provenance.max():  # often, and quick
+    if is_uniform(labels) and is_uniform(provenance):
         counts = np.zeros((256, _KINDS), np.int64)
         counts[labels.flat[0], min(int(provenance.flat[0]), _KINDS - 1)] = labels.size
         return counts

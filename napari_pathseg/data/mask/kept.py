@@ -6,7 +6,7 @@ What of it is one step of undo, and strokes on their way, are `mask`'s.
 from collections.abc import Iterable
 
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.chunks import Pixels, is_uniform
 from napari_pathseg.data.mask.counts import Counts, count, counts_from, counts_to
 from napari_pathseg.data.mask.history import Change, History
 from napari_pathseg.data.mask.journal import Journal
@@ -73,7 +73,7 @@ class KeptPixels:
         return False
 
     def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
-        box = box_around((before != after).any(axis=0))
+        box = _difference(before, after)
         if box.empty:
             return box
         inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
@@ -110,3 +110,11 @@ class KeptPixels:
         self._require_history()
         assert self._journal is not None
         return self._journal
+
+
+def _difference(before: Pixels, after: Pixels) -> Region:
+    """Return the smallest box around the pixels that differ."""
+    if is_uniform(before) and is_uniform(after):
+        height, width = before.shape[-2:]
+        return Region(0, 0, height, width) if (before[:, 0, 0] != after[:, 0, 0]).any() else NOTHING
+    return box_around((before != after).any(axis=0))

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import Key, Pixels
+from napari_pathseg.data.mask.chunks import Key, Pixels, is_uniform
 from napari_pathseg.data.mask.rules import NONE_LOCKED, Locked, painted
 from napari_pathseg.data.mask.shapes import Flags, Shape, shape_from
-from napari_pathseg.data.mask.store import chunks_of
+from napari_pathseg.data.mask.store import by_blocks, chunks_of
 
 _HEAD = struct.Struct("<Bh32s")  # label, the label that alone is replaced or -1, a bit for each locked class
 
@@ -80,10 +80,10 @@ def _covered(shapes: Iterable[Shape], region: Region, downsample: int) -> Flags 
 
 
 def _paint(brush: Brush, flags: Flags, pixels: Pixels) -> Pixels:
-    if flags.all() and all(part.min() == part.max() for part in pixels):  # inside a large stroke: one pixel tells all
+    if flags.all() and is_uniform(pixels):  # inside a large stroke: one pixel tells all
         corner = pixels[:, :1, :1]
         if corner.shape != pixels.shape:
-            return np.broadcast_to(_paint(brush, flags[:1, :1], corner), pixels.shape)
+            return np.broadcast_to(_paint(brush, flags[:1, :1], corner), pixels.shape).copy()
     if brush.only is not None:
         flags = flags & (pixels[0] == brush.only)
     wanted = np.where(flags, np.uint8(brush.label), pixels[0])
@@ -131,7 +131,7 @@ class Painting:
         if not self.open:
             self._steps.append(_Step())
         todo = self._steps[-1].todo
-        for key in chunks_of(stroke.shape.box.clip(shape)):
+        for key in by_blocks(chunks_of(stroke.shape.box.clip(shape))):
             todo.setdefault(key, []).append(stroke)
 
     def close_step(self) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_pathseg.data.classes import UNLABELLED
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import CHUNK, Key, Pixels
+from napari_pathseg.data.mask.chunks import CHUNK, Key, Pixels, is_uniform
 from napari_pathseg.data.mask.counts import Counts, Provenance, count, counts_from
-from napari_pathseg.data.mask.store import MaskStore, chunk_region, chunks_of, overlap
+from napari_pathseg.data.mask.store import MaskStore, by_blocks, chunk_region, chunks_of, overlap
 
 _CLEAN, _DIRTY = 64, 64  # chunks kept in memory, half a megabyte each: as on disk, and waiting for it
 _Place = tuple[int, Key]  # a level and a chunk of it
@@ -67,9 +67,9 @@ class Pyramid:
         self._make_room()
 
     def touched(self, region: Region) -> Iterator[Region]:
-        """Yield the part of `region` in each finest chunk that holds anything, row by row."""
+        """Yield the part of `region` in each finest chunk that holds anything, neighbours after one another."""
         keys = self._store.chunks() | {key for level, key in self._dirty if level == 0}
-        boxes = (chunk_region(key).intersect(region).clip(self.shapes[0]) for key in sorted(keys))
+        boxes = (chunk_region(key).intersect(region).clip(self.shapes[0]) for key in by_blocks(keys))
         return (box for box in boxes if not box.empty)
 
     def count(self) -> Counts:
@@ -144,6 +144,9 @@ def halve(pixels: Pixels) -> Pixels:
 
     An edge that is left over counts twice.
     """
+    if is_uniform(pixels):
+        shape = (*pixels.shape[:-2], *(-(-size // 2) for size in pixels.shape[-2:]))
+        return np.broadcast_to(pixels[..., :1, :1], shape).copy()  # numpy is slow on what is not contiguous
     odd = [size % 2 for size in pixels.shape[-2:]]
     if any(odd):
         pixels = np.pad(pixels, [(0, 0)] * (pixels.ndim - 2) + [(0, one) for one in odd], mode="edge")

@@ -5,8 +5,10 @@ which is faster and leaves no doubt about what is replaced when.
 """
 
 import re
+import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -111,9 +113,20 @@ class MaskStore:
 
 
 def chunks_of(region: Region) -> list[Key]:
-    """Return the chunks that a box meets."""
+    """Return the chunks that a box meets, row by row."""
     box = region.coarser(CHUNK)
     return [(row, column) for row in range(box.top, box.bottom) for column in range(box.left, box.right)]
+
+
+def by_blocks(keys: Iterable[Key]) -> list[Key]:
+    """Return chunks in an order in which those that share a coarser one follow one another: Morton's."""
+    return sorted(keys, key=lambda key: _spread(key[0]) << 1 | _spread(key[1]))
+
+
+@cache
+def _spread(number: int) -> int:
+    """Return a number with a zero bit after each of its own."""
+    return int(f"{number:b}", 4)
 
 
 def chunk_region(key: Key) -> Region:
@@ -139,8 +152,8 @@ def _shapes(group: zarr.Group) -> list[tuple[int, int]]:
 
 def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> MaskStore:
     """Make empty pyramids of `shape` at `path`; it appears there whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    # a name of its own: where it failed before, threads of zarr may write there still
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         group = zarr.open_group(partial, mode="w", zarr_format=3)
         for kind in _KINDS:
@@ -148,6 +161,7 @@ def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> Mas
         group["labels"].attrs["ome"] = _ome_attributes(group["labels"], classes)
         partial.rename(path)
     except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
         raise ProjectError(
             f"{path} could not be written ({error.strerror or error}). Free the disk or allow writing "
             "to the project folder."
