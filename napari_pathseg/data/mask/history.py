@@ -74,30 +74,31 @@ class History:
 
     # -- what is done now
 
-    def note(self, change: Change) -> None:
+    def note(self, change: Change, kind: Kind = Kind.EDIT) -> None:
         """Add a change to the step that is being made; a ProjectError where the disk refuses."""
+        if self._is_other(kind):
+            self.close_step()
         pixels = _ZSTD.encode(np.stack([change.before, change.after]))
-        self._step.append(self._journal.append(Kind.EDIT, _BOX.pack(*change.region) + pixels))
+        self._step.append(self._journal.append(kind, _BOX.pack(*change.region) + pixels))
 
-    def close_step(self, painted: bool = False) -> None:
-        """End the step: what was noted since the last is undone as one.  One of strokes is told though it is empty."""
-        if self._step or painted:
-            self._journal.append(Kind.END)
+    def close_step(self, painted: bool = False) -> bool:
+        """End the step: what was noted since the last is undone as one; return whether there was one.
+
+        One of strokes is told though it is empty.
+        """
+        noted = bool(self._step)
+        if noted or painted:
+            self._journal.append(Kind.WHOLE if self._is_other(Kind.EDIT) else Kind.END)
             self._end_step()
+        return noted
 
-    def undo(self) -> Iterator[Change]:
-        """Yield what takes the last step back."""
+    def turn(self, kind: Kind) -> Step:
+        """Undo or redo: return the step that is to be taken back, or to be done again; see :meth:`changes`."""
         self.close_step()
-        if self._undo:
-            self._journal.append(Kind.UNDO)
-            yield from self.changes(Kind.UNDO, self._undone())
-
-    def redo(self) -> Iterator[Change]:
-        """Yield what does again what was undone last."""
-        self.close_step()
-        if self._redo:
-            self._journal.append(Kind.REDO)
-            yield from self.changes(Kind.REDO, self._redone())
+        if not (self._undo if kind is Kind.UNDO else self._redo):
+            return []
+        self._journal.append(kind)
+        return self._turned(kind)
 
     def note_saved(self, counts: dict[str, int]) -> None:
         """Note that the pyramid holds all, and what it holds; drop the oldest steps where they are too many."""
@@ -166,12 +167,14 @@ class History:
     def _recall(self, record: Record) -> None:
         """Follow a record of the journal; remember what is to be done until the pyramid holds it."""
         kind = record.kind
-        if kind is Kind.EDIT:
+        if kind in (Kind.EDIT, Kind.PART):
+            if self._is_other(kind):  # a deed was ended by the end of the program
+                self._end_step()
             self._step.append(record)
             self.left.append((kind, [record]))
         elif kind in (Kind.STROKE, Kind.STEP, Kind.DONE):
             self.left.append((kind, [record]))
-        elif kind is Kind.END:
+        elif kind in (Kind.END, Kind.WHOLE):
             self._end_step()
             self.left.append((kind, []))
         elif kind is Kind.SAVED:
@@ -179,8 +182,11 @@ class History:
             self.saved, self.damaged = record, False
         else:
             self._end_step()
-            step = self._undone() if kind is Kind.UNDO else self._redone()
-            self.left.append((kind, step))
+            self.left.append((kind, self._turned(kind)))
+
+    def _is_other(self, kind: Kind) -> bool:
+        """Whether the open step is of another kind: a step holds parts of a deed, or what strokes changed."""
+        return bool(self._step) and self._step[-1].kind is not kind
 
     def _end_step(self) -> None:
         if self._step:
@@ -188,17 +194,15 @@ class History:
             self._redo.clear()
             self._step = []
 
-    def _undone(self) -> Step:
-        if not self._undo:  # its record was lost
-            return []
-        self._redo.append(self._undo.pop())
-        return _unpacked(self._redo[-1])
-
-    def _redone(self) -> Step:
-        if not self._redo:
-            return []
-        self._undo.append(self._redo.pop())
-        return _unpacked(self._undo[-1])
+    def _turned(self, kind: Kind) -> Step:
+        """Move the last step from what can be undone to what can be redone, or back, and return it."""
+        if kind is Kind.UNDO and self._undo:
+            self._redo.append(self._undo.pop())
+            return _unpacked(self._redo[-1])
+        if kind is Kind.REDO and self._redo:
+            self._undo.append(self._redo.pop())
+            return _unpacked(self._undo[-1])
+        return []  # its record was lost
 
     def _read(self, record: Record) -> Change | None:
         content = self._journal.read(record)

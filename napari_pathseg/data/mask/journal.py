@@ -46,6 +46,8 @@ class Kind(IntEnum):
     STROKE = 6  # a shape that is to be painted
     DONE = 7  # all shapes before are painted
     STEP = 8  # the shapes before are undone as one
+    PART = 9  # a box before and after, of a deed; shapes that are told meanwhile come after the deed
+    WHOLE = 10  # the parts before are undone as one
 
 
 class Record(NamedTuple):

@@ -3,13 +3,14 @@
 What of it is one step of undo, and strokes on their way, are `mask`'s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.chunks import Pixels, is_uniform
 from napari_pathseg.data.mask.counts import Counts, count, counts_from, counts_to
-from napari_pathseg.data.mask.history import Change, History
-from napari_pathseg.data.mask.journal import Journal
+from napari_pathseg.data.mask.deeds import Piece
+from napari_pathseg.data.mask.history import Change, History, Step
+from napari_pathseg.data.mask.journal import Journal, Kind
 from napari_pathseg.data.mask.pyramid import Pyramid
 from napari_pathseg.data.mask.shapes import box_around
 from napari_pathseg.data.mask.store import MaskStore
@@ -72,6 +73,11 @@ class KeptPixels:
         """Whether this is no moment to save."""
         return False
 
+    @property
+    def _kind(self) -> Kind:
+        """What an edit is noted as."""
+        return Kind.EDIT
+
     def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
         box = _difference(before, after)
         if box.empty:
@@ -79,7 +85,7 @@ class KeptPixels:
         inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
         change = Change(region, before[inside], after[inside])
         self._pyramid.prepare(region)
-        self._require_history().note(change)
+        self._require_history().note(change, self._kind)
         self._apply(change)
         if self._require_journal().size - self._saved_size > _UNSAVED_BYTES and not self._busy:
             self.flush()
@@ -94,12 +100,22 @@ class KeptPixels:
         self._pyramid.prepare(change.region)
         return change._replace(before=self._pyramid.read(change.region))
 
-    def _replay(self, changes: Iterable[Change]) -> Region:
-        touched = NOTHING
-        for change in changes:
-            self._apply(change)
-            touched = touched.unite(change.region)
-        return touched
+    def _turn(self, kind: Kind) -> Iterator[Piece]:
+        """Undo or redo a step, which the journal says at once."""
+        step = self._require_history().turn(kind)
+        return self._replay(kind, step)
+
+    def _replay(self, kind: Kind, step: Step) -> Iterator[Piece]:
+        problem = None
+        for number, change in enumerate(self._require_history().changes(kind, step), 1):
+            try:
+                self._apply(self._as_it_is(change))
+            except ProjectError as error:  # a chunk on disk is damaged; the others are none the worse
+                problem = error
+            else:
+                yield Piece(change.region, number / len(step))
+        if problem is not None:
+            raise problem
 
     def _require_history(self) -> History:
         if self._history is None:

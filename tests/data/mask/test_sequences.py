@@ -6,12 +6,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.mask import Mask, open_mask, rules, store
 from napari_pathseg.data.mask.counts import Provenance, count
+from napari_pathseg.data.mask.deeds import Deed, Piece
 from napari_pathseg.data.mask.painting import Brush, Stroke
 from napari_pathseg.data.mask.pyramid import halve
 from napari_pathseg.data.mask.shapes import Area, Outline, Pull
+from napari_pathseg.errors import ProjectError
 
 SHAPE = (540, 700)
 WHOLE = Region(0, 0, *SHAPE)
@@ -73,7 +75,8 @@ class PlainMask:
 
 # -- what may be done to a mask
 
-WORDS = ["work"] * 6 + ["close_step"] * 2 + ["undo"] * 3 + ["redo", "flush", "reopen", "kill", "kill", "look"]
+WORDS = ["work"] * 6 + ["close_step"] * 2 + ["undo"] * 2 + ["begin_undo"] * 2
+WORDS += ["redo", "begin_redo", "deed", "deed", "cancelled_deed", "flush", "reopen", "kill", "kill", "look"]
 
 
 def some_shape(rng):
@@ -101,6 +104,17 @@ def some_action(rng):
         box = Region(top, left, int(rng.integers(1, 300)), int(rng.integers(1, 400))).clip(SHAPE)
         return box, label, rng.choice([Provenance.MODEL, Provenance.DRAWN]) if label else Provenance.NONE
     return str(rng.choice(WORDS))
+
+
+def one_more(labels):
+    """Return other labels: each one more, 3 is followed by none."""
+    return (labels + 1) % 4
+
+
+def counting_up(mask):
+    for piece in layout(WHOLE, 400):
+        labels, provenance = mask.read(piece)
+        yield Piece(mask.edit(piece, one_more(labels), provenance), 0.5)
 
 
 class Both:
@@ -146,6 +160,33 @@ class Both:
         self.mask.redo()
         self.plain.move(self.plain.future, self.plain.past)
 
+    def _begin_undo(self):
+        self.mask.begin_undo()
+        self.plain.move(self.plain.past, self.plain.future)
+
+    def _begin_redo(self):
+        self.mask.begin_redo()
+        self.plain.move(self.plain.future, self.plain.past)
+
+    def _deed(self):
+        self.mask.begin(Deed("Counting", counting_up))
+        self.plain.close_step()
+        self.plain.change(np.stack([one_more(self.plain.pixels[0]), self.plain.pixels[1]]))
+        self.plain.close_step()
+
+    def _cancelled_deed(self):
+        """What is cancelled can be redone as far as it got."""
+        self.mask.settle()
+        self._deed()
+        self.mask.work(0)
+        self.mask.cancel()
+        part = everything(self.mask)
+        self.plain.move(self.plain.past, self.plain.future)
+        assert (part == self.plain.pixels).all()
+        self.mask.redo()
+        self.plain.move(self.plain.future, self.plain.past)
+        self.plain.pixels = everything(self.mask)
+
     def _flush(self):
         self.mask.flush()
 
@@ -154,6 +195,9 @@ class Both:
         self._open_again()
 
     def _kill(self):
+        deeds = self.mask._deeds
+        while deeds.wait or (deeds.running is not None and deeds.running.can_be_cancelled):
+            self.mask.work(0)  # what was not begun is not done; for what was done in part see the test below
         self.mask.abandon()
         self._open_again()
 
@@ -186,3 +230,43 @@ def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_ki
         both.do("redo")
     both.do("reopen")
     both.mask.close()
+
+
+def test_of_a_deed_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    mask.work(0)
+    mask.stroke(Stroke(Pull((500, 600), (500, 690), 20), Brush(2)))
+    mask.close_step()
+    mask.work(0)
+    mask.abandon()
+    mask = opened(tmp_path / "m.zarr")
+    labels = everything(mask)[0]
+    assert labels[0, 0] == 1
+    assert labels[500, 650] == 2
+    assert labels[530, 30] == 0  # the deed's third piece
+    mask.undo()
+    assert (everything(mask)[0, :400] == 1).all()
+    assert not everything(mask)[0, 400:].any()
+    mask.undo()
+    assert not everything(mask).any()
+    assert mask.undo().empty
+    mask.close()
+
+
+def test_a_deed_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
+    def failing(mask):
+        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        raise ProjectError("The disk is full.")
+
+    with opened(tmp_path / "m.zarr") as mask:
+        mask.begin(Deed("Failing", failing))
+        with pytest.raises(ProjectError, match="full"):
+            mask.settle()
+        assert not mask.waits
+        mask.stroke(Stroke(Pull((100, 100), (100, 100), 5), Brush(2)))
+        mask.close_step()
+        mask.undo()
+        assert everything(mask)[0].any()
+        mask.undo()
+        assert not everything(mask).any()

@@ -1,0 +1,214 @@
+"""What is done to a mask and not carried out yet: strokes and deeds, in the order in which they were told.
+
+A stroke is told to the journal at once, so that it is safe, and carried out chunk by chunk.  A deed is carried out
+piece by piece, its pieces are told as they are done.  So whoever holds the mask never waits for either.
+"""
+
+import time
+from collections.abc import Iterator
+from functools import reduce
+
+import numpy as np
+
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask.chunks import Key, Pixels
+from napari_pathseg.data.mask.counts import Counts
+from napari_pathseg.data.mask.deeds import Deed, Deeds
+from napari_pathseg.data.mask.journal import Journal, Kind
+from napari_pathseg.data.mask.kept import NOTHING, KeptPixels
+from napari_pathseg.data.mask.painting import Painting, Stroke, paint_all
+from napari_pathseg.data.mask.store import MaskStore, chunk_region
+
+
+class WaitingWork(KeptPixels):
+    """Pixels that strokes and deeds change by and by."""
+
+    def __init__(self, store: MaskStore, journal: Journal | None) -> None:
+        super().__init__(store, journal)
+        self._painting = Painting()
+        self._deeds = Deeds()
+        self._changed = NOTHING  # by what waited, and was not told
+
+    @property
+    def counts(self) -> Counts:
+        """The pixels by (class, provenance); `counts_so_far` leaves strokes out that wait."""
+        self.settle()
+        return self.counts_so_far
+
+    def read(self, region: Region) -> tuple[Pixels, Pixels]:
+        """Return copies of the labels and provenance of a box that lies inside the mask."""
+        self.settle()
+        labels, provenance = self._pyramid.read(region)
+        return labels, provenance
+
+    def touched(self, region: Region) -> Iterator[Region]:
+        """Yield boxes, of a chunk at most, that cover all of `region` in which anything is set."""
+        self.settle()
+        return self._pyramid.touched(region)
+
+    # -- edits
+
+    def edit(self, region: Region, labels: Pixels, provenance: Pixels) -> Region:
+        """Replace the labels and provenance of a box; return the box that changed, maybe empty.
+
+        Edits belong to one undo step until :meth:`close_step` is called.
+
+        Raises
+        ------
+        ProjectError
+            If the disk does not take it: nothing is changed then.
+        """
+        self.settle()
+        return self._edit(region, self._pyramid.read(region), np.stack([labels, provenance]))
+
+    def stroke(self, stroke: Stroke) -> None:
+        """Paint a shape: it is safe at once, and carried out by :meth:`work` or before anything else is done."""
+        if self._deeds.wait:  # for strokes: the journal must say these first
+            self.settle()
+        self._require_journal().append(Kind.STROKE, stroke.to_bytes())
+        self._painting.add(stroke, self.shape)
+
+    def begin(self, deed: Deed) -> None:
+        """Begin a deed, which is one undo step; :meth:`work`, or whatever is done next, carries it out.
+
+        Strokes that are told meanwhile are safe, and come after it.
+        """
+        self._require_history()
+        self.close_step()
+        waited = self.waits
+        self._deeds.add(deed)
+        if not waited:
+            self._deeds.begin(self)
+
+    def do(self, deed: Deed) -> Region:
+        """Carry a deed out at once; return the box that changed, maybe empty."""
+        self.settle()
+        before = self.take_changed()
+        self.begin(deed)
+        self.settle()
+        changed, self._changed = self._changed, before
+        return changed
+
+    def begin_undo(self) -> None:
+        """Begin to take the last step back."""
+        self.begin(self._turn_deed(Kind.UNDO))
+
+    def begin_redo(self) -> None:
+        """Begin to do again what was undone last."""
+        self.begin(self._turn_deed(Kind.REDO))
+
+    def undo(self) -> Region:
+        """Take the last step back; return the box that changed, empty where there is none."""
+        return NOTHING if self._history is None else self.do(self._turn_deed(Kind.UNDO))
+
+    def redo(self) -> Region:
+        """Do again what was undone last; return the box that changed, empty where there is none."""
+        return NOTHING if self._history is None else self.do(self._turn_deed(Kind.REDO))
+
+    def close_step(self) -> None:
+        """End an undo step: what was done since the last call is undone as one."""
+        if self._painting.open:
+            self._require_journal().append(Kind.STEP)
+            self._painting.close_step()
+            self._end_steps()
+        elif self._history is not None and self._painting.empty and self._deeds.running is None:
+            self._history.close_step()  # else it ends with the last chunk of its strokes, or of the deed
+
+    # -- what waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether strokes or deeds are still to be carried out."""
+        return self._painting.waits or self._deeds.wait or self._deeds.running is not None
+
+    @property
+    def doing(self) -> Deed | None:
+        """The deed that runs; `share_done` is how much of it is done, 0 to 1."""
+        return self._deeds.running
+
+    @property
+    def share_done(self) -> float:
+        """How much is done of the deed that runs, 0 to 1."""
+        return self._deeds.share
+
+    def work(self, seconds: float) -> Region:
+        """Carry out what waits for about so long; return the box that changed since the last call, maybe empty.
+
+        Raises
+        ------
+        ProjectError
+            If the disk does not take it: strokes go on waiting, a deed is over and what it did is one undo step.
+        """
+        until = time.perf_counter() + seconds
+        self._end_steps()
+        while self.waits:
+            self._advance()
+            if time.perf_counter() > until:
+                break
+        return self.take_changed()
+
+    def take_changed(self) -> Region:
+        """Return the box that was changed by what waited since the last call, maybe empty."""
+        changed, self._changed = self._changed, NOTHING
+        return changed
+
+    def settle(self) -> None:
+        """Carry out all that waits."""
+        while self.waits and not self._deeds.inside:  # a deed is done to the mask as it is
+            self._advance()
+
+    def cancel(self) -> None:
+        """Give the deed that runs up, if it can be given up: what it did is taken back."""
+        if self._deeds.running is not None and self._deeds.running.can_be_cancelled:
+            self._deeds.end()
+            if self._require_history().close_step():
+                self._deeds.put_first(self._turn_deed(Kind.UNDO))
+                self._deeds.begin(self)
+
+    # -- inside
+
+    @property
+    def _busy(self) -> bool:
+        return self._painting.waits  # also within a deed: the journal must keep what it says of them
+
+    @property
+    def _kind(self) -> Kind:
+        return Kind.PART if self._deeds.inside else Kind.EDIT
+
+    def _turn_deed(self, kind: Kind) -> Deed:
+        name = "Undoing" if kind is Kind.UNDO else "Redoing"
+        return Deed(name, lambda _: self._turn(kind), can_be_cancelled=False)
+
+    def _advance(self) -> None:
+        """Do a piece of what waits: the deed that runs, then strokes, then the next deed."""
+        if self._deeds.running is not None:
+            self._go_on()
+        elif (chunk := self._painting.next()) is not None:
+            self._paint(*chunk)
+            if not self._painting.waits:
+                self._require_journal().append(Kind.DONE)
+        else:
+            self._deeds.begin(self)
+
+    def _go_on(self) -> None:
+        changed = None
+        try:
+            changed = self._deeds.go_on()
+        finally:
+            if changed is None:
+                self._require_history().close_step()
+                self._end_steps()
+        self._changed = self._changed.unite(changed or NOTHING)
+
+    def _paint(self, key: Key, strokes: list[Stroke]) -> None:
+        box = reduce(Region.unite, (stroke.shape.box for stroke in strokes))
+        region = chunk_region(key).clip(self.shape).intersect(box)
+        before = self._pyramid.read(region)
+        self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
+        self._painting.done(key)
+        self._end_steps()
+
+    def _end_steps(self) -> None:
+        while self._painting.step_ends and self._deeds.running is None:
+            self._require_history().close_step(painted=True)
+            self._painting.drop_step()
