@@ -12,9 +12,10 @@ from napari_pathseg.data.patients import check_leaks, patients
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import AS_READ, Reading, check_file, drop_model_pixels, take_file
 from napari_pathseg.data.relink import relative_path
+from napari_pathseg.data.restoring import restore
 from napari_pathseg.data.slide import count_pages, fingerprint, open_slide
 from napari_pathseg.data.slide_entry import SlideEntry
-from napari_pathseg.data.versions import IMPORT, Version, keep_version, restore, versions
+from napari_pathseg.data.versions import IMPORT, Version, keep_version, versions
 from napari_pathseg.errors import AnnotationError, ConfigError
 
 LARGEST_MASK_SIDE = 131_072  # of a mask; a larger slide has one that is coarser
@@ -111,7 +112,7 @@ def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> No
             project.mask_path(slide_id).with_suffix(".journal").unlink(missing_ok=True)
         for slide_id, version in before.items():
             with project.open_mask(slide_id) as mask:
-                restore(mask, version)
+                mask.do(restore(version))
         raise
 
 

@@ -87,7 +87,7 @@ def take_file(
         drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
         if again is not None and len(earlier) == 1:  # what it said before is no longer meant
-            forget_imported(mask, Region(0, 0, *mask.shape))
+            mask.do(forget_imported(Region(0, 0, *mask.shape)))
         if isinstance(said, list):
             import_contours(mask, said, entry.downsample)
         else:
@@ -110,7 +110,7 @@ def drop_model_pixels(project: Project, entry: SlideEntry) -> None:
     """On a slide that is complete a person has spoken everywhere; what a model said goes."""
     if project.mask_path(entry.id).exists():
         with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
-            reject(mask, Region(0, 0, *mask.shape))
+            mask.do(reject(Region(0, 0, *mask.shape)))
 
 
 def class_number(classes: ClassTable, name: str, reading: Reading = AS_READ) -> int | None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from napari_pathseg.data.files import load_json, save_json
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.linked import differing, link_tree, stamp
-from napari_pathseg.data.mask import Counts, Mask
+from napari_pathseg.data.mask import Counts
 from napari_pathseg.data.mask.counts import counts_from, counts_to
 from napari_pathseg.data.mask.store import MaskStore, chunk_region
 from napari_pathseg.data.project import Project
@@ -137,37 +137,6 @@ def changed_regions(version: Version) -> list[Region]:
     """
     keys = {tuple(name.rsplit("/", 2)[1:]) for name in _changed(version)}
     return sorted(chunk_region((int(row), int(column))) for row, column in keys)
-
-
-def restore(mask: Mask, version: Version) -> Region:
-    """Bring labels and provenance of the whole mask back, in one undo step; return the box that changed.
-
-    Raises
-    ------
-    ProjectError
-        If the version is damaged or of another size: then nothing is changed.  If the disk takes no more: what was
-        brought back until then is one undo step.
-    """
-    check_version(version)
-    source = MaskStore(version.kept)
-    if source.shape != mask.shape:
-        (rows, columns), (now_rows, now_columns) = source.shape, mask.shape
-        raise ProjectError(
-            f"{version.folder} is a version of {rows} x {columns} pixels; the mask has {now_rows} x {now_columns}. "
-            "Choose a version that was kept since the slide was exchanged."
-        )
-    mask.close_step()
-    mask.flush()  # files are compared, and are to hold the last stroke
-    boxes = [box.clip(mask.shape) for box in changed_regions(version)]
-    for box in boxes:  # a damaged chunk is found before anything is changed
-        source.read(box)
-    changed = Region(0, 0, 0, 0)
-    try:
-        for box in boxes:
-            changed = changed.unite(mask.edit(box, *source.read(box)))
-    finally:
-        mask.close_step()
-    return changed
 
 
 def check_version(version: Version) -> None:

@@ -92,7 +92,7 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
             prediction = project.find_prediction(model, entry.id)
             if prediction is not None and not entry.complete:
                 with project.open_mask(entry.id) as mask:
-                    take_prediction(mask, prediction, slide.region, entry.complete_in)
+                    mask.do(take_prediction(prediction, slide.region, entry.complete_in))
 
 
 def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideEntry]:

@@ -17,14 +17,21 @@ class ClassLabels(Labels):  # type: ignore[misc]
 
     Attributes
     ----------
-    locked_classes
-        Classes that tools do not paint over.
     hidden_classes
         Classes that are not shown; change them with :meth:`hide_classes`.
     """
 
-    locked_classes: Locked = NONE_LOCKED
     hidden_classes: frozenset[int] = frozenset()
+    _classes_locked: Locked = NONE_LOCKED
+
+    @property
+    def locked_classes(self) -> Locked:
+        """Classes whose pixels stay as they are, whoever paints; what the layer shows heeds them too."""
+        return self._classes_locked
+
+    @locked_classes.setter
+    def locked_classes(self, locked: Locked) -> None:
+        self._classes_locked = self.data.locked = locked
 
     @property
     def _type_string(self) -> str:

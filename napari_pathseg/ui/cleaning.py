@@ -96,7 +96,7 @@ def clean(
             return smooth(mask, label, box, length, options)
         case "grow" | "shrink":
             return grow(mask, label, box, length if cleaning.deed == "grow" else -length, options)
-    return assign(mask, box, Brush(cleaning.onto, label or None, options.locked), place.inside)
+    return mask.do(assign(box, Brush(cleaning.onto, label or None, options.locked), place.inside))
 
 
 def options_for(

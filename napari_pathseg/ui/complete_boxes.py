@@ -1,19 +1,28 @@
 """Complete boxes on the slide in view: what is unlabelled in them counts as Background.
 
-They have a layer of their own, there once a slide has one; the project keeps them.  No Qt here.
+They have a layer of their own, there once a slide has one; the project keeps them.  While it is
+the active one, the keys of undo are theirs: what was done to the boxes of a slide can be taken
+back until the project is closed, and what a model had found where a box came is back then, too.
+No Qt here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.layers import Shapes
 
 from napari_pathseg.data.geometry import Region, on_grid
-from napari_pathseg.data.mask.edits import reject
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.box_steps import Boxes, BoxStep, BoxSteps, Found, clearing, giving_back, no_steps
 from napari_pathseg.ui.thin_shapes import ThinShapes
+
+if TYPE_CHECKING:
+    from napari_pathseg.ui.session import Session
 
 _SMALLEST = 6.0  # pixels of the screen; a click without a pull draws less
 
@@ -24,6 +33,11 @@ class CompleteBoxes(ThinShapes):
     role, mode = "complete boxes", "add_rectangle"
     edge = "#3fa866"  # of what a person is done with
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._done, self._undone = no_steps(), no_steps()
+        self._pulls = False  # whether the mouse is down on the layer
+
     def keep(self) -> None:
         """Let the project have the boxes as they are on screen; what a model found in new ones goes."""
         layer, entry = self.layer, self._session.slide
@@ -32,10 +46,7 @@ class CompleteBoxes(ThinShapes):
         shown = [_box(np.asarray(corners), entry) for corners in layer.data]
         boxes = tuple(dict.fromkeys(box for box in shown if box in entry.boxes or self._is_meant(box)))
         if boxes != entry.boxes:
-            self._session.layers.entry = self._session.opened.change(entry.id, boxes=boxes)
-            for box in set(boxes) - set(entry.boxes):
-                self._clear(box, entry)
-            self._session.project_changed.emit()
+            self._do(boxes)
         self.show()
 
     def at(self, position: tuple[float, ...]) -> list[Region]:
@@ -50,15 +61,22 @@ class CompleteBoxes(ThinShapes):
         entry, gone = self._session.in_view, self.at(position)
         self._session.access.require()
         if gone:
-            kept = tuple(box for box in entry.boxes if box not in gone)
-            self._session.layers.entry = self._session.opened.change(entry.id, boxes=kept)
-            self._session.project_changed.emit()
+            self._do(tuple(box for box in entry.boxes if box not in gone))
             self.show()
+
+    def undo(self) -> None:
+        """Take back what was done last to the boxes of the slide in view."""
+        self._turn(self._done, self._undone)
+
+    def redo(self) -> None:
+        """Do to the boxes again what was taken back last."""
+        self._turn(self._undone, self._done)
 
     def show(self) -> None:
         """Show the boxes of the slide in view."""
         entry = self._session.slide
         if entry is None:
+            self._done, self._undone = no_steps(), no_steps()
             return
         corners = [_corners(box) for box in entry.boxes]
         if self.layer is not None and _same(corners, self.layer.data):
@@ -67,11 +85,66 @@ class CompleteBoxes(ThinShapes):
             self._put(entry, [(points, "rectangle") for points in corners])
         self.changed.emit()
 
-    def _clear(self, box: Region, entry: SlideEntry) -> None:
-        """Take what a model found out of a box: a person has spoken there."""
-        if self._session.mask is not None:
-            here = on_grid(box, entry.downsample).clip(entry.mask_shape)
-            self._session.mask_edited(reject(self._session.mask, here))
+    # -- steps
+
+    def _do(self, boxes: Boxes) -> None:
+        """Change the boxes in a step that can be taken back."""
+        slide = self._session.in_view.id
+        self._done[slide].append(self._change(boxes))
+        self._undone[slide].clear()
+
+    def _turn(self, steps: BoxSteps, others: BoxSteps) -> None:
+        """Take the last of some steps back; what takes that back in turn is the last of the others."""
+        self._session.access.require()
+        entry = self._session.in_view
+        here = steps[entry.id]
+        if self._pulls or not here:
+            return
+        step = here.pop()
+        if step.after != entry.boxes:  # somebody else has changed them since
+            here.clear()
+            return
+        others[entry.id].append(self._change(step.before))
+        complete_in, locked = self._session.in_view.complete_in, self._session.corrections.locked
+        self._session.corrections.do(giving_back(step.found, complete_in, locked))
+        self.show()
+
+    def _change(self, boxes: Boxes) -> BoxStep:
+        """Let the project have other boxes; what a model found in new ones goes."""
+        entry, found = self._session.in_view, Found()
+        self._session.layers.entry = self._session.opened.change(entry.id, boxes=boxes)
+        for box in boxes:
+            if box not in entry.boxes:
+                here = on_grid(box, entry.downsample).clip(entry.mask_shape)
+                self._session.corrections.do(clearing(here, found, self._session.corrections.locked))
+        self._session.project_changed.emit()
+        return BoxStep(entry.boxes, boxes, found)
+
+    # -- inside
+
+    def _make(self, entry: SlideEntry) -> Shapes:
+        layer = super()._make(entry)
+        layer.mouse_drag_callbacks.append(self._pull)
+        for key, deed in (("Control-Z", self.undo), ("Control-Shift-Z", self.redo)):  # `keys` has them for the mask
+            layer.bind_key(key, self._key_pressed(deed), overwrite=True)
+        return layer
+
+    def _key_pressed(self, deed: Callable[[], None]) -> Callable[[Shapes], None]:
+        def press(_: Shapes) -> None:
+            try:
+                deed()
+            except ProjectError as error:
+                self._session.said.emit(str(error), "", "warning")
+
+        return press
+
+    def _pull(self, layer: Shapes, event: Any) -> Iterator[None]:
+        """Take note of whether a box is in the hand; it cannot be taken from under it."""
+        self._pulls = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._pulls = False
 
     def _is_meant(self, box: Region) -> bool:
         return not box.empty and min(box.height, box.width) * self._screen_pixels >= _SMALLEST

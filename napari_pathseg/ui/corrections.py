@@ -5,10 +5,12 @@ No Qt here; each is one step of undo.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from napari_pathseg.data.mask import Mask
+from napari_pathseg.data.mask.deeds import Deed
 from napari_pathseg.data.mask.edits import accept, draw_contours, reject
 from napari_pathseg.data.versions import ACCEPT_ALL, keep_version, keep_versions
 from napari_pathseg.errors import ProjectError
@@ -20,32 +22,56 @@ if TYPE_CHECKING:
 
 
 class Corrections:
-    """The edits of a session's mask; `busy` while a long one goes on, in which nothing else may touch the mask."""
+    """The edits of a session's mask.
+
+    Attributes
+    ----------
+    busy
+        Whether one goes on in which nothing else may touch the mask.
+    patience
+        Carries out what waits on a mask; who shows a window may show there how far it is.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.busy = False
+        self.patience: Callable[[Mask], None] = Mask.settle
+
+    def do(self, deed: Deed) -> None:
+        """Begin a deed on the mask in view; what of it would be felt is carried out by and by."""
+        if self._session.mask is not None:
+            self._session.mask.begin(deed)
+        if self._session.layers.mask is not None:
+            self._session.layers.mask.carry_out()
+
+    def settle(self) -> None:
+        """Carry out all that waits, before others need the mask."""
+        mask = self._session.mask
+        if mask is not None and mask.waits:
+            with self._alone():
+                self.patience(mask)
 
     def burn_outlines(self, label: int) -> None:
         """Fill what is drawn on the contours layer into the mask as a class."""
         contours = self._session.layers.take_outlines(label)
         if contours:
-            mask, entry = self._mask, self._session.in_view
-            self._session.mask_edited(draw_contours(mask, contours, entry.downsample, self._locked))
+            mask, entry = self._require_mask(), self._session.in_view
+            self._session.mask_edited(draw_contours(mask, contours, entry.downsample, self.locked))
 
     def accept(self, where: str = VIEW) -> None:
         """Stand for the model's pixels in a place; before a whole slide's the mask is kept as a version."""
-        mask = self._mask
+        self._require_mask()
         if where == SLIDE:
             self._session.save_mask()
             keep_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
         place = find_place(self._session, where)
-        self._session.mask_edited(accept(mask, place.box, self._locked, place.inside))
+        self.do(accept(place.box, self.locked, place.inside))
 
     def reject(self, where: str = VIEW) -> None:
         """Take the model's pixels in a place away."""
-        mask, place = self._mask, find_place(self._session, where)
-        self._session.mask_edited(reject(mask, place.box, self._locked, place.inside))
+        self._require_mask()
+        place = find_place(self._session, where)
+        self.do(reject(place.box, self.locked, place.inside))
 
     def clean(self, cleaning: Cleaning, progress: Callable[[float], bool] | None = None) -> bool:
         """Clean up a class; return whether anything changed.
@@ -53,7 +79,7 @@ class Corrections:
         `progress` is told how far it is, 0 to 1, and ends it by returning True: then all is as before.
         What a model says meanwhile waits.
         """
-        mask, mpp = self._mask, self._session.in_view.mask_mpp
+        mask, mpp = self._require_mask(), self._session.in_view.mask_mpp
         place, stopped = find_place(self._session, cleaning.where), False
 
         def tell(share: float) -> bool:
@@ -62,14 +88,13 @@ class Corrections:
             return stopped
 
         changed = place.box  # as far as is known until it is done
-        self.busy = True
+        self.settle()
         try:
-            with self._session.learning.holding_back():
-                changed = clean(mask, cleaning, place, mpp, options_for(mask, place, self._locked, tell))
+            with self._alone():
+                changed = clean(mask, cleaning, place, mpp, options_for(mask, place, self.locked, tell))
                 if stopped and not changed.empty:
                     mask.undo()
         finally:
-            self.busy = False
             self._session.mask_edited(changed)
         return not (stopped or changed.empty)
 
@@ -80,14 +105,24 @@ class Corrections:
         except ProjectError as error:
             self._session.said.emit(str(error), "", "warning")
 
-    @property
-    def _mask(self) -> Mask:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep everything else away from the mask inside the block: what the worker says waits."""
+        before, self.busy = self.busy, True
+        try:
+            with self._session.learning.holding_back():
+                yield
+        finally:
+            self.busy = before
+
+    def _require_mask(self) -> Mask:
         self._session.access.require()
         if self._session.mask is None:
             raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
         return self._session.mask
 
     @property
-    def _locked(self) -> frozenset[int]:
+    def locked(self) -> frozenset[int]:
+        """The classes whose pixels stay as they are."""
         layer = self._session.layers.mask
         return frozenset() if layer is None else layer.locked_classes

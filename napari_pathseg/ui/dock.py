@@ -1,6 +1,7 @@
 """The dock: a session, its worker, and the sections a pathologist goes through from top to bottom."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from napari.viewer import Viewer
@@ -8,6 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_pathseg.data.mask import Mask
 from napari_pathseg.ui.key_actions import key_actions
 from napari_pathseg.ui.keys import bind_keys, unbind_keys
 from napari_pathseg.ui.look import HALF_SPACE, SPACE
@@ -21,6 +23,8 @@ from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.section import Section
 from napari_pathseg.ui.panels.slides import SlidesPanel
 from napari_pathseg.ui.panels.train import TrainPanel
+from napari_pathseg.ui.panels.work import WorkRow
+from napari_pathseg.ui.patience import settle
 from napari_pathseg.ui.qupath_keys import QuPathKeys
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.strokes import Strokes
@@ -63,7 +67,9 @@ class PathsegDock(QWidget):
             "review": Section("4  Review", self.review),
             "export": Section("5  Export", self.export),
         }
-        self._strokes = Strokes(self.session, self)
+        strokes = Strokes(self.session, self)
+        self.work = WorkRow(self.session, strokes)
+        self.session.corrections.patience = partial(settle, parent=self)
         self._lay_out()
         self._connect()
 
@@ -81,6 +87,7 @@ class PathsegDock(QWidget):
             self._window = None
         if clear:
             unbind_keys(self._viewer)
+        self.session.corrections.patience = Mask.settle  # no dialog while the window goes
         self.session.close(clear=clear)
         self.worker.close()
 
@@ -153,6 +160,7 @@ class PathsegDock(QWidget):
         layout.setSpacing(SPACE)
         layout.addWidget(self.header)
         layout.addWidget(self.area, 1)
+        layout.addWidget(self.work)
         layout.addWidget(self.jobs)
         self.setMinimumWidth(_NARROWEST)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)

@@ -1,7 +1,8 @@
 """The layers of the slide in view: picture, contours, mask, probability.
 
 Four layers at most, told by their metadata and never by their name; another slide swaps
-their data.  Layers of the user's own are left alone.
+their data.  Outlines that are not filled yet are kept for the slide that they are on.
+Layers of the user's own are left alone.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
+from napari.components.overlays import BrushCircleOverlay
 from napari.layers import Image, Layer, Shapes
 from napari.utils import Colormap
 
@@ -28,6 +30,7 @@ _LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear t
 _LARGEST_PICTURE = 8192  # pixels of a side
 _PIECE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
+DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices, and what napari calls its kind
 
 
 def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
@@ -61,10 +64,14 @@ class SlideLayers:
         self.mask: MaskLabels | PlainMaskLabels | None = None
         self.probability: Image | None = None
         self.extras: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
+        self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
+        _clear_brush(viewer)
 
     def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask; the layers of the slide before are used again."""
         first = self.entry is None
+        if self.entry is not None and self._alive(self.contours):
+            self._unfilled[self.entry.id] = shapes_on(self.contours)
         self.entry = entry
         for layer in (self.image, self.probability, self.mask, self.contours, *self.extras.values()):
             if layer is not None:  # all at once: a drawing in between would warn of mixed units
@@ -89,6 +96,7 @@ class SlideLayers:
                 self.viewer.layers.remove(layer)
         self.image = self.contours = self.mask = self.probability = self.entry = None
         self.extras.clear()
+        self._unfilled.clear()
 
     def view_region(self) -> Region:
         """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
@@ -166,7 +174,8 @@ class SlideLayers:
     def _show_contours(self, entry: SlideEntry) -> None:
         settings = {"name": f"{entry.id} · contours", **placement(entry.mpp, 1)}
         if self.contours is not None and self._alive(self.contours):
-            self.contours.data = _NO_OUTLINES
+            with self.contours.events.data.blocker():  # nothing was drawn now
+                self.contours.data = self._unfilled.pop(entry.id, None) or _NO_OUTLINES
             _place(self.contours, entry, "contours", settings)
             return
         layer = Shapes(ndim=2, edge_width=3, edge_color="#ffd200", face_color="transparent", **settings)
@@ -189,6 +198,20 @@ def _place(layer: Layer, entry: SlideEntry, role: str, settings: dict[str, Any])
     for name, value in settings.items():
         setattr(layer, name, value)
     layer.metadata = _mark(entry, role)
+
+
+def _clear_brush(viewer: ViewerModel) -> None:
+    """Take away the square that napari draws behind the brush's circle, as behind a text: it hides the tissue."""
+    for overlay in viewer.canvas.overlays.values():
+        if isinstance(overlay, BrushCircleOverlay) and hasattr(overlay, "box"):
+            overlay.box = False
+
+
+def shapes_on(layer: Shapes) -> list[DrawnShape]:
+    """Return what is drawn on a layer as its `data` takes it, without what is no shape yet."""
+    drawn = zip(layer.data, layer.shape_type, strict=True)
+    shapes = [(np.array(points, float)[:, -2:], str(kind)) for points, kind in drawn]
+    return [(points, kind) for points, kind in shapes if len(points) > 2 or kind == "line"]
 
 
 def outline_of(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:

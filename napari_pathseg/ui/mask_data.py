@@ -10,6 +10,7 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask, Provenance
 from napari_pathseg.data.mask.chunks import CHUNK, Pixels
 from napari_pathseg.data.mask.edits import paint
+from napari_pathseg.data.mask.rules import NONE_LOCKED, Locked
 
 UNREVIEWED = 128  # added to a class on screen where only a model found it
 
@@ -69,7 +70,14 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
 
     A whole number as index is a level, as in napari; slices and arrays of numbers are pixels,
     which can be set: that is painting.
+
+    Attributes
+    ----------
+    locked
+        Classes whose pixels stay as they are.
     """
+
+    locked: Locked = NONE_LOCKED
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
@@ -86,7 +94,7 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
         region = region_of(key, self.shape)
         painted = self.mask.read(region)[0]
         painted[within(key, region)] = value
-        paint(self.mask, region, painted)
+        paint(self.mask, region, painted, None, self.locked)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.mask.read(Region(0, 0, *self.mask.shape))[0], dtype=dtype)

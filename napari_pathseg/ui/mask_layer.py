@@ -30,6 +30,7 @@ from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
 
 _SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
 _SHOWN_EVERY_S = 0.25
+_NOT_FELT_S = 0.05
 _SUBTRACT = "Alt"  # held while a stroke begins it erases
 
 
@@ -80,6 +81,11 @@ class MaskLabels(MaskView):
         Mode.PAINT: Labels._move_modes[Mode.PAN_ZOOM],  # Alt subtracts; the brush has a slider
         Mode.ERASE: Labels._move_modes[Mode.PAN_ZOOM],
     }
+
+    def show_mask(self, mask: Mask) -> None:
+        """Show another mask."""
+        super().show_mask(mask)
+        self.data.locked = self.locked_classes
 
     # -- painting
 
@@ -166,20 +172,29 @@ class MaskLabels(MaskView):
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
-        self._step(self.mask.undo())
+        if self.mask.writable:
+            self.mask.begin_undo()
+            self.carry_out()
 
     def redo(self) -> None:
         """Do the step again that was taken back last."""
-        self._step(self.mask.redo())
+        if self.mask.writable:
+            self.mask.begin_redo()
+            self.carry_out()
 
-    def _step(self, changed: Region) -> None:
-        self.show(changed.unite(self.mask.work(0)))
-        self.events.paint(value=[])
+    def carry_out(self) -> None:
+        """Carry out what was begun as far as that is not felt; the rest is left to :meth:`work`."""
+        try:
+            self.work(_NOT_FELT_S)
+        finally:
+            self.events.paint(value=[])
+            if self.mask.waits:
+                self.strokes_wait.emit()
 
     def work(self, seconds: float) -> bool:
-        """Carry out strokes for so long; return whether more of them wait.
+        """Carry out what waits for so long; return whether more does.
 
-        They are on screen already as they are going to be, so what changed is drawn now and then.
+        Strokes are on screen already as they are going to be, so what changed is drawn now and then.
         """
         self._unseen = self._unseen.unite(self.mask.work(seconds))
         if not self.mask.waits or time.perf_counter() - self._shown > _SHOWN_EVERY_S:

@@ -1,9 +1,11 @@
 """The mask as a plain labels layer, for a napari whose inside is not the one that is known.
 
 It uses napari's public API alone: one array in memory, as fine as a graphics card can hold.
-What only a model found looks like the rest, and every change is drawn whole.
+What only a model found looks like the rest, and what napari cannot draw of a change is drawn whole.
 """
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.chunks import Pixels
 from napari_pathseg.data.mask.edits import paint
-from napari_pathseg.data.mask.rules import Flags
+from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked
 from napari_pathseg.data.mask.shapes import Shape
 from napari_pathseg.ui.class_labels import ClassLabels
 from napari_pathseg.ui.mask_data import region_of, within
@@ -24,10 +26,20 @@ LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
 
 
 class MaskArray:
-    """A mask as an array that napari can read and paint, `downsample` times coarser than the mask."""
+    """A mask as an array that napari can read and paint, `downsample` times coarser than the mask.
+
+    Attributes
+    ----------
+    locked
+        Classes whose pixels stay as they are.
+    differs
+        Whether the mask became another than napari painted, and so shows, since this was set to False.
+    """
 
     ndim = 2
     dtype = np.dtype(np.uint8)
+    locked: Locked = NONE_LOCKED
+    differs = False
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
@@ -62,9 +74,10 @@ class MaskArray:
             spread = (slice(0, fine.height), slice(0, fine.width))
             wanted = after.repeat(step, axis=0).repeat(step, axis=1)[spread]
             changed = (before != after).repeat(step, axis=0).repeat(step, axis=1)[spread].astype(bool)
-            paint(self.mask, fine, np.where(changed, wanted, self.mask.read(fine)[0]), changed)
+            paint(self.mask, fine, np.where(changed, wanted, self.mask.read(fine)[0]), changed, self.locked)
         finally:
             self.load(fine)  # the mask decides what became of the strokes
+            self.differs |= not np.array_equal(self.labels[region.slices], after)
 
     def load(self, region: Region) -> None:
         """Read a box of the mask anew."""
@@ -76,10 +89,12 @@ class PlainMaskLabels(ClassLabels):
     """What `mask_layer.MaskLabels` is, on one array."""
 
     strokes_wait = Signal()
+    _drags = 0  # that are one step; within each other
+    _writes = _told = False  # whether napari paints, and whether it has told of what it paints
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
-        self.events.paint.connect(self._end_step)
+        self.events.paint.connect(self._hear)
         self.show_classes(classes)
 
     @property
@@ -96,6 +111,20 @@ class PlainMaskLabels(ClassLabels):
     def show_mask(self, mask: Mask) -> None:
         """Show another mask."""
         self.data = MaskArray(mask)
+        self.data.locked = self.locked_classes
+
+    # -- painting
+
+    @contextlib.contextmanager
+    def block_history(self) -> Iterator[None]:
+        """Make what is painted inside the block one step of undo."""
+        self._drags += 1
+        try:
+            with super().block_history():
+                yield
+        finally:
+            self._drags -= 1
+            self._end_step()
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
         """Paint a shape, pixels of the label `only` alone where that is given."""
@@ -104,9 +133,28 @@ class PlainMaskLabels(ClassLabels):
         if found is None:
             return
         flags: Flags = found if only is None else found & (labels == only)
-        self._end_step()  # napari tells of a stroke before it writes it
         self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
         self._end_step()
+
+    def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Paint one stamp of the brush."""
+        with self._writing():
+            super().paint(coord, new_label, refresh)
+
+    def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Give what is of one label around a point another one."""
+        with self._writing():
+            super().fill(coord, new_label, refresh)
+
+    def paint_polygon(self, points: Any, new_label: int) -> None:
+        """Fill a polygon."""
+        with self._writing():
+            super().paint_polygon(points, new_label)
+
+    def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
+        """Set single pixels."""
+        with self._writing():
+            super().data_setitem(indices, value, refresh)
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
@@ -115,6 +163,12 @@ class PlainMaskLabels(ClassLabels):
     def redo(self) -> None:
         """Do the step again that was taken back last."""
         self.show(self.mask.redo())
+
+    def carry_out(self) -> None:
+        """Carry out what was begun: every change is drawn whole here, so all at once."""
+        while self.mask.waits:
+            self.show(self.mask.work(1.0))
+        self.events.paint(value=[])
 
     def show(self, region: Region) -> None:
         """Bring a box of the mask that was changed to the screen."""
@@ -127,5 +181,29 @@ class PlainMaskLabels(ClassLabels):
         self.show(self.mask.work(seconds))
         return self.mask.waits
 
+    # -- steps of undo
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let napari paint.  It tells of a step before it paints it, so the step ends with the block."""
+        outer, self._writes, self._told = self._writes, True, False
+        try:
+            yield
+        finally:
+            self._writes = outer
+            if self._told and not outer:
+                self._end_step()
+
+    def _hear(self, *_: Any) -> None:
+        """Napari's own step is over, or will be when it has painted what it tells of."""
+        self._told = True
+        if not self._writes:
+            self._end_step()
+
     def _end_step(self) -> None:
+        if self._drags:
+            return
         self.mask.close_step()
+        if self.data.differs:
+            self.data.differs = False
+            self.refresh()

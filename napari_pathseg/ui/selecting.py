@@ -1,12 +1,20 @@
-"""The area that is selected on the slide in view, for what is done to a part of it; forgotten with the slide."""
+"""The area that is selected on the slide in view, for what is done to a part of it.
 
-from typing import Any
+Each slide has its own, until the project is closed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.ui.layers import outline_of
+from napari_pathseg.ui.layers import KEY, DrawnShape, outline_of, shapes_on
 from napari_pathseg.ui.thin_shapes import ThinShapes
+
+if TYPE_CHECKING:
+    from napari_pathseg.ui.session import Session
 
 
 class Selection(ThinShapes):
@@ -14,6 +22,10 @@ class Selection(ThinShapes):
 
     role, mode = "selection", "add_polygon_lasso"
     edge, face = "#3ec1d3", "#3ec1d326"
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._kept: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
 
     def outlines(self) -> list[npt.NDArray[np.float64]]:
         """Return the shapes chosen on its layer, or all of them; without any those on the contours layer."""
@@ -36,8 +48,15 @@ class Selection(ThinShapes):
         self.changed.emit()
 
     def show(self) -> None:
-        """Begin without a selection on another slide."""
-        self.clear()
+        """Show what is selected on the slide in view, and keep what was on the one before."""
+        entry = self._session.slide
+        if entry is None:
+            self._kept.clear()
+        else:
+            if self.layer is not None:
+                self._kept[self.layer.metadata[KEY]["slide"]] = shapes_on(self.layer)
+            self._put(entry, self._kept.pop(entry.id, []))
+        self.changed.emit()
 
     def chose(self, *_: Any) -> None:
         """Choose all again, once an outline was drawn: napari has chosen the last one."""

@@ -136,7 +136,7 @@ class Session:
         """Say whether what is unlabelled on the slide in view is Background."""
         self.layers.entry = self.opened.change(self.in_view.id, complete=complete)
         if complete and self.mask is not None:  # a person has spoken everywhere
-            self.mask_edited(reject(self.mask, Region(0, 0, *self.mask.shape)))
+            self.corrections.do(reject(Region(0, 0, *self.mask.shape), self.corrections.locked))
         self.project_changed.emit()
 
     def export(self, folder: Path, options: ExportOptions) -> list[Path]:
@@ -217,11 +217,13 @@ class Session:
         if self.mask is not None and not self.read_only:
             self.opened.lock.check()
             self.mask.close_step()
+            self.corrections.settle()
             self.mask.flush()
 
     def _close_slide(self) -> None:
         if self.mask is not None:
             if not self.mask.writable or self.access.keeps():
+                self.corrections.settle()
                 self.mask.close()
             else:  # its strokes are another's, from the journal on
                 self.mask.abandon()

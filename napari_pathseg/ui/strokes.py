@@ -1,5 +1,6 @@
-"""Carries out strokes in the moments in which the window has nothing else to do."""
+"""Carries out what waits on the mask in the moments in which the window has nothing else to do."""
 
+from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 
 from napari_pathseg.ui.mask_layer import MaskLabels
@@ -10,7 +11,12 @@ _SLICE_S = 0.008  # half a frame, so that the hand feels nothing
 
 
 class Strokes(QObject):
-    """Listens to the mask of the slide in view and works on what waits there."""
+    """Listens to the mask of the slide in view and works on what waits there.
+
+    Signals: `worked` (that something was done, or all is done).
+    """
+
+    worked = Signal()
 
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
@@ -38,3 +44,4 @@ class Strokes(QObject):
         if not more:  # done, or the disk refuses: the next stroke tries again
             self._timer.stop()
             self._session.mask_changed.emit()
+        self.worked.emit()

@@ -36,7 +36,8 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         session.layers.show_probability(region, partial(_part, found, region), visible=True)
     else:
         complete = session.slide.complete_in(region)
-        session.mask_edited(fill_from_model(session.mask, region, classes, complete))
+        locked = session.corrections.locked
+        session.mask_edited(fill_from_model(session.mask, region, classes, complete, locked))
 
 
 def take_slide(session: Session, model: str, slide_id: str, region: Region) -> None:
@@ -51,10 +52,10 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
             region.clip(entry.mask_shape), partial(_likely, prediction), visible=entry.complete
         )
         if not entry.complete:
-            session.mask_edited(take_prediction(session.mask, prediction, region, entry.complete_in))
+            session.corrections.do(take_prediction(prediction, region, entry.complete_in, session.corrections.locked))
     elif not entry.complete:
         with project.open_mask(slide_id) as mask:
-            take_prediction(mask, prediction, region, entry.complete_in)
+            mask.do(take_prediction(prediction, region, entry.complete_in, session.corrections.locked))
 
 
 def _part(pixels: Pixels, region: Region, part: Region) -> Pixels:

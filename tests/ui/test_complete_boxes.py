@@ -119,6 +119,47 @@ def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     assert len(opened.session.layers.extras["complete boxes"].data) == 0
 
 
+def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_undo(opened, qtbot):
+    def press(modifiers=Qt.KeyboardModifier.ControlModifier):
+        canvas(opened).setFocus()
+        qtbot.keyClick(canvas(opened), Qt.Key.Key_Z, modifiers)
+        return boxes_of(opened)
+
+    paint(opened.session.mask, Region(200, 200, 9, 9), np.full((9, 9), TUMOUR, np.uint8))
+    draw(opened, qtbot)
+    drawn = boxes_of(opened)
+    opened.session.boxes.layer.mode = "select"
+    drag(opened, qtbot, (50, 60), (90, 60))
+    qtbot.waitUntil(lambda: boxes_of(opened) != drawn)
+    moved = boxes_of(opened)
+    opened.session.boxes.remove((90.0, 60.0))
+    assert [press() for _ in range(4)] == [moved, drawn, (), ()]
+    assert len(opened.session.boxes.layer.data) == 0
+    opened.session.show_slide("case1")
+    opened.session.show_slide("case0")
+    opened.session.boxes.take()
+    shift = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
+    assert [press(shift) for _ in range(3)] == [drawn, moved, ()]
+    assert press() == moved
+    draw(opened, qtbot, (150, 150), (190, 240))
+    assert press(shift) == boxes_of(opened)
+    assert len(boxes_of(opened)) == 2
+    assert opened.session.mask.counts[TUMOUR].sum() == 81
+
+
+def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_person(opened, qtbot):
+    session, whole = opened.session, Region(0, 0, 256, 256)
+    session.mask_edited(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
+    draw(opened, qtbot)
+    session.mask_edited(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
+    session.boxes.undo()
+    assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - 25
+    assert session.mask.counts[1].sum() == 25
+    session.boxes.redo()
+    (box,) = boxes_of(opened)
+    assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - box.height * box.width
+
+
 def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
     opened.session.boxes.take()
     layer = opened.session.layers.extras["complete boxes"]

@@ -86,6 +86,21 @@ def test_setting_single_pixels_is_painting_too(layer):
     assert layer.mask.counts[TUMOUR, Provenance.DRAWN] == 2
 
 
+def test_setting_single_pixels_heeds_locked_classes(layer, tmp_path):
+    layer.paint((100, 100), TUMOUR)
+    before = layer.mask.counts[TUMOUR].copy()
+    layer.locked_classes = frozenset({TUMOUR})
+    layer.data_setitem((np.array([100, 3]), np.array([100, 4])), BACKGROUND)
+    layer.data[95:105, 95:105] = 0
+    assert (layer.mask.counts[TUMOUR] == before).all()
+    assert layer.mask.counts[BACKGROUND].sum() == 1
+    with open_mask(tmp_path / "other.zarr", SHAPE, DEFAULT_CLASSES) as other:
+        edits.paint(other, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
+        layer.show_mask(other)
+        layer.data[0:5, 0:5] = BACKGROUND
+        assert not other.counts[BACKGROUND].any()
+
+
 def test_unreviewed_pixels_look_lighter_and_corrected_ones_full(predicted):
     predicted.paint((100, 100), BACKGROUND)
     screen = on_screen(predicted)

@@ -65,3 +65,23 @@ def test_a_mask_too_large_for_a_picture_is_painted_coarser(mask, monkeypatch):
 def test_what_others_change_is_seen(layer, mask):
     layer.show(edits.fill_from_model(mask, Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8)))
     assert (np.asarray(layer.data) == TUMOUR).sum() == 81
+
+
+def test_what_is_written_at_once_is_a_step_of_its_own(layer, mask):
+    layer.paint((100, 100), TUMOUR)
+    layer.data_setitem((np.array([300, 301]), np.array([400, 401])), TUMOUR)
+    layer.undo()
+    assert (np.asarray(layer.data) == TUMOUR).sum() > 300
+    layer.undo()
+    assert not np.asarray(layer.data).any()
+
+
+def test_a_locked_class_stays_whoever_paints_and_is_seen_to_stay(layer, mask):
+    layer.paint((100, 100), TUMOUR)
+    before = mask.counts.copy()
+    layer.locked_classes = frozenset({TUMOUR})
+    layer.paint((100, 100), 0)
+    layer.data_setitem((np.array([100]), np.array([100])), 1)
+    layer.data[95:105, 95:105] = 1
+    assert (mask.counts == before).all()
+    assert layer._slice.image.raw[100, 100] == TUMOUR

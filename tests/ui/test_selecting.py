@@ -90,10 +90,16 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     dialog.close()
 
 
-def test_another_slide_begins_without_a_selection(opened, qtbot):
+def test_each_slide_has_its_own_selection_until_the_project_is_closed(opened, qtbot):
     opened.outline.select.click()
     lasso(opened, qtbot)
+    selected = opened.session.selection.outlines()
     opened.session.show_slide("case1")
     assert find_place(opened.session, SELECTION).shapes == ()
+    opened.session.show_slide("case0")
+    np.testing.assert_array_equal(opened.session.selection.outlines(), selected)
+    folder = opened.session.opened.folder
     opened.session.close()
     assert not any("selection" in layer.name for layer in opened._viewer.layers)
+    opened.session.open_project(folder)
+    assert opened.session.selection.outlines() == []

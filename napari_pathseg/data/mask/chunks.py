@@ -5,8 +5,10 @@ hard link to it stays what it was.  A chunk of zeros has no file.
 """
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,8 @@ CHUNK = 512  # pixels of a side
 PARTIAL = ".partial"  # the suffix of a chunk that is being written
 Key = tuple[int, int]  # row and column of a chunk
 Pixels = npt.NDArray[np.uint8]
+LOSSES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; other errors: a disk that knows none
+_SYNCERS = 8
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is noticed
 
 
@@ -60,12 +64,15 @@ class ChunkFiles:
                 f"{path} is damaged ({error}); it is a part of a mask. Restore it from a copy, or go back to a version."
             ) from error
 
-    def write(self, key: Key, pixels: Pixels) -> None:
-        """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one."""
+    def write(self, key: Key, pixels: Pixels) -> Path:
+        """Replace a chunk, ``(CHUNK, CHUNK)``, and return where; an OSError leaves the old one.
+
+        The operating system has it then; see :func:`bring_to_disk`.
+        """
         path = self._path(key)
         if not pixels.max():  # quicker than any()
             path.unlink(missing_ok=True)
-            return
+            return path
         partial = path.with_name(path.name + PARTIAL)
         content = _ZSTD.encode(np.ascontiguousarray(pixels))
         try:
@@ -79,6 +86,7 @@ class ChunkFiles:
             with contextlib.suppress(OSError):  # it may fill the disk
                 partial.unlink(missing_ok=True)
             raise
+        return path
 
     def stored(self) -> Iterator[Key]:
         """Yield the chunks that have a file."""
@@ -95,3 +103,24 @@ class ChunkFiles:
 
     def _path(self, key: Key) -> Path:
         return self._folder / str(key[0]) / str(key[1])
+
+
+def bring_to_disk(paths: Iterable[Path]) -> None:
+    """Wait until files are on the disk, so that a power cut does not lose them; an OSError where it refuses."""
+    with ThreadPoolExecutor(_SYNCERS) as threads:  # together they cost the disk little more than one
+        for _ in threads.map(_sync, paths):
+            pass
+
+
+def _sync(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:  # a chunk of zeros
+        return
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno in LOSSES:
+            raise
+    finally:
+        os.close(file)

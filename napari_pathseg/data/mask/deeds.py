@@ -35,6 +35,10 @@ class Editable(Protocol):
         """Replace the labels and provenance of a box; return the box that changed."""
         ...
 
+    def flush(self) -> None:
+        """Write what was edited into the pyramids on disk; only before the first piece."""
+        ...
+
 
 class Piece(NamedTuple):
     """A part of a deed that was done: the box that changed, and how much of the deed is done, 0 to 1."""

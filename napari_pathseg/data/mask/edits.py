@@ -1,7 +1,7 @@
 """What a person and a model may do to a mask: paint, import, fill, accept, reject.
 
-Whole-slide operations are one undo step each; strokes are ended by who holds the brush.  What
-becomes of each pixel is said in `rules`.
+What may go over a whole slide is a `Deed`, for `Mask.do` or `Mask.begin`; strokes are ended by
+who holds the brush.  What becomes of each pixel is said in `rules`; pixels of `locked` classes stay as they are.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,8 +13,9 @@ from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.canvas import canvas
 from napari_pathseg.data.classes import UNLABELLED
 from napari_pathseg.data.geometry import Region, layout
-from napari_pathseg.data.mask.chunks import Pixels
+from napari_pathseg.data.mask.chunks import CHUNK, Pixels
 from napari_pathseg.data.mask.counts import Provenance
+from napari_pathseg.data.mask.deeds import Deed, Editable, Piece
 from napari_pathseg.data.mask.mask import Mask
 from napari_pathseg.data.mask.painting import Brush
 from napari_pathseg.data.mask.place import Inside
@@ -33,27 +34,29 @@ def paint(
     return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
 
 
-def fill_from_model(mask: Mask, region: Region, classes: Pixels, complete: bool | Flags = False) -> Region:
+def fill_from_model(
+    mask: Editable, region: Region, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
+) -> Region:
     """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed.
 
     On a slide or in boxes that are `complete` a person has.
     """
-    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes, complete))
+    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes, complete, locked))
 
 
-def accept(mask: Mask, region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Region:
+def accept(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
     """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
     change = partial(turned, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
-    return _change(mask, region, change, inside)
+    return _change("Accepting", region, change, inside)
 
 
-def reject(mask: Mask, region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Region:
+def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
     """Take the model's pixels out of `region`, or the part of it that `inside` means."""
     change = partial(turned, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
-    return _change(mask, region, change, inside)
+    return _change("Rejecting", region, change, inside)
 
 
-def assign(mask: Mask, region: Region, brush: Brush, inside: Inside | None = None) -> Region:
+def assign(region: Region, brush: Brush, inside: Inside | None = None) -> Deed:
     """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
 
     def change(pixels: Pixels) -> Pixels:
@@ -61,12 +64,12 @@ def assign(mask: Mask, region: Region, brush: Brush, inside: Inside | None = Non
         meant = labels > UNLABELLED if brush.only is None else labels == brush.only
         return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
 
-    return _change(mask, region, change, inside)
+    return _change("Giving another class", region, change, inside)
 
 
-def forget_imported(mask: Mask, region: Region) -> Region:
+def forget_imported(region: Region) -> Deed:
     """Take what was imported out of `region`, as if no file had said it."""
-    return _change(mask, region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
+    return _change("Forgetting the import", region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
 
 
 def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
@@ -110,30 +113,36 @@ def pieces(region: Region) -> Iterator[Region]:
     return layout(region, _PIECE)
 
 
-def _change(mask: Mask, region: Region, change: Callable[[Pixels], Pixels], inside: Inside | None = None) -> Region:
-    """Change what is set in a box, or the part of it that is meant, in one undo step; return the box that changed."""
-    mask.close_step()
-    changed = Region(0, 0, 0, 0)
-    for piece in list(mask.touched(region)):
-        before = np.stack(mask.read(piece))
-        after = change(before)
-        if inside is not None:
-            after = np.where(inside(piece), after, before)
-        changed = changed.unite(mask.edit(piece, *after))
-    mask.close_step()
-    return changed
-
-
 def take_prediction(
-    mask: Mask, prediction: Prediction, region: Region, complete_in: Callable[[Region], bool | Flags]
-) -> Region:
-    """Fill a box of the mask from a model's output, in one undo step; return the box that changed.
+    prediction: Prediction,
+    region: Region,
+    complete_in: Callable[[Region], bool | Flags],
+    locked: Locked = NONE_LOCKED,
+) -> Deed:
+    """Fill a box of the mask from a model's output.
 
     `complete_in` says where in a box a person has spoken without a label; see `SlideEntry`.
     """
-    mask.close_step()
-    changed = Region(0, 0, 0, 0)
-    for piece in pieces(region.clip(mask.shape)):
-        changed = changed.unite(fill_from_model(mask, piece, prediction.read(piece), complete_in(piece)))
-    mask.close_step()
-    return changed
+
+    def pieces(mask: Editable) -> Iterator[Piece]:
+        boxes = list(layout(region.clip(mask.shape), CHUNK))
+        for number, box in enumerate(boxes, 1):
+            changed = fill_from_model(mask, box, prediction.read(box), complete_in(box), locked)
+            yield Piece(changed, number / len(boxes))
+
+    return Deed("Taking the prediction in", pieces)
+
+
+def _change(name: str, region: Region, change: Callable[[Pixels], Pixels], inside: Inside | None = None) -> Deed:
+    """Change what is set in a box, or the part of it that is meant."""
+
+    def pieces(mask: Editable) -> Iterator[Piece]:
+        boxes = list(mask.touched(region))
+        for number, box in enumerate(boxes, 1):
+            before = np.stack(mask.read(box))
+            after = change(before)
+            if inside is not None:
+                after = np.where(inside(box), after, before)
+            yield Piece(mask.edit(box, *after), number / len(boxes))
+
+    return Deed(name, pieces)

@@ -5,7 +5,6 @@ second, which survives a power cut.  What the records say is `history`'s.
 """
 
 import contextlib
-import errno
 import logging
 import os
 import struct
@@ -16,6 +15,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
+from napari_pathseg.data.mask.chunks import LOSSES
 from napari_pathseg.errors import ProjectError
 
 _MAGIC = b"PSJ2"
@@ -24,7 +24,6 @@ _CHECK = struct.Struct("<I")  # CRC-32 of the frame: a damaged length misleads n
 _HEADER_BYTES = _FRAME.size + _CHECK.size
 _SYNC_SECONDS = 1.0
 _SAVED_END = b"all in the pyramid"  # ends a SAVED record, so that a look at the file's end tells
-_LOSSES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # other errors: a disk that knows no fsync
 _logger = logging.getLogger(__name__)
 
 
@@ -202,7 +201,7 @@ class Journal:
             return
         except OSError as error:
             _logger.warning("%s: the last strokes may not be on the disk: %s", self.path, error)
-            self._unsafe = error if error.errno in _LOSSES else None
+            self._unsafe = error if error.errno in LOSSES else None
 
 
 def _parse(header: bytes, offset: int) -> Record | None:

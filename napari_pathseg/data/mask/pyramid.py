@@ -87,6 +87,7 @@ class Pyramid:
         self._refused = False
         for place in list(self._dirty):
             self._save(place)
+        self._store.bring_to_disk()
         self._trim()
 
     def _put(self, level: int, region: Region, pixels: Pixels) -> None:

@@ -1,7 +1,8 @@
 """The rules that keep training honest: what becomes of a pixel's label and of who set it.
 
 A model's pixels are known as such until a person paints over, erases or accepts them, and a
-model never overwrites a person.  Arrays here are labels and provenance of a box,
+model never overwrites a person.  Pixels of a class that a person locked stay as they are,
+whoever paints and whatever a model finds.  Arrays here are labels and provenance of a box,
 ``(2, rows, columns)``.
 """
 
@@ -54,12 +55,16 @@ def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked:
     return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
 
 
-def filled_by_model(pixels: Pixels, classes: Pixels, complete: bool | Flags = False) -> Pixels:
+def filled_by_model(
+    pixels: Pixels, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
+) -> Pixels:
     """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
 
     Where it is `complete` a person has, without a label too.
     """
     filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED) & ~np.asarray(complete)
+    if locked:
+        filled &= ~_is_in(pixels[0], locked)
     return _set(pixels, filled, classes, Provenance.MODEL)
 
 

@@ -18,7 +18,7 @@ from zarr.codecs import ZstdCodec
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.chunks import CHUNK, PARTIAL, ChunkFiles, Key, Pixels
+from napari_pathseg.data.mask.chunks import CHUNK, PARTIAL, ChunkFiles, Key, Pixels, bring_to_disk
 from napari_pathseg.errors import ProjectError
 
 _COARSEST = 1024  # pixels of the longest side of the last level
@@ -56,6 +56,7 @@ class MaskStore:
 
     def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
         self.path, self._group, self.shapes = path, group, shapes
+        self._written: set[Path] = set()  # since they were brought to the disk
         self._files = [[ChunkFiles(path / kind / str(level)) for kind in _KINDS] for level in range(len(self.shapes))]
 
     @property
@@ -74,7 +75,12 @@ class MaskStore:
     def write_chunk(self, level: int, key: Key, block: Pixels) -> None:
         """Replace labels and provenance of a chunk; an OSError leaves whole chunks behind, old or new."""
         for files, pixels in zip(self._files[level], block, strict=True):
-            files.write(key, pixels)
+            self._written.add(files.write(key, pixels))
+
+    def bring_to_disk(self) -> None:
+        """Wait until the chunks that were written are on the disk; an OSError where it refuses."""
+        bring_to_disk(self._written)
+        self._written.clear()
 
     def chunks(self, level: int = 0) -> set[Key]:
         """Return the chunks in which something is set."""

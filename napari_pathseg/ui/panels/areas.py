@@ -12,7 +12,8 @@ from napari_pathseg.ui.thin_shapes import ThinShapes
 
 _BOX_HELP = (
     "Draw a box in which everything is outlined: what is unlabelled in it is learnt as Background. Right-click a box\n"
-    "to remove it, or choose it with napari's arrow and press Delete."
+    "to remove it, or choose it with napari's arrow and press Delete. Ctrl+Z takes back what was done to boxes\n"
+    "while this tool is in hand."
 )
 _SELECT_HELP = (
     "Draw around areas; Clean up, Accept and Reject can then keep to them. Press again to drop the selection."

@@ -1,10 +1,8 @@
 """Cleaning up: a button, and a small window beside the slide that says which class, what, how much and where."""
 
-from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QCoreApplication, QEventLoop, Qt
-from qtpy.QtWidgets import QComboBox, QDialog, QProgressDialog, QPushButton, QStackedWidget, QWidget
+from qtpy.QtWidgets import QComboBox, QDialog, QPushButton, QStackedWidget, QWidget
 
 from napari_pathseg.ui.calm import NumberBox, calm
 from napari_pathseg.ui.cleaning import AREA, DEEDS, Cleaning, unit_of
@@ -12,6 +10,7 @@ from napari_pathseg.ui.keys import with_key
 from napari_pathseg.ui.look import SPACE, DimLabel, swatch
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.patience import with_progress
 from napari_pathseg.ui.places import SELECTION, SLIDE, VIEW
 from napari_pathseg.ui.session import Session
 
@@ -19,7 +18,6 @@ _SETTING = "cleaning"
 _PLACES = {SELECTION: "In the selection", VIEW: "In view", SLIDE: "On the whole slide"}
 _ANY = "Any class"
 _LARGEST = {AREA: 1e8, "length": 500.0}  # µm² and µm
-_FELT_MS, _STEPS = 400, 1000
 
 
 def clean_up_button(session: Session) -> QPushButton:
@@ -94,7 +92,9 @@ class CleanUp(QDialog):
         """Clean up; long work tells how far it is, and can be cancelled."""
         cleaning = self.cleaning
         with errors_shown():
-            changed = self._with_progress(lambda progress: self._session.corrections.clean(cleaning, progress))
+            changed = with_progress(
+                "Cleaning up…", lambda progress: self._session.corrections.clean(cleaning, progress), self
+            )
             self._told.setText("Done." if changed else "Nothing was changed.")
             self._session.opened.remember(_SETTING, cleaning.to_json())
 
@@ -151,26 +151,6 @@ class CleanUp(QDialog):
             box.setCurrentIndex(max(0, box.findData(kept.get(name))))
         amount = kept.get("amount", DEEDS[self.deed.currentData()].usual)
         self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
-
-    def _with_progress(self, job: Callable[[Callable[[float], bool]], bool]) -> bool:
-        """Run a job that tells how far it is; once that is felt the window takes nothing but Cancel."""
-        progress = QProgressDialog("Cleaning up…", "Cancel", 0, _STEPS, self)
-        progress.setWindowTitle("Clean up")
-        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
-        progress.setMinimumDuration(_FELT_MS)
-
-        def tell(share: float) -> bool:
-            progress.setValue(min(_STEPS - 1, round(_STEPS * share)))
-            kinds = QEventLoop.ProcessEventsFlag
-            # until it is shown it keeps nothing else away: what a hand does then comes after
-            QCoreApplication.processEvents(kinds.AllEvents if progress.isVisible() else kinds.ExcludeUserInputEvents)
-            return bool(progress.wasCanceled())
-
-        try:
-            return job(tell)
-        finally:
-            progress.close()
-            progress.deleteLater()
 
 
 def _choice() -> QComboBox:

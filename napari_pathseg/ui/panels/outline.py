@@ -6,14 +6,17 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
 
+from napari_pathseg.ui.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.icons import set_icon
 from napari_pathseg.ui.keys import with_key
+from napari_pathseg.ui.mask_layer import MaskLabels
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.areas import CompleteBoxButton, SelectButton
 from napari_pathseg.ui.panels.classes import ClassTableView
 from napari_pathseg.ui.panels.cleaning import clean_up_button
 from napari_pathseg.ui.panels.layout import column, row
 from napari_pathseg.ui.panels.tool_options import ToolOptions
+from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.tools import TOOLS
@@ -75,16 +78,18 @@ class OutlinePanel(QWidget):
         self.hand.choose(name)
 
     def undo_step(self) -> None:
-        """Take the last step on the slide in view back."""
-        if self._session.layers.mask is not None:
-            self._session.layers.mask.undo()
-            self._session.mask_changed.emit()
+        """Take the last step back: of the complete boxes while they are in hand, else of the mask in view."""
+        with errors_shown():
+            if (meant := self._undoable) is not None:
+                meant.undo()
+        self._session.mask_changed.emit()
 
     def redo_step(self) -> None:
         """Do the step again that was taken back last."""
-        if self._session.layers.mask is not None:
-            self._session.layers.mask.redo()
-            self._session.mask_changed.emit()
+        with errors_shown():
+            if (meant := self._undoable) is not None:
+                meant.redo()
+        self._session.mask_changed.emit()
 
     # -- what the user sees
 
@@ -107,6 +112,12 @@ class OutlinePanel(QWidget):
         self._listen()
         self.show_tool()
         self.classes.refresh()
+
+    @property
+    def _undoable(self) -> CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+        layers, boxes = self._session.layers, self._session.boxes
+        in_hand = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
+        return boxes if in_hand else layers.mask
 
     # -- how it listens
 

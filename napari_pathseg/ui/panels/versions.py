@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.mask import Counts
+from napari_pathseg.data.restoring import restore
 from napari_pathseg.data.versions import (
     BEFORE_RESTORE,
     BY_HAND,
@@ -33,7 +34,6 @@ from napari_pathseg.data.versions import (
     check_version,
     keep_version,
     overview,
-    restore,
     versions,
 )
 from napari_pathseg.errors import PathsegError
@@ -93,14 +93,15 @@ class VersionsDialog(QDialog):
 
     def restore(self) -> None:
         """Bring the mask back as it was in the version that is chosen."""
-        version, mask = self.chosen, self._session.mask
-        if version is None or mask is None:
+        version = self.chosen
+        if version is None:
             return
         with errors_shown():
             self._session.save_mask()
             keep_version(self._session.opened, self._slide.id, BEFORE_RESTORE, spared=version)
-            self._session.mask_edited(restore(mask, version))
-            say(f"{self._slide.id} is as it was {when_text(version.when, datetime.now())}. Ctrl+Z takes that back.")
+            self._session.corrections.do(restore(version))
+            when = when_text(version.when, datetime.now())
+            say(f"{self._slide.id} becomes what it was {when}. Ctrl+Z takes that back.")
             self.accept()
 
     # -- what a person sees

@@ -1,4 +1,7 @@
-"""Outlines on the contours layer, once they are ended: filled at once, or mended corner by corner first."""
+"""Outlines on the contours layer, once they are ended: filled at once, or mended corner by corner first.
+
+One that is being mended stays with its slide, and is mended on when the slide comes back into view.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,6 +36,8 @@ class Outlines(QObject):
         self._session, self._hand, self._label = session, hand, label
         self._heard: Shapes | None = None
         self._cuts = False  # whether Alt was held when the outline was ended
+        self._ended_on = ""  # the slide on which an outline was ended that is still to be taken up
+        self._mended: dict[str, tuple[str, bool]] = {}  # by slide: the tool that drew the outline, and whether it cuts
         self._ended = Soon(self._take_up, 0, self)  # napari is still at work on it
         self._zoomed = Soon(self._draw_as_thin, 100, self)
         session.layers.viewer.scene.camera.events.zoom.connect(self._zoomed.ask)
@@ -40,15 +45,22 @@ class Outlines(QObject):
         hand.leaves.connect(self._tool_left)
 
     def _listen(self) -> None:
-        layer = self._session.layers.contours
-        self._hand.editing = ""
-        if layer is None or layer is self._heard:
+        """Listen to the contours of the slide in view, and go on with what was being edited there."""
+        layer, slide = self._session.layers.contours, self._session.slide
+        self._hand.editing = self._ended_on = ""
+        self._unbind()
+        if layer is None or slide is None:
+            self._mended.clear()
             return
-        self._heard = layer
-        layer.events.data.connect(self._changed)
-        layer.mouse_drag_callbacks.append(self._watch_drag)
-        layer.mouse_double_click_callbacks.insert(0, self._watch_click)
+        if layer is not self._heard:
+            self._heard = layer
+            layer.events.data.connect(self._changed)
+            layer.mouse_drag_callbacks.append(self._watch_drag)
+            layer.mouse_double_click_callbacks.insert(0, self._watch_click)
         self._zoomed.ask()
+        name, self._cuts = self._mended.get(slide.id, ("polygon", False))
+        if self._session.layers.drawn_outlines() and not self._session.read_only:
+            self._edit(name if name in OUTLINES else "polygon")
 
     # -- how an outline is ended
 
@@ -64,26 +76,30 @@ class Outlines(QObject):
         self._cuts = _SUBTRACT in event.modifiers
 
     def _changed(self, event: Any) -> None:
-        if str(getattr(event, "action", "")) == "added":
+        slide = self._session.slide
+        if str(getattr(event, "action", "")) == "added" and slide is not None:
+            self._ended_on = slide.id
             self._ended.ask()
 
     def _take_up(self) -> None:
         """Fill what was ended, or have it edited first."""
-        layers = self._session.layers
-        if not layers.drawn_outlines() or self._session.read_only:
+        slide, ended_on, self._ended_on = self._session.slide, self._ended_on, ""
+        if slide is None or slide.id != ended_on or self._session.read_only:
+            return
+        if not self._session.layers.drawn_outlines():
             return
         if self._hand.remembered.edit_first:
-            self._edit()
+            self._edit(self._hand.gesture or self._hand.in_hand)
         else:
             self._burn(cut=self._cuts)
 
     # -- editing
 
-    def _edit(self) -> None:
-        """Let corners be dragged until a key ends it."""
+    def _edit(self, name: str) -> None:
+        """Let corners be dragged until a key ends it, with the tool in hand that drew the outline."""
         layer = self._session.layers.contours
         assert layer is not None
-        name = self._hand.gesture or self._hand.in_hand
+        self._mended[self._session.in_view.id] = name, self._cuts
         if name in OUTLINES:
             self._hand.edit(name)
         layer.mode = _EDITING
@@ -110,6 +126,11 @@ class Outlines(QObject):
 
     def _leave(self) -> None:
         self._hand.editing = ""
+        if self._session.slide is not None:
+            self._mended.pop(self._session.slide.id, None)
+        self._unbind()
+
+    def _unbind(self) -> None:
         layer = self._session.layers.contours
         if layer is not None:
             for key in _KEYS:

@@ -65,7 +65,7 @@ def test_a_model_never_overwrites_a_person(mask, author):
     if author in ("accepted", "corrected"):
         edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     if author == "accepted":
-        edits.accept(mask, WHOLE)
+        mask.do(edits.accept(WHOLE))
     elif author == "imported":
         edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
     else:
@@ -89,7 +89,7 @@ def test_where_nothing_is_predicted_yet_the_mask_stays(mask):
 def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     mask.close_step()
-    edits.accept(mask, Region(0, 0, 50, 100))
+    mask.do(edits.accept(Region(0, 0, 50, 100)))
     assert mask.counts[TUMOUR, Provenance.ACCEPTED] == 5000
     mask.undo()
     assert mask.counts[TUMOUR, Provenance.MODEL] == 10_000
@@ -98,7 +98,7 @@ def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
 def test_rejecting_frees_the_models_pixels_alone(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, Region(0, 0, 10, 100), full(BACKGROUND)[:10])
-    edits.reject(mask, WHOLE)
+    mask.do(edits.reject(WHOLE))
     assert mask.counts[TUMOUR].sum() == 0
     assert mask.counts[BACKGROUND, Provenance.CORRECTED] == 1000
 
@@ -136,3 +136,10 @@ def test_an_import_never_covers_a_correction(mask):
     edits.paint(mask, WHOLE, full(TUMOUR))
     edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
     assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
+
+
+def test_a_model_leaves_a_locked_class_as_it_is(mask):
+    edits.fill_from_model(mask, Region(40, 40, 10, 10), full(TUMOUR)[:10, :10])
+    edits.fill_from_model(mask, WHOLE, full(BACKGROUND), locked=frozenset({TUMOUR}))
+    assert mask.counts[TUMOUR].sum() == 10 * 10
+    assert mask.counts[BACKGROUND].sum() == 100 * 100 - 10 * 10

@@ -79,8 +79,8 @@ def test_each_cleaning_of_outlines_is_one_step_of_undo(mask):
 def test_accepting_and_rejecting_keep_to_the_outlines(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
     first, second = (place_of((shape,), SHAPE) for shape in TRIANGLES)
-    edits.accept(mask, first.box, inside=first.inside)
-    edits.reject(mask, second.box, inside=second.inside)
+    mask.do(edits.accept(first.box, inside=first.inside))
+    mask.do(edits.reject(second.box, inside=second.inside))
     labels, provenance = mask.read(WHOLE)
     np.testing.assert_array_equal(provenance == Provenance.ACCEPTED, inside(TRIANGLES[:1]))
     np.testing.assert_array_equal(labels == 0, inside(TRIANGLES[1:]))
@@ -89,16 +89,16 @@ def test_accepting_and_rejecting_keep_to_the_outlines(mask):
 def test_another_class_is_given_to_one_class_in_the_outlines_and_to_no_locked_pixel(mask):
     edits.paint(mask, WHOLE, noise())
     place = place_of(TRIANGLES, SHAPE)
-    edits.assign(mask, place.box, Brush(1, TUMOUR), place.inside)
+    mask.do(edits.assign(place.box, Brush(1, TUMOUR), place.inside))
     expected = np.where(inside(TRIANGLES) & (noise() == TUMOUR), 1, noise())
     np.testing.assert_array_equal(mask.read(WHOLE)[0], expected)
-    edits.assign(mask, WHOLE, Brush(TUMOUR, None, frozenset({STROMA})))
+    mask.do(edits.assign(WHOLE, Brush(TUMOUR, None, frozenset({STROMA}))))
     np.testing.assert_array_equal(mask.read(WHOLE)[0], np.where(np.isin(expected, (1, 2)), TUMOUR, expected))
 
 
 def test_what_a_model_found_is_corrected_by_giving_it_another_class(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
-    edits.assign(mask, WHOLE, Brush(1, TUMOUR))
+    mask.do(edits.assign(WHOLE, Brush(1, TUMOUR)))
     labels, provenance = mask.read(WHOLE)
     assert (labels == 1).all()
     assert (provenance == Provenance.CORRECTED).all()
@@ -114,9 +114,9 @@ def test_no_tool_takes_a_pixel_from_a_locked_class(tmp_path_factory, seed, locke
         edits.fill_from_model(mask, WHOLE, labels)
         kept = np.isin(labels, list(locked))
         clean_all_ways(mask, WHOLE, CleaningOptions(locked=locked))
-        edits.assign(mask, WHOLE, Brush(1, None, locked))
+        mask.do(edits.assign(WHOLE, Brush(1, None, locked)))
         edits.paint(mask, WHOLE, np.full(SHAPE, 2, np.uint8), np.ones(SHAPE, bool), locked)
-        edits.reject(mask, WHOLE, locked)
+        mask.do(edits.reject(WHOLE, locked))
         after, provenance = mask.read(WHOLE)
         np.testing.assert_array_equal(after[kept], labels[kept])
         assert (provenance[kept] == Provenance.MODEL).all()

@@ -99,6 +99,16 @@ def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before
     assert (rejected == np.where(model, 0, before)).all()
 
 
+@given(pixels, pixels, st.sets(st.integers(1, 3), min_size=1))
+def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
+    locked, known, kept = frozenset(locked), np.ones((8, 8), bool), np.isin(before[0], list(locked))
+    for after, freely in (
+        (filled_by_model(before, said[0], locked=locked), filled_by_model(before, said[0])),
+        (painted(before, said[0], known, locked), painted(before, said[0], known)),
+    ):
+        assert (after == np.where(kept, before, freely)).all()
+
+
 @given(pixels)
 def test_nothing_changes_the_box_it_is_given(before):
     copy = before.copy()

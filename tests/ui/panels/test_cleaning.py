@@ -103,7 +103,7 @@ def test_without_outlines_it_opens_for_the_view(ring, clean_up):
 @pytest.mark.parametrize("cancel", [False, True])
 def test_long_work_tells_how_far_it_is_and_cancel_takes_it_back(ring, clean_up, qtbot, monkeypatch, cancel):
     """The work is made long by waiting in it for the window; the brush is away meanwhile."""
-    monkeypatch.setattr("napari_pathseg.ui.panels.cleaning._FELT_MS", 0)
+    monkeypatch.setattr("napari_pathseg.ui.patience._FELT_MS", 0)
     before, seen = labels_of(ring), []
 
     def look():

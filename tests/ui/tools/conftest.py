@@ -14,6 +14,7 @@ PLAIN, ALT, SHIFT = (
     Qt.KeyboardModifier.AltModifier,
     Qt.KeyboardModifier.ShiftModifier,
 )
+_APART_MS = 6  # napari drops moves that come faster than 5 ms after one another
 
 
 class Mouse:
@@ -30,6 +31,7 @@ class Mouse:
         self.move(positions[0], modifiers)
         self._send(QEvent.Type.MouseButtonPress, positions[0], LEFT, LEFT, modifiers)
         for position in positions[1:]:
+            QTest.qWait(_APART_MS)
             self._send(QEvent.Type.MouseMove, position, NO_BUTTON, LEFT, modifiers)
         if release:
             self.release(positions[-1], modifiers)

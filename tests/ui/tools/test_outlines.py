@@ -105,3 +105,35 @@ def test_a_live_wire_can_be_edited_too(opened, mouse, qtbot, disc):
     mouse.key(Qt.Key.Key_Return)
     assert (painted(opened) & disc).sum() > 0.9 * disc.sum()
     assert opened.outline.tools["live_wire"].isChecked()
+
+
+def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mouse):
+    session = edited.session
+    before = outlines(edited)[0]
+    session.show_slide("case1")
+    assert outlines(edited) == []
+    mouse.key(Qt.Key.Key_Return)
+    assert not painted(edited).any()
+    session.show_slide("case0")
+    np.testing.assert_array_equal(outlines(edited)[0], before)
+    assert edited.outline.tools["polygon"].isChecked()
+    mouse.drag((60, 80), (50, 75), (40, 70))
+    mouse.key(Qt.Key.Key_Return)
+    assert painted(edited)[45, 75]
+    assert outlines(edited) == []
+    session.show_slide("case1")
+    session.show_slide("case0")
+    assert outlines(edited) == []
+
+
+def test_an_outline_that_is_not_ended_yet_can_be_ended_when_its_slide_comes_back(opened, mouse, qtbot):
+    opened.outline.choose("polygon")
+    for corner in SQUARE:
+        mouse.move(corner)
+        mouse.click(corner)
+    opened.session.show_slide("case1")
+    opened.session.show_slide("case0")
+    qtbot.wait(20)
+    assert not painted(opened).any()
+    mouse.key(Qt.Key.Key_Return)
+    assert 9_000 < painted(opened).sum() < 11_500

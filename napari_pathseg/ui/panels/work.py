@@ -1,0 +1,56 @@
+"""What is being done to the mask in view, once it is felt: what, how far it is, and Cancel where it can be given up."""
+
+from qtpy.QtCore import QElapsedTimer
+from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+
+from napari_pathseg.data.mask.deeds import Deed
+from napari_pathseg.ui.messages import errors_shown
+from napari_pathseg.ui.panels.layout import column, push_button, row
+from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.strokes import Strokes
+
+_FELT_MS = 400
+
+
+class WorkRow(QWidget):
+    """One line at the bottom of the dock; the slide can be worked on meanwhile."""
+
+    def __init__(self, session: Session, strokes: Strokes, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._deed: Deed | None = None
+        self._since = QElapsedTimer()
+        self.text = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.cancel = push_button("Cancel", "Give it up; what was done of it is taken back.")
+        column(self, row(self.text, None, self.cancel), self.bar)
+        self.cancel.clicked.connect(self._cancel)
+        self._soon = Soon(self.refresh, 100, self)
+        strokes.worked.connect(self._soon.ask)
+        session.slide_changed.connect(self.refresh)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show what is being done, or nothing."""
+        mask = self._session.mask
+        deed = None if mask is None else mask.doing
+        if deed is not self._deed:
+            self._deed = deed
+            self._since.start()
+        if mask is None or deed is None:
+            self.hide()
+        elif self._since.elapsed() > _FELT_MS:
+            self.text.setText(f"{deed.name} · {mask.share_done:.0%}")
+            self.bar.setValue(round(1000 * mask.share_done))
+            self.cancel.setVisible(deed.can_be_cancelled)
+            self.show()
+
+    def _cancel(self) -> None:
+        if self._session.mask is not None:
+            with errors_shown():
+                self._session.mask.cancel()
+            self.refresh()
