@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes soak-strokes system clean
+.PHONY: demo test lint types tests tests-rest tests-window bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes soak-strokes system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -24,9 +24,14 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
-# In two processes, as the product runs: torch and the window's OpenGL do not share one.
+# In two processes, as the product runs: torch and the window's OpenGL do not share one.  Side by side, to save time.
 tests: $(VENV)/installed
+	@$(MAKE) --no-print-directory -j2 tests-rest tests-window
+
+tests-rest: $(VENV)/installed
 	$(BIN)/python -m pytest --ignore tests/ui
+
+tests-window: $(VENV)/installed
 	$(BIN)/python -m pytest tests/ui
 
 bench-window: $(VENV)/installed
