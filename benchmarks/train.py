@@ -187,7 +187,7 @@ def usual_loop_apart(project: Project, steps: int) -> tuple[float, float]:
 
 def trainer_dice(project: Project, steps: int) -> float:
     """Return the Dice of the trainer's network after as many steps, the decoder's own included."""
-    config = TrainConfig(steps=steps - 96, cached_tiles=96, learning_rate=RATE)
+    config = TrainConfig(steps=steps, cached_tiles=96, learning_rate=RATE)
     job = train(project, config, None)
     try:
         while True:

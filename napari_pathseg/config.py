@@ -177,8 +177,8 @@ class TrainConfig(Settings):
         group="Steps",
     )
     steps: int = setting(
-        0, "Steps to make while everything learns, whatever the minutes; 0: as many as these allow. With a number a "
-        "seed repeats a run.",
+        0, "Steps of the whole training, its quick look and the search of a step size included, whatever the minutes; "
+        "0: as many as these allow. With a number a seed repeats a run.",
         minimum=0, maximum=10_000_000, group="Steps",
     )  # fmt: skip
     decoder_seconds: float = setting(

@@ -1,6 +1,7 @@
 """How a command's answer is shown on a terminal, where no JSON is wanted: tables and sentences."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 Answer = Mapping[str, Any]
@@ -70,6 +71,20 @@ def show_check(answer: Answer) -> list[str]:
     blocking = sum(problem["blocks"] for problem in problems)
     rest = f", {len(problems) - blocking} more worth a look" if len(problems) > blocking else ""
     return [f"Not ready to train ({blocking} in the way{rest}):"]
+
+
+def show_versions(answer: Answer) -> list[str]:
+    """Return what was kept or brought back, and a row for each version; why one is damaged is said after it."""
+    lines = [*_kept(answer.get("kept", {})), *_restored(answer.get("restored"))]
+    rows = [["slide", "version", "kept", "before", "areas"]]
+    for slide in answer["slides"]:
+        for version in slide["versions"]:
+            when = f"{datetime.fromisoformat(version['when']).astimezone():%Y-%m-%d %H:%M}"
+            areas = ", ".join(_area(name, area) for name, area in version["areas"].items() if area["pixels"])
+            text = "cannot be read" if version["problem"] else areas or "nothing labelled"
+            rows.append([slide["slide"], str(version["number"]), when, version["why"] or _ABSENT, text])
+    none = "No version is kept yet. One is before each import, accept-all and training, and with --keep."
+    return [*lines, *(aligned(rows) if rows[1:] else [none])]
 
 
 def show_training(answer: Answer) -> list[str]:
@@ -182,6 +197,27 @@ def _number(score: float, there: bool = True) -> str:
     return f"{score:.4f}" if there else _ABSENT
 
 
+def _kept(kept: Mapping[str, int | None]) -> list[str]:
+    new = [f"{slide} (version {number})" for slide, number in kept.items() if number is not None]
+    same = [slide for slide, number in kept.items() if number is None]
+    told = [f"Kept: {', '.join(new)}."] if new else []
+    return told + ([f"No mask, or none that changed since its newest version: {', '.join(same)}."] if same else [])
+
+
+def _restored(told: Mapping[str, Any] | None) -> list[str]:
+    if told is None:
+        return []
+    mask = f"{told['slide']} is as it was in version {told['number']}"
+    if not told["changed"]:
+        return [f"{mask}: nothing had to be changed."]
+    before = "" if told["kept"] is None else f"; as it was before that is version {told['kept']}"
+    return [f"{mask}{before}. Undo in the window takes that back."]
+
+
+def _area(name: str, area: Mapping[str, float | None]) -> str:
+    return f"{name} {area['pixels']:,} px" if area["mm2"] is None else f"{name} {area['mm2']:.4g} mm²"
+
+
 def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
@@ -196,6 +232,7 @@ SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "split": show_split,
     "relink": show_found,
     "check": show_check,
+    "versions": show_versions,
     "train": show_training,
     "tune": show_trials,
     "predict": show_prediction,

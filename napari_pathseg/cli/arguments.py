@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.cli import commands
+from napari_pathseg.cli import commands, kept
 from napari_pathseg.cli.answers import SHOWN
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.settings import Settings
@@ -62,6 +62,15 @@ def _add_project_commands(parsers: Any) -> None:
     command.add_argument("folder", type=Path, help="where they may be, or below it")
 
     _command(parsers, "check", commands.check_project, "what would go wrong in training, and how to fix it")
+    _add_versions_command(parsers)
+
+
+def _add_versions_command(parsers: Any) -> None:
+    command = _command(parsers, "versions", kept.keep_or_restore, "masks as they were: list, keep or restore versions")
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated (all)")
+    done = command.add_mutually_exclusive_group()
+    done.add_argument("--keep", action="store_true", help="keep the masks as they are now")
+    done.add_argument("--restore", type=int, metavar="NUMBER", help="bring a slide's mask back as it was; undo works")
 
 
 def _add_model_commands(parsers: Any) -> None:

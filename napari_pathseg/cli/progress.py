@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from napari_pathseg.data.relink import Search
 
 _Result = TypeVar("_Result")
-_MAIN, _LAST = "Training", "Scoring"  # stages of a training
-_NEARLY = 0.05  # of a run
+_LAST = "Scoring"  # the stage after a training, which takes as long as it takes
 _LEAST = 1.0  # seconds between lines of a job
 _PAUSE = 5.0  # seconds between lines of a search
 
@@ -97,24 +96,9 @@ def _line(event: Event) -> str:
 def _time(said: dict[str, Any]) -> str:
     """Return how long a job goes on or, where that cannot be told, how long it has gone on."""
     left, passed = said["seconds_left"], said["seconds"]
-    if round(left) > 0 and (passed is None or _agrees(said)):
+    if round(left) > 0:
         return f"{_span(left)} left"
     return "" if passed is None else f"{_span(passed)} so far"
-
-
-def _agrees(said: dict[str, Any]) -> bool:
-    """Whether the time left of a training is that of the whole run.
-
-    Where steps count, it knows only those of the stage in which everything learns: before
-    that the share of the run says otherwise.
-    """
-    stage: str = said["stage"]
-    if stage in (_LAST, _MAIN):
-        return stage == _MAIN
-    passed: float = said["seconds"]
-    share: float = said["fraction"]
-    whole: float = passed + said["seconds_left"]
-    return abs(passed - share * whole) <= _NEARLY * whole
 
 
 def _span(seconds: float) -> str:

@@ -54,7 +54,7 @@ class Course:
         timed = self.config.steps == 0 and self._team is None
         fabric = None if self._team is None else self._team.fabric
         self._device = choose_device(plan.network, sample, self.config.precision, timed=timed, fabric=fabric)
-        self.clock = Clock(self.config.longest_minutes, self.config.steps, self.config.cached_tiles, elapsed)
+        self.clock = Clock(self.config.longest_minutes, self.config.steps, elapsed)
         self.supply = Supply(learning, self.config, self._device, self.config.devices)
         self.learner = Learner(plan.network, self._device, self.config, plan.pixels_by_class, self._team)
         self.schedule = Schedule(self.config, self.supply.steps_in_a_pass)
@@ -149,6 +149,7 @@ class Course:
     def finish(self) -> Iterator[Event]:
         """Score the best weights on all that is held out, as far as time allows, and write the model's last word."""
         self._part_with_team()
+        self.clock.end()
         scores = self.record.best
         assert scores is not None
         if not self._validator.whole and not self.stopped:

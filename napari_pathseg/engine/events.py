@@ -37,7 +37,7 @@ class Started(Event):
 class Progress(Event):
     """How far a job is.
 
-    `fraction` goes from 0 to 1; `seconds_left` is as far as can be told; `rate` is the step size; `seconds` have
+    `fraction` goes from 0 to 1; `seconds_left` is 0 where it cannot be told; `rate` is the step size; `seconds` have
     passed.
     """
 

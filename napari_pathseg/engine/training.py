@@ -24,6 +24,7 @@ from napari_pathseg.errors import OutOfMemoryError
 
 _RATES = (0.2, 1.0, 5.0)  # of the step size, that a thorough training tries
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of such a trial, whichever is over first
+_STEPS_APART = 4  # where steps count: at most one in so many is of the quick look, and one of that search
 _BROKEN = 3  # steps without a number after which it goes back to the best
 _RETURNS = 3  # times it does so
 
@@ -114,7 +115,7 @@ def _begin(course: Course) -> Iterator[Event]:
     if learnt:
         yield from course.validate()  # what the parent can is what must be beaten
     if _knows_something(course) and (quick or (not learnt and config.decoder_seconds > 0)):
-        yield from _learn_decoder(course, course.clock.left if quick else config.decoder_seconds)
+        yield from _learn_decoder(course)
     if quick or not learnt:
         yield from course.validate()
     if config.preset == "thorough" and not course.stopped:
@@ -129,37 +130,55 @@ def _knows_something(course: Course) -> bool:
     return course.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
 
 
-def _learn_decoder(course: Course, seconds: float) -> Iterator[Event]:
+def _learn_decoder(course: Course) -> Iterator[Event]:
     """Teach the decoder alone, on the frozen encoder's features of a few tiles."""
     clock, learner, supply = course.clock, course.learner, course.supply
-    begin, first = clock.elapsed, learner.step
-    end = begin + min(seconds, clock.left)
+    steps, seconds = _quick_look(course)
+    if clock.by_steps and not steps:
+        return
+    begin = clock.elapsed
     learner.begin(decoder_only=True)
-    for _ in supply.keep_features(learner.network):
+    for read, _ in enumerate(supply.keep_features(learner.network), 1):
         yield from course.tell("Reading")
-        if course.stopped or (not clock.by_steps and clock.elapsed > begin + (end - begin) / 3):
+        if course.stopped or (read >= steps if clock.by_steps else clock.elapsed > begin + seconds / 3):
             break
     learner.begin(decoder_only=True)
+    if course.config.preset == "quick":
+        clock.begin_stage(learner.step)
+    made = 0  # a step without a number counts too, so that this ends
     while not course.stopped:
-        made = (learner.step - first) / course.config.cached_tiles
-        share = made if clock.by_steps else (clock.elapsed - begin) / max(end - begin, 1e-9)
+        share = made / steps if clock.by_steps else (clock.elapsed - begin) / max(seconds, 1e-9)
         if share >= 1:
             break
         rate = course.config.decoder_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
         learner.learn_decoder(*supply.kept(), rate)
+        made += 1
         yield from course.tell("Quick look", rate)
     supply.forget()
+
+
+def _quick_look(course: Course) -> tuple[int, float]:
+    """Return the steps, where they count, and the longest seconds in which the decoder learns alone."""
+    config, left = course.config, course.clock.left
+    if config.preset == "quick":
+        return config.steps, left
+    return min(config.cached_tiles, config.steps // _STEPS_APART), min(config.decoder_seconds, left)
 
 
 def _search_rate(course: Course) -> Iterator[Event]:
     """Try some step sizes from the same start, and go on with the one whose Dice is highest."""
     learner, clock = course.learner, course.clock
+    most = _TRIAL_STEPS
+    if clock.by_steps:
+        most = min(most, course.config.steps // (_STEPS_APART * len(_RATES)))
+    if not most:
+        return
     start = {name: tensor.clone() for name, tensor in learner.mean_network.state_dict().items()}
     tried: dict[float, float] = {}
     for rate in (course.rate * share for share in _RATES):
         learner.start_over(start)
         first, end = learner.step, math.inf if clock.by_steps else clock.elapsed + _TRIAL_SECONDS
-        while learner.step < first + _TRIAL_STEPS and clock.elapsed < end and not course.stopped:
+        while learner.step < first + most and clock.elapsed < end and not course.stopped:
             if not math.isfinite(course.step(rate)):
                 break
             yield from course.tell("Searching the step size", rate)

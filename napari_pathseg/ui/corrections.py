@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.deeds import Deed
-from napari_pathseg.data.mask.edits import accept, draw_contours, reject
+from napari_pathseg.data.mask.edits import accept, reject
 from napari_pathseg.data.versions import ACCEPT_ALL, keep_version, keep_versions
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.cleaning import Cleaning, clean, options_for
-from napari_pathseg.ui.places import SLIDE, VIEW, find_place
+from napari_pathseg.ui.places import SLIDE, VIEW, find_place, outline_on
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
@@ -52,11 +52,15 @@ class Corrections:
                 self.patience(mask)
 
     def burn_outlines(self, label: int) -> None:
-        """Fill what is drawn on the contours layer into the mask as a class."""
-        contours = self._session.layers.take_outlines(label)
-        if contours:
-            mask, entry = self._require_mask(), self._session.in_view
-            self._session.mask_edited(draw_contours(mask, contours, entry.downsample, self.locked))
+        """Fill what is drawn on the contours layer into the mask as a class; the layer is free then."""
+        self._require_mask()
+        layers, entry = self._session.layers, self._session.in_view
+        assert layers.mask is not None
+        with layers.mask.block_history():  # one step
+            for points in layers.drawn_outlines():
+                if len(points) > 2:
+                    layers.mask.stroke(outline_on(entry, points), label)
+        layers.drop_outlines()
 
     def accept(self, where: str = VIEW) -> None:
         """Stand for the model's pixels in a place; before a whole slide's the mask is kept as a version."""

@@ -15,7 +15,6 @@ from napari.components.overlays import BrushCircleOverlay
 from napari.layers import Image, Layer, Shapes
 from napari.utils import Colormap
 
-from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import ClassTable
 from napari_pathseg.data.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.data.mask import Mask
@@ -110,12 +109,10 @@ class SlideLayers:
         shapes = zip(self.contours.data, self.contours.shape_type, strict=True)
         return [outline_of(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
 
-    def take_outlines(self, label: int) -> list[Contour]:
-        """Return the drawn outlines as contours of a class and clear the contours layer."""
-        contours = [Contour(points, label=label) for points in self.drawn_outlines() if len(points) > 2]
+    def drop_outlines(self) -> None:
+        """Clear the contours layer."""
         if self.contours is not None:
             self.contours.data = _NO_OUTLINES
-        return contours
 
     def show_probability(
         self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.place import Place, place_of
 from napari_pathseg.data.mask.shapes import Outline
+from napari_pathseg.data.slide_entry import SlideEntry
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
@@ -29,5 +33,9 @@ def selection(session: Session) -> tuple[Outline, ...]:
     entry = session.slide
     if entry is None:
         return ()
-    half = (entry.downsample - 1) / 2
-    return tuple(Outline([(points - half) / entry.downsample]) for points in session.selection.outlines())
+    return tuple(outline_on(entry, points) for points in session.selection.outlines())
+
+
+def outline_on(entry: SlideEntry, points: npt.NDArray[np.float64]) -> Outline:
+    """Return a closed line of level-0 pixels as a shape on the mask of its slide."""
+    return Outline([(points - (entry.downsample - 1) / 2) / entry.downsample])

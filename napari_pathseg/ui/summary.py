@@ -7,12 +7,13 @@ from html import escape
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.data import roles
-from napari_pathseg.data.classes import BACKGROUND
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
 from napari_pathseg.engine.bundle import Bundle, load_bundles
 from napari_pathseg.engine.interrupted import find_interrupted
 from napari_pathseg.errors import ProjectError
+from napari_pathseg.ui.box_rest import rest_of_boxes
 from napari_pathseg.ui.run import Run
 from napari_pathseg.ui.session import Session
 
@@ -133,13 +134,16 @@ def learning(session: Session) -> Learning:
 
 
 def _taught(session: Session, entry: SlideEntry) -> int:
-    """Return the pixels of a slide that a training learns from."""
-    rows, columns = entry.mask_shape
+    """Return the pixels of a slide that a training learns from, of large complete boxes about."""
+    by_person = session.counts(entry.id)[:, Provenance.ACCEPTED :].sum(axis=1)
+    labelled, declared_none = int(by_person[1:].sum()), int(by_person[UNLABELLED])
     if entry.complete:
-        return rows * columns
-    labelled = int(session.counts(entry.id)[1:, Provenance.ACCEPTED :].sum())
-    boxes = sum(box.height * box.width for box in entry.mask_boxes)  # about: what is labelled in them counts twice
-    return min(rows * columns, labelled + boxes)
+        rows, columns = entry.mask_shape
+        return rows * columns - declared_none
+    if not entry.boxes:
+        return labelled
+    mask = session.mask if session.slide is not None and session.slide.id == entry.id else None
+    return labelled + rest_of_boxes(entry, mask or session.opened.look_at_mask(entry.id))
 
 
 def unreviewed(session: Session, slide_id: str) -> int:
@@ -254,4 +258,5 @@ def run_text(run: Run) -> str:
     if not run.fraction:
         return f"{run.title}: starting…"
     trial = f" · {run.trials[-1]['number']} of {run.trials[-1]['of']}" if run.kind == "tune" and run.trials else ""
-    return f"{run.title}{trial} · {time_text(run.seconds_left)} left"
+    left = f"{time_text(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"  # time unknown
+    return f"{run.title}{trial} · {left}"

@@ -28,8 +28,14 @@ def held(project):
 
 @pytest.mark.parametrize(
     "command",
-    [("add", "{project}", "{slide}"), ("split", "{project}"), ("train", "{project}", "--minutes", "0.1")],
-    ids=lambda command: command[0],
+    [
+        ("add", "{project}", "{slide}"),
+        ("split", "{project}"),
+        ("train", "{project}", "--minutes", "0.1"),
+        ("versions", "{project}", "--slide", "case0", "--keep"),
+        ("versions", "{project}", "--slide", "case0", "--restore", "1"),
+    ],
+    ids=lambda command: f"{command[0]} {command[-2]}" if "--slide" in command else command[0],
 )
 def test_a_command_that_writes_says_who_holds_the_project(said, held, slides, command):
     code, lines, complaints = said(*(part.format(project=held.folder, slide=slides[0]) for part in command))
@@ -38,8 +44,9 @@ def test_a_command_that_writes_says_who_holds_the_project(said, held, slides, co
     assert complaints[-1].endswith("Close it there, then try again.")
 
 
-def test_a_held_project_can_be_checked_and_exported(said, held, tmp_path):
+def test_a_held_project_can_be_checked_and_exported_and_its_versions_listed(said, held, tmp_path):
     assert said("check", held.folder)[0] == 0
+    assert said("versions", held.folder)[0] == 0
     assert said("export", held.folder, "--format", "geojson", "--out", tmp_path / "out")[0] == 0
     assert len(list((tmp_path / "out").iterdir())) == 5
 

@@ -22,7 +22,7 @@ from napari_pathseg.data.tissue import (
     save_tissue,
     tissue_path,
 )
-from napari_pathseg.data.tissue.find import otsu, tissue_of
+from napari_pathseg.data.tissue.find import median, otsu, tissue_of
 from napari_pathseg.errors import ConfigError, ProjectError
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"
@@ -286,6 +286,33 @@ def test_other_settings_find_tissue_anew_but_an_edited_mask_stays(project):
     kept = load_tissue(project, "case0", TissueConfig(mpp=20))
     assert kept.edited
     assert np.array_equal(kept.pixels, ~first.pixels)
+
+
+def test_what_a_person_paints_while_tissue_is_found_is_kept(project, monkeypatch):
+    slide_of = project.open_slide
+
+    def slide_after_painting(slide_id):
+        with slide_of(slide_id) as slide:
+            found = find_tissue(slide)
+        save_tissue(project, slide_id, found.edit(np.zeros_like(found.pixels)))
+        return slide_of(slide_id)
+
+    monkeypatch.setattr(project, "open_slide", slide_after_painting)
+    assert load_tissue(project, "case0").pixels.any()
+    kept = load_tissue(project, "case0")
+    assert kept.edited
+    assert not kept.pixels.any()
+
+
+def test_tissue_can_be_found_without_keeping_it(project):
+    assert load_tissue(project, "case0", keep=False).pixels.any()
+    assert not tissue_path(project, "case0").exists()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=200))
+def test_the_middle_of_grey_values_is_numpys(values):
+    assert median(np.array(values, np.uint8)) == np.median(values)
 
 
 def test_a_forgotten_edit_is_found_anew(project):

@@ -2,6 +2,7 @@ import contextlib
 import csv
 import math
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -173,7 +174,7 @@ def test_normal_goes_on_from_the_quick_look(project):
 
 
 def test_thorough_searches_the_step_size_and_tells_it(project):
-    config = SHORT.replace(preset="thorough", steps=4, cached_tiles=4, decoder_seconds=0.5)
+    config = SHORT.replace(preset="thorough", steps=12, cached_tiles=4, decoder_seconds=0.5)
     job, notes = train(project, config), []
     with contextlib.suppress(StopIteration):
         while True:
@@ -181,14 +182,40 @@ def test_thorough_searches_the_step_size_and_tells_it(project):
             notes += [event.text] if isinstance(event, Note) else []
     (note,) = [text for text in notes if text.startswith("The step size is")]
     assert note.count("with") == 3
+    assert load_bundle(project.folder / "models" / "m001").steps == 12
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "stages"),
+    [
+        ("normal", 8, {"Quick look": 2, "Training": 6}),
+        ("normal", 3, {"Training": 3}),
+        ("quick", 5, {"Quick look": 5}),
+        ("thorough", 24, {"Quick look": 4, "Searching the step size": 6, "Training": 14}),
+    ],
+)
+def test_steps_are_those_of_all_stages_together(project, preset, steps, stages):
+    config = SHORT.replace(preset=preset, steps=steps, cached_tiles=4)
+    told = []
+    job = train(project, config, None)
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            told += [event] if isinstance(event, Progress) and event.stage != "Reading" else []
+    assert Counter(event.stage for event in told) == stages
+    assert [event.step for event in told] == list(range(1, steps + 1))
+    assert [event.fraction for event in told] == pytest.approx([step / steps for step in range(1, steps + 1)])
+    last = list(stages)[-1]
+    assert not any(event.seconds_left for event in told if event.stage != last)
+    assert any(event.seconds_left for event in told if event.stage == last)
 
 
 def test_with_steps_a_seed_repeats_a_run(project):
-    config = SHORT.replace(steps=6, cached_tiles=4, warped=1.0, spoiled=1.0)
+    config = SHORT.replace(steps=8, cached_tiles=4, warped=1.0, spoiled=1.0)
     first, second = (run(train(project, config, None)) for _ in range(2))
     third = run(train(project, config.replace(seed=1), None))
     weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (first, second, third)]
-    assert first.steps == second.steps == 4 + 6
+    assert first.steps == second.steps == 8
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
 

@@ -7,8 +7,10 @@ import pytest
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import edits, open_mask
-from napari_pathseg.data.tissue import TissueMask, save_tissue
-from napari_pathseg.ui.areas import Areas, rest_of_boxes
+from napari_pathseg.data.tissue import TissueMask, save_tissue, tissue_path
+from napari_pathseg.ui.areas import Areas
+from napari_pathseg.ui.box_rest import rest_of_boxes
+from napari_pathseg.ui.summary import learning
 
 AREA, PERCENT = 5, 6
 WHOLE = Region(0, 0, 256, 256)
@@ -29,11 +31,17 @@ def paint(session, region, label):
     session.mask_edited(edits.paint(session.mask, region, np.full(region[2:], label, np.uint8)))
 
 
-def texts(session):
-    return {index: (area.area, area.percent) for index, area in Areas(session).by_class().items()}
+def texts(areas):
+    return {index: (area.area, area.percent) for index, area in areas.by_class().items()}
 
 
-def find_tissue(session, rows):
+def look(areas, qtbot):
+    """Wait until the areas know the tissue of the slide in view."""
+    qtbot.waitUntil(lambda: not areas.tissue.look(), timeout=10_000)
+    return areas
+
+
+def paint_tissue(session, rows):
     """Say that the uppermost rows of the slide are tissue."""
     pixels = np.zeros((64, 64), bool)
     pixels[: rows // 4] = True
@@ -42,36 +50,85 @@ def find_tissue(session, rows):
 
 def test_without_tissue_shares_are_of_what_is_labelled(shown):
     paint(shown, Region(200, 0, 50, 100), 1)
-    assert texts(shown) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
+    assert texts(Areas(shown)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
 
 
-def test_once_the_tissue_is_found_shares_are_of_it(shown):
+def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
+    areas = look(Areas(shown), qtbot)
+    assert areas.by_class()[2].percent == f"{100 * 10_000 / 256**2:.0f} %"  # the slide is pink all over
+    written = tissue_path(shown.opened, "case0").stat().st_mtime_ns
+    assert not areas.tissue.is_new
+    look(Areas(shown), qtbot)
+    assert tissue_path(shown.opened, "case0").stat().st_mtime_ns == written
+
+
+def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
     areas = Areas(shown)
     assert not areas.of_tissue
-    find_tissue(shown, 128)
+    paint_tissue(shown, 128)
+    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (128 * 256):.0f} %"
+    paint_tissue(shown, 64)
+    assert areas.tissue.is_new
+    assert areas.of_tissue  # as it was, until the new one is read
+    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (64 * 256):.0f} %"
+
+
+def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
+    shown.access.read_only = "another window holds it"
+    areas = look(Areas(shown), qtbot)
     assert areas.of_tissue
-    assert areas.by_class()[2].percent == f"{100 * 10_000 / (128 * 256):.0f} %"
-    find_tissue(shown, 64)
-    assert areas.by_class()[2].percent == f"{100 * 10_000 / (64 * 256):.0f} %"
+    assert not areas.tissue.is_new
+    assert not tissue_path(shown.opened, "case0").exists()
 
 
-def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown):
-    find_tissue(shown, 128)
+def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
+    shown.add_slides(pictures[1:2])
+    paint_tissue(shown, 128)
+    areas = Areas(shown)
+    assert areas.tissue.look()
+    shown.show_slide("case1")
+    assert areas.tissue.of_slide is None
+    assert look(areas, qtbot).tissue.of_slide == 256 * 256
+    shown.show_slide("case0")
+    assert areas.tissue.of_slide == 128 * 256
+
+
+def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pictures, qtbot):
+    pictures[0].unlink()
+    areas = look(Areas(shown), qtbot)
+    assert texts(areas)[2] == ("10000 mm²", "100 %")
+    assert not areas.tissue.is_new  # it is not tried at every stroke
+
+
+def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qtbot):
+    paint_tissue(shown, 128)
     shown.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
-    assert texts(shown)[1] == ("55536 mm²", f"{100 - found:.0f} %")
+    assert texts(look(Areas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
 
 
-def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown):
-    find_tissue(shown, 128)
-    next((shown.opened.folder / "tissue").iterdir()).write_bytes(b"no picture")
-    assert texts(shown)[2] == ("10000 mm²", "100 %")
+def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):
+    paint_tissue(shown, 128)
+    tissue_path(shown.opened, "case0").write_bytes(b"no picture")
+    assert texts(look(Areas(shown), qtbot))[2] == ("10000 mm²", "100 %")
 
 
 def test_the_unlabelled_in_complete_boxes_is_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
     shown.layers.entry = shown.opened.change("case0", boxes=boxes)
-    assert texts(shown)[1][0] == f"{400 - 100 + 2500 - 100} mm²"
+    assert texts(Areas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
+
+
+def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures):
+    shown.add_slides(pictures[1:2])
+    shown.set_role("case0", "train")
+    paint(shown, Region(100, 0, 20, 30), 1)
+    shown.layers.entry = shown.opened.change("case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30)))
+    rest = (20 * 20 - 10 * 10) + (10 * 30 - 10 * 15)  # the second box without the first, and without what is labelled
+    taught = 100 * 100 + 20 * 30 + rest
+    assert learning(shown).area == f"{taught} mm²"
+    shown.show_slide("case1")
+    assert learning(shown).area == f"{taught} mm²"  # read from the disk now
 
 
 def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, shown):
@@ -99,4 +156,11 @@ def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
         seen.append(int(row.text(AREA).split()[0]))
     layer._commit_stroke()
     assert seen == pytest.approx([317, 634, 951], rel=0.02)
-    assert row.text(PERCENT) == "100 %"
+
+
+def test_the_share_of_the_tissue_comes_by_itself(dock, pictures, qtbot):
+    dock.slides.arrivals.take(pictures[:1])
+    paint(dock.session, Region(0, 0, 128, 128), 2)
+    row = dock.outline.classes.topLevelItem(1)
+    qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)
+    assert (row.text(AREA), row.text(PERCENT)) == ("0.02 Mpx", "25 %")

@@ -51,6 +51,11 @@ def test_the_time_left_of_a_tuning_counts_the_trials_to_come():
     assert run_text(run) == "Finding settings m002 · 2 of 3 · 1:30 left"
 
 
+def test_where_no_time_left_is_known_the_share_of_the_run_is_told():
+    assert run_text(heard(Run("train", model="m001"), progress(0.25, seconds_left=0.0))) == "Training m001 · 25%"
+    assert run_text(heard(Run("train", model="m001"), progress(0.25))) == "Training m001 · 0:30 left"
+
+
 def test_a_trial_that_ends_takes_the_place_of_its_beginning():
     run = heard(Run("tune"), trial(1, batch=4), trial(1, 0.8, batch=4))
     assert [found["score"] for found in run.trials] == [0.8]

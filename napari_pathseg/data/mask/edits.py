@@ -95,19 +95,6 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     mask.close_step()
 
 
-def draw_contours(mask: Mask, contours: Iterable[Contour], downsample: int, locked: Locked = NONE_LOCKED) -> Region:
-    """Fill outlines that a person drew just now, in one undo step; return the box that changed."""
-    mask.close_step()
-    changed = Region(0, 0, 0, 0)
-    for contour in contours:
-        for region, inside in fill(contour, mask.shape, downsample):
-            old_labels, _ = mask.read(region)
-            box = paint(mask, region, np.where(inside, np.uint8(contour.label), old_labels), inside, locked)
-            changed = changed.unite(box)
-    mask.close_step()
-    return changed
-
-
 def pieces(region: Region) -> Iterator[Region]:
     """Cut a box into pieces small enough to be edited at once."""
     return layout(region, _PIECE)

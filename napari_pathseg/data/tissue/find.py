@@ -12,6 +12,7 @@ References
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +38,7 @@ _STEP = 20.0  # grey values between tissue and a glass that is not bright
 _BLACK = 25  # what no light passed through: outside the scan, or fluorescence's dark ground
 _PEN = 140  # saturation of green and blue ink; stains of these colours are paler
 _PEN_RIM = 3  # pixels around ink that are mixed with glass
+_AT_ONCE = 1 << 20  # pixels that are counted in one go
 _MOST_PEN = 0.33  # share of the tissue from which on green and blue are a stain, as in trichromes
 
 
@@ -102,7 +104,7 @@ def _tidy(tissue: Bools, specks: float, holes: float) -> Bools:
 def _without_small(mask: Bools, size: float) -> Bools:
     """Return the mask without its pieces of fewer than `size` pixels."""
     pieces, count = ndimage.label(mask)
-    keep = np.bincount(pieces.ravel(), minlength=count + 1) >= size
+    keep = _histogram(pieces, count + 1) >= size
     keep[0] = False
     return np.asarray(keep[pieces])
 
@@ -121,7 +123,7 @@ def _balance(picture: Pixels) -> Pixels:
     glass = picture[(_extremes(picture)[0] >= _GLASS_DARKEST) & (_saturation(picture) <= _GLASS_TINT)]
     if len(glass) < _LEAST_GLASS * picture[..., 0].size:
         return picture
-    white = np.median(glass, axis=0)
+    white = np.array([median(glass[:, channel]) for channel in range(3)])
     table = np.minimum(np.arange(256)[:, None] * 255 / white + 0.5, 255).astype(np.uint8)
     return np.stack([table[picture[..., channel], channel] for channel in range(3)], axis=2)
 
@@ -145,7 +147,9 @@ def _pen(picture: Pixels, saturation: Pixels, tissue: Bools) -> Bools:
     ink = cool & (saturation >= _PEN)
     if not ink.any() or cool.sum() > _MOST_PEN * tissue.sum():
         return np.zeros_like(tissue)
-    return np.asarray(ndimage.binary_dilation(ink, iterations=_PEN_RIM, mask=cool))
+    for _ in range(_PEN_RIM):  # at once with a mask, scipy would hold up all other threads
+        ink = ndimage.binary_dilation(ink) & cool
+    return np.asarray(ink)
 
 
 def _dark(grey: Pixels, black: Bools) -> Bools:
@@ -164,7 +168,7 @@ def _glass_level(grey: Pixels, black: Bools) -> int | None:
     flat = (variance < _FLAT**2) & ~black
     bright = flat & (grey >= _GLASS_DARKEST)
     if bright.mean() >= _LEAST_GLASS:
-        return int(np.median(grey[bright]))
+        return int(median(grey[bright]))
     cut = otsu(grey[~black])
     above, below = (grey > cut) & ~black, (grey <= cut) & ~black
     if not above.any() or not below.any() or flat[above].mean() < 0.5:
@@ -173,13 +177,28 @@ def _glass_level(grey: Pixels, black: Bools) -> int | None:
     return int(level) if level - np.median(grey[below]) >= _STEP else None
 
 
+def _histogram(values: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
+    """Return how often each number below `length` occurs, by and by: numpy holds up all other threads meanwhile."""
+    counts, flat = np.zeros(length, np.int64), values.ravel()
+    for first in range(0, flat.size, _AT_ONCE):
+        counts += np.bincount(flat[first : first + _AT_ONCE], minlength=length)
+    return counts
+
+
+def median(values: Pixels) -> float:
+    """Return the median, which other threads need not wait for as they do for numpy's."""
+    below = _histogram(values, 256).cumsum()
+    middle = (values.size - 1) // 2, values.size // 2
+    return float(np.searchsorted(below, middle, "right").mean())
+
+
 def _threshold(values: Pixels, limits: tuple[int, int]) -> int:
     return min(max(otsu(values), limits[0]), limits[1])
 
 
 def otsu(values: Pixels) -> int:
     """Return the value that ends the lower of the two classes which differ most; 0 where all are equal."""
-    counts = np.bincount(values.ravel(), minlength=256).astype(np.float64)
+    counts = _histogram(values, 256).astype(np.float64)
     lower = counts.cumsum()
     upper = lower[-1] - lower
     weighted: npt.NDArray[np.float64] = (counts * np.arange(256)).cumsum()

@@ -7,6 +7,7 @@ the downsample, the settings, and whether a person edited the mask.
 import contextlib
 import json
 import logging
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from napari_pathseg.data.tissue.mask import TissueMask
 from napari_pathseg.errors import PathsegError, ProjectError
 
 _CHUNK = "napari-pathseg"
+_WRITING = threading.Lock()  # what a person paints, and what a thread finds meanwhile, go to the same file
 _logger = logging.getLogger(__name__)
 
 
@@ -30,11 +32,13 @@ def tissue_path(project: Project, slide_id: str) -> Path:
     return project.folder / "tissue" / f"{slide_id}.png"
 
 
-def load_tissue(project: Project, slide_id: str, config: TissueConfig | None = None) -> TissueMask:
-    """Return a slide's tissue mask: the kept one, else found now and kept.
+def load_tissue(
+    project: Project, slide_id: str, config: TissueConfig | None = None, *, keep: bool = True
+) -> TissueMask:
+    """Return a slide's tissue mask: the kept one, else found now and kept, unless `keep` is False.
 
     A mask that was found with other settings than `config` is found anew, one that a person
-    edited never; None takes what is there.
+    edited never; None takes what is there.  It may be called from any thread.
 
     Raises
     ------
@@ -52,8 +56,9 @@ def load_tissue(project: Project, slide_id: str, config: TissueConfig | None = N
     with project.open_slide(slide_id) as slide:
         tissue = find_tissue(slide, config)
     try:
-        if not _is_edited(path, entry):  # by another program, meanwhile
-            _write(path, tissue, config)
+        with _WRITING:
+            if keep and not _is_edited(path, entry):  # by a person, meanwhile
+                _write(path, tissue, config)
     except ProjectError as error:  # a folder that may only be read still has tissue
         _logger.warning("%s", error)
     return tissue
@@ -73,7 +78,7 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
             f"The tissue mask is of a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
             f"{entry.shape[0]} x {entry.shape[1]}. Save it with the slide that it was found on."
         )
-    with project.writing():
+    with project.writing(), _WRITING:
         _write(tissue_path(project, slide_id), tissue, TissueConfig())
 
 

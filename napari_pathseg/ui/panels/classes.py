@@ -1,6 +1,6 @@
 """The table of classes: colour, name, key, eye, lock, and how much of the slide in view is of each."""
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
@@ -16,6 +16,7 @@ _SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
 _WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 76, _PERCENT: 54}
 _ROW, _MOST_ROWS = 24, 6
 _KEYS = 9
+_LOOK_MS = 300  # between two looks whether the tissue is found
 
 
 class ClassTableView(QTreeWidget):
@@ -25,6 +26,9 @@ class ClassTableView(QTreeWidget):
         super().__init__(parent)
         self._session, self._areas = session, Areas(session)
         self._filling = False
+        self._looking = QTimer(self)  # for the tissue, which is found beside the window; the slide comes first
+        self._looking.setInterval(_LOOK_MS)
+        self._looking.timeout.connect(self._look_for_tissue)
         self.setColumnCount(len(_WIDTHS) + 1)
         self.setHeaderHidden(True)
         self.setRootIsDecorated(False)
@@ -109,6 +113,8 @@ class ClassTableView(QTreeWidget):
 
     def show_areas(self) -> None:
         """Show how much of the slide in view is of each class."""
+        if self._areas.tissue.is_new and not self._looking.isActive():
+            self._looking.start()
         areas = self._areas.by_class()
         share = "Share of the tissue" if self._areas.of_tissue else "Share of what is labelled"
         self._filling = True
@@ -118,6 +124,11 @@ class ClassTableView(QTreeWidget):
             item.setText(_PERCENT, "" if area is None else area.percent)
             item.setToolTip(_PERCENT, f"{share} on this slide.")
         self._filling = False
+
+    def _look_for_tissue(self) -> None:
+        if not self._areas.tissue.look():
+            self._looking.stop()
+            self.show_areas()
 
     def add_class(self) -> None:
         """Append a class and let the user name it."""

@@ -119,7 +119,7 @@ class Outlines(QObject):
         name = self._hand.editing or "polygon"
         self._leave()
         if deed == "drop":
-            self._session.layers.take_outlines(0)
+            self._session.layers.drop_outlines()
         else:
             self._burn(cut=deed == "cut" or self._cuts)
         self._hand.choose(name)

@@ -5,6 +5,8 @@ from napari_pathseg.data.annotation import Contour
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, edits, open_mask
+from napari_pathseg.data.mask.painting import Brush, Stroke
+from napari_pathseg.data.mask.shapes import Outline
 
 WHOLE = Region(0, 0, 100, 100)
 BACKGROUND, TUMOUR = 1, 2
@@ -116,18 +118,9 @@ def test_contours_of_level_0_land_on_a_coarser_grid(mask):
     assert pixel(mask, 30, 30) == (0, Provenance.NONE)
 
 
-def test_a_drawn_outline_is_one_step_and_its_hole_stays_free(mask):
-    outer = square(10, 60)
-    ring = Contour(outer.exterior, (square(20, 40).exterior,), label=TUMOUR)
-    edits.draw_contours(mask, [ring], 1)
-    assert mask.counts[TUMOUR, Provenance.DRAWN] == 50 * 50 - 20 * 20
-    mask.undo()
-    assert not mask.counts[TUMOUR].any()
-
-
 def test_an_outline_over_what_a_model_found_makes_it_a_persons(mask):
     edits.fill_from_model(mask, Region(10, 10, 30, 30), full(TUMOUR)[:30, :30])
-    edits.draw_contours(mask, [square(10, 60)], 1)
+    mask.stroke(Stroke(Outline([square(10, 60).exterior]), Brush(TUMOUR)))
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     assert mask.counts[TUMOUR].sum() == mask.counts[TUMOUR, Provenance.DRAWN :].sum() == 2500
 
