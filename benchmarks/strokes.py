@@ -137,6 +137,10 @@ def do(canvas: Canvas, action: dict[str, Any]) -> None:
         canvas.stroke(Stroke(shape, Brush(action["label"])))
     elif action["do"] == "work":
         canvas.work(0.005)
+    elif action["do"] in ("undo", "redo") and isinstance(canvas, Mask):  # as the window does it: by and by
+        canvas.close_step()
+        canvas.settle()
+        getattr(canvas, f"begin_{action['do']}")()
     else:
         getattr(canvas, action["do"])()
 

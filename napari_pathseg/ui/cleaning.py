@@ -9,7 +9,7 @@ from typing import Any
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.cleaning import CleaningOptions, fill_holes, grow, remove_specks, smooth
-from napari_pathseg.data.mask.edits import assign
+from napari_pathseg.data.mask.edits import assign, clear
 from napari_pathseg.data.mask.painting import Brush
 from napari_pathseg.data.mask.place import Place
 from napari_pathseg.data.mask.rules import Locked
@@ -21,12 +21,25 @@ _TILE = 1024  # small, so that Cancel is heard soon
 
 @dataclass(frozen=True)
 class Deed:
-    """A way of cleaning: its name, what its amount is ("area", "length" or nothing), a usual one, and what it does."""
+    """A way of cleaning.
+
+    Attributes
+    ----------
+    name, help
+        What a person reads.
+    amount
+        What its amount is: "area", "length" or nothing.
+    usual
+        An amount to begin with.
+    onto
+        Whether it gives another class.
+    """
 
     name: str
     amount: str
     usual: float
     help: str
+    onto: bool = False
 
 
 DEEDS = {
@@ -35,7 +48,8 @@ DEEDS = {
     "smooth": Deed("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
     "grow": Deed("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
     "shrink": Deed("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
-    "assign": Deed("Make it", "", 0.0, "Give what is of the class another class."),
+    "assign": Deed("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
+    "clear": Deed("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
 }
 
 
@@ -48,7 +62,7 @@ class Cleaning:
     deed
         A key of `DEEDS`.
     label
-        The class; 0 for any, which only "assign" knows.
+        The class; 0 for any, which only "assign" and "clear" know.
     amount
         In µm² or µm; in pixels of the mask where the pixel size is unknown.
     onto
@@ -96,6 +110,8 @@ def clean(
             return smooth(mask, label, box, length, options)
         case "grow" | "shrink":
             return grow(mask, label, box, length if cleaning.deed == "grow" else -length, options)
+        case "clear":
+            return mask.do(clear(box, label or None, options.locked, place.inside))
     return mask.do(assign(box, Brush(cleaning.onto, label or None, options.locked), place.inside))
 
 

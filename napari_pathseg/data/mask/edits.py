@@ -19,7 +19,16 @@ from napari_pathseg.data.mask.deeds import Deed, Editable, Piece
 from napari_pathseg.data.mask.mask import Mask
 from napari_pathseg.data.mask.painting import Brush
 from napari_pathseg.data.mask.place import Inside
-from napari_pathseg.data.mask.rules import NONE_LOCKED, Flags, Locked, filled_by_model, imported, painted, turned
+from napari_pathseg.data.mask.rules import (
+    NONE_LOCKED,
+    Flags,
+    Locked,
+    cleared,
+    filled_by_model,
+    imported,
+    painted,
+    turned,
+)
 from napari_pathseg.data.mask.shapes import box_around
 from napari_pathseg.data.prediction import Prediction
 from napari_pathseg.data.rasterize import fill
@@ -65,6 +74,11 @@ def assign(region: Region, brush: Brush, inside: Inside | None = None) -> Deed:
         return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
 
     return _change("Giving another class", region, change, inside)
+
+
+def clear(region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+    """Take a class out of `region`, or with None all, whoever set it."""
+    return _change("Clearing", region, partial(cleared, label=label, locked=locked), inside)
 
 
 def forget_imported(region: Region) -> Deed:

@@ -62,6 +62,7 @@ class History:
         self._undo: deque[Packed] = deque()
         self._redo: list[Packed] = []
         self._step: Step = []
+        self._trimmed = 0  # bytes that were left the last time
         self.damaged = False
         self.saved: Record | None = None
         self.left: list[tuple[Kind, Step]] = []
@@ -103,8 +104,9 @@ class History:
     def note_saved(self, counts: dict[str, int]) -> None:
         """Note that the pyramid holds all, and what it holds; drop the oldest steps where they are too many."""
         self._journal.append_saved(json.dumps(counts).encode())
-        if self._journal.size > HISTORY_BYTES and not self._step:
+        if self._journal.size > max(HISTORY_BYTES, 2 * self._trimmed) and not self._step:
             self.trim(HISTORY_BYTES // 2, counts)
+            self._trimmed = self._journal.size  # one step may be larger than all that should be kept
 
     # -- what was done before
 

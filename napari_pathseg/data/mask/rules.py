@@ -82,6 +82,14 @@ def turned(pixels: Pixels, before: Provenance, after: Provenance, locked: Locked
     return _set(pixels, wanted, np.zeros_like(labels) if after is Provenance.NONE else labels, after)
 
 
+def cleared(pixels: Pixels, label: int | None, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box without a class, or with None without all: as if nobody had ever said it."""
+    gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
+    if locked:
+        gone &= ~_is_in(pixels[0], locked)
+    return _set(pixels, gone, np.zeros_like(pixels[0]), Provenance.NONE)
+
+
 def _set(pixels: Pixels, flags: Flags, labels: Pixels, provenance: Provenance) -> Pixels:
     changed = np.stack([labels, np.full_like(pixels[1], provenance)])
     return np.where(flags, changed, pixels)

@@ -59,6 +59,8 @@ class CleanUp(QDialog):
         self._amounts = QStackedWidget()
         self._amounts.addWidget(self.amount)
         self._amounts.addWidget(self.onto)
+        self._no_amount = QWidget()
+        self._amounts.addWidget(self._no_amount)
         self._help, self._told = DimLabel(), DimLabel()
         self.apply = push_button("Apply", "Do it; undo takes it back.")
         close = push_button("Close", "Keep the settings and close.")
@@ -125,7 +127,8 @@ class CleanUp(QDialog):
     def _show_deed(self, *_: Any) -> None:
         deed, entry = DEEDS[self.deed.currentData()], self._session.slide
         self._help.setText(deed.help)
-        self._amounts.setCurrentWidget(self.amount if deed.amount else self.onto)
+        shown = self.amount if deed.amount else self.onto if deed.onto else self._no_amount
+        self._amounts.setCurrentWidget(shown)
         if deed.amount:
             unit = unit_of(self.deed.currentData(), None if entry is None else entry.mask_mpp)
             self.amount.setSuffix(f" {unit}")

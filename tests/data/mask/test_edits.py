@@ -136,3 +136,21 @@ def test_a_model_leaves_a_locked_class_as_it_is(mask):
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND), locked=frozenset({TUMOUR}))
     assert mask.counts[TUMOUR].sum() == 10 * 10
     assert mask.counts[BACKGROUND].sum() == 100 * 100 - 10 * 10
+
+
+def test_clearing_takes_a_class_away_whoever_set_it_and_is_one_step(mask):
+    edits.import_contours(mask, [square(0, 50)], 1)
+    edits.paint(mask, Region(60, 60, 20, 20), full(TUMOUR)[:20, :20])
+    edits.fill_from_model(mask, Region(80, 0, 10, 10), full(BACKGROUND)[:10, :10])
+    mask.close_step()
+    before = mask.counts.copy()
+    mask.do(edits.clear(WHOLE, TUMOUR))
+    assert mask.counts[TUMOUR].sum() == 0
+    assert mask.counts[BACKGROUND].sum() == 100
+    mask.do(edits.clear(WHOLE, None))
+    assert mask.counts[0, Provenance.NONE] == 100 * 100
+    mask.undo()
+    mask.undo()
+    assert (mask.counts == before).all()
+    mask.do(edits.clear(WHOLE, None, frozenset({TUMOUR})))
+    assert (mask.counts[TUMOUR] == before[TUMOUR]).all()

@@ -185,6 +185,21 @@ def test_trimming_keeps_the_newest_steps_and_what_can_be_redone(path, monkeypatc
                 mask.redo()
 
 
+def test_a_step_larger_than_all_that_is_kept_is_written_anew_once_and_not_at_every_save(path, monkeypatch):
+    monkeypatch.setattr(history, "HISTORY_BYTES", 20_000)
+    with opened(path) as mask:
+        labels = np.random.default_rng(0).integers(1, 200, SHAPE).astype(np.uint8)
+        mask.edit(WHOLE, labels, np.full(SHAPE, Provenance.DRAWN, np.uint8))
+        journals = set()
+        for label in range(200, 204):
+            mask.close_step()
+            mask.flush()
+            journals.add(path.with_suffix(".journal").stat().st_ino)
+            put(mask, Region(0, 0, 5, 5), label)
+        assert len(journals) == 1
+        assert len(undone_one_by_one(mask)) == 5
+
+
 def test_where_the_disk_has_no_room_to_trim_the_save_is_good_and_the_history_whole(path, monkeypatch, caplog):
     monkeypatch.setattr(history, "HISTORY_BYTES", 50_000)
     with opened(path) as mask:

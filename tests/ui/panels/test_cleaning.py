@@ -96,6 +96,18 @@ def test_what_was_asked_for_is_asked_again_with_the_project(ring, clean_up, qtbo
     assert again.cleaning == asked
 
 
+def test_all_is_cleared_at_a_click_and_undo_brings_it_back(ring, clean_up, qtbot):
+    before = labels_of(ring)
+    choose(clean_up.deed, "clear")
+    choose(clean_up.label, 0)
+    choose(clean_up.where, SLIDE)
+    assert not clean_up.onto.isVisible()
+    click(qtbot, clean_up.apply)
+    assert not labels_of(ring).any()
+    ring.outline.undo_step()
+    assert np.array_equal(labels_of(ring), before)
+
+
 def test_without_outlines_it_opens_for_the_view(ring, clean_up):
     assert clean_up.where.currentText() == "In view"
 
