@@ -72,6 +72,11 @@ class ProjectLock:
         self._ended = threading.Event()
 
     @property
+    def held(self) -> bool:
+        """Whether this program holds it, as far as is known."""
+        return self._me is not None and not self._taken_by
+
+    @property
     def taken_by(self) -> str:
         """Who took the lock over while it was held here; empty until that happens, and again once it is let go."""
         return self._taken_by

@@ -15,8 +15,9 @@ def restore(version: Version) -> Deed:
     Raises
     ------
     ProjectError
-        When it is begun, if the version is damaged or of another size: then nothing is changed.  Later, if the disk
-        takes no more: what was brought back until then is one undo step.
+        When it is begun, if the version lacks files or is of another size; in its first half, if one of them is
+        damaged: then nothing is changed.  Later, if the disk takes no more: what was brought back until then is one
+        undo step.
     """
 
     def begin(mask: Editable) -> Iterator[Piece]:

@@ -52,7 +52,7 @@ def clearing(region: Region, found: Found, locked: Locked) -> Deed:
                 found.append((box, _ZSTD.encode(gone)))
             yield Piece(mask.edit(box, *after), number / len(boxes))
 
-    return Deed("Clearing the complete box", pieces)
+    return Deed("Clearing the complete box", pieces, can_be_cancelled=False)
 
 
 def giving_back(found: Found, complete_in: Callable[[Region], bool | Flags], locked: Locked) -> Deed:
@@ -64,4 +64,4 @@ def giving_back(found: Found, complete_in: Callable[[Region], bool | Flags], loc
             changed = fill_from_model(mask, box, classes, complete_in(box), locked)
             yield Piece(changed, number / len(found))
 
-    return Deed("Giving back what the model found", pieces)
+    return Deed("Giving back what the model found", pieces, can_be_cancelled=False)

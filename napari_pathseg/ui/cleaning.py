@@ -20,7 +20,7 @@ _TILE = 1024  # small, so that Cancel is heard soon
 
 
 @dataclass(frozen=True)
-class Deed:
+class Way:
     """A way of cleaning.
 
     Attributes
@@ -42,14 +42,14 @@ class Deed:
     onto: bool = False
 
 
-DEEDS = {
-    "holes": Deed("Fill holes up to", AREA, 1000.0, "Give the class what it encloses, nothing larger; 0 fills all."),
-    "specks": Deed("Remove specks below", AREA, 500.0, "Take parts of the class away that are smaller."),
-    "smooth": Deed("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
-    "grow": Deed("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
-    "shrink": Deed("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
-    "assign": Deed("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
-    "clear": Deed("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
+WAYS = {
+    "holes": Way("Fill holes up to", AREA, 1000.0, "Give the class what it encloses, nothing larger; 0 fills all."),
+    "specks": Way("Remove specks below", AREA, 500.0, "Take parts of the class away that are smaller."),
+    "smooth": Way("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
+    "grow": Way("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
+    "shrink": Way("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
+    "assign": Way("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
+    "clear": Way("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
 }
 
 
@@ -60,7 +60,7 @@ class Cleaning:
     Attributes
     ----------
     deed
-        A key of `DEEDS`.
+        A key of `WAYS`.
     label
         The class; 0 for any, which only "assign" and "clear" know.
     amount
@@ -73,7 +73,7 @@ class Cleaning:
 
     deed: str = "holes"
     label: int = 2
-    amount: float = DEEDS["holes"].usual
+    amount: float = WAYS["holes"].usual
     onto: int = 1
     where: str = SELECTION
 
@@ -88,7 +88,7 @@ def unit_of(deed: str, mpp: float | None) -> str:
     >>> unit_of("holes", 0.5), unit_of("grow", None), unit_of("assign", 0.5)
     ('µm²', 'px', '')
     """
-    amount = DEEDS[deed].amount
+    amount = WAYS[deed].amount
     if not amount or mpp is None:
         return "px" if amount else ""
     return "µm²" if amount == AREA else "µm"

@@ -100,11 +100,12 @@ class CompleteBoxes(ThinShapes):
         here = steps[entry.id]
         if self._pulls or not here:
             return
-        step = here.pop()
+        step = here[-1]
         if step.after != entry.boxes:  # somebody else has changed them since
             here.clear()
             return
         others[entry.id].append(self._change(step.before))
+        here.pop()
         complete_in, locked = self._session.in_view.complete_in, self._session.corrections.locked
         self._session.corrections.do(giving_back(step.found, complete_in, locked))
         self.show()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.deeds import Deed
 from napari_pathseg.data.mask.edits import accept, reject
@@ -45,11 +47,25 @@ class Corrections:
             self._session.layers.mask.carry_out()
 
     def settle(self) -> None:
-        """Carry out all that waits, before others need the mask."""
+        """Carry out all that waits, before others need the mask; a deed that fails is told.
+
+        Raises
+        ------
+        ProjectError
+            If the disk refuses a stroke.
+        """
         mask = self._session.mask
-        if mask is not None and mask.waits:
-            with self._alone():
-                self.patience(mask)
+        while mask is not None and mask.waits:
+            try:
+                with self._alone():
+                    self.patience(mask)
+            except ProjectError as error:
+                if mask.refused:
+                    raise
+                self._session.said.emit(str(error), "", "error")  # a deed; it is over, and the rest goes on
+            finally:
+                if self._session.layers.mask is not None:
+                    self._session.layers.mask.show_changed()
 
     def burn_outlines(self, label: int) -> None:
         """Fill what is drawn on the contours layer into the mask as a class; the layer is free then."""
@@ -76,6 +92,15 @@ class Corrections:
         self._require_mask()
         place = find_place(self._session, where)
         self.do(reject(place.box, self.locked, place.inside))
+
+    def set_complete(self, complete: bool) -> None:
+        """Say whether what is unlabelled on the slide in view is Background: then a person has spoken everywhere."""
+        session = self._session
+        session.layers.entry = session.opened.change(session.in_view.id, complete=complete)
+        if complete and session.mask is not None:
+            rest = reject(Region(0, 0, *session.mask.shape), self.locked)
+            self.do(replace(rest, can_be_cancelled=False))
+        session.project_changed.emit()
 
     def clean(self, cleaning: Cleaning, progress: Callable[[float], bool] | None = None) -> bool:
         """Clean up a class; return whether anything changed.

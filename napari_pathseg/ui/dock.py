@@ -88,8 +88,10 @@ class PathsegDock(QWidget):
         if clear:
             unbind_keys(self._viewer)
         self.session.corrections.patience = Mask.settle  # no dialog while the window goes
-        self.session.close(clear=clear)
-        self.worker.close()
+        try:
+            self.session.close(clear=clear)
+        finally:
+            self.worker.close()
 
     # -- dropping files
 

@@ -67,7 +67,7 @@ class MaskLabels(MaskView):
     """
 
     strokes_wait = Signal()
-    _unseen, _shown = Region(0, 0, 0, 0), 0.0  # what was carried out and not drawn since, and when it was
+    _shown = 0.0  # when what was carried out was drawn last
 
     _drag_modes: ClassVar[dict[Any, Any]] = {
         **Labels._drag_modes,
@@ -196,11 +196,17 @@ class MaskLabels(MaskView):
 
         Strokes are on screen already as they are going to be, so what changed is drawn now and then.
         """
-        self._unseen = self._unseen.unite(self.mask.work(seconds))
-        if not self.mask.waits or time.perf_counter() - self._shown > _SHOWN_EVERY_S:
-            self.show(self._unseen)
-            self._unseen, self._shown = Region(0, 0, 0, 0), time.perf_counter()
+        try:
+            self.mask.work(seconds)
+        finally:
+            if not self.mask.waits or self.mask.refused or time.perf_counter() - self._shown > _SHOWN_EVERY_S:
+                self.show_changed()
         return self.mask.waits
+
+    def show_changed(self) -> None:
+        """Bring to the screen what was carried out since the last time."""
+        self._shown = time.perf_counter()
+        self.show(self.mask.take_changed())
 
 
 _KNOWN = ((0, 9),)  # versions of napari that were tried

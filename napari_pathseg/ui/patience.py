@@ -47,7 +47,7 @@ def settle(mask: Mask, parent: QWidget | None = None) -> None:
     try:
         while mask.waits:
             mask.work(_SLICE_S)
-            progress.tell(mask.share_done)
+            progress.tell(mask.deeds.share)
     finally:
         progress.close()
         progress.deleteLater()

@@ -167,7 +167,7 @@ class PlainMaskLabels(ClassLabels):
     def carry_out(self) -> None:
         """Carry out what was begun: every change is drawn whole here, so all at once."""
         while self.mask.waits:
-            self.show(self.mask.work(1.0))
+            self.work(1.0)
         self.events.paint(value=[])
 
     def show(self, region: Region) -> None:
@@ -177,9 +177,16 @@ class PlainMaskLabels(ClassLabels):
             self.refresh()
 
     def work(self, seconds: float) -> bool:
-        """Carry out strokes; none wait here."""
-        self.show(self.mask.work(seconds))
+        """Carry out what waits for so long, and show it; return whether more does."""
+        try:
+            self.mask.work(seconds)
+        finally:
+            self.show_changed()
         return self.mask.waits
+
+    def show_changed(self) -> None:
+        """Bring to the screen what was carried out since the last time."""
+        self.show(self.mask.take_changed())
 
     # -- steps of undo
 

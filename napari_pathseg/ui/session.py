@@ -18,11 +18,10 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.importing import AddOptions, add_slides, import_file
 from napari_pathseg.data.mask import Mask
 from napari_pathseg.data.mask.counts import Counts
-from napari_pathseg.data.mask.edits import reject
 from napari_pathseg.data.project import Project
 from napari_pathseg.data.reading import AS_READ, Reading
 from napari_pathseg.data.slide import Slide
-from napari_pathseg.data.slide_entry import SlideEntry, state
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.ui.access import Access, take
 from napari_pathseg.ui.class_marks import recall_locked
@@ -80,8 +79,15 @@ class Session:
             self.show_slide(next(iter(project.slides)))
 
     def close(self, *, clear: bool = True) -> None:
-        """Save and let the project go; `clear` is False where the viewer itself is going."""
-        self._close_slide()
+        """Save and let the project go; `clear` is False where the viewer itself is going.
+
+        Where the disk refuses that is said: what was drawn is in the journal, and comes back with the project.
+        """
+        try:
+            self._close_slide()
+        except ProjectError as error:
+            self.said.emit(str(error), "", "error")
+            self._forget_slide()
         if clear:
             self.layers.clear()
         if self.project is not None:
@@ -132,13 +138,6 @@ class Session:
         set_role(self.opened, slide_id, role)
         self.project_changed.emit()
 
-    def set_complete(self, complete: bool) -> None:
-        """Say whether what is unlabelled on the slide in view is Background."""
-        self.layers.entry = self.opened.change(self.in_view.id, complete=complete)
-        if complete and self.mask is not None:  # a person has spoken everywhere
-            self.corrections.do(reject(Region(0, 0, *self.mask.shape), self.corrections.locked))
-        self.project_changed.emit()
-
     def export(self, folder: Path, options: ExportOptions) -> list[Path]:
         """Write masks or predictions; see `data.exporting.export`."""
         self.save_mask()
@@ -155,7 +154,11 @@ class Session:
         """Bring a slide into view; the one before is saved."""
         project = self.opened
         slide = project.open_slide(slide_id)
-        self._close_slide()
+        try:
+            self._close_slide()
+        except BaseException:
+            slide.close()
+            raise
         self._slide, self.mask = slide, self.access.open_mask(project, slide_id)
         self.layers.show(project.slide(slide_id), slide, self.mask, project.classes)
         assert self.layers.mask is not None
@@ -175,10 +178,6 @@ class Session:
     def picture_in_view(self, longest: int) -> Picture | None:
         """Return what is on screen of the slide, no side longer than so many pixels; None where nothing is."""
         return None if self._slide is None else picture_in_view(self._slide, self.layers, longest)
-
-    def slide_state(self, entry: SlideEntry) -> str:
-        """Return "new", "annotated", "predicted" or "corrected"."""
-        return state(entry, self.counts(entry.id))
 
     # -- inside
 
@@ -221,12 +220,17 @@ class Session:
             self.mask.flush()
 
     def _close_slide(self) -> None:
+        """Save and let the slide in view go; where the disk refuses it stays."""
+        if self.mask is not None and self.mask.writable and self.access.keeps():
+            self.corrections.settle()
+            self.mask.close_step()
+            self.mask.flush()
+        self._forget_slide()
+
+    def _forget_slide(self) -> None:
+        """Let the slide in view go as it is: its strokes are in the journal, which may be another's by now."""
         if self.mask is not None:
-            if not self.mask.writable or self.access.keeps():
-                self.corrections.settle()
-                self.mask.close()
-            else:  # its strokes are another's, from the journal on
-                self.mask.abandon()
+            self.mask.abandon()
             self.mask = None
         if self._slide is not None:
             self._slide.close()

@@ -38,10 +38,13 @@ class Strokes(QObject):
         self._timer.start()
 
     def _work(self) -> None:
-        layer, more = self._session.layers.mask, False
-        with errors_shown():
-            more = layer is not None and self._session.mask is layer.mask and layer.work(_SLICE_S)
-        if not more:  # done, or the disk refuses: the next stroke tries again
+        layer, mask = self._session.layers.mask, self._session.mask
+        more = False
+        if layer is not None and mask is layer.mask:
+            with errors_shown():
+                layer.work(_SLICE_S)
+            more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
+        if not more:  # done, or the disk refuses a stroke: the next one tries again
             self._timer.stop()
             self._session.mask_changed.emit()
         self.worked.emit()

@@ -9,7 +9,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.data import roles
 from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.data.mask import Provenance
-from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes
+from napari_pathseg.data.slide_entry import SlideEntry, labelled_classes, state
 from napari_pathseg.engine.bundle import Bundle, load_bundles
 from napari_pathseg.engine.interrupted import find_interrupted
 from napari_pathseg.errors import ProjectError
@@ -98,7 +98,7 @@ def slide_row(session: Session, entry: SlideEntry) -> SlideRow:
     """Return a slide as the list shows it."""
     counts = session.counts(entry.id)
     found = int(counts[BACKGROUND + 1 :].sum())
-    return SlideRow(entry.id, entry.patient, entry.role, session.slide_state(entry), area_text(found, entry.mask_mpp))
+    return SlideRow(entry.id, entry.patient, entry.role, slide_state(session, entry), area_text(found, entry.mask_mpp))
 
 
 def labelled_slides(session: Session) -> dict[str, set[int]]:
@@ -123,7 +123,7 @@ def learning(session: Session) -> Learning:
     settled = roles.settle(candidates)
     role = {name: settled.get(name, slides[name].role) for name in labelled}
     teaching = [slides[name] for name in labelled if role[name] == roles.TRAIN]
-    corrected = [entry for entry in teaching if session.slide_state(entry) == "corrected"]
+    corrected = [entry for entry in teaching if slide_state(session, entry) == "corrected"]
     known = [entry for entry in teaching if entry.mask_mpp is not None]
     if len(known) == len(teaching):
         area = area_text(sum(_taught(session, entry) * (entry.mask_mpp or 1) ** 2 for entry in known), 1.0)
@@ -144,6 +144,11 @@ def _taught(session: Session, entry: SlideEntry) -> int:
         return labelled
     mask = session.mask if session.slide is not None and session.slide.id == entry.id else None
     return labelled + rest_of_boxes(entry, mask or session.opened.look_at_mask(entry.id))
+
+
+def slide_state(session: Session, entry: SlideEntry) -> str:
+    """Return "new", "annotated", "predicted" or "corrected"."""
+    return state(entry, session.counts(entry.id))
 
 
 def unreviewed(session: Session, slide_id: str) -> int:

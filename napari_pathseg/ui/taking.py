@@ -29,6 +29,8 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         path.unlink()
     except FileNotFoundError:
         return  # a window far behind: the name was used again meanwhile
+    if session.mask.deeds.running is not None:
+        return  # what is done over the slide comes first; another view follows
     if classes.shape != (region.height, region.width):
         return  # a later view has been written meanwhile, its event follows
     if session.slide.complete:

@@ -4,7 +4,7 @@ Tissue is found once for a slide and kept with the project (`data.tissue`); its 
 changed it.  What came of it is taken away in time by who asks: nothing is told from the thread.
 """
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,14 +26,26 @@ class _Found:
     pixels: float | None
 
 
+class _Search(threading.Thread):
+    """Finds the tissue of one slide; a program that ends does not wait for it."""
+
+    def __init__(self, project: Project, slide: _Slide) -> None:
+        super().__init__(name="tissue", daemon=True)
+        self.slide, self.path = slide, tissue_path(project, slide[1])
+        self._project = project
+        self.found: _Found | None = None  # what goes wrong napari shows, as in any thread
+
+    def run(self) -> None:
+        self.found = _find(self._project, self.slide[1])
+
+
 class TissuePixels:
     """The tissue of a session's slides in pixels of their masks, as far as it is known."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._hand = ThreadPoolExecutor(1, "tissue")
         self._known: dict[_Slide, _Found] = {}
-        self._asked: tuple[_Slide, Future[_Found]] | None = None
+        self._search: _Search | None = None
 
     @property
     def of_slide(self) -> float | None:
@@ -52,17 +64,16 @@ class TissuePixels:
 
     def look(self) -> bool:
         """Take what was found, or begin to look; return whether something is still to come."""
-        if self._asked is not None:
-            slide, future = self._asked
-            if not future.done():
+        if self._search is not None:
+            if self._search.is_alive():
                 return True
-            self._known[slide], self._asked = _Found(None, None), None  # so that nothing fails twice
-            self._known[slide] = future.result()
-        slide_now, project = self._in_view(), self._session.project
-        if slide_now is None or project is None or not self.is_new:
+            done, self._search = self._search, None
+            self._known[done.slide] = done.found or _Found(_written(done.path), None)  # nothing fails twice
+        slide, project = self._in_view(), self._session.project
+        if slide is None or project is None or not self.is_new:
             return False
-        keep = not self._session.read_only
-        self._asked = slide_now, self._hand.submit(_find, project, slide_now[1], keep)
+        self._search = _Search(project, slide)
+        self._search.start()
         return True
 
     def _in_view(self) -> _Slide | None:
@@ -70,11 +81,11 @@ class TissuePixels:
         return None if entry is None or project is None else (str(project.folder), entry.id, entry.fingerprint)
 
 
-def _find(project: Project, slide_id: str, keep: bool) -> _Found:
+def _find(project: Project, slide_id: str) -> _Found:
     path = tissue_path(project, slide_id)
     written = _written(path)
     try:
-        tissue = load_tissue(project, slide_id, keep=keep)
+        tissue = load_tissue(project, slide_id, may_keep=lambda: project.lock.held)
         if written is None and (written := _written(path)) is not None:
             tissue = load_tissue(project, slide_id)  # as it lies there: a person may have painted meanwhile
         entry = project.slide(slide_id)

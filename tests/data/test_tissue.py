@@ -305,7 +305,7 @@ def test_what_a_person_paints_while_tissue_is_found_is_kept(project, monkeypatch
 
 
 def test_tissue_can_be_found_without_keeping_it(project):
-    assert load_tissue(project, "case0", keep=False).pixels.any()
+    assert load_tissue(project, "case0", may_keep=lambda: False).pixels.any()
     assert not tissue_path(project, "case0").exists()
 
 

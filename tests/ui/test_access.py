@@ -136,7 +136,7 @@ def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
         lambda session: session.learning.train(TrainConfig()),
         lambda session: session.learning.predict(["case0"]),
         lambda session: session.set_role("case0", "test"),
-        lambda session: session.set_complete(False),
+        lambda session: session.corrections.set_complete(False),
         lambda session: session.change_classes(session.opened.classes.add("Necrosis")),
         lambda session: session.add_slides([]),
     ],

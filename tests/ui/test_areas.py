@@ -74,7 +74,7 @@ def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
 
 
 def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
-    shown.access.read_only = "another window holds it"
+    shown.opened.release()
     areas = look(Areas(shown), qtbot)
     assert areas.of_tissue
     assert not areas.tissue.is_new
@@ -102,7 +102,7 @@ def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pi
 
 def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 128)
-    shown.set_complete(True)
+    shown.corrections.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
     assert texts(look(Areas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
 

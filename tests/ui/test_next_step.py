@@ -118,7 +118,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
 
 def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
     take_files(session, pictures)
-    session.set_complete(True)
+    session.corrections.set_complete(True)
     session.learning.run = Run("train")
     assert "yellow is what it finds" in next_step(session).text
 

@@ -14,6 +14,7 @@ from napari_pathseg.engine.bundle import load_bundles
 from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectError
 from napari_pathseg.ui.layers import KEY, placement
 from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.summary import slide_state
 from napari_pathseg.ui.worker import WorkerProcess
 
 QUICK = TrainConfig(minutes=0.15, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
@@ -145,7 +146,7 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
     qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
     (bundle,) = load_bundles(opened.opened)
     assert bundle.id == "m001"
-    assert opened.slide_state(opened.slide) == "predicted"
+    assert slide_state(opened, opened.slide) == "predicted"
     opened.corrections.reject()
     opened.show_slide("case0")
     opened.learning.predict(["case5"])  # out of view, its mask takes the prediction in as well

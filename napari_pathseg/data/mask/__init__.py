@@ -2,7 +2,8 @@
 
 `Mask` is the one way in: it reads, edits, undoes and saves.  Behind it lie the pyramids, on
 disk (`store`) and in memory (`pyramid`), what was done step by step (`history`, in a `journal`),
-and strokes on their way in (`painting`).  What becomes of a pixel is said in `rules`.
+how both are kept in step (`kept`), and what is on its way in (`waiting`): strokes (`painting`) and
+`deeds`, which are made in `edits`.  What becomes of a pixel is said in `rules`.
 """
 
 from napari_pathseg.data.mask.counts import Counts, Provenance

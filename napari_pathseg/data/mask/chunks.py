@@ -7,7 +7,7 @@ hard link to it stays what it was.  A chunk of zeros has no file.
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class ChunkFiles:
         ProjectError
             If its file is damaged or not to be read: what cannot be read is never taken for empty.
         """
-        path = self._path(key)
+        path = self.path(key)
         try:
             stored = path.read_bytes()
         except FileNotFoundError:
@@ -64,15 +64,15 @@ class ChunkFiles:
                 f"{path} is damaged ({error}); it is a part of a mask. Restore it from a copy, or go back to a version."
             ) from error
 
-    def write(self, key: Key, pixels: Pixels) -> Path:
-        """Replace a chunk, ``(CHUNK, CHUNK)``, and return where; an OSError leaves the old one.
+    def write(self, key: Key, pixels: Pixels) -> None:
+        """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one.
 
         The operating system has it then; see :func:`bring_to_disk`.
         """
-        path = self._path(key)
+        path = self.path(key)
         if not pixels.max():  # quicker than any()
             path.unlink(missing_ok=True)
-            return path
+            return
         partial = path.with_name(path.name + PARTIAL)
         content = _ZSTD.encode(np.ascontiguousarray(pixels))
         try:
@@ -86,7 +86,6 @@ class ChunkFiles:
             with contextlib.suppress(OSError):  # it may fill the disk
                 partial.unlink(missing_ok=True)
             raise
-        return path
 
     def stored(self) -> Iterator[Key]:
         """Yield the chunks that have a file."""
@@ -101,22 +100,34 @@ class ChunkFiles:
         for orphan in self._folder.glob(f"*/*{PARTIAL}"):
             orphan.unlink(missing_ok=True)
 
-    def _path(self, key: Key) -> Path:
+    def path(self, key: Key) -> Path:
+        """Return where a chunk's file is, if it has one."""
         return self._folder / str(key[0]) / str(key[1])
 
 
-def bring_to_disk(paths: Iterable[Path]) -> None:
-    """Wait until files are on the disk, so that a power cut does not lose them; an OSError where it refuses."""
-    with ThreadPoolExecutor(_SYNCERS) as threads:  # together they cost the disk little more than one
-        for _ in threads.map(_sync, paths):
-            pass
+def bring_to_disk(paths: Sequence[Path]) -> None:
+    """Wait until files and folders are on the disk, so that a power cut does not lose them; those that are gone count.
+
+    An OSError where the disk refuses.
+    """
+    try:
+        with ThreadPoolExecutor(_SYNCERS) as threads:  # together they cost the disk little more than one
+            for _ in threads.map(_sync, paths):
+                pass
+    except RuntimeError:  # the program ends and begins no thread any more
+        for path in paths:
+            _sync(path)
 
 
 def _sync(path: Path) -> None:
     try:
-        file = os.open(path, os.O_RDWR)
+        file = os.open(path, os.O_RDONLY)
     except FileNotFoundError:  # a chunk of zeros
         return
+    except PermissionError:  # a folder, where the system opens none
+        if path.is_dir():
+            return
+        raise
     try:
         os.fsync(file)
     except OSError as error:

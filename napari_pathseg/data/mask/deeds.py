@@ -84,24 +84,28 @@ class Deeds:
         self.share = 0.0
         self.inside = False
         self._pieces: Iterator[Piece] = iter(())
-        self._waiting: deque[Deed] = deque()
+        self._waiting: deque[tuple[Deed, int]] = deque()
 
     @property
-    def wait(self) -> bool:
+    def any_waits(self) -> bool:
         """Whether a deed was not begun yet."""
         return bool(self._waiting)
 
-    def add(self, deed: Deed) -> None:
-        """Let a deed wait for its turn."""
-        self._waiting.append(deed)
+    def add(self, deed: Deed, after: int) -> None:
+        """Let a deed wait for its turn, which comes after so many steps of strokes."""
+        self._waiting.append((deed, after))
 
     def put_first(self, deed: Deed) -> None:
         """Let a deed be the next."""
-        self._waiting.appendleft(deed)
+        self._waiting.appendleft((deed, 0))
+
+    def is_next(self, painted: int) -> bool:
+        """Whether a deed may begin once so many steps of strokes are painted."""
+        return self.any_waits and self._waiting[0][1] <= painted
 
     def begin(self, mask: Editable) -> None:
         """Begin the deed whose turn it is; where it raises it is dropped."""
-        deed = self._waiting.popleft()
+        deed, _ = self._waiting.popleft()
         self.inside = True
         try:
             self._pieces, self.share = deed.pieces(mask), 0.0

@@ -1,6 +1,6 @@
-"""The pixels of a mask as they are kept: changed box by box, journaled, counted, saved.
+"""The pixels of a mask as they are kept: changed box by box, journaled, counted, saved, undone.
 
-What of it is one step of undo, and strokes on their way, are `mask`'s.
+What of it is one step, and what is still to be carried out, is `waiting`'s.
 """
 
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.chunks import Pixels, is_uniform
 from napari_pathseg.data.mask.counts import Counts, count, counts_from, counts_to
-from napari_pathseg.data.mask.deeds import Piece
+from napari_pathseg.data.mask.deeds import Deed, Piece
 from napari_pathseg.data.mask.history import Change, History, Step
 from napari_pathseg.data.mask.journal import Journal, Kind
 from napari_pathseg.data.mask.pyramid import Pyramid
@@ -45,14 +45,15 @@ class KeptPixels:
         """Whether it can be edited."""
         return self._history is not None
 
-    def flush(self) -> None:
-        """Write what was edited into the pyramids on disk."""
+    def _save(self) -> None:
+        """Bring what was edited into the pyramids on disk, and say so in the journal."""
         if self._history is None or not (self._pyramid.waiting or self._require_journal().size > self._saved_size):
             return
         self._require_journal().guard()
         try:
             self._pyramid.flush()
             self._store.save_counts(counts_to(self.counts_so_far))
+            self._store.bring_to_disk()
             self._history.note_saved(counts_to(self.counts_so_far))
         except OSError as error:
             raise ProjectError(
@@ -69,9 +70,9 @@ class KeptPixels:
     # -- inside
 
     @property
-    def _busy(self) -> bool:
-        """Whether this is no moment to save."""
-        return False
+    def _may_save(self) -> bool:
+        """Whether the journal needs nothing of what it says any more, once that is in the pyramids."""
+        return True
 
     @property
     def _kind(self) -> Kind:
@@ -87,8 +88,8 @@ class KeptPixels:
         self._pyramid.prepare(region)
         self._require_history().note(change, self._kind)
         self._apply(change)
-        if self._require_journal().size - self._saved_size > _UNSAVED_BYTES and not self._busy:
-            self.flush()
+        if self._require_journal().size - self._saved_size > _UNSAVED_BYTES and self._may_save:
+            self._save()
         return region
 
     def _apply(self, change: Change) -> None:
@@ -99,6 +100,11 @@ class KeptPixels:
         """Return a change with what is really there before it: a damaged record may have been skipped."""
         self._pyramid.prepare(change.region)
         return change._replace(before=self._pyramid.read(change.region))
+
+    def _turn_deed(self, kind: Kind) -> Deed:
+        """Return the deed that undoes or redoes a step."""
+        name = "Undoing" if kind is Kind.UNDO else "Redoing"
+        return Deed(name, lambda _: self._turn(kind), can_be_cancelled=False)
 
     def _turn(self, kind: Kind) -> Iterator[Piece]:
         """Undo or redo a step, which the journal says at once."""

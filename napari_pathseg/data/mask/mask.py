@@ -47,12 +47,6 @@ class Mask(WaitingWork):
 
     # -- the disk
 
-    def flush(self) -> None:
-        """Write what was edited into the pyramids on disk."""
-        self.settle()
-        if not self._busy:
-            super().flush()
-
     def close(self) -> None:
         """Save and let the files go."""
         try:
@@ -86,7 +80,7 @@ class Mask(WaitingWork):
         if kind in (Kind.EDIT, Kind.PART, Kind.UNDO, Kind.REDO):
             for change in history.changes(kind, step):
                 self._apply(change)
-                if kind is not Kind.PART:
+                if kind is Kind.EDIT:
                     self._painting.done((change.region.top // CHUNK, change.region.left // CHUNK))
         elif kind is Kind.STROKE:
             self._recall_stroke(step[0])

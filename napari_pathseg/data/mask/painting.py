@@ -110,6 +110,17 @@ class Painting:
 
     def __init__(self) -> None:
         self._steps: deque[_Step] = deque()
+        self._dropped = 0
+
+    @property
+    def steps_painted(self) -> int:
+        """How many steps were painted."""
+        return self._dropped
+
+    @property
+    def steps_told(self) -> int:
+        """How many steps there were, painted or not."""
+        return self._dropped + len(self._steps)
 
     @property
     def waits(self) -> bool:
@@ -158,6 +169,7 @@ class Painting:
         """Forget the oldest step, which is painted."""
         if self._steps:
             self._steps.popleft()
+            self._dropped += 1
 
     def drop_all(self) -> None:
         """Forget what was to be painted; the open step stays open."""

@@ -83,11 +83,10 @@ class Pyramid:
         return counts
 
     def flush(self) -> None:
-        """Bring all to the disk; an OSError leaves here what did not get there."""
+        """Write all; an OSError leaves here what was not taken."""
         self._refused = False
         for place in list(self._dirty):
             self._save(place)
-        self._store.bring_to_disk()
         self._trim()
 
     def _put(self, level: int, region: Region, pixels: Pixels) -> None:

@@ -56,7 +56,8 @@ class MaskStore:
 
     def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
         self.path, self._group, self.shapes = path, group, shapes
-        self._written: set[Path] = set()  # since they were brought to the disk
+        self._written: set[tuple[int, Key]] = set()  # levels and chunks, since they were brought to the disk
+        self._doubtful = False  # whether the disk refused that
         self._files = [[ChunkFiles(path / kind / str(level)) for kind in _KINDS] for level in range(len(self.shapes))]
 
     @property
@@ -74,12 +75,24 @@ class MaskStore:
 
     def write_chunk(self, level: int, key: Key, block: Pixels) -> None:
         """Replace labels and provenance of a chunk; an OSError leaves whole chunks behind, old or new."""
+        self._written.add((level, key))
         for files, pixels in zip(self._files[level], block, strict=True):
-            self._written.add(files.write(key, pixels))
+            files.write(key, pixels)
 
     def bring_to_disk(self) -> None:
-        """Wait until the chunks that were written are on the disk; an OSError where it refuses."""
-        bring_to_disk(self._written)
+        """Wait until what was written since the last time is on the disk; an OSError where it refuses.
+
+        A disk says only once what it lost, so after that all of it is written anew.
+        """
+        if self._doubtful:
+            for level, key in self._written:
+                block = self.read_chunk(level, key)
+                if block is not None:
+                    self.write_chunk(level, key, block)
+        self._doubtful = True
+        chunks = {files.path(key) for level, key in self._written for files in self._files[level]}
+        bring_to_disk([*chunks, *{path.parent for path in chunks}, self.path / "zarr.json"])
+        self._doubtful = False
         self._written.clear()
 
     def chunks(self, level: int = 0) -> set[Key]:

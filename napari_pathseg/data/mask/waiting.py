@@ -1,7 +1,8 @@
 """What is done to a mask and not carried out yet: strokes and deeds, in the order in which they were told.
 
 A stroke is told to the journal at once, so that it is safe, and carried out chunk by chunk.  A deed is carried out
-piece by piece, its pieces are told as they are done.  So whoever holds the mask never waits for either.
+piece by piece, its pieces are told as they are done.  So whoever paints waits for neither; whoever reads the mask, or
+edits it at once, has all that waits carried out first.
 """
 
 import time
@@ -18,16 +19,26 @@ from napari_pathseg.data.mask.journal import Journal, Kind
 from napari_pathseg.data.mask.kept import NOTHING, KeptPixels
 from napari_pathseg.data.mask.painting import Painting, Stroke, paint_all
 from napari_pathseg.data.mask.store import MaskStore, chunk_region
+from napari_pathseg.errors import ProjectError
 
 
 class WaitingWork(KeptPixels):
-    """Pixels that strokes and deeds change by and by."""
+    """Pixels that strokes and deeds change by and by.
+
+    Attributes
+    ----------
+    deeds
+        What was begun: the one that runs, and how much of it is done.
+    refused
+        Whether the disk refused a stroke that waits; the next try may succeed.
+    """
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
         super().__init__(store, journal)
         self._painting = Painting()
-        self._deeds = Deeds()
+        self.deeds = Deeds()
         self._changed = NOTHING  # by what waited, and was not told
+        self.refused = False
 
     @property
     def counts(self) -> Counts:
@@ -63,30 +74,30 @@ class WaitingWork(KeptPixels):
 
     def stroke(self, stroke: Stroke) -> None:
         """Paint a shape: it is safe at once, and carried out by :meth:`work` or before anything else is done."""
-        if self._deeds.wait:  # for strokes: the journal must say these first
-            self.settle()
         self._require_journal().append(Kind.STROKE, stroke.to_bytes())
         self._painting.add(stroke, self.shape)
 
     def begin(self, deed: Deed) -> None:
         """Begin a deed, which is one undo step; :meth:`work`, or whatever is done next, carries it out.
 
-        Strokes that are told meanwhile are safe, and come after it.
+        It comes after what was told before; strokes that are told meanwhile are safe, and come after it.
         """
         self._require_history()
         self.close_step()
         waited = self.waits
-        self._deeds.add(deed)
+        self.deeds.add(deed, after=self._painting.steps_told)
         if not waited:
-            self._deeds.begin(self)
+            self.deeds.begin(self)
 
     def do(self, deed: Deed) -> Region:
         """Carry a deed out at once; return the box that changed, maybe empty."""
         self.settle()
-        before = self.take_changed()
-        self.begin(deed)
-        self.settle()
-        changed, self._changed = self._changed, before
+        before, self._changed = self._changed, NOTHING
+        try:
+            self.begin(deed)
+            self.settle()
+        finally:
+            changed, self._changed = self._changed, self._changed.unite(before)
         return changed
 
     def begin_undo(self) -> None:
@@ -111,7 +122,7 @@ class WaitingWork(KeptPixels):
             self._require_journal().append(Kind.STEP)
             self._painting.close_step()
             self._end_steps()
-        elif self._history is not None and self._painting.empty and self._deeds.running is None:
+        elif self._history is not None and self._painting.empty and self.deeds.running is None:
             self._history.close_step()  # else it ends with the last chunk of its strokes, or of the deed
 
     # -- what waits
@@ -119,33 +130,24 @@ class WaitingWork(KeptPixels):
     @property
     def waits(self) -> bool:
         """Whether strokes or deeds are still to be carried out."""
-        return self._painting.waits or self._deeds.wait or self._deeds.running is not None
+        return self._painting.waits or self.deeds.any_waits or self.deeds.running is not None
 
-    @property
-    def doing(self) -> Deed | None:
-        """The deed that runs; `share_done` is how much of it is done, 0 to 1."""
-        return self._deeds.running
-
-    @property
-    def share_done(self) -> float:
-        """How much is done of the deed that runs, 0 to 1."""
-        return self._deeds.share
-
-    def work(self, seconds: float) -> Region:
-        """Carry out what waits for about so long; return the box that changed since the last call, maybe empty.
+    def work(self, seconds: float) -> None:
+        """Carry out what waits for about so long; see :meth:`take_changed`.
 
         Raises
         ------
         ProjectError
-            If the disk does not take it: strokes go on waiting, a deed is over and what it did is one undo step.
+            If the disk does not take it: strokes go on waiting, and `refused` is set; a deed is over, and what it did
+            is one undo step.
         """
         until = time.perf_counter() + seconds
+        self.refused = False
         self._end_steps()
         while self.waits:
             self._advance()
             if time.perf_counter() > until:
                 break
-        return self.take_changed()
 
     def take_changed(self) -> Region:
         """Return the box that was changed by what waited since the last call, maybe empty."""
@@ -153,62 +155,70 @@ class WaitingWork(KeptPixels):
         return changed
 
     def settle(self) -> None:
-        """Carry out all that waits."""
-        while self.waits and not self._deeds.inside:  # a deed is done to the mask as it is
+        """Carry out all that waits; see :meth:`work`."""
+        self.refused = False
+        while self.waits and not self.deeds.inside:  # a deed is done to the mask as it is
             self._advance()
 
     def cancel(self) -> None:
         """Give the deed that runs up, if it can be given up: what it did is taken back."""
-        if self._deeds.running is not None and self._deeds.running.can_be_cancelled:
-            self._deeds.end()
+        if self.deeds.running is not None and self.deeds.running.can_be_cancelled:
+            self.deeds.end()
             if self._require_history().close_step():
-                self._deeds.put_first(self._turn_deed(Kind.UNDO))
-                self._deeds.begin(self)
+                self.deeds.put_first(self._turn_deed(Kind.UNDO))
+                self.deeds.begin(self)
+            self._end_steps()
+
+    def flush(self) -> None:
+        """Write what was edited into the pyramids on disk."""
+        self.settle()
+        if self._may_save:
+            self._save()
 
     # -- inside
 
     @property
-    def _busy(self) -> bool:
-        return self._painting.waits  # also within a deed: the journal must keep what it says of them
+    def _may_save(self) -> bool:
+        return not self._painting.waits  # also within a deed: the journal must keep what it says of them
 
     @property
     def _kind(self) -> Kind:
-        return Kind.PART if self._deeds.inside else Kind.EDIT
-
-    def _turn_deed(self, kind: Kind) -> Deed:
-        name = "Undoing" if kind is Kind.UNDO else "Redoing"
-        return Deed(name, lambda _: self._turn(kind), can_be_cancelled=False)
+        return Kind.PART if self.deeds.inside else Kind.EDIT
 
     def _advance(self) -> None:
-        """Do a piece of what waits: the deed that runs, then strokes, then the next deed."""
-        if self._deeds.running is not None:
+        """Do a piece of what waits, in the order in which it was told."""
+        self._end_steps()
+        if self.deeds.running is not None:
             self._go_on()
+        elif self.deeds.is_next(self._painting.steps_painted):
+            self.deeds.begin(self)
         elif (chunk := self._painting.next()) is not None:
             self._paint(*chunk)
-            if not self._painting.waits:
-                self._require_journal().append(Kind.DONE)
-        else:
-            self._deeds.begin(self)
 
     def _go_on(self) -> None:
         changed = None
         try:
-            changed = self._deeds.go_on()
+            changed = self.deeds.go_on()
         finally:
             if changed is None:
                 self._require_history().close_step()
-                self._end_steps()
         self._changed = self._changed.unite(changed or NOTHING)
 
     def _paint(self, key: Key, strokes: list[Stroke]) -> None:
         box = reduce(Region.unite, (stroke.shape.box for stroke in strokes))
         region = chunk_region(key).clip(self.shape).intersect(box)
-        before = self._pyramid.read(region)
-        self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
-        self._painting.done(key)
-        self._end_steps()
+        try:
+            before = self._pyramid.read(region)
+            self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
+            self._painting.done(key)
+            self._end_steps()
+            if not self._painting.waits:
+                self._require_journal().append(Kind.DONE)
+        except ProjectError:
+            self.refused = True
+            raise
 
     def _end_steps(self) -> None:
-        while self._painting.step_ends and self._deeds.running is None:
+        while self._painting.step_ends and self.deeds.running is None:
             self._require_history().close_step(painted=True)
             self._painting.drop_step()

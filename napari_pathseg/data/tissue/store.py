@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,10 +33,14 @@ def tissue_path(project: Project, slide_id: str) -> Path:
     return project.folder / "tissue" / f"{slide_id}.png"
 
 
+def _always() -> bool:
+    return True
+
+
 def load_tissue(
-    project: Project, slide_id: str, config: TissueConfig | None = None, *, keep: bool = True
+    project: Project, slide_id: str, config: TissueConfig | None = None, *, may_keep: Callable[[], bool] = _always
 ) -> TissueMask:
-    """Return a slide's tissue mask: the kept one, else found now and kept, unless `keep` is False.
+    """Return a slide's tissue mask: the kept one, else found now and kept, if it then may be.
 
     A mask that was found with other settings than `config` is found anew, one that a person
     edited never; None takes what is there.  It may be called from any thread.
@@ -57,7 +62,7 @@ def load_tissue(
         tissue = find_tissue(slide, config)
     try:
         with _WRITING:
-            if keep and not _is_edited(path, entry):  # by a person, meanwhile
+            if may_keep() and not _is_edited(path, entry):  # by a person, meanwhile
                 _write(path, tissue, config)
     except ProjectError as error:  # a folder that may only be read still has tissue
         _logger.warning("%s", error)

@@ -5,7 +5,7 @@ from typing import Any
 from qtpy.QtWidgets import QComboBox, QDialog, QPushButton, QStackedWidget, QWidget
 
 from napari_pathseg.ui.calm import NumberBox, calm
-from napari_pathseg.ui.cleaning import AREA, DEEDS, Cleaning, unit_of
+from napari_pathseg.ui.cleaning import AREA, WAYS, Cleaning, unit_of
 from napari_pathseg.ui.keys import with_key
 from napari_pathseg.ui.look import SPACE, DimLabel, swatch
 from napari_pathseg.ui.messages import errors_shown
@@ -51,7 +51,7 @@ class CleanUp(QDialog):
         self.setWindowTitle("Clean up")
         self.label, self.deed, self.onto, self.where = (_choice() for _ in range(4))
         self.amount = NumberBox()
-        for key, deed in DEEDS.items():
+        for key, deed in WAYS.items():
             self.deed.addItem(deed.name, key)
         for key, name in _PLACES.items():
             self.where.addItem(name, key)
@@ -125,7 +125,7 @@ class CleanUp(QDialog):
         self._show_deed()
 
     def _show_deed(self, *_: Any) -> None:
-        deed, entry = DEEDS[self.deed.currentData()], self._session.slide
+        deed, entry = WAYS[self.deed.currentData()], self._session.slide
         self._help.setText(deed.help)
         shown = self.amount if deed.amount else self.onto if deed.onto else self._no_amount
         self._amounts.setCurrentWidget(shown)
@@ -152,7 +152,7 @@ class CleanUp(QDialog):
         kept = {} if project is None else project.settings.get(_SETTING, {})
         for box, name in ((self.deed, "deed"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
             box.setCurrentIndex(max(0, box.findData(kept.get(name))))
-        amount = kept.get("amount", DEEDS[self.deed.currentData()].usual)
+        amount = kept.get("amount", WAYS[self.deed.currentData()].usual)
         self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
 
 

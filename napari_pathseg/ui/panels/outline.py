@@ -151,7 +151,7 @@ class OutlinePanel(QWidget):
 
     def _set_complete(self, complete: bool) -> None:
         with errors_shown():
-            self._session.set_complete(complete)
+            self._session.corrections.set_complete(complete)
 
 
 def _tool_button(icon: str, help: str) -> QToolButton:

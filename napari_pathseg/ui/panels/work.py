@@ -37,20 +37,21 @@ class WorkRow(QWidget):
     def refresh(self) -> None:
         """Show what is being done, or nothing."""
         mask = self._session.mask
-        deed = None if mask is None else mask.doing
+        deed = None if mask is None else mask.deeds.running
         if deed is not self._deed:
             self._deed = deed
             self._since.start()
         if mask is None or deed is None:
             self.hide()
         elif self._since.elapsed() > _FELT_MS:
-            self.text.setText(f"{deed.name} · {mask.share_done:.0%}")
-            self.bar.setValue(round(1000 * mask.share_done))
+            self.text.setText(f"{deed.name} · {mask.deeds.share:.0%}")
+            self.bar.setValue(round(1000 * mask.deeds.share))
             self.cancel.setVisible(deed.can_be_cancelled)
             self.show()
 
     def _cancel(self) -> None:
-        if self._session.mask is not None:
+        mask = self._session.mask
+        if mask is not None and mask.deeds.running is self._deed:  # and not what began just now
             with errors_shown():
-                self._session.mask.cancel()
+                mask.cancel()
             self.refresh()

@@ -13,7 +13,7 @@ from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance, look_at_mask, open_mask, store
 from napari_pathseg.data.mask.counts import count
-from napari_pathseg.data.mask.journal import Journal, Kind
+from napari_pathseg.data.mask.journal import Journal, Kind, is_saved
 from napari_pathseg.data.mask.painting import Brush, Stroke
 from napari_pathseg.data.mask.pyramid import halve
 from napari_pathseg.data.mask.shapes import Pull
@@ -56,6 +56,7 @@ class Disk:
 
     def __init__(self, monkeypatch, refused, number):
         self.refused, self.number, self.calls = refused, number, []
+        self.refuses_fsync = False
         for name in CALLS:
             monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
         opened = self._opener(io.open)
@@ -70,7 +71,7 @@ class Disk:
         if threading.current_thread().name == "journal":  # brings records to the disk in its own time
             return
         self.calls.append(name)
-        if len(self.calls) - 1 == self.refused:
+        if len(self.calls) - 1 == self.refused or (name == "fsync" and self.refuses_fsync):
             number = errno.EIO if name == "fsync" and self.number == errno.EACCES else self.number  # it asks no rights
             raise OSError(number, os.strerror(number), name)
 
@@ -299,3 +300,22 @@ def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(
     assert 20 < len(taken) < 60
     with opened(path) as mask:
         assert (mask.read(WHOLE)[0] == plain).all()
+
+
+def test_what_a_disk_did_not_keep_is_written_anew_by_the_next_save(tmp_path, monkeypatch):
+    path = tmp_path / "m.zarr"
+    with opened(path) as mask:
+        mask.stroke(dab(50, 100, 1))
+        mask.close_step()
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, None, errno.EIO)
+            mask.settle()
+            disk.refuses_fsync = True
+            with pytest.raises(ProjectError, match="could not be written"):
+                mask.flush()
+        assert not is_saved(path.with_suffix(".journal"))
+        chunk = path / "labels/0/c/0/0"
+        before = chunk.stat().st_ino
+        mask.flush()
+        assert chunk.stat().st_ino != before
+        assert is_saved(path.with_suffix(".journal"))

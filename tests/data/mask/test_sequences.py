@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region, layout
-from napari_pathseg.data.mask import Mask, open_mask, rules, store
+from napari_pathseg.data.mask import Mask, kept, open_mask, rules, store
 from napari_pathseg.data.mask.counts import Provenance, count
 from napari_pathseg.data.mask.deeds import Deed, Piece
 from napari_pathseg.data.mask.painting import Brush, Stroke
@@ -195,8 +195,8 @@ class Both:
         self._open_again()
 
     def _kill(self):
-        deeds = self.mask._deeds
-        while deeds.wait or (deeds.running is not None and deeds.running.can_be_cancelled):
+        deeds = self.mask.deeds
+        while deeds.any_waits or (deeds.running is not None and deeds.running.can_be_cancelled):
             self.mask.work(0)  # what was not begun is not done; for what was done in part see the test below
         self.mask.abandon()
         self._open_again()
@@ -218,18 +218,20 @@ class Both:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_killed(tmp_path_factory, seed, number):
-    both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
-    for _ in range(number):
-        both.do(some_action(rng))
-    both.do("kill")
-    while both.plain.past:
-        both.do("undo")
-        assert (everything(both.mask) == both.plain.pixels).all()
-    assert both.mask.undo().empty
-    while both.plain.future:
-        both.do("redo")
-    both.do("reopen")
-    both.mask.close()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
+        both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
+        for _ in range(number):
+            both.do(some_action(rng))
+        both.do("kill")
+        while both.plain.past:
+            both.do("undo")
+            assert (everything(both.mask) == both.plain.pixels).all()
+        assert both.mask.undo().empty
+        while both.plain.future:
+            both.do("redo")
+        both.do("reopen")
+        both.mask.close()
 
 
 def test_of_a_deed_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
@@ -270,3 +272,63 @@ def test_a_deed_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
         assert everything(mask)[0].any()
         mask.undo()
         assert not everything(mask).any()
+
+
+def stroke(mask, row, label=2):
+    mask.stroke(Stroke(Pull((row, 100.0), (row, 300.0), 20), Brush(label)))
+    mask.close_step()
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_stroke_told_while_a_deed_is_cancelled_is_there_after_a_kill(tmp_path, pieces):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    for _ in range(pieces):
+        mask.work(0)
+    stroke(mask, 200.0)
+    mask.cancel()
+    mask.abandon()
+    with opened(tmp_path / "m.zarr") as mask:
+        labels = everything(mask)[0]
+        assert (labels[200, 100:300] == 2).all()
+        assert labels[0, 0] == 0
+        mask.undo()
+        assert not everything(mask)[0].any()
+
+
+def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
+    with opened(tmp_path / "m.zarr") as mask:
+        mask.begin(Deed("Counting", counting_up))
+        stroke(mask, -500.0)
+        stroke(mask, 200.0)
+        mask.cancel()
+        assert everything(mask)[0, 200, 200] == 2
+
+
+def test_a_stroke_told_while_an_undo_waits_is_told_at_once_and_comes_after_it(tmp_path):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    mask.begin_undo()
+    stroke(mask, 200.0)
+    assert mask.waits
+    assert mask.deeds.any_waits  # nobody was made to wait
+    mask.settle()
+    expected = Pull((200.0, 100.0), (200.0, 300.0), 20).flags(WHOLE)
+    assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+    mask.abandon()
+    with opened(tmp_path / "m.zarr") as mask:
+        assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+
+
+def test_what_deeds_and_strokes_changed_is_told_though_the_last_deed_fails(tmp_path):
+    def failing(mask):
+        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        raise ProjectError("The disk is full.")
+
+    with opened(tmp_path / "m.zarr") as mask:
+        stroke(mask, 200.0)
+        with pytest.raises(ProjectError):
+            mask.do(Deed("Failing", failing))
+        changed = mask.take_changed()
+        assert changed.intersect(Region(0, 0, 20, 20)) == Region(0, 0, 20, 20)
+        assert changed.bottom > 200

@@ -1,3 +1,4 @@
+import os
 import time
 
 import numpy as np
@@ -9,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QProgressDialog
 from napari_pathseg.data.geometry import Region, layout
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.mask.deeds import Deed, Piece
+from napari_pathseg.data.mask.edits import fill_from_model
 from napari_pathseg.data.mask.shapes import Pull
 from napari_pathseg.errors import ProjectError
 
@@ -35,6 +37,17 @@ def tumour(dock):
     return int(dock.session.mask.counts_so_far[TUMOUR].sum())
 
 
+def shown(dock):
+    """Return the classes that are on screen."""
+    return np.asarray(dock.session.layers.mask._slice.image.raw) % 128
+
+
+def refused(mask):
+    """Fail after a piece."""
+    yield Piece(mask.edit(Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8), np.full((9, 9), 4, np.uint8)), 0.5)
+    raise ProjectError("The disk is full. Free it.")
+
+
 def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
     mask = opened.session.mask
     opened.session.corrections.do(Deed("Filling", slow))
@@ -42,7 +55,7 @@ def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step
     assert opened.work.text.text().startswith("Filling · ")
     assert 0 < opened.work.bar.value() < 1000
     opened.session.layers.mask.stroke(Pull((20, 20), (20, 60), 5), 1)
-    assert mask.doing is not None
+    assert mask.deeds.running is not None
     qtbot.waitUntil(lambda: not mask.waits)
     qtbot.waitUntil(opened.work.isHidden)
     assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
@@ -81,19 +94,63 @@ def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far
     assert len({value for value, _ in seen}) > 2
     assert tumour(opened) == opened.session.mask.shape[0] * opened.session.mask.shape[1]
     assert not opened.session.mask.waits
+    assert (shown(opened) == TUMOUR).all()
 
 
-def test_work_that_fails_tells_why_and_the_window_goes_on(opened, qtbot):
-    def refused(mask):
-        yield Piece(Region(0, 0, 0, 0), 0.5)
-        raise ProjectError("The disk is full. Free it.")
-
+@pytest.fixture
+def told():
+    """What the window told."""
     told = []
-    notification_manager.notification_ready.connect(lambda one: told.append(one.message))
-    opened.session.corrections.do(Deed("Filling", slow))
+
+    def hear(one):
+        told.append(one.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield told
+    notification_manager.notification_ready.disconnect(hear)
+
+
+def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_on(opened, qtbot, told):
     opened.session.mask.begin(Deed("Refused", refused))
-    qtbot.waitUntil(lambda: bool(told))
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
+    qtbot.waitUntil(lambda: not opened.session.mask.waits)
     assert told == ["The disk is full. Free it."]
-    assert not opened.session.mask.waits
+    assert shown(opened)[4, 4] == TUMOUR
+    assert opened.session.mask.read(Region(100, 100, 1, 1))[0] == 1
+    opened.outline.undo_step()
     opened.outline.undo_step()
     assert tumour(opened) == 0
+
+
+def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
+    project, mask = opened.session.project, opened.session.mask
+    mask.begin(Deed("Refused", refused))
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
+    opened.shut()
+    assert opened.session.project is None
+    assert not project.lock.held
+    with project.writing(), project.open_mask("case0") as mask:
+        assert mask.read(Region(100, 100, 1, 1))[0] == 1
+
+
+def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeypatch, told):
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), TUMOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        opened.slides.show_slide("case1")
+    assert "No space left" in told[-1]
+    assert opened.session.slide.id == "case0"
+    opened.session.layers.mask.stroke(Pull((50, 50), (50, 50), 5), TUMOUR)
+    opened.slides.show_slide("case1")
+    assert opened.session.slide.id == "case1"
+    assert opened.session.opened.counts("case0")[TUMOUR].sum() > 100
+
+
+def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
+    found = np.full(opened.session.mask.shape, TUMOUR, np.uint8)
+    opened.session.mask_edited(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
+    begun = []
+    opened.session.mask.begin = begun.append
+    opened.session.corrections.set_complete(True)
+    opened.session.layers.mask.carry_out()
+    assert [deed.can_be_cancelled for deed in begun] == [False]
