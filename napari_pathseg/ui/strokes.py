@@ -6,8 +6,10 @@ from qtpy.QtCore import QObject, QTimer
 from napari_pathseg.ui.mask_layer import MaskLabels
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.soon import Soon
 
 _SLICE_S = 0.008  # half a frame, so that the hand feels nothing
+_TOLD_MS = 500  # between two times at which it is said that the mask changed
 
 
 class Strokes(QObject):
@@ -25,6 +27,7 @@ class Strokes(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(0)  # when all other events are done
         self._timer.timeout.connect(self._work)
+        self._told = Soon(session.mask_changed.emit, _TOLD_MS, self)
         session.slide_changed.connect(self._listen)
         self._listen()
 
@@ -44,6 +47,7 @@ class Strokes(QObject):
             with errors_shown():
                 layer.work(_SLICE_S)
             more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
+        self._told.ask()
         if not more:  # done, or the disk refuses a stroke: the next one tries again
             self._timer.stop()
             self._session.mask_changed.emit()

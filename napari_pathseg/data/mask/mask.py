@@ -43,7 +43,7 @@ class Mask(WaitingWork):
         Strokes that wait are shown, as far as a coarser level can.
         """
         pixels, step = self._pyramid.read(region, level), 2**level
-        return paint_all(self._painting.strokes(), region, pixels, step)
+        return paint_all(self.painting.strokes(), region, pixels, step)
 
     # -- the disk
 
@@ -81,19 +81,19 @@ class Mask(WaitingWork):
             for change in history.changes(kind, step):
                 self._apply(change)
                 if kind is Kind.EDIT:
-                    self._painting.done((change.region.top // CHUNK, change.region.left // CHUNK))
+                    self.painting.done((change.region.top // CHUNK, change.region.left // CHUNK))
         elif kind is Kind.STROKE:
             self._recall_stroke(step[0])
         elif kind is Kind.STEP:
-            self._painting.close_step()
+            self.painting.close_step()
         elif kind is Kind.END:
-            self._painting.drop_step()
+            self.painting.drop_step()
         elif kind is Kind.DONE:
-            self._painting.drop_all()
+            self.painting.drop_all()
 
     def _recall_stroke(self, record: Record) -> None:
         content = self._require_journal().read(record)
         if content is None:
             _logger.warning("%s: the stroke at byte %d is damaged; it is skipped", self._store.path, record.offset)
         else:
-            self._painting.add(stroke_from(content), self.shape)
+            self.painting.add(stroke_from(content), self.shape)

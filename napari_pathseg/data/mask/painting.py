@@ -128,6 +128,11 @@ class Painting:
         return any(step.todo for step in self._steps)
 
     @property
+    def chunks_left(self) -> int:
+        """In how many chunks something is still to be painted, counted for each step."""
+        return sum(len(step.todo) for step in self._steps)
+
+    @property
     def open(self) -> bool:
         """Whether a step takes strokes."""
         return bool(self._steps) and not self._steps[-1].closed

@@ -27,6 +27,8 @@ class WaitingWork(KeptPixels):
 
     Attributes
     ----------
+    painting
+        Strokes that were told and are not carried out.
     deeds
         What was begun: the one that runs, and how much of it is done.
     refused
@@ -35,7 +37,7 @@ class WaitingWork(KeptPixels):
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
         super().__init__(store, journal)
-        self._painting = Painting()
+        self.painting = Painting()
         self.deeds = Deeds()
         self._changed = NOTHING  # by what waited, and was not told
         self.refused = False
@@ -75,7 +77,7 @@ class WaitingWork(KeptPixels):
     def stroke(self, stroke: Stroke) -> None:
         """Paint a shape: it is safe at once, and carried out by :meth:`work` or before anything else is done."""
         self._require_journal().append(Kind.STROKE, stroke.to_bytes())
-        self._painting.add(stroke, self.shape)
+        self.painting.add(stroke, self.shape)
 
     def begin(self, deed: Deed) -> None:
         """Begin a deed, which is one undo step; :meth:`work`, or whatever is done next, carries it out.
@@ -85,7 +87,7 @@ class WaitingWork(KeptPixels):
         self._require_history()
         self.close_step()
         waited = self.waits
-        self.deeds.add(deed, after=self._painting.steps_told)
+        self.deeds.add(deed, after=self.painting.steps_told)
         if not waited:
             self.deeds.begin(self)
 
@@ -118,11 +120,11 @@ class WaitingWork(KeptPixels):
 
     def close_step(self) -> None:
         """End an undo step: what was done since the last call is undone as one."""
-        if self._painting.open:
+        if self.painting.open:
             self._require_journal().append(Kind.STEP)
-            self._painting.close_step()
+            self.painting.close_step()
             self._end_steps()
-        elif self._history is not None and self._painting.empty and self.deeds.running is None:
+        elif self._history is not None and self.painting.empty and self.deeds.running is None:
             self._history.close_step()  # else it ends with the last chunk of its strokes, or of the deed
 
     # -- what waits
@@ -130,7 +132,7 @@ class WaitingWork(KeptPixels):
     @property
     def waits(self) -> bool:
         """Whether strokes or deeds are still to be carried out."""
-        return self._painting.waits or self.deeds.any_waits or self.deeds.running is not None
+        return self.painting.waits or self.deeds.any_waits or self.deeds.running is not None
 
     def work(self, seconds: float) -> None:
         """Carry out what waits for about so long; see :meth:`take_changed`.
@@ -179,7 +181,7 @@ class WaitingWork(KeptPixels):
 
     @property
     def _may_save(self) -> bool:
-        return not self._painting.waits  # also within a deed: the journal must keep what it says of them
+        return not self.painting.waits  # also within a deed: the journal must keep what it says of them
 
     @property
     def _kind(self) -> Kind:
@@ -190,9 +192,9 @@ class WaitingWork(KeptPixels):
         self._end_steps()
         if self.deeds.running is not None:
             self._go_on()
-        elif self.deeds.is_next(self._painting.steps_painted):
+        elif self.deeds.is_next(self.painting.steps_painted):
             self.deeds.begin(self)
-        elif (chunk := self._painting.next()) is not None:
+        elif (chunk := self.painting.next()) is not None:
             self._paint(*chunk)
 
     def _go_on(self) -> None:
@@ -210,15 +212,15 @@ class WaitingWork(KeptPixels):
         try:
             before = self._pyramid.read(region)
             self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
-            self._painting.done(key)
+            self.painting.done(key)
             self._end_steps()
-            if not self._painting.waits:
+            if not self.painting.waits:
                 self._require_journal().append(Kind.DONE)
         except ProjectError:
             self.refused = True
             raise
 
     def _end_steps(self) -> None:
-        while self._painting.step_ends and self.deeds.running is None:
+        while self.painting.step_ends and self.deeds.running is None:
             self._require_history().close_step(painted=True)
-            self._painting.drop_step()
+            self.painting.drop_step()

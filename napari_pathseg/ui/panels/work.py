@@ -20,6 +20,7 @@ class WorkRow(QWidget):
         super().__init__(parent)
         self._session = session
         self._deed: Deed | None = None
+        self._most = 0  # chunks that waited to be painted
         self._since = QElapsedTimer()
         self.text = QLabel()
         self.bar = QProgressBar()
@@ -38,15 +39,17 @@ class WorkRow(QWidget):
         """Show what is being done, or nothing."""
         mask = self._session.mask
         deed = None if mask is None else mask.deeds.running
-        if deed is not self._deed:
-            self._deed = deed
+        left = 0 if mask is None else mask.painting.chunks_left
+        if deed is not self._deed or (deed is None and not self._most):
             self._since.start()
-        if mask is None or deed is None:
+        self._deed, self._most = deed, max(left, self._most) if left else 0
+        if mask is None or (deed is None and not left):
             self.hide()
         elif self._since.elapsed() > _FELT_MS:
-            self.text.setText(f"{deed.name} · {mask.deeds.share:.0%}")
-            self.bar.setValue(round(1000 * mask.deeds.share))
-            self.cancel.setVisible(deed.can_be_cancelled)
+            name, share = ("Painting", 1 - left / self._most) if deed is None else (deed.name, mask.deeds.share)
+            self.text.setText(f"{name} · {share:.0%}")
+            self.bar.setValue(round(1000 * share))
+            self.cancel.setVisible(deed is not None and deed.can_be_cancelled)
             self.show()
 
     def _cancel(self) -> None:

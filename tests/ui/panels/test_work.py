@@ -66,6 +66,23 @@ def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step
     assert tumour(opened) == 0
 
 
+def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opened, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_pathseg.ui.strokes._SLICE_S", 0)
+    monkeypatch.setattr("napari_pathseg.ui.panels.work._FELT_MS", 0)
+    changed, mask = [], opened.session.mask
+    opened.session.mask_changed.connect(lambda: changed.append(mask.waits))
+    paint = mask._paint
+    monkeypatch.setattr(mask, "_paint", lambda *chunk: (time.sleep(0.05), paint(*chunk)))
+    for row in range(0, 250, 10):
+        opened.session.layers.mask.stroke(Pull((row, 10), (row, 250), 3), TUMOUR)
+    qtbot.waitUntil(opened.work.isVisible)
+    assert opened.work.text.text().startswith("Painting · ")
+    assert opened.work.cancel.isHidden()
+    qtbot.waitUntil(lambda: not mask.waits)
+    qtbot.waitUntil(opened.work.isHidden)
+    assert True in changed
+
+
 def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
     opened.session.corrections.do(Deed("Filling", slow))
     qtbot.waitUntil(opened.work.isVisible)
