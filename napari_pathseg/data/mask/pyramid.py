@@ -18,6 +18,7 @@ from napari_pathseg.data.mask.counts import Counts, Provenance, count, counts_fr
 from napari_pathseg.data.mask.store import MaskStore, by_blocks, chunk_region, chunks_of, overlap
 
 _CLEAN, _DIRTY = 64, 64  # chunks kept in memory, half a megabyte each: as on disk, and waiting for it
+_AT_ONCE = 64  # chunks that are brought to the disk: a save after a long work has little left to do
 _Place = tuple[int, Key]  # a level and a chunk of it
 _logger = logging.getLogger(__name__)
 
@@ -129,6 +130,8 @@ class Pyramid:
         while len(self._dirty) > _DIRTY and not self._refused:
             try:
                 self._save(next(iter(self._dirty)))
+                if self._store.unsafe >= _AT_ONCE:
+                    self._store.bring_to_disk()
             except OSError as error:
                 self._refused = True
                 _logger.warning("%s takes no more: %s", self._store.path, error)

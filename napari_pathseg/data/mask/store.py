@@ -79,6 +79,11 @@ class MaskStore:
         for files, pixels in zip(self._files[level], block, strict=True):
             files.write(key, pixels)
 
+    @property
+    def unsafe(self) -> int:
+        """How many chunks were written and may not be on the disk yet."""
+        return len(self._written)
+
     def bring_to_disk(self) -> None:
         """Wait until what was written since the last time is on the disk; an OSError where it refuses.
 
