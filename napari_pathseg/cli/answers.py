@@ -76,7 +76,7 @@ def show_check(answer: Answer) -> list[str]:
 def show_versions(answer: Answer) -> list[str]:
     """Return what was kept or brought back, and a row for each version; why one is damaged is said after it."""
     lines = [*_kept(answer.get("kept", {})), *_restored(answer.get("restored"))]
-    rows = [["slide", "version", "kept", "before", "areas"]]
+    rows = [["slide", "version", "kept", "why", "areas"]]
     for slide in answer["slides"]:
         for version in slide["versions"]:
             when = f"{datetime.fromisoformat(version['when']).astimezone():%Y-%m-%d %H:%M}"

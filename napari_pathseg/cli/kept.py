@@ -28,7 +28,7 @@ def keep_or_restore(args: argparse.Namespace) -> Answer:
         answer["kept"] = _keep(project, slides)
     if args.restore is not None:
         if not args.slide or len(slides) != 1:
-            raise ConfigError(f"restore is {args.restore}, of {len(args.slide or ())} slides; name one with --slide.")
+            raise ConfigError(f"--restore {args.restore} needs one slide. Name it with --slide.")
         answer["restored"] = _restore(project, slides[0], args.restore)
     listed = [_listed(project, project.slide(slide)) for slide in slides]
     problems = [version["problem"] for slide in listed for version in slide["versions"] if version["problem"]]

@@ -2,11 +2,17 @@
 
 from dataclasses import dataclass
 
-from napari_pathseg.data.classes import BACKGROUND
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.data.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.data.geometry import Region
+from napari_pathseg.data.mask import Mask, Provenance
+from napari_pathseg.data.slide_entry import SlideEntry
 from napari_pathseg.ui.box_rest import rest_of_boxes
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.summary import area_text
-from napari_pathseg.ui.tissue_pixels import TissuePixels
+from napari_pathseg.ui.tissue_pixels import Bools, TissuePixels, looked_at
 
 
 @dataclass(frozen=True)
@@ -40,20 +46,31 @@ class Areas:
         if entry is None or project is None:
             return {}
         pixels = self._session.counts(entry.id).sum(axis=1)
-        tissue = self.tissue.of_slide
-        found = int(pixels[BACKGROUND + 1 :].sum())
         if entry.complete:
             rows, columns = entry.mask_shape
-            pixels[BACKGROUND] = rows * columns - found
+            pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
         elif entry.boxes and mask is not None:
             pixels[BACKGROUND] += rest_of_boxes(entry, mask)
-        whole = int(pixels[1:].sum()) if tissue is None else tissue
-        shares = pixels / max(whole, 1)
-        if tissue is not None:  # glass is Background too, but no tissue
-            shares[BACKGROUND] = max(0.0, min(shares[BACKGROUND], 1 - found / max(whole, 1)))
+        tissue = self.tissue.on_mask
+        if tissue is None or mask is None:
+            shares = pixels / max(int(pixels[1:].sum()), 1)
+        else:
+            shares = shares_of(tissue, entry, mask)
         areas = {}
         for spec in project.classes:
             number = int(pixels[spec.index])
             percent = f"{100 * shares[spec.index]:.0f} %" if number else ""
             areas[spec.index] = ClassArea(area_text(number, entry.mask_mpp), percent)
         return areas
+
+
+def shares_of(tissue: Bools, entry: SlideEntry, mask: Mask) -> npt.NDArray[np.float64]:
+    """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `looked_at`."""
+    level, every = looked_at(entry.mask_shape)
+    labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
+    for box in [Region(0, 0, *entry.mask_shape)] if entry.complete else entry.mask_boxes:
+        inside = box.coarser(2**level * every).clip(tissue.shape).slices
+        rest = (labels[inside] == UNLABELLED) & (entry.complete or provenance[inside] < Provenance.ACCEPTED)
+        labels[inside][rest] = BACKGROUND
+    found = np.bincount(labels[tissue], minlength=256)
+    return np.asarray(found / max(int(found.sum()), 1))

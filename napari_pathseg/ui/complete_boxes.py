@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
 
 _SMALLEST = 6.0  # pixels of the screen; a click without a pull draws less
+_LEFT = 1  # the mouse button
 
 
 class CompleteBoxes(ThinShapes):
@@ -141,6 +142,8 @@ class CompleteBoxes(ThinShapes):
 
     def _pull(self, layer: Shapes, event: Any) -> Iterator[None]:
         """Take note of whether a box is in the hand; it cannot be taken from under it."""
+        if event.button != _LEFT:  # the menu of the right one takes the release
+            return
         self._pulls = True
         yield
         while event.type == "mouse_move":

@@ -44,6 +44,16 @@ KEYS = (
     Key("Shift-N", "reject", "Reject what the model found in view"),
     Key("H", "hold_mask", "Hide the mask while held"),
 )
+_OTHERS = (  # of the mouse, of tools while they are in hand, and of napari
+    ("Alt", "Held with a tool that paints: take away"),
+    ("Right-drag", "Brush, eraser: draw around an area and fill it"),
+    ("Shift+wheel", "Wand: how much at once; superpixels: how wide"),
+    ("Enter, Alt+Enter", "Live-wire, edited outline: fill it, cut it out"),
+    ("Escape", "Live-wire, edited outline: drop it"),
+    ("Backspace", "Live-wire: take the last point back"),
+    ("L", "Pick the class under the mouse (napari's)"),
+    ("Space", "Move and zoom while held (napari's)"),
+)
 _BY_ACTION = {key.action: key for key in KEYS}
 
 
@@ -82,6 +92,6 @@ def keys_text(more: Iterable[Key] = ()) -> str:
     rows = [(key.text, key.help) for key in shown]
     rows += [(key.text, f"{key.help} (QuPath's)") for key in more]
     rows.insert(2, ("Alt+1 … 9", "Select a class"))
-    rows.append(("Space", "Move and zoom while held (napari's)"))
+    rows += _OTHERS
     lines = "".join(f"<tr><td><b>{key}</b></td><td>&nbsp;&nbsp;{help}</td></tr>" for key, help in rows)
     return f"<table cellspacing='4'>{lines}</table>"

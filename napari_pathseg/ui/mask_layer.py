@@ -27,19 +27,21 @@ from napari_pathseg.data.mask.shapes import Area, Outline, Pull, Shape
 from napari_pathseg.ui.mask_data import UNREVIEWED
 from napari_pathseg.ui.mask_view import MaskView
 from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.ring import draw_ring
 
 _SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
 _SHOWN_EVERY_S = 0.25
 _NOT_FELT_S = 0.05
 _SUBTRACT = "Alt"  # held while a stroke begins it erases
+_RIGHT = 2  # the mouse button
 
 
 def brush_drag(layer: "MaskLabels", event: Any) -> Iterator[None]:
-    """Paint, erase or fill while the mouse is down; with Alt erase."""
-    stroke = layer._overlays["brush_stroke"]
-    if stroke.active or (stroke.enabled and event.button == 2):
-        return  # napari's encircle-and-fill
+    """Paint, erase or fill while the mouse is down; with Alt erase, with the right button round an area."""
     label = 0 if layer.mode == Mode.ERASE or _SUBTRACT in event.modifiers else layer.selected_label
+    if event.button == _RIGHT and layer.mode != Mode.FILL:
+        yield from draw_ring(layer, event, label)
+        return
     last = mouse_event_to_labels_coordinate(layer, event)
     with layer.block_history():
         layer._draw(label, last, last)
@@ -87,6 +89,12 @@ class MaskLabels(MaskView):
         super().show_mask(mask)
         self.data.locked = self.locked_classes
 
+    def _mode_setter_helper(self, mode: Any) -> Any:
+        mode = super()._mode_setter_helper(mode)
+        if "brush_stroke" in self._overlays:  # napari's own ring, which outlives the mouse button
+            self._overlays["brush_stroke"].enabled = False
+        return mode
+
     # -- painting
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
@@ -109,7 +117,7 @@ class MaskLabels(MaskView):
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint one stamp of the brush."""
         self._validate_label_in_range(new_label)
-        self._pull(coord, coord, new_label)
+        self.pull(coord, coord, new_label)
 
     def _draw(self, new_label: int, last_cursor_coord: Any, coordinates: Any) -> None:
         """Paint from where the cursor was to where it is."""
@@ -118,9 +126,10 @@ class MaskLabels(MaskView):
         if self._mode == Mode.FILL:
             self.fill(coordinates, new_label)
         elif self._mode in (Mode.PAINT, Mode.ERASE):
-            self._pull(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
+            self.pull(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
 
-    def _pull(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
+    def pull(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
+        """Paint with the brush from one point to another."""
         radius = max(self.brush_size / 2, _SMALLEST_RADIUS)
         ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
         self.stroke(Pull(ends[0], ends[1], radius), label)
@@ -213,7 +222,7 @@ _KNOWN = ((0, 9),)  # versions of napari that were tried
 _PRIVATE = (
     "_slice", "_draw", "_commit_staged_history", "_update_level_and_corners", "_get_layer_slicing_state",
     "_raw_to_displayed", "_ensure_int_labels", "_abort_stroke", "_drag_modes", "_move_modes",
-    "_get_preserve_labels_source_label",
+    "_get_preserve_labels_source_label", "_mode_setter_helper",
 )  # fmt: skip
 
 

@@ -11,21 +11,33 @@ from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.place import Place, place_of
 from napari_pathseg.data.mask.shapes import Outline
 from napari_pathseg.data.slide_entry import SlideEntry
+from napari_pathseg.errors import ProjectError
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session import Session
 
 SELECTION, VIEW, SLIDE = "selection", "view", "slide"
 PLACES = (SELECTION, VIEW, SLIDE)
+NONE_SELECTED, DRAW_SELECTION = "Nothing is selected on this slide.", "Draw around an area with Select first."
 
 
 def find_place(session: Session, where: str) -> Place:
-    """Return the place that one of `PLACES` means now; without a selection that is the view."""
-    layers, entry = session.layers, session.in_view
+    """Return the place that one of `PLACES` means now.
+
+    Raises
+    ------
+    ProjectError
+        If the selection is meant and nothing is selected.
+    """
+    entry = session.in_view
     if where == SLIDE:
         return Place(Region(0, 0, *entry.mask_shape))
-    outlines = selection(session) if where == SELECTION else ()
-    return place_of(outlines, entry.mask_shape) if outlines else Place(layers.view_region())
+    if where == VIEW:
+        return Place(session.layers.view_region())
+    outlines = selection(session)
+    if not outlines:
+        raise ProjectError(f"{NONE_SELECTED} {DRAW_SELECTION}")
+    return place_of(outlines, entry.mask_shape)
 
 
 def selection(session: Session) -> tuple[Outline, ...]:

@@ -1,7 +1,10 @@
 """QuPath's keys for the tools, for those who have them in their fingers; off unless a person asks for them.
 
 Some are napari's too (B, M, P, V), so while they are on they are bound to our own layers, which
-napari asks first; the user's own layers keep napari's.  The keys are those of QuPath's toolbar.
+napari asks first; the user's own layers keep napari's.  The keys are those that QuPath lists [1]_;
+its polyline (V) is clicked along a line, as the live-wire is.
+
+.. [1] https://qupath.readthedocs.io/en/stable/docs/reference/shortcuts.html
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +21,7 @@ QUPATH_KEYS = (
     Key("B", "brush", "Brush"),
     Key("W", "wand", "Wand"),
     Key("P", "polygon", "Polygon"),
-    Key("V", "pan", "Move and zoom"),
+    Key("V", "live_wire", "Live-wire"),
     Key("M", "pan", "Move and zoom"),
 )
 _SETTING = "qupath_keys"

@@ -68,7 +68,7 @@ def test_a_person_reads_them_as_a_table(said, project):
     keep_version(project, SLIDE, TRAINING)
     code, out, _ = said("versions", project.folder)
     assert code == 0
-    assert out[0].split() == ["slide", "version", "kept", "before", "areas"]
+    assert out[0].split() == ["slide", "version", "kept", "why", "areas"]
     assert out[1].split()[:2] == [SLIDE, "1"]
     assert len(out) == 2
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_restored_is_said_and_nothing_is_changed(said, project):
     paint(project, 1)
     before = labels(project)
     for arguments, told in (
-        (("--restore", 1), "restore is 1, of 0 slides; name one with --slide."),
+        (("--restore", 1), "--restore 1 needs one slide. Name it with --slide."),
         (("--slide", SLIDE, "--restore", 7), f"restore is 7; {SLIDE} has no such version. It has: 1."),
         (("--slide", "case1", "--restore", 1), "restore is 1; case1 has no such version. It has: none yet."),
         (("--slide", "case9"), 'test.pathseg has no slide "case9".'),

@@ -7,8 +7,10 @@ import pytest
 from napari_pathseg.data.classes import DEFAULT_CLASSES
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import edits, open_mask
+from napari_pathseg.data.mask.painting import Brush, Stroke
+from napari_pathseg.data.mask.shapes import Outline
 from napari_pathseg.data.tissue import TissueMask, save_tissue, tissue_path
-from napari_pathseg.ui.areas import Areas
+from napari_pathseg.ui.areas import Areas, shares_of
 from napari_pathseg.ui.box_rest import rest_of_boxes
 from napari_pathseg.ui.summary import learning
 
@@ -70,7 +72,7 @@ def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 64)
     assert areas.tissue.is_new
     assert areas.of_tissue  # as it was, until the new one is read
-    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (64 * 256):.0f} %"
+    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 64 * 100 / (64 * 256):.0f} %"
 
 
 def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
@@ -105,6 +107,39 @@ def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qt
     shown.corrections.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
     assert texts(look(Areas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
+
+
+def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
+    paint_tissue(shown, 64)
+    paint(shown, WHOLE, 2)
+    areas = look(Areas(shown), qtbot)
+    assert texts(areas)[2] == ("65536 mm²", "100 %")
+    paint(shown, Region(0, 0, 16, 256), 1)
+    assert [percent for _, percent in texts(areas).values()] == ["25 %", "75 %"]
+
+
+def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
+    paint_tissue(shown, 128)
+    shown.layers.entry = shown.opened.change("case0", boxes=(Region(96, 0, 64, 256),))
+    found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
+    assert {key: percent for key, (_, percent) in texts(look(Areas(shown), qtbot)).items()} == {
+        key: f"{share:.0f} %" for key, share in found.items()
+    }
+
+
+def test_shares_of_a_giant_slide_are_told_at_once(tmp_path, shown):
+    side = 60_000
+    entry = replace(shown.slide, shape=(side, side), boxes=(Region(0, 0, side, side // 4),))
+    tissue = np.zeros((469, 469), bool)
+    tissue[:, : 469 // 2] = True
+    with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
+        half = Outline([np.array([[0, 0], [0, side], [side // 2, side], [side // 2, 0]], float)])
+        mask.stroke(Stroke(half, Brush(2)))
+        shares_of(tissue, entry, mask)
+        start = time.perf_counter()
+        shares = shares_of(tissue, entry, mask)
+        assert time.perf_counter() - start < 0.1
+    assert shares[:3] == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
 
 
 def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):

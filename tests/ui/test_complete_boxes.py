@@ -119,6 +119,19 @@ def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     assert len(opened.session.layers.extras["complete boxes"].data) == 0
 
 
+def test_what_the_menu_removed_is_taken_back_though_the_menu_took_the_release_of_the_mouse(opened, qtbot):
+    draw(opened, qtbot)
+    drawn, right = boxes_of(opened), Qt.MouseButton.RightButton
+    send(opened, QEvent.Type.MouseButtonPress, to_canvas(opened, 50, 60), right, right)
+    menu = QApplication.activePopupWidget()
+    menu.actions()[0].trigger()
+    menu.close()
+    assert boxes_of(opened) == ()
+    canvas(opened).setFocus()
+    qtbot.keyClick(canvas(opened), Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert boxes_of(opened) == drawn
+
+
 def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_undo(opened, qtbot):
     def press(modifiers=Qt.KeyboardModifier.ControlModifier):
         canvas(opened).setFocus()

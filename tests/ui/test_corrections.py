@@ -87,8 +87,11 @@ def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
     assert len(heard) == len(shares) > 0
 
 
-def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_else_the_view(shown):
-    assert find_place(shown, SELECTION).box == shown.layers.view_region()
+def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_never_the_view(shown):
+    with pytest.raises(
+        ProjectError, match=r"^Nothing is selected on this slide\. Draw around an area with Select first\.$"
+    ):
+        find_place(shown, SELECTION)
     draw(shown, [10, 10], [10, 40], [40, 40], [40, 10])
     draw(shown, [100, 100], [100, 120], [120, 120], [120, 100])
     assert len(find_place(shown, SELECTION).shapes) == 2

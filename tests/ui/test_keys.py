@@ -30,3 +30,14 @@ def test_the_list_names_every_key_but_the_classes_one_by_one():
     text = keys_text()
     assert all(key.text in text for key in KEYS if not key.action.startswith("class_"))
     assert "Alt+1 … 9" in text
+
+
+def test_the_list_tells_what_the_mouse_and_keys_of_tools_do():
+    text = keys_text()
+    for key in ("Right-drag", "Shift+wheel", "Enter, Alt+Enter", "Escape", "Backspace", "L", "Space"):
+        assert f"<b>{key}</b>" in text
+
+
+def test_naparis_key_that_picks_a_class_is_the_one_in_the_list():
+    keys = {str(coerce_keybinding(key)) for key in default_shortcuts["napari:activate_labels_picker_mode"]}
+    assert "L" in keys

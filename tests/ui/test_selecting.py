@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QApplication
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask.edits import paint
 from napari_pathseg.ui.panels.cleaning import CleanUp
-from napari_pathseg.ui.places import SELECTION, find_place
+from napari_pathseg.ui.places import SELECTION, find_place, selection
 
 TUMOUR = 2
 SQUARE = ((40, 40), (40, 90), (90, 90), (90, 40), (42, 38))
@@ -61,7 +61,7 @@ def test_an_area_drawn_around_is_selected_and_not_filled(opened, qtbot):
     opened.outline.choose("brush")
     assert opened.outline.select.isChecked()
     opened.outline.select.click()
-    assert find_place(opened.session, SELECTION).shapes == ()
+    assert selection(opened.session) == ()
     assert not opened.outline.select.isChecked()
 
 
@@ -95,7 +95,7 @@ def test_each_slide_has_its_own_selection_until_the_project_is_closed(opened, qt
     lasso(opened, qtbot)
     selected = opened.session.selection.outlines()
     opened.session.show_slide("case1")
-    assert find_place(opened.session, SELECTION).shapes == ()
+    assert selection(opened.session) == ()
     opened.session.show_slide("case0")
     np.testing.assert_array_equal(opened.session.selection.outlines(), selected)
     folder = opened.session.opened.folder

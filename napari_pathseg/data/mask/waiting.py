@@ -27,10 +27,8 @@ class WaitingWork(KeptPixels):
 
     Attributes
     ----------
-    painting
-        Strokes that were told and are not carried out.
-    deeds
-        What was begun: the one that runs, and how much of it is done.
+    painting, deeds
+        What was told and is not carried out yet.
     refused
         Whether the disk refused a stroke that waits; the next try may succeed.
     """

@@ -1,7 +1,7 @@
 """The table of classes: colour, name, key, eye, lock, and how much of the slide in view is of each."""
 
 from qtpy.QtCore import QSize, Qt, QTimer
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_pathseg.data.classes import ClassTable, class_table
@@ -129,6 +129,11 @@ class ClassTableView(QTreeWidget):
         if not self._areas.tissue.look():
             self._looking.stop()
             self.show_areas()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Let the window have all keys, as if the slide still had the focus; none searches among the names."""
+        if event is not None:
+            event.ignore()
 
     def add_class(self) -> None:
         """Append a class and let the user name it."""

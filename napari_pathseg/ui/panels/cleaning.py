@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QDialog, QPushButton, QStackedWidget, QWidget
+from qtpy.QtCore import QEvent, QObject, QPoint
+from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
 
 from napari_pathseg.ui.calm import NumberBox, calm
 from napari_pathseg.ui.cleaning import AREA, WAYS, Cleaning, unit_of
@@ -11,11 +13,12 @@ from napari_pathseg.ui.look import SPACE, DimLabel, swatch
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.layout import column, labelled_rows, push_button, row
 from napari_pathseg.ui.patience import with_progress
-from napari_pathseg.ui.places import SELECTION, SLIDE, VIEW
+from napari_pathseg.ui.places import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
 from napari_pathseg.ui.session import Session
 
 _SETTING = "cleaning"
-_PLACES = {SELECTION: "In the selection", VIEW: "In view", SLIDE: "On the whole slide"}
+_SELECTED, _NONE = "In the selection", "In the selection (none)"
+_PLACES = {SELECTION: _SELECTED, VIEW: "In view", SLIDE: "On the whole slide"}
 _ANY = "Any class"
 _LARGEST = {AREA: 1e8, "length": 500.0}  # µm² and µm
 
@@ -48,6 +51,7 @@ class CleanUp(QDialog):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._was_open = False  # then it stays where the user put it
         self.setWindowTitle("Clean up")
         self.label, self.deed, self.onto, self.where = (_choice() for _ in range(4))
         self.amount = NumberBox()
@@ -55,7 +59,6 @@ class CleanUp(QDialog):
             self.deed.addItem(deed.name, key)
         for key, name in _PLACES.items():
             self.where.addItem(name, key)
-        self.where.setToolTip("Draw a selection with Select; without one it is the view.")
         self._amounts = QStackedWidget()
         self._amounts.addWidget(self.amount)
         self._amounts.addWidget(self.onto)
@@ -68,6 +71,7 @@ class CleanUp(QDialog):
         column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACE,) * 4)
         self.apply.clicked.connect(self.do)
         close.clicked.connect(self.close)
+        self._bind_undo()
         self.deed.currentIndexChanged.connect(self._show_deed)
         session.project_changed.connect(self._fill_classes)
         session.slide_changed.connect(self._show_deed)
@@ -82,11 +86,13 @@ class CleanUp(QDialog):
         layer = self._session.layers.mask
         if layer is not None and self.label.findData(layer.selected_label) >= 0:
             self.label.setCurrentIndex(self.label.findData(layer.selected_label))
-        if self._session.selection.outlines():
+        self._show_places()
+        if selection(self._session):
             self.where.setCurrentIndex(self.where.findData(SELECTION))
-        elif self.where.currentData() == SELECTION:
-            self.where.setCurrentIndex(self.where.findData(VIEW))
         self._told.setText("")
+        if not self._was_open:
+            self._was_open = True
+            self._stand_beside()
         self.show()
         self.raise_()
 
@@ -99,6 +105,21 @@ class CleanUp(QDialog):
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
             self._session.opened.remember(_SETTING, cleaning.to_json())
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice what was selected or dropped while another window was in front."""
+        if event is not None and event.type() == QEvent.Type.WindowActivate:
+            self._show_places()
+        return super().event(event)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Leave the keys of undo to the mask, which the amount would take for its digits."""
+        undo, redo = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
+        asks = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride
+        if isinstance(event, QKeyEvent) and asks and (event.matches(undo) or event.matches(redo)):
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
 
     @property
     def cleaning(self) -> Cleaning:
@@ -144,8 +165,49 @@ class CleanUp(QDialog):
 
     def _follow_selection(self) -> None:
         """Keep to what was selected just now."""
-        if self.isVisible() and self._session.selection.outlines():
+        self._show_places()
+        if self.isVisible() and selection(self._session):
             self.where.setCurrentIndex(self.where.findData(SELECTION))
+
+    def _show_places(self) -> None:
+        """Offer the selection where there is one."""
+        selected, place = bool(selection(self._session)), self.where.findData(SELECTION)
+        model = self.where.model()
+        assert isinstance(model, QStandardItemModel)
+        if (item := model.item(place)) is not None:
+            item.setEnabled(selected)
+        self.where.setItemText(place, _SELECTED if selected else _NONE)
+        self.where.setToolTip("" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}")
+        if not selected and self.where.currentData() == SELECTION:
+            self.where.setCurrentIndex(self.where.findData(VIEW))
+
+    def _undo(self, *, again: bool = False) -> None:
+        layer = self._session.layers.mask
+        if layer is not None and not self._session.read_only:
+            with errors_shown():
+                (layer.redo if again else layer.undo)()
+            self._session.mask_changed.emit()
+
+    # -- how it is made
+
+    def _bind_undo(self) -> None:
+        """Let the keys of undo do to the mask what they do while the slide has the focus."""
+        for keys, again in (("Ctrl+Z", False), ("Ctrl+Shift+Z", True)):
+            QShortcut(QKeySequence(keys), self).activated.connect(lambda again=again: self._undo(again=again))
+        self.amount.installEventFilter(self)
+
+    def _stand_beside(self) -> None:
+        """Go to the corner of the canvas that is next to the dock, so that its middle stays free."""
+        window, screen = self.parentWidget(), self.screen()
+        window = None if window is None else window.window()
+        if window is None or screen is None:
+            return
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        self.adjustSize()
+        corner = QPoint(canvas.width() - self.width() - SPACE, SPACE) if canvas else QPoint(-self.width() - SPACE, 0)
+        corner = (canvas or window).mapToGlobal(corner)
+        free = screen.availableGeometry().adjusted(0, 0, -self.width(), -self.height())
+        self.move(max(free.left(), min(corner.x(), free.right())), max(free.top(), min(corner.y(), free.bottom())))
 
     def _recall(self) -> None:
         project = self._session.project

@@ -131,7 +131,7 @@ class Header(QWidget):
                 own.setCheckable(True)
                 own.setChecked(self.qupath.on)
                 own.toggled.connect(self.qupath.turn)
-                own.setToolTip("B brush, W wand, P polygon, V and M move: in place of napari's on the slide's layers.")
+                own.setToolTip("B brush, W wand, P polygon, V live-wire, M move: in place of napari's on the slide.")
 
     def _press(self) -> None:
         self.step_pressed.emit(self.step)

@@ -78,7 +78,7 @@ class OutlinePanel(QWidget):
         self.hand.choose(name)
 
     def undo_step(self) -> None:
-        """Take the last step back: of the complete boxes while they are in hand, else of the mask in view."""
+        """Take the last step back: of the outline that is edited, of the complete boxes in hand, else of the mask."""
         with errors_shown():
             if (meant := self._undoable) is not None:
                 meant.undo()
@@ -114,7 +114,9 @@ class OutlinePanel(QWidget):
         self.classes.refresh()
 
     @property
-    def _undoable(self) -> CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+    def _undoable(self) -> Outlines | CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+        if self.hand.editing:
+            return self._outlines
         layers, boxes = self._session.layers, self._session.boxes
         in_hand = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
         return boxes if in_hand else layers.mask

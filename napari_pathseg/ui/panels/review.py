@@ -6,17 +6,16 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
 
+from napari_pathseg.ui.contour_only import ContourOnly
 from napari_pathseg.ui.keys import with_key
 from napari_pathseg.ui.look import HALF_SPACE, SPACE
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.panels.more_button import MoreButton
-from napari_pathseg.ui.places import SELECTION, SLIDE, VIEW
+from napari_pathseg.ui.places import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.summary import compared, model_text, project_models
-
-_OUTLINE_WIDTH = 2  # pixels of the mask
 
 
 class ReviewPanel(QWidget):
@@ -40,7 +39,8 @@ class ReviewPanel(QWidget):
         self.opacity.setValue(50)
         self.opacity.setToolTip(with_key("How strongly the mask covers the slide. Hold H to hide it", "hold_mask"))
         self.only_contour = QCheckBox("Contour only")
-        self.only_contour.setToolTip("Show the borders of the mask instead of areas.")
+        self.only_contour.setToolTip("Show the borders of the mask instead of areas, as a line that is well seen.")
+        self._contour = ContourOnly(session, self)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self._lay_out()
         self._connect()
@@ -165,17 +165,24 @@ class ReviewPanel(QWidget):
         if layer is not None and layer is not self._heard:
             self._heard = layer
             layer.events.opacity.connect(self._show_opacity)
-            layer.events.contour.connect(self._show_contour)
             self._show_opacity()
+            self._show_contour()
         self._show_run()
+
+    def _show_choices(self) -> None:
+        """Offer the selection where there is one."""
+        selected = bool(selection(self._session))
+        for more in (self.accept_more, self.reject_more):
+            action = more.choices.actions()[0]
+            action.setEnabled(selected)
+            action.setToolTip("" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}")
 
     def _show_opacity(self, *_: object) -> None:
         if self._session.layers.mask is not None:
             self.opacity.setValue(round(100 * self._session.layers.mask.opacity))
 
-    def _show_contour(self, *_: object) -> None:
-        if self._session.layers.mask is not None:
-            self.only_contour.setChecked(self._session.layers.mask.contour > 0)
+    def _show_contour(self) -> None:
+        self.only_contour.setChecked(self._contour.on)
 
     # -- how it is made
 
@@ -187,7 +194,11 @@ class ReviewPanel(QWidget):
         self.reject.clicked.connect(self.reject_view)
         self.compare.clicked.connect(self.compare_models)
         self.opacity.valueChanged.connect(self._set_opacity)
-        self.only_contour.clicked.connect(self._set_contour)
+        self.only_contour.clicked.connect(self._contour.turn)
+        self._contour.changed.connect(self._show_contour)
+        for more in (self.accept_more, self.reject_more):
+            more.choices.setToolTipsVisible(True)
+            more.choices.aboutToShow.connect(self._show_choices)
         self._run_soon = Soon(self._show_run, 100, self)
         self._session.project_changed.connect(self._show_models)
         self._session.slide_changed.connect(self._show_slide)
@@ -197,10 +208,6 @@ class ReviewPanel(QWidget):
         layer = self._session.layers.mask
         if layer is not None and round(100 * layer.opacity) != percent:
             layer.opacity = percent / 100
-
-    def _set_contour(self, only: bool) -> None:
-        if self._session.layers.mask is not None:
-            self._session.layers.mask.contour = _OUTLINE_WIDTH if only else 0
 
 
 def _elsewhere(verb: str, act: Callable[[str], None]) -> list[tuple[str, Callable[[], None]]]:

@@ -16,6 +16,10 @@ from napari_pathseg.ui.tools.wand import LEAST, MOST
 
 _NAMES = 80  # pixels of the names at the left, so that sliders stand below each other
 _VALUES = 56
+_EDIT_HELP = (
+    "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> drops it, "
+    "<b>Ctrl+Z</b> takes a corner back."
+)
 
 
 class ToolOptions(QWidget):
@@ -35,7 +39,9 @@ class ToolOptions(QWidget):
             "An outline that was ended can be mended by dragging its corners. Enter then fills it,\n"
             "Alt+Enter cuts it out, Escape drops it."
         )
-        column(self, self.width_row, self.sensitivity, self.patch, self.edit_first)
+        self.edit_help = QLabel(_EDIT_HELP)
+        self.edit_help.setWordWrap(True)
+        column(self, self.width_row, self.sensitivity, self.patch, self.edit_first, self.edit_help)
         self._connect()
         self.show_tool()
 
@@ -54,6 +60,7 @@ class ToolOptions(QWidget):
         self.sensitivity.setVisible(self._tool == "wand")
         self.patch.setVisible(self._tool == "superpixels")
         self.edit_first.setVisible(self._tool in OUTLINES)
+        self.edit_help.setVisible(bool(self._hand.editing))
         self.width_row.show_value(remembered.width(self._tool))
         self.sensitivity.show_value(round(10 * remembered.sensitivity))
         self.patch.show_value(remembered.patch)

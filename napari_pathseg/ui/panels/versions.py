@@ -100,8 +100,7 @@ class VersionsDialog(QDialog):
             self._session.save_mask()
             keep_version(self._session.opened, self._slide.id, BEFORE_RESTORE, spared=version)
             self._session.corrections.do(restore(version))
-            when = when_text(version.when, datetime.now())
-            say(f"{self._slide.id} becomes what it was {when}. Ctrl+Z takes that back.")
+            say("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
             self.accept()
 
     # -- what a person sees

@@ -16,6 +16,7 @@ from napari_pathseg.ui.tools.picture import Picture
 
 _CLICK = 5.0  # pixels on screen that a hand may move in a click
 _GRASP = 2.0  # pixels on screen that corners may be simplified by to be edited
+_DOUBLE = 1e-6  # pixels of the mask that points are apart and yet one
 _NONE = np.empty((0, 2))
 _NO_SHAPES: list[Points] = []
 
@@ -114,7 +115,7 @@ class LiveWireGesture(Gesture):
         way = picture.frame.to_mask(picture.wire.path_to(*picture.frame.from_mask(position)))
         # An anchor that is out of view is at the view's edge for the wire.
         away = np.abs(way[0] - self._anchors[-1]).max() * picture.frame.per_mask_pixel / picture.frame.mask_pixels
-        return np.concatenate([self._anchors[-1][None], way]) if away > 2 else way
+        return without_doubles(np.concatenate([self._anchors[-1][None], way]) if away > 2 else way)
 
     def _close(self, label: int) -> None:
         """Fill the line, closed along the edge back to its first anchor, and drop it."""
@@ -140,7 +141,7 @@ class LiveWireGesture(Gesture):
         entry, contours = self.bench.session.slide, self.bench.session.layers.contours
         if contours is None or entry is None:
             return
-        line = np.concatenate([*self._ways, live]) if self._ways else _NONE
+        line = without_doubles(np.concatenate([*self._ways, live])) if self._ways else _NONE
         if len(line) < 2 and not self._shown:
             return
         shown, self._shown = self._shown, len(line) > 1
@@ -152,6 +153,21 @@ class LiveWireGesture(Gesture):
             contours.visible = True
             contours.data = _NO_SHAPES
             contours.add_paths([_on_level0(line, entry.downsample)], edge_width=contours.current_edge_width)
+
+
+def without_doubles(line: Points) -> Points:
+    """Return a line without points that lie where the one before does: napari draws a hole there, or nothing at all.
+
+    Examples
+    --------
+    >>> without_doubles(np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0], [0.0, 3.0], [0.0, 0.0]]))
+    array([[0., 0.],
+           [0., 3.],
+           [0., 0.]])
+    """
+    kept = np.ones(len(line), bool)
+    kept[1:] = np.abs(np.diff(line, axis=0)).max(axis=1) > _DOUBLE
+    return line[kept]
 
 
 def _on_level0(points: Points, downsample: int) -> Points:

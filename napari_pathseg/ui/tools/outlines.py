@@ -9,6 +9,7 @@ from typing import Any
 from napari.layers import Shapes
 from qtpy.QtCore import QObject
 
+from napari_pathseg.ui.layers import DrawnShape, shapes_on
 from napari_pathseg.ui.messages import errors_shown
 from napari_pathseg.ui.session import Session
 from napari_pathseg.ui.soon import Soon
@@ -17,9 +18,12 @@ from napari_pathseg.ui.tools.table import OUTLINES
 
 _EDITING = "direct"  # napari's mode in which corners are dragged
 _KEYS = {"Enter": "fill", "Alt-Enter": "cut", "Escape": "drop"}
-_LINE = 2.5  # pixels on screen
+_UNDO, _REDO = "Control-Z", "Control-Shift-Z"  # as of masks, in `keys`
+_LINE, _EDITED_LINE = 2.5, 5.0  # pixels on screen
+_HELP = "Enter fills the outline\nAlt+Enter cuts it out\nEscape drops it\nCtrl+Z takes a corner back"
+_KEPT = 100  # steps of moving corners
 _SUBTRACT = "Alt"
-_SAID = "Drag the corners. Enter fills the outline, Alt+Enter cuts it out, Escape drops it."
+DrawnShapes = list[DrawnShape]
 
 
 class Outlines(QObject):
@@ -38,7 +42,11 @@ class Outlines(QObject):
         self._cuts = False  # whether Alt was held when the outline was ended
         self._ended_on = ""  # the slide on which an outline was ended that is still to be taken up
         self._mended: dict[str, tuple[str, bool]] = {}  # by slide: the tool that drew the outline, and whether it cuts
+        self._before: list[DrawnShapes] = []  # the outlines before each move of a corner, the last one at the end
+        self._after: list[DrawnShapes] = []  # those that were taken back
+        self._now: DrawnShapes = []
         self._ended = Soon(self._take_up, 0, self)  # napari is still at work on it
+        self._kept = Soon(self._keep_corners, 0, self)
         self._zoomed = Soon(self._draw_as_thin, 100, self)
         session.layers.viewer.scene.camera.events.zoom.connect(self._zoomed.ask)
         session.slide_changed.connect(self._listen)
@@ -54,6 +62,7 @@ class Outlines(QObject):
             return
         if layer is not self._heard:
             self._heard = layer
+            layer.opacity = 1.0  # thin lines on busy tissue
             layer.events.data.connect(self._changed)
             layer.mouse_drag_callbacks.append(self._watch_drag)
             layer.mouse_double_click_callbacks.insert(0, self._watch_click)
@@ -71,15 +80,19 @@ class Outlines(QObject):
         while event.type == "mouse_move":
             yield
         self._cuts = _SUBTRACT in event.modifiers
+        self._kept.ask()
 
     def _watch_click(self, layer: Shapes, event: Any) -> None:
         self._cuts = _SUBTRACT in event.modifiers
 
     def _changed(self, event: Any) -> None:
-        slide = self._session.slide
-        if str(getattr(event, "action", "")) == "added" and slide is not None:
+        slide, action = self._session.slide, str(getattr(event, "action", ""))
+        if action == "added" and slide is not None:
             self._ended_on = slide.id
             self._ended.ask()
+        elif action == "changed" and self._hand.editing and self._session.layers.contours is not None:
+            self._before = [*self._before, self._now][-_KEPT:]
+            self._after, self._now = [], shapes_on(self._session.layers.contours)
 
     def _take_up(self) -> None:
         """Fill what was ended, or have it edited first."""
@@ -103,10 +116,46 @@ class Outlines(QObject):
         if name in OUTLINES:
             self._hand.edit(name)
         layer.mode = _EDITING
-        layer.selected_data = {len(layer.data) - 1}
+        self._before, self._after, self._now = [], [], shapes_on(layer)
         for key, deed in _KEYS.items():
             layer.bind_key(key, self._pressed(deed), overwrite=True)
-        self._session.layers.viewer.status = _SAID
+        layer.bind_key(_UNDO, self.undo, overwrite=True)
+        layer.bind_key(_REDO, self.redo, overwrite=True)
+        self._keep_corners()
+        self._draw_as_thin()
+        self._say(_HELP)
+
+    def _say(self, text: str) -> None:
+        """Write over the slide what keys do, or nothing: the status bar forgets it when the mouse moves."""
+        overlay = self._session.layers.viewer.canvas.overlays.text
+        if text or overlay.text == _HELP:  # a text of the user's own stays
+            overlay.text, overlay.visible, overlay.box = text, bool(text), True
+
+    def _keep_corners(self) -> None:
+        """Keep the outline's corners in sight: a click beside it would let go of it."""
+        layer = self._session.layers.contours
+        if self._hand.editing and layer is not None and len(layer.data) and not layer.selected_data:
+            layer.selected_data = {len(layer.data) - 1}
+
+    def undo(self, _: Shapes | None = None) -> None:
+        """Take the last move of a corner back; the mask is another matter as long as there is one to edit."""
+        self._step(self._before, self._after)
+
+    def redo(self, _: Shapes | None = None) -> None:
+        """Move the corner again."""
+        self._step(self._after, self._before)
+
+    def _step(self, taken: list[DrawnShapes], put: list[DrawnShapes]) -> None:
+        layer = self._session.layers.contours
+        if not taken or layer is None:
+            return
+        put.append(self._now)
+        self._now = taken.pop()
+        with layer.events.data.blocker():
+            layer.selected_data = set()
+            layer.data = self._now
+        self._keep_corners()
+        self._draw_as_thin()
 
     def _pressed(self, deed: str) -> Callable[[Shapes], None]:
         def press(_: Shapes) -> None:
@@ -129,11 +178,13 @@ class Outlines(QObject):
         if self._session.slide is not None:
             self._mended.pop(self._session.slide.id, None)
         self._unbind()
+        self._zoomed.ask()
 
     def _unbind(self) -> None:
+        self._say("")
         layer = self._session.layers.contours
         if layer is not None:
-            for key in _KEYS:
+            for key in (*_KEYS, _UNDO, _REDO):
                 layer.bind_key(key, None)
 
     def _tool_left(self) -> None:
@@ -154,7 +205,8 @@ class Outlines(QObject):
         layers = self._session.layers
         if layers.contours is None:
             return
-        width = _LINE / (float(layers.viewer.scene.camera.zoom) * float(layers.contours.scale[-1]))
+        line = _EDITED_LINE if self._hand.editing else _LINE
+        width = line / (float(layers.viewer.scene.camera.zoom) * float(layers.contours.scale[-1]))
         layers.contours.current_edge_width = width
         if len(layers.contours.data):
             layers.contours.edge_width = width

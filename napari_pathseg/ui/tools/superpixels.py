@@ -21,6 +21,7 @@ from napari_pathseg.ui.tools.view import frame_in_view
 
 SMALLEST, LARGEST = 8, 100  # pixels on screen
 _STEP = 2
+_LINE = 1.5  # pixels on screen that a border is wide at most, where a pixel of the picture is wider
 _BUSY = "Superpixels: looking at what is in view…"
 _LINES = Colormap([[0, 0, 0, 0], [0.05, 0.1, 0.1, 1]], name="superpixels")
 _NO_PATCHES = np.zeros((0, 0), np.int32)
@@ -140,10 +141,11 @@ class SuperpixelGesture(Gesture):
         mask = self.bench.layer
         if entry is None or mask is None:
             return
-        places = placement(entry.mpp, frame.downsample)
-        corner = np.array(frame.box[:2]) * places["scale"] + places["translate"]
-        settings = places | {"translate": tuple(corner)}
-        borders = _borders(self._patches)
+        places, finer = placement(entry.mpp, frame.downsample), max(1, round(frame.screen / _LINE))
+        scale = np.array(places["scale"])
+        corner = np.array(frame.box[:2]) * scale + places["translate"] - scale * (1 - 1 / finer) / 2
+        settings = places | {"scale": tuple(scale / finer), "translate": tuple(corner)}
+        borders = _borders(self._patches, finer)
         if self._borders is not None and self._borders in viewer.layers:
             self._borders.data = borders
             for name, value in settings.items():
@@ -158,8 +160,9 @@ class SuperpixelGesture(Gesture):
         self._borders = layer
 
 
-def _borders(patches: Patches) -> Pixels:
-    """Return, as 0 and 1, where a patch ends to the right or below."""
+def _borders(patches: Patches, finer: int = 1) -> Pixels:
+    """Return, as 0 and 1 on a grid so many times finer, where a patch ends to the right or below."""
+    patches = patches.repeat(finer, axis=0).repeat(finer, axis=1)
     borders: Pixels = np.zeros(patches.shape, np.uint8)
     borders[:, :-1] |= patches[:, :-1] != patches[:, 1:]
     borders[:-1] |= patches[:-1] != patches[1:]

@@ -26,8 +26,15 @@ class Tool:
 
 
 TOOLS = (
-    Tool("brush", "mask", "paint", "Paint the selected class; with Alt erase."),
-    Tool("eraser", "mask", "erase", "Take the class away. What a model found becomes Background."),
+    Tool(
+        "brush", "mask", "paint",
+        "Paint the selected class; with Alt erase. Pull the right mouse button around an area to fill it.",
+    ),
+    Tool(
+        "eraser", "mask", "erase",
+        "Take the class away. What a model found becomes Background.\n"
+        "Pull the right mouse button around an area to clear it.",
+    ),
     Tool("wand", "mask", MODE, "Drag to paint tissue that looks like what is under the cursor; with Alt erase.", True),
     Tool("superpixels", "mask", MODE, "Drag to paint patches of like tissue whole; with Alt erase.", True),
     Tool("fill", "mask", "fill", "Give a connected area the selected class."),

@@ -1,16 +1,17 @@
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog
+from qtpy.QtWidgets import QApplication, QLineEdit, QProgressDialog
 
 from napari_pathseg.data.geometry import Region
 from napari_pathseg.data.mask import Provenance
 from napari_pathseg.data.mask.edits import fill_from_model, paint
 from napari_pathseg.ui.panels.cleaning import CleanUp, clean_up_button
-from napari_pathseg.ui.places import SLIDE
+from napari_pathseg.ui.places import SELECTION, SLIDE
 
 TUMOUR = 2
 EYE, LOCK = 3, 4
+SQUARE = [[9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5]]
 
 
 @pytest.fixture
@@ -108,8 +109,79 @@ def test_all_is_cleared_at_a_click_and_undo_brings_it_back(ring, clean_up, qtbot
     assert np.array_equal(labels_of(ring), before)
 
 
-def test_without_outlines_it_opens_for_the_view(ring, clean_up):
+def test_without_outlines_it_opens_for_the_view_and_offers_no_selection(ring, clean_up):
+    place = clean_up.where.findData(SELECTION)
     assert clean_up.where.currentText() == "In view"
+    assert clean_up.where.itemText(place) == "In the selection (none)"
+    assert not clean_up.where.model().item(place).isEnabled()
+    assert clean_up.where.toolTip().startswith("Nothing is selected on this slide.")
+
+
+def test_a_selection_that_is_dropped_is_no_place_to_clean_up(ring, clean_up):
+    ring.session.selection.take()
+    ring.session.selection.layer.add_polygons([SQUARE])
+    ring.session.selection.chose()
+    assert clean_up.where.currentText() == "In the selection"
+    ring.session.selection.clear()
+    assert clean_up.where.currentText() == "In view"
+
+
+def test_the_window_leaves_the_middle_of_the_canvas_free_and_stays_where_it_is_put(ring, clean_up, viewer):
+    canvas = viewer.window._qt_viewer.canvas.native
+    assert not clean_up.frameGeometry().contains(canvas.mapToGlobal(canvas.rect().center()))
+    assert clean_up.screen().availableGeometry().contains(clean_up.geometry())
+    clean_up.move(30, 40)
+    clean_up.close()
+    clean_up.open_beside()
+    assert (clean_up.x(), clean_up.y()) == (30, 40)
+
+
+@pytest.mark.parametrize("focused", ["where", "amount"])
+def test_the_keys_of_undo_are_the_masks_while_the_window_is_in_front(ring, clean_up, qtbot, focused):
+    before = labels_of(ring)
+    choose(clean_up.deed, "grow")
+    choose(clean_up.where, SLIDE)
+    click(qtbot, clean_up.apply)
+    grown = labels_of(ring)
+    clean_up.activateWindow()
+    qtbot.waitUntil(clean_up.isActiveWindow)
+    box = getattr(clean_up, focused)
+    box.setFocus()
+    if focused == "amount":
+        qtbot.keyClicks(box, "7")
+    modifiers = Qt.KeyboardModifier.ControlModifier
+    qtbot.keyClick(box, Qt.Key.Key_Z, modifiers)
+    assert np.array_equal(labels_of(ring), before)
+    qtbot.keyClick(box, Qt.Key.Key_Z, modifiers | Qt.KeyboardModifier.ShiftModifier)
+    assert np.array_equal(labels_of(ring), grown)
+    assert not np.array_equal(grown, before)
+
+
+def test_keys_work_after_a_click_on_a_class_in_the_table(ring, qtbot):
+    ring.sections["outline"].set_open(True)
+    table = ring.outline.classes
+    where = table.visualRect(table.indexFromItem(table.topLevelItem(0), 1)).center()
+    qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+    table.setFocus()
+    for key, tool in ((Qt.Key.Key_B, "brush"), (Qt.Key.Key_E, "eraser"), (Qt.Key.Key_W, "wand")):
+        qtbot.keyClick(table, key, Qt.KeyboardModifier.ShiftModifier)
+        assert ring.outline.hand.in_hand == tool
+    qtbot.keyClick(table, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
+    assert table.selected == TUMOUR
+    qtbot.keyPress(table, Qt.Key.Key_H)
+    assert not ring.session.layers.mask.visible
+    qtbot.keyRelease(table, Qt.Key.Key_H)
+    assert ring.session.layers.mask.visible
+
+
+def test_a_name_in_the_table_is_still_typed(ring, qtbot):
+    ring.sections["outline"].set_open(True)
+    table = ring.outline.classes
+    table.editItem(table.topLevelItem(0), 1)
+    editor = table.findChild(QLineEdit)
+    qtbot.keyClicks(editor, "BEW")
+    qtbot.keyClick(editor, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: ring.session.opened.classes.names[0] == "BEW", timeout=2000)
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -170,10 +242,27 @@ def test_the_menus_accept_and_reject_in_outlines_and_on_the_slide(opened):
     whole = Region(0, 0, *session.mask.shape)
     session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
     opened.session.layers.contours.events.data.disconnect()  # what is drawn stays a selection here
-    session.layers.contours.add_polygons([[[9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5]]])
-    texts = [action.text() for action in review.accept_more.choices.actions()]
+    session.layers.contours.add_polygons([SQUARE])
+    menu = review.accept_more.choices
+    menu.aboutToShow.emit()
+    assert menu.actions()[0].isEnabled()
+    texts = [action.text() for action in menu.actions()]
     assert texts == ["Accept in the selection", "Accept on the whole slide"]
     review.accept_more.choices.actions()[0].trigger()
     assert session.mask.counts[TUMOUR, Provenance.ACCEPTED] == 100
     review.reject_more.choices.actions()[1].trigger()
     assert session.mask.counts.sum() - session.mask.counts[0].sum() == 100
+
+
+def test_without_a_selection_the_menus_do_not_offer_it_and_nothing_is_done_instead(opened):
+    session, review = opened.session, opened.review
+    whole = Region(0, 0, *session.mask.shape)
+    session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    for more in (review.accept_more, review.reject_more):
+        more.choices.aboutToShow.emit()
+        there, everywhere = more.choices.actions()
+        assert (there.isEnabled(), everywhere.isEnabled()) == (False, True)
+        assert there.toolTip() == "Nothing is selected on this slide. Draw around an area with Select first."
+    review.accept_in(SELECTION)
+    review.reject_in(SELECTION)
+    assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256

@@ -66,6 +66,30 @@ def test_opacity_and_contour_go_both_ways(opened):
     assert not opened.review.only_contour.isChecked()
 
 
+def test_borders_are_a_line_as_wide_at_any_zoom_and_areas_come_back_as_they_were(opened, viewer, qtbot):
+    layer, review = opened.session.layers.mask, opened.review
+    opened.sections["review"].set_open(True)
+    review.opacity.setValue(40)
+    review.only_contour.click()
+    assert layer.opacity > 0.9
+    for zoom in (1.0, 0.5, 3.0):
+        viewer.scene.camera.zoom = zoom
+        qtbot.waitUntil(lambda zoom=zoom: layer.contour * zoom * 2**layer.data_level == pytest.approx(3, abs=0.5))
+    review.only_contour.click()
+    assert layer.contour == 0
+    assert layer.opacity == pytest.approx(0.4)
+
+
+def test_borders_of_what_only_a_model_found_are_well_seen_too(opened):
+    layer = opened.session.layers.mask
+    lighter = layer.colormap.color_dict[130][3]
+    opened.sections["review"].set_open(True)
+    opened.review.only_contour.click()
+    assert lighter < layer.colormap.color_dict[130][3] < 1
+    opened.review.only_contour.click()
+    assert layer.colormap.color_dict[130][3] == lighter
+
+
 def test_without_a_model_nothing_can_be_predicted_or_compared(opened):
     review = opened.review
     buttons = (review.predict_view, review.predict_slide, review.predict_all, review.compare)

@@ -8,7 +8,7 @@ from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-LEFT, NO_BUTTON = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+LEFT, RIGHT, NO_BUTTON = Qt.MouseButton.LeftButton, Qt.MouseButton.RightButton, Qt.MouseButton.NoButton
 PLAIN, ALT, SHIFT = (
     Qt.KeyboardModifier.NoModifier,
     Qt.KeyboardModifier.AltModifier,
@@ -27,17 +27,17 @@ class Mouse:
     def move(self, position, modifiers=PLAIN):
         self._send(QEvent.Type.MouseMove, position, NO_BUTTON, NO_BUTTON, modifiers)
 
-    def drag(self, *positions, modifiers=PLAIN, release=True):
+    def drag(self, *positions, modifiers=PLAIN, release=True, button=LEFT):
         self.move(positions[0], modifiers)
-        self._send(QEvent.Type.MouseButtonPress, positions[0], LEFT, LEFT, modifiers)
+        self._send(QEvent.Type.MouseButtonPress, positions[0], button, button, modifiers)
         for position in positions[1:]:
             QTest.qWait(_APART_MS)
-            self._send(QEvent.Type.MouseMove, position, NO_BUTTON, LEFT, modifiers)
+            self._send(QEvent.Type.MouseMove, position, NO_BUTTON, button, modifiers)
         if release:
-            self.release(positions[-1], modifiers)
+            self.release(positions[-1], modifiers, button)
 
-    def release(self, position, modifiers=PLAIN):
-        self._send(QEvent.Type.MouseButtonRelease, position, LEFT, NO_BUTTON, modifiers)
+    def release(self, position, modifiers=PLAIN, button=LEFT):
+        self._send(QEvent.Type.MouseButtonRelease, position, button, NO_BUTTON, modifiers)
 
     def click(self, position, modifiers=PLAIN):
         self.drag(position, modifiers=modifiers)

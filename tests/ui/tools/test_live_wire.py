@@ -124,3 +124,18 @@ def test_the_models_probability_leads_it_where_there_is_one(wire, mouse, qtbot):
     mouse.key(Qt.Key.Key_Return)
     area = painted(wire).sum()
     assert area == pytest.approx(np.pi * 45**2, rel=0.05)
+
+
+@pytest.mark.parametrize("zoom", [1, 15])
+def test_the_line_has_no_hole_where_it_was_clicked_even_at_single_pixels(wire, mouse, viewer, qtbot, zoom):
+    viewer.scene.camera.center = (100, 188)
+    viewer.scene.camera.zoom *= zoom
+    qtbot.wait(20)
+    contours = wire.session.layers.contours
+    for away in (-5, 0, 4, 4.2, 4.2, -5, 8):
+        mouse.move((100 + away, 188))
+        mouse.click((100 + away, 188))
+        mouse.move((100 + away + 0.2, 188))
+        assert np.isfinite(contours._data_view._mesh.vertices).all()
+    assert len(lines(wire)) == 1
+    assert (np.abs(np.diff(lines(wire)[0], axis=0)).max(axis=1) > 0).all()

@@ -137,3 +137,46 @@ def test_an_outline_that_is_not_ended_yet_can_be_ended_when_its_slide_comes_back
     assert not painted(opened).any()
     mouse.key(Qt.Key.Key_Return)
     assert 9_000 < painted(opened).sum() < 11_500
+
+
+def test_undo_takes_moved_corners_back_one_by_one_and_leaves_the_mask_alone(edited, mouse):
+    session = edited.session
+    session.layers.mask.paint((230, 230), 2)
+    start = outlines(edited)[0].copy()
+    mouse.drag((60, 80), (50, 75), (40, 70))
+    moved = outlines(edited)[0].copy()
+    mouse.drag((160, 180), (170, 185), (180, 190))
+    mouse.key(Qt.Key.Key_Z, CONTROL)
+    np.testing.assert_allclose(outlines(edited)[0], moved)
+    for _ in range(3):
+        mouse.key(Qt.Key.Key_Z, CONTROL)
+    np.testing.assert_allclose(outlines(edited)[0], start)
+    assert painted(edited)[230, 230]
+    mouse.key(Qt.Key.Key_Z, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+    np.testing.assert_allclose(outlines(edited)[0], moved)
+    mouse.drag((160, 180), (170, 185), (180, 190))
+    mouse.key(Qt.Key.Key_Return)
+    assert painted(edited)[175, 185]
+    assert painted(edited)[45, 75]
+    mouse.key(Qt.Key.Key_Z, CONTROL)
+    assert not painted(edited)[100, 128]
+    mouse.key(Qt.Key.Key_Z, CONTROL)
+    assert not painted(edited).any()
+
+
+def test_what_keys_do_to_an_edited_outline_is_read_as_long_as_it_is_edited(edited, mouse):
+    options = edited.outline.options
+    mouse.move((100, 100))
+    assert not options.edit_help.isHidden()
+    assert "Escape" in options.edit_help.text()
+    overlay = edited.session.layers.viewer.canvas.overlays.text
+    assert "Escape drops it" in overlay.text
+    assert overlay.visible
+    mouse.key(Qt.Key.Key_Escape)
+    assert options.edit_help.isHidden()
+    assert not overlay.visible
+
+
+def test_corners_stay_in_sight_after_a_click_beside_the_outline(edited, mouse, qtbot):
+    mouse.click((20, 20))
+    qtbot.waitUntil(lambda: edited.session.layers.contours.selected_data == {0})

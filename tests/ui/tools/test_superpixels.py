@@ -48,6 +48,8 @@ def test_its_borders_are_one_layer_that_goes_when_it_is_put_away(patches, mouse,
         before = borders(patches)[0].data
         viewer.scene.camera.zoom *= 1.5
         qtbot.waitUntil(lambda before=before: borders(patches)[0].data is not before, timeout=20_000)
+        thin = borders(patches)[0].scale[-1] * viewer.scene.camera.zoom
+        assert 0.5 < thin <= 2
     assert len(borders(patches)) == 1
     assert viewer.layers.selection.active == patches.session.layers.mask
     assert patches.outline.tools["superpixels"].isChecked()
