@@ -47,8 +47,9 @@ class Strokes(QObject):
             with errors_shown():
                 layer.work(_SLICE_S)
             more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
-        self._told.ask()
-        if not more:  # done, or the disk refuses a stroke: the next one tries again
+        if more:
+            self._told.ask()
+        else:  # done, or the disk refuses a stroke: the next one tries again
             self._timer.stop()
             self._session.mask_changed.emit()
         self.worked.emit()
