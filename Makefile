@@ -49,7 +49,7 @@ bench-train: $(VENV)/installed
 
 # Slow: hostile contours and slides, thirty times as many as in the tests.
 fuzz: $(VENV)/installed
-	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/data/formats tests/data/test_tiff.py -k "not real and not seconds"
+	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/contours/formats tests/slides/readers/test_tiff.py -k "not real and not seconds"
 
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed

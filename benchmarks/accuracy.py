@@ -21,17 +21,17 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from napari_pathseg.classes import class_table
 from napari_pathseg.config import PredictConfig, TrainConfig
-from napari_pathseg.data.classes import class_table
-from napari_pathseg.data.division import settle_roles
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.evaluation.evaluation import score
 from napari_pathseg.engine.events import run
-from napari_pathseg.engine.prediction import predict
-from napari_pathseg.engine.scoring import score
-from napari_pathseg.engine.training import train
+from napari_pathseg.engine.inference.predict import predict
+from napari_pathseg.engine.training.training import train
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.splits import settle_roles
 
 PATIENT = r"^[^-]+"
 STROKES, SPARSE_SLIDES, BRUSH = 6, 8, 9  # strokes a class, on so many slides, so many pixels wide

@@ -25,10 +25,10 @@ from typing import TypeVar
 import numpy as np
 from rasterio.features import rasterize as gdal_rasterize
 
-from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.formats import read_contours, write_contours
-from napari_pathseg.data.outline import outline
-from napari_pathseg.data.rasterize import rasterize
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import read_contours, write_contours
+from napari_pathseg.contours.rasterize import rasterize
+from napari_pathseg.contours.vectorize import outline
 
 FORMATS = {"svg": ".svg", "geojson": ".geojson", "asap": ".xml"}
 SIDE = 4096

@@ -17,12 +17,12 @@ import napari
 from window import wait
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.mask import Provenance
-from napari_pathseg.data.project import Project
+from napari_pathseg.masks import Provenance
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.sample import sample_folder, sample_slides
-from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.worker import WorkerProcess
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.worker_process import WorkerProcess
 
 
 def main() -> None:

@@ -19,9 +19,9 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from napari_pathseg.data.gesture import LiveWire, Wand
-from napari_pathseg.data.gesture.superpixels import superpixels, touched
-from napari_pathseg.data.synthetic import draw_field
+from napari_pathseg.interactive import LiveWire, Wand
+from napari_pathseg.interactive.superpixels import superpixels, touched
+from napari_pathseg.samples import draw_field
 
 SHAPE = (800, 1000)
 REACH = 75

@@ -34,14 +34,14 @@ import numpy as np
 import tifffile
 from strokes import InPlace, Plain, do, in_place, pixels_of, session
 
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.mask import open_mask
-from napari_pathseg.data.project import Project
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.masks import open_mask
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
 
 SLIDE = "slide"
 CHILDREN = multiprocessing.get_context("forkserver")  # from a clean process that has imported all
-CHILDREN.set_forkserver_preload(["strokes", "tifffile", "napari_pathseg.data.importing"])
+CHILDREN.set_forkserver_preload(["strokes", "tifffile", "napari_pathseg.projects.importing.add_slides"])
 LONGEST_LIFE = 4  # kills of one mask before a new one is begun: undo goes back through all of them
 
 

@@ -25,14 +25,14 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from napari_pathseg.data.division import settle_roles
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.project import Project
-from napari_pathseg.data.synthetic import write_sample_slides
 from napari_pathseg.engine.bundle import load_bundle
-from napari_pathseg.engine.checkpoint import load_network
-from napari_pathseg.engine.resume import load_state
+from napari_pathseg.engine.bundle_io import load_network
+from napari_pathseg.engine.training.checkpoint import load_state
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.samples import write_sample_slides
 
 COMMAND = Path(sys.executable).with_name("pathseg")
 OPTIONS = ("--minutes", "2", "--tile", "128", "--decoder-seconds", "2", "--cached-tiles", "16")

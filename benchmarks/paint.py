@@ -31,11 +31,11 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_pathseg.data.classes import DEFAULT_CLASSES
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import Mask, open_mask
-from napari_pathseg.data.mask.edits import fill_from_model
-from napari_pathseg.ui.mask_layer import MaskLabels
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask, open_mask
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.ui.layers.mask_layer import MaskLabels
 
 BRUSH = 50  # pixels on screen
 VIEWS = ("close", "far")

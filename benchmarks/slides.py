@@ -70,9 +70,9 @@ def measure(reader: str, path: Path) -> dict[str, float]:
     """Open and show the slide with one reader, in this process."""
     # The libraries themselves are not the slide's cost.
     if reader == "ours":
-        import napari_pathseg.data.picture
-        import napari_pathseg.data.tiff  # noqa: F401
-        from napari_pathseg.data.ome_zarr import open_ome_zarr  # noqa: F401
+        import napari_pathseg.slides.readers.image_file
+        import napari_pathseg.slides.readers.tiff  # noqa: F401
+        from napari_pathseg.slides.readers.ome_zarr import open_ome_zarr  # noqa: F401
     elif reader == "tifffile":
         import zarr  # noqa: F401
     else:

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from napari_pathseg.data.classes import DEFAULT_CLASSES
-from napari_pathseg.data.mask import Mask, open_mask
-from napari_pathseg.data.mask.painting import Brush, Stroke
-from napari_pathseg.data.mask.shapes import Pull
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.masks import Mask, open_mask
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 WARM_UP = 0.2  # of the strokes: until the chunks that are kept in memory are all in use
 

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import Mask, rules
-from napari_pathseg.data.mask.painting import Brush, Stroke
-from napari_pathseg.data.mask.shapes import Outline, Pull
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask
+from napari_pathseg.masks import label_rules as rules
+from napari_pathseg.masks.shapes import Outline, Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 _ZSTD = Zstd(level=1)
 

@@ -35,17 +35,17 @@ from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.project import Project
-from napari_pathseg.data.synthetic import draw_field
 from napari_pathseg.engine.bundle import NetworkSpec
-from napari_pathseg.engine.checkpoint import load_network
+from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import Progress
-from napari_pathseg.engine.losses import build_loss
 from napari_pathseg.engine.networks import build_network
-from napari_pathseg.engine.training import train
+from napari_pathseg.engine.training.losses import build_loss
+from napari_pathseg.engine.training.training import train
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.samples import draw_field
 
 SIDE, TILE, BATCH = 768, 256, 4
 NETWORKS = ("unet", "fcn8s", "unet-classic")

@@ -26,12 +26,12 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.division import settle_roles
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.project import Project
-from napari_pathseg.data.synthetic import draw_field
-from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.worker import WorkerProcess
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.samples import draw_field
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.worker_process import WorkerProcess
 
 SIDE = 4096
 BRUSH = 50

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_pathseg.config import PredictConfig, TrainConfig
-    from napari_pathseg.data.annotation import Contour
-    from napari_pathseg.data.formats import read_contours, write_contours
-    from napari_pathseg.data.geometry import Region
-    from napari_pathseg.data.project import Project
-    from napari_pathseg.data.rasterize import rasterize
-    from napari_pathseg.data.slide import Slide, open_slide
+    from napari_pathseg.contours.contour import Contour
+    from napari_pathseg.contours.formats import read_contours, write_contours
+    from napari_pathseg.contours.rasterize import rasterize
+    from napari_pathseg.engine.evaluation.evaluation import score
     from napari_pathseg.engine.events import run
-    from napari_pathseg.engine.prediction import predict
-    from napari_pathseg.engine.scoring import score
-    from napari_pathseg.engine.search import TuneRequest
-    from napari_pathseg.engine.training import train
+    from napari_pathseg.engine.inference.predict import predict
+    from napari_pathseg.engine.search_space import TuneRequest
+    from napari_pathseg.engine.training.training import train
+    from napari_pathseg.geometry import Region
     from napari_pathseg.jobs.tuning import tune
+    from napari_pathseg.projects.project import Project
+    from napari_pathseg.slides.slide import Slide, open_slide
 
 _HOMES = {
     "Contour": "data.annotation",

@@ -9,10 +9,10 @@ import tifffile
 from hypothesis import settings
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.importing import AddOptions, add_slides
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.events import Event
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
 
 # The same examples in every run, so that a change is judged by what it changes; `make fuzz` looks for new ones.
 settings.register_profile("same", derandomize=True)
@@ -80,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[Eve
 
     Tests that share it look and add, and change nothing.
     """
-    from napari_pathseg.engine.training import train
+    from napari_pathseg.engine.training.training import train
 
     folder = tmp_path_factory.mktemp("trained")
     project = _make_project(folder, _write_slides(folder))

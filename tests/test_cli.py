@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from napari_pathseg.cli import main
-from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.exporting import EXPORT_FORMATS
-from napari_pathseg.data.formats import write_contours
-from napari_pathseg.data.project import Project
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import write_contours
+from napari_pathseg.projects.exporting.export import EXPORT_FORMATS
+from napari_pathseg.projects.project import Project
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from napari_pathseg.cli.answers import complaints
-from napari_pathseg.cli.arguments import build_parser
+from napari_pathseg.cli.output import complaints
+from napari_pathseg.cli.parser import build_parser
 from napari_pathseg.errors import PathsegError
 
 

@@ -9,14 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_pathseg.cli.added import describe, expand, listed
+from napari_pathseg.cli.add import describe, expand, listed
 from napari_pathseg.cli.progress import follow, look
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
 
 if TYPE_CHECKING:
-    from napari_pathseg.data.project import Project
+    from napari_pathseg.projects.project import Project
 
 Answer = dict[str, Any]
 _SettingsT = TypeVar("_SettingsT", bound=Settings)
@@ -25,8 +25,8 @@ _SEARCH_SECONDS = 600.0  # for moved files; nobody waits at a window
 
 def new_project(args: argparse.Namespace) -> Answer:
     """Make a project."""
-    from napari_pathseg.data.classes import DEFAULT_CLASSES, class_table
-    from napari_pathseg.data.project import Project
+    from napari_pathseg.classes import DEFAULT_CLASSES, class_table
+    from napari_pathseg.projects.project import Project
 
     classes = DEFAULT_CLASSES
     if args.classes:
@@ -38,9 +38,9 @@ def new_project(args: argparse.Namespace) -> Answer:
 
 def add_to_project(args: argparse.Namespace) -> Answer:
     """Add slides with their contours."""
-    from napari_pathseg.data.importing import AddOptions, add_slides
-    from napari_pathseg.data.reading import Reading
-    from napari_pathseg.data.remedy import Remedy
+    from napari_pathseg.contours.alignment import Remedy
+    from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+    from napari_pathseg.projects.importing.contour_import import Reading
 
     project = _open(args)
     chosen = {"contours": args.contours, "partial": args.partial, "negative": args.negative, "role": args.role}
@@ -51,7 +51,7 @@ def add_to_project(args: argparse.Namespace) -> Answer:
 
 def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
     """Return the class numbers of names in files, from NAME=CLASS."""
-    from napari_pathseg.data.classes import UNLABELLED
+    from napari_pathseg.classes import UNLABELLED
 
     numbers = {}
     for pair in pairs:
@@ -66,7 +66,7 @@ def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
 
 def split_project(args: argparse.Namespace) -> Answer:
     """Divide the slides anew by patient."""
-    from napari_pathseg.data.division import divide, read_shares
+    from napari_pathseg.projects.splits import divide, read_shares
 
     shares = read_shares({"train": args.train, "val": args.val, "test": args.test})
     given = divide(_open(args), shares, args.seed)
@@ -75,7 +75,7 @@ def split_project(args: argparse.Namespace) -> Answer:
 
 def relink_project(args: argparse.Namespace) -> Answer:
     """Find slides whose files were moved."""
-    from napari_pathseg.data.relink import find_moved, missing, relink
+    from napari_pathseg.projects.relink import find_moved, missing, relink
 
     project = _open(args)
     begin = time.monotonic()
@@ -92,8 +92,8 @@ def relink_project(args: argparse.Namespace) -> Answer:
 
 def check_project(args: argparse.Namespace) -> Answer:
     """Say what would go wrong in training, and what a training takes."""
-    from napari_pathseg.data.doctor import check
-    from napari_pathseg.engine.estimate import estimate
+    from napari_pathseg.engine.cost_model import estimate
+    from napari_pathseg.projects.checks.checks import check
 
     project = _open(args)
     problems = check(project)
@@ -111,9 +111,9 @@ def train_model(args: argparse.Namespace) -> Answer:
     """Fine-tune a model."""
     config = _settings(TrainConfig, args)
     project = _open(args)
-    from napari_pathseg.data.versions import TRAINING, keep_versions
-    from napari_pathseg.engine.training import train
-    from napari_pathseg.jobs.runs import recorded
+    from napari_pathseg.engine.training.training import train
+    from napari_pathseg.jobs.run_log import recorded
+    from napari_pathseg.projects.versions import TRAINING, keep_versions
 
     parent = None if args.parent == "none" else args.parent
     keep_versions(project, TRAINING)
@@ -131,7 +131,7 @@ def train_model(args: argparse.Namespace) -> Answer:
 
 def tune_model(args: argparse.Namespace) -> Answer:
     """Train with each combination of settings."""
-    from napari_pathseg.engine.search import TuneRequest
+    from napari_pathseg.engine.search_space import TuneRequest
 
     config, parent = _settings(TrainConfig, args), None if args.parent == "none" else args.parent
     request = TuneRequest.read(args.vary, config, trials=args.trials, search=args.search, name=args.name, parent=parent)
@@ -150,9 +150,9 @@ def predict_slides(args: argparse.Namespace) -> Answer:
         raise ConfigError(f"predict was given {len(args.paths)} projects; name one, or give pictures with --bundle.")
     args.project = args.paths[0]
     project = _open(args)
-    from napari_pathseg.data.geometry import Region
     from napari_pathseg.engine.bundle import find_bundle
-    from napari_pathseg.engine.prediction import fill_masks, predict
+    from napari_pathseg.engine.inference.predict import fill_masks, predict
+    from napari_pathseg.geometry import Region
 
     region = Region(*args.region) if args.region else None
     model = find_bundle(project, args.model).name
@@ -168,7 +168,7 @@ def predict_slides(args: argparse.Namespace) -> Answer:
 def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
     if args.out is None:
         raise ConfigError("out is missing; with --bundle name the folder for the label images.")
-    from napari_pathseg.engine.standalone import predict_images
+    from napari_pathseg.engine.inference.standalone import predict_images
 
     pictures = [Path(name) for name in expand(args.paths)]
     files = follow(predict_images(args.bundle, pictures, args.out, config))
@@ -178,7 +178,7 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
 def score_model(args: argparse.Namespace) -> Answer:
     """Score a model."""
     project = _open(args)
-    from napari_pathseg.engine.scoring import score_job
+    from napari_pathseg.engine.evaluation.evaluation import score_job
 
     return follow(score_job(project, args.role, args.model))
 
@@ -193,7 +193,7 @@ def convert_weights(args: argparse.Namespace) -> Answer:
 
 def export_project(args: argparse.Namespace) -> Answer:
     """Write masks or predictions."""
-    from napari_pathseg.data.exporting import ExportOptions, export
+    from napari_pathseg.projects.exporting.export import ExportOptions, export
 
     chosen = {"what": args.what, "model": args.model, "slides": args.slide, "smooth_um": args.smooth_um}
     files = export(_open(args), args.out, ExportOptions(format=args.format, **chosen))
@@ -202,7 +202,7 @@ def export_project(args: argparse.Namespace) -> Answer:
 
 def convert_contours(args: argparse.Namespace) -> Answer:
     """Write contours in another format."""
-    from napari_pathseg.data.converting import convert
+    from napari_pathseg.contours.conversion import convert
 
     contours = convert(args.source, args.target, args.slide, args.format)
     classes = Counter(contour.class_name or "(no class)" for contour in contours)
@@ -219,7 +219,7 @@ def open_window(args: argparse.Namespace) -> Answer:
 
 def demo(args: argparse.Namespace) -> Answer:
     """Show the whole loop."""
-    from napari_pathseg.ui.demo import run_demo, show_demo
+    from napari_pathseg.ui.demo.demo import run_demo, show_demo
 
     if args.headless is None:
         show_demo()
@@ -228,7 +228,7 @@ def demo(args: argparse.Namespace) -> Answer:
 
 
 def _open(args: argparse.Namespace) -> "Project":
-    from napari_pathseg.data.project import Project
+    from napari_pathseg.projects.project import Project
 
     return Project.open(args.project)
 

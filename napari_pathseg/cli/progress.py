@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from napari_pathseg.engine.events import Event, Job, Stop
 
 if TYPE_CHECKING:
-    from napari_pathseg.data.relink import Search
+    from napari_pathseg.projects.relink import Search
 
 _Result = TypeVar("_Result")
 _LAST = "Scoring"  # the stage after a training, which takes as long as it takes

@@ -1,4 +1,8 @@
-"""How a network learns from a project and predicts on a slide; torch lives here."""
+"""Networks, training data, training, evaluation and prediction: torch lives here.
+
+Jobs are generators that yield progress and return their result; they know no process and no window.  It may import
+`projects` and what lies below.  Begin with `training/training.py` or `inference/predict.py`.
+"""
 
 import os
 

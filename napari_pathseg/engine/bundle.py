@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.data.files import load_json, save_json
-from napari_pathseg.data.project import Project
 from napari_pathseg.errors import BundleError, ProjectError
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import load_json, save_json
 
 FORMAT = 1
 

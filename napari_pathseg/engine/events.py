@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.geometry import Region
 
 _Result = TypeVar("_Result")
 

@@ -6,12 +6,12 @@ import numpy as np
 from PIL import Image
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.project import Project
-from napari_pathseg.data.readiness import learning_sides
-from napari_pathseg.engine.dataset import LearningSet
+from napari_pathseg.engine.dataset.augmentation_preview import preview
+from napari_pathseg.engine.dataset.patches import LearningSet
 from napari_pathseg.engine.events import Job
-from napari_pathseg.engine.preview import preview
+from napari_pathseg.projects.checks.trainability import learning_sides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import replace_file
 
 FILE = "variation.png"  # in the folder of the runs; the next one takes its place
 

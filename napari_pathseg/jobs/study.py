@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.data.files import load_json, replace_file, save_json
-from napari_pathseg.data.lock import ProjectLock
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import Bundle, load_bundle
-from napari_pathseg.engine.search import Settings, TuneRequest
+from napari_pathseg.engine.search_space import Settings, TuneRequest
 from napari_pathseg.errors import ConfigError, ProjectError
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import load_json, replace_file, save_json
+from napari_pathseg.storage.lock import ProjectLock
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 _FILE = "study.json"

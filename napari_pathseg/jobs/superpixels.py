@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_pathseg.data.files import replace_file
-from napari_pathseg.data.geometry import Region, grid_shape
-from napari_pathseg.data.gesture.superpixels import superpixels
-from napari_pathseg.data.project import Project
+from napari_pathseg.geometry import Region, grid_shape
+from napari_pathseg.interactive.superpixels import superpixels
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import replace_file
 
 
 def cut(message: dict[str, Any]) -> dict[str, Any]:

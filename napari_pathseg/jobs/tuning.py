@@ -5,16 +5,16 @@ Each trial is a whole training with a run and a model of its own, recorded like 
 
 from collections.abc import Iterator
 
-from napari_pathseg.data.project import Project
-from napari_pathseg.data.readiness import learning_slides
-from napari_pathseg.engine.board import check_board, write_trial
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
 from napari_pathseg.engine.events import Command, Job, Note, Show, Started, Stop, Trial
-from napari_pathseg.engine.search import TuneRequest
-from napari_pathseg.engine.training import train
+from napari_pathseg.engine.search_space import TuneRequest
+from napari_pathseg.engine.training.tensorboard import check_board, write_trial
+from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.jobs.runs import recorded
+from napari_pathseg.jobs.run_log import recorded
 from napari_pathseg.jobs.study import FINISHED, STOPPED, Study, TrialRecord, TuneResult, open_study
+from napari_pathseg.projects.checks.trainability import learning_slides
+from napari_pathseg.projects.project import Project
 
 
 def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:

@@ -18,10 +18,10 @@ from dataclasses import asdict
 from typing import Any, TextIO
 
 from napari_pathseg.config import PredictConfig, TrainConfig
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.events import Command, Job, Show, Stop
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.project import Project
 
 _Message = dict[str, Any]
 
@@ -95,8 +95,8 @@ def _show(message: _Message) -> Show:
 
 
 def _train(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.training import train
-    from napari_pathseg.jobs.runs import recorded
+    from napari_pathseg.engine.training.training import train
+    from napari_pathseg.jobs.run_log import recorded
 
     project = Project.open(message["project"])
     config = TrainConfig.from_json(message["config"])
@@ -106,7 +106,7 @@ def _train(message: _Message) -> Job[_Message]:
 
 
 def _tune(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.search import TuneRequest
+    from napari_pathseg.engine.search_space import TuneRequest
     from napari_pathseg.jobs.tuning import tune
 
     config = TrainConfig.from_json(message["config"])
@@ -117,7 +117,7 @@ def _tune(message: _Message) -> Job[_Message]:
 
 
 def _predict(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.prediction import predict
+    from napari_pathseg.engine.inference.predict import predict
 
     project = Project.open(message["project"])
     region = Region(*message["region"]) if message.get("region") else None
@@ -127,7 +127,7 @@ def _predict(message: _Message) -> Job[_Message]:
 
 
 def _score(message: _Message) -> Job[_Message]:
-    from napari_pathseg.engine.scoring import score_job
+    from napari_pathseg.engine.evaluation.evaluation import score_job
 
     return score_job(Project.open(message["project"]), message["role"], message["model"])
 
@@ -161,7 +161,7 @@ _JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {
 
 def _warm_up() -> None:
     """Load what a first training would wait for."""
-    import napari_pathseg.engine.training  # noqa: F401
+    import napari_pathseg.engine.training.training  # noqa: F401
 
 
 def main() -> None:

@@ -9,27 +9,27 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_pathseg.data.mask import Mask
-from napari_pathseg.ui.key_actions import key_actions
-from napari_pathseg.ui.keys import bind_keys, unbind_keys
-from napari_pathseg.ui.look import HALF_SPACE, SPACE
-from napari_pathseg.ui.messages import say
-from napari_pathseg.ui.next_step import NextStep
+from napari_pathseg.masks import Mask
+from napari_pathseg.ui.panels.annotate.annotate import OutlinePanel
+from napari_pathseg.ui.panels.annotate.operation_progress import WorkRow
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
-from napari_pathseg.ui.panels.jobs import JobsRow
-from napari_pathseg.ui.panels.outline import OutlinePanel
+from napari_pathseg.ui.panels.job_progress import JobsRow
 from napari_pathseg.ui.panels.review import ReviewPanel
-from napari_pathseg.ui.panels.section import Section
-from napari_pathseg.ui.panels.slides import SlidesPanel
-from napari_pathseg.ui.panels.train import TrainPanel
-from napari_pathseg.ui.panels.work import WorkRow
-from napari_pathseg.ui.patience import settle
-from napari_pathseg.ui.qupath_keys import QuPathKeys
-from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.strokes import Strokes
-from napari_pathseg.ui.summary import plural
-from napari_pathseg.ui.worker import WorkerProcess
+from napari_pathseg.ui.panels.slides.slides import SlidesPanel
+from napari_pathseg.ui.panels.train.train import TrainPanel
+from napari_pathseg.ui.session.idle_processor import Strokes
+from napari_pathseg.ui.session.next_step import NextStep
+from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.shortcuts.actions import key_actions
+from napari_pathseg.ui.shortcuts.keymap import bind_keys, unbind_keys
+from napari_pathseg.ui.shortcuts.qupath import QuPathKeys
+from napari_pathseg.ui.widgets.notifications import say
+from napari_pathseg.ui.widgets.progress_dialog import settle
+from napari_pathseg.ui.widgets.section import Section
+from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
+from napari_pathseg.ui.worker_process import WorkerProcess
 
 _WIDTH, _NARROWEST = 400, 360
 _ALWAYS_OPEN = "slides"

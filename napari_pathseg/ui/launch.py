@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_pathseg.data.project import FOLDER_SUFFIX
-from napari_pathseg.data.slide import open_slide
 from napari_pathseg.errors import PathsegError, ProjectError
-from napari_pathseg.ui.intake import sort_out, take_files
-from napari_pathseg.ui.session import Session
+from napari_pathseg.projects.project import FOLDER_SUFFIX
+from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.ui.session.import_controller import sort_out, take_files
+from napari_pathseg.ui.session.session import Session
 
 if TYPE_CHECKING:
     import napari

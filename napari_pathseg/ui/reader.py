@@ -11,12 +11,12 @@ from typing import Any
 import napari
 import numpy as np
 
-from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.formats import CONTOUR_SUFFIXES, read_contours, stem_of
-from napari_pathseg.data.project import FOLDER_SUFFIX
-from napari_pathseg.data.slide import count_pages, open_slide
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours, stem_of
 from napari_pathseg.errors import ProjectError, UnsupportedSlideError
-from napari_pathseg.ui.layers import KEY, placement
+from napari_pathseg.projects.project import FOLDER_SUFFIX
+from napari_pathseg.slides.slide import count_pages, open_slide
+from napari_pathseg.ui.layers.slide_layers import KEY, placement
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData] | list[tuple[None]]]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QStandardPaths
 
-from napari_pathseg.data.synthetic.slides import draw_sample_slide, write_sample_slides
+from napari_pathseg.samples.slides import draw_sample_slide, write_sample_slides
 from napari_pathseg.ui.reader import LayerData, contours_layer, slide_layer
 
 SLIDE_COUNT = 6

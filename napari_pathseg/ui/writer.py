@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_pathseg.data.annotation import Contour, Points
-from napari_pathseg.data.formats import write_contours
-from napari_pathseg.data.formats.label_image import write_label_image
+from napari_pathseg.contours.contour import Contour, Points
+from napari_pathseg.contours.formats import write_contours
+from napari_pathseg.contours.formats.label_images.label_image import write_label_image
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.ui.layers import outline_of as outline_of
+from napari_pathseg.ui.layers.slide_layers import outline_of as outline_of
 
 _OPEN_SHAPES = ("line", "path")
 

@@ -2,9 +2,9 @@ import pytest
 
 from napari_pathseg.cli.progress import follow
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.clock import Clock
 from napari_pathseg.engine.events import Progress
-from napari_pathseg.engine.training import train
+from napari_pathseg.engine.training.budget import Clock
+from napari_pathseg.engine.training.training import train
 
 
 @pytest.fixture

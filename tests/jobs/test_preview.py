@@ -3,10 +3,10 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.events import run
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.jobs.preview import preview_job
+from napari_pathseg.projects.project import Project
 
 SMALL = TrainConfig(tile=64)
 

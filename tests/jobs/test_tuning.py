@@ -5,15 +5,15 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.data.files import save_json
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.project import Project
 from napari_pathseg.engine.bundle import load_bundles
 from napari_pathseg.engine.events import Progress, Show, Started, Stop, Trial, View, run
-from napari_pathseg.engine.search import TuneRequest
+from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import BundleError, ConfigError, NothingToLearnError, ProjectError
+from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.study import open_study
 from napari_pathseg.jobs.tuning import tune
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import save_json
 
 TINY = TrainConfig(
     minutes=0.06, tile=64, batch=2, steps=2, encoder="mobilenetv3_small_050", weights="none", precision="fp32"

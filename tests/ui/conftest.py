@@ -7,7 +7,7 @@ from PIL import Image
 from psygnal import Signal
 from qtpy.QtCore import QSettings
 
-from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.session.session import Session
 
 
 class SilentWorker:

@@ -9,10 +9,10 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.importing import AddOptions
-from napari_pathseg.data.mask.edits import fill_from_model
 from napari_pathseg.engine.bundle import load_bundles
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.projects.importing.add_slides import AddOptions
 
 
 def canvas_of(viewer):
@@ -196,7 +196,7 @@ def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_f
 
 
 def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictures, qtbot):
-    from napari_pathseg.data.project import Project
+    from napari_pathseg.projects.project import Project
     from napari_pathseg.ui.dock import PathsegDock
 
     viewer = make_napari_viewer(show=True)

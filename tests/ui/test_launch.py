@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pathseg.data.importing import add_slides
-from napari_pathseg.data.project import Project
 from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
+from napari_pathseg.projects.importing.add_slides import add_slides
+from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.launch import check_paths, dock_of, open_paths, require_display
 
 

@@ -5,12 +5,12 @@ import pytest
 import tifffile
 from napari.components import ViewerModel
 
-from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.formats import write_contours
-from napari_pathseg.data.importing import add_slides
-from napari_pathseg.data.level_array import LevelArray
-from napari_pathseg.data.project import Project
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import write_contours
 from napari_pathseg.errors import AnnotationError, ProjectError, UnsupportedSlideError
+from napari_pathseg.projects.importing.add_slides import add_slides
+from napari_pathseg.projects.project import Project
+from napari_pathseg.slides.level_array import LevelArray
 from napari_pathseg.ui.launch import dock_of
 from napari_pathseg.ui.reader import contours_layer, get_reader
 

@@ -4,15 +4,15 @@ import tifffile
 from napari.components import ViewerModel
 from napari.layers import Labels, Shapes
 
-from napari_pathseg.data.annotation import Contour
-from napari_pathseg.data.classes import DEFAULT_CLASSES
-from napari_pathseg.data.formats import read_contours, write_contours
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask import open_mask
-from napari_pathseg.data.mask.edits import paint
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import read_contours, write_contours
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.ui.layers import placement
-from napari_pathseg.ui.mask_layer import MaskLabels
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import open_mask
+from napari_pathseg.masks.edits import paint
+from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.slide_layers import placement
 from napari_pathseg.ui.reader import contours_layer
 from napari_pathseg.ui.writer import write_mask, write_shapes
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.bf16_workarounds import learn_in_float32
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.fcn8s import FCN8s
-from napari_pathseg.engine.networks.float32 import learn_in_float32
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.engine.networks.smp import ARCHITECTURES, SmpNetwork
 from napari_pathseg.engine.networks.unet_classic import UNetClassic

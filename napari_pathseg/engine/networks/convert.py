@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_pathseg.data.files import replace_file
 from napari_pathseg.errors import BundleError
+from napari_pathseg.storage.atomic import replace_file
 
 _DTYPES = {
     "torch.FloatStorage": torch.float32,

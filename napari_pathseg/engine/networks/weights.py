@@ -20,8 +20,8 @@ from torch import Tensor
 
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks.encoders import LITE0
-from napari_pathseg.engine.networks.hub import fetch_imagenet
 from napari_pathseg.engine.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
+from napari_pathseg.engine.networks.weights_hub import fetch_imagenet
 from napari_pathseg.errors import BundleError
 
 _logger = logging.getLogger(__name__)

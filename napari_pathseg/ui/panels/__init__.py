@@ -1,1 +1,4 @@
-"""The sections of the dock, one module each: what the user sees and may do; no number is computed here."""
+"""The sections of the dock, one folder or file each.
+
+A panel owns no state: it shows `ui.session` and calls it.  Begin with `header.py`.
+"""

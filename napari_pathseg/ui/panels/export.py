@@ -4,13 +4,13 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
-from napari_pathseg.data.exporting import ExportOptions
-from napari_pathseg.data.formats import FORMATS
-from napari_pathseg.ui.calm import NumberBox
-from napari_pathseg.ui.messages import errors_shown, say
-from napari_pathseg.ui.panels.layout import column, labelled_rows, push_button, row
-from napari_pathseg.ui.session import Session
-from napari_pathseg.ui.summary import plural
+from napari_pathseg.contours.formats import FORMATS
+from napari_pathseg.projects.exporting.export import ExportOptions
+from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.notifications import errors_shown, say
+from napari_pathseg.ui.widgets.number_box import NumberBox
 
 _PICTURES = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
 _FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_PICTURES}

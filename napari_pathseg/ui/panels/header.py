@@ -8,17 +8,17 @@ from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QDialog, QFileDialog, QLabel, QMenu, QMessageBox, QPushButton, QSizePolicy, QWidget
 
-from napari_pathseg.ui.keys import keys_text
-from napari_pathseg.ui.look import DimLabel
-from napari_pathseg.ui.messages import errors_shown
-from napari_pathseg.ui.next_step import next_step
-from napari_pathseg.ui.panels.layout import column, push_button, row
 from napari_pathseg.ui.panels.new_project import NewProjectDialog
-from napari_pathseg.ui.panels.read_only import ReadOnlyBanner
-from napari_pathseg.ui.qupath_keys import QUPATH_KEYS, QuPathKeys
-from napari_pathseg.ui.recent import recent_projects, remember_project
-from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
+from napari_pathseg.ui.session.next_step import next_step
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.shortcuts.keymap import keys_text
+from napari_pathseg.ui.shortcuts.qupath import QUPATH_KEYS, QuPathKeys
 from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.recent_projects import recent_projects, remember_project
+from napari_pathseg.ui.widgets.theme import DimLabel
 
 
 class Header(QWidget):

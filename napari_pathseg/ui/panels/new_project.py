@@ -4,8 +4,8 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QComboBox, QDialog, QDialogButtonBox, QFileDialog, QFormLayout, QLineEdit, QWidget
 
-from napari_pathseg.data.project import FOLDER_SUFFIX
-from napari_pathseg.ui.panels.layout import push_button, row
+from napari_pathseg.projects.project import FOLDER_SUFFIX
+from napari_pathseg.ui.widgets.layout import push_button, row
 
 _SIZES = {"1.0 µm per pixel (for tumour areas)": 1.0, "Each slide's own pixels (finest, slower)": None}
 

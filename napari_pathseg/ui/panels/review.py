@@ -6,16 +6,16 @@ from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
 
-from napari_pathseg.ui.contour_only import ContourOnly
-from napari_pathseg.ui.keys import with_key
-from napari_pathseg.ui.look import HALF_SPACE, SPACE
-from napari_pathseg.ui.messages import errors_shown
-from napari_pathseg.ui.panels.layout import column, push_button, row
-from napari_pathseg.ui.panels.more_button import MoreButton
-from napari_pathseg.ui.places import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
-from napari_pathseg.ui.session import Session
+from napari_pathseg.ui.layers.outline_rendering import ContourOnly
+from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
+from napari_pathseg.ui.session.queries import compared, model_text, project_models
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.summary import compared, model_text, project_models
+from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.menu_button import MoreButton
+from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
 
 
 class ReviewPanel(QWidget):

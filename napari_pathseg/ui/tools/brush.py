@@ -1,6 +1,6 @@
 """The width of the brush: pixels of the screen, at any zoom."""
 
-from napari_pathseg.ui.layers import SlideLayers
+from napari_pathseg.ui.layers.slide_layers import SlideLayers
 
 SMALLEST_BRUSH, LARGEST_BRUSH = 2, 200  # pixels on screen
 

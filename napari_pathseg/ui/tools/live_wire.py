@@ -7,12 +7,12 @@ import numpy as np
 import shapely
 from napari.layers import Labels
 
-from napari_pathseg.data.annotation import Points
-from napari_pathseg.data.geometry import grid_to_level0
-from napari_pathseg.data.mask.shapes import Outline
-from napari_pathseg.ui.tools.bench import Bench, Gesture
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.geometry import grid_to_level0
+from napari_pathseg.masks.shapes import Outline
 from napari_pathseg.ui.tools.brush import screen_pixels
-from napari_pathseg.ui.tools.picture import Picture
+from napari_pathseg.ui.tools.context import Bench, Gesture
+from napari_pathseg.ui.tools.view_snapshot import Picture
 
 _CLICK = 5.0  # pixels on screen that a hand may move in a click
 _GRASP = 2.0  # pixels on screen that corners may be simplified by to be edited

@@ -9,15 +9,15 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils import Colormap
 
-from napari_pathseg.data.annotation import Points
-from napari_pathseg.data.averaging import Pixels
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.gesture.superpixels import Labels as Patches
-from napari_pathseg.data.gesture.superpixels import touched
-from napari_pathseg.ui.layers import KEY, placement
-from napari_pathseg.ui.tools.bench import LONGEST, Bench, Gesture
-from napari_pathseg.ui.tools.picture import Flags, Frame
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.geometry import Region
+from napari_pathseg.interactive.superpixels import Labels as Patches
+from napari_pathseg.interactive.superpixels import touched
+from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.tools.context import LONGEST, Bench, Gesture
 from napari_pathseg.ui.tools.view import frame_in_view
+from napari_pathseg.ui.tools.view_snapshot import Flags, Frame
 
 SMALLEST, LARGEST = 8, 100  # pixels on screen
 _STEP = 2

@@ -1,10 +1,10 @@
 """The picture of what is on screen now."""
 
-from napari_pathseg.data.averaging import Pixels
-from napari_pathseg.data.slide import Slide
-from napari_pathseg.ui.layers import SlideLayers, probability_step
+from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_step
 from napari_pathseg.ui.tools.brush import screen_pixels
-from napari_pathseg.ui.tools.picture import Frame, Picture, frame_of, read_picture, sample
+from napari_pathseg.ui.tools.view_snapshot import Frame, Picture, frame_of, read_picture, sample
 
 
 def frame_in_view(layers: SlideLayers, longest: int) -> Frame | None:

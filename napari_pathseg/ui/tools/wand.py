@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_pathseg.data.annotation import Points
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.gesture import Wand, WandConfig
-from napari_pathseg.ui.tools.bench import Bench, Gesture
-from napari_pathseg.ui.tools.picture import Flags, Picture
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.geometry import Region
+from napari_pathseg.interactive import Wand, WandConfig
+from napari_pathseg.ui.tools.context import Bench, Gesture
+from napari_pathseg.ui.tools.view_snapshot import Flags, Picture
 
 LEAST, MOST = 0.3, 5.0  # sensitivity; beyond, it takes all or nothing
 _STEP = 0.1

@@ -3,10 +3,10 @@ import json
 import pytest
 from qtpy.QtGui import QPalette
 
-from napari_pathseg.ui.icons import themed_icon
-from napari_pathseg.ui.recent import recent_projects
-from napari_pathseg.ui.run import Run
+from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.tools import TOOLS
+from napari_pathseg.ui.widgets.icons import themed_icon
+from napari_pathseg.ui.widgets.recent_projects import recent_projects
 
 
 @pytest.fixture

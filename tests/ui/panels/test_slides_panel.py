@@ -3,9 +3,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.data.mask.edits import fill_from_model
-from napari_pathseg.ui.panels.slide_rows import role_box
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.ui.panels.slides.rows import role_box
 
 
 @pytest.fixture

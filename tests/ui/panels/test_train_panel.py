@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec
-from napari_pathseg.ui.panels.train import TrainPanel
+from napari_pathseg.ui.panels.train.train import TrainPanel
 
 MODEL = Bundle(
     id="m002",

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.geometry import Region
 
 ALT, SHIFT, CONTROL = (
     Qt.KeyboardModifier.AltModifier,

@@ -4,8 +4,8 @@ import napari
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_pathseg.data.mask import Provenance
-from napari_pathseg.ui.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.masks import Provenance
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 ROWS = ([(60, 60), (60, 100), (70, 140), (60, 180)], [(150, 60), (150, 100), (140, 140), (150, 180)])

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.ui.ring import enclosed
+from napari_pathseg.geometry import Region
+from napari_pathseg.ui.layers.lasso_fill import enclosed
 
 RIGHT = Qt.MouseButton.RightButton
 ALT, CONTROL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier

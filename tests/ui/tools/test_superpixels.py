@@ -1,7 +1,7 @@
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_pathseg.data.geometry import Region
+from napari_pathseg.geometry import Region
 
 NEEDS_WORKER = True
 ALT, SHIFT, CONTROL = (

@@ -3,8 +3,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_pathseg.data.geometry import Region
-from napari_pathseg.ui.tools.remembered import Remembered
+from napari_pathseg.geometry import Region
+from napari_pathseg.ui.tools.preferences import Remembered
 
 ALT, SHIFT = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
 

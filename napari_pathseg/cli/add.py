@@ -1,0 +1,86 @@
+"""What `pathseg add` is given, and what it says of the slides that came in."""
+
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_pathseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from napari_pathseg.projects.project import Project
+    from napari_pathseg.projects.slide_record import SlideEntry
+
+_MOST = 20  # names in a sentence
+
+
+def expand(words: Iterable[str | Path]) -> list[str]:
+    """Return the files that words name, those of patterns in order: not every shell expands them, none in quotes.
+
+    Raises
+    ------
+    ConfigError
+        If a pattern matches nothing.
+    """
+    files: list[str] = []
+    for word in map(str, words):
+        if not glob.has_magic(word) or Path(word).exists():  # as "stack[2].tif" may
+            files.append(word)
+            continue
+        found = sorted(glob.glob(word, recursive=True))
+        if not found:
+            raise ConfigError(f"{word}: no file matches this pattern, seen from {Path.cwd()}. Check folder and suffix.")
+        files += found
+    return files
+
+
+def describe(project: "Project", entries: Sequence["SlideEntry"], given: Path | None) -> dict[str, Any]:
+    """Return the answer of `pathseg add`; `given` is the file or folder of contours, None where none was named."""
+    slides: list[dict[str, Any]] = []
+    for entry in entries:
+        contours = _taken(project, entry, given)
+        told = {"slide": entry.id, "patient": entry.patient, "role": entry.role, "complete": entry.complete}
+        slides.append({**told, "mpp": entry.mpp, "contours": contours, "classes": _classes(project, entry, contours)})
+    alone = [slide["slide"] for slide in slides if slide["contours"] is None]
+    warnings = [_unpaired(alone, len(slides), given)] if given is not None and alone else []
+    return {"slides": slides, "warnings": warnings}
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return some names, and how many more there are."""
+    return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
+
+
+def _taken(project: "Project", entry: "SlideEntry", given: Path | None) -> str | None:
+    """Return the name of the file that was given and imported into a slide, None where there is none."""
+    from napari_pathseg.projects.importing.import_log import imports
+
+    if given is None:
+        return None
+    files = {path.resolve() for path in (given.iterdir() if given.is_dir() else [given])}
+    taken = [one.file for one in imports(project, entry.id).values() if Path(one.path) in files]
+    return taken[-1] if taken else None
+
+
+def _classes(project: "Project", entry: "SlideEntry", contours: str | None) -> list[str]:
+    """Return the classes that came into a slide's mask; Background where it is complete."""
+    from napari_pathseg.classes import BACKGROUND
+    from napari_pathseg.masks.counts import Provenance
+
+    imported = project.counts(entry.id)[:, Provenance.IMPORTED]
+    return [
+        spec.name
+        for spec in project.classes
+        if (contours is not None and imported[spec.index]) or (entry.complete and spec.index == BACKGROUND)
+    ]
+
+
+def _unpaired(alone: Sequence[str], slides: int, folder: Path) -> str:
+    from napari_pathseg.contours.formats import CONTOUR_SUFFIXES
+
+    suffixes, stem = ", ".join(CONTOUR_SUFFIXES), alone[0]
+    return (
+        f"No contours in {folder} for {listed(alone)} ({len(alone)} of {slides} slides). A slide goes with the file of "
+        f"its own stem: {stem} with {suffixes}, or a label image {stem}_mask.png, {stem}.png or mask_{stem}.png. "
+        "Rename the files, or add slides one by one with --contours FILE."
+    )

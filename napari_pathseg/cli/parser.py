@@ -1,0 +1,243 @@
+"""What may be written after `pathseg`; the options of settings come from `config`."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.cli import commands
+from napari_pathseg.cli import versions as kept
+from napari_pathseg.cli.output import SHOWN
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.settings import Settings
+
+# As in `data.formats.FORMATS`, whose import costs time.
+_CONTOURS = "svg, asap, aperio, halo, ndpa, cvat, geojson, coco, labelme"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    about = "Outline, train, correct on whole slides. Research use only."
+    parser = argparse.ArgumentParser(prog="pathseg", description=about)
+    parsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_project_commands(parsers)
+    _add_model_commands(parsers)
+    _add_window_commands(parsers)
+    return parser
+
+
+def _add_project_commands(parsers: Any) -> None:
+    command = _command(parsers, "new", commands.new_project, "make a project")
+    command.add_argument(
+        "--class", dest="classes", action="append", metavar="NAME[=#rrggbb]", help="a class, Background first"
+    )
+    command.add_argument("--mpp", type=_mpp, default=1.0, metavar="1.0|native", help="micrometres per pixel to work at")
+
+    command = _command(parsers, "add", commands.add_to_project, "add slides, with their contours")
+    command.add_argument("slides", nargs="+", metavar="SLIDE", help="a file, or a pattern such as 'slides/*.tif'")
+    command.add_argument(
+        "--contours", type=Path, help="a file, or a folder: a.tif goes with a.svg, a.geojson, a.xml, a_mask.png ..."
+    )
+    command.add_argument(
+        "--map", action="append", metavar="NAME=CLASS",
+        help="what a name in the contours, or a value of a label image, means; or Unlabelled; may be repeated",
+    )  # fmt: skip
+    command.add_argument("--scale", type=float, default=1.0, help="make outlines so many times as large (1)")
+    command.add_argument("--swapped", action="store_true", help="take their rows as columns")
+    outside = command.add_mutually_exclusive_group()
+    outside.add_argument("--partial", action="store_true", help="what lies outside the contours is unlabelled")
+    outside.add_argument("--negative", action="store_true", help="the slides have nothing to find")
+    command.add_argument("--patient", metavar="REGEX|CSV", help="the part of the name that is the patient, or a table")
+    command.add_argument("--role", default="auto", choices=("auto", "train", "val", "test"))
+
+    command = _command(parsers, "split", commands.split_project, "divide all slides anew by patient")
+    for role, usual in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        command.add_argument(
+            f"--{role}", type=float, metavar="SHARE",
+            help=f"its share of the patients ({usual}, or none where the others make up the whole); all three as "
+            "fractions that add up to 1, or as percents that add up to 100",
+        )  # fmt: skip
+    command.add_argument("--seed", type=int, default=0, help="another number, another division (0)")
+
+    command = _command(parsers, "relink", commands.relink_project, "find slides whose files were moved")
+    command.add_argument("folder", type=Path, help="where they may be, or below it")
+
+    _command(parsers, "check", commands.check_project, "what would go wrong in training, and how to fix it")
+    _add_versions_command(parsers)
+
+
+def _add_versions_command(parsers: Any) -> None:
+    command = _command(parsers, "versions", kept.keep_or_restore, "masks as they were: list, keep or restore versions")
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated (all)")
+    done = command.add_mutually_exclusive_group()
+    done.add_argument("--keep", action="store_true", help="keep the masks as they are now")
+    done.add_argument("--restore", type=int, metavar="NUMBER", help="bring a slide's mask back as it was; undo works")
+
+
+def _add_model_commands(parsers: Any) -> None:
+    command = _command(parsers, "train", commands.train_model, "fine-tune a model")
+    command.add_argument(
+        "--from", dest="parent", default="latest", metavar="MODEL|none", help="what to start from (the newest)"
+    )
+    command.add_argument(
+        "--resume", action="store_true", help="go on with the newest run that was interrupted, with its own settings"
+    )
+    _add_settings(command, TrainConfig)
+
+    _add_tune_command(parsers)
+
+    command = _command(parsers, "predict", commands.predict_slides, "predict slides into their masks", project=False)
+    command.add_argument("paths", nargs="+", type=Path, metavar="PROJECT|IMAGE")
+    command.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="a model's folder: predict pictures without a project"
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="with --bundle: where the label images go")
+    _add_model(command)
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
+    command.add_argument("--region", type=_region, metavar="ROW,COL,HEIGHT,WIDTH", help="in level-0 pixels")
+    _add_settings(command, PredictConfig)
+
+    command = _command(parsers, "score", commands.score_model, "score a model against contours")
+    _add_model(command)
+    command.add_argument("--role", default="test", choices=("all", "train", "val", "test"))
+
+    command = _command(
+        parsers, "convert-weights", commands.convert_weights, "make a .pth file safe to load as weights", project=False
+    )
+    command.add_argument("source", type=Path, metavar="IN.pth")
+    command.add_argument("target", type=Path, metavar="OUT.safetensors")
+
+    _add_outgoing_commands(parsers)
+
+
+def _add_outgoing_commands(parsers: Any) -> None:
+    command = _command(parsers, "export", commands.export_project, "write masks or predictions for other programs")
+    _add_model(command)
+    command.add_argument("--format", required=True, help=f"{_CONTOURS}, mask, ome-tiff or csv")
+    command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
+    command.add_argument(
+        "--what",
+        default="mask",
+        help="mask: what the masks hold, your labels above all (the default); prediction: a model's raw output",
+    )
+    command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
+    command.add_argument("--smooth-um", type=float, default=0.0, help="how far outlines may leave the pixels' edges")
+
+    command = _command(parsers, "convert", commands.convert_contours, "write contours in another format", project=False)
+    command.add_argument("source", type=Path, metavar="IN", help="a contour file, or a label image with --slide")
+    command.add_argument("target", type=Path, metavar="OUT", help="the new file; its suffix is the format")
+    command.add_argument("--slide", type=Path, help="their slide, for its size, pixel size and place on the glass")
+    command.add_argument("--format", help="where several formats share OUT's suffix: " + _CONTOURS)
+
+
+def _add_tune_command(parsers: Any) -> None:
+    about = "train with different settings, and compare"
+    command = _command(parsers, "tune", commands.tune_model, about, project=False)
+    project = command.add_argument("project", type=Path, action=_Project, metavar="PROJECT")
+    command.add_argument(
+        "--vary", nargs="+", action=_Vary, project=project, required=True, metavar="FIELD=A,B,C|LOW..HIGH",
+        help="a setting and its values, or for optuna its range; several, or repeated. A word without = after them is "
+        "PROJECT, which may stand anywhere",
+    )  # fmt: skip
+    command.add_argument(
+        "--trials", type=int, default=0, metavar="N",
+        help="at most so many trials: of a grid the first in an order that the seed shuffles (all; 20 of optuna)",
+    )  # fmt: skip
+    command.add_argument(
+        "--search", default="grid", choices=("grid", "optuna"),
+        help="try all combinations, or those that optuna suggests (grid)",
+    )  # fmt: skip
+    command.add_argument("--name", default="", help="of the tuning; the same one goes on where it stopped")
+    command.add_argument(
+        "--from", dest="parent", default="none", metavar="MODEL|none", help="what each trial starts from (none)"
+    )
+    _add_settings(command, TrainConfig)
+
+
+def _add_window_commands(parsers: Any) -> None:
+    command = _command(parsers, "open", commands.open_window, "open the window", project=False)
+    command.add_argument("paths", nargs="*", type=Path, metavar="PROJECT|SLIDE")
+    command = _command(parsers, "demo", commands.demo, "sample slides, a short training, the overlay", project=False)
+    command.add_argument(
+        "--headless", type=Path, metavar="FOLDER", help="run the whole loop, leave pictures and scores there"
+    )
+
+
+def _command(
+    parsers: Any, name: str, run: Callable[[argparse.Namespace], commands.Answer], help: str, *, project: bool = True
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
+    command.set_defaults(run=run, show=SHOWN[name])
+    command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
+    if project:
+        command.add_argument("project", type=Path, metavar="PROJECT")
+    return command
+
+
+class _Project(argparse.Action):
+    """Take a project, wherever it stands, once."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Keep it."""
+        _keep_project(parser, namespace, values)
+
+
+class _Vary(argparse.Action):
+    """Take settings and their values; a word without ``=`` among them is the project."""
+
+    def __init__(self, *names: Any, project: argparse.Action, **options: Any) -> None:
+        super().__init__(*names, **options)
+        self._project = project
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
+    ) -> None:
+        """Keep the settings, and give a project to where it belongs."""
+        varied = [word for word in values if "=" in word]
+        setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *varied])
+        for word in values:
+            if "=" not in word:
+                _keep_project(parser, namespace, Path(word))
+                self._project.required = False  # argparse would look for it among the words that no option took
+
+
+def _keep_project(parser: argparse.ArgumentParser, namespace: argparse.Namespace, project: Path) -> None:
+    if namespace.project is not None:
+        parser.error(f"one PROJECT, not {namespace.project} and {project}; settings are varied as FIELD=A,B,C")
+    namespace.project = project
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="ID", help="the model (the newest)")
+
+
+def _add_settings(command: argparse.ArgumentParser, kind: type[Settings]) -> None:
+    groups: dict[str, Any] = {"": command}
+    for field, limits in kind.described():
+        if limits.group not in groups:
+            groups[limits.group] = command.add_argument_group(limits.group)
+        unit = f" [{limits.unit}]" if limits.unit else ""
+        name, text = "--" + field.name.replace("_", "-"), f"{limits.help}{unit} ({field.default})"
+        if isinstance(field.default, bool):
+            groups[limits.group].add_argument(name, action=argparse.BooleanOptionalAction, help=text)
+            continue
+        metavar = "|".join(limits.choices) or field.name.upper()
+        groups[limits.group].add_argument(name, type=type(field.default), metavar=metavar, help=text)
+
+
+def _mpp(text: str) -> float | None:
+    if text == "native":
+        return None
+    value = float(text)
+    if not 0.05 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} must lie between 0.05 and 100, or be native")
+    return value
+
+
+def _region(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(part) for part in text.split(","))
+    if len(numbers) != 4 or min(numbers) < 0:
+        raise argparse.ArgumentTypeError(f"{text} must be four whole numbers: ROW,COL,HEIGHT,WIDTH")
+    return numbers

@@ -1,0 +1,91 @@
+"""What `pathseg versions` does: lists the versions of masks, keeps one, brings one back.
+
+What costs time to import is imported where it is used.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_pathseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from napari_pathseg.projects.project import Project
+    from napari_pathseg.projects.slide_record import SlideEntry
+    from napari_pathseg.projects.versions import Version
+
+Answer = dict[str, Any]
+
+
+def keep_or_restore(args: argparse.Namespace) -> Answer:
+    """List the kept versions of masks; before that keep how they are, or bring one back."""
+    from napari_pathseg.projects.project import Project
+
+    project = Project.open(args.project)
+    slides = [project.slide(name).id for name in dict.fromkeys(args.slide or project.slides)]
+    answer: Answer = {}
+    if args.keep:
+        answer["kept"] = _keep(project, slides)
+    if args.restore is not None:
+        if not args.slide or len(slides) != 1:
+            raise ConfigError(f"--restore {args.restore} needs one slide. Name it with --slide.")
+        answer["restored"] = _restore(project, slides[0], args.restore)
+    listed = [_listed(project, project.slide(slide)) for slide in slides]
+    problems = [version["problem"] for slide in listed for version in slide["versions"] if version["problem"]]
+    return {**answer, "slides": listed, "warnings": problems}
+
+
+def _keep(project: "Project", slides: Sequence[str]) -> dict[str, int | None]:
+    """Return the number of each slide's new version, None where nothing is new."""
+    from napari_pathseg.projects.versions import BY_HAND, keep_version
+
+    with project.writing():
+        made = {slide: keep_version(project, slide, BY_HAND) for slide in slides}
+    return {slide: None if version is None else version.number for slide, version in made.items()}
+
+
+def _restore(project: "Project", slide: str, number: int) -> Answer:
+    """Bring a version back in one undo step, after keeping how the mask was before that."""
+    from napari_pathseg.projects.restore import restore
+    from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, keep_version
+
+    with project.writing():
+        version = _find(project, slide, number)
+        check_version(version)
+        told: Answer = {"slide": slide, "number": number, "changed": bool(changed_regions(version)), "kept": None}
+        if told["changed"]:
+            kept = keep_version(project, slide, BEFORE_RESTORE, spared=version)
+            with project.open_mask(slide) as mask:
+                mask.do(restore(version))
+            told["kept"] = None if kept is None else kept.number
+    return told
+
+
+def _find(project: "Project", slide: str, number: int) -> "Version":
+    from napari_pathseg.projects.versions import versions
+
+    known = versions(project, slide)
+    for version in known:
+        if version.number == number:
+            return version
+    numbers = ", ".join(str(version.number) for version in known) or "none yet"
+    raise ConfigError(f"restore is {number}; {slide} has no such version. It has: {numbers}.")
+
+
+def _listed(project: "Project", entry: "SlideEntry") -> Answer:
+    """Return a slide's versions as plain values, newest first."""
+    from napari_pathseg.projects.versions import versions
+
+    found = [_plain(project, entry, version) for version in versions(project, entry.id)]
+    return {"slide": entry.id, "mpp": entry.mask_mpp, "versions": found}
+
+
+def _plain(project: "Project", entry: "SlideEntry", version: "Version") -> Answer:
+    areas: dict[str, Any] = {}
+    if version.counts is not None:
+        pixels, mpp = version.counts.sum(axis=1), entry.mask_mpp
+        for index, name in enumerate(project.classes.names, 1):
+            number = int(pixels[index])
+            areas[name] = {"pixels": number, "mm2": None if mpp is None else number * mpp * mpp / 1e6}
+    when = version.when.isoformat(timespec="seconds")
+    return {"number": version.number, "when": when, "why": version.why, "areas": areas, "problem": version.problem}

@@ -1,0 +1,82 @@
+"""Contours from one format to another, with what only the slide can say."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from napari_pathseg.classes import BACKGROUND
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours, write_contours
+from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.label_images.label_image import read_label_image, write_label_image
+from napari_pathseg.contours.rasterize import rasterize
+from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.errors import AnnotationError
+from napari_pathseg.slides.slide import open_slide
+
+
+def convert(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:
+    """Read contours, or the patches of a label image, and write them in another format.
+
+    Parameters
+    ----------
+    source, target
+        Files of contours or label images; each suffix says which.
+    slide
+        The slide that they belong to, for formats and label images that need its size, pixel
+        size or place on the glass.
+    format
+        A key of `formats.FORMATS`; None for the usual one of the target's suffix.
+
+    Returns
+    -------
+    contours
+        What was written.
+
+    Raises
+    ------
+    AnnotationError
+        If a file cannot be read or written so, or its slide is needed for it.
+    UnsupportedSlideError
+        If the slide cannot be opened.
+    """
+    if source.exists() and target.exists() and source.samefile(target):
+        raise AnnotationError(f"{target} is the file that is read. Give the new file another name.")
+    frame = Frame()
+    if slide is not None:
+        with open_slide(slide) as opened:
+            frame = Frame.of(opened)
+    contours = _read(source, frame)
+    if target.suffix.lower() in MASK_SUFFIXES:
+        _write_labels(target, contours, frame)
+    else:
+        write_contours(target, contours, format=format, frame=frame)
+    return contours
+
+
+def _read(path: Path, frame: Frame) -> list[Contour]:
+    if path.suffix.lower() not in MASK_SUFFIXES:
+        return read_contours(path, frame)
+    labels = read_label_image(path, _shape(path, frame))
+    values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
+    return [replace(patch, class_name=str(value)) for value in values for patch in outline(labels, int(value))]
+
+
+def _shape(path: Path, frame: Frame) -> tuple[int, int]:
+    if frame.shape is None:
+        raise AnnotationError(f"{path.name} is a label image, which has the size of its slide. Name the slide.")
+    return frame.shape
+
+
+def _write_labels(path: Path, contours: list[Contour], frame: Frame) -> None:
+    """Paint contours in the order of the file; class names that are numbers are kept, others counted from 2."""
+    shape = _shape(path, frame)
+    names = list(dict.fromkeys(contour.class_name for contour in contours))
+    numbers = {name: BACKGROUND + 1 + place for place, name in enumerate(names)}
+    if names and all(name.isdigit() and 0 < int(name) < 256 for name in names):
+        numbers = {name: int(name) for name in names}
+    if max(numbers.values(), default=0) > 255:
+        raise AnnotationError(f"{path.name}: {len(names)} classes do not fit into a label image. Write contours.")
+    painted = [replace(contour, label=numbers[contour.class_name]) for contour in contours]
+    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp, own=False)

@@ -1,0 +1,208 @@
+"""ASAP's XML: groups as classes, polygons, rectangles and splines; dots and measurements are left out.
+
+ASAP counts ``(x, y)`` from the corner of the first pixel: its viewer draws pixels as areas and
+stores where the mouse was [1]_; ours is the centre, hence the half pixel.
+
+A spline is drawn as its viewer draws it [2]_: centripetal Catmull-Rom through the points,
+closed; at its last point, where ASAP does not look round the corner, the neighbours beyond are
+mirrored.  It is cut into lines that leave it by no more than 0.1 px.
+
+Contours in a group called ``_2``, ``Exclusion`` (both as in the CAMELYON16 set) or ``negative`` are
+excluded areas: holes of what they lie in.  One that lies in nothing is a contour of that name.
+Files written here put holes in a group ``Tumour (hole)`` and say by its attribute ``HolesIn`` so,
+and by a hole's name in which contour it belongs: ``Annotation 3, hole 1``.  ASAP keeps both.
+
+.. [1] ``ASAP/WSITileGraphicsItem.cpp`` and ``ASAP/annotation/PolyAnnotationTool.cpp`` of
+   https://github.com/computationalpathologygroup/ASAP
+.. [2] ``catmullRomToBezier`` and ``getCurrentPath`` in ``ASAP/annotation/PolyQtAnnotation.cpp`` there
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
+from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.contours.formats.svg.curves import Spend, curves
+from napari_pathseg.contours.formats.xml_text import attribute, from_corner
+from napari_pathseg.contours.formats.xml_tree import points_of
+
+_FLATNESS = 0.1  # pixels: how far the lines may leave a spline
+_WITHOUT_AREA = ("Dot", "PointSet", "Measurement", "None")
+_EXCLUDED = ("_2", "exclusion", "negative")
+_NO_GROUP = "None"
+_CLASS, _HOLES = "ClassName", "HolesIn"  # attributes of the groups written here
+_HOLE = re.compile(r"(.*), hole \d+")
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+
+
+class _Group(NamedTuple):
+    """What a group says of the contours in it."""
+
+    class_name: str
+    color: str | None
+    excluded: bool
+
+
+def is_asap(root: Element) -> bool:
+    """Whether a tree is one of ASAP's."""
+    return root.tag == "ASAP_Annotations"
+
+
+@without_collector()
+def read_asap(root: Element, source: Source) -> list[Contour]:
+    """Return the areas of an ASAP file.
+
+    Raises
+    ------
+    AnnotationError
+        Naming the file and the annotation, counted from 1.
+    """
+    groups = _groups(root)
+    budget = PointBudget(source.name)
+    contours: list[Contour] = []
+    named: dict[str, int] = {}
+    areas: list[tuple[Area, str, _Group]] = []
+    for number, annotation in enumerate(root.iterfind("Annotations/Annotation"), 1):
+        if annotation.get("Type") in _WITHOUT_AREA:
+            continue
+        place, name = f"{source.name}, annotation {number}", annotation.get("Name", "")
+        ring = _ring(annotation, place, budget.spend)
+        group = groups.get(annotation.get("PartOfGroup", _NO_GROUP)) or _group_itself(annotation)
+        if group.excluded:
+            areas.append((Area(ring, place), name, group))
+        else:
+            named.setdefault(name, len(contours))
+            contours.append(Contour(ring, (), group.class_name, color=group.color))
+    return _with_holes(contours, named, areas, source.name)
+
+
+def write_asap(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write polygons; a group for each class and colour, and one for the holes in it."""
+    groups = _NewGroups()
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('<?xml version="1.0"?>\n<ASAP_Annotations>\n\t<Annotations>\n')
+        for number, contour in enumerate(contours):
+            name = f"Annotation {number}"
+            file.writelines(_annotation(contour.exterior, name, groups.of(contour), contour.color))
+            for hole, ring in enumerate(contour.holes, 1):
+                group = groups.of(contour, holes=True)
+                file.writelines(_annotation(ring, f"{name}, hole {hole}", group, contour.color))
+        file.write("\t</Annotations>\n\t<AnnotationGroups>\n")
+        file.writelines(groups.written())
+        file.write("\t</AnnotationGroups>\n</ASAP_Annotations>\n")
+
+
+class _NewGroups:
+    """The groups of a file that is being written, each under a name of its own."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str | None, bool], str] = {}
+
+    def of(self, contour: Contour, *, holes: bool = False) -> str:
+        """Return the name of the group of a contour, or of the holes in it."""
+        if not contour.class_name and not holes:
+            return _NO_GROUP
+        key = contour.class_name, contour.color, holes
+        if key not in self._names:
+            name = f"{contour.class_name} (hole)".lstrip() if holes else contour.class_name
+            while name in (_NO_GROUP, *self._names.values()):
+                name += "_"
+            self._names[key] = name
+        return self._names[key]
+
+    def written(self) -> Iterator[str]:
+        """Yield the lines of all groups."""
+        for (class_name, color, holes), name in self._names.items():
+            said = f"{_HOLES if holes else _CLASS}={attribute(class_name)}"
+            yield f'\t\t<Group Name={attribute(name)} PartOfGroup="{_NO_GROUP}"{_written(color)}>\n'
+            yield f"\t\t\t<Attributes>\n\t\t\t\t<Attribute {said} />\n\t\t\t</Attributes>\n\t\t</Group>\n"
+
+
+def _annotation(ring: Points, name: str, group: str, color: str | None) -> Iterator[str]:
+    group = attribute(group)
+    yield f'\t\t<Annotation Name="{name}" Type="Polygon" PartOfGroup={group}{_written(color)}>\n\t\t\t<Coordinates>\n'
+    for order, (x, y) in enumerate(from_corner(ring)):
+        yield f'\t\t\t\t<Coordinate Order="{order}" X="{x!r}" Y="{y!r}" />\n'
+    yield "\t\t\t</Coordinates>\n\t\t</Annotation>\n"
+
+
+def _written(color: str | None) -> str:
+    return f" Color={attribute(color)}" if color else ""
+
+
+def _groups(root: Element) -> dict[str, _Group]:
+    """Return what a file's groups say, by their names."""
+    groups = {}
+    for group in root.iterfind("AnnotationGroups/Group"):
+        name = group.get("Name", "")
+        said = {key: value for found in group.iterfind("Attributes/Attribute") for key, value in found.items()}
+        excluded = _HOLES in said or (_CLASS not in said and name.lower() in _EXCLUDED)
+        groups[name] = _Group(said.get(_CLASS, name), _color(group), excluded)
+    groups.pop(_NO_GROUP, None)
+    return groups
+
+
+def _group_itself(annotation: Element) -> _Group:
+    """Return what an annotation says of itself where the file knows no such group."""
+    name = annotation.get("PartOfGroup", _NO_GROUP)
+    return _Group("" if name == _NO_GROUP else name, _color(annotation), name.lower() in _EXCLUDED)
+
+
+def _color(element: Element) -> str | None:
+    color = element.get("Color", "")
+    return color.lower() if _COLOR.fullmatch(color) else None
+
+
+def _with_holes(
+    contours: Sequence[Contour], named: Mapping[str, int], areas: Sequence[tuple[Area, str, _Group]], file_name: str
+) -> list[Contour]:
+    """Return contours with their holes: those named so, and then the areas that lie in them."""
+    holes: dict[int, list[Points]] = {}
+    others = []
+    for area, name, group in areas:
+        named_hole = _HOLE.fullmatch(name)
+        index = named.get(named_hole[1]) if named_hole else None
+        if index is None:
+            others.append((area, group))
+        else:
+            holes.setdefault(index, []).append(area.ring)
+    whole = list(contours)
+    for index, rings in holes.items():
+        whole[index] = replace(whole[index], holes=tuple(rings))
+    whole, outside = cut_out(whole, [area for area, _ in others], file_name)
+    alone = [others[number] for number in outside]
+    return whole + [Contour(area.ring, (), group.class_name, color=group.color) for area, group in alone]
+
+
+def _ring(annotation: Element, place: str, spend: Spend) -> Points:
+    """Return the line of an annotation, ``(row, column)``."""
+    points = without_repeat(points_of(annotation.find("Coordinates"))[:, ::-1] - 0.5)
+    if annotation.get("Type") == "Rectangle" and len(points) == 2:
+        (top, left), (bottom, right) = points
+        points = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+    check_ring(points, place)
+    return _spline(points, spend) if annotation.get("Type") == "Spline" else points
+
+
+def _spline(points: Points, spend: Spend) -> Points:
+    """Return the lines that stand for a spline through the points."""
+    points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
+    if len(points) < 3:
+        return points
+    before, end, beyond = (np.roll(points, by, axis=0) for by in (1, -1, -2))
+    before[-1] = 2 * points[-1] - end[-1]
+    beyond[-2] = 2 * end[-2] - points[-2]
+    lengths = (np.sqrt(np.hypot(*step.T))[:, None] for step in (points - before, end - points, beyond - end))
+    first, middle, last = lengths  # square roots, as centripetal splines have them
+    leaving = middle * ((points - before) / first * middle + (end - points) / middle * first) / (first + middle) / 3
+    coming = middle * ((end - points) / middle * last + (beyond - end) / last * middle) / (middle + last) / 3
+    return curves(np.stack([points, points + leaving, end - coming, end], axis=1), _FLATNESS, spend)

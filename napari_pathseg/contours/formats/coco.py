@@ -1,0 +1,225 @@
+"""COCO's instances: one file with the outlines or masks of many pictures.
+
+Polygons count ``(x, y)`` from the corner of the first pixel: COCO's own code sets a pixel
+when its centre, half a pixel further, lies inside [1]_.  Masks are runs of pixels and become
+outlines half-way between pixels, which paint the same mask again.
+
+The polygons of one annotation are parts of one object; one inside another is a hole in it
+(even-odd).  COCO itself fills such holes: it joins all polygons.  Files written here say which
+rings are holes, under a key of their own, so nothing is guessed in them.  Crowds are read
+like other objects.  Annotations that are only a box or keypoints are left out.
+
+.. [1] ``rleFrPoly`` in ``common/maskApi.c`` of https://github.com/cocodataset/cocoapi; the
+   format: https://cocodataset.org/#format-data
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Contour, Points, nest
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
+from napari_pathseg.contours.formats.json_tree import (
+    check_picture,
+    clean,
+    from_corner,
+    picture_size,
+    read_flat,
+    shown,
+    to_corner,
+    without_collector,
+)
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.errors import AnnotationError
+
+_HOLES = "napari_pathseg_holes"  # which of an annotation's polygons, counted from 0
+_NAMES_SHOWN = 5
+
+
+class _Category(NamedTuple):
+    name: str = ""
+    color: str | None = None
+
+
+class _Reader:
+    """One pass through the annotations of a file."""
+
+    def __init__(self, source: Source, categories: Mapping[int | str, _Category]) -> None:
+        self._name = source.name
+        self._categories = categories
+        self._points = PointBudget(source.name)
+        self._masks = MaskBudget(source.name, self._points)
+
+    def contours(self, annotation: Mapping[str, Any], place: str) -> list[Contour]:
+        """Return the outlines of one annotation."""
+        category = self._category(annotation.get("category_id"), place)
+        segmentation = annotation.get("segmentation")
+        if isinstance(segmentation, dict):
+            found = run_length_contours(segmentation, place, self._masks)
+            return [replace(contour, class_name=category.name, color=category.color) for contour in found]
+        nested = self._nested(self._rings(segmentation, place), annotation.get(_HOLES))
+        return [Contour(outer, inner, category.name, color=category.color) for outer, inner in nested]
+
+    def _category(self, id: Any, place: str) -> _Category:
+        if not self._categories or id is None:
+            return _Category()
+        if not isinstance(id, int | str) or id not in self._categories:
+            raise AnnotationError(f"{place}: category {shown(id)} is not in the file's categories. Add it there.")
+        return self._categories[id]
+
+    def _rings(self, segmentation: Any, place: str) -> list[Points]:
+        if segmentation is None:
+            return []
+        if not isinstance(segmentation, list):
+            raise AnnotationError(
+                f"{place}: its segmentation is {shown(segmentation)}; polygons and runs are read. Export it again."
+            )
+        flat = bool(segmentation) and not isinstance(segmentation[0], list)
+        rings = [segmentation] if flat else segmentation
+        return [from_corner(read_flat(ring, place, self._points), place) for ring in rings]
+
+    def _nested(self, rings: list[Points], holes: Any) -> list[tuple[Points, tuple[Points, ...]]]:
+        """Return outlines with their holes: those that the file marks, or that lie inside others."""
+        if rings and isinstance(holes, list) and holes == list(range(1, len(rings))):
+            return [(rings[0], tuple(rings[1:]))]
+        return nest(rings, self._name)
+
+
+def is_coco(document: Any) -> bool:
+    """Whether a document has lists of pictures and of annotations."""
+    return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in ("images", "annotations"))
+
+
+def has_many_images(document: Any) -> bool:
+    """Whether a document has more than one picture."""
+    return len(document["images"]) > 1
+
+
+@without_collector()
+def read_coco(document: Any, source: Source) -> list[Contour]:
+    """Return the outlines of the picture that is named like the slide; a picture alone is taken.
+
+    Raises
+    ------
+    AnnotationError
+        If no picture, or more than one, is named like the slide, or one is not as large as
+        the slide; else naming the annotation, counted from 1.
+    """
+    annotations = document["annotations"]
+    if not annotations:
+        return []
+    image = _image(document["images"], source)
+    check_picture(image.get("height"), image.get("width"), source)
+    reader = _Reader(source, _categories(document.get("categories"), source.name))
+    wanted = _id(image.get("id"))
+    contours = []
+    for number, annotation in enumerate(annotations, 1):
+        if not isinstance(annotation, dict):
+            raise AnnotationError(
+                f"{source.name}, annotation {number}: is {shown(annotation)}; an annotation is an object. "
+                "Export it again."
+            )
+        if _id(annotation.get("image_id")) == wanted:
+            contours += reader.contours(annotation, f"{source.name}, annotation {number}")
+    return contours
+
+
+def write_coco(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write a file of one picture, that of the frame, with an annotation for each contour."""
+    rows, columns = picture_size([contour.exterior for contour in contours], frame.shape)
+    image = {"id": 1, "file_name": frame.name, "height": rows, "width": columns}
+    colors = {contour.class_name: contour.color for contour in reversed(contours)}
+    numbers = {name: number for number, name in enumerate(reversed(colors), 1)}
+    categories = [
+        {"id": number, "name": name, "supercategory": ""}
+        | ({"color": list(bytes.fromhex(color[1:]))} if (color := colors[name]) else {})
+        for name, number in numbers.items()
+    ]
+    annotations = ",\n".join(
+        json.dumps(_annotation(contour, number, numbers[contour.class_name]))
+        for number, contour in enumerate(contours, 1)
+    )
+    path.write_text(
+        f'{{"info": {{}}, "licenses": [],\n"images": {json.dumps([image], ensure_ascii=False)},\n'
+        f'"categories": {json.dumps(categories, ensure_ascii=False)},\n"annotations": [\n{annotations}\n]}}\n',
+        encoding="utf-8",
+    )
+
+
+def _image(images: Sequence[Any], source: Source) -> Mapping[str, Any]:
+    """Return the entry of the slide's picture."""
+    entries = [image for image in images if isinstance(image, dict)]
+    if len(entries) == 1:
+        return entries[0]
+    names = [_base_name(image.get("file_name")) for image in entries]
+    wanted = _base_name(source.frame.name)
+    for like in (
+        lambda name: name == wanted,
+        lambda name: _stem(name) == wanted,
+        lambda name: _stem(name) == _stem(wanted),
+    ):
+        found = [image for image, name in zip(entries, names, strict=True) if wanted and like(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise AnnotationError(
+                f"{source.name}: {len(found)} of its pictures are named {wanted}. Rename all but one."
+            )
+    listed = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    raise AnnotationError(
+        f"{source.name} has the contours of {len(names)} pictures ({listed}), "
+        + (f"none is named like the slide {wanted}. " if wanted else "and it is not known which is the slide. ")
+        + "Name a picture in it like the slide, or keep only one."
+    )
+
+
+def _base_name(name: Any) -> str:
+    return PurePosixPath(clean(name).replace("\\", "/")).name
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem.removesuffix(".ome")
+
+
+def _id(value: Any) -> int | str | None:
+    return value if isinstance(value, int | str) else None
+
+
+def _categories(categories: Any, file_name: str) -> dict[int | str, _Category]:
+    """Return the classes by their numbers."""
+    found: dict[int | str, _Category] = {}
+    for category in categories if isinstance(categories, list) else []:
+        id = _id(category.get("id")) if isinstance(category, dict) else None
+        if id is None:
+            raise AnnotationError(f"{file_name}: one of its categories has no id. Export it again.")
+        color = category.get("color")
+        known = isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v < 256 for v in color)
+        found[id] = _Category(clean(category.get("name")), "#{:02x}{:02x}{:02x}".format(*color) if known else None)
+    return found
+
+
+def _annotation(contour: Contour, number: int, category: int) -> dict[str, Any]:
+    corner = [to_corner(ring) for ring in contour.rings]
+    left, top = corner[0].min(axis=0).tolist()
+    right, bottom = corner[0].max(axis=0).tolist()
+    area, *holes = (_area(ring) for ring in contour.rings)
+    return {
+        "id": number,
+        "image_id": 1,
+        "category_id": category,
+        "segmentation": [ring.ravel().tolist() for ring in corner],
+        "area": max(0.0, area - sum(holes)),
+        "bbox": [left, top, right - left, bottom - top],
+        "iscrowd": 0,
+    } | ({_HOLES: list(range(1, len(corner)))} if holes else {})
+
+
+def _area(ring: Points) -> float:
+    """Return the area inside a ring."""
+    rows, columns = (ring - ring[0]).T
+    return abs(float(rows @ np.roll(columns, -1) - columns @ np.roll(rows, -1))) / 2

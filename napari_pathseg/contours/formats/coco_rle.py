@@ -1,0 +1,153 @@
+"""Masks of single objects inside contour files: how large they may be, and their outlines.
+
+COCO counts the runs of a mask down its columns, first of what is outside, then inside, in
+turn; as text each count is a number in base 32, from the third count on less the one two
+before it [1]_.
+
+.. [1] ``rleEncode``, ``rleToString`` and ``rleFrString`` in ``common/maskApi.c`` of
+   https://github.com/cocodataset/cocoapi
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats.json_tree import shown
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.errors import AnnotationError
+
+Runs = npt.NDArray[np.int64]
+LARGEST_PICTURE = 16_384**2  # pixels, as large as the mask of a slide is
+_LARGEST_BOX = 8_192**2  # of one object; outlining takes some 15 bytes for each pixel
+_POINTS_A_RUN = 4
+_POINTS_A_PATCH = 40
+_LONGEST_NUMBER = 7  # letters of 5 bits: more than a run of the largest picture takes
+
+
+class MaskBudget:
+    """What the masks of one file may still hold: pixels in their boxes, and points around them."""
+
+    def __init__(self, file_name: str, points: PointBudget) -> None:
+        self._name = file_name
+        self._points = points
+        self._left = LARGEST_PICTURE
+
+    def spend_box(self, rows: int, columns: int, place: str) -> None:
+        """Take the box of an object off the budget before it is made; AnnotationError when it is used up."""
+        if rows * columns > _LARGEST_BOX:
+            raise AnnotationError(
+                f"{place}: its mask covers {rows:,} x {columns:,} pixels; {_LARGEST_BOX:,} are read. "
+                "Export it as polygons, or the whole slide as a label image."
+            )
+        self._left -= rows * columns
+        if self._left < 0:
+            raise AnnotationError(
+                f"{self._name}: its masks cover more than {LARGEST_PICTURE:,} pixels. Split it into several files."
+            )
+
+    def spend_runs(self, runs: int) -> None:
+        """Take the points around so many runs off the budget."""
+        self._points.spend(_POINTS_A_RUN * runs)
+
+    def spend_patches(self, inside: npt.NDArray[np.generic]) -> None:
+        """Take the patches and holes of a mask off the budget, each as the points that take as long.
+
+        They are counted by Euler's number: runs less the places where two of them touch.
+        """
+        mask = inside != 0
+        euler = _runs_in(mask) - _runs_in(mask[:, 1:] & mask[:, :-1])
+        self._points.spend(_POINTS_A_PATCH * abs(euler))
+
+
+def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBudget) -> list[Contour]:
+    """Return the outlines of a run-length encoded mask, one for each patch.
+
+    Raises
+    ------
+    AnnotationError
+        If its size or counts are none, do not fit each other, or are too many; `place` begins
+        the message.
+    """
+    rows, columns = _size(segmentation.get("size"), place)
+    counts = _counts(segmentation.get("counts"), place, budget)
+    if counts.min(initial=0) < 0 or counts.max(initial=0) > rows * columns or counts.sum() != rows * columns:
+        raise AnnotationError(
+            f"{place}: the runs of its mask do not add up to its {rows} x {columns} pixels. Export it again."
+        )
+    ends = np.cumsum(counts)
+    stops = ends[1::2]
+    starts = stops - counts[1::2]
+    starts, stops = starts[stops > starts], stops[stops > starts]
+    if not len(starts):
+        return []
+    left, right = int(starts[0] // rows), int((stops[-1] - 1) // rows) + 1
+    within = starts // rows == (stops - 1) // rows  # the others end in a later column
+    top = int((starts % rows).min()) if within.all() else 0
+    bottom = int(((stops - 1) % rows).max()) + 1 if within.all() else rows
+    budget.spend_box(bottom - top, right - left, place)
+    flips = np.zeros((bottom - top) * (right - left) + 1, np.int8)
+    begin = (starts // rows - left) * (bottom - top) + starts % rows - top
+    flips[begin] += 1
+    flips[begin + stops - starts] -= 1
+    inside = np.cumsum(flips[:-1], dtype=np.int8).reshape(right - left, bottom - top).T
+    budget.spend_patches(inside)
+    return mask_contours(inside != 0, (top, left))
+
+
+def mask_contours(inside: npt.NDArray[np.bool_], corner: tuple[int, int]) -> list[Contour]:
+    """Return the outlines of an object's mask whose first pixel lies at row and column `corner`."""
+    label = Contour.label
+    return outline(inside * np.uint8(label), label, offset=corner)
+
+
+def _runs_in(mask: npt.NDArray[np.bool_]) -> int:
+    """Return how many runs the columns of a mask have."""
+    return int(np.count_nonzero(mask[1:] & ~mask[:-1])) + int(np.count_nonzero(mask[:1]))
+
+
+def _size(size: Any, place: str) -> tuple[int, int]:
+    """Return the rows and columns of the picture that a mask belongs to."""
+    if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
+        raise AnnotationError(f"{place}: the size of its mask is {shown(size)}, not [rows, columns]. Export it again.")
+    rows, columns = size
+    if rows * columns > LARGEST_PICTURE:
+        raise AnnotationError(
+            f"{place}: its mask has {shown(rows)} x {shown(columns)} pixels; {LARGEST_PICTURE:,} are read. "
+            "Export it as polygons."
+        )
+    return rows, columns
+
+
+def _counts(counts: Any, place: str, budget: MaskBudget) -> Runs:
+    """Return the lengths of the runs, given as a list or as text."""
+    try:
+        if isinstance(counts, str):
+            return _runs_of_text(counts.encode("ascii"), budget)
+        if not isinstance(counts, list) or set(map(type, counts)) - {int}:
+            raise TypeError
+        budget.spend_runs(len(counts) // 2)
+        return np.array(counts, np.int64)
+    except AnnotationError:
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AnnotationError(f"{place}: the runs of its mask cannot be read. Export it again.") from error
+
+
+def _runs_of_text(text: bytes, budget: MaskBudget) -> Runs:
+    """Return the runs of COCO's compressed text; ValueError where it is none."""
+    letters = np.frombuffer(text, np.uint8) - np.uint8(48)
+    last = np.flatnonzero((letters & 32) == 0)  # the others say that the number goes on
+    budget.spend_runs(len(last) // 2)
+    first = np.concatenate([[0], last + 1])[:-1]
+    length = last - first + 1
+    if letters.max(initial=0) > 63 or length.sum() != len(letters) or length.max(initial=0) > _LONGEST_NUMBER:
+        raise ValueError
+    shift = 5 * (np.arange(len(letters)) - np.repeat(first, length))
+    values = np.add.reduceat((letters & 31).astype(np.int64) << shift, first) if len(first) else first
+    values -= ((letters[last] & 16) != 0) * (np.int64(1) << 5 * length)  # a sign
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values

@@ -1,0 +1,241 @@
+"""CVAT for images 1.1: polygons, boxes, ellipses and masks of one picture of a task.
+
+CVAT counts ``(x, y)`` from the corner of the first pixel, as its boxes reach from 0 to the
+picture's width; ours is the centre, hence the half pixel.  A mask has the pixels of a box,
+row by row, in runs that are in turn outside and inside [1]_.  Lines, points, cuboids and tags
+have no inside and are left out; what has a higher ``z_order`` comes later.
+
+The picture is the one with the slide's name, or the only one.  CVAT knows no holes: contours
+with holes are written as one line (:mod:`~napari_pathseg.contours.formats.hole_bridging`), and of which
+parts in an attribute ``parts`` that it passes over.  A contour without a class gets the label
+``contour`` and says so (``unnamed``).
+
+.. [1] https://docs.cvat.ai/docs/other/xml_format
+"""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
+from napari_pathseg.contours.formats.hole_bridging import join, split
+from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
+from napari_pathseg.contours.formats.svg.path import numbers
+from napari_pathseg.contours.formats.xml_text import attribute, content, from_corner
+from napari_pathseg.errors import AnnotationError
+
+_FLATNESS = 0.1  # pixels: how far the lines may leave an ellipse
+_NO_CLASS = "contour"
+_LONGEST_WHOLE = 100  # letters
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+_MARKS = ("image", "track", "version", "meta")
+
+
+def is_cvat(root: Element) -> bool:
+    """Whether a tree is one of CVAT's."""
+    return root.tag == "annotations" and any(root.find(mark) is not None for mark in _MARKS)
+
+
+def has_many_pictures(root: Element) -> bool:
+    """Whether a tree has more than one picture."""
+    return len(root.findall("image")) > 1
+
+
+@without_collector()
+def read_cvat(root: Element, source: Source) -> list[Contour]:
+    """Return the areas of the slide's picture.
+
+    Raises
+    ------
+    AnnotationError
+        If it is not clear which picture that is, or naming the file and the shape, counted
+        from 1 among those of the picture.
+    """
+    picture = _picture(root, source)
+    colors = {label.findtext("name"): _color(label) for label in root.iterfind("meta//label")}
+    walk = _Walk(source.name)
+    found: list[tuple[int, list[Contour]]] = []
+    for number, shape in enumerate(picture, 1):
+        place = f"{source.name}, shape {number}"
+        name = "" if shape.get("unnamed") else shape.get("label", "")
+        height = _whole(shape, "z_order", place, 0)
+        contours = [replace(drawn, class_name=name, color=colors.get(name)) for drawn in walk.drawn(shape, place)]
+        found.append((height, contours))
+    return [contour for _, contours in sorted(found, key=lambda pair: pair[0]) for contour in contours]
+
+
+def write_cvat(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write the polygons of one picture, named after the slide."""
+    colors: dict[str, str | None] = {}
+    for contour in contours:
+        name = contour.class_name or _NO_CLASS
+        colors[name] = colors.get(name) or contour.color
+    corner = np.max([contour.exterior.max(axis=0) for contour in contours], axis=0, initial=0) + 1
+    height, width = frame.shape or [math.ceil(side) for side in np.broadcast_to(corner, 2)]
+    name = frame.name or "slide"
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
+        file.write(f"<meta><task><name>{content(name)}</name><size>1</size><mode>annotation</mode><labels>\n")
+        file.writelines(_label(name, color) for name, color in colors.items())
+        file.write("</labels></task></meta>\n")
+        file.write(f'<image id="0" name={attribute(name)} width="{width}" height="{height}">\n')
+        file.writelines(_polygon(contour) for contour in contours)
+        file.write("</image>\n</annotations>\n")
+
+
+def _label(name: str, color: str | None) -> str:
+    shade = f"<color>{color}</color>" if color else ""
+    return f"<label><name>{content(name)}</name>{shade}<type>any</type><attributes></attributes></label>\n"
+
+
+def _polygon(contour: Contour) -> str:
+    line, parts = join(contour.rings)
+    points = ";".join(f"{x!r},{y!r}" for x, y in from_corner(line))
+    marks = "" if contour.class_name else ' unnamed="1"'
+    marks += f' parts="{parts}"' if contour.holes else ""
+    label = attribute(contour.class_name or _NO_CLASS)
+    return f'<polygon label={label} source="manual" occluded="0" points="{points}" z_order="0"{marks}></polygon>\n'
+
+
+def _picture(root: Element, source: Source) -> list[Element]:
+    """Return the shapes of the slide's picture."""
+    pictures = root.findall("image")
+    if root.find("track") is not None:
+        raise AnnotationError(
+            f'{source.name}: holds the tracks of a video. Export it from CVAT as "CVAT for images 1.1".'
+        )
+    if len(pictures) < 2:
+        return list(pictures[0]) if pictures else []
+    names = [PurePosixPath(picture.get("name", "").replace("\\", "/")).name for picture in pictures]
+    for same in (_as_it_is, _stem):
+        wanted = {source.frame.name, same(source.frame.name)} - {""}
+        fitting = [picture for picture, name in zip(pictures, names, strict=True) if same(name) in wanted]
+        if len(fitting) == 1:
+            return list(fitting[0])
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    raise AnnotationError(
+        f'{source.name}: holds {len(names)} pictures ({shown}), and which is the slide "{source.frame.name}" is not '
+        "clear. Name the slide as its picture, or export it alone."
+    )
+
+
+def _as_it_is(name: str) -> str:
+    return name
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without its suffix."""
+    return name.removesuffix(PurePosixPath(name).suffix).removesuffix(".ome")
+
+
+class _Walk:
+    """One pass through the shapes of a picture."""
+
+    def __init__(self, file_name: str) -> None:
+        points = PointBudget(file_name)
+        self._spend: Spend = points.spend
+        self._masks = MaskBudget(file_name, points)
+
+    def drawn(self, shape: Element, place: str) -> list[Contour]:
+        """Return what a shape draws, yet without a class."""
+        try:
+            if shape.tag == "mask":
+                return self._mask(shape, place)
+            line = _LINES.get(shape.tag)
+            rings = line(shape, self._spend) if line is not None else []
+        except AnnotationError:
+            raise
+        except ValueError as error:
+            raise AnnotationError(f"{place}: {error}") from error
+        if not rings:
+            return []
+        exterior, *holes = (without_repeat(np.ascontiguousarray(ring[:, ::-1]) - 0.5) for ring in rings)
+        for ring in (exterior, *holes):
+            check_ring(ring, place)
+        return [Contour(exterior, tuple(holes))]
+
+    def _mask(self, shape: Element, place: str) -> list[Contour]:
+        """Return the outlines of a mask; its runs are read as columns of the mask turned over."""
+        width, height, left, top = (_whole(shape, name, place) for name in ("width", "height", "left", "top"))
+        check_ring(np.array([[top, left]] * 3, np.float64), place)  # it lies on a picture
+        self._masks.spend_runs(shape.get("rle", "").count(",") // 2)
+        try:
+            runs = [int(run) for run in shape.get("rle", "").split(",")]
+        except ValueError as error:
+            raise AnnotationError(f"{place}: the runs of its mask cannot be read. Export it again.") from error
+        turned = run_length_contours({"size": [width, height], "counts": runs}, place, self._masks)
+        corner = top, left
+        return [
+            Contour(drawn.exterior[:, ::-1] + corner, tuple(hole[:, ::-1] + corner for hole in drawn.holes))
+            for drawn in turned
+        ]
+
+
+def _points(shape: Element, spend: Spend) -> list[Points]:
+    values = numbers(shape.get("points", "").replace(";", " "), spend)
+    if len(values) % 2:
+        raise ValueError(f"has {len(values)} numbers; points are pairs of x and y. Complete or delete it.")
+    return split(values.reshape(-1, 2), shape.get("parts", ""))
+
+
+def _box(shape: Element, spend: Spend) -> list[Points]:
+    left, top, right, bottom = (_number(shape, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+    return [_turned(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), shape)]
+
+
+def _ellipse(shape: Element, spend: Spend) -> list[Points]:
+    x, y, width, height = (_number(shape, name) for name in ("cx", "cy", "rx", "ry"))
+    if width <= 0 or height <= 0:
+        raise ValueError(f"its radii are {width:g} and {height:g}; they must be above 0. Correct or delete it.")
+    return [_turned(ellipse((x, y), (width, height), (0, 2 * math.pi), _FLATNESS, spend)[:-1], shape)]
+
+
+def _turned(points: Points, shape: Element) -> Points:
+    """Return points turned around their middle by the shape's rotation, in degrees clockwise."""
+    angle = math.radians(_number(shape, "rotation", 0))
+    if not angle:
+        return points
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    turned: Points = (points - middle) @ turn + middle
+    return turned
+
+
+def _number(shape: Element, name: str, default: float = math.nan) -> float:
+    text = shape.get(name, "")
+    values = numbers(text) if text else np.array([default])
+    if len(values) != 1 or not math.isfinite(values[0]):
+        raise ValueError(f'its {name} is "{text[:20]}"; it must be one number. Correct it.')
+    return float(values[0])
+
+
+def _whole(shape: Element, name: str, place: str, default: int | None = None) -> int:
+    text = shape.get(name, "")
+    try:
+        number = default if default is not None and not text else int(text[:_LONGEST_WHOLE])
+        if len(text) > _LONGEST_WHOLE:
+            raise ValueError
+        return number
+    except ValueError as error:
+        raise AnnotationError(f'{place}: its {name} is "{text[:20]}", not a whole number. Correct it.') from error
+
+
+def _color(label: Element) -> str | None:
+    color = label.findtext("color", "").strip()
+    return color.lower() if _COLOR.fullmatch(color) else None
+
+
+_LINES: dict[str, Callable[[Element, Spend], list[Points]]] = {
+    "polygon": _points,
+    "box": _box,
+    "ellipse": _ellipse,
+}

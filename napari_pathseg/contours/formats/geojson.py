@@ -1,0 +1,212 @@
+"""GeoJSON as QuPath writes and reads it.
+
+QuPath counts ``(x, y)`` from the corner of the first pixel: an annotation that covers just
+that pixel is the square from (0, 0) to (1, 1) [1]_; ours is the centre, hence the half pixel.
+Annotations, detections, tiles and cells (by their outer line) are read, with the objects
+inside them; cores of tissue arrays and QuPath's root are places, not contours, and left out
+[2]_.  What has no area is left out, too.
+
+GeoJSON is made for maps, and many programs call its numbers longitudes and latitudes (WGS84)
+whatever they are.  A file is taken for a map, and refused, only where all its points are
+possible degrees, nothing in it is QuPath's, and either it names WGS84 and has fractions, or
+most points have more than four decimals and they lie outside any picture or on less than one
+pixel.
+
+.. [1] P. Bankhead, "A note on contours", 2018,
+   https://petebankhead.github.io/qupath/technical/2018/03/13/note-on-contours.html
+.. [2] QuPath, ``qupath/lib/io/QuPathTypeAdapters.java``, ``PathObjectTypeAdapter``.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.json_tree import (
+    clean,
+    from_corner,
+    read_pairs,
+    shown,
+    to_corner,
+    without_collector,
+)
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.errors import AnnotationError
+
+_WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
+_TYPES = (*_WITHOUT_AREA, "Polygon", "MultiPolygon", "GeometryCollection", "Feature", "FeatureCollection")
+_PLACES = ("tmaCore", "tma_core", "TMACoreObject", "root", "PathRootObject")
+_QUPATH_KEYS = ("objectType", "object_type", "classification", "isLocked", "measurements")
+_WGS84 = re.compile(r"CRS:?84|WGS ?84|^(.*EPSG:.*)?4326$", re.IGNORECASE)
+
+
+def is_geojson(document: Any) -> bool:
+    """Whether a document is a list, as of features, or says one of GeoJSON's types."""
+    return isinstance(document, list) or (isinstance(document, dict) and document.get("type") in _TYPES)
+
+
+@without_collector()
+def read_geojson(document: Any, source: Source) -> list[Contour]:
+    """Return the polygons of GeoJSON; points and lines are left out.
+
+    Read are feature collections, lists of features, single features and bare geometries.
+
+    Raises
+    ------
+    AnnotationError
+        Naming the file and the feature, counted from 1.
+    """
+    budget = PointBudget(source.name)
+    contours = []
+    marked = False
+    for number, feature in enumerate(_features(document, source.name), 1):
+        place = f"{source.name}, feature {number}"
+        properties = _properties(feature)
+        marked = marked or any(key in properties for key in _QUPATH_KEYS)
+        if _is_place(feature, properties):
+            continue
+        name, color = _classification(properties)
+        has_geometry = "geometry" in feature or feature.get("type") == "Feature"
+        for rings in _polygons(feature.get("geometry") if has_geometry else feature, place):
+            ring, *holes = (from_corner(read_pairs(points, place, budget), place) for points in rings)
+            contours.append(Contour(ring, tuple(holes), name, color=color))
+    if not marked and _in_degrees(contours, _names_wgs84(document)):
+        raise AnnotationError(
+            f"{source.name}: its coordinates are longitudes and latitudes, not pixels. Export the contours in pixels "
+            'of the slide; if they are, give a feature the property "objectType": "annotation".'
+        )
+    return contours
+
+
+def write_geojson(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write a feature collection of annotations that QuPath imports by dropping it on a slide."""
+    features = ",\n".join(json.dumps(_feature(contour), ensure_ascii=False) for contour in contours)
+    path.write_text(f'{{"type": "FeatureCollection", "features": [\n{features}\n]}}\n', encoding="utf-8")
+
+
+def _features(document: Any, name: str) -> Iterator[dict[str, Any]]:
+    """Yield the features of a file, whichever way it holds them, each before those inside it."""
+    pending = document[::-1] if isinstance(document, list) else [document]
+    number = 1
+    while pending:
+        feature = pending.pop()
+        if not isinstance(feature, dict):
+            raise AnnotationError(
+                f"{name}, feature {number}: is {shown(feature)}; a feature is an object. Export it again."
+            )
+        if feature.get("type") == "FeatureCollection":
+            features = feature.get("features")
+            if not isinstance(features, list):
+                raise AnnotationError(f"{name}: its features are {shown(features)}, not a list. Export it again.")
+            pending += features[::-1]
+            continue
+        yield feature
+        number += 1
+        children = _properties(feature).get("childObjects")
+        pending += children[::-1] if isinstance(children, list) else []
+
+
+def _properties(feature: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = feature.get("properties")
+    return properties if isinstance(properties, dict) else {}
+
+
+def _is_place(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """Whether a feature is a core of a tissue array or the root; old files say so by their id."""
+    kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
+    return (isinstance(kind, str) and kind in _PLACES) or properties.get("isMissing") is True
+
+
+def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
+    """Yield the polygons of a geometry, each a list of rings, the outer one first."""
+    pending = [geometry]
+    while pending:
+        geometry = pending.pop()
+        kind = geometry.get("type") if isinstance(geometry, dict) else None
+        if geometry is None or kind in _WITHOUT_AREA:
+            continue
+        parts = geometry.get("geometries") if kind == "GeometryCollection" else None
+        if isinstance(parts, list):
+            pending += parts[::-1]
+            continue
+        if kind not in ("Polygon", "MultiPolygon"):
+            raise AnnotationError(
+                f"{place}: its geometry is {shown(kind)}; Polygon and MultiPolygon are read. Convert or delete it."
+            )
+        coordinates = geometry.get("coordinates")
+        polygons = [coordinates] if kind == "Polygon" else coordinates
+        if not isinstance(polygons, list) or not all(isinstance(rings, list) and rings for rings in polygons):
+            raise AnnotationError(f"{place}: its {kind} has no coordinates. Export it again or delete it.")
+        yield from polygons
+
+
+def _classification(properties: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return the class name and colour that QuPath, old or new, gives a feature."""
+    found = properties.get("classification")
+    if not isinstance(found, dict):
+        return clean(found), _color({"color": found}) or _color(properties)
+    name, names = found.get("name"), found.get("names")
+    if not isinstance(name, str) and isinstance(names, list):
+        name = ": ".join(part for part in names if isinstance(part, str))
+    return clean(name), _color(found) or _color(properties)
+
+
+def _color(values: Mapping[str, Any]) -> str | None:
+    """Return a colour given as three bytes, or as one of Java's signed ARGB integers."""
+    color = values.get("color")
+    if isinstance(color, list) and len(color) >= 3 and all(_is_byte(value) for value in color[:3]):
+        return "#{:02x}{:02x}{:02x}".format(*color[:3])
+    packed = next((value for value in (color, values.get("colorRGB")) if type(value) is int), None)
+    return None if packed is None else f"#{packed & 0xFFFFFF:06x}"
+
+
+def _is_byte(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 255
+
+
+def _names_wgs84(document: Any) -> bool:
+    """Whether a file says that its numbers are longitudes and latitudes."""
+    crs = document.get("crs") if isinstance(document, dict) else None
+    properties = _properties(crs) if isinstance(crs, dict) else {}
+    names = (crs, properties.get("name"), properties.get("code"))
+    texts = (name if isinstance(name, str) else shown(name) for name in names)
+    return any(_WGS84.search(text[:200]) for text in texts)
+
+
+def _in_degrees(contours: Sequence[Contour], named: bool) -> bool:
+    """Whether contours of an unknown program lie on the earth; `named` is whether the file says so."""
+    for contour in contours:  # the first one tells, in most files
+        rows, columns = np.abs(contour.exterior + 0.5).max(axis=0)
+        if rows > 90 or columns > 180:
+            return False
+    if not contours:
+        return False
+    points = np.concatenate([contour.exterior for contour in contours]) + 0.5
+    if named:
+        return bool((points != np.round(points)).any())
+    scaled = points * 1e4
+    fine = (np.abs(scaled - np.round(scaled)) > 1e-6).any(axis=1)
+    widest = max(np.ptp(contour.exterior, axis=0).max() for contour in contours)
+    return bool(fine.mean() > 0.5 and (points.min() < -1 or widest < 1))
+
+
+def _feature(contour: Contour) -> dict[str, Any]:
+    rings = [to_corner(np.vstack([ring, ring[:1]])) for ring in contour.rings]
+    properties: dict[str, Any] = {"objectType": "annotation", "isLocked": False}
+    color = {"color": list(bytes.fromhex(contour.color[1:]))} if contour.color else {}
+    if contour.class_name:
+        properties["classification"] = {"name": contour.class_name, **color}
+    else:
+        properties |= color
+    return {
+        "type": "Feature",
+        "id": str(uuid.uuid4()),
+        "geometry": {"type": "Polygon", "coordinates": [ring.tolist() for ring in rings]},
+        "properties": properties,
+    }

@@ -1,0 +1,175 @@
+"""JSON from strangers, read with limits, and the outlines in it.
+
+All formats that are JSON count ``(x, y)`` from the corner of the first pixel; here they
+become ``(row, column)`` from its centre.
+"""
+
+import gc
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.contours.contour import Points, check_ring, without_repeat
+from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats.limits import PointBudget, open_limited
+from napari_pathseg.errors import AnnotationError
+
+_MOST_LISTS = 8_000_000  # points are up to 5,000,000; the rest is what programs write around them
+_MOST_VALUES = 16_000_000
+_PICTURE = b'"imageData"'
+_BEGIN_OF_TEXT = re.compile(rb'\s*+:\s*+"')
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds; one key may come twice only with one value.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read, is no JSON, is nested too deep, says a thing twice and
+        differently, or is larger than 256 MiB.
+    """
+    with open_limited(path) as file:
+        raw = _without_picture(file.read())
+    _check_bytes(raw, path.name)
+    try:
+        text = raw.decode(json.detect_encoding(raw))
+        del raw  # a large part of the memory
+        with without_collector():
+            return json.loads(text, object_pairs_hook=partial(_object, path.name))
+    except AnnotationError:
+        raise
+    except RecursionError as error:
+        raise AnnotationError(f"{path.name} is nested deeper than contours ever are. Export it again.") from error
+    except ValueError as error:
+        raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
+
+
+def _without_picture(raw: bytes) -> bytes:
+    """Return the text without the picture that LabelMe writes into its files, of which none is read."""
+    begin = raw.find(_PICTURE)
+    if begin < 0 or not (start := _BEGIN_OF_TEXT.match(raw, begin + len(_PICTURE))):
+        return raw
+    end = raw.find(b'"', start.end())
+    if end < 0 or raw.find(b"\\", start.end(), end) >= 0:
+        return raw
+    return raw[: start.end()] + raw[end:]
+
+
+def _check_bytes(raw: bytes, name: str) -> None:
+    """Refuse a file of too many values before it is parsed: each takes some 60 bytes of memory."""
+    if raw.count(b"[") + raw.count(b"{") > _MOST_LISTS or raw.count(b",") > _MOST_VALUES:
+        raise AnnotationError(
+            f"{name}: has more than {_MOST_LISTS:,} points and objects, or {_MOST_VALUES:,} values. "
+            "Split it into several files."
+        )
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the collector of cycles, of which files have none, from going through millions of lists again and again."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def _object(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; QuPath writes some of its keys twice, with one value."""
+    found = dict(pairs)
+    if len(found) != len(pairs) and any(found[key] is not value and found[key] != value for key, value in pairs):
+        key = next(key for key, value in pairs if found[key] is not value and found[key] != value)
+        raise AnnotationError(f"{file_name}: {shown(key)} is there twice in one object and differs. Delete one.")
+    return found
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message shows it, short whatever it holds.
+
+    >>> shown("Curve"), shown(None), shown([1, 2]), shown({})
+    ('"Curve"', 'null', 'a list of 2', 'an object')
+    """
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    text = json.dumps(value[:40] if isinstance(value, str) else value)
+    return text if len(text) <= 42 else text[:39] + "..."
+
+
+def clean(text: Any) -> str:
+    """Return a name as it can be written again; anything but text is no name."""
+    return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
+
+
+def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+    """Return a list of ``[x, y]`` (or ``[x, y, z]``) as (n, 2) numbers, as the file counts them."""
+    budget.spend(len(points) if isinstance(points, list) else 0)
+    try:
+        _check_numbers(chain.from_iterable(points))
+        values = np.array(points, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AnnotationError(f"{place}: its coordinates are not numbers in pairs. Export it again.") from error
+    if values.ndim != 2 or values.shape[1] < 2:
+        raise AnnotationError(f"{place}: its coordinates are not pairs of x and y. Export it again.")
+    return values[:, :2]
+
+
+def read_flat(numbers: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+    """Return a list of ``x, y, x, y ...`` as (n, 2) numbers, as the file counts them."""
+    budget.spend(len(numbers) / 2 if isinstance(numbers, list) else 0)
+    try:
+        _check_numbers(numbers)
+        return np.array(numbers, np.float64).reshape(-1, 2)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise AnnotationError(f"{place}: its outline is not a list of x, y, x, y ... Export it again.") from error
+
+
+def from_corner(points: npt.NDArray[np.float64], place: str) -> Points:
+    """Return (x, y) from the corner of the first pixel as a ring of ours; AnnotationError if it is none."""
+    ring = without_repeat(points[:, ::-1] - 0.5)
+    check_ring(ring, place)
+    return ring
+
+
+def to_corner(ring: Points) -> npt.NDArray[np.float64]:
+    """Return a ring as (x, y) from the corner of the first pixel."""
+    corner: npt.NDArray[np.float64] = ring[:, ::-1] + 0.5
+    return corner
+
+
+def check_picture(rows: Any, columns: Any, source: Source) -> None:
+    """Refuse contours of a picture that is not as large as the slide, where both are known."""
+    known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
+    shape = source.frame.shape
+    if known and shape is not None and (rows, columns) != tuple(shape):
+        raise AnnotationError(
+            f"{source.name}: was drawn on a picture of {shown(rows)} x {shown(columns)} pixels, its slide has "
+            f"{shape[0]} x {shape[1]} (rows x columns). Give the file that belongs to this slide, at its full size."
+        )
+
+
+def picture_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:
+    """Return the rows and columns of the slide, or else of a picture that holds the rings."""
+    if source_shape is not None:
+        return source_shape
+    ends = np.max([ring.max(axis=0) for ring in rings], axis=0, initial=0)
+    rows, columns = (int(end) for end in np.ceil(np.broadcast_to(ends, 2) + 0.5))
+    return max(1, rows), max(1, columns)
+
+
+def _check_numbers(values: Any) -> None:
+    """TypeError where something is no number; numpy would take text and ``true`` for numbers."""
+    if not set(map(type, values)) <= {int, float}:
+        raise TypeError

@@ -1,0 +1,184 @@
+"""LabelMe's JSON: the shapes that were drawn on one picture.
+
+LabelMe draws its picture with the first pixel from (0, 0) to (1, 1) and saves ``(x, y)`` as
+clicked [1]_; ours counts from that pixel's centre, hence the half pixel.  A shape of the type
+*mask* is a PNG picture, as text, whose first pixel is the upper left of its two points [2]_.
+Circles are a centre and a point on the line.  Points and lines are left out.
+
+Shapes of one label and one ``group_id`` are parts of one object; one inside another is a hole
+in it (even-odd), which LabelMe itself cannot draw.  Files written here say which are holes, by
+a flag of LabelMe's kind, so nothing is guessed in them.
+
+.. [1] ``labelme/widgets/canvas.py`` of https://github.com/wkentaro/labelme: ``paintEvent``
+   and ``transformPos``
+.. [2] ``shapes_to_label`` in ``labelme/utils/shape.py`` there
+"""
+
+import base64
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.contours.contour import Contour, Points, check_ring, nest
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.coco_rle import MaskBudget, mask_contours
+from napari_pathseg.contours.formats.json_tree import (
+    check_picture,
+    clean,
+    from_corner,
+    picture_size,
+    read_pairs,
+    shown,
+    to_corner,
+    without_collector,
+)
+from napari_pathseg.contours.formats.label_images.label_image import decode_png
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.errors import AnnotationError
+
+_FLATNESS = 0.1  # pixels: how far the lines may leave a circle
+_HOLE = "hole"
+_POLYGONS = ("polygon", "oriented_rectangle", "rotation")
+_WITHOUT_AREA = ("point", "points", "line", "linestrip")
+
+
+@dataclass
+class _Object:
+    """The shapes of one label and group."""
+
+    class_name: str
+    rings: list[Points] = field(default_factory=list)
+    holes: set[int] = field(default_factory=set)  # as a file written here counts them
+    masks: list[Contour] = field(default_factory=list)
+
+    def contours(self, file_name: str) -> Iterator[Contour]:
+        """Yield the outlines with their holes."""
+        for outer, inner in self._nested(file_name):
+            yield Contour(outer, inner, self.class_name)
+        for contour in self.masks:
+            yield replace(contour, class_name=self.class_name)
+
+    def _nested(self, file_name: str) -> list[tuple[Points, tuple[Points, ...]]]:
+        if self.holes and self.holes == set(range(1, len(self.rings))):
+            return [(self.rings[0], tuple(self.rings[1:]))]
+        return nest(self.rings, file_name)
+
+
+def is_labelme(document: Any) -> bool:
+    """Whether a document has a list of shapes."""
+    return isinstance(document, dict) and isinstance(document.get("shapes"), list)
+
+
+@without_collector()
+def read_labelme(document: Any, source: Source) -> list[Contour]:
+    """Return polygons, rectangles, masks, and circles flattened to 0.1 px.
+
+    Raises
+    ------
+    AnnotationError
+        If the picture is not as large as the slide; else naming the shape, counted from 1.
+    """
+    check_picture(document.get("imageHeight"), document.get("imageWidth"), source)
+    points = PointBudget(source.name)
+    masks = MaskBudget(source.name, points)
+    objects: dict[Any, _Object] = {}
+    for number, shape in enumerate(document["shapes"], 1):
+        place = f"{source.name}, shape {number}"
+        if not isinstance(shape, dict):
+            raise AnnotationError(f"{place}: is {shown(shape)}; a shape is an object. Export it again.")
+        kind = shape.get("shape_type") or "polygon"
+        if isinstance(kind, str) and kind in _WITHOUT_AREA:
+            continue
+        label, group = clean(shape.get("label")), shape.get("group_id")
+        key = (label, group) if isinstance(group, int | str) else number
+        found = objects.setdefault(key, _Object(label))
+        if kind == "mask":
+            found.masks += _mask(shape, place, points, masks)
+            continue
+        flags = shape.get("flags")
+        if isinstance(flags, dict) and flags.get(_HOLE) is True:
+            found.holes.add(len(found.rings))
+        found.rings.append(_ring(shape, kind, place, points))
+    return [contour for found in objects.values() for contour in found.contours(source.name)]
+
+
+def write_labelme(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write a polygon for each contour, and one of its group for each hole."""
+    rows, columns = picture_size([contour.exterior for contour in contours], frame.shape)
+    shapes = ",\n".join(
+        json.dumps(shape, ensure_ascii=False)
+        for group, contour in enumerate(contours, 1)
+        for shape in _shapes(contour, group)
+    )
+    picture = {"imagePath": frame.name, "imageData": None, "imageHeight": rows, "imageWidth": columns}
+    head = json.dumps({"version": "5.5.0", "flags": {}} | picture, ensure_ascii=False)
+    path.write_text(f'{head[:-1]}, "shapes": [\n{shapes}\n]}}\n', encoding="utf-8")
+
+
+def _ring(shape: Mapping[str, Any], kind: Any, place: str, budget: PointBudget) -> Points:
+    """Return the outline of a shape."""
+    points = read_pairs(shape.get("points"), place, budget)
+    if kind == "circle":
+        points = _circle(points, place, budget)
+    elif kind == "rectangle" and len(points) == 2:
+        (left, top), (right, bottom) = points
+        points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    elif kind != "rectangle" and kind not in _POLYGONS:
+        raise AnnotationError(
+            f"{place}: its type is {shown(kind)}; polygon, rectangle, circle and mask are read. Convert or delete it."
+        )
+    return from_corner(points, place)
+
+
+def _circle(points: npt.NDArray[np.float64], place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+    """Return a circle as a polygon."""
+    if len(points) != 2:
+        raise AnnotationError(f"{place}: its circle has {len(points)} points, not 2. Correct or delete it.")
+    check_ring(points[[0, 1, 0], ::-1], place)  # they are finite
+    (x, y), (on_x, on_y) = points.tolist()
+    radius = math.hypot(on_x - x, on_y - y)
+    if radius <= 0:
+        raise AnnotationError(f"{place}: its circle has no radius. Correct or delete it.")
+    corners = math.ceil(math.pi / math.acos(max(0.5, 1 - _FLATNESS / radius)))
+    budget.spend(corners)
+    angles = np.arange(corners) * (2 * math.pi / corners)
+    return np.array([x, y]) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: MaskBudget) -> list[Contour]:
+    """Return the outlines of a shape that is a picture."""
+    corners = read_pairs(shape.get("points"), place, points)
+    check_ring(np.resize(corners, (3, 2))[:, ::-1], place)  # they are finite
+    text = shape.get("mask")
+    try:
+        raw = base64.b64decode(text) if isinstance(text, str) else b""
+    except ValueError as error:
+        raise AnnotationError(f"{place}: its mask is no picture as text. Export it again.") from error
+    inside = decode_png(raw, place, lambda rows, columns: budget.spend_box(rows, columns, place))
+    column, row = (int(value) for value in corners.min(axis=0))
+    box = np.abs(corners[-1] - corners[0])[::-1]
+    if not (np.abs(box + 0.5 - inside.shape) < 1.5).all():  # the last pixel, or the one after it
+        raise AnnotationError(
+            f"{place}: its mask has {inside.shape[0]} x {inside.shape[1]} pixels, which is not the size of its box. "
+            "Export it again."
+        )
+    budget.spend_runs(int(np.count_nonzero(np.diff(inside.astype(np.int8), axis=0) > 0)) + int(inside[0].sum()))
+    budget.spend_patches(inside)
+    return mask_contours(inside, (row, column))
+
+
+def _shapes(contour: Contour, group: int) -> Iterator[dict[str, Any]]:
+    for number, ring in enumerate(contour.rings):
+        yield {
+            "label": contour.class_name,
+            "points": to_corner(ring).tolist(),
+            "group_id": group if contour.holes else None,
+            "shape_type": "polygon",
+            "flags": {_HOLE: True} if number else {},
+        }

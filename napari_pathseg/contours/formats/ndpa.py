@@ -1,0 +1,179 @@
+"""Hamamatsu's .ndpa, as NDP.view writes them: outlines on the glass, not on the picture.
+
+Coordinates are nanometres from the middle of the glass, x to the right and y down.  With the
+slide's offset from there, its pixel size and its size they are pixels from the corner of the
+first one [1]_; ours is the centre, hence the half pixel.  So nothing can be read or written
+without these three (:class:`~napari_pathseg.contours.formats.base.Frame`).
+
+An annotation's title is its class.  Read are closed freehand lines, rectangles among them, and
+circles; open lines, pins, pointers and measures have no inside and are left out.
+
+NDP.view knows no holes and whole numbers only.  Contours with holes are written as one line
+(:mod:`~napari_pathseg.contours.formats.hole_bridging`), and what would be lost in attributes that it
+passes over: ``parts``, and ``fractions`` where the nanometres are not whole.
+
+.. [1] ``annotation/NDPARepository.cpp`` in https://github.com/computationalpathologygroup/ASAP,
+   https://openslide.org/formats/hamamatsu/
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree.ElementTree import Element
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
+from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.hole_bridging import join, split
+from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
+from napari_pathseg.contours.formats.xml_text import content, whole_numbers, with_fractions
+from napari_pathseg.contours.formats.xml_tree import points_of
+from napari_pathseg.errors import AnnotationError
+
+_FLATNESS = 0.1  # pixels: how far the lines may leave a circle
+_PER_NANOMETRE = {"nanometers": 1.0, "micrometers": 1e3, "millimeters": 1e6}
+_COLOR = re.compile("#[0-9a-fA-F]{6}")
+_STATE = """<ndpviewstate id="{number}">
+<title>{title}</title><details/><coordformat>nanometers</coordformat><lens>20</lens><x>{x}</x><y>{y}</y><z>0</z>
+<showtitle>0</showtitle><showhistogram>0</showhistogram><showlineprofile>0</showlineprofile>
+<annotation type="freehand" displayname="AnnotateFreehand" color="{color}"{marks}>
+<measuretype>0</measuretype><closed>1</closed>
+<pointlist>
+{points}</pointlist></annotation>
+</ndpviewstate>
+"""
+
+
+class _Glass(NamedTuple):
+    """How the slide lies on the glass."""
+
+    centre: Points  # nanometres from the middle of the glass
+    half: Points  # pixels from the corner to the middle of the slide
+    pixel: float  # nanometres
+
+    def from_pixels(self, points: Points) -> Points:
+        """Return ``(x, y)`` on the glass of ``(row, column)`` in level-0 pixels."""
+        return (points[:, ::-1] + 0.5 - self.half) * self.pixel + self.centre
+
+    def to_pixels(self, points: Points) -> Points:
+        """Return ``(row, column)`` in level-0 pixels of ``(x, y)`` on the glass."""
+        return np.ascontiguousarray(((points - self.centre) / self.pixel + self.half - 0.5)[:, ::-1])
+
+
+def is_ndpa(root: Element) -> bool:
+    """Whether a tree is one of NDP.view's."""
+    return root.tag == "annotations" and all(child.tag == "ndpviewstate" for child in root)
+
+
+@without_collector()
+def read_ndpa(root: Element, source: Source) -> list[Contour]:
+    """Return the closed outlines of an NDPA file.
+
+    Raises
+    ------
+    AnnotationError
+        If too little is known of the slide, or naming the file and the annotation, counted
+        from 1.
+    """
+    states = list(root)
+    if not states:
+        return []
+    glass = _glass(source.frame, source.name)
+    budget = PointBudget(source.name)
+    return [
+        contour
+        for number, state in enumerate(states, 1)
+        for contour in _contours(state, glass, f"{source.name}, annotation {number}", budget.spend)
+    ]
+
+
+def write_ndpa(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+    """Write closed freehand lines; AnnotationError if too little is known of the slide."""
+    glass = _glass(frame, path.name)
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('<?xml version="1.0" encoding="utf-8" standalone="yes"?>\n<annotations>\n')
+        file.writelines(_state(number, contour, glass) for number, contour in enumerate(contours, 1))
+        file.write("</annotations>\n")
+
+
+def _glass(frame: Frame, name: str) -> _Glass:
+    """Return how the slide lies on the glass; refuse to guess it."""
+    if frame.shape is not None and frame.mpp is not None and frame.centre_offset_um is not None:
+        half = np.array(frame.shape[::-1]) / 2
+        return _Glass(np.array(frame.centre_offset_um) * 1000, half, frame.mpp * 1000)
+    needed = {
+        "its size": frame.shape,
+        "its pixel size": frame.mpp,
+        "the offset of its centre from the middle of the glass": frame.centre_offset_um,
+    }
+    missing = ", ".join(what for what, value in needed.items() if value is None)
+    raise AnnotationError(
+        f"{name}: NDPA files count nanometres from the middle of the glass, and of the slide is not known: "
+        f"{missing}. Give the .ndpi slide with it."
+    )
+
+
+def _contours(state: Element, glass: _Glass, place: str, spend: Spend) -> Iterator[Contour]:
+    """Yield what one entry of a file outlines."""
+    unit = (state.findtext("coordformat") or "nanometers").strip().lower()
+    if unit not in _PER_NANOMETRE:
+        known = ", ".join(_PER_NANOMETRE)
+        raise AnnotationError(f'{place}: its coordformat is "{unit[:20]}"; {known} are read. Export it again.')
+    title = (state.findtext("title") or "").strip()
+    for annotation in state.iterfind("annotation"):
+        points = _points(annotation, place, glass.pixel / _PER_NANOMETRE[unit], spend)
+        if points is None:
+            continue
+        line = glass.to_pixels(points * _PER_NANOMETRE[unit])
+        exterior, *holes = (without_repeat(ring) for ring in split(line, annotation.get("parts", "")))
+        for ring in (exterior, *holes):
+            check_ring(ring, place)
+        color = annotation.get("color", "")
+        yield Contour(exterior, tuple(holes), title, color=color.lower() if _COLOR.fullmatch(color) else None)
+
+
+def _points(annotation: Element, place: str, pixel: float, spend: Spend) -> Points | None:
+    """Return the line of an annotation as the file counts it, or None if it has no inside."""
+    kind = annotation.get("type", "").lower()
+    if kind == "circle":
+        x, y, radius = (_number(annotation, name, place) for name in ("x", "y", "radius"))
+        if radius <= 0:
+            raise AnnotationError(f"{place}: its radius is {radius:g}; it must be above 0. Correct or delete it.")
+        return ellipse((x, y), (radius, radius), (0, 2 * math.pi), _FLATNESS * pixel, spend)[:-1]
+    if kind != "freehand" or (annotation.findtext("closed") or "1").strip() == "0":
+        return None
+    return with_fractions(points_of(annotation.find("pointlist")), annotation.get("fractions", ""))
+
+
+def _number(annotation: Element, name: str, place: str) -> float:
+    text = annotation.findtext(name) or ""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise AnnotationError(f'{place}: its {name} is "{text[:20]}", not a number. Correct or delete it.')
+    return number
+
+
+def _state(number: int, contour: Contour, glass: _Glass) -> str:
+    """Return the entry of a contour."""
+    line, parts = join(contour.rings)
+    points, fractions = whole_numbers(glass.from_pixels(line))
+    marks = f' parts="{parts}"' if contour.holes else ""
+    marks += f' fractions="{fractions}"' if fractions else ""
+    x, y = (points.min(axis=0) + points.max(axis=0)) // 2
+    return _STATE.format(
+        number=number,
+        title=content(contour.class_name),
+        x=x,
+        y=y,
+        color=contour.color or "#000000",
+        marks=marks,
+        points="".join(f"<point><x>{x}</x><y>{y}</y></point>\n" for x, y in points.tolist()),
+    )

@@ -1,0 +1,112 @@
+"""Ellipses, Bezier curves and SVG's elliptical arcs as lines, many at once.
+
+No line leaves its curve by more than the `tolerance`; how many points that takes is announced
+to `spend` before they are made.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.contours.contour import Points
+
+Spend = Callable[[float], None]
+_FINEST = 1e-9  # radians: finer steps are never within the number of points that is read
+
+
+def ellipse(
+    center: tuple[float, float],
+    radii: tuple[float, float],
+    angles: tuple[float, float],
+    tolerance: float,
+    spend: Spend,
+) -> Points:
+    """Return points from one angle to the other, in radians, on an ellipse along the axes."""
+    step = 2 * math.acos(max(0.9, 1 - tolerance / max(radii)))
+    pieces = math.ceil(abs(angles[1] - angles[0]) / max(step, _FINEST))
+    spend(pieces + 1)
+    angle = np.linspace(*angles, pieces + 1)
+    points: Points = np.array(center) + np.array(radii) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return points
+
+
+def curves(control: Points, tolerance: float, spend: Spend) -> Points:
+    """Return the points of Bezier curves after their first; `control` is (curves, degree + 1, 2)."""
+    degree = control.shape[1] - 1
+    bend = np.hypot(*np.moveaxis(np.diff(control, 2, axis=1), 2, 0)).max(axis=1)
+    pieces = np.ceil(np.sqrt(degree * (degree - 1) / 8 * bend / tolerance)).clip(1)  # Wang, 1984
+    which, share = _shares(pieces, spend)
+    t = share[:, None]
+    points: Points = np.zeros((len(which), 2))
+    for index in range(degree + 1):
+        weight = math.comb(degree, index) * (1 - t) ** (degree - index) * t**index
+        points += weight * control[which, index]
+    points[share == 1] = control[:, -1]
+    return points
+
+
+def curve(control: Sequence[complex], tolerance: float, spend: Spend) -> list[tuple[float, float]]:
+    """Return the points of one Bezier curve after its first, faster than :func:`curves`; x + iy are its points."""
+    p0, p1, p2, p3 = control if len(control) == 4 else (*control, 0)
+    cubic = len(control) == 4
+    bend = max(abs(p0 - 2 * p1 + p2), abs(p1 - 2 * p2 + p3) if cubic else 0)
+    pieces = max(1.0, math.sqrt((0.75 if cubic else 0.25) * bend / tolerance))  # Wang, 1984
+    spend(pieces)
+    count = math.ceil(pieces)
+    found = []
+    for index in range(1, count):
+        t = index / count
+        s = 1 - t
+        if cubic:
+            at = s * s * s * p0 + 3 * s * s * t * p1 + 3 * s * t * t * p2 + t * t * t * p3
+        else:
+            at = s * s * p0 + 2 * s * t * p1 + t * t * p2
+        found.append((at.real, at.imag))
+    found.append((control[-1].real, control[-1].imag))
+    return found
+
+
+def arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, spend: Spend) -> Points:
+    """Return the points of elliptical arcs after their first.
+
+    `shapes` holds both radii, the x axis in degrees and the two flags: SVG 1.1, appendix
+    F.6.5, from end points to a centre.
+    """
+    straight = (np.abs(shapes[:, :2]).min(axis=1) <= 1e-9) | (starts == ends).all(axis=1)
+    radii = np.where(straight[:, None], 1.0, np.abs(shapes[:, :2]))
+    turn = np.radians(shapes[:, 2])
+    large, sweep = shapes[:, 3] == 1, shapes[:, 4] == 1
+    half = _turned((starts - ends) / 2, -turn) / radii  # on the unit circle
+    length = (half**2).sum(axis=1)
+    grown = np.sqrt(length.clip(1))[:, None]  # radii too short to reach are made longer
+    radii, half, length = radii * grown, half / grown, length.clip(1e-300, 1)
+    reach = np.sqrt((1 / length - 1).clip(0)) * np.where(large == sweep, -1, 1)
+    center = reach[:, None] * np.stack([half[:, 1], -half[:, 0]], axis=1)
+    begin, stop = (np.arctan2(*(side - center).T[::-1]) for side in (half, -half))
+    span = stop - begin
+    span += 2 * np.pi * ((sweep & (span < 0)).astype(int) - (~sweep & (span > 0)))
+    span[straight] = 0
+    step = 2 * np.arccos((1 - tolerance / radii.max(axis=1)).clip(0.9))
+    which, share = _shares(np.ceil(np.abs(span) / step.clip(_FINEST)).clip(1), spend)
+    angle = begin[which] + span[which] * share
+    round_center = np.stack([np.cos(angle), np.sin(angle)], axis=1) + center[which]
+    points = _turned(round_center * radii[which], turn[which]) + ((starts + ends) / 2)[which]
+    points[share == 1] = ends
+    return points
+
+
+def _turned(points: Points, angle: npt.NDArray[np.float64]) -> Points:
+    """Return each point turned about the origin by its angle."""
+    cos, sin, (x, y) = np.cos(angle), np.sin(angle), points.T
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
+
+
+def _shares(pieces: npt.NDArray[np.float64], spend: Spend) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return, for each point to be made, which curve it is of and how far along it, up to 1."""
+    spend(float(pieces.sum()))
+    counts = pieces.astype(np.intp)
+    which = np.repeat(np.arange(len(counts)), counts)
+    step = np.arange(1, len(which) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    return which, step / counts[which]

@@ -1,0 +1,277 @@
+"""Which rings of an SVG shape are outlines and which are holes, by its fill rule.
+
+By ``evenodd`` a point is inside that an odd number of rings surround.  By ``nonzero`` the
+rings around it are counted with their direction, so that rings of one direction unite and a
+ring of the other cuts a hole (SVG 1.1, section 11.3).  Rings that do not cross keep their
+points as they are; others are cut where they cross, within a budget, and put together anew.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from napari_pathseg.contours.contour import Points, nest
+from napari_pathseg.errors import AnnotationError
+
+Outline = tuple[Points, tuple[Points, ...]]
+Bools = npt.NDArray[np.bool_]
+Polygons = npt.NDArray[np.object_]
+_MOST_MEETINGS = 400_000_000  # pairs of lines in one another's rows that are looked at for crossings
+_MOST_CROSSINGS = 20_000  # of a file
+_MOST_PAIRS = 1_000_000  # of rings whose boxes meet
+_MET_PER_PAIR = 20  # boxes that only meet are looked at faster than those that cover
+_PAIRS = 1_000_000  # of boxes looked at at once
+_MANY = 10_000  # rings
+_FEW_RINGS = 20
+_FEW = 1000  # points: the lines of so small a ring are never too many to look at
+
+
+class CrossingBudget:
+    """The crossings of lines that one file may still bring."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_CROSSINGS
+
+    def spend(self, rings: Sequence[Points], name: str) -> None:
+        """Take the crossings of these rings off the budget; AnnotationError when it is used up."""
+        edges = _edges(rings)
+        counts = _meetings(edges.min(axis=1), edges.max(axis=1))
+        met = -3 * len(edges)  # each line meets itself and its neighbours, and is met by each that it crosses
+        if counts.sum() <= _MOST_MEETINGS:
+            lines = shapely.linestrings(edges)
+            tree = shapely.STRtree(lines)
+            for batch in _batches(counts):
+                met += len(tree.query(lines[batch], predicate="intersects")[0])
+                if met > 2 * self._left:
+                    break
+        self._left -= met // 2
+        if counts.sum() > _MOST_MEETINGS or self._left < 0:
+            raise AnnotationError(
+                f"{name}: its lines cross too often to tell inside from outside. Simplify it, or give it no fill."
+            )
+
+
+def sorted_rings(rings: Sequence[Points], name: str) -> list[Outline]:
+    """Sort rings into outlines and holes as :func:`nest` does, faster where most lie apart."""
+    if len(rings) < 2:
+        return [(ring, ()) for ring in rings]
+    related = _related(rings, name)
+    found = {id(outline[0]): outline for outline in nest(_chosen(rings, related), name)}
+    found |= {id(ring): (ring, ()) for ring in _chosen(rings, ~related)}
+    return [found[id(ring)] for ring in rings if id(ring) in found]
+
+
+def _related(rings: Sequence[Points], name: str) -> Bools:
+    """Return which rings may lie in others or around them: their boxes do."""
+    low, high = _boxes(rings)
+    boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
+    tree = shapely.STRtree(boxes)
+    related = np.zeros(len(rings), bool)
+    tried = twice = 0
+    for batch in _batches(_meetings(low, high)):
+        inner, outer = tree.query(boxes[batch])
+        inner = inner + batch.start
+        tried = _counted(tried + len(inner) // _MET_PER_PAIR, len(rings), name)
+        apart = inner != outer
+        covered = (low[outer] <= low[inner]).all(axis=1) & (high[outer] >= high[inner]).all(axis=1) & apart
+        covers = (low[outer] >= low[inner]).all(axis=1) & (high[outer] <= high[inner]).all(axis=1) & apart
+        related[inner[covered]] = related[outer[covered]] = True
+        twice += int(covered.sum()) + int(covers.sum())  # so that rings in rings show in the first ones
+        _counted(tried + twice // 2, len(rings), name)
+    return related
+
+
+def crossing_themselves(rings: Sequence[Points]) -> Bools:
+    """Return which rings cross themselves."""
+    if not rings:
+        return np.zeros(0, bool)
+    crosses: Bools = ~shapely.is_valid(_polygons(rings))
+    return crosses
+
+
+def simple(ring: Points) -> bool:
+    """Whether a ring is small enough to be looked at for crossings of its own lines."""
+    return len(ring) < _FEW or _looked_at([ring]) <= _MOST_MEETINGS
+
+
+def filled(rings: Sequence[Points], nonzero: bool, name: str, budget: CrossingBudget) -> list[Outline]:
+    """Return the outlines with holes of the area that the rings of one shape fill.
+
+    Raises
+    ------
+    AnnotationError
+        If the rings cross too often; `name` begins the message.
+    """
+    few = 1 < len(rings) < _FEW_RINGS and sum(map(len, rings)) < _FEW
+    if few and (outline := _one_outline(rings, nonzero)):
+        return [outline]
+    related = _related(rings, name)
+    polygons = _polygons(rings)
+    known = np.array([simple(ring) for ring in rings])
+    sound = known.copy()
+    sound[known] = shapely.is_valid(polygons[known])
+    crossing = known & ~sound if nonzero else np.zeros(len(rings), bool)
+    touching = crossing.copy()
+    if len(rings) > 1 and _looked_at(rings) <= 10 * _MOST_MEETINGS:
+        for inner, outer in _pairs_that_touch(polygons, rings, name):
+            touching[inner] = touching[outer] = True
+            cross = shapely.overlaps(polygons[inner], polygons[outer]) | ~sound[inner] | ~sound[outer]
+            crossing[inner[cross]] = crossing[outer[cross]] = True
+    if not crossing.any():
+        outlines = sorted_rings(rings, name)
+        if not nonzero or _turn_in_turn(outlines):
+            return outlines
+    if touching.any():
+        budget.spend(_chosen(rings, touching), name)
+    by_parity = not nonzero and len(rings) > _MANY  # is soon done, but may leave islands linked by a point
+    part = touching if by_parity else touching | related
+    cut = _cut(_chosen(rings, part), touching[part], sound[part], nonzero)
+    whole = _chosen(rings, ~part)
+    if not by_parity:  # the others lie in none and hold none
+        return [*((ring, ()) for ring in whole), *cut]
+    return sorted_rings([*whole, *(ring for outer, holes in cut for ring in (outer, *holes))], name)
+
+
+def _one_outline(rings: Sequence[Points], nonzero: bool) -> Outline | None:
+    """Return the largest ring with the others as holes if that is all they are, as it is in most files."""
+    lines = [shapely.linearrings(ring) for ring in rings]
+    largest = int(np.argmax(shapely.area(shapely.polygons(lines))))
+    others = [index for index in range(len(rings)) if index != largest]
+    if not shapely.is_valid(shapely.polygons(lines[largest], holes=[lines[index] for index in others])):
+        return None
+    if nonzero:  # a ring that runs the same way cuts nothing
+        turns = shapely.is_ccw(lines)
+        others = [index for index in others if turns[index] != turns[largest]]
+    return rings[largest], tuple(rings[index] for index in others)
+
+
+def _turn_in_turn(outlines: Sequence[Outline]) -> bool:
+    """Whether each hole runs the other way round than its outline."""
+    rings = [ring for outer, holes in outlines if holes for ring in (outer, *holes)]
+    if not rings:
+        return True
+    turns = dict(zip(map(id, rings), _turns(_polygons(rings)).tolist(), strict=True))
+    return all(turns[id(outer)] != turns[id(hole)] for outer, holes in outlines for hole in holes)
+
+
+def _cut(rings: Sequence[Points], touching: Bools, sound: Bools, nonzero: bool) -> list[Outline]:
+    """Cut rings where they touch, and return the outlines of the pieces that are inside."""
+    polygons = _polygons(rings)
+    lines = shapely.get_exterior_ring(polygons)
+    parts = [*lines[~touching], *shapely.get_parts(shapely.unary_union(lines[touching]))]
+    faces = shapely.get_parts(shapely.polygonize(parts))
+    points = shapely.point_on_surface(faces)
+    count = np.zeros(len(faces), np.int64)
+    ring, point = shapely.STRtree(points).query(polygons[sound], predicate="contains")
+    np.add.at(count, point, _turns(polygons[sound])[ring] if nonzero else 1)
+    if not sound.all():  # of rings that cross themselves each line counts
+        count += _turned_about(points, _edges(_chosen(rings, ~sound)))
+    whole = shapely.coverage_union_all(faces[count != 0 if nonzero else count % 2 == 1])
+    return [_rings_of(polygon) for polygon in shapely.get_parts(whole)]
+
+
+def _chosen(rings: Sequence[Points], which: Bools) -> list[Points]:
+    return [rings[index] for index in np.flatnonzero(which).tolist()]
+
+
+def _polygons(rings: Sequence[Points]) -> Polygons:
+    lengths = [len(ring) for ring in rings]
+    lines = shapely.linearrings(np.concatenate(rings), indices=np.repeat(np.arange(len(rings)), lengths))
+    polygons: Polygons = shapely.polygons(lines)
+    return polygons
+
+
+def _boxes(rings: Sequence[Points]) -> tuple[Points, Points]:
+    """Return the corners of each ring's box."""
+    points, starts = np.concatenate(rings), np.cumsum([0, *map(len, rings)])[:-1]
+    return np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+
+
+def _pairs_that_touch(
+    polygons: Polygons, rings: Sequence[Points], name: str
+) -> Iterator[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
+    """Yield pairs of rings, the smaller first, whose lines have a point in common."""
+    shapely.prepare(polygons)
+    tree, area = shapely.STRtree(polygons), shapely.area(polygons)
+    tried = 0
+    for batch in _batches(_meetings(*_boxes(rings))):
+        inner, outer = tree.query(polygons[batch])
+        inner = inner + batch.start
+        first = (area[inner] < area[outer]) | ((area[inner] == area[outer]) & (inner < outer))
+        inner, outer = inner[first], outer[first]
+        tried = _counted(tried + len(inner), len(polygons), name)
+        meet = shapely.intersects(polygons[outer], polygons[inner])
+        inner, outer = inner[meet], outer[meet]
+        apart = shapely.contains_properly(polygons[outer], polygons[inner])
+        yield inner[~apart], outer[~apart]
+
+
+def _counted(tried: int, rings: int, name: str) -> int:
+    if tried > _MOST_PAIRS:
+        raise AnnotationError(
+            f"{name}: too many of its {rings:,} outlines lie in one another. Split it into several files."
+        )
+    return tried
+
+
+def _turns(polygons: Polygons) -> npt.NDArray[np.int64]:
+    """Return 1 for each ring that runs one way round, and -1 for the other."""
+    return np.where(shapely.is_ccw(shapely.get_exterior_ring(polygons)), 1, -1)
+
+
+def _rings_of(polygon: shapely.Polygon) -> Outline:
+    lines = (polygon.exterior, *polygon.interiors)
+    outer, *holes = (np.ascontiguousarray(shapely.get_coordinates(line)[:-1]) for line in lines)
+    return outer, tuple(holes)
+
+
+def _edges(rings: Sequence[Points]) -> npt.NDArray[np.float64]:
+    """Return the lines of all rings, (lines, 2 ends, 2 coordinates)."""
+    ends = [np.stack([ring, np.concatenate([ring[1:], ring[:1]])], axis=1) for ring in rings]
+    return np.concatenate(ends)
+
+
+def _looked_at(rings: Sequence[Points]) -> int:
+    """Return how many pairs of lines are looked at to find whether rings cross, at most."""
+    edges = _edges(rings)
+    return int(_meetings(edges.min(axis=1), edges.max(axis=1)).sum())
+
+
+def _meetings(low: Points, high: Points) -> npt.NDArray[np.intp]:
+    """Return how many boxes share rows (or else columns, where these are fewer) with each box."""
+    found = []
+    for axis in (0, 1):
+        begun = np.searchsorted(np.sort(low[:, axis]), high[:, axis], "right")
+        found.append(begun - np.searchsorted(np.sort(high[:, axis]), low[:, axis], "left"))
+    return min(found, key=lambda counts: int(counts.sum()))
+
+
+def _batches(counts: npt.NDArray[np.intp]) -> Iterator[slice]:
+    """Yield slices of boxes so small that what they meet fits into little memory."""
+    total, begin = np.cumsum(counts), 0
+    while begin < len(counts):
+        done = total[begin - 1] if begin else 0
+        end = max(begin + 1, int(total.searchsorted(done + _PAIRS, "right")))
+        yield slice(begin, end)
+        begin = end
+
+
+def _turned_about(points: Polygons, edges: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return how often the lines turn about each point."""
+    x, y = shapely.get_x(points), shapely.get_y(points)
+    tree = shapely.STRtree(shapely.linestrings(edges))
+    far = float(edges[:, :, 0].max()) + 1
+    count = np.zeros(len(points), np.int64)
+    step = max(1, _PAIRS // len(edges))
+    for start in range(0, len(points), step):
+        part = slice(start, start + step)
+        here, edge = tree.query(shapely.box(x[part], y[part], np.full_like(x[part], far), y[part]))
+        here = here + start
+        (x0, y0), (x1, y1) = edges[edge, 0].T, edges[edge, 1].T
+        crosses = (y0 <= y[here]) != (y1 <= y[here])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crosses &= x0 + (y[here] - y0) * (x1 - x0) / (y1 - y0) > x[here]
+        np.add.at(count, here[crosses], np.where(y0 < y1, 1, -1)[crosses])
+    return count

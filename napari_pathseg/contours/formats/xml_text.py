@@ -1,0 +1,60 @@
+"""Text and numbers as they are written into XML files."""
+
+import re
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.contours.contour import Points
+
+# https://www.w3.org/TR/xml/#charsets
+_PARTS = 10_000  # of a whole number
+_LONGEST_PART = 8  # letters, with the blank after it
+_NO_LETTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def attribute(text: str) -> str:
+    """Return an attribute's value in quotes; what XML cannot hold becomes U+FFFD.
+
+    >>> print(attribute('"Immune" & cells'))
+    '"Immune" &amp; cells'
+    """
+    return quoteattr(_NO_LETTER.sub("\ufffd", text))
+
+
+def content(text: str) -> str:
+    """Return the text of an element; what XML cannot hold becomes U+FFFD.
+
+    >>> content("B < T")
+    'B &lt; T'
+    """
+    return escape(_NO_LETTER.sub("\ufffd", text), {"\r": "&#13;"})
+
+
+def from_corner(ring: Points) -> list[list[float]]:
+    """Return ``[x, y]`` of each point, counted from the corner of the first pixel."""
+    numbers: list[list[float]] = (ring[:, ::-1] + 0.5).tolist()
+    return numbers
+
+
+def whole_numbers(points: Points) -> tuple[npt.NDArray[np.int64], str]:
+    """Return points as whole numbers, and as text what is left, in 1/10,000; empty if nothing is.
+
+    For tools whose own files hold only whole numbers; the text is written beside them.
+    """
+    whole = np.rint(points)
+    left = np.rint((points - whole) * _PARTS).astype(np.int64)
+    return whole.astype(np.int64), " ".join(map(str, left.ravel().tolist())) if left.any() else ""
+
+
+def with_fractions(points: Points, text: str) -> Points:
+    """Return points with what was left of them, if the text is of so many."""
+    if len(text) > _LONGEST_PART * points.size:
+        return points
+    try:
+        left = np.array([int(word) for word in text.split()])
+    except (ValueError, OverflowError):
+        return points
+    fits = left.size == points.size and np.abs(left).max(initial=0) <= _PARTS // 2
+    return points + left.reshape(points.shape) / _PARTS if fits else points

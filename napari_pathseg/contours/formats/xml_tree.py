@@ -1,0 +1,242 @@
+"""XML from strangers, read without harm: no entities, nothing fetched, and with limits.
+
+What comes back is an ordinary element tree that is small enough to be walked.  Vertices, of
+which a file may have millions, are not in it: they are numbers in the :class:`Vertices` that
+stands for the element around them.
+"""
+
+from functools import partial
+from pathlib import Path
+from xml.etree.ElementTree import Element, TreeBuilder
+from xml.parsers import expat
+
+import numpy as np
+
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.limits import open_limited
+from napari_pathseg.contours.formats.xml_limits import (
+    LONGEST_TAG,
+    LONGEST_TEXT,
+    MOST_ELEMENTS,
+    MOST_UNREAD,
+    UNREAD,
+    check_bytes,
+    too_long,
+    too_many_elements,
+    too_much_text,
+)
+from napari_pathseg.contours.formats.xml_vertices import (
+    AROUND_VERTICES,
+    DEEPEST,
+    AttributeVertices,
+    ElementVertices,
+    collector,
+    too_deep,
+)
+from napari_pathseg.errors import AnnotationError
+
+_MOST_ATTRIBUTES = 3_000_000
+_MOST_NAMESPACES = 10_000  # declared; drawing programs declare some ten
+_LONGEST_NAMESPACE = 1000  # letters, as each name in it takes as much memory
+_BLOCK = 1 << 20
+_POINT_LIST, _END_OF_LIST, _POINT, _END_OF_POINT = b"<pointlist>", b"</pointlist>", b"<point>", b"</point>"
+
+
+class Vertices(Element):
+    """An element that held vertices: `points` are ``(x, y)`` as the file counts them.
+
+    A number that is missing, or none, is NaN.
+    """
+
+    points: Points
+
+
+def points_of(element: Element | None) -> Points:
+    """Return the vertices that an element held, shape (n, 2); none where there is no such element."""
+    return element.points if isinstance(element, Vertices) else np.empty((0, 2))
+
+
+def read_tree(path: Path) -> Element:
+    """Return the root element of an XML file.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read, is no XML, declares a document type of its own, uses an
+        entity, or passes a limit (256 MiB, 200 levels, 750,000 elements besides vertices,
+        5,000,000 vertices).
+    """
+    with open_limited(path) as file:
+        plain = check_bytes(iter(partial(file.read, _BLOCK), b""), path.name)
+        file.seek(0)
+        reader = _Reader(path.name, plain)
+        try:
+            with without_collector():
+                for block in iter(partial(file.read, _BLOCK), b""):
+                    reader.feed(block)
+                return reader.close()
+        except AnnotationError:
+            raise
+        except (expat.ExpatError, LookupError, ValueError) as error:
+            raise AnnotationError(f"{path.name} is no XML: {error}. Export it again.") from error
+
+
+class _Reader:
+    """One pass of expat through a file, which builds the tree or refuses it."""
+
+    def __init__(self, name: str, plain: bool) -> None:
+        self._name = name
+        self._plain = plain
+        self._builder = TreeBuilder(element_factory=_element)
+        self._fed = self._elements = self._attributes = self._text = self._namespaces = self._unread = 0
+        self._skipped = 0  # elements that are open and not read
+        self._around: list[str] = []
+        self._names: dict[str, str] = {}
+        self._vertices: AttributeVertices | ElementVertices | None = None
+        self._parser = expat.ParserCreate(namespace_separator="}")
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        self._parser.EntityDeclHandler = self._refuse_entity
+        self._parser.SkippedEntityHandler = self._refuse_entity
+        self._parser.StartNamespaceDeclHandler = self._namespace
+        self._to_tree()
+
+    def feed(self, block: bytes) -> None:
+        """Read a block of the file."""
+        if self._plain and isinstance(self._vertices, AttributeVertices):
+            whole = block.find(b">") + 1
+            self._parse(block[:whole])
+            block = self._without_vertices(block[whole:])
+        if self._plain and b"<point>" in block:
+            block = self._without_points(block)
+        self._parse(block)
+
+    def close(self) -> Element:
+        """Return the root when all is read."""
+        self._parser.Parse(b"", True)
+        return self._builder.close()
+
+    def _without_vertices(self, block: bytes) -> bytes:
+        """Take the vertices with which a block begins, if they are written alike."""
+        end = block.find(b"</")
+        size = block.rfind(b">", 0, end if end >= 0 else len(block)) + 1
+        if isinstance(self._vertices, AttributeVertices) and self._vertices.take_alike(block[:size]):
+            return b"\n" * block.count(b"\n", 0, size) + block[size:]  # so that expat counts lines rightly
+        return block
+
+    def _without_points(self, block: bytes) -> bytes:
+        """Take the vertices that are elements of their own, where they are written alike; return what comes after."""
+        at, end = 0, 0
+        while end >= 0:
+            start = _POINT if isinstance(self._vertices, ElementVertices) else _POINT_LIST
+            begin = block.find(start, at)
+            if begin < 0:
+                break
+            begin += len(start) if start == _POINT_LIST else 0
+            end = block.find(_END_OF_LIST, begin)
+            last = block.rfind(_END_OF_POINT, begin, end if end >= 0 else len(block))
+            whole = last + len(_END_OF_POINT) if last >= 0 else begin
+            self._parse(block[at:begin])
+            points = block[begin:whole]
+            if isinstance(self._vertices, ElementVertices) and self._vertices.take_alike(points):
+                points = b"\n" * points.count(b"\n")
+            at = end + len(_END_OF_LIST) if end >= 0 else whole
+            self._parse(points + block[whole:at])
+        return block[at:]
+
+    def _parse(self, block: bytes) -> None:
+        self._parser.Parse(block, False)
+        self._fed += len(block)
+        if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
+            raise too_long(self._name)
+
+    def _to_tree(self) -> None:
+        """Make elements of what comes."""
+        self._vertices = None
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._data
+
+    def _to_vertices(self, element: Vertices) -> None:
+        """Collect what comes as numbers, until the element ends."""
+
+        def done(tag: str, points: Points) -> None:
+            element.points = points
+            self._to_tree()
+            self._end(tag)
+
+        self._vertices = collector(element.tag, self._name, done)
+        self._parser.StartElementHandler = self._vertices.start
+        self._parser.EndElementHandler = self._vertices.end
+        self._parser.CharacterDataHandler = self._vertices.data
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._skipped or (self._around and tag in UNREAD.get(self._around[-1], ())):
+            self._skip()
+            return
+        self._around.append(tag)
+        self._elements += 1
+        self._attributes += len(attributes)
+        if len(self._around) > DEEPEST:
+            raise too_deep(self._name)
+        if self._elements > MOST_ELEMENTS or self._attributes > _MOST_ATTRIBUTES:
+            raise too_many_elements(self._name)
+        if attributes and any("}" in name for name in attributes):
+            attributes = {self._qualified(name): value for name, value in attributes.items()}
+        element = self._builder.start(self._qualified(tag), attributes)
+        if isinstance(element, Vertices):
+            self._to_vertices(element)
+
+    def _skip(self) -> None:
+        """Pass over an element."""
+        self._skipped += 1
+        self._unread += 1
+        if self._skipped > DEEPEST:
+            raise too_deep(self._name)
+        if self._unread > MOST_UNREAD:
+            raise too_many_elements(self._name)
+
+    def _end(self, tag: str) -> None:
+        if self._skipped:
+            self._skipped -= 1
+            return
+        self._around.pop()
+        self._builder.end(self._qualified(tag))
+
+    def _data(self, text: str) -> None:
+        self._text += 0 if self._skipped else len(text)
+        if self._text > LONGEST_TEXT:
+            raise too_much_text(self._name)
+        if not self._skipped:
+            self._builder.data(text)
+
+    def _namespace(self, prefix: str | None, address: str | None) -> None:
+        self._namespaces += 1
+        if self._namespaces > _MOST_NAMESPACES or len(address or "") > _LONGEST_NAMESPACE:
+            raise AnnotationError(
+                f"{self._name}: has more than {_MOST_NAMESPACES:,} namespaces, or one of more than "
+                f"{_LONGEST_NAMESPACE:,} letters. Export it again."
+            )
+
+    def _qualified(self, name: str) -> str:
+        """Return a name as element trees have it, its namespace in braces."""
+        if "}" not in name:
+            return name
+        return self._names.setdefault(name, f"{{{name}")
+
+    def _doctype(self, name: str, system: str | None, public: str | None, has_internal: int) -> None:
+        if has_internal:
+            raise AnnotationError(
+                f"{self._name}: declares a document type of its own, which can hide harm and is not read. "
+                "Delete the [...] of its <!DOCTYPE ...>, or export it again without."
+            )
+
+    def _refuse_entity(self, name: str, *_: object) -> None:
+        raise AnnotationError(
+            f"{self._name}: uses the entity {name[:40]}, which can hide harm and is not read. Replace it by its text."
+        )
+
+
+def _element(tag: str, attributes: dict[str, str]) -> Element:
+    return Vertices(tag, attributes) if tag in AROUND_VERTICES else Element(tag, attributes)

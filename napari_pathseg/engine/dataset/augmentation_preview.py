@@ -1,0 +1,64 @@
+"""What the variation of tiles looks like, for a person who sets it.  Arrays only: no window."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional
+
+from napari_pathseg.classes import class_table
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.dataset.augmentation import Variation
+from napari_pathseg.engine.dataset.tiles import Tile
+
+Pixels = npt.NDArray[np.uint8]
+SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side; pixels of each, and between them
+
+
+def preview(tile: Tile, config: TrainConfig, seed: int) -> Pixels:
+    """Return sixteen variants of a tile, four by four, the first of them the tile itself.
+
+    Parameters
+    ----------
+    tile
+        A square one, of any size.
+    config
+        Its group *Variation* counts.
+    seed
+        The same one shows the same variants.
+
+    Returns
+    -------
+    grid : RGB pixels, 4 x 160 and three gaps of 2 along each side
+        The outlines of the classes are drawn in the first colours of the palette.
+    """
+    vary, rng = Variation(config), np.random.default_rng(seed)
+    whole = SAMPLES * (SIDE + GAP) - GAP
+    grid = np.full((whole, whole, 3), 255, np.uint8)
+    for number in range(SAMPLES**2):
+        top, left = (SIDE + GAP) * (number // SAMPLES), (SIDE + GAP) * (number % SAMPLES)
+        grid[top : top + SIDE, left : left + SIDE] = _sample(vary(tile, rng) if number else tile)
+    return grid
+
+
+def _sample(tile: Tile) -> Pixels:
+    """Return a tile at the size of a sample, with its outlines."""
+    size = [SIDE, SIDE]
+    picture = tv_tensors.Image(torch.from_numpy(tile.pixels).permute(2, 0, 1))
+    mask = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(tile.labels))[None])
+    pixels: Pixels = functional.resize(picture, size, antialias=True).permute(1, 2, 0).numpy().copy()
+    labels: Pixels = functional.resize(mask, size)[0].numpy()
+    outline = _outline(labels)
+    table = class_table([(str(number), None) for number in range(1, max(2, int(labels.max())) + 1)])
+    colours = np.array([(0, 0, 0), *(spec.rgb for spec in table)], np.uint8)
+    pixels[outline] = colours[labels[outline]]
+    return pixels
+
+
+def _outline(labels: Pixels) -> npt.NDArray[np.bool_]:
+    """Return where a pixel's class is higher than that of a neighbour: a line of one pixel."""
+    padded = np.pad(labels, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    lowest = np.minimum.reduce(neighbours)
+    outline: npt.NDArray[np.bool_] = labels > lowest
+    return outline

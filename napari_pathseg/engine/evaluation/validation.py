@@ -1,0 +1,91 @@
+"""Scoring a network on held-out slides while it learns, and its answer on any small box."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_pathseg.config import PredictConfig
+from napari_pathseg.engine.dataset.patches import LearningSet
+from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.tiles import Pixels, grow
+from napari_pathseg.engine.device import Device
+from napari_pathseg.engine.evaluation.metrics import Confusion
+from napari_pathseg.engine.inference.tta import Turned
+from napari_pathseg.engine.networks import Network
+from napari_pathseg.geometry import Region
+
+_SIDE = 512
+_HALO = 32
+_PREDICTED_HALO = PredictConfig().halo  # a slide's mirrored edge is part of it: scores are then those of `score`
+
+
+def as_tensor(pixels: Pixels) -> Tensor:
+    """Return RGB tiles, shape (n, rows, columns, 3), as the network takes them."""
+    return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, 1)
+
+
+@torch.inference_mode()
+def predict_region(
+    network: Network | Turned, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO
+) -> Pixels:
+    """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
+    work = slide.on_working_grid(region)
+    grown = grow(work, halo, network.multiple)
+    pixels = device.send(as_tensor(slide.pixels(grown)[None]))
+    context = device.send(as_tensor(slide.context(grown)[None])) if network.surroundings is not None else None
+    with device.autocast():
+        logits = network(pixels, context)[0]
+    inner = logits[:, halo : halo + work.height, halo : halo + work.width].float().softmax(dim=0)
+    if slide.factor != 1:
+        inner = _on_mask_grid(inner, work, region, slide.factor)
+    result: Pixels = (inner * 255).round().to(torch.uint8).cpu().numpy()
+    return result
+
+
+def _on_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -> Tensor:
+    """Interpolate values (classes, rows, columns) of a working-grid box at the pixels of a mask's box."""
+    for axis, (first, start, count) in enumerate(
+        ((work.top, region.top, region.height), (work.left, region.left, region.width)), start=1
+    ):
+        size = values.shape[axis]
+        positions = ((torch.arange(start, start + count) + 0.5) / factor - 0.5 - first).clamp(0, size - 1)
+        below = positions.floor().long().clamp(max=max(0, size - 2))
+        share = (positions - below).to(values).view([-1 if a == axis else 1 for a in range(3)])
+        below = below.to(values.device)
+        above = (below + 1).clamp(max=size - 1)
+        values = values.index_select(axis, below) * (1 - share) + values.index_select(axis, above) * share
+    return values
+
+
+class Validator:
+    """The held-out tiles of a run: the same ones for every score in it."""
+
+    def __init__(self, held_out: LearningSet, classes: int, most: int | None = None) -> None:
+        self._classes = classes
+        tiles = list(held_out.spread(_SIDE, 1 << 40, np.random.default_rng(0)))
+        self.whole = most is None or len(tiles) <= most  # whether everything labelled is scored
+        chosen = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
+        self.tiles: list[tuple[LearningSlide, Region]] = [tiles[number] for number in chosen]
+
+    def score(self, network: Network, device: Device) -> Confusion:
+        """Return the pixels of the held-out tiles by true and predicted class."""
+        *_, confusion = Confusion.empty(self._classes), *self.scores(network, device)
+        return confusion
+
+    def scores(self, network: Network, device: Device) -> Iterator[Confusion]:
+        """Yield the counts as they grow, after each tile."""
+        network.eval()
+        confusion = Confusion.empty(self._classes)
+        for slide, region in self.tiles:
+            probabilities = predict_region(network, device, slide, region, _PREDICTED_HALO)
+            confusion.add(slide.labels(region), classes_of(probabilities))
+            yield confusion
+
+
+def classes_of(probabilities: Pixels) -> npt.NDArray[np.uint8]:
+    """Return the likeliest class of each pixel, from 1."""
+    classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+    return classes

@@ -1,0 +1,60 @@
+"""The last state of a run on disk.
+
+One file, written whole or not at all: tensors as safetensors, numbers as JSON in its header.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.storage.atomic import replace_file
+
+_FILE = "checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a run was: its tensors by name, and plain values."""
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, Any]
+
+
+def save_state(run: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    """Write the state of a run; the one before stays until this one is whole."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replace_file(run / _FILE) as partial:
+        save_file(plain, partial, metadata={"numbers": json.dumps(numbers)})
+
+
+def load_state(run: Path) -> State | None:
+    """Return the last state of a run, or None where it had none yet.
+
+    Raises
+    ------
+    ProjectError
+        If the file is damaged.
+    """
+    path = run / _FILE
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return State(tensors, json.loads(file.metadata()["numbers"]))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ProjectError(
+            f"{path} cannot be read ({error}). Train again from the model {run.name.replace('r', 'm', 1)}."
+        ) from error
+
+
+def forget_state(run: Path) -> None:
+    """Delete the state of a run that is over."""
+    (run / _FILE).unlink(missing_ok=True)

@@ -1,0 +1,207 @@
+"""Cleaning a class: fill its holes, remove its specks, smooth, grow or shrink its outline.
+
+A cleaning is a person's act, but only the pixels that change become that person's: what a model
+made and nobody looked at stays the model's.  Works tile by tile on masks of any size; the answer
+is that of the whole mask at once.  Lengths and areas are in mask pixels.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import UNLABELLED
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.components import Components, Flags, Joiner, Parts, label_parts, uniform_parts
+from napari_pathseg.masks.mask import Mask
+from napari_pathseg.masks.morphology import (
+    Pixels,
+    Sides,
+    nearest_labels,
+    smoothed,
+    smoothing_reach,
+    squared_limit,
+    within,
+)
+from napari_pathseg.masks.tiled_edit import CleaningOptions, Sweep, grown, missing
+
+__all__ = ["CleaningOptions", "fill_holes", "grow", "remove_specks", "smooth"]
+_Votes = npt.NDArray[np.int64]  # a part, a label, and how many sides of pixels they share: three rows
+_DEFAULTS = CleaningOptions()
+
+
+def fill_holes(
+    mask: Mask, label: int, region: Region, largest_px: float | None = None, options: CleaningOptions = _DEFAULTS
+) -> Region:
+    """Give a class what it encloses; return the box that changed, maybe empty.
+
+    A hole is what is connected by sides, is not of the class and does not reach the border of
+    `region`.  All that lies in it is filled, but for locked classes.
+
+    Parameters
+    ----------
+    label
+        The class, not *unlabelled*.
+    largest_px
+        The largest area that is filled; None for any.
+    """
+    with Sweep(mask, region, options) as sweep:
+        joiner = Joiner(sweep.region, sweep.region, diagonal=False)
+        for tile in sweep.tiles(0, 0.5):
+            joiner.add(tile, _parts_of_the_rest(sweep.labels(tile), label, tile))
+        if sweep.stopped:
+            return sweep.changed
+        found = joiner.join()
+        holes = ~found.leaves & (found.sizes <= (math.inf if largest_px is None else largest_px))
+        for tile in sweep.tiles(0.5, 1):
+            filled = found.spread(tile, holes)
+            if filled.any():
+                labels, _ = mask.read(tile)
+                here = filled[_parts_of_the_rest(labels, label, tile).numbers]
+                sweep.paint(tile, labels, np.where(here & sweep.free(labels), np.uint8(label), labels))
+        return sweep.changed
+
+
+def remove_specks(
+    mask: Mask, label: int, region: Region, smallest_px: float, options: CleaningOptions = _DEFAULTS
+) -> Region:
+    """Take the parts of a class that are too small away; return the box that changed, maybe empty.
+
+    A speck is what is connected by sides or corners.  It becomes what most of its outline borders
+    on, unlabelled included, and of equals the largest label.  What goes on outside `region` stays.
+
+    Parameters
+    ----------
+    label
+        The class, not *unlabelled*.
+    smallest_px
+        The smallest area that stays.
+    """
+    with Sweep(mask, region, options) as sweep:
+        if label in options.locked:
+            return sweep.changed
+        joiner = Joiner(sweep.region, _inner_border(sweep.region, mask.shape), diagonal=True)
+        votes = [np.empty((3, 0), np.int64)]
+        for tile in sweep.tiles(0, 0.5):
+            labels = sweep.labels(grown(tile, 1).clip(mask.shape))
+            if labels is None:
+                joiner.add(tile, uniform_parts((tile.height, tile.width), inside=False))
+                continue
+            window = np.pad(labels, missing(grown(tile, 1), mask.shape), constant_values=label)
+            parts = label_parts(window[1:-1, 1:-1] == label, diagonal=True)
+            votes.append(_votes(window, label, parts, smallest_px) + np.array([[joiner.count], [0], [0]]))
+            joiner.add(tile, parts)
+        if sweep.stopped:
+            return sweep.changed
+        found = joiner.join()
+        removed, around = ~found.leaves & (found.sizes < smallest_px), _winners(found, np.concatenate(votes, axis=1))
+        for tile in sweep.tiles(0.5, 1):
+            specks = found.spread(tile, removed)
+            if specks.any():
+                labels, _ = mask.read(tile)
+                numbers = label_parts(labels == label, diagonal=True).numbers
+                new, here = labels.copy(), specks[numbers]
+                new[here] = found.spread(tile, around)[numbers[here]]
+                sweep.paint(tile, labels, new)
+        return sweep.changed
+
+
+def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: CleaningOptions = _DEFAULTS) -> Region:
+    """Smooth the outline of a class; return the box that changed, maybe empty.
+
+    A pixel is of the class afterwards where most of what lies around it was, about as in a disc of
+    the radius.  What the class loses goes to the nearest other label, unlabelled included; what it
+    gains it takes from any class that is not locked.  Pixels outside `region` count, and stay.
+    """
+    reach = smoothing_reach(radius_px)
+
+    def target(inside: Flags, beyond: Sides) -> Flags:
+        return smoothed(np.pad(inside, beyond, mode="edge"), reach)
+
+    with Sweep(mask, region, options) as sweep:
+        if radius_px > 0:
+            _reshape(sweep, label, reach, target)
+        return sweep.changed
+
+
+def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleaningOptions = _DEFAULTS) -> Region:
+    """Move the outline of a class outwards, or inwards where `by_px` is negative; return the box that changed.
+
+    Distances are Euclidean, from pixel centre to pixel centre.  A growing class covers all classes
+    that are not locked; a shrinking one leaves its pixels to the nearest other label, unlabelled
+    included, and does not draw back from the edge of the slide.  Pixels outside `region` count, and stay.
+    """
+    limit = squared_limit(by_px)
+
+    def grows(inside: Flags, beyond: Sides) -> Flags:
+        return within(np.pad(inside, beyond), limit)
+
+    def shrinks(inside: Flags, beyond: Sides) -> Flags:
+        return ~within(np.pad(~inside, beyond), limit)
+
+    with Sweep(mask, region, options) as sweep:
+        if limit:
+            _reshape(sweep, label, math.isqrt(limit), grows if by_px > 0 else shrinks)
+        return sweep.changed
+
+
+def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[Flags, Sides], Flags]) -> None:
+    """Give a class the shape that `target` makes of it and its surroundings."""
+
+    def change(labels: Pixels, beyond: Sides) -> Pixels:
+        inside = labels == label
+        tile = tuple(
+            slice(margin - before, size - margin + after)
+            for size, (before, after) in zip(labels.shape, beyond, strict=True)
+        )
+        new = labels[tile].copy()
+        if not inside.any() or inside.all():
+            return new
+        now = target(inside, beyond)
+        free = sweep.free(new)
+        lost = np.zeros_like(inside)
+        lost[tile] = inside[tile] & ~now & free
+        new[now & free] = label
+        if lost.any():
+            new[lost[tile]] = nearest_labels(labels, ~inside, lost)
+        return new
+
+    sweep.reshape(margin, change)
+
+
+def _parts_of_the_rest(labels: Pixels | None, label: int, tile: Region) -> Parts:
+    """Return the parts of a tile that are not of a class."""
+    if labels is None:
+        return uniform_parts((tile.height, tile.width), inside=True)
+    return label_parts(labels != label, diagonal=False)
+
+
+def _votes(window: Pixels, label: int, parts: Parts, smallest_px: float) -> _Votes:
+    """Return what the small parts of a tile border on; `window` has one pixel more on each side."""
+    height, width = parts.numbers.shape
+    small = np.concatenate([[False], parts.sizes < smallest_px])[parts.numbers]
+    keys = []
+    for row, column in ((0, 1), (1, 0), (1, 2), (2, 1)):
+        beside = window[row : row + height, column : column + width]
+        at = small & (beside != label)
+        keys.append((parts.numbers[at].astype(np.int64) - 1) << 8 | beside[at])
+    borders, sides = np.unique(np.concatenate(keys), return_counts=True)
+    return np.stack([borders >> 8, borders & 255, sides])
+
+
+def _winners(found: Components, votes: _Votes) -> Pixels:
+    """Return the label that each component borders on most, of equals the largest; 0 where it has no border."""
+    borders, vote = np.unique(found.of_part[votes[0]] << 8 | votes[1], return_inverse=True)
+    sides = np.bincount(vote, votes[2])
+    order = borders[np.lexsort((borders, sides, borders >> 8))]
+    winners = np.full(len(found.sizes), UNLABELLED, np.uint8)
+    winners[order >> 8] = order & 255  # the last of a component stays
+    return winners
+
+
+def _inner_border(region: Region, shape: tuple[int, int]) -> Region:
+    """Return a region whose sides are out of reach where they are the edge of the mask: nothing goes on there."""
+    before, after = zip(*missing(grown(region, 1), shape), strict=True)
+    top, left = region.top - before[0], region.left - before[1]
+    return Region(top, left, region.bottom + after[0] - top, region.right + after[1] - left)

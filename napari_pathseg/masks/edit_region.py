@@ -1,0 +1,40 @@
+"""Where on a mask something is done: in a box, or in what shapes cover of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.shapes import Flags, Shape
+
+Inside = Callable[[Region], Flags]  # which pixels of a box are meant
+
+
+@dataclass(frozen=True)
+class Place:
+    """A box of a mask; where there are shapes, what they cover of it alone."""
+
+    box: Region
+    shapes: tuple[Shape, ...] = ()
+
+    @property
+    def inside(self) -> Inside | None:
+        """Gives which pixels of a box are meant; None where all of the place's box is."""
+        return self._covered if self.shapes else None
+
+    def _covered(self, region: Region) -> Flags:
+        covered = np.zeros((region.height, region.width), bool)
+        for shape in self.shapes:
+            flags = None if shape.covers(region) is False else shape.flags(region)
+            if flags is not None:
+                covered |= flags
+        return covered
+
+
+def place_of(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> Place:
+    """Return what shapes cover of a mask of `shape`."""
+    box = Region(0, 0, 0, 0)
+    for one in shapes:
+        box = box.unite(one.box.clip(shape))
+    return Place(box, shapes)

@@ -1,0 +1,149 @@
+"""What a person and a model may do to a mask: paint, import, fill, accept, reject.
+
+What may go over a whole slide is a `Deed`, for `Mask.do` or `Mask.begin`; strokes are ended by
+who holds the brush.  What becomes of each pixel is said in `rules`; pixels of `locked` classes stay as they are.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+
+import numpy as np
+
+from napari_pathseg.classes import UNLABELLED
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.rasterize import fill
+from napari_pathseg.geometry import Region, layout
+from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.masks.counts import Provenance
+from napari_pathseg.masks.edit_region import Inside
+from napari_pathseg.masks.label_rules import (
+    NONE_LOCKED,
+    Flags,
+    Locked,
+    cleared,
+    filled_by_model,
+    imported,
+    painted,
+    turned,
+)
+from napari_pathseg.masks.mask import Mask
+from napari_pathseg.masks.operations import Deed, Editable, Piece
+from napari_pathseg.masks.prediction import Prediction
+from napari_pathseg.masks.shapes import box_around
+from napari_pathseg.masks.stroke_queue import Brush
+from napari_pathseg.storage.scratch_array import canvas
+
+_PIECE = 2048  # rows and columns edited at once where a whole slide is
+
+
+def paint(
+    mask: Mask, region: Region, labels: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED
+) -> Region:
+    """Take `labels` as what a person painted into `region`; return the box that changed; see `rules.painted`."""
+    return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
+
+
+def fill_from_model(
+    mask: Editable, region: Region, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
+) -> Region:
+    """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed.
+
+    On a slide or in boxes that are `complete` a person has.
+    """
+    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes, complete, locked))
+
+
+def accept(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+    """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
+    change = partial(turned, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
+    return _change("Accepting", region, change, inside)
+
+
+def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+    """Take the model's pixels out of `region`, or the part of it that `inside` means."""
+    change = partial(turned, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
+    return _change("Rejecting", region, change, inside)
+
+
+def assign(region: Region, brush: Brush, inside: Inside | None = None) -> Deed:
+    """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
+
+    def change(pixels: Pixels) -> Pixels:
+        labels = pixels[0]
+        meant = labels > UNLABELLED if brush.only is None else labels == brush.only
+        return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
+
+    return _change("Giving another class", region, change, inside)
+
+
+def clear(region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+    """Take a class out of `region`, or with None all, whoever set it."""
+    return _change("Clearing", region, partial(cleared, label=label, locked=locked), inside)
+
+
+def forget_imported(region: Region) -> Deed:
+    """Take what was imported out of `region`, as if no file had said it."""
+    return _change("Forgetting the import", region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
+
+
+def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
+    """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
+    return mask.edit(region, *imported(np.stack(mask.read(region)), labels, known))
+
+
+def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
+    """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
+    mask.close_step()
+    drawn = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
+    reached = Region(0, 0, 0, 0)
+    for contour in contours:
+        for region, inside in fill(contour, mask.shape, downsample):
+            np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
+            reached = reached.unite(region)
+    for piece in pieces(reached):
+        touched = drawn[piece.slices] > 0
+        box = box_around(touched)
+        if not box.empty:
+            region = box.shift(piece.top, piece.left)
+            import_labels(mask, region, drawn[region.slices] - np.uint8(1), touched[box.slices])
+    mask.close_step()
+
+
+def pieces(region: Region) -> Iterator[Region]:
+    """Cut a box into pieces small enough to be edited at once."""
+    return layout(region, _PIECE)
+
+
+def take_prediction(
+    prediction: Prediction,
+    region: Region,
+    complete_in: Callable[[Region], bool | Flags],
+    locked: Locked = NONE_LOCKED,
+) -> Deed:
+    """Fill a box of the mask from a model's output.
+
+    `complete_in` says where in a box a person has spoken without a label; see `SlideEntry`.
+    """
+
+    def pieces(mask: Editable) -> Iterator[Piece]:
+        boxes = list(layout(region.clip(mask.shape), CHUNK))
+        for number, box in enumerate(boxes, 1):
+            changed = fill_from_model(mask, box, prediction.read(box), complete_in(box), locked)
+            yield Piece(changed, number / len(boxes))
+
+    return Deed("Taking the prediction in", pieces)
+
+
+def _change(name: str, region: Region, change: Callable[[Pixels], Pixels], inside: Inside | None = None) -> Deed:
+    """Change what is set in a box, or the part of it that is meant."""
+
+    def pieces(mask: Editable) -> Iterator[Piece]:
+        boxes = list(mask.touched(region))
+        for number, box in enumerate(boxes, 1):
+            before = np.stack(mask.read(box))
+            after = change(before)
+            if inside is not None:
+                after = np.where(inside(box), after, before)
+            yield Piece(mask.edit(box, *after), number / len(boxes))
+
+    return Deed(name, pieces)

@@ -1,0 +1,101 @@
+"""The rules that keep training honest: what becomes of a pixel's label and of who set it.
+
+A model's pixels are known as such until a person paints over, erases or accepts them, and a
+model never overwrites a person.  Pixels of a class that a person locked stay as they are,
+whoever paints and whatever a model finds.  Arrays here are labels and provenance of a box,
+``(2, rows, columns)``.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.masks.chunk_files import Pixels
+from napari_pathseg.masks.counts import Provenance
+
+Flags = npt.NDArray[np.bool_]
+Locked = frozenset[int]  # classes whose pixels stay as they are
+NONE_LOCKED: Locked = frozenset()
+
+
+def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool | Flags) -> Pixels:
+    """Return the labels that a person stands for; where it is `complete` the rest is Background.
+
+    What a person declared unlabelled, QuPath's *Ignore*, stays so.
+    """
+    rest = np.where(complete, np.uint8(BACKGROUND), np.uint8(UNLABELLED))
+    return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
+
+
+def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box after a person painted the labels `wanted`.
+
+    Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
+    model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
+    Erasing frees a pixel, but erasing what a model found says that it is none of it:
+    Background, corrected; that stays under the eraser, so that a stroke which crosses itself
+    says the same as one that does not.
+    """
+    labels, provenance = pixels
+    changed = wanted != labels
+    if marked is not None:
+        changed |= marked & (provenance <= Provenance.ACCEPTED) & (wanted != UNLABELLED)
+    if locked:
+        changed &= ~_is_in(labels, locked)
+    by_hand = (provenance == Provenance.NONE) | (provenance == Provenance.DRAWN)
+    new_provenance = np.where(by_hand, np.uint8(Provenance.DRAWN), np.uint8(Provenance.CORRECTED))
+    new_labels = wanted
+    if (wanted == UNLABELLED).any():
+        changed &= ~((wanted == UNLABELLED) & (labels == BACKGROUND) & (provenance == Provenance.CORRECTED))
+        erased = changed & (wanted == UNLABELLED)
+        found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
+        refuted = erased & found & (labels > BACKGROUND)
+        new_provenance[erased & ~refuted] = Provenance.NONE
+        new_labels = np.where(refuted, np.uint8(BACKGROUND), wanted)
+    return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
+
+
+def filled_by_model(
+    pixels: Pixels, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
+) -> Pixels:
+    """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
+
+    Where it is `complete` a person has, without a label too.
+    """
+    filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED) & ~np.asarray(complete)
+    if locked:
+        filled &= ~_is_in(pixels[0], locked)
+    return _set(pixels, filled, classes, Provenance.MODEL)
+
+
+def imported(pixels: Pixels, wanted: Pixels, known: Flags) -> Pixels:
+    """Return a box after an expert's labels came in where they are `known`: not over what was drawn or corrected."""
+    return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
+
+
+def turned(pixels: Pixels, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box in which pixels of one provenance have another; with none they lose their labels."""
+    labels, provenance = pixels
+    wanted = provenance == before
+    if locked:
+        wanted &= ~_is_in(labels, locked)
+    return _set(pixels, wanted, np.zeros_like(labels) if after is Provenance.NONE else labels, after)
+
+
+def cleared(pixels: Pixels, label: int | None, locked: Locked = NONE_LOCKED) -> Pixels:
+    """Return a box without a class, or with None without all: as if nobody had ever said it."""
+    gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
+    if locked:
+        gone &= ~_is_in(pixels[0], locked)
+    return _set(pixels, gone, np.zeros_like(pixels[0]), Provenance.NONE)
+
+
+def _set(pixels: Pixels, flags: Flags, labels: Pixels, provenance: Provenance) -> Pixels:
+    changed = np.stack([labels, np.full_like(pixels[1], provenance)])
+    return np.where(flags, changed, pixels)
+
+
+def _is_in(labels: Pixels, locked: Locked) -> Flags:
+    table = np.zeros(256, bool)
+    table[list(locked)] = True
+    return table[labels]

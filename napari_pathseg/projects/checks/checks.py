@@ -1,0 +1,245 @@
+"""What would go wrong in training, known before torch is loaded: the findings and their remedies.
+
+Entries and the counts that lie beside the masks say almost all; of pixels only those of
+slides that seem to be there twice are read.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import BACKGROUND
+from napari_pathseg.errors import NothingToLearnError, PathsegError
+from napari_pathseg.masks.counts import Counts, counts_from
+from napari_pathseg.projects import roles
+from napari_pathseg.projects.checks.duplicate_slides import find_twins
+from napari_pathseg.projects.checks.misaligned_contours import find_misfits
+from napari_pathseg.projects.checks.trainability import learning_sides, with_roles
+from napari_pathseg.projects.ground_truth import taught_pixels
+from napari_pathseg.projects.patients import find_leaks
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.relink import missing
+from napari_pathseg.projects.slide_record import SlideEntry
+
+_FEW_PIXELS = 2_000  # fewer labelled pixels of a class than this teach little
+_MOST_SCALES = 1.5  # times that the coarsest slide may be coarser than the finest one
+_ALL = 0.999  # share of a slide that counts as all of it
+_MANY_PATIENTS = 8  # from here on more than one of them should validate
+_ROLE_NAMES = {roles.TRAIN: "train", roles.VAL: "validate", roles.TEST: "test", roles.AUTO: "have no role yet"}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in the way of a good training; `blocks` where it cannot start at all."""
+
+    text: str
+    blocks: bool
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What the findings need: entries with the roles that training gives, and pixels by class.
+
+    `pixels` are those that a person stands for, see `taught_pixels`.
+    """
+
+    project: Project
+    entries: list[SlideEntry]
+    train: list[SlideEntry]
+    val: list[SlideEntry]
+    pixels: dict[str, npt.NDArray[np.int64]]
+
+    def sum(self, entries: Iterable[SlideEntry]) -> npt.NDArray[np.int64]:
+        """Return the pixels of these slides together."""
+        total: npt.NDArray[np.int64] = np.sum([self.pixels[entry.id] for entry in entries], axis=0)
+        return total
+
+
+def check(project: Project) -> list[Problem]:
+    """Return what would go wrong in training, the gravest first, each with its remedy."""
+    counts, in_the_way = _read_counts(project)
+    in_the_way += _unreadable(project)
+    try:
+        train, val = learning_sides(project, counts)
+    except NothingToLearnError as error:
+        in_the_way.append(str(error))
+        train, val = [], []
+    entries = with_roles(project, counts)
+    pixels = {entry.id: _pixels(project, entry, counts[entry.id]) for entry in entries}
+    case = _Case(project, entries, train, val, pixels)
+    in_the_way += _unknown_classes(case)
+    problems = [Problem(text, blocks=True) for text in in_the_way]
+    for findings in (_leaks(case), find_misfits(project), _lost(case), _labels(case), _pictures(case)):
+        problems += [Problem(text, blocks=False) for text in findings]
+    return problems
+
+
+def _read_counts(project: Project) -> tuple[dict[str, Counts], list[str]]:
+    """Return the counts of all masks, zeros where one cannot be read, and what those say."""
+    counts, broken = {}, []
+    for name in project.slides:
+        try:
+            counts[name] = project.counts(name)
+        except PathsegError as error:
+            counts[name] = counts_from({})
+            broken.append(str(error))
+    return counts, broken
+
+
+def _unreadable(project: Project) -> list[str]:
+    """Tell which slides cannot be opened, those whose files are gone in one sentence."""
+    gone = missing(project)
+    texts = []
+    if gone:
+        texts.append(
+            f"The files of {len(gone)} of {len(project.slides)} slides are not where they were: "
+            f"{_list([f'{entry.id} ({entry.path})' for entry in gone])}. If they were moved, say where to: "
+            "pathseg relink PROJECT FOLDER, or Find moved files… in a slide's menu."
+        )
+    lost = {entry.id for entry in gone}
+    for name in (name for name in project.slides if name not in lost):
+        try:
+            project.open_slide(name).close()
+        except PathsegError as error:
+            texts.append(str(error))
+    return texts
+
+
+def _pixels(project: Project, entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
+    try:
+        return taught_pixels(project, entry, counts)
+    except PathsegError:  # its mask cannot be read: told already
+        return taught_pixels(project, replace(entry, boxes=()), counts)
+
+
+def _unknown_classes(case: _Case) -> Iterator[str]:
+    """Tell which masks hold numbers that no class has; the network has no output for them."""
+    classes = case.project.classes
+    for entry in case.entries:
+        beyond = np.flatnonzero(case.pixels[entry.id][len(classes) + 1 :]) + len(classes) + 1
+        if len(beyond):
+            number = int(beyond[-1])
+            remedy = "Add the class, or erase it there."
+            if number == 255:
+                remedy = f"Import its 0/255 mask again: these then mean {classes.names[0]} and {classes.names[1]}."
+            yield (
+                f"The mask of {entry.id} has {case.pixels[entry.id][number]:,} pixels of class {number}; the project's "
+                f"classes are 1 to {len(classes)} ({', '.join(classes.names)}). {remedy}"
+            )
+
+
+def _leaks(case: _Case) -> Iterator[str]:
+    """Tell which patients and pictures are both learnt from and scored on."""
+    for patient in find_leaks(case.entries):
+        entries = [entry for entry in case.entries if entry.patient == patient and entry.role != roles.AUTO]
+        yield (
+            f'Patient "{patient}" is in two roles: {_by_role(entries)}. Scores of slides that the network has half '
+            "seen are too good; give all slides of a patient one role."
+        )
+    for twins in find_twins(case.project, case.entries):
+        yield from _twins(twins)
+
+
+def _twins(entries: list[SlideEntry]) -> Iterator[str]:
+    names = " and ".join(entry.id for entry in entries)
+    if len({entry.role for entry in entries}) > 1:
+        yield (
+            f"{names} are the same picture in two roles: {_by_role(entries)}. Give both one role and one patient, "
+            "else scores are of what was learnt by heart."
+        )
+    elif len({entry.patient for entry in entries}) > 1:
+        yield (
+            f"{names} are the same picture under {len(entries)} patients. Give them one patient, so that they stay on "
+            "one side."
+        )
+    else:
+        yield f"{names} are the same picture, which counts {len(entries)} times. Annotate one of them only."
+
+
+def _by_role(entries: Iterable[SlideEntry]) -> str:
+    by_role: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        by_role[entry.role].append(entry.id)
+    return "; ".join(f"{_ROLE_NAMES[role]}: {_list(names)}" for role, names in by_role.items())
+
+
+def _lost(case: _Case) -> Iterator[str]:
+    """Tell which complete slides have nothing, or nothing but, what is to be found."""
+    kept = {path.stem for path in case.project.folder.glob("contours/*")}
+    names = case.project.classes.names
+    empty, full = [], []
+    for entry in case.entries:
+        pixels = case.pixels[entry.id]
+        if entry.complete and entry.id in kept and not pixels[BACKGROUND + 1 :].any():
+            empty.append(entry.id)
+        elif entry.complete and pixels[BACKGROUND + 1 : len(names) + 1].max() > _ALL * pixels.sum():
+            full.append((entry.id, names[int(pixels[2 : len(names) + 1].argmax()) + 1]))
+    if empty:
+        yield (
+            f"{_list(empty)}: complete, with a file of contours, but all Background. Import the contours again, or "
+            "outline what is to be found."
+        )
+    for name in dict.fromkeys(name for _, name in full):
+        slides = [slide for slide, found in full if found == name]
+        yield f"{_list(slides)}: complete and all {name}, without Background. If the mask is inverted, import it anew."
+
+
+def _labels(case: _Case) -> Iterator[str]:
+    """Tell what the labels teach and measure too little."""
+    if not case.train:
+        return
+    learnt, scored = case.sum(case.train), case.sum(case.val)
+    if all((case.pixels[entry.id] > 0).sum() < 2 for entry in case.train):
+        yield (
+            "No training slide shows two classes, so the network may learn to tell slides instead of tissue. Outline "
+            "both on some slides, or declare slides complete whose contours show all there is."
+        )
+    for spec in case.project.classes:
+        if learnt[spec.index] < _FEW_PIXELS:
+            yield (
+                f'Class "{spec.name}" has only {learnt[spec.index]} labelled pixels on the training slides. Outline '
+                "more of it."
+            )
+        if not scored[spec.index]:
+            yield (
+                f'No validation slide shows "{spec.name}", so its scores will say nothing. Annotate some of it on '
+                f"{_list([entry.id for entry in case.val])}, or give a slide that shows it the role val."
+            )
+    patients = {entry.patient for entry in [*case.train, *case.val]}
+    if len(patients) >= _MANY_PATIENTS and len({entry.patient for entry in case.val}) == 1:
+        yield (
+            f"Of {len(patients)} patients only {case.val[0].patient} validates, so that chance rules the scores. Give "
+            "the slides of a few more the role val."
+        )
+
+
+def _pictures(case: _Case) -> Iterator[str]:
+    """Tell which slides do not go together: their pixel sizes and colours."""
+    learnt = [*case.train, *case.val]
+    scales = {entry.id: entry.mask_mpp for entry in learnt if entry.mask_mpp is not None}
+    if scales and max(scales.values()) > _MOST_SCALES * min(scales.values()):
+        coarsest = max(scales, key=lambda name: scales[name])
+        yield (
+            f"The slides are learnt at {min(scales.values()):.3g} to {max(scales.values()):.3g} um per pixel, "
+            f"{coarsest} at the coarsest. Make the project with a coarser --mpp so that all fit."
+        )
+    silent = [entry.id for entry in learnt if entry.mpp is None]
+    if scales and silent:
+        yield (
+            f"{len(silent)} of {len(learnt)} slides say no pixel size ({_list(silent)}) and are learnt at full "
+            f"resolution, the others at {min(scales.values()):.3g} um per pixel or so. Save them with their pixel "
+            "size, or keep them in a project of their own."
+        )
+    grey = [entry.id for entry in learnt if entry.channels == 1]
+    if grey and len(grey) < len(learnt):
+        yield (
+            f"{len(grey)} of {len(learnt)} slides are grey ({_list(grey)}), the others in colour. Keep them in "
+            "projects of their own unless a network has to serve both."
+        )
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

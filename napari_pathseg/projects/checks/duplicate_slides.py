@@ -1,0 +1,63 @@
+"""Slides that are in a project twice, under two names."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+
+import numpy as np
+
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry
+
+_SIDE = 256  # of what is compared of two slides
+_ALIKE = 6.0  # mean difference in grey values up to which JPEG at quality 75 leaves the same picture
+
+
+def find_twins(project: Project, entries: Sequence[SlideEntry]) -> list[list[SlideEntry]]:
+    """Return the groups of slides that are the same picture.
+
+    The same file is known by its fingerprint.  The same picture saved twice is suspected
+    where two slides of one size have the same file of contours; their middles are compared.
+    """
+    groups = _alike(entries, [entry.fingerprint for entry in entries])
+    known = {entry.id for group in groups for entry in group[1:]}
+    rest = [entry for entry in entries if entry.id not in known]
+    drawn = _drawn(project)
+    keys = [(entry.shape, drawn[entry.id]) if entry.id in drawn else "" for entry in rest]
+    return groups + [twins for group in _alike(rest, keys) if len(twins := _same_pixels(project, group)) > 1]
+
+
+def _alike(entries: Iterable[SlideEntry], keys: Iterable[Hashable]) -> list[list[SlideEntry]]:
+    """Return the groups of two and more that share a key; an empty key is shared with none."""
+    groups: dict[Hashable, list[SlideEntry]] = defaultdict(list)
+    for entry, key in zip(entries, keys, strict=True):
+        if key:
+            groups[key].append(entry)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _drawn(project: Project) -> dict[str, str]:
+    """Return what tells the imported files from each other, by slide."""
+    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in project.folder.glob("contours/*.*")}
+
+
+def _same_pixels(project: Project, entries: list[SlideEntry]) -> list[SlideEntry]:
+    """Return the first slide and those whose middle looks like its middle."""
+    rows, columns = entries[0].shape
+    middle = Region((rows - _SIDE) // 2, (columns - _SIDE) // 2, _SIDE, _SIDE).clip(entries[0].shape)
+    found: list[SlideEntry] = []
+    first = np.empty(0)
+    for entry in entries:
+        try:
+            with project.open_slide(entry.id) as slide:
+                pixels = slide.read(middle).astype(float)
+        except PathsegError:  # reported on its own
+            continue
+        grey = pixels.mean(axis=-1) if pixels.ndim == 3 else pixels
+        if not found:
+            first = grey
+        if np.abs(grey - first).mean() < _ALIKE:
+            found.append(entry)
+    return found

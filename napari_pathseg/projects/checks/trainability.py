@@ -1,0 +1,75 @@
+"""Whether a project can be learnt from: which slides teach, which validate, and what is missing."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from napari_pathseg.classes import BACKGROUND, ClassSpec
+from napari_pathseg.errors import NothingToLearnError
+from napari_pathseg.masks.counts import Counts
+from napari_pathseg.projects import roles
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes
+from napari_pathseg.projects.splits import settle_roles
+
+
+def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
+    """Return the slides that teach and those that validate, after giving roles to new ones for good.
+
+    Raises
+    ------
+    NothingToLearnError
+        If one side is empty, or a class cannot be learnt; no role is given then.
+    """
+    sides = learning_sides(project, {name: project.counts(name) for name in project.slides})
+    settle_roles(project)
+    return sides
+
+
+def with_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideEntry]:
+    """Return the slides with the roles that a training would give them; `counts` are their masks'."""
+    candidates = [
+        roles.Candidate(e.id, e.patient, e.role, frozenset(labelled_classes(e, counts[e.id])))
+        for e in project.slides.values()
+    ]
+    decided = roles.settle(candidates)
+    return [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
+
+
+def learning_sides(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideEntry], list[SlideEntry]]:
+    """Return what :func:`learning_slides` does and change nothing; `counts` are the masks'.
+
+    Raises
+    ------
+    NothingToLearnError
+        If one side is empty, or a class cannot be learnt.
+    """
+    name = project.folder.name
+    entries = [entry for entry in with_roles(project, counts) if entry.role != roles.TEST]
+    found = {entry.id: labelled_classes(entry, counts[entry.id]) for entry in entries}
+    labelled = [entry for entry in entries if found[entry.id]]
+    if not labelled:
+        raise NothingToLearnError(f"No slide of {name} has a contour. Draw or import one, then train again.")
+    train = [entry for entry in labelled if entry.role == roles.TRAIN]
+    val = [entry for entry in labelled if entry.role == roles.VAL]
+    if not train:
+        raise NothingToLearnError(
+            f"All slides of {name} with contours validate; none is left to learn from. Annotate another slide, "
+            "or give one the role train."
+        )
+    if not val:
+        raise NothingToLearnError(
+            f"{name} has no validation slide: contours are on the slides of one patient only. Annotate a slide of "
+            "another patient, or give one the role val."
+        )
+    learnt = set[int]().union(*(found[entry.id] for entry in train))
+    for spec in project.classes:
+        if spec.index not in learnt:
+            raise NothingToLearnError(_nothing_of(spec, name))
+    return train, val
+
+
+def _nothing_of(spec: ClassSpec, name: str) -> str:
+    remedy = "Draw or import some of it"
+    if spec.index == BACKGROUND:
+        remedy = "Outline some normal tissue, or declare a slide complete"
+    return f'Class "{spec.name}" has no labelled pixel on the training slides of {name}. {remedy}, then train again.'

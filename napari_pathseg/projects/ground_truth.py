@@ -1,0 +1,61 @@
+"""What a person stands for on a slide: what is learnt, validated on, scored against and counted.
+
+It is what a person labelled; on a complete slide, and in boxes that are, the rest is Background.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.geometry import Region, layout
+from napari_pathseg.masks.chunk_files import Pixels
+from napari_pathseg.masks.counts import Counts, Provenance
+from napari_pathseg.masks.label_rules import Flags, learnt_labels
+from napari_pathseg.masks.zarr_store import MaskStore
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry
+
+_PIECE = 2048
+
+
+class Truth:
+    """What a person stands for on one slide, as it was saved last."""
+
+    def __init__(self, project: Project, entry: SlideEntry) -> None:
+        path = project.mask_path(entry.id)
+        self._entry = entry
+        self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, entry.mask_shape)
+
+    def labels(self, region: Region) -> Pixels:
+        """Return the classes in a box of the mask's grid, 0 where nobody has spoken."""
+        return self.labels_and_corrections(region)[0]
+
+    def labels_and_corrections(self, region: Region) -> tuple[Pixels, Flags]:
+        """Return the classes in a box of the mask's grid, and where they correct a model or an import."""
+        labels, provenance = self._store.read(region)
+        learnt = learnt_labels(labels, provenance, self._entry.complete_in(region))
+        return learnt, provenance == Provenance.CORRECTED
+
+    def rest(self) -> int:
+        """Return how many pixels nobody labelled that are Background, for they lie in complete boxes."""
+        found, around = 0, Region(0, 0, 0, 0)
+        for box in self._entry.mask_boxes:
+            around = around.unite(box)
+        for piece in layout(around, _PIECE):
+            complete = self._entry.complete_in(piece)
+            if complete is not False:
+                unspoken = self._store.read(piece)[1] < Provenance.ACCEPTED
+                found += int(np.count_nonzero(unspoken & complete))
+        return found
+
+
+def taught_pixels(project: Project, entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
+    """Return the pixels by class that a person stands for; `counts` are the mask's, which is read only for boxes."""
+    pixels: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
+    if entry.complete:
+        rows, columns = entry.mask_shape
+        pixels[BACKGROUND] += rows * columns - pixels.sum()
+    elif entry.boxes:
+        pixels[BACKGROUND] += Truth(project, entry).rest()
+    pixels[UNLABELLED] = 0  # declared to be none
+    return pixels

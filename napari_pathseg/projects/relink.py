@@ -1,0 +1,201 @@
+"""Slides whose files were moved or renamed: looked for by name and content, and linked again.
+
+The content is known by the fingerprint that was taken when the slide was added.  A search is
+a generator, so whoever advances it shows how far it is and may end it at any time.
+"""
+
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_pathseg.errors import ConfigError, ProjectError, UnsupportedSlideError
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.slides.slide import SLIDE_SUFFIXES, fingerprint
+
+_SECONDS = 120.0
+_CLOSED = (".pathseg", ".zarr")  # folders of thousands of files, none of them a slide of its own
+_FOLDERS_PER_STEP = 50
+
+
+@dataclass(frozen=True)
+class Search:
+    """How far a search is: the folder it is in, the files looked at, those found by slide, of so many."""
+
+    folder: Path
+    files: int
+    paths: Mapping[str, Path]
+    missing: int
+
+
+def missing(project: Project) -> list[SlideEntry]:
+    """Return the slides whose files are not where they were."""
+    return [entry for entry in project.slides.values() if not os.path.exists(project.find_file(entry))]
+
+
+def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Generator[Search, None, dict[str, Path]]:
+    """Look for the missing slides of a project in a folder and below it.
+
+    Files of a missing slide's name are looked at first, then all others that may be slides,
+    those in the upper folders first.  Links to folders are not followed, and what cannot be
+    read is passed over.
+
+    Parameters
+    ----------
+    project
+        The project; nothing in it is changed, see :func:`relink`.
+    folder
+        Where to look.
+    seconds
+        When to stop looking; what was found until then is returned.
+
+    Yields
+    ------
+    search
+        How far it is.
+
+    Returns
+    -------
+    found : dict
+        The files found, by slide.
+
+    Raises
+    ------
+    ConfigError
+        If `folder` is no folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder. Choose the folder that the slides were moved to.")
+    until = time.monotonic() + seconds
+    entries = missing(project)
+    wanted = {entry.id: entry for entry in entries}
+    names = {Path(entry.path).name.casefold() for entry in entries}
+    used = {os.path.realpath(project.find_file(e)) for e in project.slides.values() if e.id not in wanted}
+    found: dict[str, Path] = {}
+    others: list[Path] = []
+    looked = 0
+    for number, (here, files) in enumerate(_walk(folder)):
+        if not wanted or time.monotonic() > until:
+            return found
+        for path in files:
+            if path.name.casefold() not in names:
+                others.append(path)
+                continue
+            looked += 1
+            _take(path, wanted, found, used)
+        if number % _FOLDERS_PER_STEP == 0:
+            yield Search(here, looked, dict(found), len(entries))
+    for path in others:
+        if not wanted or time.monotonic() > until:
+            return found
+        looked += 1
+        if _take(path, wanted, found, used) or looked % _FOLDERS_PER_STEP == 0:
+            yield Search(path.parent, looked, dict(found), len(entries))
+    return found
+
+
+def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) -> None:
+    """Tell a project where the files of slides are now, and save; all of them or none.
+
+    Parameters
+    ----------
+    project
+        The project.
+    files
+        The file of each slide.
+    force
+        Whether a file of another content is taken, such as one that was saved anew; it has
+        to have the same size in pixels, and its fingerprint is the slide's from then on.
+
+    Raises
+    ------
+    ProjectError
+        If a file is another slide, or has another size: which, and what to do.
+    UnsupportedSlideError
+        If a file cannot be opened.
+    """
+    with project.writing():
+        changed = {name: _linked(project, name, Path(path), force) for name, path in files.items()}
+        project.slides.update(changed)
+        try:
+            for name in changed:
+                project.open_slide(name).close()
+        except BaseException:
+            project.reload()
+            raise
+        project.save()
+
+
+def relative_path(path: Path, folder: Path) -> str:
+    """Return `path` as seen from `folder`, or as it is where it lies on another drive of Windows."""
+    try:
+        return os.path.relpath(path, folder)
+    except ValueError:
+        return str(path)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield folders, the upper ones first, with the files in them that may be slides."""
+    waiting = [folder]
+    while waiting:
+        below: list[Path] = []
+        for here in waiting:
+            try:
+                with os.scandir(here) as scan:
+                    entries = sorted(scan, key=lambda entry: entry.name)
+            except OSError:  # may not be read, or has gone meanwhile
+                continue
+            yield here, [Path(e.path) for e in entries if _may_be_slide(e)]
+            below += [Path(e.path) for e in entries if _may_hold_slides(e)]
+        waiting = below
+
+
+def _may_be_slide(entry: os.DirEntry[str]) -> bool:
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if suffix not in SLIDE_SUFFIXES or entry.name.startswith("."):
+        return False
+    try:
+        return entry.is_file() or (suffix == ".zarr" and entry.is_dir(follow_symlinks=False))
+    except OSError:  # a link in a circle
+        return False
+
+
+def _may_hold_slides(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or entry.name.lower().endswith(_CLOSED):
+        return False
+    return entry.is_dir(follow_symlinks=False)
+
+
+def _take(path: Path, wanted: dict[str, SlideEntry], found: dict[str, Path], used: set[str]) -> bool:
+    """Move the slides that a file is, if any, from `wanted` to `found`; its namesake before its copies."""
+    try:
+        content = fingerprint(path)
+    except UnsupportedSlideError:
+        return False
+    same = [entry for entry in wanted.values() if entry.fingerprint == content]
+    if not same or os.path.realpath(path) in used:
+        return False
+    first = min(same, key=lambda entry: Path(entry.path).name.casefold() != path.name.casefold())
+    used.add(os.path.realpath(path))
+    for entry in same:
+        if entry.path == first.path:  # pages of one file are slides of their own
+            found[entry.id] = path
+            del wanted[entry.id]
+    return True
+
+
+def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideEntry:
+    """Return a slide's entry with another file, after looking whether that is the same one."""
+    entry, path = project.slide(slide_id), path.resolve()
+    content = fingerprint(path)
+    if content != entry.fingerprint and not force:
+        other = next((e.id for e in project.slides.values() if e.fingerprint == content), None)
+        what = f"the slide {other}" if other else "another file than the one that was added"
+        raise ProjectError(
+            f"{path} is {what}, not {slide_id}. Choose the file that {slide_id} was, or link it all the same if the "
+            "same slide was saved anew."
+        )
+    relative = relative_path(path, project.folder.parent)
+    return replace(entry, path=str(path), relative_path=relative, fingerprint=content)

@@ -1,0 +1,10 @@
+"""Synthetic H&E slides with contours, for the demo, the sample data and the tests.
+
+It may import `slides` and `contours`; nothing of the product depends on it but the demo.  Begin with `slides.py`.
+"""
+
+from napari_pathseg.samples.pyramid import write_pyramid
+from napari_pathseg.samples.slides import write_sample_slides
+from napari_pathseg.samples.tissue import draw_field
+
+__all__ = ["draw_field", "write_pyramid", "write_sample_slides"]

@@ -1,0 +1,140 @@
+"""Nuclei: what kinds there are, and how thousands are stamped at once.
+
+A nucleus is a bent, egg-shaped ellipse with a soft edge, a paler middle, and maybe a
+nucleolus; overlapping ones keep the darker value.  Lengths are pixels of 0.5 um.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from napari_pathseg.samples.fields import Field, Floats, keep_apart
+
+_CHUNK = 2_000_000  # stamp pixels computed at a time, to bound memory
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How nuclei of one kind vary.
+
+    Attributes
+    ----------
+    size, size_spread
+        Median of the half long axis, and the deviation of its logarithm.
+    aspect
+        Least and greatest ratio of the long to the short axis.
+    density, density_spread
+        Median optical density of the stain, and the deviation of its logarithm.
+    pale
+        Least and greatest share of the density that the middle lacks.
+    nucleolus
+        Greatest density that a nucleolus adds.
+    room
+        Distance kept from others, in mean half axes.
+    rank
+        Which kind stays where two do not fit.
+    """
+
+    size: float
+    size_spread: float
+    aspect: tuple[float, float]
+    density: float
+    density_spread: float
+    pale: tuple[float, float] = (0.0, 0.25)
+    nucleolus: float = 0.0
+    room: float = 0.9
+    rank: int = 0
+
+
+BASAL = Kind(8.6, 0.12, (1.6, 2.3), 1.3, 0.12, pale=(0.05, 0.35), room=0.62, rank=3)
+SPINDLE = Kind(11.5, 0.28, (2.8, 5.5), 0.95, 0.25, pale=(0.1, 0.5), room=0.7, rank=1)
+LYMPHOCYTE = Kind(5.4, 0.12, (1.0, 1.35), 1.5, 0.18, pale=(0.0, 0.3), room=0.92, rank=0)
+TUMOUR = Kind(10.6, 0.26, (1.1, 1.8), 0.90, 0.32, pale=(0.2, 0.8), nucleolus=0.6, room=0.74, rank=2)
+
+
+@dataclass(frozen=True)
+class Nuclei:
+    """Nuclei as columns of equal length; positions are (row, column), angles from the column axis."""
+
+    points: Floats
+    long: Floats
+    short: Floats
+    angle: Floats
+    density: Floats
+    pale: Floats
+    nucleolus: Floats
+    room: Floats
+    priority: Floats
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def take(self, which: np.ndarray) -> "Nuclei":
+        """Return those that an index or a mask selects."""
+        return Nuclei(*(getattr(self, field.name)[which] for field in fields(self)))
+
+
+def grow(kind: Kind, points: Floats, rng: np.random.Generator, angle: Floats | None = None) -> Nuclei:
+    """Return one nucleus of `kind` at each point, turned by `angle` or at random."""
+    count = len(points)
+    long = kind.size * np.exp(kind.size_spread * rng.standard_normal(count))
+    short = long / rng.uniform(*kind.aspect, count)
+    if angle is None:
+        angle = rng.uniform(0, np.pi, count)
+    return Nuclei(
+        points=points,
+        long=long,
+        short=short,
+        angle=angle,
+        density=kind.density * np.exp(kind.density_spread * rng.standard_normal(count)),
+        pale=rng.uniform(*kind.pale, count),
+        nucleolus=kind.nucleolus * rng.random(count) ** 2,
+        room=kind.room * (long + short) / 2,
+        priority=kind.rank + rng.random(count),
+    )
+
+
+def settle(groups: Sequence[Nuclei]) -> Nuclei:
+    """Return all groups as one, without those for which there is no room."""
+    merged = Nuclei(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Nuclei)))
+    return merged.take(keep_apart(merged.points, merged.room, merged.priority))
+
+
+def stamp(canvas: Field, nuclei: Nuclei, rng: np.random.Generator) -> None:
+    """Raise `canvas` to the density of each nucleus wherever that is higher."""
+    nuclei = nuclei.take(np.argsort(nuclei.long))
+    bend, egg = rng.normal(0, 0.18, len(nuclei)), rng.normal(0, 0.15, len(nuclei))
+    start = 0
+    while start < len(nuclei):
+        side = 2 * int(nuclei.long[min(start + 500, len(nuclei) - 1)] * 1.25 + 3) + 1
+        stop = min(start + max(1, min(500, _CHUNK // side**2)), len(nuclei))
+        part = slice(start, stop)
+        _stamp_chunk(canvas, nuclei.take(np.arange(start, stop)), np.stack([bend[part], egg[part]]), side // 2)
+        start = stop
+
+
+def _stamp_chunk(canvas: Field, nuclei: Nuclei, shape: Floats, half: int) -> None:
+    """Stamp nuclei that fit into squares of ``2 * half + 1`` pixels."""
+    steps = np.arange(-half, half + 1)
+    whole = np.rint(nuclei.points).astype(int)
+    rows, columns = np.broadcast_arrays(
+        whole[:, 0, None, None] + steps[None, :, None], whole[:, 1, None, None] + steps[None, None, :]
+    )
+
+    def column(values: Floats) -> Field:
+        return values.astype(np.float32)[:, None, None]
+
+    down = (rows - column(nuclei.points[:, 0])).astype(np.float32)
+    across = (columns - column(nuclei.points[:, 1])).astype(np.float32)
+    cosine, sine = column(np.cos(nuclei.angle)), column(np.sin(nuclei.angle))
+    u = (across * cosine + down * sine) / column(nuclei.long)
+    v = (down * cosine - across * sine) / column(nuclei.short)
+    v = v * (1 + column(shape[1]) * u) + column(shape[0]) * (u * u - 0.4)
+    square = u * u + v * v
+    cover = np.clip((1 - np.sqrt(square)) * column(nuclei.short) * 0.8 + 0.5, 0, 1)
+    value = column(nuclei.density) * (1 - column(nuclei.pale) * np.clip(1.1 - square, 0, 1))
+    value += column(nuclei.nucleolus) * np.exp(-14 * ((u - 0.2) ** 2 + (v + 0.15) ** 2))
+    value *= cover
+    inside = (cover > 0) & (rows >= 0) & (columns >= 0) & (rows < canvas.shape[0]) & (columns < canvas.shape[1])
+    np.maximum.at(canvas, (rows[inside], columns[inside]), value[inside])

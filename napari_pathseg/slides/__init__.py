@@ -1,0 +1,5 @@
+"""Slides: pixels at any level of a pyramid, their size in micrometres, and where tissue lies.
+
+It may import `storage` and what every room may use; it knows no contours and no project.  Begin with
+`slide.py`, the abstract base class, then `registry.py`, which opens a file with the reader that fits.
+"""

@@ -1,0 +1,181 @@
+"""A slide that cannot be read in pieces, made into one that can: a tiled pyramid in another file.
+
+Some programs write a slide as one giant strip; to see any of it all must be decoded.  Where the
+codec allows (none, deflate) the strip is read row by row, so that a few bands of rows are all
+that is ever in memory; a slide whose strips or tiles are small is read band by band; else it is
+decoded once, if the memory is there.
+"""
+
+import zlib
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from tifffile import COMPRESSION, TiffPage
+
+from napari_pathseg.errors import OutOfMemoryError, UnsupportedSlideError
+from napari_pathseg.geometry import Region
+from napari_pathseg.slides.orientation import UPRIGHT
+from napari_pathseg.slides.pyramid_writer import TILE, PyramidFile
+from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape
+from napari_pathseg.slides.readers.tiff_samples import page_samples
+from napari_pathseg.slides.registry import open_slide
+from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.concurrent_file import PositionedFile
+from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
+
+_UNLIMITED = 1 << 62
+_ROWS = TILE
+_READ_BYTES = 1 << 20
+# Smaller strips are decoded one at a time.
+_GIANT_BYTES = 1 << 20
+_STREAMED = (COMPRESSION.NONE, COMPRESSION.ADOBE_DEFLATE, COMPRESSION.DEFLATE)
+_PREDICTORS = (1, 2)
+
+
+def memory_to_convert(path: Path, page: int | None = None) -> int:
+    """Return about how many bytes `convert` needs at once: some bands of rows, and the largest piece decoded.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If no reader takes the slide.
+    """
+    with open_slide(path, page, largest_chunk=_UNLIMITED) as slide:
+        return _memory(slide)
+
+
+def convert(path: Path, target: Path, page: int | None = None) -> Generator[float, None, None]:
+    """Write a slide as a tiled pyramid with the same pixels; yield what share is done, 0 to 1.
+
+    `target` appears when all is written; until then, and when the iterator is closed or fails,
+    there is none.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If no reader takes the slide, or its pixels cannot be decoded.
+    OutOfMemoryError
+        If it must be decoded at once and the memory for that is not free.
+    ProjectError
+        If `target` cannot be written.
+    """
+    if target.resolve() == path.resolve():
+        raise ValueError(f"{target} is the slide itself; write the pyramid to another file.")
+    with open_slide(path, page, largest_chunk=_UNLIMITED) as slide:
+        needed, free = _memory(slide), psutil.virtual_memory().available
+        if needed > free:
+            raise OutOfMemoryError(
+                f"{path.name} can only be decoded at once, which needs {_gigabytes(needed)} of memory; "
+                f"{_gigabytes(free)} are free. Close other programs, or convert it on a larger computer."
+            )
+        done = 0
+        with replace_file(target) as partial, partial.open("wb") as file:
+            pyramid = PyramidFile(file, slide.shape, slide.channels, slide.mpp)
+            for rows in _bands(slide):
+                pyramid.add(rows)
+                done += len(rows)
+                yield min(done / slide.shape[0], 0.999)
+            pyramid.finish()
+        yield 1.0
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB"
+
+
+def _memory(slide: Slide) -> int:
+    """Return about how many bytes a conversion takes at its peak."""
+    bands = 6 * _ROWS * slide.shape[1] * slide.channels
+    page = _streamed_page(slide)
+    if page is not None:
+        return bands + 4 * _ROWS * _row_bytes(page)
+    if isinstance(slide, TiffSlide):
+        page = slide.pages[0]
+        height, width = chunk_shape(page)
+        # As stored, as 8 bits, and once more where samples are unpacked.
+        return bands + 3 * height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1)
+    whole = slide.shape[0] * slide.shape[1] * slide.channels
+    return bands + (2 * whole if whole > MAXIMUM_DECODED_BYTES else 0)
+
+
+def _bands(slide: Slide) -> Iterator[Pixels]:
+    """Yield level 0 from the top down, `_ROWS` rows at a time."""
+    page = _streamed_page(slide)
+    if page is not None:
+        yield from _streamed_bands(slide, page)
+        return
+    for top in range(0, slide.shape[0], _ROWS):
+        yield slide.pixels(0, Region(top, 0, min(_ROWS, slide.shape[0] - top), slide.shape[1]))
+
+
+def _streamed_page(slide: Slide) -> TiffPage | None:
+    """Return level 0 of a slide if it is giant strips that can be decoded row by row."""
+    if not isinstance(slide, TiffSlide) or slide.orientation != UPRIGHT:
+        return None
+    page = slide.pages[0]
+    giant = page.rowsperstrip * _row_bytes(page) > _GIANT_BYTES and not page.is_tiled
+    plain = page.compression in _STREAMED and page.predictor in _PREDICTORS and page.fillorder == 1
+    whole = page.bitspersample in (8, 16) and page.planarconfig == 1 and page.photometric != 6
+    return page if giant and plain and whole else None
+
+
+def _row_bytes(page: TiffPage) -> int:
+    return int(page.imagewidth * page.samplesperpixel * -(-page.bitspersample // 8))
+
+
+def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[Pixels]:
+    """Yield the rows of a page of giant strips, decoded as they are read."""
+    samples, size = page_samples(page), _row_bytes(page)
+    kind = np.dtype(f"{page.parent.byteorder}u{page.bitspersample // 8}")
+    file = PositionedFile(slide.path)
+    try:
+        for index in range(-(-page.imagelength // page.rowsperstrip)):
+            left = min(page.rowsperstrip, page.imagelength - index * page.rowsperstrip)
+            for data in _row_blocks(_stream(file, page, index), size, left):
+                rows = np.frombuffer(data, kind).reshape(-1, page.imagewidth, page.samplesperpixel)
+                if page.predictor == 2:
+                    rows = np.cumsum(rows, axis=1, dtype=kind.newbyteorder("="))
+                yield samples.to_uint8(rows)
+    except DECODER_ERRORS as error:
+        if isinstance(error, UnsupportedSlideError):
+            raise
+        raise UnsupportedSlideError(
+            f"{slide.path} could not be decoded to its end ({type(error).__name__}: {error!s:.200}); "
+            "the file is damaged: copy it again from its source."
+        ) from error
+    finally:
+        file.close()
+
+
+def _row_blocks(pieces: Iterator[bytes], size: int, rows: int) -> Iterator[bytes]:
+    """Yield `rows` rows of `size` bytes, `_ROWS` of them at a time, from a stream of bytes."""
+    kept = bytearray()
+    for piece in pieces:
+        kept += piece
+        while rows and len(kept) >= size * min(_ROWS, rows):
+            count = min(_ROWS, rows)
+            yield bytes(kept[: count * size])
+            del kept[: count * size]
+            rows -= count
+    if rows:
+        raise EOFError(f"{rows} rows are missing")
+
+
+def _stream(file: PositionedFile, page: TiffPage, index: int) -> Iterator[bytes]:
+    """Yield the bytes of a strip, decompressed, at most a few MB at a time."""
+    start, count = page.dataoffsets[index], page.databytecounts[index]
+    inflate: Any = None if page.compression == COMPRESSION.NONE else zlib.decompressobj()
+    for offset in range(start, start + count, _READ_BYTES):
+        data = file.read(offset, min(_READ_BYTES, start + count - offset))
+        if inflate is None:
+            yield data
+            continue
+        # Once more without input: it may hold back what did not fit.
+        while piece := inflate.decompress(data, _READ_BYTES):
+            yield piece
+            data = inflate.unconsumed_tail

@@ -1,0 +1,244 @@
+"""TIFF slides: flat ones and pyramids, in strips or tiles, BigTIFF, SVS, NDPI, OME and their kin.
+
+tifffile finds the pages and decodes one strip or tile at a time; which of them a read needs,
+and which were decoded lately, is kept here.  What the samples of a page mean is
+in :mod:`napari_pathseg.slides.readers.tiff_samples`.
+"""
+
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL.TiffImagePlugin import TiffImageFile
+from tifffile import COMPRESSION, TiffFile, TiffPage
+
+from napari_pathseg.errors import UnsupportedSlideError
+from napari_pathseg.geometry import Region
+from napari_pathseg.slides.orientation import orientation_of
+from napari_pathseg.slides.pixel_size import tiff_mpp
+from napari_pathseg.slides.readers.image_file import PictureSlide
+from napari_pathseg.slides.readers.tiff_pages import count_slides, main_series, slide_pages
+from napari_pathseg.slides.readers.tiff_samples import IMAGE_CODECS, page_samples, require_small
+from napari_pathseg.slides.readers.tiff_ycbcr import decode_ycbcr, is_raw_ycbcr
+from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.concurrent_file import PositionedFile
+from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES, quiet
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# Decoded strips and tiles that are kept: neighbouring reads share their borders.
+_KEPT_BYTES = 64 << 20
+# XOffsetFromSlideCenter and YOffsetFromSlideCenter; https://openslide.org/formats/hamamatsu/.
+_NDPI_OFFSETS = (65422, 65423)
+
+
+class TiffSlide(Slide):
+    """A TIFF file as a slide; `pages` holds one page for each level, finest first."""
+
+    def __init__(self, path: Path, tiff: TiffFile, pages: list[TiffPage], mpp: float | None) -> None:
+        self._samples = [page_samples(page) for page in pages]
+        self.orientation = orientation_of(pages[0].tags.valueof("Orientation"))
+        self._stored = [(page.imagelength, page.imagewidth) for page in pages]
+        shapes = [self.orientation.shape(shape) for shape in self._stored]
+        super().__init__(path, shapes, mpp, self._samples[0].channels)
+        self.centre_offset_um = _centre_offset_um(pages[0])
+        self._tiff, self.pages = tiff, pages
+        for page in pages:
+            page.init_decode()  # before threads do it at the same time
+        self._tables = [page.jpegtables for page in pages]
+        self._kept: OrderedDict[tuple[int, int], Pixels] = OrderedDict()
+        self._kept_bytes = 0
+        self._lock = threading.Lock()
+        self._file = PositionedFile(path)
+
+    def close(self) -> None:
+        """Let the file go."""
+        super().close()
+        self._file.close()
+        with self._lock:
+            self._tiff.close()
+            self._kept.clear()
+            self._kept_bytes = 0
+
+    def _decode(self, level: int, box: Region) -> Pixels:
+        stored = self.orientation.stored_box(box, self._stored[level])
+        return self.orientation.turn(self._decode_stored(level, stored))
+
+    def _decode_stored(self, level: int, box: Region) -> Pixels:
+        """Return a box of a level as it lies in the file."""
+        page = self.pages[level]
+        height, width = chunk_shape(page)
+        across = -(-page.imagewidth // width)
+        pixels = np.empty((box.height, box.width, 3)[: 2 + self.channels // 3], np.uint8)
+        for row in range(box.top // height, -(-box.bottom // height)):
+            for column in range(box.left // width, -(-box.right // width)):
+                chunk = self._chunk(level, row * across + column)
+                part = Region(row * height, column * width, height, width).intersect(box)
+                source = part.shift(-row * height, -column * width)
+                pixels[part.shift(-box.top, -box.left).slices] = chunk[source.slices]
+        return pixels
+
+    def _chunk(self, level: int, index: int) -> Pixels:
+        """Return a decoded strip or tile, from memory where it was used lately."""
+        with self._lock:
+            if (level, index) in self._kept:
+                self._kept.move_to_end((level, index))
+                return self._kept[level, index]
+        page, samples = self.pages[level], self._samples[level]
+        # Outside the lock: threads decode side by side.
+        planes = [self._segment(level, index + plane * chunk_count(page)) for plane in range(samples.planes)]
+        stored = [plane for plane in planes if plane is not None]
+        if len(stored) == len(planes):
+            chunk = samples.to_uint8(stored[0] if len(stored) == 1 else np.concatenate(stored, axis=-1))
+        else:
+            # Scanners leave out tiles of empty glass: white in colour, black in fluorescence.
+            chunk = np.full((*chunk_shape(page), samples.channels), 255 if samples.channels == 3 else 0, np.uint8)
+            chunk = chunk[..., 0] if samples.channels == 1 else chunk
+        with self._lock:
+            if (level, index) not in self._kept:
+                self._kept[level, index] = chunk
+                self._kept_bytes += chunk.nbytes
+            while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
+                self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+        return chunk
+
+    def _segment(self, level: int, index: int) -> npt.NDArray[np.generic] | None:
+        """Return the samples of a strip or tile (rows, columns, samples) as stored, None for one left out."""
+        page = self.pages[level]
+        offset, count = page.dataoffsets[index], page.databytecounts[index]
+        if not offset or not count:
+            return None
+        data = self._file.read(offset, min(count, _largest_count(page)))
+        if page.compression in IMAGE_CODECS:
+            require_small(data)
+        if is_raw_ycbcr(page):
+            return decode_ycbcr(page, data, *chunk_shape(page))
+        with quiet():
+            decoded = page.decode(data, index, jpegtables=self._tables[level], jpegheader=page.jpegheader)[0]
+        return None if decoded is None else decoded[0]
+
+
+def open_tiff(path: Path, page: int | None = None, largest_chunk: int = MAXIMUM_DECODED_BYTES) -> Slide:
+    """Open a TIFF, or the page of a stack, as a slide.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If it is no TIFF, damaged, a stack of which no page is named, has strips or tiles of more
+        than `largest_chunk` bytes, or its pixels are neither colour nor grey: which of them.
+    """
+    with _open(path) as tiff:
+        main = main_series(tiff)
+        pages = slide_pages(tiff, main, page)
+        if pages[0].compression == COMPRESSION.OJPEG:
+            tiff.close()
+            return _open_old_jpeg(path, tiff, pages[0], largest_chunk)
+        size = path.stat().st_size
+        for level in pages:
+            _check_chunks(level, size, largest_chunk)
+        return TiffSlide(path, tiff, pages, tiff_mpp(tiff, pages[0], tiff.series.index(main)))
+
+
+def count_tiff_pages(path: Path) -> int:
+    """Return how many slides a TIFF holds; 1 for what is no TIFF."""
+    with path.open("rb") as file:
+        if file.read(4) not in _MAGIC:
+            return 1
+    with _open(path) as tiff:
+        count = count_slides(tiff, main_series(tiff))
+        tiff.close()
+        return count
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[TiffFile]:
+    """Open a file with tifffile; what goes wrong closes it and is an UnsupportedSlideError."""
+    with path.open("rb") as file:
+        if file.read(4) not in _MAGIC:
+            raise UnsupportedSlideError("the file is none.")
+    with quiet():
+        try:
+            # _multifile: an OME-TIFF may name other files, which are not to be opened.
+            tiff = TiffFile(path, _multifile=False)
+        except DECODER_ERRORS as error:
+            raise _damaged(error) from error
+        try:
+            yield tiff
+        except UnsupportedSlideError:
+            tiff.close()
+            raise
+        except DECODER_ERRORS as error:
+            tiff.close()
+            raise _damaged(error) from error
+
+
+def _open_old_jpeg(path: Path, tiff: TiffFile, page: TiffPage, largest_chunk: int) -> Slide:
+    """Open a TIFF of the JPEG form that was given up in 1995, which only libtiff (in Pillow) can put together."""
+    if len(tiff.pages) > 1 or page.offset != tiff.pages.first.offset:
+        raise UnsupportedSlideError("its pages are old-style JPEG; save the page you need as a JPEG of its own.")
+    return PictureSlide(path, TiffImageFile, largest_chunk)
+
+
+def _centre_offset_um(page: TiffPage) -> tuple[float, float] | None:
+    """Return where an NDPI says that the slide's centre lies, its private tags being in nanometres."""
+    offset = [page.tags.valueof(tag) for tag in _NDPI_OFFSETS]
+    known = page.is_ndpi and all(isinstance(value, int) for value in offset)
+    return (offset[0] / 1e3, offset[1] / 1e3) if known else None
+
+
+def _largest_count(page: TiffPage) -> int:
+    """Return how many bytes a strip or tile can have: the tag may say more where nothing is compressed."""
+    if page.compression != COMPRESSION.NONE or not isinstance(page.bitspersample, int):
+        return sys.maxsize
+    height, width = chunk_shape(page)
+    samples = page.samplesperpixel if page.planarconfig == 1 else 1
+    return int(height * -(-width * samples * page.bitspersample // 8))
+
+
+def chunk_shape(page: TiffPage) -> tuple[int, int]:
+    """Return rows and columns of the strips or tiles of a page."""
+    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+
+
+def chunk_count(page: TiffPage) -> int:
+    """Return how many strips or tiles one plane of a page has."""
+    height, width = chunk_shape(page)
+    return -(-page.imagelength // height) * -(-page.imagewidth // width)
+
+
+def _damaged(error: BaseException) -> UnsupportedSlideError:
+    return UnsupportedSlideError(
+        f"its structure is damaged ({type(error).__name__}: {error!s:.200}); copy it again from its source."
+    )
+
+
+def _check_chunks(page: TiffPage, file_size: int, largest_chunk: int) -> None:
+    """Raise where strips or tiles are too large, too few, or lie outside the file."""
+    height, width = chunk_shape(page)
+    where = f"its picture of {page.imagelength} x {page.imagewidth} pixels"
+    if min(page.imagelength, page.imagewidth, height, width) < 1:
+        raise UnsupportedSlideError(f"{where} has strips or tiles of {height} x {width} pixels.")
+    if height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1) > largest_chunk:
+        raise UnsupportedSlideError(
+            f"{where} lies in strips or tiles of {height} x {width} pixels, each of which needs more than "
+            f"{largest_chunk >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
+        )
+    wanted = chunk_count(page) * page_samples(page).planes
+    offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
+    if min(len(offsets), len(counts)) < wanted:
+        raise UnsupportedSlideError(f"{where} needs {wanted} strips or tiles, and lists {len(offsets)}; copy it again.")
+    offsets, counts = offsets[:wanted], np.minimum(counts[:wanted], _largest_count(page))
+    present = (offsets > 0) & (counts > 0)
+    if not present.any():
+        raise UnsupportedSlideError(f"{where} has no pixels in the file; copy it again from its source.")
+    beyond = int(np.count_nonzero(present & (counts > file_size - offsets)))
+    if beyond:
+        raise UnsupportedSlideError(
+            f"{where} is cut short: {beyond} of {wanted} strips or tiles lie beyond the end of the file "
+            f"({file_size} bytes); copy it again from its source."
+        )

@@ -1,0 +1,239 @@
+"""What a slide is, and how one is opened: pixels of any box at any level or grid, as uint8.
+
+A slide is a file that one person looks at as one picture, flat or a pyramid.  Whatever the
+file holds, it is read as 8-bit colour or grey.  Boxes are level-0 pixels, except where a
+method says that they lie on a coarser grid (see :mod:`napari_pathseg.geometry`).
+Only what a read touches is decoded.  Reads may come from several threads.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from napari_pathseg.errors import UnsupportedSlideError
+from napari_pathseg.geometry import Region, grid_shape
+from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
+from napari_pathseg.slides.resampling import Pixels, average
+from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
+
+if TYPE_CHECKING:
+    from napari_pathseg.slides.level_array import LevelArray
+
+__all__ = [
+    "DECODER_ERRORS", "MAXIMUM_DECODED_BYTES", "SLIDE_SUFFIXES", "Level", "Slide", "count_pages", "fingerprint",
+    "open_slide",
+]  # fmt: skip
+
+# read_grid goes through larger boxes in bands, so that a whole slide fits into memory.
+_BAND_PIXELS = 1 << 25
+# A level that is this much coarser than wanted still counts as being of the wanted size.
+_TOLERANCE = 1.005
+
+
+@dataclass(frozen=True)
+class Level:
+    """One size of a slide: rows and columns, and level-0 pixels per pixel (1.0 for level 0)."""
+
+    shape: tuple[int, int]
+    downsample: float
+
+
+class Slide(ABC):
+    """An open slide; a context manager.
+
+    Attributes
+    ----------
+    path
+        The file.
+    shape
+        Rows and columns of level 0.
+    levels
+        The sizes that the file holds, finest first.
+    mpp
+        Micrometres per level-0 pixel, or None where the file does not say.
+    channels
+        3 for colour, 1 for grey.
+    page
+        Which page of its file it is, or None for a file that is one slide.
+    centre_offset_um
+        Where its centre lies on the glass, ``(x, y)`` from the middle of the glass, as Hamamatsu's
+        files say; None elsewhere.
+    """
+
+    page: int | None = None
+    centre_offset_um: tuple[float, float] | None = None
+
+    def __init__(self, path: Path, shapes: Sequence[tuple[int, int]], mpp: float | None, channels: int) -> None:
+        self.path = path
+        self.shape = shapes[0]
+        self.levels = tuple(Level(shape, _downsample(shapes[0], shape)) for shape in shapes)
+        self.mpp = mpp
+        self.channels = channels
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; nothing can be read after it."""
+        self._closed = True
+
+    @abstractmethod
+    def _decode(self, level: int, box: Region) -> Pixels:
+        """Return a new array of a box, in pixels of `level`, that lies inside it and is not empty."""
+
+    def pixels(self, level: int, box: Region) -> Pixels:
+        """Return a box given in pixels of `level`; an empty one gives an empty array.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the pixels cannot be decoded.
+        """
+        if self._closed:
+            raise ValueError(f"{self.path.name} is closed; open it again.")
+        if box.empty:
+            return np.empty((max(0, box.height), max(0, box.width), 3)[: 2 + self.channels // 3], np.uint8)
+        try:
+            return self._decode(level, box)
+        except DECODER_ERRORS as error:
+            raise UnsupportedSlideError(
+                f"{self.path} could not be read at level {level}, rows {box.top} to {box.bottom - 1}, columns "
+                f"{box.left} to {box.right - 1} ({type(error).__name__}: {error!s:.200}); "
+                "the file is damaged or was moved: copy it again from its source."
+            ) from error
+
+    def read(self, region: Region, level: int = 0, *, mpp: float | None = None) -> Pixels:
+        """Read a box of level-0 pixels.
+
+        Parameters
+        ----------
+        region
+            The box in level-0 pixels, whatever the level; inside the slide.
+        level
+            Index into `levels`; the result has about ``region / downsample`` pixels.
+        mpp
+            Micrometres per pixel of the result, instead of `level`: averaged from the nearest finer level.
+
+        Returns
+        -------
+        pixels : uint8 array
+            (rows, columns, 3) for colour, (rows, columns) for grey.
+
+        Raises
+        ------
+        ValueError
+            If `region` is empty or leaves the slide, or there is no such level.
+        UnsupportedSlideError
+            If the pixels cannot be decoded, or `mpp` is asked of a slide without a pixel size.
+        """
+        self._require_inside(region, self.shape)
+        if mpp is not None:
+            return self._read_at(region, mpp)
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"level is {level}; {self.path.name} has levels 0 to {len(self.levels) - 1}.")
+        (rows, columns), downsample = self.levels[level].shape, self.levels[level].downsample
+        height = min(rows, max(1, round(region.height / downsample)))
+        width = min(columns, max(1, round(region.width / downsample)))
+        top = min(round(region.top / downsample), rows - height)
+        left = min(round(region.left / downsample), columns - width)
+        return self.pixels(level, Region(top, left, height, width))
+
+    def read_grid(self, box: Region, downsample: float) -> Pixels:
+        """Read a box of the grid that is `downsample` times coarser than level 0, each pixel an average.
+
+        Pixels come from the coarsest level that is not coarser than the grid; grid pixels
+        that hang over the slide's edge average what lies inside.
+
+        Raises
+        ------
+        ValueError
+            If `box` is empty or leaves the grid.
+        UnsupportedSlideError
+            If the pixels cannot be decoded.
+        """
+        self._require_inside(box, grid_shape(self.shape, downsample))
+        level = self._level_for(downsample)
+        factor = downsample / self.levels[level].downsample
+        if abs(factor - round(factor)) * max(box.bottom, box.right) < 0.5:
+            factor = round(factor)
+        rows = max(1, int(_BAND_PIXELS / (box.width * factor * factor)))
+        bands = []
+        for top in range(box.top, box.bottom, rows):
+            corner, shape = (top * factor, box.left * factor), (min(rows, box.bottom - top), box.width)
+            bands.append(self._average(level, corner, factor, shape))
+        return np.concatenate(bands) if len(bands) > 1 else bands[0]
+
+    def level_for(self, mpp: float) -> int:
+        """Return the coarsest level whose pixels are not larger than `mpp` micrometres, 0 where all are.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the slide does not say its pixel size.
+        """
+        return self._level_for(self._step(mpp))
+
+    def level_arrays(self) -> list["LevelArray"]:
+        """Return one lazy array per level, finest first, as napari's multiscale image layer takes them."""
+        from napari_pathseg.slides.level_array import LevelArray
+
+        return [LevelArray(self, index) for index in range(len(self.levels))]
+
+    def thumbnail(self, size: int = 256) -> Pixels:
+        """Return the whole slide, its longest side `size` pixels or fewer."""
+        downsample = -(-max(self.shape) // size)
+        return self.read_grid(Region(0, 0, *grid_shape(self.shape, downsample)), downsample)
+
+    def _require_inside(self, box: Region, shape: tuple[int, int]) -> None:
+        if box.empty or box.clip(shape) != box:
+            raise ValueError(
+                f"{box} does not lie inside {self.path.name}, which has {shape[0]} x {shape[1]} pixels there."
+            )
+
+    def _level_for(self, downsample: float) -> int:
+        finer = [i for i, level in enumerate(self.levels) if level.downsample <= downsample * _TOLERANCE]
+        return max(finer, default=0)
+
+    def _read_at(self, region: Region, mpp: float) -> Pixels:
+        step = self._step(mpp)
+        level = self._level_for(step)
+        downsample = self.levels[level].downsample
+        shape = max(1, round(region.height / step)), max(1, round(region.width / step))
+        corner = region.top / downsample, region.left / downsample
+        return self._average(level, corner, step / downsample, shape)
+
+    def _step(self, mpp: float) -> float:
+        """Return the level-0 pixels per pixel of `mpp` micrometres."""
+        if not (math.isfinite(mpp) and mpp > 0):
+            raise ValueError(f"mpp is {mpp}; it must be a positive number of micrometres per pixel.")
+        if self.mpp is None:
+            raise UnsupportedSlideError(
+                f"{self.path} does not say its pixel size, so it cannot be read at {mpp} micrometres per pixel; "
+                "read a level, or give the project the slide's pixel size."
+            )
+        return mpp / self.mpp
+
+    def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> Pixels:
+        return average(partial(self.pixels, level), self.levels[level].shape, corner, factor, shape)
+
+
+def _downsample(shape: tuple[int, int], level: tuple[int, int]) -> float:
+    """Return level-0 pixels per pixel of a level; whole where it is so but for a rounded edge."""
+    ratio = (shape[0] / level[0] + shape[1] / level[1]) / 2
+    whole = round(ratio)
+    edges = (abs(full / whole - part) for full, part in zip(shape, level, strict=True))
+    return float(whole) if max(edges) <= 1 else ratio

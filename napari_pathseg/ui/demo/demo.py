@@ -1,0 +1,127 @@
+"""The demo: the sample slides, outlined but for one, in a window of their own.
+
+`show_demo` leaves the rest to a person.  `run_demo` does the whole loop by itself and leaves
+pictures, scores and contours behind; that it ends well is what a release has to show.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
+from napari_pathseg.projects.roles import TRAIN, VAL
+from napari_pathseg.storage.atomic import save_json
+from napari_pathseg.ui.sample import cache_folder, sample_folder, sample_slides, sample_truth
+
+UNANNOTATED = "slide_06"
+_FIRST = TrainConfig(minutes=1.5)
+_SECOND = TrainConfig(minutes=1.0)
+
+
+def show_demo() -> None:
+    """Open the window on the demo project, made where there is none yet, with the slide to predict in view.
+
+    Raises
+    ------
+    PathsegError
+        If there is no display, or the project cannot be made or opened.
+    """
+    from napari_pathseg.ui import launch
+
+    launch.require_display()
+    folder = cache_folder() / f"demo{FOLDER_SUFFIX}"
+    if not (folder / "project.json").is_file():
+        make_demo_project(folder, sample_folder())
+    launch.open_window([folder], UNANNOTATED)
+
+
+def run_demo(folder: Path) -> dict[str, Any]:
+    """Run the loop in a window without a person; pictures, ``scores.json`` and contours go into `folder`.
+
+    Returns
+    -------
+    report
+        ``scores`` (Dice by class of the ``first`` and ``second`` model on the same held-out
+        slides), ``seconds``, ``screenshots``, ``strokes``, ``exported`` and ``project``.
+
+    Raises
+    ------
+    PathsegError, RuntimeError
+        If a step fails or does not end: which, and what was said.
+    """
+    from napari_pathseg.ui import launch
+
+    launch.require_display()
+    started = time.monotonic()
+    project = _free_name(folder)
+    slides = sample_slides(sample_folder())
+    viewer, dock = launch.make_window()
+    from napari.utils.notifications import notification_manager
+
+    from napari_pathseg.ui.demo.script import DemoSteps
+
+    with notification_manager:  # hears of exceptions in the window, as in `napari.run`
+        try:
+            steps = DemoSteps(viewer, dock, folder)
+            steps.import_slides(project, slides, annotations(slides[0].parent))
+            first = steps.train(UNANNOTATED, _FIRST, picture="training")
+            strokes = steps.correct(sample_truth(UNANNOTATED))
+            second = steps.train(UNANNOTATED, _SECOND)
+            dice = steps.compare()
+            exported = steps.export()
+        finally:
+            launch.close_window(viewer, dock)
+    scores = {"first": dice[first], "second": dice[second]}
+    save_json(folder / "scores.json", scores)
+    return {
+        "scores": scores,
+        "seconds": round(time.monotonic() - started, 1),
+        "screenshots": [str(path) for path in steps.pictures],
+        "strokes": len(strokes),
+        "exported": [str(path) for path in exported],
+        "project": str(project),
+    }
+
+
+def annotations(folder: Path) -> list[tuple[list[Path], AddOptions]]:
+    """Return which sample slides in `folder` are added with what; `UNANNOTATED` is left to a model.
+
+    Both sides of the split see tumour and slides without any.
+    """
+    one, two, three, four, five, _ = sample_slides(folder)
+    return [
+        ([one, two], AddOptions(contours=folder, role=TRAIN)),
+        ([three], AddOptions(negative=True, role=TRAIN)),
+        ([four], AddOptions(contours=folder, role=VAL)),
+        ([five], AddOptions(negative=True, role=VAL)),
+    ]
+
+
+def make_demo_project(folder: Path, samples: Path) -> Project:
+    """Make the demo's project in `folder`: all sample slides, with contours but for one.
+
+    Raises
+    ------
+    ProjectError
+        If something is there already, or it cannot be written.
+    """
+    project = Project.create(folder)
+    for paths, options in annotations(samples):
+        add_slides(project, paths, options)
+    add_slides(project, [samples / f"{UNANNOTATED}.tif"])
+    return project
+
+
+def _free_name(folder: Path) -> Path:
+    """Return a project folder in `folder` that is not there yet; what a person drew in an old one stays."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(f"{folder} could not be made ({error.strerror}). Choose another folder.") from error
+    number = 1
+    while (path := folder / f"demo{'' if number == 1 else f'-{number}'}{FOLDER_SUFFIX}").exists():
+        number += 1
+    return path.absolute()

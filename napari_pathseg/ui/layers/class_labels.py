@@ -1,0 +1,72 @@
+"""A labels layer of a project's classes: their names and colours, which are locked, which are hidden."""
+
+from typing import Any
+
+from napari.layers import Labels
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_pathseg.classes import ClassTable
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED
+
+_LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
+_LIGHTER_LINE = 0.7  # and of their borders, which are thin
+
+
+class ClassLabels(Labels):  # type: ignore[misc]
+    """What both layers of a mask know of its classes.
+
+    Attributes
+    ----------
+    hidden_classes
+        Classes that are not shown; change them with :meth:`hide_classes`.
+    """
+
+    contour: int  # napari's: pixels of the shown level, 0 where areas are shown
+    hidden_classes: frozenset[int] = frozenset()
+    _classes_locked: Locked = NONE_LOCKED
+
+    @property
+    def locked_classes(self) -> Locked:
+        """Classes whose pixels stay as they are, whoever paints; what the layer shows heeds them too."""
+        return self._classes_locked
+
+    @locked_classes.setter
+    def locked_classes(self, locked: Locked) -> None:
+        self._classes_locked = self.data.locked = locked
+
+    @property
+    def _type_string(self) -> str:
+        return "labels"
+
+    def show_classes(self, classes: ClassTable) -> None:
+        """Take names and colours from the project."""
+        self._classes = classes
+        self.colormap = class_colors(classes, self.hidden_classes, _LIGHTER_LINE if self.contour else _LIGHTER)
+        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+
+    def hide_classes(self, hidden: frozenset[int]) -> None:
+        """Show all classes but these."""
+        self.hidden_classes = hidden
+        self.show_classes(self._classes)
+
+    def show_borders(self, width: int) -> None:
+        """Show borders instead of areas, as wide in pixels of the level that is shown; with 0 areas again."""
+        if width != self.contour:
+            turned = (width > 0) != (self.contour > 0)
+            self.contour = width
+            if turned:
+                self.show_classes(self._classes)
+
+
+def class_colors(
+    classes: ClassTable, hidden: frozenset[int] = frozenset(), lighter: float = _LIGHTER
+) -> DirectLabelColormap:
+    """Return the project's colours, lighter where only a model found a class, clear for hidden ones."""
+    colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
+    for spec in classes:
+        red, green, blue = (part / 255 for part in spec.rgb)
+        seen = spec.index not in hidden
+        colors[spec.index] = (red, green, blue, float(seen))
+        colors[spec.index + UNREVIEWED] = (red, green, blue, lighter * seen)
+    return DirectLabelColormap(color_dict=colors)

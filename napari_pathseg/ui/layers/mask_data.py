@@ -1,0 +1,127 @@
+"""A mask as napari's data: levels to look at, and an array of all pixels that can be painted."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers._multiscale_data import MultiScaleData
+
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.masks.edits import paint
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
+
+UNREVIEWED = 128  # added to a class on screen where only a model found it
+
+
+class _Level:
+    """One level as an array that is read."""
+
+    ndim = 2
+    dtype = np.dtype(np.uint8)
+    chunks = (CHUNK, CHUNK)
+
+    def __init__(self, mask: Mask, level: int) -> None:
+        self.mask, self.level = mask, level
+        self.shape = mask.shapes[level]
+
+    @property
+    def size(self) -> int:
+        """The number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    def __getitem__(self, key: Any) -> Any:
+        region = region_of(key, self.shape)
+        return self._read(region)[within(key, region)]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self._read(Region(0, 0, *self.shape)), dtype=dtype)
+
+    def _read(self, region: Region) -> Pixels:
+        labels: Pixels = self.mask.preview(region, self.level)[0]
+        return labels
+
+
+class Shown(_Level):
+    """A level as it is shown: a class and, where only a model found it, `UNREVIEWED` more."""
+
+    def _read(self, region: Region) -> Pixels:
+        return codes(self.mask.preview(region, self.level))
+
+
+def codes(pixels: Pixels) -> Pixels:
+    """Return what is shown of labels and provenance, ``(2, rows, columns)``."""
+    labels, provenance = pixels
+    unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
+    shown: Pixels = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED)
+    return shown
+
+
+def pixels_of(shown: Pixels) -> Pixels:
+    """Return labels and provenance of what is shown, as far as it tells."""
+    labels = shown % UNREVIEWED
+    by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
+    return np.stack([labels, np.where(shown >= UNREVIEWED, np.uint8(Provenance.MODEL), by_person)])
+
+
+class MaskData(MultiScaleData):  # type: ignore[misc]
+    """A mask as napari's multiscale data that is also an array of its pixels.
+
+    A whole number as index is a level, as in napari; slices and arrays of numbers are pixels,
+    which can be set: that is painting.
+
+    Attributes
+    ----------
+    locked
+        Classes whose pixels stay as they are.
+    """
+
+    locked: Locked = NONE_LOCKED
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        super().__init__([_Level(mask, level) for level in range(len(mask.shapes))])
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, int | np.integer):
+            return super().__getitem__(int(key))
+        region = region_of(key, self.shape)
+        return self.mask.read(region)[0][within(key, region)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take what was painted as a person's."""
+        region = region_of(key, self.shape)
+        painted = self.mask.read(region)[0]
+        painted[within(key, region)] = value
+        paint(self.mask, region, painted, None, self.locked)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self.mask.read(Region(0, 0, *self.mask.shape))[0], dtype=dtype)
+
+
+def region_of(key: Any, shape: tuple[int, ...]) -> Region:
+    """Return the smallest box around an index of slices, whole numbers or arrays of them."""
+    if not isinstance(key, tuple):
+        key = (key, slice(None))
+    starts, sizes = [], []
+    for part, length in zip(key, shape, strict=True):
+        if isinstance(part, slice):
+            start, stop, _ = part.indices(length)
+        else:
+            numbers = np.atleast_1d(np.asarray(part))
+            start, stop = int(numbers.min()), int(numbers.max()) + 1
+        starts.append(start)
+        sizes.append(max(0, stop - start))
+    return Region(*starts, *sizes)
+
+
+def within(key: Any, region: Region) -> Any:
+    """Return an index of the whole mask as one of `region`."""
+    if not isinstance(key, tuple):
+        key = (key, slice(None))
+    origin = (region.top, region.left)
+    return tuple(
+        slice(None, None, part.step) if isinstance(part, slice) else np.asarray(part) - first
+        for part, first in zip(key, origin, strict=True)
+    )

@@ -1,0 +1,216 @@
+"""The mask as a plain labels layer, for a napari whose inside is not the one that is known.
+
+It uses napari's public API alone: one array in memory, as fine as a graphics card can hold.
+What only a model found looks like the rest, and what napari cannot draw of a change is drawn whole.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from psygnal import Signal
+
+from napari_pathseg.classes import ClassTable
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask
+from napari_pathseg.masks.chunk_files import Pixels
+from napari_pathseg.masks.edits import paint
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Flags, Locked
+from napari_pathseg.masks.shapes import Shape
+from napari_pathseg.ui.layers.class_labels import ClassLabels
+from napari_pathseg.ui.layers.mask_data import region_of, within
+
+LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
+
+
+class MaskArray:
+    """A mask as an array that napari can read and paint, `downsample` times coarser than the mask.
+
+    Attributes
+    ----------
+    locked
+        Classes whose pixels stay as they are.
+    differs
+        Whether the mask became another than napari painted, and so shows, since this was set to False.
+    """
+
+    ndim = 2
+    dtype = np.dtype(np.uint8)
+    locked: Locked = NONE_LOCKED
+    differs = False
+
+    def __init__(self, mask: Mask) -> None:
+        self.mask = mask
+        self.level = next(n for n, shape in enumerate(mask.shapes) if max(shape) <= LARGEST_SIDE)
+        self.downsample = 2**self.level
+        self.shape = mask.shapes[self.level]
+        self.labels: Pixels = mask.preview(Region(0, 0, *self.shape), self.level)[0]
+
+    @property
+    def size(self) -> int:
+        """The number of pixels."""
+        return int(self.labels.size)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.labels, dtype=dtype) if copy else np.asarray(self.labels, dtype=dtype)
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.array(self.labels[key])  # a copy: napari changes what it reads before it writes it
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Take what was painted as a person's."""
+        region = region_of(key, self.shape)
+        before = self.labels[region.slices]
+        after = before.copy()
+        after[within(key, region)] = value
+        step = self.downsample
+        fine = region.finer(step).clip(self.mask.shape)
+        try:
+            spread = (slice(0, fine.height), slice(0, fine.width))
+            wanted = after.repeat(step, axis=0).repeat(step, axis=1)[spread]
+            changed = (before != after).repeat(step, axis=0).repeat(step, axis=1)[spread].astype(bool)
+            paint(self.mask, fine, np.where(changed, wanted, self.mask.read(fine)[0]), changed, self.locked)
+        finally:
+            self.load(fine)  # the mask decides what became of the strokes
+            self.differs |= not np.array_equal(self.labels[region.slices], after)
+
+    def load(self, region: Region) -> None:
+        """Read a box of the mask anew."""
+        box = region.coarser(self.downsample).clip(self.shape)
+        self.labels[box.slices] = self.mask.preview(box, self.level)[0]
+
+
+class PlainMaskLabels(ClassLabels):
+    """What `mask_layer.MaskLabels` is, on one array."""
+
+    strokes_wait = Signal()
+    _drags = 0  # that are one step; within each other
+    _writes = _told = False  # whether napari paints, and whether it has told of what it paints
+
+    def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
+        super().__init__(MaskArray(mask), **settings)
+        self.events.paint.connect(self._hear)
+        self.show_classes(classes)
+
+    @property
+    def mask(self) -> Mask:
+        """The mask that is shown."""
+        mask: Mask = self.data.mask
+        return mask
+
+    @property
+    def in_view(self) -> Region:
+        """The box of the mask that is on screen: all of it, for napari does not say."""
+        return Region(0, 0, *self.mask.shape)
+
+    def show_mask(self, mask: Mask) -> None:
+        """Show another mask."""
+        self.data = MaskArray(mask)
+        self.data.locked = self.locked_classes
+
+    # -- painting
+
+    @contextlib.contextmanager
+    def block_history(self) -> Iterator[None]:
+        """Make what is painted inside the block one step of undo."""
+        self._drags += 1
+        try:
+            with super().block_history():
+                yield
+        finally:
+            self._drags -= 1
+            self._end_step()
+
+    def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
+        """Paint a shape, pixels of the label `only` alone where that is given."""
+        region = shape.box.clip(self.mask.shape)
+        found, (labels, _) = shape.flags(region), self.mask.read(region)
+        if found is None:
+            return
+        flags: Flags = found if only is None else found & (labels == only)
+        self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
+        self._end_step()
+
+    def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Paint one stamp of the brush."""
+        with self._writing():
+            super().paint(coord, new_label, refresh)
+
+    def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
+        """Give what is of one label around a point another one."""
+        with self._writing():
+            super().fill(coord, new_label, refresh)
+
+    def paint_polygon(self, points: Any, new_label: int) -> None:
+        """Fill a polygon."""
+        with self._writing():
+            super().paint_polygon(points, new_label)
+
+    def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
+        """Set single pixels."""
+        with self._writing():
+            super().data_setitem(indices, value, refresh)
+
+    def undo(self) -> None:
+        """Take the last step back, whoever made it."""
+        self.show(self.mask.undo())
+
+    def redo(self) -> None:
+        """Do the step again that was taken back last."""
+        self.show(self.mask.redo())
+
+    def carry_out(self) -> None:
+        """Carry out what was begun: every change is drawn whole here, so all at once."""
+        while self.mask.waits:
+            self.work(1.0)
+        self.events.paint(value=[])
+
+    def show(self, region: Region) -> None:
+        """Bring a box of the mask that was changed to the screen."""
+        if not region.empty:
+            self.data.load(region)
+            self.refresh()
+
+    def work(self, seconds: float) -> bool:
+        """Carry out what waits for so long, and show it; return whether more does."""
+        try:
+            self.mask.work(seconds)
+        finally:
+            self.show_changed()
+        return self.mask.waits
+
+    def show_changed(self) -> None:
+        """Bring to the screen what was carried out since the last time."""
+        self.show(self.mask.take_changed())
+
+    # -- steps of undo
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Let napari paint.  It tells of a step before it paints it, so the step ends with the block."""
+        outer, self._writes, self._told = self._writes, True, False
+        try:
+            yield
+        finally:
+            self._writes = outer
+            if self._told and not outer:
+                self._end_step()
+
+    def _hear(self, *_: Any) -> None:
+        """Napari's own step is over, or will be when it has painted what it tells of."""
+        self._told = True
+        if not self._writes:
+            self._end_step()
+
+    def _end_step(self) -> None:
+        if self._drags:
+            return
+        self.mask.close_step()
+        if self.data.differs:
+            self.data.differs = False
+            self.refresh()

@@ -1,0 +1,222 @@
+"""The layers of the slide in view: picture, contours, mask, probability.
+
+Four layers at most, told by their metadata and never by their name; another slide swaps
+their data.  Outlines that are not filled yet are kept for the slide that they are on.
+Layers of the user's own are left alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.components import ViewerModel
+from napari.components.overlays import BrushCircleOverlay
+from napari.layers import Image, Layer, Shapes
+from napari.utils import Colormap
+
+from napari_pathseg.classes import ClassTable
+from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
+from napari_pathseg.masks import Mask
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.ui.layers.mask_layer import MaskLabels, make_mask_layer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+
+KEY = "napari_pathseg"
+_ORDER = ("image", "probability", "mask", "contours")  # from below
+_LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
+_LARGEST_PICTURE = 8192  # pixels of a side
+_PIECE = 1024
+_NO_OUTLINES: list[npt.NDArray[np.float64]] = []
+DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices, and what napari calls its kind
+
+
+def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
+    """Return scale, translate and units of a layer on a grid `downsample` times coarser than level 0.
+
+    Grid pixel 0 covers level-0 pixels 0 to d-1, so its centre lies half a grid pixel less half
+    a level-0 pixel from the origin.
+    """
+    step = 1.0 if mpp is None else mpp
+    unit = "pixel" if mpp is None else "um"
+    return {
+        "scale": (step * downsample,) * 2,
+        "translate": (grid_to_level0(0, downsample) * step,) * 2,
+        "units": (unit, unit),
+    }
+
+
+def probability_step(entry: SlideEntry) -> int:
+    """Return how many pixels of the mask one of the probability layer stands for: it is one picture in memory."""
+    return -(-max(entry.mask_shape) // _LARGEST_PICTURE)
+
+
+class SlideLayers:
+    """The layers of one viewer that belong to a project."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.entry: SlideEntry | None = None
+        self.image: Image | None = None
+        self.contours: Shapes | None = None
+        self.mask: MaskLabels | PlainMaskLabels | None = None
+        self.probability: Image | None = None
+        self.extras: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
+        self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
+        _clear_brush(viewer)
+
+    def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
+        """Show a slide with its mask; the layers of the slide before are used again."""
+        first = self.entry is None
+        if self.entry is not None and self._alive(self.contours):
+            self._unfilled[self.entry.id] = shapes_on(self.contours)
+        self.entry = entry
+        for layer in (self.image, self.probability, self.mask, self.contours, *self.extras.values()):
+            if layer is not None:  # all at once: a drawing in between would warn of mixed units
+                layer.units = placement(entry.mpp, 1)["units"]
+        self._show_image(entry, slide)
+        self._show_probability(entry)
+        self._show_mask(entry, mask, classes)
+        self._show_contours(entry)
+        assert self.mask is not None
+        assert self.probability is not None
+        if self.probability.visible:  # it is empty; not sooner, for this draws, and all are to have one unit by then
+            self.probability.visible = False
+        if not first or len(self.viewer.layers) <= 4:
+            self.viewer.reset_view()
+        self.viewer.canvas.overlays.scale_bar.visible = entry.mpp is not None
+        self.viewer.layers.selection.active = self.mask
+
+    def clear(self) -> None:
+        """Take the layers away."""
+        for layer in (self.image, self.contours, self.mask, self.probability, *self.extras.values()):
+            if layer is not None and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+        self.image = self.contours = self.mask = self.probability = self.entry = None
+        self.extras.clear()
+        self._unfilled.clear()
+
+    def view_region(self) -> Region:
+        """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
+        assert self.mask is not None
+        return self.mask.in_view
+
+    def drawn_outlines(self) -> list[npt.NDArray[np.float64]]:
+        """Return the closed outlines on the contours layer, ``(row, column)`` in level-0 pixels."""
+        if self.contours is None:
+            return []
+        shapes = zip(self.contours.data, self.contours.shape_type, strict=True)
+        return [outline_of(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
+
+    def drop_outlines(self) -> None:
+        """Clear the contours layer."""
+        if self.contours is not None:
+            self.contours.data = _NO_OUTLINES
+
+    def show_probability(
+        self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool
+    ) -> None:
+        """Show how likely the class to find is in a box of the mask's grid; `read` gives 0 to 255 of a part of it."""
+        if self.probability is None or self.entry is None:
+            return
+        step = probability_step(self.entry)
+        for piece in layout(region, _PIECE * step):
+            rows, columns = (slice(-start % step, None, step) for start in piece[:2])
+            likely = read(piece)[rows, columns]
+            top, left = -(-piece.top // step), -(-piece.left // step)
+            self.probability.data[top : top + likely.shape[0], left : left + likely.shape[1]] = likely
+        self.probability.visible = self.probability.visible or visible
+        self.probability.refresh()
+
+    # -- one layer each
+
+    def _show_image(self, entry: SlideEntry, slide: Slide) -> None:
+        levels = slide.level_arrays()
+        settings = {"name": entry.id, **placement(entry.mpp, 1)}
+        layer = self.image
+        rgb = slide.channels == 3
+        if layer is not None and self._alive(layer):
+            if layer.rgb == rgb:
+                layer.data = levels
+                _place(layer, entry, "image", settings)
+                return
+            self.viewer.layers.remove(layer)
+        layer = Image(levels, multiscale=True, rgb=rgb, contrast_limits=(0, 255), **settings)
+        self.image = self._insert(layer, entry, "image")
+
+    def _show_probability(self, entry: SlideEntry) -> None:
+        step = probability_step(entry)
+        settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample * step)}
+        empty = np.zeros(grid_shape(entry.mask_shape, step), np.uint8)
+        if self.probability is not None and self._alive(self.probability):
+            self.probability.data = empty
+            _place(self.probability, entry, "probability", settings)
+            return
+        layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)
+        self.probability = self._insert(layer, entry, "probability")
+
+    def _show_mask(self, entry: SlideEntry, mask: Mask, classes: ClassTable) -> None:
+        settings = {"name": f"{entry.id} · mask", **placement(entry.mpp, entry.downsample)}
+        if self.mask is not None and self._alive(self.mask):
+            self.mask.show_mask(mask)
+            self.mask.show_classes(classes)
+            _place(self.mask, entry, "mask", settings)
+            return
+        layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
+        layer.selected_label = min(2, len(classes))
+        layer.brush_size = 40
+        self.mask = self._insert(layer, entry, "mask")
+
+    def _show_contours(self, entry: SlideEntry) -> None:
+        settings = {"name": f"{entry.id} · contours", **placement(entry.mpp, 1)}
+        if self.contours is not None and self._alive(self.contours):
+            with self.contours.events.data.blocker():  # nothing was drawn now
+                self.contours.data = self._unfilled.pop(entry.id, None) or _NO_OUTLINES
+            _place(self.contours, entry, "contours", settings)
+            return
+        layer = Shapes(ndim=2, edge_width=3, edge_color="#ffd200", face_color="transparent", **settings)
+        self.contours = self._insert(layer, entry, "contours")
+
+    def _alive(self, layer: Layer | None) -> bool:
+        return layer is not None and layer in self.viewer.layers
+
+    def _insert(self, layer: Layer, entry: SlideEntry, role: str) -> Layer:
+        layer.metadata = _mark(entry, role)
+        self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
+        return layer
+
+
+def _mark(entry: SlideEntry, role: str) -> dict[str, Any]:
+    return {KEY: {"slide": entry.id, "role": role}}
+
+
+def _place(layer: Layer, entry: SlideEntry, role: str, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        setattr(layer, name, value)
+    layer.metadata = _mark(entry, role)
+
+
+def _clear_brush(viewer: ViewerModel) -> None:
+    """Take away the square that napari draws behind the brush's circle, as behind a text: it hides the tissue."""
+    for overlay in viewer.canvas.overlays.values():
+        if isinstance(overlay, BrushCircleOverlay) and hasattr(overlay, "box"):
+            overlay.box = False
+
+
+def shapes_on(layer: Shapes) -> list[DrawnShape]:
+    """Return what is drawn on a layer as its `data` takes it, without what is no shape yet."""
+    drawn = zip(layer.data, layer.shape_type, strict=True)
+    shapes = [(np.array(points, float)[:, -2:], str(kind)) for points, kind in drawn]
+    return [(points, kind) for points, kind in shapes if len(points) > 2 or kind == "line"]
+
+
+def outline_of(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+    """Return the vertices of a drawn shape; an ellipse is given by its box."""
+    if kind != "ellipse":
+        return points
+    centre: npt.NDArray[np.float64] = points.mean(axis=0)
+    first, second = (points[1] - points[0]) / 2, (points[2] - points[1]) / 2
+    angles = np.linspace(0, 2 * np.pi, 128, endpoint=False)[:, None]
+    outline: npt.NDArray[np.float64] = centre + np.cos(angles) * first + np.sin(angles) * second
+    return outline

@@ -1,0 +1,166 @@
+"""Outlining: the class in hand, the tools, undo, and whether the slide is complete."""
+
+from typing import Any
+
+from napari.layers import Labels, Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
+
+from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.panels.annotate.classes import ClassTableView
+from napari_pathseg.ui.panels.annotate.cleanup import clean_up_button
+from napari_pathseg.ui.panels.annotate.region_buttons import CompleteBoxButton, SelectButton
+from napari_pathseg.ui.panels.annotate.tool_options import ToolOptions
+from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.shortcuts.keymap import with_key
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.tools import TOOLS
+from napari_pathseg.ui.tools.controller import Hand
+from napari_pathseg.ui.tools.polygon import Outlines
+from napari_pathseg.ui.widgets.icons import set_icon
+from napari_pathseg.ui.widgets.layout import column, row
+from napari_pathseg.ui.widgets.notifications import errors_shown
+
+_BUTTON = 28
+
+
+class OutlinePanel(QWidget):
+    """Classes and tools of the slide in view."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._heard: list[Layer] = []
+        self.classes = ClassTableView(session)
+        self.hand = Hand(session, self)
+        self.tools = {tool.name: _tool_button(tool.name, with_key(tool.help, tool.name)) for tool in TOOLS}
+        self._group = QButtonGroup(self)
+        self._group.setExclusive(True)
+        for button in self.tools.values():
+            button.setCheckable(True)
+            self._group.addButton(button)
+        self.undo = _tool_button("undo", with_key("Take the last step back, whoever made it.", "undo"))
+        self.redo = _tool_button("redo", with_key("Do again what was taken back.", "redo"))
+        self.options = ToolOptions(session, self.hand)
+        self._outlines = Outlines(session, self.hand, lambda: self.classes.selected, self)
+        self.brush = self.options.width_row.slider
+        self.complete = QCheckBox("This slide is complete")
+        self.complete.setToolTip(
+            "Tick it when all of what is to be found here is outlined. What is not outlined is then learnt as\n"
+            "Background. Without it, only what is painted is learnt."
+        )
+        tools = row(*self.tools.values(), None, self.undo, self.redo)
+        tools.setSpacing(2)
+        self.select, self.complete_box = SelectButton(session), CompleteBoxButton(session)
+        self.clean_up = clean_up_button(session)
+        column(
+            self,
+            self.classes,
+            tools,
+            self.options,
+            self.complete,
+            row(self.select, self.clean_up, self.complete_box, None),
+        )
+        self._connect()
+        self._show_slide()
+
+    @property
+    def drawing(self) -> bool:
+        """Whether a tool that draws is in hand."""
+        return self.hand.in_hand not in ("", "pan")
+
+    # -- what the user may do
+
+    def choose(self, name: str) -> None:
+        """Take a tool in hand."""
+        self.hand.choose(name)
+
+    def undo_step(self) -> None:
+        """Take the last step back: of the outline that is edited, of the complete boxes in hand, else of the mask."""
+        with errors_shown():
+            if (meant := self._undoable) is not None:
+                meant.undo()
+        self._session.mask_changed.emit()
+
+    def redo_step(self) -> None:
+        """Do the step again that was taken back last."""
+        with errors_shown():
+            if (meant := self._undoable) is not None:
+                meant.redo()
+        self._session.mask_changed.emit()
+
+    # -- what the user sees
+
+    def show_tool(self, *_: Any) -> None:
+        """Press the button of the tool in hand."""
+        name = self.hand.in_hand
+        self._group.setExclusive(False)
+        for tool, button in self.tools.items():
+            button.setChecked(tool == name)
+        self._group.setExclusive(True)
+        self.options.show_tool()
+
+    def _show_slide(self) -> None:
+        """Show another slide, and listen to its layers."""
+        entry = self._session.slide
+        for widget in (*self.tools.values(), self.undo, self.redo, self.options, self.complete):
+            widget.setEnabled(entry is not None and not self._session.read_only)
+        self.tools["pan"].setEnabled(entry is not None)
+        self.complete.setChecked(entry is not None and entry.complete)
+        self._listen()
+        self.show_tool()
+        self.classes.refresh()
+
+    @property
+    def _undoable(self) -> Outlines | CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+        if self.hand.editing:
+            return self._outlines
+        layers, boxes = self._session.layers, self._session.boxes
+        in_hand = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
+        return boxes if in_hand else layers.mask
+
+    # -- how it listens
+
+    def _connect(self) -> None:
+        self._group.buttonClicked.connect(self._tool_pressed)
+        self.undo.clicked.connect(self.undo_step)
+        self.redo.clicked.connect(self.redo_step)
+        self.hand.changed.connect(self.show_tool)
+        self.complete.clicked.connect(self._set_complete)
+        self._areas = Soon(self.classes.show_areas, 200, self)
+        self._session.mask_changed.connect(self._areas.ask)
+        self._session.project_changed.connect(self._show_slide)
+        self._session.slide_changed.connect(self._show_slide)
+        viewer = self._session.layers.viewer
+        viewer.layers.selection.events.active.connect(self.show_tool)
+
+    def _listen(self) -> None:
+        """Listen to the layers of the slide in view; they outlive a change of slide."""
+        layers = self._session.layers
+        for layer in (layers.mask, layers.contours):
+            if layer is None or any(layer is heard for heard in self._heard):
+                continue
+            self._heard.append(layer)
+            layer.events.mode.connect(self.show_tool)
+            if isinstance(layer, Labels):
+                layer.events.selected_label.connect(self.classes.show_selected)
+                layer.events.brush_size.connect(self.options.follow_brush)
+
+    def _tool_pressed(self, button: QAbstractButton) -> None:
+        self.choose(next(name for name, known in self.tools.items() if known is button))
+
+    def _set_complete(self, complete: bool) -> None:
+        with errors_shown():
+            self._session.corrections.set_complete(complete)
+
+
+def _tool_button(icon: str, help: str) -> QToolButton:
+    button = QToolButton()
+    set_icon(button, icon)
+    button.setToolTip(help)
+    button.setFixedSize(_BUTTON, _BUTTON)
+    button.setStyleSheet("QToolButton:checked { background: palette(highlight); border-radius: 3px; }")
+    button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+    return button

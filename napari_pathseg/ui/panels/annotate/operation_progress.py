@@ -1,0 +1,60 @@
+"""What is being done to the mask in view, once it is felt: what, how far it is, and Cancel where it can be given up."""
+
+from qtpy.QtCore import QElapsedTimer
+from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+
+from napari_pathseg.masks.operations import Deed
+from napari_pathseg.ui.session.idle_processor import Strokes
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.notifications import errors_shown
+
+_FELT_MS = 400
+
+
+class WorkRow(QWidget):
+    """One line at the bottom of the dock; the slide can be worked on meanwhile."""
+
+    def __init__(self, session: Session, strokes: Strokes, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._deed: Deed | None = None
+        self._most = 0  # chunks that waited to be painted
+        self._since = QElapsedTimer()
+        self.text = QLabel()
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.cancel = push_button("Cancel", "Give it up; what was done of it is taken back.")
+        column(self, row(self.text, None, self.cancel), self.bar)
+        self.cancel.clicked.connect(self._cancel)
+        self._soon = Soon(self.refresh, 100, self)
+        strokes.worked.connect(self._soon.ask)
+        session.slide_changed.connect(self.refresh)
+        self.hide()
+
+    def refresh(self) -> None:
+        """Show what is being done, or nothing."""
+        mask = self._session.mask
+        deed = None if mask is None else mask.deeds.running
+        left = 0 if mask is None else mask.painting.chunks_left
+        if deed is not self._deed or (deed is None and not self._most):
+            self._since.start()
+        self._deed, self._most = deed, max(left, self._most) if left else 0
+        if mask is None or (deed is None and not left):
+            self.hide()
+        elif self._since.elapsed() > _FELT_MS:
+            name, share = ("Painting", 1 - left / self._most) if deed is None else (deed.name, mask.deeds.share)
+            self.text.setText(f"{name} · {share:.0%}")
+            self.bar.setValue(round(1000 * share))
+            self.cancel.setVisible(deed is not None and deed.can_be_cancelled)
+            self.show()
+
+    def _cancel(self) -> None:
+        mask = self._session.mask
+        if mask is not None and mask.deeds.running is self._deed:  # and not what began just now
+            with errors_shown():
+                mask.cancel()
+            self.refresh()

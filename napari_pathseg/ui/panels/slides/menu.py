@@ -1,0 +1,190 @@
+"""What can be done with a slide of the list: role, patient, tissue, pixel size, a file that was moved."""
+
+from pathlib import Path
+
+from qtpy.QtCore import QCoreApplication, Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QInputDialog,
+    QMenu,
+    QProgressDialog,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_pathseg.projects.patients import name_patients, set_patient, suggest_pattern
+from napari_pathseg.projects.relink import find_moved, missing, relink
+from napari_pathseg.projects.roles import ROLES
+from napari_pathseg.projects.splits import divide
+from napari_pathseg.ui.layers.tissue_layer import TissueView
+from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
+from napari_pathseg.ui.panels.slides.versions import VersionsDialog
+from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.notifications import errors_shown, say
+from napari_pathseg.ui.widgets.theme import DimLabel
+
+_LOOKS = ("Show tissue", "Hide tissue", "Versions…")  # these change nothing
+_SHARES = {"train": 70, "val": 15, "test": 15}  # percent
+
+
+class SlideMenu(QMenu):
+    """The menu of one slide."""
+
+    def __init__(self, session: Session, tissue: TissueView, slide_id: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._session, self._tissue, self._slide, self._window = session, tissue, slide_id, parent
+        entry = session.opened.slide(slide_id)
+        for role in ROLES:
+            action = self.addAction(ROLE_WORDS[role])
+            assert action is not None
+            action.setCheckable(True)
+            action.setChecked(role == entry.role)
+            action.triggered.connect(lambda _=False, role=role: self._set_role(role))
+        self.addSeparator()
+        self.addAction(f"Patient {entry.patient}…", self.ask_for_patient)
+        self.addAction("Patients from names…", self.ask_for_pattern)
+        self.addAction("Divide all by patient…", self.ask_to_divide)
+        self.addSeparator()
+        if session.slide is not None and session.slide.id == slide_id:
+            self.addAction("Hide tissue" if tissue.shown else "Show tissue", self._toggle_tissue)
+            if tissue.shown:
+                self.addAction("Find tissue again", self._find_tissue)
+            self.addAction("Versions…", self._show_versions)
+        self.addAction("Pixel size…", self.ask_for_mpp)
+        if missing(session.opened):
+            self.addAction("Find moved files…", self.ask_where_moved)
+        for action in self.actions() if session.read_only else ():
+            action.setEnabled(action.text() in _LOOKS)
+
+    # -- role and patient
+
+    def ask_for_patient(self) -> None:
+        """Let the user say whose slide it is."""
+        entry = self._session.opened.slide(self._slide)
+        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {entry.id}", text=entry.patient)
+        if given and name.strip():
+            with errors_shown():
+                set_patient(self._session.opened, [self._slide], name)
+                self._session.project_changed.emit()
+
+    def ask_for_pattern(self) -> None:
+        """Let the user give the part of the names that is the patient."""
+        names = list(self._session.opened.slides)
+        text = "The part of a slide's name that is its patient, as a regular expression"
+        usual = suggest_pattern(names) or r"^[^-_]+"
+        pattern, given = QInputDialog.getText(self._window, "Patients from names", text, text=usual)
+        if given and pattern:
+            with errors_shown():
+                found = set(name_patients(self._session.opened, pattern).values())
+                self._session.project_changed.emit()
+                say(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
+
+    def ask_to_divide(self) -> None:
+        """Let the user say how the slides are divided anew."""
+        dialog = DivideDialog(self._window)
+        if dialog.exec():
+            with errors_shown():
+                divide(self._session.opened, dialog.shares)
+                self._session.project_changed.emit()
+
+    def _set_role(self, role: str) -> None:
+        with errors_shown():
+            self._session.set_role(self._slide, role)
+
+    # -- the slide itself
+
+    def ask_for_mpp(self) -> None:
+        """Let the user say how large a pixel is."""
+        entry = self._session.opened.slide(self._slide)
+        text = f"Micrometres per pixel of {entry.id}"
+        mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
+        if given:
+            with errors_shown():
+                self._session.opened.change(self._slide, mpp=mpp)
+                if self._session.slide is not None and self._session.slide.id == self._slide:
+                    self._session.show_slide(self._slide)
+                self._session.project_changed.emit()
+
+    def ask_where_moved(self) -> None:
+        """Look for slides whose files are gone, in a folder that the user names."""
+        start = str(self._session.opened.folder.parent)
+        folder = QFileDialog.getExistingDirectory(self._window, "Where the moved files are", start)
+        if folder:
+            with errors_shown():
+                self.find_moved(Path(folder))
+
+    def find_moved(self, folder: Path) -> None:
+        """Look for missing files below a folder, and take what is found."""
+        project = self._session.opened
+        progress = QProgressDialog("Looking…", "Stop", 0, 0, self._window)
+        search = find_moved(project, folder)
+        found: dict[str, Path] = {}
+        while not progress.wasCanceled():
+            try:
+                step = next(search)
+            except StopIteration as end:
+                found = end.value
+                break
+            found = dict(step.paths)
+            progress.setLabelText(f"{step.files:,} files looked at; {len(found)} of {step.missing} found")
+            QCoreApplication.processEvents()
+        progress.close()
+        relink(project, found)
+        self._session.project_changed.emit()
+        left = len(missing(project))
+        text = f"{plural(len(found), 'slide')} found again." if found else f"None of them was found below {folder}."
+        say(f"{text} {plural(left, 'file')} still missing." if left and found else text)
+
+    def _show_versions(self) -> None:
+        with errors_shown():
+            dialog = VersionsDialog(self._session, self._window)
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open()
+
+    def _toggle_tissue(self) -> None:
+        with errors_shown():
+            self._tissue.toggle()
+            area = self._tissue.area_mm2
+            if self._tissue.shown:
+                size = "" if area is None else f" of {area:.2f} mm²"
+                say(f"The tissue{size} is a layer that can be painted; what is changed is kept.")
+
+    def _find_tissue(self) -> None:
+        with errors_shown():
+            self._tissue.find_again()
+
+
+class DivideDialog(QDialog):
+    """The shares of the roles."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Divide all slides by patient")
+        layout = QFormLayout(self)
+        self.boxes: dict[str, QSpinBox] = {}
+        for role, share in _SHARES.items():
+            box = self.boxes[role] = QSpinBox()
+            box.setRange(1 if role == "train" else 0, 100)
+            box.setSuffix(" %")
+            box.setValue(share)
+            layout.addRow(ROLE_WORDS[role], box)
+        note = DimLabel(
+            "All slides of a patient get one role, and every class is taught. Models trained before have seen slides "
+            "that may now be held out: compare only models trained from here on."
+        )
+        note.setMinimumWidth(360)
+        layout.addRow(note)
+        ok, cancel = QDialogButtonBox.StandardButton.Ok, QDialogButtonBox.StandardButton.Cancel
+        buttons = QDialogButtonBox(ok | cancel)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        layout.addRow(buttons)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each role."""
+        return {role: float(box.value()) for role, box in self.boxes.items()}

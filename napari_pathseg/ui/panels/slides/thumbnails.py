@@ -1,0 +1,73 @@
+"""Small pictures of slides, made one at a time while nothing else happens."""
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtGui import QImage, QPixmap
+
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.session.session import Session
+
+SIDE = 40
+_SHARPER = 2  # pixels made per pixel of the layout, for dense screens
+_PAUSE_MS = 20
+_MOST_PIXELS = 40_000_000  # a slide whose smallest level is larger gets no picture: reading it would be felt
+
+
+class Thumbnails(QObject):
+    """Pictures by slide; `made` tells whose is there now."""
+
+    made = Signal(str)
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._made: dict[str, QPixmap | None] = {}
+        self._wanted: list[str] = []
+        self._timer = QTimer(self)
+        self._timer.setInterval(_PAUSE_MS)
+        self._timer.timeout.connect(self._make_one)
+
+    def forget(self) -> None:
+        """Begin anew, for another project."""
+        self._made.clear()
+        self._wanted.clear()
+        self._timer.stop()
+
+    def find(self, slide_id: str) -> QPixmap | None:
+        """Return a slide's picture, or None and make it soon."""
+        if slide_id not in self._made and slide_id not in self._wanted:
+            self._wanted.append(slide_id)
+            self._timer.start()
+        return self._made.get(slide_id)
+
+    def _make_one(self) -> None:
+        project = self._session.project
+        if project is None or not self._wanted:
+            self._timer.stop()
+            return
+        slide_id = self._wanted.pop(0)
+        self._made[slide_id] = _picture(project, slide_id) if slide_id in project.slides else None
+        self.made.emit(slide_id)
+
+
+def _picture(project: Project, slide_id: str) -> QPixmap | None:
+    try:
+        with project.open_slide(slide_id) as slide:
+            rows, columns = slide.levels[-1].shape
+            if rows * columns > _MOST_PIXELS:
+                return None
+            pixels = slide.thumbnail(4 * SIDE * _SHARPER)
+    except PathsegError:
+        return None  # the slide says so itself when it is shown
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=2)
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    picture = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    side = SIDE * _SHARPER
+    whole = QPixmap.fromImage(picture).scaled(
+        side, side, Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
+    )
+    return whole.copy((whole.width() - side) // 2, (whole.height() - side) // 2, side, side)

@@ -1,0 +1,251 @@
+"""The dialog with the versions of a mask: how it was, how it is, and the way back.
+
+Nothing is changed before Restore is pressed; what that changes is one step that can be undone, and a version itself.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathseg.classes import ClassTable
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.masks import Counts
+from napari_pathseg.projects.restore import restore
+from napari_pathseg.projects.versions import (
+    BEFORE_RESTORE,
+    BY_HAND,
+    Version,
+    changed_regions,
+    check_version,
+    keep_version,
+    overview,
+    versions,
+)
+from napari_pathseg.ui.session.queries import area_text, plural
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.layout import row
+from napari_pathseg.ui.widgets.notifications import errors_shown, say
+from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE, DimLabel
+
+_SIZE = QSize(880, 560)
+_PICTURE = QSize(340, 220)
+_GROUND = (128, 128, 128, 40)  # red, green, blue, opacity of what is unlabelled, so that the slide's extent is seen
+_SHARPER = 2  # pixels made per pixel of the layout, for dense screens
+_TITLES = ("Kept", "Why", "Areas then", "Since then")
+_WHY = {
+    "import": "before an import",
+    "accept all": "before accepting all",
+    "training": "before training",
+    "by hand": "kept by hand",
+    "before restore": "before a restore",
+}
+_NONE_YET = "No version is kept yet. One is before each import, accept-all and training, and when you press Keep now."
+
+
+class VersionsDialog(QDialog):
+    """The versions of the slide in view, the one chosen beside how the mask is now, and what can be done with it."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._slide = session, session.in_view
+        self._versions: list[Version] = []
+        self.setWindowTitle(f"Versions of {self._slide.id}")
+        self.resize(_SIZE)
+        self.heading, self.hint = QLabel(), DimLabel()
+        self.table = QTableWidget()
+        self.then, self.now = _Picture("Then"), _Picture("Now")
+        self._make_buttons()
+        self._lay_out()
+        self.table.itemSelectionChanged.connect(self._show_version)
+        session.save_mask()
+        self._fill()
+
+    @property
+    def chosen(self) -> Version | None:
+        """The version that is chosen in the list."""
+        rows = {index.row() for index in self.table.selectedIndexes()}
+        return self._versions[rows.pop()] if rows else None
+
+    def keep(self) -> None:
+        """Keep how the mask is now."""
+        with errors_shown():
+            self._session.save_mask()
+            kept = keep_version(self._session.opened, self._slide.id, BY_HAND)
+            self._fill()
+            if kept is None:
+                self.hint.setText("Nothing changed since the newest version: the mask is kept already.")
+
+    def restore(self) -> None:
+        """Bring the mask back as it was in the version that is chosen."""
+        version = self.chosen
+        if version is None:
+            return
+        with errors_shown():
+            self._session.save_mask()
+            keep_version(self._session.opened, self._slide.id, BEFORE_RESTORE, spared=version)
+            self._session.corrections.do(restore(version))
+            say("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
+            self.accept()
+
+    # -- what a person sees
+
+    def _fill(self) -> None:
+        """List the versions anew, and choose the newest."""
+        project = self._session.opened
+        self._versions = versions(project, self._slide.id)
+        counts = self._session.counts(self._slide.id)
+        self.table.setRowCount(len(self._versions))
+        for place, version in enumerate(self._versions):
+            texts = version_texts(version, counts, project.classes, self._slide.mask_mpp)
+            for column, text in enumerate(texts):
+                self.table.setItem(place, column, _cell(text, version.problem))
+        self.heading.setText(f"<b>{escape(self._slide.id)}</b>: {plural(len(self._versions), 'version')}")
+        if (mask := project.mask_path(self._slide.id)).exists():
+            self.now.show_mask(overview(mask), project.classes)
+        self.keep_now.setEnabled(not self._session.read_only)
+        self.table.clearSelection()
+        self.table.selectRow(0)
+        self._show_version()
+
+    def _show_version(self) -> None:
+        version = self.chosen
+        self.ok.setEnabled(False)
+        self.hint.setText(_NONE_YET if version is None else "")
+        self.then.clear()
+        if version is None:
+            return
+        self.then.title.setText(when_text(version.when, datetime.now()).capitalize())
+        try:
+            check_version(version)
+            self.then.show_mask(overview(version.kept), self._session.opened.classes)
+            changed = changed_regions(version)
+        except PathsegError as error:
+            self.hint.setText(str(error))
+            return
+        self.ok.setEnabled(bool(changed) and not self._session.read_only)
+        text = "Restore brings the whole mask back as it was then; Ctrl+Z takes that back."
+        self.hint.setText(text if changed else "The mask is now as it was then.")
+
+    def _make_buttons(self) -> None:
+        self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.keep_now, self.ok = QPushButton("Keep now"), QPushButton("Restore")
+        self.keep_now.setToolTip("Keep how the mask is now as a version.")
+        self.ok.setToolTip("Bring labels, and who set them, of the whole slide back; Ctrl+Z takes that back.")
+        self.buttons.addButton(self.keep_now, QDialogButtonBox.ButtonRole.ActionRole)
+        self.buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.ApplyRole)
+        for button in (self.keep_now, self.ok):
+            button.setAutoDefault(False)  # Enter changes nothing
+        self.keep_now.clicked.connect(self.keep)
+        self.ok.clicked.connect(self.restore)
+        self.buttons.rejected.connect(self.reject)
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        layout.setSpacing(SPACE)
+        self.heading.setTextFormat(Qt.TextFormat.RichText)
+        _prepare(self.table)
+        layout.addWidget(self.heading)
+        layout.addWidget(self.table, 1)
+        layout.addLayout(row(self.then, self.now))
+        layout.addWidget(self.hint)
+        layout.addWidget(self.buttons)
+
+
+class _Picture(QWidget):
+    """A mask as a small picture, with a title above."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__()
+        self.title, self.picture = QLabel(title), QLabel()
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.picture.setFixedHeight(_PICTURE.height())
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(HALF_SPACE)
+        layout.addWidget(self.title)
+        layout.addWidget(self.picture)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.picture.clear()
+
+    def show_mask(self, labels: npt.NDArray[np.uint8], classes: ClassTable) -> None:
+        """Show classes in their colours."""
+        colors = np.tile(np.array(_GROUND, np.uint8), (256, 1))
+        for spec in classes:
+            colors[spec.index] = (*spec.rgb, 255)
+        pixels = np.ascontiguousarray(colors[labels])
+        height, width = labels.shape
+        image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
+        room = (_PICTURE - QSize(HALF_SPACE, HALF_SPACE)) * _SHARPER
+        small = image.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
+        small.setDevicePixelRatio(_SHARPER)
+        self.picture.setPixmap(QPixmap.fromImage(small))
+
+
+# -- in words
+
+
+def when_text(when: datetime, now: datetime) -> str:
+    """Return a time as a person says it.
+
+    >>> from datetime import UTC
+    >>> when_text(datetime(2026, 3, 5, 9, 4, tzinfo=UTC), datetime(2026, 3, 6, 8, 0, tzinfo=UTC))
+    'yesterday, 09:04'
+    """
+    when = when.astimezone(now.tzinfo)
+    days = (now.date() - when.date()).days
+    if days in (0, 1):
+        return f"{'yesterday' if days else 'today'}, {when:%H:%M}"
+    return f"{when.day} {when:%b}{'' if when.year == now.year else f' {when.year}'}, {when:%H:%M}"
+
+
+def version_texts(version: Version, counts: Counts, classes: ClassTable, mpp: float | None) -> Sequence[str]:
+    """Return when and why a version was kept, the areas of its classes, and what `counts` have more or less."""
+    when = when_text(version.when, datetime.now())
+    if version.counts is None:
+        return when, f"⚠ version {version.number} cannot be read", "", ""
+    then, now = version.counts.sum(axis=1), counts.sum(axis=1)
+    areas = [f"{name} {area_text(then[index], mpp)}" for index, name in enumerate(classes.names, 1) if then[index]]
+    more = {name: int(now[index] - then[index]) for index, name in enumerate(classes.names, 1)}
+    since = [f"{name} {'+' if n > 0 else '−'}{area_text(abs(n), mpp)}" for name, n in more.items() if n]
+    why = _WHY.get(version.why, version.why)
+    return when, why, " · ".join(areas) or "nothing labelled", " · ".join(since) or "same areas"
+
+
+def _cell(text: str, problem: str) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setToolTip(problem or text.replace(" · ", "\n"))
+    return item
+
+
+def _prepare(table: QTableWidget) -> None:
+    table.setColumnCount(len(_TITLES))
+    table.setHorizontalHeaderLabels(_TITLES)
+    table.setWordWrap(False)
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
+    header, numbers = table.horizontalHeader(), table.verticalHeader()
+    assert header is not None
+    assert numbers is not None
+    numbers.hide()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    for column in (2, 3):
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)

@@ -1,0 +1,76 @@
+"""Samples of how tiles are varied in training, in a small window beside the dock."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QLabel, QWidget
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.image_view import PictureView
+from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.theme import SPACE
+
+_WIDTH = 520
+_REDRAW_MS = 500  # after a setting was changed
+
+
+class VariationDialog(QDialog):
+    """Sixteen variants of a tile of the project, the first as it is; they follow the settings."""
+
+    def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._config, self._seed = session, config, 0
+        self.setWindowTitle("Variation")
+        self.setModal(False)
+        self.sentence = QLabel()
+        self.sentence.setWordWrap(True)
+        self.picture = PictureView()
+        self.another = push_button("Another", "Draw another tile of the slides that are learnt from.")
+        self.close_button = push_button("Close", "")
+        layout = column(self, self.sentence, self.picture, row(None, self.another, self.close_button))
+        layout.setContentsMargins(SPACE, SPACE, SPACE, SPACE)
+        layout.setSizeConstraint(layout.SizeConstraint.SetMinAndMaxSize)
+        layout.setAlignment(self.picture, Qt.AlignmentFlag.AlignTop)
+        self.resize(_WIDTH, _WIDTH)
+        self.another.clicked.connect(self.draw_another)
+        self.close_button.clicked.connect(self.close)
+        self._redraw = Soon(self._draw_if_seen, _REDRAW_MS, self)
+        session.learning.run_changed.connect(self._show_run)
+
+    def draw_another(self) -> None:
+        """Draw another tile."""
+        self._seed += 1
+        self.draw()
+
+    def draw(self) -> None:
+        """Have the samples drawn as the settings are now."""
+        try:
+            self._session.learning.preview(self._config(), self._seed)
+        except PathsegError as error:
+            self.sentence.setText(str(error))
+
+    def follow(self) -> None:
+        """Draw the same tile again soon, for a setting was changed."""
+        if self.isVisible():
+            self._redraw.ask()
+
+    def _draw_if_seen(self) -> None:
+        if self.isVisible():
+            self.draw()
+
+    def _show_run(self) -> None:
+        run = self._session.learning.run
+        self.another.setEnabled(not self._session.learning.active)
+        if run is None or run.kind != "preview":
+            return
+        if run.active:
+            self.sentence.setText("Drawing…")
+        elif run.broken:
+            self.sentence.setText(run.error or "The samples could not be drawn. Press Another.")
+        elif run.picture:
+            self.picture.show_file(Path(run.picture))
+            self.sentence.setText("A tile as it is, top left, and how training would vary it.")

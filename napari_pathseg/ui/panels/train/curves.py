@@ -1,0 +1,116 @@
+"""Live curves of a training: loss, and Dice on the held-out slides."""
+
+from collections.abc import Mapping, Sequence
+
+import pyqtgraph as pg
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QPalette, QShowEvent
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.queries import dice_legend, rate_text
+from napari_pathseg.ui.widgets.layout import column, row
+from napari_pathseg.ui.widgets.theme import DimLabel, dim_color, mixed, text_color
+
+_HEIGHT = 126
+_LOSS = "#d9822b"
+_TWO = 2
+_CLASS_WIDTH, _MEAN_WIDTH = 2, 2
+
+
+class CurvesView(QWidget):
+    """Two small plots over the seconds of a training, and the last numbers in words."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.loss, self.dice = _plot("Loss"), _plot("Dice, held out")
+        self.dice.setYRange(0, 1, padding=0.02)
+        self.legend, self.rate = QLabel(), DimLabel()
+        self.legend.setWordWrap(True)
+        self.legend.setToolTip("Dice on the held-out slides: 1 where outlined and predicted are the same, 0 apart.")
+        self.rate.setToolTip("What runs, and how far each step changes the network.")
+        self._loss_curve = self.loss.plot(pen=pg.mkPen(_LOSS, width=2))
+        self._class_curves: dict[str, pg.PlotDataItem] = {}
+        self._mean_curve = self.dice.plot()
+        self._mean_curve.setZValue(1)
+        column(self, row(self.loss, self.dice), self.legend, self.rate)
+        for plot in (self.loss, self.dice):
+            plot.setFixedHeight(_HEIGHT)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is a curve to see."""
+        return any(_length(curve) > 0 for curve in (self._loss_curve, self._mean_curve))
+
+    def show_run(self, run: Run, colors: Mapping[str, str]) -> None:
+        """Draw the curves of a run as far as they are; `colors` are those of the classes by name."""
+        _set(self._loss_curve, run.losses)
+        _set(self._mean_curve, run.dices)
+        self._mean_curve.setVisible(len(run.dices_by_class) > _TWO)  # else it is that of the one class to find
+        for name in self._class_curves.keys() - run.dices_by_class.keys():
+            self.dice.removeItem(self._class_curves.pop(name))
+        for name, points in run.dices_by_class.items():
+            if name not in self._class_curves:
+                self._class_curves[name] = self.dice.plot(symbolSize=4, symbolPen=None)
+            color = colors.get(name, "gray")
+            self._class_curves[name].setPen(pg.mkPen(color, width=_CLASS_WIDTH))
+            self._class_curves[name].setData(*_columns(points), symbol="o", symbolBrush=color)
+        end = max([seconds for points in (run.losses, run.dices) for seconds, _ in points[-1:]], default=1)
+        for plot in (self.loss, self.dice):
+            plot.setXRange(0, end, padding=0.02)
+        self.legend.setText(dice_legend(run, colors))
+        self.legend.setVisible(bool(run.dice_by_class))
+        rate = "" if run.rate is None else f" · step size {rate_text(run.rate)}"
+        self.rate.setText(f"{run.stage}{rate}" if run.active else "")
+        self.rate.setVisible(run.active)
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.show_run(Run("train", active=False), {})
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._follow()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Take the theme's colours, which are known once the plots are in a window."""
+        super().showEvent(event)
+        self._follow()
+
+    def _follow(self) -> None:
+        ground = self.palette().color(QPalette.ColorRole.Window)
+        text = dim_color(self)
+        self._mean_curve.setPen(pg.mkPen(text_color(self), width=_MEAN_WIDTH, style=Qt.PenStyle.DashLine))
+        for plot in (self.loss, self.dice):
+            plot.setBackground(ground)
+            plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
+            for side in ("left", "bottom"):
+                axis = plot.getAxis(side)
+                axis.setPen(mixed(text, ground, 0.5))
+                axis.setTextPen(text)
+
+
+def _set(curve: pg.PlotDataItem, points: Sequence[tuple[float, float]]) -> None:
+    curve.setData(*_columns(points))
+
+
+def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    return [seconds for seconds, _ in points], [value for _, value in points]
+
+
+def _length(curve: pg.PlotDataItem) -> int:
+    seconds, _ = curve.getData()
+    return 0 if seconds is None else len(seconds)
+
+
+def _plot(title: str) -> pg.PlotWidget:
+    plot = pg.PlotWidget(title=title)
+    plot.title = title
+    plot.setMenuEnabled(False)
+    plot.hideButtons()
+    plot.setMouseEnabled(x=False, y=False)
+    plot.getAxis("left").setWidth(34)
+    plot.getAxis("bottom").setHeight(22)
+    return plot

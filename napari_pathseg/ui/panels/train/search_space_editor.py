@@ -1,0 +1,134 @@
+"""Rows of a setting and the values to try for it."""
+
+from collections.abc import Mapping
+
+from psygnal import Signal
+from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.settings import Limits
+from napari_pathseg.ui.session.queries import setting_text
+from napari_pathseg.ui.widgets.form import name_text
+from napari_pathseg.ui.widgets.layout import push_button, row
+from napari_pathseg.ui.widgets.number_box import calm
+from napari_pathseg.ui.widgets.theme import HALF_SPACE
+
+_SMALL = 28
+
+
+class VaryRows(QWidget):
+    """A row for each setting that is varied, and a button for another; `changed` tells of any change."""
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.rows: list[_VaryRow] = []
+        self.add = push_button("Add a setting", "Vary another setting.")
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(HALF_SPACE)
+        self._layout.addLayout(row(self.add, None))
+        self.add.clicked.connect(self._add_unused)
+
+    def values(self) -> dict[str, str]:
+        """Return the values as they were typed, by setting; rows without any are left out."""
+        return {row.setting: row.text.text().strip() for row in self.rows if row.text.text().strip()}
+
+    def show_values(self, values: Mapping[str, str]) -> None:
+        """Show other rows; settings that are not known are left out."""
+        for shown in list(self.rows):
+            self._take_away(shown)
+        known = _variable()
+        for name, text in values.items():
+            if name in known:
+                self._add(name, str(text))
+        self.changed.emit()
+
+    def _add_unused(self) -> None:
+        used = {row.setting for row in self.rows}
+        name = next((name for name in _variable() if name not in used), None)
+        if name is not None:
+            self._add(name, "").text.setFocus()
+            self.changed.emit()
+
+    def _add(self, name: str, text: str) -> "_VaryRow":
+        added = _VaryRow(name, text)
+        self.rows.append(added)
+        self._layout.insertWidget(len(self.rows) - 1, added)
+        added.remove.clicked.connect(lambda: self._remove(added))
+        added.changed.connect(self._tell)
+        return added
+
+    def _remove(self, gone: "_VaryRow") -> None:
+        self._take_away(gone)
+        self.changed.emit()
+
+    def _take_away(self, gone: "_VaryRow") -> None:
+        self.rows.remove(gone)
+        self._layout.removeWidget(gone)
+        gone.hide()
+        gone.deleteLater()
+
+    def _tell(self) -> None:
+        self.changed.emit()
+
+
+class _VaryRow(QWidget):
+    """A setting, its values, and a button that takes the row away."""
+
+    changed = Signal()
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__()
+        self._names = list(_variable())
+        self.choice, self.text = QComboBox(), QLineEdit(text)
+        self.choice.addItems([name_text(name) for name in self._names])
+        self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.choice.setMinimumContentsLength(9)
+        self.choice.setCurrentIndex(self._names.index(name))
+        self.choice.setAccessibleName("Setting to vary")
+        self.text.setAccessibleName("Values to try")
+        calm(self.choice)
+        self.remove: QPushButton = push_button("×", "Do not vary this.")
+        self.remove.setFixedWidth(_SMALL)
+        inside = row()
+        inside.setSpacing(HALF_SPACE)
+        inside.addWidget(self.choice, 1)
+        inside.addWidget(self.text, 1)
+        inside.addWidget(self.remove)
+        self.setLayout(inside)
+        self.choice.currentIndexChanged.connect(self._choose)
+        self.text.textChanged.connect(self._tell)
+        self._describe()
+
+    @property
+    def setting(self) -> str:
+        """The name of the chosen setting."""
+        return self._names[self.choice.currentIndex()]
+
+    def _choose(self) -> None:
+        self.text.clear()
+        self._describe()
+        self.changed.emit()
+
+    def _tell(self) -> None:
+        self.changed.emit()
+
+    def _describe(self) -> None:
+        limits = _variable()[self.setting]
+        default = setting_text(getattr(TrainConfig(), self.setting))
+        self.choice.setToolTip(limits.help)
+        self.text.setPlaceholderText(", ".join(limits.choices) or default)
+        self.text.setToolTip(
+            "Values to try, with commas between them; or a range, such as 1e-5..1e-2, in which good places are sought."
+        )
+
+
+def _variable() -> dict[str, Limits]:
+    """Return the settings that can be varied: numbers and choices below Expert."""
+    found = {}
+    for field, limits in TrainConfig.described():
+        if limits.expert and (limits.choices or limits.minimum is not None):
+            found[field.name] = limits
+    return found

@@ -1,0 +1,94 @@
+"""Every setting of a training, for experts: in groups, with a way back to the defaults."""
+
+from psygnal import Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.ui.panels.train.augmentation_preview import VariationDialog
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.fields import TextField
+from napari_pathseg.ui.widgets.form import read_form, settings_form
+from napari_pathseg.ui.widgets.layout import column, push_button, row
+
+_WHOLE_ROW = 2
+
+
+class TrainSettings(QWidget):
+    """The form of the settings and what belongs to some of them; `changed` tells of any change."""
+
+    changed = Signal()
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.form = settings_form(TrainConfig(), expert_only=True)
+        self.choose_weights = push_button("…", "Choose a .safetensors file with the weights of this encoder.")
+        self.choose_weights.setFixedWidth(30)
+        weights = self.form.fields["weights"]
+        assert isinstance(weights, TextField)
+        weights.add_beside(self.choose_weights)
+        self.preview = push_button("Preview variation", "")
+        variation = self.form.grid("Variation")
+        variation.addWidget(self.preview, variation.rowCount(), 0, 1, _WHOLE_ROW)
+        self.reset = push_button("Reset", "Set every setting below Expert to its default.")
+        self.samples = VariationDialog(session, self.config, self)
+        column(self, self.form, row(None, self.reset))
+        self.choose_weights.clicked.connect(self.ask_for_weights)
+        self.preview.clicked.connect(self.show_samples)
+        self.reset.clicked.connect(self.show_defaults)
+        self.form.changed.connect(self._follow)
+        session.project_changed.connect(self._show_state)
+        session.learning.run_changed.connect(self._show_state)
+        self._follow()
+        self._show_state()
+
+    def config(self, **others: object) -> TrainConfig:
+        """Return the settings as they are shown; `others` are those of the rest of the panel.
+
+        Raises
+        ------
+        ConfigError
+            If a value lies outside its limits.
+        """
+        return read_form(self.form, TrainConfig, others)
+
+    def show_config(self, config: TrainConfig) -> None:
+        """Show other settings."""
+        self.form.show_settings(config)
+
+    # -- what the user may do
+
+    def show_defaults(self) -> None:
+        """Go back to the defaults."""
+        self.form.show_settings(TrainConfig())
+
+    def ask_for_weights(self) -> None:
+        """Let the user choose a file that the encoder starts from."""
+        path, _ = QFileDialog.getOpenFileName(self, "Weights of the encoder", "", "Weights (*.safetensors)")
+        if path:
+            self.form.fields["weights"].show_value(path)
+
+    def show_samples(self) -> None:
+        """Show what the variation makes of a tile."""
+        self.samples.show()
+        self.samples.raise_()
+        self.samples.draw()
+
+    # -- what the user sees
+
+    def _follow(self) -> None:
+        self.reset.setEnabled(bool(self.form.differing()))
+        self.samples.follow()
+        self.changed.emit()
+
+    def _show_state(self) -> None:
+        project, active = self._session.project, self._session.learning.active
+        can_draw = project is not None and bool(project.slides) and not self._session.read_only
+        self.preview.setEnabled(can_draw and not active)
+        self.preview.setToolTip(
+            "Samples are drawn once nothing else runs."
+            if active
+            else "Show a tile of the slides that are learnt from, and fifteen ways in which training would vary it."
+        )
+        if project is None:
+            self.samples.close()

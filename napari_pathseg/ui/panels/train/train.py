@@ -1,0 +1,222 @@
+"""Training: what it learns from, for how long, from which model, and how it goes."""
+
+from pathlib import Path
+
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QComboBox, QWidget
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.cost_model import Numbers, estimate, learning_numbers
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.ui.panels.train.curves import CurvesView
+from napari_pathseg.ui.panels.train.presets import PresetChoice
+from napari_pathseg.ui.panels.train.settings import TrainSettings
+from napari_pathseg.ui.panels.train.tuning import FindSettings
+from napari_pathseg.ui.panels.train.validation_samples import PatchesView
+from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.queries import interrupted_run, learning, model_text, project_models
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.form import known_settings
+from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.number_box import calm
+from napari_pathseg.ui.widgets.section import Section
+from napari_pathseg.ui.widgets.theme import DimLabel
+
+_LATEST, _NONE = "latest", "none"
+_RUN = "r"  # how the name of a run begins; that of a model does not
+
+
+class TrainPanel(QWidget):
+    """Settings, a button to train or stop, and the curves."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._folder: Path | None = None
+        self._anew = False  # what the user chose; without a model there is no choice
+        self._broken: Run | None = None  # the run that broke off last, which pressing Train goes on with
+        self._numbers: Numbers | None = None
+        self.sentence, self.estimate = DimLabel(), DimLabel()
+        self.presets = PresetChoice()
+        self.parent_model = QComboBox()
+        self.button = push_button("Train", "")
+        self.curves, self.patches = CurvesView(), PatchesView()
+        self.settings = TrainSettings(session)
+        self.finder = FindSettings(session, self.config)
+        self.held_out = Section("Held-out patches", self.patches, minor=True)
+        self.held_out.set_open(True)
+        self.expert = Section("Expert", self.settings, minor=True)
+        self.finding = Section("Find settings", self.finder, minor=True)
+        choices = labelled_rows((("At most", self.presets.minutes), ("Start from", self.parent_model)))
+        begin = row()
+        begin.addWidget(self.estimate, 1)
+        begin.addWidget(self.button)
+        top = (self.sentence, self.presets, choices, begin)
+        column(self, *top, self.curves, self.held_out, self.expert, self.finding)
+        self._connect()
+        self._show_project()
+        self._show_run()
+
+    def _connect(self) -> None:
+        session = self._session
+        self.parent_model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.parent_model.setMinimumContentsLength(12)
+        calm(self.parent_model)
+        self.parent_model.activated.connect(self._choose_parent)
+        self.button.clicked.connect(self.train_or_stop)
+        self.finder.taken.connect(self.settings.show_config)
+        self._mask_soon = Soon(self._show_masks, 300, self)
+        self._run_soon = Soon(self._show_run, 100, self)
+        self._estimate_soon = Soon(self._show_estimate, 200, self)
+        self.presets.changed.connect(self._estimate_soon.ask)
+        self.settings.changed.connect(self._estimate_soon.ask)
+        session.project_changed.connect(self._show_project)
+        session.mask_changed.connect(self._mask_soon.ask)
+        session.learning.run_changed.connect(self._run_soon.ask)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Estimate what a training takes, which is not done while nobody sees it."""
+        super().showEvent(event)
+        self._estimate_soon.ask()
+
+    def config(self) -> TrainConfig:
+        """Return how to train, as the panel shows it; ConfigError where that cannot be."""
+        return self.settings.config(**self.presets.values())
+
+    # -- what the user may do
+
+    def train_or_stop(self) -> None:
+        """Begin a training, go on with one that was interrupted, or end the one that runs."""
+        with errors_shown():
+            if self._session.learning.active:
+                self._session.learning.stop()
+                return
+            start = str(self.parent_model.currentData())
+            if start.startswith(_RUN):
+                self._session.learning.resume(start)
+            else:
+                config = self.config()
+                self._session.opened.remember("train", {"config": config.to_json(), "anew": self._anew})
+                self._session.learning.train(config, None if start == _NONE else start)
+        self._show_run()
+
+    def _choose_parent(self) -> None:
+        self._anew = self.parent_model.currentData() == _NONE
+        self._show_start()
+
+    # -- what the user sees
+
+    def _show_project(self) -> None:
+        self.sentence.setText(learning(self._session).sentence)
+        project = self._session.project
+        folder = None if project is None else project.folder
+        if folder != self._folder:
+            self._folder = folder
+            self._show_remembered()
+        self._show_parents()
+        self._show_button()
+        self._numbers = None
+        self._estimate_soon.ask()
+
+    def _show_masks(self) -> None:
+        """Show what was outlined since."""
+        self.sentence.setText(learning(self._session).sentence)
+        if self._numbers is None:  # maybe there is enough to learn from now
+            self._estimate_soon.ask()
+
+    def _show_remembered(self) -> None:
+        """Show the settings that the project was trained with last, and nothing of another project's runs."""
+        project = self._session.project
+        kept = {} if project is None else project.settings.get("train", {})
+        config = known_settings(TrainConfig, kept.get("config", {}))
+        self.settings.show_config(config)
+        self.presets.show_choice(config)
+        self._anew, self._broken = bool(kept.get("anew", False)), None
+        self.curves.clear()
+        self.patches.clear()
+        self._show_run()
+
+    def _show_parents(self) -> None:
+        """Offer the newest model, what was interrupted, each of the others, and none; what was chosen stays so."""
+        with errors_shown():
+            models, run = project_models(self._session), interrupted_run(self._session)
+            chosen = _NONE if self._anew else self.parent_model.currentData()
+            self.parent_model.clear()
+            if models:
+                self.parent_model.addItem(f"Newest model ({models[-1].id})", _LATEST)
+            if run:
+                self.parent_model.addItem(f"Go on with m{run[1:]} (interrupted)", run)
+            self.parent_model.addItem("Anew", _NONE)
+            for bundle in reversed(models[:-1]):
+                self.parent_model.addItem(model_text(bundle), bundle.id)
+            kept = chosen != _NONE or self._anew
+            first = 0 if models or not run else self.parent_model.findData(_NONE)
+            found = self.parent_model.findData(chosen) if kept else -1
+            self.parent_model.setCurrentIndex(found if found >= 0 else first)
+            self.parent_model.setEnabled(self.parent_model.count() > 1)
+        self._show_start()
+
+    def _show_start(self) -> None:
+        """Say what the choice of a start means."""
+        self._estimate_soon.ask()
+        self.parent_model.setToolTip(
+            "It goes on where it was broken off, with the settings it had."
+            if str(self.parent_model.currentData()).startswith(_RUN)
+            else "Going on from the newest model is quick; anew forgets what was learnt before."
+        )
+
+    def _show_estimate(self) -> None:
+        """Say what a training would take; nothing where none can begin, which the sentence says."""
+        project, text = self._session.project, ""
+        if not self.isVisible() or self._session.learning.active:  # what runs takes memory and time of its own
+            return
+        if str(self.parent_model.currentData()).startswith(_RUN):
+            text = "Goes on where it was broken off, with the settings it had."
+        elif project is not None and project.slides:
+            try:
+                self._numbers = self._numbers or learning_numbers(project)
+                text = estimate(self._numbers, self.config()).text
+            except PathsegError:
+                text = ""
+        self.estimate.setText(f"{text[:1].upper()}{text[1:]}")
+
+    def _show_run(self) -> None:
+        run, active = self._session.learning.lesson, self._session.learning.active
+        self._show_button()
+        if run is not None:
+            project = self._session.project
+            colors = {} if project is None else {spec.name: spec.color for spec in project.classes}
+            self.curves.show_run(run, colors)
+            self.patches.show_run(run)
+            self._offer_to_go_on(run)
+        self.curves.setVisible(self.curves.has_data or (run is not None and run.active))
+        if active:
+            self.estimate.setText("")
+        elif not self.estimate.text():
+            self._estimate_soon.ask()
+        self.held_out.setVisible(self.patches.has_data)
+
+    def _offer_to_go_on(self, run: Run) -> None:
+        """After a training broke off choose to go on with it, once."""
+        if not run.broken or run is self._broken:
+            return
+        self._broken = run
+        self._show_parents()
+        index = self.parent_model.findData(f"{_RUN}{run.model[1:]}")
+        if run.kind == "train" and run.model and index >= 0:
+            self.parent_model.setCurrentIndex(index)
+            self._show_start()
+
+    def _show_button(self) -> None:
+        run, active = self._session.learning.run, self._session.learning.active
+        project = self._session.project
+        training = active and run is not None and run.kind == "train"
+        self.button.setText("Stop" if training else "Train")
+        self.button.setToolTip(
+            "End now and keep the best so far." if training else "Learn from the outlines; the slide shows how it goes."
+        )
+        stopping = run is not None and run.stopping
+        can_train = not active and project is not None and bool(project.slides) and not self._session.read_only
+        self.button.setEnabled((training and not stopping) or can_train)

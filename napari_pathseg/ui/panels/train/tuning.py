@@ -1,0 +1,149 @@
+"""Finding settings: short trainings with combinations of values, and the table of how they scored."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from psygnal import Signal
+from qtpy.QtWidgets import QSpinBox, QWidget
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.ui.panels.train.search_space_editor import VaryRows
+from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
+from napari_pathseg.ui.session.queries import ranges, setting_text, trials_text
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.form import name_text
+from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.number_box import NumberBox, calm
+from napari_pathseg.ui.widgets.theme import DimLabel
+
+_GRID = {"learning_rate": "1e-4, 1e-3", "weight_decay": "0, 1e-4", "batch": "4, 8"}
+_MINUTES, _MOST_TRIALS = 1.0, 1000
+
+
+class FindSettings(QWidget):
+    """What to vary, a button to find or stop, and the trials by score; `taken` brings the settings of one."""
+
+    taken = Signal(object)
+
+    def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session, self._config = session, config
+        self.rows = VaryRows()
+        self.trials, self.minutes = _trials_box(), _minutes_box()
+        self.effort = DimLabel()
+        self.button = push_button("Find", "")
+        self.table = TrialsTable()
+        self.use = push_button("Use these", "Take the settings of the row into Expert, for the next training.")
+        limits = labelled_rows((("Trials at most", self.trials), ("Each at most", self.minutes)))
+        find = row()
+        find.addWidget(self.effort, 1)
+        find.addWidget(self.button)
+        column(self, self.rows, limits, find, self.table, row(None, self.use))
+        self._connect()
+        self.rows.show_values(_GRID)
+        self._show_run()
+
+    def _connect(self) -> None:
+        self._run_soon = Soon(self._show_run, 100, self)
+        self.rows.changed.connect(self._show_effort)
+        self.trials.valueChanged.connect(self._show_effort)
+        self.minutes.valueChanged.connect(self._show_effort)
+        self.button.clicked.connect(self.find_or_stop)
+        self.use.clicked.connect(self.take)
+        self.table.cellDoubleClicked.connect(self.take)
+        self.table.itemSelectionChanged.connect(self._show_use)
+        self._session.learning.run_changed.connect(self._run_soon.ask)
+        self._session.project_changed.connect(self._show_project)
+        self._folder: object = None
+
+    # -- what the user may do
+
+    def find_or_stop(self) -> None:
+        """Begin the trials, or end them and keep what was found."""
+        with errors_shown():
+            if self._session.learning.active:
+                self._session.learning.stop()
+                return
+            vary = self.rows.values()
+            config = self._config().replace(preset="normal", minutes=self.minutes.value())
+            kept = {"vary": vary, "trials": self.trials.value(), "minutes": self.minutes.value()}
+            self._session.opened.remember("tune", kept)
+            search = "optuna" if ranges(vary) else "grid"
+            texts = [f"{name}={text}" for name, text in vary.items()]
+            self._session.learning.tune(texts, config, self.trials.value(), search)
+        self._show_run()
+
+    def take(self, *_: Any) -> None:
+        """Take the settings of the chosen row."""
+        trial = self.table.chosen
+        if trial is None:
+            return
+        with errors_shown():
+            settings = trial["settings"]
+            known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
+            self.taken.emit(self._config().replace(**known))
+            named = ", ".join(f"{name_text(name).lower()} {setting_text(value)}" for name, value in known.items())
+            self._session.said.emit(f"The next training takes {named}.", "", "info")
+
+    # -- what the user sees
+
+    def _show_project(self) -> None:
+        project = self._session.project
+        folder = None if project is None else project.folder
+        if folder != self._folder:
+            self._folder = folder
+            kept = {} if project is None else project.settings.get("tune", {})
+            self.rows.show_values(kept.get("vary", _GRID))
+            self.trials.setValue(int(kept.get("trials", 0)))
+            self.minutes.setValue(float(kept.get("minutes", _MINUTES)))
+            self._show_trials([])
+        self._show_run()
+
+    def _show_effort(self, *_: Any) -> None:
+        self.effort.setText(trials_text(self.rows.values(), self.trials.value(), self.minutes.value()))
+
+    def _show_run(self) -> None:
+        run, active = self._session.learning.run, self._session.learning.active
+        project = self._session.project
+        finding = active and run is not None and run.kind == "tune"
+        self.button.setText("Stop" if finding else "Find")
+        self.button.setToolTip(
+            "End now and keep what was tried." if finding else "Train briefly with each combination, and compare."
+        )
+        stopping = run is not None and run.stopping
+        may_find = not active and project is not None and not self._session.read_only
+        self.button.setEnabled((finding and not stopping) or may_find)
+        if run is not None and run.kind == "tune":
+            self._show_trials(run.trials)
+        self._show_effort()
+        self._show_use()
+
+    def _show_trials(self, trials: Sequence[Trial]) -> None:
+        self.table.show_trials(trials)
+        self.table.setVisible(bool(self.table.trials))
+        self._show_use()
+
+    def _show_use(self) -> None:
+        self.use.setVisible(bool(self.table.trials))
+        self.use.setEnabled(self.table.chosen is not None)
+
+
+def _trials_box() -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(0, _MOST_TRIALS)
+    box.setSpecialValueText("all")
+    box.setToolTip("Most combinations to try, drawn by chance where there are more.")
+    calm(box)
+    return box
+
+
+def _minutes_box() -> NumberBox:
+    box = NumberBox()
+    box.setRange(0.05, 10_000)
+    box.setSingleStep(0.5)
+    box.setValue(_MINUTES)
+    box.setSuffix(" min")
+    box.setToolTip("How long each combination is trained.")
+    return box

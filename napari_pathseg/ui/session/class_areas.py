@@ -1,0 +1,76 @@
+"""How much of the slide in view is of each class, as a person reads it while painting; no Qt."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.ui.session.box_rest import rest_of_boxes
+from napari_pathseg.ui.session.queries import area_text
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.tissue_cache import Bools, TissuePixels, looked_at
+
+
+@dataclass(frozen=True)
+class ClassArea:
+    """How much of the slide in view is of a class, in words, and as a share."""
+
+    area: str
+    percent: str
+
+
+class Areas:
+    """The areas of a session's slide; they are asked for at every stroke, so that the window never waits for them.
+
+    `tissue` knows how much of the slide is tissue, once it was made to look.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session, self.tissue = session, TissuePixels(session)
+
+    @property
+    def of_tissue(self) -> bool:
+        """Whether shares are of the tissue, and not of what is labelled."""
+        return self.tissue.of_slide is not None
+
+    def by_class(self) -> dict[int, ClassArea]:
+        """Return the areas by class; where it is complete the rest is Background.
+
+        Shares are of the tissue, where that was found, else of what is labelled.
+        """
+        entry, project, mask = self._session.slide, self._session.project, self._session.mask
+        if entry is None or project is None:
+            return {}
+        pixels = self._session.counts(entry.id).sum(axis=1)
+        if entry.complete:
+            rows, columns = entry.mask_shape
+            pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
+        elif entry.boxes and mask is not None:
+            pixels[BACKGROUND] += rest_of_boxes(entry, mask)
+        tissue = self.tissue.on_mask
+        if tissue is None or mask is None:
+            shares = pixels / max(int(pixels[1:].sum()), 1)
+        else:
+            shares = shares_of(tissue, entry, mask)
+        areas = {}
+        for spec in project.classes:
+            number = int(pixels[spec.index])
+            percent = f"{100 * shares[spec.index]:.0f} %" if number else ""
+            areas[spec.index] = ClassArea(area_text(number, entry.mask_mpp), percent)
+        return areas
+
+
+def shares_of(tissue: Bools, entry: SlideEntry, mask: Mask) -> npt.NDArray[np.float64]:
+    """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `looked_at`."""
+    level, every = looked_at(entry.mask_shape)
+    labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
+    for box in [Region(0, 0, *entry.mask_shape)] if entry.complete else entry.mask_boxes:
+        inside = box.coarser(2**level * every).clip(tissue.shape).slices
+        rest = (labels[inside] == UNLABELLED) & (entry.complete or provenance[inside] < Provenance.ACCEPTED)
+        labels[inside][rest] = BACKGROUND
+    found = np.bincount(labels[tissue], minlength=256)
+    return np.asarray(found / max(int(found.sum()), 1))

@@ -1,0 +1,53 @@
+"""Where on the slide in view something is done: in a selection, in the view, on the whole slide."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.edit_region import Place, place_of
+from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.projects.slide_record import SlideEntry
+
+if TYPE_CHECKING:
+    from napari_pathseg.ui.session.session import Session
+
+SELECTION, VIEW, SLIDE = "selection", "view", "slide"
+PLACES = (SELECTION, VIEW, SLIDE)
+NONE_SELECTED, DRAW_SELECTION = "Nothing is selected on this slide.", "Draw around an area with Select first."
+
+
+def find_place(session: Session, where: str) -> Place:
+    """Return the place that one of `PLACES` means now.
+
+    Raises
+    ------
+    ProjectError
+        If the selection is meant and nothing is selected.
+    """
+    entry = session.in_view
+    if where == SLIDE:
+        return Place(Region(0, 0, *entry.mask_shape))
+    if where == VIEW:
+        return Place(session.layers.view_region())
+    outlines = selection(session)
+    if not outlines:
+        raise ProjectError(f"{NONE_SELECTED} {DRAW_SELECTION}")
+    return place_of(outlines, entry.mask_shape)
+
+
+def selection(session: Session) -> tuple[Outline, ...]:
+    """Return what is selected on the slide in view, in pixels of the mask; see `Selection.outlines`."""
+    entry = session.slide
+    if entry is None:
+        return ()
+    return tuple(outline_on(entry, points) for points in session.selection.outlines())
+
+
+def outline_on(entry: SlideEntry, points: npt.NDArray[np.float64]) -> Outline:
+    """Return a closed line of level-0 pixels as a shape on the mask of its slide."""
+    return Outline([(points - (entry.downsample - 1) / 2) / entry.downsample])

@@ -1,0 +1,55 @@
+"""Carries out what waits on the mask in the moments in which the window has nothing else to do."""
+
+from psygnal import Signal
+from qtpy.QtCore import QObject, QTimer
+
+from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.soon import Soon
+from napari_pathseg.ui.widgets.notifications import errors_shown
+
+_SLICE_S = 0.008  # half a frame, so that the hand feels nothing
+_TOLD_MS = 500  # between two times at which it is said that the mask changed
+
+
+class Strokes(QObject):
+    """Listens to the mask of the slide in view and works on what waits there.
+
+    Signals: `worked` (that something was done, or all is done).
+    """
+
+    worked = Signal()
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._heard: MaskLabels | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(0)  # when all other events are done
+        self._timer.timeout.connect(self._work)
+        self._told = Soon(session.mask_changed.emit, _TOLD_MS, self)
+        session.slide_changed.connect(self._listen)
+        self._listen()
+
+    def _listen(self) -> None:
+        layer = self._session.layers.mask
+        if layer is not None and layer is not self._heard:
+            self._heard = layer
+            layer.strokes_wait.connect(self._begin)
+
+    def _begin(self) -> None:
+        self._timer.start()
+
+    def _work(self) -> None:
+        layer, mask = self._session.layers.mask, self._session.mask
+        more = False
+        if layer is not None and mask is layer.mask:
+            with errors_shown():
+                layer.work(_SLICE_S)
+            more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
+        if more:
+            self._told.ask()
+        else:  # done, or the disk refuses a stroke: the next one tries again
+            self._timer.stop()
+            self._session.mask_changed.emit()
+        self.worked.emit()

@@ -1,0 +1,121 @@
+"""What to do next: one sentence and one button, decided from the state of the session alone."""
+
+from dataclasses import dataclass
+
+from napari_pathseg.projects import roles
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.ui.session.queries import labelled_slides, plural, time_text, unreviewed
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.training_controller import labelled_pixels
+
+
+@dataclass(frozen=True)
+class NextStep:
+    """A sentence, the button that does it, the name of its action, and the section it belongs to.
+
+    `slide` is the slide to bring into view, where that is the action.
+    """
+
+    text: str
+    button: str
+    action: str
+    section: str
+    slide: str = ""
+
+
+def next_step(session: Session) -> NextStep:
+    """Return what would bring the project on most."""
+    project = session.project
+    if project is None:
+        return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
+    if not project.slides:
+        return NextStep("This project has no slide yet. Drop some here.", "Add slides…", "add", "slides")
+    if session.read_only:
+        text = "Everything can be looked at and exported; nothing can be changed."
+        return NextStep(text, "Export…", "export", "export")
+    if session.learning.active and session.learning.run is not None and session.learning.run.kind != "preview":
+        return _running(session)
+    labelled = labelled_slides(session)
+    return _not_enough(project, labelled) or _with_model(session, project, labelled)
+
+
+def _running(session: Session) -> NextStep:
+    run = session.learning.run
+    assert run is not None
+    left = f" About {time_text(run.seconds_left)} left." if run.seconds_left >= 1 else ""
+    if run.kind == "train":
+        complete = session.slide is not None and session.slide.complete
+        shown = "yellow is what it finds" if complete else "the slide shows what it finds"
+        return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")
+    return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.learns else "review")
+
+
+def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:
+    """Return what keeps a training from starting, or None."""
+    number, entries = len(project.slides), project.slides
+    wanted = project.classes.specs[1].name
+    if not labelled:
+        text = f"{plural(number, 'slide')}, no contour yet. Outline some {wanted}, or import contours under Slides."
+        return NextStep(text, "Outline", "brush", "outline")
+    taught = {entries[name].role for name in labelled} - {roles.AUTO}
+    if len({entries[name].patient for name in labelled}) < 2 and not {roles.TRAIN, roles.VAL} <= taught:
+        text = "Contours are on one patient only. Another patient's slide is needed to tell how good a model is."
+        other = _unlabelled_slide(project, labelled)
+        if other is None:
+            return NextStep(text, "Add slides…", "add", "slides")
+        return NextStep(text, "Show one", "show", "outline", other.id)
+    known = set[int]().union(*labelled.values())
+    missing = next((spec for spec in project.classes if spec.index not in known), None)
+    if missing is not None and missing.index == 1:
+        text = f"Nothing is {missing.name} yet. Outline some, or tick “This slide is complete” where all is outlined."
+        return NextStep(text, "Outline", "brush_background", "outline")
+    if missing is not None:
+        return NextStep(f"No slide shows {missing.name} yet. Outline or import some.", "Outline", "brush", "outline")
+    return None
+
+
+def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideEntry | None:
+    patients = {project.slides[name].patient for name in labelled}
+    return next((entry for entry in project.slides.values() if entry.patient not in patients), None)
+
+
+def _with_model(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
+    """Return the next step of a project that can be trained."""
+    models = project.model_ids()
+    if not models:
+        text = f"{len(labelled)} of {plural(len(project.slides), 'slide')} have contours. Train a first model."
+        return NextStep(text, "Train", "train", "train")
+    newest, shown = models[-1], session.slide
+    if shown is not None and unreviewed(session, shown.id):
+        text = "Light areas are the model's. Paint over what is wrong, then accept what you see."
+        return NextStep(text, "Accept view", "accept", "review")
+    changed = changed_slides(session)
+    if changed:
+        text = f"You changed {plural(changed, 'slide')} since {newest}. Train again to learn from it."
+        return NextStep(text, "Train", "train", "train")
+    waiting = [entry for entry in project.slides.values() if unreviewed(session, entry.id)]
+    if waiting:
+        text = f"{plural(len(waiting), 'slide')} with unreviewed areas of the model. Review the next one."
+        return NextStep(text, "Show it", "show", "review", waiting[0].id)
+    unseen = [e for e in project.slides.values() if not e.complete and not _predicted(project, newest, e)]
+    if unseen:
+        text = f"{newest} has not seen {plural(len(unseen), 'slide')} yet. Predict and review them."
+        return NextStep(text, "Predict all", "predict_all", "review")
+    return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
+
+
+def _predicted(project: Project, model: str, entry: SlideEntry) -> bool:
+    return project.prediction_path(model, entry.id).exists()
+
+
+def changed_slides(session: Session) -> int:
+    """Return how many slides a person changed since the newest model learnt; 0 where that is unknown."""
+    project = session.project
+    if project is None:
+        return 0
+    learnt, models = project.settings.get("learnt", {}), project.model_ids()
+    if not models or learnt.get("model") != models[-1]:
+        return 0
+    now = labelled_pixels(session)
+    return sum(now.get(name) != learnt["pixels"].get(name) for name in {*now, *learnt["pixels"]})

@@ -1,0 +1,148 @@
+"""Where on the slide in view is tissue, found in a thread of its own; no Qt.
+
+Tissue is found once for a slide and kept with the project (`data.tissue`); its file is read anew when a person
+changed it.  What came of it is taken away in time by who asks: nothing is told from the thread.
+"""
+
+import math
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import grid_shape
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.tissue_masks import load_tissue, tissue_path
+from napari_pathseg.slides.tissue import TissueMask
+from napari_pathseg.ui.session.session import Session
+
+_READ = 1024**2  # pixels; no mask's coarsest level has more
+_LOOKED_AT = 512**2  # of these, so that a brush does not feel it
+_Slide = tuple[str, str, str, int]  # the project's folder; the slide's name, fingerprint and step of its mask's grid
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Pixels of the mask that are tissue, None where that cannot be told; when their file was written, if it was.
+
+    `bits` say where, of the pixels of the mask that are looked at.
+    """
+
+    written: int | None
+    pixels: float | None
+    bits: npt.NDArray[np.uint8] | None = None
+
+
+class _Search(threading.Thread):
+    """Finds the tissue of one slide; a program that ends does not wait for it."""
+
+    def __init__(self, project: Project, slide: _Slide, entry: SlideEntry) -> None:
+        super().__init__(name="tissue", daemon=True)
+        self.slide, self.path = slide, tissue_path(project, slide[1])
+        self._project, self._entry = project, entry
+        self.found: _Found | None = None  # what goes wrong napari shows, as in any thread
+
+    def run(self) -> None:
+        self.found = _find(self._project, self._entry)
+
+
+class TissuePixels:
+    """The tissue of a session's slides in pixels of their masks, as far as it is known."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._known: dict[_Slide, _Found] = {}
+        self._search: _Search | None = None
+
+    @property
+    def of_slide(self) -> float | None:
+        """The tissue of the slide in view; None where it is not known yet, or there is none."""
+        slide = self._in_view()
+        return None if slide is None or slide not in self._known else self._known[slide].pixels
+
+    @property
+    def on_mask(self) -> Bools | None:
+        """Where tissue is, of the pixels that :func:`looked_at` says; None as in `of_slide`."""
+        slide, entry = self._in_view(), self._session.slide
+        found = None if slide is None else self._known.get(slide)
+        if entry is None or found is None or found.bits is None:
+            return None
+        level, every = looked_at(entry.mask_shape)
+        shape = grid_shape(entry.mask_shape, 2**level * every)
+        return np.unpackbits(found.bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the slide in view is to be looked at: for the first time, or since its tissue was changed."""
+        slide, project = self._in_view(), self._session.project
+        if slide is None or project is None:
+            return False
+        known = self._known.get(slide)
+        return known is None or known.written != _written(tissue_path(project, slide[1]))
+
+    def look(self) -> bool:
+        """Take what was found, or begin to look; return whether something is still to come."""
+        if self._search is not None:
+            if self._search.is_alive():
+                return True
+            done, self._search = self._search, None
+            self._known[done.slide] = done.found or _Found(_written(done.path), None)  # nothing fails twice
+        slide, project, entry = self._in_view(), self._session.project, self._session.slide
+        if slide is None or project is None or entry is None or not self.is_new:
+            return False
+        self._search = _Search(project, slide, entry)
+        self._search.start()
+        return True
+
+    def _in_view(self) -> _Slide | None:
+        entry, project = self._session.slide, self._session.project
+        if entry is None or project is None:
+            return None
+        return str(project.folder), entry.id, entry.fingerprint, entry.downsample
+
+
+def looked_at(shape: tuple[int, int]) -> tuple[int, int]:
+    """Return the level of a mask of `shape` on which shares are counted, and that of so many pixels one is.
+
+    >>> looked_at((256, 256)), looked_at((60_000, 60_000))
+    ((0, 1), (6, 2))
+    """
+    level = 0
+    while math.prod(grid_shape(shape, 2**level)) > _READ:
+        level += 1
+    return level, 2 if math.prod(grid_shape(shape, 2**level)) > _LOOKED_AT else 1
+
+
+def _find(project: Project, entry: SlideEntry) -> _Found:
+    path = tissue_path(project, entry.id)
+    written = _written(path)
+    try:
+        tissue = load_tissue(project, entry.id, may_keep=lambda: project.lock.held)
+        if written is None and (written := _written(path)) is not None:
+            tissue = load_tissue(project, entry.id)  # as it lies there: a person may have painted meanwhile
+    except PathsegError:  # who asks to see it is told
+        return _Found(written, None)
+    pixels = float(np.count_nonzero(tissue.pixels)) * (tissue.downsample / entry.downsample) ** 2
+    return _Found(written, pixels or None, np.packbits(_on_mask(tissue, entry)) if pixels else None)
+
+
+def _on_mask(tissue: TissueMask, entry: SlideEntry) -> Bools:
+    """Return whether the centres of the pixels that are looked at lie on tissue."""
+    level, every = looked_at(entry.mask_shape)
+    at = []
+    for size, most in zip(grid_shape(entry.mask_shape, 2**level), tissue.pixels.shape, strict=True):
+        centres = (np.arange(0, size, every) + 0.5) * 2**level * entry.downsample
+        at.append(np.minimum(centres // tissue.downsample, most - 1).astype(np.intp))
+    return tissue.pixels[np.ix_(*at)]
+
+
+def _written(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None

@@ -1,0 +1,137 @@
+"""What every gesture needs at hand: the slide in view as a picture, the class, where the mouse is.
+
+No Qt here.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.masks.shapes import Shape
+from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.tools.preferences import Remembered
+from napari_pathseg.ui.tools.view import frame_in_view
+from napari_pathseg.ui.tools.view_snapshot import Frame, Picture
+
+LONGEST = 1200  # pixels of a picture's side: what features are found in fast enough
+_SUBTRACT = "Alt"
+
+
+class Bench:
+    """A session as gestures see it.
+
+    Attributes
+    ----------
+    arranging
+        Whether layers are being put in or taken out, so that a change of the active one means nothing.
+    """
+
+    def __init__(self, session: Session, remembered: Remembered) -> None:
+        self.session, self.remembered = session, remembered
+        self.arranging = False
+        self._asked: Frame | None = None
+        self._picture: Picture | None = None
+
+    @property
+    def layer(self) -> MaskLabels | PlainMaskLabels | None:
+        """The mask's layer."""
+        return self.session.layers.mask
+
+    def picture(self) -> Picture | None:
+        """Return what is on screen now; it is read anew only where the view has changed.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the slide cannot be decoded there.
+        """
+        asked = frame_in_view(self.session.layers, LONGEST)
+        if asked is None or asked != self._asked:
+            self._picture = self.session.picture_in_view(LONGEST)
+            self._asked = asked
+        return self._picture
+
+    def forget(self) -> None:
+        """Let go of the picture: another slide is shown, or the model has said something new."""
+        self._asked = self._picture = None
+
+    def label(self, event: Any) -> int:
+        """Return what is painted: the selected class, with Alt nothing."""
+        return 0 if _SUBTRACT in event.modifiers or self.layer is None else int(self.layer.selected_label)
+
+    def position(self, event: Any) -> Points:
+        """Return where the mouse is on the mask's grid."""
+        assert self.layer is not None
+        return np.asarray(self.layer.world_to_data(event.position)[-2:], np.float64)
+
+    def radius(self, frame: Frame) -> float:
+        """Return half the width of the brush in pixels of a picture."""
+        assert self.layer is not None
+        return float(self.layer.brush_size) / 2 * frame.per_mask_pixel / frame.mask_pixels
+
+    def paint(self, shape: Shape | None, label: int) -> None:
+        """Paint a shape on the mask."""
+        if shape is not None and self.layer is not None:
+            self.layer.stroke(shape, label)
+
+    def say(self, text: str) -> None:
+        """Say something in napari's status bar."""
+        self.session.layers.viewer.status = text
+
+    @contextlib.contextmanager
+    def arranged(self) -> Iterator[None]:
+        """Put layers in or take them out inside the block; the active one stays."""
+        layers = self.session.layers.viewer.layers
+        active, self.arranging = layers.selection.active, True
+        try:
+            yield
+            if active is not None and active in layers:
+                layers.selection.active = active
+        finally:
+            self.arranging = False
+
+
+class Gesture:
+    """A tool that answers the mouse on the mask's layer itself.
+
+    Attributes
+    ----------
+    circle
+        Whether the cursor shows how wide the brush is.
+    keys
+        What keys do while it is in hand.
+    """
+
+    circle = True
+    keys: tuple[str, ...] = ()
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    def drag(self, layer: Labels, event: Any) -> Iterator[None]:
+        """Answer the mouse from its press to its release, as napari's `mouse_drag_callbacks` do."""
+        yield from ()
+
+    def move(self, layer: Labels, event: Any) -> None:
+        """Answer a move of the mouse that is not pressed."""
+
+    def double_click(self, layer: Labels, event: Any) -> None:
+        """Answer a double click, which comes after the press and release of its first click."""
+
+    def press_key(self, key: str) -> None:
+        """Answer one of `keys`."""
+
+    def turn(self, steps: int) -> None:
+        """Answer the wheel that is turned with Shift held."""
+
+    def look(self) -> None:
+        """Get ready for what is on screen now."""
+
+    def put_away(self) -> None:
+        """Leave nothing behind: another tool is taken, or another slide is shown."""

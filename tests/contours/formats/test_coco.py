@@ -1,0 +1,236 @@
+"""COCO's instances: polygons and run-length masks of the picture that is the slide."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import Frame, read_contours, write_contours
+from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats.coco import read_coco
+from napari_pathseg.contours.rasterize import rasterize
+from napari_pathseg.errors import AnnotationError
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
+
+SHARED = Path(__file__).parents[3].parent / "shared/data/contours/coco"
+OUTER, INNER, ISLAND = [0, 0, 9, 0, 9, 9, 0, 9], [1, 1, 8, 1, 8, 8, 1, 8], [2, 2, 4, 2, 4, 4]
+
+
+def picture(number=1, file_name="a.png", height=10, width=12):
+    return {"id": number, "file_name": file_name, "height": height, "width": width}
+
+
+PICTURES = [picture()]
+
+
+def annotated(*segmentations, images=PICTURES, **more):
+    annotations = [{"image_id": 1, "category_id": 3, "segmentation": each, **more} for each in segmentations]
+    categories = [{"id": 3, "name": "Tumour", "color": [200, 0, 10]}, {"id": 4, "name": "Stroma"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def read(document, frame=None):
+    return read_coco(document, Source("a.json", frame or Frame()))
+
+
+def counts_of(mask):
+    """The runs of a mask as COCO counts them, one pixel after the other."""
+    runs, value = [0], 0
+    for pixel in mask.T.ravel().tolist():
+        if pixel != value:
+            runs.append(0)
+            value = pixel
+        runs[-1] += 1
+    return runs
+
+
+def text_of(runs):
+    """The runs as COCO's text, one letter after the other."""
+    text = ""
+    for index, run in enumerate(runs):
+        number = run - (runs[index - 2] if index > 2 else 0)
+        more = True
+        while more:
+            letter, number = number & 31, number >> 5
+            more = number != (-1 if letter & 16 else 0)
+            text += chr(48 + (letter | (32 if more else 0)))
+    return text
+
+
+def test_polygons_count_from_the_pixel_corner():
+    [contour] = read(annotated([[1, 1, 3, 1, 3, 2, 1, 2]]))
+    assert contour.exterior.tolist() == [[0.5, 0.5], [0.5, 2.5], [1.5, 2.5], [1.5, 0.5]]
+    assert (contour.class_name, contour.color) == ("Tumour", "#c8000a")
+    assert np.argwhere(rasterize([contour], (10, 12))).tolist() == [[1, 1], [1, 2]]
+
+
+def test_a_polygon_inside_another_of_one_object_is_a_hole_and_one_in_a_hole_an_island():
+    lake, island = read(annotated([OUTER, INNER, ISLAND]))
+    assert [len(lake.holes), len(island.holes)] == [1, 0]
+    assert [len(contour.holes) for contour in read(annotated([OUTER], [INNER]))] == [0, 0]
+
+
+def test_one_polygon_without_its_list_is_read_and_boxes_alone_are_left_out():
+    assert len(read(annotated(OUTER, [], None, bbox=[0, 0, 9, 9]))) == 1
+
+
+@given(mask=arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), as_text=st.booleans())
+@settings(max_examples=200 * FUZZ, deadline=None)
+def test_a_run_length_mask_paints_the_same_pixels_again(mask, as_text):
+    runs = counts_of(mask)
+    segmentation = {"size": list(mask.shape), "counts": text_of(runs) if as_text else runs}
+    contours = read(annotated(segmentation, images=[picture(height=mask.shape[0], width=mask.shape[1])], iscrowd=1))
+    assert np.array_equal(rasterize(contours, mask.shape) > 0, mask)
+    assert {contour.class_name for contour in contours} <= {"Tumour"}
+
+
+def test_a_large_mask_in_text_paints_the_same_pixels_again():
+    rows, columns = np.ogrid[:700, :900]
+    mask = ((rows - 300) ** 2 + (columns - 500) ** 2 < 200**2) & ((rows // 40 + columns // 40) % 3 > 0)
+    segmentation = {"size": [700, 900], "counts": text_of(counts_of(mask))}
+    contours = read(annotated(segmentation, images=[picture(height=700, width=900)]))
+    assert np.array_equal(rasterize(contours, mask.shape) > 0, mask)
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        ([0, 6, 1, 3], "061M"),
+        ([0, 6, 1, 6], "0610"),
+        ([0, 1, 1, 2, 1, 3, 1, 4, 1], "011101010"),
+        ([0, 1024], "0PP1"),
+        ([0, 4, 8, 4], "0480"),
+    ],
+)
+def test_runs_are_the_same_as_a_list_and_in_cocos_text(runs, text):
+    images = [picture(height=1, width=sum(runs))]
+    as_list, as_text = (read(annotated({"size": [1, sum(runs)], "counts": c}, images=images)) for c in (runs, text))
+    assert text_of(runs) == text
+    assert [c.exterior.tolist() for c in as_text] == [c.exterior.tolist() for c in as_list]
+    assert rasterize(as_text, (1, sum(runs))).astype(bool).sum() == sum(runs[1::2])
+
+
+IMAGES = [picture(1, "train/a.png"), picture(2, "b.ome.tif"), picture(3, "C:\\slides\\c.x.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("a.png", 1), ("a", 1), ("a.svs", 1), ("b.ome.tif", 2), ("b", 2), ("c.x", 3), ("c.x.ndpi", 3)]
+)
+def test_of_several_pictures_the_one_named_like_the_slide_is_read(name, number):
+    document = annotated(OUTER, images=IMAGES)
+    document["annotations"] += [{"image_id": 2, "segmentation": [INNER]}, {"image_id": 3, "segmentation": [ISLAND]}]
+    [contour] = read(document, Frame(name))
+    assert contour.exterior[0].tolist() == [[-0.5, -0.5], [0.5, 0.5], [1.5, 1.5]][number - 1]
+
+
+@pytest.mark.parametrize(
+    ("document", "frame", "message"),
+    [
+        (annotated(OUTER, images=IMAGES), Frame(), "a.json has the contours of 3 pictures (a.png, b.ome.tif, c.x.jpg"),
+        (
+            annotated(OUTER, images=IMAGES),
+            Frame("d.tif"),
+            "a.json has the contours of 3 pictures (a.png, b.om",
+        ),
+        (annotated(OUTER, images=IMAGES * 2), Frame("a"), "a.json: 2 of its pictures are named a. "),
+        (annotated(OUTER, images=[]), Frame("a"), "a.json has the contours of 0 pictures"),
+        (
+            annotated(OUTER),
+            Frame(shape=(10, 13)),
+            "a.json: was drawn on a picture of 10 x 12 pixels, its slide has 1",
+        ),
+        (annotated([OUTER, OUTER[:5]]), Frame(), "a.json, annotation 1: its outline is not a list of x, y, x, y"),
+        (annotated([OUTER[:4]]), Frame(), "a.json, annotation 1: has 2 points; an outline needs 3 or more"),
+        (annotated([OUTER], 7), Frame(), "a.json, annotation 2: its segmentation is 7; polygons and runs"),
+        (
+            annotated([OUTER], category_id=9),
+            Frame(),
+            "a.json, annotation 1: category 9 is not in the file's cat",
+        ),
+        (
+            annotated({"counts": [12]}),
+            Frame(),
+            "a.json, annotation 1: the size of its mask is null, not [rows",
+        ),
+        (
+            annotated({"size": [2, 6], "counts": [1, 2]}),
+            Frame(),
+            "a.json, annotation 1: the runs of its mask do not",
+        ),
+        (
+            annotated({"size": [2, 6], "counts": "~"}),
+            Frame(),
+            "a.json, annotation 1: the runs of its mask cannot",
+        ),
+        (
+            annotated({"size": [20_000, 20_000], "counts": []}),
+            Frame(),
+            "a.json, annotation 1: its mask has 20000 x 20000 pixels; 268,435,456 are read",
+        ),
+        (
+            annotated({"size": [16_000, 16_000], "counts": [0, 256_000_000]}),
+            Frame(),
+            "a.json, annotation 1: its mask covers 16,000 x 16,000 pixels; 67,108,864 are read",
+        ),
+    ],
+)
+def test_what_cannot_be_read_is_refused_by_file_and_annotation(document, frame, message):
+    with pytest.raises(AnnotationError) as refused:
+        read(document, frame)
+    assert str(refused.value).startswith(message)
+
+
+def test_what_is_written_is_coco(tmp_path):
+    square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5], [1.5, -0.5]])
+    contours = [Contour(square, (square / 2,), "Tumour"), Contour(square, class_name="Stroma")]
+    frame = Frame("a.tif", (100, 200))
+    write_contours(tmp_path / "a.json", contours, {"Tumour": "#c80000"}, format="coco", frame=frame)
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document["images"] == [{"id": 1, "file_name": "a.tif", "height": 100, "width": 200}]
+    assert [(c["id"], c["name"], c.get("color")) for c in document["categories"]] == [
+        (1, "Tumour", [200, 0, 0]),
+        (2, "Stroma", None),
+    ]
+    lake, plain = document["annotations"]
+    assert plain == {
+        "id": 2,
+        "image_id": 1,
+        "category_id": 2,
+        "segmentation": [[0, 0, 4, 0, 4, 2, 0, 2]],
+        "area": 8,
+        "bbox": [0, 0, 4, 2],
+        "iscrowd": 0,
+    }
+    assert (lake["area"], lake["napari_pathseg_holes"], len(lake["segmentation"])) == (6, [1], 2)
+    assert [contour.color for contour in read_contours(tmp_path / "a.json")] == ["#c80000", None]
+
+
+@pytest.mark.parametrize("name", ["instances_val", "roboflow__val"])
+def test_a_real_file_with_a_polygon_and_a_crowd_is_read(name):
+    if not SHARED.exists():
+        pytest.skip("the real data are not here")
+    [path] = SHARED.glob(f"*{name}*.json")
+    outline, crowd = read_contours(path)
+    assert (outline.class_name, outline.exterior.tolist()) == (
+        "a",
+        [[-0.5, -0.5], [-0.5, 0.5], [1.5, 0.5], [1.5, -0.5]],
+    )
+    painted = np.zeros((10, 5), bool)
+    painted[:, :2] = True  # 20 pixels down the columns
+    assert crowd.class_name == "b"
+    assert np.array_equal(rasterize([crowd], (10, 5)) > 0, painted)
+
+
+def test_real_files_with_boxes_only_hold_no_contour():
+    if not SHARED.exists():
+        pytest.skip("the real data are not here")
+    for pattern, name in (("*instances_train*", ""), ("*relaxed*", "train_001.png"), ("*coco__train*", "train_002")):
+        [path] = SHARED.glob(pattern)
+        assert read_contours(path, Frame(name)) == []

@@ -1,0 +1,195 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.dataset.augmentation import Variation, turn
+from napari_pathseg.engine.dataset.tiles import Tile
+
+STILL = TrainConfig(turns=False, warped=0, spoiled=0, stain_jitter=0)
+STRONG = TrainConfig(warped=1, rotation=90, shift=0.3, shear=30, zoom=0.5, elastic=12, spoiled=1, stain_jitter=0.3)
+FIXED = {"rotation": 0, "shift": 0, "shear": 0, "zoom": 0, "elastic": 0}
+
+
+def same(one, other):
+    parts = ("pixels", "labels", "weights", "context")
+    return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in parts)
+
+
+def blobs(side, seed, classes=4):
+    """Classes in blobs some pixels wide, numbered from 0."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side)), side / 12)
+    return np.digitize(smooth, np.quantile(smooth, np.arange(1, classes) / classes)).astype(np.uint8)
+
+
+def restained(pixels, strength, seed):
+    tile = Tile(pixels, np.ones(pixels.shape[:2], np.uint8))
+    return Variation(STILL.replace(stain_jitter=strength))(tile, np.random.default_rng(seed)).pixels.astype(int)
+
+
+def coloured(side=64, seed=0):
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(side, side, 3)), (3, 3, 0))
+    pixels = np.clip(150 + 400 * smooth, 10, 245).astype(np.uint8)
+    return Tile(pixels, blobs(side, seed), rng.random((side, side), np.float32), np.ascontiguousarray(pixels[::-1]))
+
+
+def grey(side=64):
+    return Tile(np.repeat(coloured(side).pixels[..., :1], 3, axis=-1), blobs(side, 0))
+
+
+def test_the_eight_turns_differ_and_keep_mask_and_picture_together():
+    labels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    pixels = np.repeat(labels[..., None], 3, axis=-1)
+    seen = set()
+    for number in range(8):
+        turned_pixels, turned_labels = turn(number, pixels, labels)
+        assert (turned_pixels[..., 0] == turned_labels).all()
+        seen.add(turned_labels.tobytes())
+    assert len(seen) == 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(seed):
+    tile, copy = coloured(), coloured()
+    first = Variation(STRONG)(tile, np.random.default_rng(seed))
+    assert same(first, Variation(STRONG)(tile, np.random.default_rng(seed)))
+    assert not same(first, Variation(STRONG)(tile, np.random.default_rng(seed + 100)))
+    assert same(tile, copy)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        STILL,
+        STILL.replace(warped=1, **FIXED),
+        STILL.replace(spoiled=1, blur=0, noise=0, jpeg=100),
+    ],
+)
+def test_what_is_set_to_nothing_changes_nothing(config):
+    tile = coloured()
+    assert same(Variation(config)(tile, np.random.default_rng(0)), tile)
+
+
+def test_all_variants_are_whole_tiles_that_a_tensor_can_be_made_of():
+    tile = coloured()
+    for seed in range(8):
+        varied = Variation(STRONG)(tile, np.random.default_rng(seed))
+        for part in ("pixels", "labels", "weights", "context"):
+            before, after = getattr(tile, part), getattr(varied, part)
+            assert (after.shape, after.dtype) == (before.shape, before.dtype)
+            assert after.flags.c_contiguous
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([64, 96, 128]), st.floats(0, 180), st.floats(0, 30))
+def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rotation, elastic):
+    labels = blobs(side, seed)
+    tile = Tile(np.repeat(labels[..., None] * np.uint8(60), 3, axis=-1), labels, labels.astype(np.float32) / 7)
+    config = STRONG.replace(rotation=rotation, elastic=elastic, spoiled=0, stain_jitter=0)
+    varied = Variation(config)(tile, np.random.default_rng(seed))
+    assert set(np.unique(varied.labels)) <= set(np.unique(labels))
+    assert np.array_equal(varied.weights, varied.labels.astype(np.float32) / 7)
+    inside = ndimage.maximum_filter(varied.labels, 3) == ndimage.minimum_filter(varied.labels, 3)
+    # A thin bit of a class between two samples may leave a trace in the picture alone: one grey value in ten.
+    difference = np.abs(varied.pixels[..., 0].astype(int) - 60 * varied.labels)[inside]
+    assert (difference > 30).mean() < 0.002
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([2, 5, 10]))
+def test_no_point_is_bent_farther_than_the_limit(seed, limit):
+    rows, columns = np.indices((128, 128)).astype(np.uint8)
+    tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
+    config = STILL.replace(warped=1, **(FIXED | {"elastic": limit}))
+    varied = Variation(config)(tile, np.random.default_rng(seed))
+    moved = varied.pixels.astype(int) - tile.pixels
+    assert np.abs(moved).max() <= limit + 1
+    assert np.abs(moved).max() > 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_no_tile_is_shifted_farther_than_the_limit(seed):
+    rows, columns = np.indices((128, 128)).astype(np.uint8)
+    tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
+    config = STILL.replace(warped=1, **(FIXED | {"shift": 0.1}))
+    moved = Variation(config)(tile, np.random.default_rng(seed)).pixels[40:80, 40:80].astype(int)
+    moved -= tile.pixels[40:80, 40:80]
+    assert np.abs(moved).max() <= 13
+    assert np.ptp(moved[..., 0]) <= 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_context_goes_with_its_tile(seed):
+    side = 64
+    smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(4 * side, 4 * side, 3)), (10, 10, 0))
+    large = np.clip(150 + 1200 * smooth, 10, 245).astype(np.uint8)
+    middle = slice(side * 3 // 2, side * 5 // 2)
+    context = large.reshape(side, 4, side, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
+    tile = Tile(np.ascontiguousarray(large[middle, middle]), np.ones((side, side), np.uint8), None, context)
+    config = STRONG.replace(rotation=180, shift=0.1, shear=20, zoom=0.3, elastic=0, spoiled=0, stain_jitter=0.2)
+    varied = Variation(config)(tile, np.random.default_rng(seed))
+    small = varied.pixels.reshape(side // 4, 4, side // 4, 4, 3).mean(axis=(1, 3))
+    # An eighth of the side around the centre, which comes from inside the tile whatever the warp.
+    seen, around = small[6:10, 6:10], varied.context[side // 2 - 2 : side // 2 + 2, side // 2 - 2 : side // 2 + 2]
+    assert np.abs(seen - around).max() < 6
+    assert np.abs(varied.pixels.astype(int) - tile.pixels).max() > 12
+
+
+def test_as_many_tiles_are_warped_as_is_asked_for():
+    tile = coloured(32)
+    vary, rng = Variation(STILL.replace(warped=0.3)), np.random.default_rng(0)
+    warped = [not same(vary(tile, rng), tile) for _ in range(400)]
+    assert 0.22 < np.mean(warped) < 0.38
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_changes_colours_a_little(seed):
+    pixels = coloured().pixels
+    varied = restained(pixels, 0.15, seed)
+    assert 1 < np.abs(varied - pixels).mean() < 30
+    assert (np.ptp(varied - pixels, axis=(0, 1)) > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_grey_tile_stays_grey_whatever_is_done_to_it(seed):
+    tile = grey()
+    varied = Variation(STRONG)(tile, np.random.default_rng(seed))
+    assert (varied.pixels == varied.pixels[..., :1]).all()
+    assert not np.array_equal(varied.pixels, tile.pixels)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_jitter_of_grey_changes_brightness_and_keeps_the_order(seed):
+    values = np.arange(0, 256, 5, dtype=np.uint8)
+    ramp = np.repeat(np.resize(values, (len(values), len(values)))[..., None], 3, axis=-1)
+    varied = restained(ramp, 0.15, seed)
+    assert (np.diff(varied, axis=1) >= 0).all()
+    assert 0 < np.abs(varied - ramp).max() < 70
+
+
+def roughness(pixels):
+    return np.abs(np.diff(pixels.astype(int), axis=1)).mean()
+
+
+def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
+    tile = coloured()
+    nothing = STILL.replace(spoiled=1, blur=0, noise=0, jpeg=100)
+    for seed in range(5):
+        blurred, noisy, packed = (
+            Variation(nothing.replace(**only))(tile, np.random.default_rng(seed)).pixels
+            for only in ({"blur": 3.0}, {"noise": 20.0}, {"jpeg": 10})
+        )
+        assert roughness(blurred) <= roughness(tile.pixels) <= roughness(noisy)
+        assert not np.array_equal(packed, tile.pixels)
+        assert np.abs(packed.astype(int) - tile.pixels).mean() < 15
+
+
+def test_labels_are_not_spoiled():
+    tile = coloured()
+    varied = Variation(STILL.replace(spoiled=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
+    assert np.array_equal(varied.labels, tile.labels)
+    assert np.array_equal(varied.weights, tile.weights)
+    assert not np.array_equal(varied.pixels, tile.pixels)

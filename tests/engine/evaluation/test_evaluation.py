@@ -1,0 +1,152 @@
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from napari_pathseg.engine.bundle import Bundle, NetworkSpec, weights_stamp
+from napari_pathseg.engine.evaluation.evaluation import score, score_job
+from napari_pathseg.engine.evaluation.metrics import SCORE_NAMES
+from napari_pathseg.engine.events import Stop
+from napari_pathseg.errors import NothingToLearnError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import learnt_labels
+from napari_pathseg.masks.prediction import create_prediction
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.project import Project
+
+WHOLE = Region(0, 0, 192, 192)
+OBJECT_SCORES = {"v_rand", "rand_split", "rand_merge", "v_info", "info_split", "info_merge"}
+
+
+def add_model(project):
+    """Put a model into a project that says its classes and has weights nobody reads."""
+    folder = project.folder / "models/m001"
+    folder.mkdir()
+    bundle = Bundle(
+        id="m001", parent=None, run="r001", network=NetworkSpec("unet", "tf_efficientnet_lite0", 2),
+        classes=[{"name": spec.name, "color": spec.color} for spec in project.classes], mpp=None, config={},
+        scores={}, mean_dice=0, train=[], val=[], steps=0, seconds=0, finished=True,
+    )  # fmt: skip
+    (folder / "bundle.json").write_text(json.dumps(asdict(bundle)))
+    (folder / "weights.safetensors").write_bytes(b"")
+
+
+def truth_of(project, slide):
+    entry = project.slide(slide)
+    with project.open_mask(slide) as mask:
+        return learnt_labels(*mask.read(Region(0, 0, *entry.mask_shape)), True)
+
+
+def predict_as(project, slide, classes):
+    """Write a whole prediction that tells these classes."""
+    prediction = create_prediction(project.prediction_path("m001", slide), classes.shape, project.classes.names)
+    prediction.write(
+        Region(0, 0, *classes.shape), np.stack([classes == 1, classes == 2]).astype(np.uint8) * np.uint8(255)
+    )
+    prediction.finish(weights_stamp(project, "m001"))
+
+
+@pytest.fixture
+def told(project):
+    """A project whose model tells case0 and case1 rightly but for 100 pixels of case1."""
+    add_model(project)
+    for slide in ("case0", "case1"):
+        project.change(slide, role="test")
+        classes = truth_of(project, slide)
+        if slide == "case1":
+            assert (classes[:10, :10] == 1).all()
+            classes[:10, :10] = 2
+        predict_as(project, slide, classes)
+    return project
+
+
+def test_the_answer_keeps_its_shape(told):
+    answer = score(told, role="test")
+    assert (answer["model"], answer["role"], answer["classes"]) == ("m001", "test", ["Background", "Tumour"])
+    assert [part["slide"] for part in answer["slides"]] == ["case0", "case1"]
+    for part in (answer, *answer["slides"]):
+        assert all(set(scores) == set(SCORE_NAMES) for scores in part["scores"].values())
+        assert set(part["objects"]) == {"Tumour"}
+        assert set(part["objects"]["Tumour"]) == OBJECT_SCORES
+    assert json.loads(json.dumps(answer)) == answer
+
+
+def test_pixels_told_wrongly_are_counted_pooled_and_by_slide(told):
+    answer = score(told, role="test")
+    pixels = 192 * 192
+    assert answer["pixel_error"] == pytest.approx(100 / (2 * pixels))
+    assert [part["pixel_error"] for part in answer["slides"]] == pytest.approx([0, 100 / pixels])
+
+
+def test_rows_of_the_confusion_are_true_classes(told):
+    (background, tumour) = score(told, role="test")["slides"][1]["confusion"]
+    assert background == [192 * 192 - 80 * 80 - 100, 100]
+    assert tumour == [0, 80 * 80]
+
+
+def test_a_false_object_away_from_the_true_one_harms_no_object_score(told):
+    assert score(told, role="test")["slides"][1]["objects"]["Tumour"]["v_rand"] == 1
+
+
+def test_object_scores_are_the_mean_over_slides(told):
+    halved = truth_of(told, "case1")
+    rows = np.flatnonzero((halved == 2).any(axis=1))
+    halved[rows[39:41]] = 1
+    predict_as(told, "case1", halved)
+    answer = score(told, role="test")
+    split = answer["slides"][1]["objects"]["Tumour"]["v_rand"]
+    assert 0.6 < split < 0.7  # 2/3 for two equal halves
+    assert answer["objects"]["Tumour"]["v_rand"] == pytest.approx((1 + split) / 2)
+
+
+def test_a_slide_that_is_not_complete_has_no_object_scores(told):
+    told.change("case0", complete=False)
+    answer = score(told, role="test")
+    assert answer["slides"][0]["objects"] == {"Tumour": None}
+    assert answer["objects"]["Tumour"] == answer["slides"][1]["objects"]["Tumour"]
+
+
+def test_only_what_a_person_labelled_counts_on_a_partial_slide(told):
+    told.change("case0", complete=False)
+    assert np.sum(score(told, role="test")["slides"][0]["confusion"]) == 80 * 80
+
+
+def test_a_class_that_no_slide_shows_is_no_error(project, slides, tmp_path):
+    negative = Project.create(tmp_path / "n.pathseg")
+    add_slides(negative, slides[:1], AddOptions(negative=True, role="test"))
+    add_model(negative)
+    predict_as(negative, "case0", np.ones((192, 192), np.uint8))
+    answer = score(negative, role="test")
+    assert answer["scores"]["Tumour"]["dice"] == 1
+    assert answer["objects"] == {"Tumour": None}
+
+
+def test_a_slide_too_large_for_objects_is_scored_by_pixels(told):
+    entry = replace(told.slide("case0"), id="huge", shape=(4097, 4096), complete=True, role="val")
+    told.slides["huge"] = entry
+    predict_as(told, "huge", np.ones((4097, 4096), np.uint8))
+    answer = score(told, role="val")
+    assert answer["pixel_error"] == 0
+    assert answer["objects"] == {"Tumour": None}
+
+
+def test_stop_ends_scoring_between_slides(told):
+    job = score_job(told, "test", None)
+    next(job)
+    with pytest.raises(NothingToLearnError, match="Scoring m001 was stopped"):
+        job.send(Stop())
+
+
+def test_what_a_training_said_of_its_model_is_what_a_score_says(trained):
+    project, _, bundle = trained
+    again = score(project, "val", bundle.id)["scores"]
+    for name, said in bundle.scores.items():
+        assert again[name] == pytest.approx(said, abs=1e-6)
+
+
+def test_what_is_unlabelled_in_a_complete_box_is_scored_as_background(told):
+    told.change("case1", complete=False, boxes=(Region(0, 0, 10, 20),))
+    background, tumour = score(told, role="test")["slides"][1]["confusion"]
+    assert background == [100, 100]
+    assert tumour == [0, 80 * 80]

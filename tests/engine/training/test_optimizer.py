@@ -1,0 +1,91 @@
+import pytest
+import torch
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.networks.fcn8s import FCN8s
+from napari_pathseg.engine.training.optimizer import Schedule, build_optimizer, freeze_encoder, set_rate, train_mode
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build_network(NetworkSpec("unet", "tf_efficientnet_lite0", 2))
+
+
+def factors(name, shares, steps=10_000, **changes):
+    schedule = Schedule(TrainConfig(schedule=name, **changes), 10)
+    return [schedule.factor(share, steps) for share in shares]
+
+
+def test_the_cosine_rises_in_the_warm_up_and_falls_to_a_hundredth():
+    schedule = Schedule(TrainConfig(schedule="cosine", warm_up=0.1), 10)
+    rise = [schedule.factor(share, 0) for share in (0, 0.05, 0.1)]
+    assert rise[0] == pytest.approx(0.05)
+    assert rise == sorted(rise)
+    assert schedule.factor(1, 0) == pytest.approx(0.01)
+
+
+def test_one_cycle_has_its_peak_at_a_third():
+    start, peak, end = factors("one-cycle", (0, 0.3, 1))
+    assert (start, peak) == (pytest.approx(0.05), pytest.approx(1))
+    assert end < 0.01
+
+
+def test_the_staircase_loses_a_twentieth_with_each_pass():
+    schedule = Schedule(TrainConfig(schedule="staircase", warm_up=0), 10)
+    assert [schedule.factor(0, step) for step in (0, 9, 10, 25)] == pytest.approx([1, 1, 0.95, 0.95**2])
+
+
+def test_a_plateau_halves_the_step_after_its_patience():
+    schedule = Schedule(TrainConfig(schedule="plateau", warm_up=0), 10)
+    for best in (True, False, False):
+        schedule.validated(best=best)
+    assert schedule.factor(0.5, 0) == 1
+    schedule.validated(best=False)
+    assert schedule.factor(0.5, 0) == 0.5
+
+
+@pytest.mark.parametrize(("preset", "name"), [("normal", "cosine"), ("thorough", "plateau")])
+def test_without_a_choice_the_preset_chooses_the_schedule(preset, name):
+    assert Schedule(TrainConfig(preset=preset), 10).name == name
+
+
+@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
+def test_each_optimizer_moves_the_encoder_its_share(network, name):
+    optimizer = build_optimizer(network, TrainConfig(optimizer=name, encoder_rate=0.1, weight_decay=0.01))
+    set_rate(optimizer, 1.0)
+    rates = {group["lr"] for group in optimizer.param_groups}
+    assert rates == {1.0, 0.1}
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.01}
+    moved = sum(parameter.numel() for group in optimizer.param_groups for parameter in group["params"])
+    assert moved == sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_weights_of_very_many_inputs_and_an_encoder_without_norms_take_smaller_steps():
+    with torch.device("meta"):  # of its half a gigabyte only the shapes matter
+        network = FCN8s(NetworkSpec("fcn8s", "", 2))
+    optimizer = build_optimizer(network, TrainConfig())
+    set_rate(optimizer, 1.0)
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rate_of[id(network.fc6.weight)] == pytest.approx(1024 / (512 * 7 * 7))
+    assert rate_of[id(network.fc7.weight)] == 1
+    assert {rate_of[id(parameter)] for parameter in network.encoder_parameters()} == {0.2}
+
+
+def test_biases_and_norms_are_not_pulled_to_zero(network):
+    optimizer = build_optimizer(network, TrainConfig())
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            assert (parameter.ndim > 1) == (group["weight_decay"] > 0)
+
+
+def test_a_frozen_encoder_keeps_its_statistics_too(network):
+    freeze_encoder(network, frozen=True)
+    train_mode(network)
+    norms = [m for m in network.encoder.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert not any(norm.training for norm in norms)
+    freeze_encoder(network, frozen=False)
+    train_mode(network)
+    assert all(norm.training for norm in norms)

@@ -1,0 +1,313 @@
+import contextlib
+import csv
+import math
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.engine.bundle_io import load_network
+from napari_pathseg.engine.events import Examples, Note, Progress, Show, Started, Stop, Validated, View, run
+from napari_pathseg.engine.networks.weights import lite0_weights
+from napari_pathseg.engine.training import trainer as course
+from napari_pathseg.engine.training.checkpoint import load_state
+from napari_pathseg.engine.training.train_step import Learner
+from napari_pathseg.engine.training.training import train
+from napari_pathseg.errors import BundleError, NothingToLearnError, UnsupportedSlideError
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.project import Project
+
+SHORT = TrainConfig(minutes=0.06, tile=64, batch=2, decoder_seconds=1, cached_tiles=8)
+
+
+def test_a_short_training_finds_the_dark_squares(trained):
+    _, _, bundle = trained
+    assert bundle.mean_dice > 0.8
+    assert bundle.scores["Tumour"]["dice"] == bundle.mean_dice
+
+
+def test_it_says_what_it_learns_from_and_how_far_it_is(trained):
+    _, events, _ = trained
+    (started,) = [event for event in events if isinstance(event, Started)]
+    assert (len(started.train), len(started.val)) == (4, 1)
+    assert "case5" not in started.train + started.val
+    fractions = [event.fraction for event in events if isinstance(event, Progress)]
+    assert fractions == sorted(fractions)
+    stages = [event.stage for event in events if isinstance(event, Progress)]
+    assert list(dict.fromkeys(stages)) == ["Reading", "Quick look", "Training"]
+
+
+def test_the_best_validation_is_the_one_that_is_kept(trained):
+    _, events, bundle = trained
+    assert bundle.mean_dice == max(event.mean_dice for event in events if isinstance(event, Validated))
+
+
+def test_the_bundle_on_disk_rebuilds_the_network_and_tells_its_story(trained):
+    project, _, bundle = trained
+    folder = project.folder / "models" / "m001"
+    assert load_bundle(folder) == bundle
+    assert bundle.finished
+    assert bundle.parent is None
+    assert load_network(folder).surroundings is None
+    rows = list(csv.DictReader((folder / "curves.csv").open()))
+    assert float(rows[-1]["dice"]) <= bundle.mean_dice
+    assert {"step", "seconds", "loss", "Tumour"} <= set(rows[0])
+
+
+def test_training_keeps_to_its_minutes(trained):
+    _, _, bundle = trained
+    assert bundle.seconds < 60 * bundle.config["minutes"] + 8  # a validation and a step may be under way at the end
+
+
+def test_stop_ends_soon_and_keeps_the_best(project):
+    job = train(project, SHORT.replace(minutes=10, decoder_seconds=1))
+    while not isinstance(next(job), Validated):
+        pass
+    start = time.perf_counter()
+    with contextlib.suppress(StopIteration):
+        job.send(Stop())
+        run(job)
+    assert time.perf_counter() - start < 20
+    assert project.model_ids() == ["m001"]
+    assert load_bundle(project.folder / "models" / "m001").finished
+
+
+def test_the_view_is_predicted_while_it_learns(project):
+    job = train(project, SHORT.replace(minutes=0.2, decoder_seconds=6))
+    views = []
+    event = next(job)
+    try:
+        event = job.send(Show("case5", Region(16, 0, 100, 150)))
+        while True:
+            if isinstance(event, View):
+                views.append((event, np.load(event.path)))
+            event = next(job)
+    except StopIteration:
+        pass
+    assert len(views) >= 2
+    event, classes = views[-1]
+    assert (event.slide, event.region) == ("case5", Region(16, 0, 100, 150))
+    assert classes.shape == (100, 150)
+    assert set(np.unique(classes)) <= {1, 2}
+    assert len({event.path for event, _ in views}) == len(views)  # none is overwritten while it is read
+
+
+def test_a_view_of_an_unknown_slide_does_not_end_the_training(project, caplog):
+    job = train(project, SHORT)
+    next(job)
+    job.send(Show("came later", Region(0, 0, 64, 64)))
+    assert run(job).finished
+    assert "came later" in caplog.text
+
+
+def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
+    first = run(train(project, SHORT))
+    second = run(train(project, SHORT))
+    assert second.parent == first.id
+    assert second.mean_dice >= first.mean_dice - 0.002  # the best is chosen on some tiles, the score is of all
+    assert second.val == first.val
+    assert run(train(project, SHORT, parent=None)).parent is None
+
+
+def test_a_training_that_finds_nothing_better_says_so(project):
+    run(train(project, SHORT))
+    job, said = train(project, SHORT.replace(learning_rate=0.1, minutes=0.05)), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            said += [event.text] if isinstance(event, Note) else []
+    first, second = (load_file(project.folder / "models" / name / "weights.safetensors") for name in ("m001", "m002"))
+    copied = all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert any("Nothing better than m001" in text for text in said) == copied
+
+
+def test_a_killed_training_leaves_its_best_model_whole(project):
+    job = train(project, SHORT.replace(minutes=1))
+    while not isinstance(next(job), Validated):
+        pass
+    del job  # as if the process had died: nothing after the validation is written
+    reopened = Project.open(project.folder)
+    assert not load_bundle(project.folder / "models" / "m001").finished
+    assert reopened.model_ids() == ["m001"]
+    load_network(project.folder / "models" / "m001")
+
+
+def test_a_project_without_contours_makes_no_run(tmp_path):
+    project = Project.create(tmp_path / "p.pathseg")
+    with pytest.raises(NothingToLearnError):
+        run(train(project, SHORT))
+    assert not list((project.folder / "runs").iterdir())
+
+
+def test_an_unknown_parent_is_answered_with_the_known_ones(trained):
+    project, _, _ = trained
+    with pytest.raises(BundleError, match='has no model "m077". It has: m001'):
+        run(train(project, SHORT, parent="m077"))
+
+
+def test_a_quick_look_takes_its_seconds_and_leaves_the_encoder_as_it_was(project):
+    config = SHORT.replace(preset="quick", minutes=0.1)
+    bundle = run(train(project, config))
+    assert bundle.seconds < 6 + 8
+    assert bundle.mean_dice > 0.6
+    kept = load_network(project.folder / "models" / bundle.id).encoder.model.state_dict()
+    assert torch.equal(kept["conv_stem.weight"], lite0_weights()["conv_stem.weight"])
+
+
+def test_normal_goes_on_from_the_quick_look(project):
+    quick = run(train(project, SHORT.replace(preset="quick", minutes=0.1)))
+    job, stages = train(project, SHORT), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            stages += [event.stage] if isinstance(event, Progress) else []
+    normal = load_bundle(project.folder / "models" / "m002")
+    assert normal.parent == quick.id
+    assert "Quick look" not in stages
+    assert normal.mean_dice >= quick.mean_dice
+
+
+def test_thorough_searches_the_step_size_and_tells_it(project):
+    config = SHORT.replace(preset="thorough", steps=12, cached_tiles=4, decoder_seconds=0.5)
+    job, notes = train(project, config), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) else []
+    (note,) = [text for text in notes if text.startswith("The step size is")]
+    assert note.count("with") == 3
+    assert load_bundle(project.folder / "models" / "m001").steps == 12
+
+
+@pytest.mark.parametrize(
+    ("preset", "steps", "stages"),
+    [
+        ("normal", 8, {"Quick look": 2, "Training": 6}),
+        ("normal", 3, {"Training": 3}),
+        ("quick", 5, {"Quick look": 5}),
+        ("thorough", 24, {"Quick look": 4, "Searching the step size": 6, "Training": 14}),
+    ],
+)
+def test_steps_are_those_of_all_stages_together(project, preset, steps, stages):
+    config = SHORT.replace(preset=preset, steps=steps, cached_tiles=4)
+    told = []
+    job = train(project, config, None)
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            told += [event] if isinstance(event, Progress) and event.stage != "Reading" else []
+    assert Counter(event.stage for event in told) == stages
+    assert [event.step for event in told] == list(range(1, steps + 1))
+    assert [event.fraction for event in told] == pytest.approx([step / steps for step in range(1, steps + 1)])
+    last = list(stages)[-1]
+    assert not any(event.seconds_left for event in told if event.stage != last)
+    assert any(event.seconds_left for event in told if event.stage == last)
+
+
+def test_with_steps_a_seed_repeats_a_run(project):
+    config = SHORT.replace(steps=8, cached_tiles=4, warped=1.0, spoiled=1.0)
+    first, second = (run(train(project, config, None)) for _ in range(2))
+    third = run(train(project, config.replace(seed=1), None))
+    weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (first, second, third)]
+    assert first.steps == second.steps == 8
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
+
+
+def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypatch):
+    monkeypatch.setattr(course, "_STATE_COST", 0)  # a state after each pass, however long it takes to write
+    config = SHORT.replace(steps=11, weights="none", batch=8)  # five steps are a pass over the slides
+    whole = run(train(project, config, None))
+    job, folder = train(project, config, None), project.folder / "runs" / "r002"
+    while (state := load_state(folder)) is None or state.numbers["step"] < 5:
+        next(job)
+    del job  # as if it had been killed
+    resumed = run(train(project, resume=""))
+    assert resumed.id == "m002"
+    assert resumed.steps == whole.steps
+    weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (whole, resumed)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+    curves = [list(csv.DictReader((project.folder / "models" / b.id / "curves.csv").open())) for b in (whole, resumed)]
+    assert [row["step"] for row in curves[0]] == [row["step"] for row in curves[1]]
+    assert load_state(folder) is None
+
+
+def test_a_run_killed_before_its_first_state_begins_anew(project):
+    job = train(project, SHORT, None)
+    next(job)
+    del job
+    assert run(train(project, resume="")).id == "m001"
+
+
+def test_stop_while_the_end_is_scored_keeps_what_is_known(project):
+    for number in range(5):
+        project.change(f"case{number}", role="val" if number > 2 else "train")
+    job, stopped = train(project, SHORT.replace(validation_tiles=1), None), False
+    event = next(job)
+    try:
+        while True:
+            stops = isinstance(event, Progress) and event.stage == "Scoring"
+            stopped = stopped or stops
+            event = job.send(Stop() if stops else None)
+    except StopIteration as end:
+        bundle = end.value
+    assert stopped
+    assert bundle.finished
+    assert bundle.scores["Tumour"]["dice"] > 0
+
+
+def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
+    file = project.find_file(project.slide("case0"))
+    file.write_bytes(file.read_bytes()[:200])
+    with pytest.raises(UnsupportedSlideError, match=file.name):
+        next(train(project, SHORT, None))
+    assert not list((project.folder / "runs").glob("*"))
+
+
+def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch):
+    real, rates = Learner.learn, []
+
+    def broken(self, batches, rate):
+        rates.append(rate)
+        return math.nan if 3 <= len(rates) < 6 else real(self, batches, rate)
+
+    monkeypatch.setattr(Learner, "learn", broken)
+    job, notes = train(project, SHORT.replace(steps=8, schedule="constant", warm_up=0, cached_tiles=4)), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) and event.warning else []
+    (note,) = notes
+    assert "went back to its best" in note
+    assert rates[-1] == rates[0] / 2
+    assert load_bundle(project.folder / "models" / "m001").finished
+
+
+def test_when_memory_runs_out_steps_take_half_the_tiles_and_it_is_told(project, monkeypatch):
+    real = Learner.learn
+
+    def starved(self, batches, rate):
+        if len(batches[0].pixels) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, batches, rate)
+
+    monkeypatch.setattr(Learner, "learn", starved)
+    job, notes = train(project, SHORT), []
+    with contextlib.suppress(StopIteration):
+        while True:
+            event = next(job)
+            notes += [event.text] if isinstance(event, Note) else []
+    assert "Memory ran out; a step now takes 1 tiles at once." in notes
+
+
+def test_the_held_out_patches_are_a_picture(trained):
+    _, events, _ = trained
+    (path,) = {event.path for event in events if isinstance(event, Examples)}
+    with Image.open(path) as picture:
+        assert picture.size == (3 * 196, 196)  # the one held-out slide is a single patch

@@ -1,0 +1,45 @@
+"""Stains are told apart as scikit-image does it, only faster."""
+
+import numpy as np
+import pytest
+from skimage.color import rgb2hed
+
+from napari_pathseg.interactive.optical_density import haematoxylin, optical_density, stains
+
+
+@pytest.fixture
+def picture():
+    return np.random.default_rng(0).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+
+
+def test_stains_are_those_of_scikit_image_on_the_decadic_scale(picture):
+    picture = np.maximum(picture, 1)  # scikit-image takes black for six decades
+    theirs = 6 * rgb2hed(picture)
+    for ours, stain in zip(stains(picture), (0, 1), strict=True):
+        assert ours.dtype == np.float32
+        assert np.allclose(ours, theirs[..., stain], atol=1e-5)
+
+
+def test_density_is_the_decadic_logarithm_of_what_light_is_left():
+    steps = np.array([[[255, 128, 0]]], np.uint8)
+    assert optical_density(steps).ravel() == pytest.approx([0, np.log10(255 / 128), np.log10(255)], abs=1e-6)
+
+
+def test_white_holds_no_stain_and_black_a_finite_amount():
+    ends = np.array([[[255] * 3, [0] * 3]], np.uint8)
+    assert [amount[0, 0] for amount in stains(ends)] == [0, 0]
+    assert all(np.isfinite(amount).all() for amount in stains(ends))
+
+
+def test_pure_haematoxylin_is_found_as_much_as_was_put_in():
+    amounts = np.array([0.2, 0.5, 0.8])
+    colours = 255 * 10 ** -(amounts[:, None] * [0.65, 0.70, 0.29])
+    dyed = np.rint(colours).astype(np.uint8)[None]
+    assert haematoxylin(dyed)[0] == pytest.approx(amounts, abs=0.02)
+    assert stains(dyed)[1][0] == pytest.approx(0, abs=0.02)
+
+
+def test_a_grey_picture_is_its_brightness():
+    grey = np.array([[0, 51, 255]], np.uint8)
+    assert haematoxylin(grey)[0] == pytest.approx([0, 0.2, 1])
+    assert len(stains(grey)) == 1

@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, edits, open_mask
+from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+WHOLE = Region(0, 0, 100, 100)
+BACKGROUND, TUMOUR = 1, 2
+
+
+@pytest.fixture
+def mask(tmp_path):
+    with open_mask(tmp_path / "m.zarr", (100, 100), DEFAULT_CLASSES) as mask:
+        yield mask
+
+
+def square(first, last, label=TUMOUR):
+    return Contour(np.array([[first, first], [first, last], [last, last], [last, first]], float) - 0.5, label=label)
+
+
+def full(value):
+    return np.full((100, 100), value, np.uint8)
+
+
+def pixel(mask, row, column):
+    labels, provenance = mask.read(Region(row, column, 1, 1))
+    return int(labels[0, 0]), Provenance(int(provenance[0, 0]))
+
+
+def test_a_stroke_on_free_ground_is_drawn(mask):
+    edits.paint(mask, WHOLE, full(TUMOUR))
+    assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
+
+
+def test_a_stroke_over_a_model_is_a_correction(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    edits.paint(mask, WHOLE, full(BACKGROUND))
+    assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.CORRECTED)
+
+
+def test_erasing_what_a_model_found_says_it_is_background(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    edits.paint(mask, WHOLE, full(0))
+    assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.CORRECTED)
+
+
+def test_erasing_a_stroke_frees_the_ground_again(mask):
+    edits.paint(mask, WHOLE, full(TUMOUR))
+    edits.paint(mask, WHOLE, full(0))
+    assert pixel(mask, 5, 5) == (0, Provenance.NONE)
+
+
+def test_pixels_that_a_stroke_does_not_change_keep_their_author(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    painted = full(TUMOUR)
+    painted[:50] = BACKGROUND
+    edits.paint(mask, WHOLE, painted)
+    assert pixel(mask, 80, 80) == (TUMOUR, Provenance.MODEL)
+
+
+@pytest.mark.parametrize("author", ["drawn", "imported", "accepted", "corrected"])
+def test_a_model_never_overwrites_a_person(mask, author):
+    if author in ("accepted", "corrected"):
+        edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
+    if author == "accepted":
+        mask.do(edits.accept(WHOLE))
+    elif author == "imported":
+        edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
+    else:
+        edits.paint(mask, WHOLE, full(TUMOUR))
+    before = pixel(mask, 5, 5)
+    assert edits.fill_from_model(mask, WHOLE, full(TUMOUR)).empty
+    assert pixel(mask, 5, 5) == before
+
+
+def test_a_newer_model_replaces_an_older_one(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
+    assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.MODEL)
+
+
+def test_where_nothing_is_predicted_yet_the_mask_stays(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    assert edits.fill_from_model(mask, WHOLE, full(0)).empty
+
+
+def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    mask.close_step()
+    mask.do(edits.accept(Region(0, 0, 50, 100)))
+    assert mask.counts[TUMOUR, Provenance.ACCEPTED] == 5000
+    mask.undo()
+    assert mask.counts[TUMOUR, Provenance.MODEL] == 10_000
+
+
+def test_rejecting_frees_the_models_pixels_alone(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    edits.paint(mask, Region(0, 0, 10, 100), full(BACKGROUND)[:10])
+    mask.do(edits.reject(WHOLE))
+    assert mask.counts[TUMOUR].sum() == 0
+    assert mask.counts[BACKGROUND, Provenance.CORRECTED] == 1000
+
+
+def test_a_later_contour_wins_over_an_earlier_one(mask):
+    edits.import_contours(mask, [square(10, 60), square(30, 50, BACKGROUND)], 1)
+    assert pixel(mask, 20, 20) == (TUMOUR, Provenance.IMPORTED)
+    assert pixel(mask, 40, 40) == (BACKGROUND, Provenance.IMPORTED)
+
+
+def test_contours_of_level_0_land_on_a_coarser_grid(mask):
+    edits.import_contours(mask, [square(20, 60)], 2)
+    assert mask.counts[TUMOUR, Provenance.IMPORTED] == 400
+    assert pixel(mask, 10, 10) == (TUMOUR, Provenance.IMPORTED)
+    assert pixel(mask, 30, 30) == (0, Provenance.NONE)
+
+
+def test_an_outline_over_what_a_model_found_makes_it_a_persons(mask):
+    edits.fill_from_model(mask, Region(10, 10, 30, 30), full(TUMOUR)[:30, :30])
+    mask.stroke(Stroke(Outline([square(10, 60).exterior]), Brush(TUMOUR)))
+    edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
+    assert mask.counts[TUMOUR].sum() == mask.counts[TUMOUR, Provenance.DRAWN :].sum() == 2500
+
+
+def test_an_import_never_covers_a_correction(mask):
+    edits.paint(mask, WHOLE, full(TUMOUR))
+    edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
+    assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
+
+
+def test_a_model_leaves_a_locked_class_as_it_is(mask):
+    edits.fill_from_model(mask, Region(40, 40, 10, 10), full(TUMOUR)[:10, :10])
+    edits.fill_from_model(mask, WHOLE, full(BACKGROUND), locked=frozenset({TUMOUR}))
+    assert mask.counts[TUMOUR].sum() == 10 * 10
+    assert mask.counts[BACKGROUND].sum() == 100 * 100 - 10 * 10
+
+
+def test_clearing_takes_a_class_away_whoever_set_it_and_is_one_step(mask):
+    edits.import_contours(mask, [square(0, 50)], 1)
+    edits.paint(mask, Region(60, 60, 20, 20), full(TUMOUR)[:20, :20])
+    edits.fill_from_model(mask, Region(80, 0, 10, 10), full(BACKGROUND)[:10, :10])
+    mask.close_step()
+    before = mask.counts.copy()
+    mask.do(edits.clear(WHOLE, TUMOUR))
+    assert mask.counts[TUMOUR].sum() == 0
+    assert mask.counts[BACKGROUND].sum() == 100
+    mask.do(edits.clear(WHOLE, None))
+    assert mask.counts[0, Provenance.NONE] == 100 * 100
+    mask.undo()
+    mask.undo()
+    assert (mask.counts == before).all()
+    mask.do(edits.clear(WHOLE, None, frozenset({TUMOUR})))
+    assert (mask.counts[TUMOUR] == before[TUMOUR]).all()

@@ -1,0 +1,322 @@
+import builtins
+import contextlib
+import errno
+import io
+import os
+import shutil
+import threading
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, look_at_mask, open_mask
+from napari_pathseg.masks import zarr_store as store
+from napari_pathseg.masks.counts import count
+from napari_pathseg.masks.journal import Journal, Kind, is_saved
+from napari_pathseg.masks.pyramid import halve
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (100, 540)  # two chunks, and one above them
+WHOLE = Region(0, 0, *SHAPE)
+ERRORS = [errno.ENOSPC, errno.EACCES, errno.EIO]  # in turn; all three for each call where there is time
+SHIFTS = range(3 if "FUZZ" in os.environ else 1)
+CALLS = ["replace", "rename", "unlink", "remove", "mkdir", "link", "fsync", "open"]
+
+
+class RefusingFile:
+    """A file whose writes the disk may refuse, after half of them."""
+
+    def __init__(self, disk, file):
+        self._disk, self._file = disk, file
+
+    def __getattr__(self, name):
+        return getattr(self._file, name)
+
+    def __enter__(self):
+        self._file.__enter__()
+        return self
+
+    def __exit__(self, *error):
+        return self._file.__exit__(*error)
+
+    def write(self, content):
+        try:
+            self._disk.count("write")
+        except OSError:
+            self._file.write(bytes(content)[: len(content) // 2])
+            raise
+        return self._file.write(content)
+
+
+class Disk:
+    """Counts what is asked of the disk while something is written, and refuses one call."""
+
+    def __init__(self, monkeypatch, refused, number):
+        self.refused, self.number, self.calls = refused, number, []
+        self.refuses_fsync = False
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self._counted(name, getattr(os, name)))
+        opened = self._opener(io.open)
+        monkeypatch.setattr(io, "open", opened)
+        monkeypatch.setattr(builtins, "open", opened)
+
+    @property
+    def fired(self):
+        return self.refused is not None and len(self.calls) > self.refused
+
+    def count(self, name):
+        if threading.current_thread().name == "journal":  # brings records to the disk in its own time
+            return
+        self.calls.append(name)
+        if len(self.calls) - 1 == self.refused or (name == "fsync" and self.refuses_fsync):
+            number = errno.EIO if name == "fsync" and self.number == errno.EACCES else self.number  # it asks no rights
+            raise OSError(number, os.strerror(number), name)
+
+    def _counted(self, name, function):
+        def call(*arguments, **options):
+            self.count(name)
+            return function(*arguments, **options)
+
+        return call
+
+    def _opener(self, function):
+        def call(file, mode="r", *arguments, **options):
+            writes = isinstance(mode, str) and any(letter in mode for letter in "wa+x")
+            if not writes or not isinstance(file, (str, os.PathLike)):
+                return function(file, mode, *arguments, **options)
+            self.count("open")
+            return RefusingFile(self, function(file, mode, *arguments, **options))
+
+        return call
+
+
+@pytest.fixture(autouse=True)
+def two_levels(monkeypatch):
+    monkeypatch.setattr(store, "_COARSEST", 300)
+
+
+def opened(path):
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def everything(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+def dab(row, column, label):
+    return Stroke(Pull((row, column), (row + 30, column + 30), 20), Brush(label))
+
+
+def put(mask, region, label):
+    size = (region.height, region.width)
+    mask.edit(region, np.full(size, label, np.uint8), np.full(size, Provenance.IMPORTED, np.uint8))
+
+
+# What is done, call by call: all must go on after any of them was refused once.
+SESSION = [
+    lambda mask: mask.stroke(dab(50, 100, 1)),
+    lambda mask: mask.close_step(),
+    lambda mask: mask.work(10),
+    lambda mask: put(mask, Region(10, 400, 60, 130), 2),
+    lambda mask: mask.close_step(),
+    lambda mask: mask.undo(),
+    lambda mask: mask.redo(),
+    lambda mask: mask.stroke(dab(20, 495, 3)),
+    lambda mask: mask.close_step(),
+    lambda mask: mask.flush(),
+    lambda mask: mask.stroke(dab(30, 20, 1)),
+    lambda mask: mask.close_step(),
+]
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A mask that was painted and saved, and how it is after each call of the session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store, "_COARSEST", 300)
+        folder = tmp_path_factory.mktemp("begun")
+        with opened(folder / "m.zarr") as mask:
+            put(mask, Region(50, 505, 30, 30), 1)
+        kept = shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "m")
+        states = []
+        with opened(folder / "m.zarr") as mask:
+            states.append(everything(mask))
+            for call in SESSION:
+                call(mask)
+                states.append(everything(mask))
+        return kept, states
+
+
+def check(path, allowed, steps=None):
+    """Look whether a mask is readable, one of the allowed ones, and all that follows from it is right."""
+    with opened(path) as mask:
+        pixels = everything(mask)
+        assert any((pixels == state).all() for state in allowed)
+        assert (mask.counts == count(*pixels)).all()
+        level = pixels
+        for number, shape in enumerate(mask.shapes[1:], 1):
+            level = halve(level)
+            assert (mask.preview(Region(0, 0, *shape), number) == level).all()
+        if steps is not None:
+            undone = 0
+            while not mask.undo().empty:
+                undone += 1
+            assert undone == steps
+            assert not everything(mask).any()
+    assert not list(path.rglob("*.partial"))
+
+
+def copied(path, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copytree(path, folder / path.name)
+    shutil.copy(path.with_suffix(".journal"), folder)
+    return folder / path.name
+
+
+def play(path, states, look):
+    """Do the whole session, each call again where it was refused; return how often the user was told."""
+    told, mask = 0, None
+    for _ in range(2):
+        try:
+            mask = opened(path)
+            break
+        except ProjectError:
+            told += 1
+            look(states[:1])
+    for index, call in enumerate(SESSION):
+        try:
+            call(mask)
+        except ProjectError:
+            told += 1
+            look(states[index : index + 2])
+            call(mask)
+    try:
+        mask.close()
+    except ProjectError:
+        told += 1
+    return told
+
+
+@pytest.mark.parametrize("first", SHIFTS)
+def test_each_call_to_the_disk_may_fail_once_and_nothing_is_lost(begun, tmp_path, first):
+    kept, states = begun
+    refused = told = 0
+    while True:
+        shutil.rmtree(tmp_path / "m", ignore_errors=True)
+        path = shutil.copytree(kept, tmp_path / "m") / "m.zarr"
+
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(patch, refused, ERRORS[(first + refused) % 3])
+
+            def look(allowed, path=path):
+                with pytest.MonkeyPatch.context() as again:
+                    for name, function in REAL.items():
+                        again.setattr(*name, function)
+                    check(copied(path, tmp_path / "copy"), allowed)
+
+            told += play(path, states, look)
+        check(path, states[-1:], steps=5)
+        if not disk.fired:
+            break
+        refused += 1
+    assert refused > 50
+    assert told > refused * 0.9
+
+
+REAL = {(os, name): getattr(os, name) for name in CALLS} | {(io, "open"): io.open, (builtins, "open"): builtins.open}
+
+
+@pytest.mark.parametrize("first", SHIFTS)
+def test_a_new_mask_is_made_whole_or_not_at_all_whatever_call_fails(tmp_path, first):
+    path, refused = tmp_path / "m.zarr", 0
+    while True:
+        shutil.rmtree(path, ignore_errors=True)
+        with pytest.MonkeyPatch.context() as patch:
+            disk = Disk(patch, refused, ERRORS[(first + refused) % 3])
+            with contextlib.suppress(ProjectError):
+                opened(path).close()
+        if path.exists():
+            assert look_at_mask(path, SHAPE).shapes == [(100, 540), (50, 270)]
+        with opened(path) as mask:
+            assert not everything(mask).any()
+        if not disk.fired:
+            break
+        refused += 1
+    assert refused > 10
+
+
+def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no_other(tmp_path, monkeypatch):
+    path = tmp_path / "slide.journal"
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(Kind.EDIT, b"before")
+        real = journal._file
+
+        class Full:
+            def write(self, content):
+                real.write(bytes(content[: len(content) // 2]))
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+            def truncate(self, size):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+            def fileno(self):
+                return real.fileno()
+
+        with monkeypatch.context() as broken:
+            broken.setattr(journal, "_file", Full())
+            with pytest.raises(ProjectError, match="No space left on device"):
+                journal.append(Kind.EDIT, b"refused" * 20)
+        after = journal.append(Kind.EDIT, b"after")
+        assert journal.read(after) == b"after"
+    with contextlib.closing(Journal(path)) as again:
+        assert [again.read(record) for record in again.records()] == [b"before", b"after"]
+
+
+def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(tmp_path):
+    path, taken = tmp_path / "m.zarr", []
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk(patch, None, errno.ENOSPC)
+        mask = opened(path)
+        for index in range(60):
+            disk.refused = len(disk.calls) + (0 if index % 3 == 2 else 10**6)
+            stroke = dab(10 + index, 10 + 9 * index, 1 + index % 3)
+            with contextlib.suppress(ProjectError):
+                mask.stroke(stroke)
+                taken.append(stroke)
+            disk.refused = len(disk.calls) + index % 5
+            for call in (mask.close_step, lambda: mask.work(10), mask.flush):
+                with contextlib.suppress(ProjectError):
+                    call()
+    mask.abandon()
+    plain = np.zeros(SHAPE, np.uint8)
+    for stroke in taken:
+        flags = stroke.shape.flags(WHOLE)
+        if flags is not None:
+            plain[flags] = stroke.brush.label
+    assert 20 < len(taken) < 60
+    with opened(path) as mask:
+        assert (mask.read(WHOLE)[0] == plain).all()
+
+
+def test_what_a_disk_did_not_keep_is_written_anew_by_the_next_save(tmp_path, monkeypatch):
+    path = tmp_path / "m.zarr"
+    with opened(path) as mask:
+        mask.stroke(dab(50, 100, 1))
+        mask.close_step()
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, None, errno.EIO)
+            mask.settle()
+            disk.refuses_fsync = True
+            with pytest.raises(ProjectError, match="could not be written"):
+                mask.flush()
+        assert not is_saved(path.with_suffix(".journal"))
+        chunk = path / "labels/0/c/0/0"
+        before = chunk.stat().st_ino
+        mask.flush()
+        assert chunk.stat().st_ino != before
+        assert is_saved(path.with_suffix(".journal"))

@@ -1,0 +1,101 @@
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, look_at_mask, open_mask
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (100, 540)
+WHOLE = Region(0, 0, *SHAPE)
+
+
+def opened(path):
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def everything(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+def dab(row, column, label):
+    return Stroke(Pull((row, column), (row + 30, column + 30), 20), Brush(label))
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_told_and_all_that_was_taken_is_there_when_there_is_room(small_disk):
+    path, rng, taken = small_disk / "m.zarr", np.random.default_rng(0), np.zeros(SHAPE, np.uint8)
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(bytes(1_400_000))
+    mask, messages = opened(path), []
+    for index in range(40):
+        region = Region(0, rng.integers(400), 100, 128)
+        labels = rng.integers(1, 200, (100, 128)).astype(np.uint8)
+        try:
+            mask.edit(region, labels, np.full((100, 128), Provenance.DRAWN, np.uint8))
+            taken[region.slices] = labels
+            mask.close_step()
+            if index % 4 == 0:
+                mask.flush()
+        except ProjectError as error:
+            messages.append(str(error))
+    assert any("No space left on device" in message and str(small_disk) in message for message in messages)
+    assert (mask.read(WHOLE)[0] == taken).all()
+    mask.abandon()
+    with look_at_mask(path, SHAPE) as saved:
+        assert saved.read(WHOLE)[0].any()
+    ballast.unlink()
+    with opened(path) as mask:
+        assert (mask.read(WHOLE)[0] == taken).all()
+        while not mask.undo().empty:
+            pass
+        assert not everything(mask).any()
+
+
+def test_a_folder_that_may_only_be_read_is_looked_at_and_told_when_opened(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    with opened(tmp_path / "m.zarr") as mask:
+        mask.stroke(dab(40, 100, 1))
+    folders = [tmp_path, *(path for path in tmp_path.rglob("*"))]
+    for path in folders:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        with look_at_mask(tmp_path / "m.zarr", SHAPE) as mask:
+            assert mask.read(WHOLE)[0].any()
+        with pytest.raises(ProjectError, match="cannot be written"):
+            opened(tmp_path / "m.zarr")
+    finally:
+        for path in folders:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_disk_that_may_only_be_read_is_looked_at_and_told_when_opened(small_disk):
+    with opened(small_disk / "m.zarr") as mask:
+        mask.stroke(dab(40, 100, 1))
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with look_at_mask(small_disk / "m.zarr", SHAPE) as mask:
+        assert mask.read(WHOLE)[0].any()
+    with pytest.raises(ProjectError, match="cannot be written"):
+        opened(small_disk / "m.zarr")
+    with pytest.raises(ProjectError, match="could not be written"):
+        opened(small_disk / "another.zarr")

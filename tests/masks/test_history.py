@@ -1,0 +1,213 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask, history, open_mask
+from napari_pathseg.masks import zarr_store as store
+from napari_pathseg.masks.counts import Provenance
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (540, 700)
+WHOLE = Region(0, 0, *SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def three_levels(monkeypatch):
+    monkeypatch.setattr(store, "_COARSEST", 256)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "slide.zarr"
+
+
+def opened(path: Path) -> Mask:
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def put(mask, region, label, provenance=Provenance.DRAWN):
+    size = (region.height, region.width)
+    return mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
+
+
+def everything(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+def undone_one_by_one(mask):
+    """Return the mask after each undo, back to the first state."""
+    states = []
+    while not mask.undo().empty:
+        states.append(everything(mask))
+    return states
+
+
+# -- steps
+
+
+def dots(mask, number):
+    """Paint so many dots, a step each."""
+    for index in range(number):
+        row, column = divmod(index, 20)
+        mask.stroke(Stroke(Pull((row * 30.0, column * 30.0), (row * 30.0, column * 30.0), 6), Brush(1 + index % 3)))
+        mask.close_step()
+
+
+@pytest.mark.parametrize("end", ["flush", "close", "abandon"])
+def test_more_than_200_steps_are_undone_after_a_save_a_closed_window_and_a_kill(path, end):
+    mask = opened(path)
+    dots(mask, 230)
+    getattr(mask, end)()
+    if end != "flush":
+        mask = opened(path)
+    drawn = everything(mask)
+    assert len(undone_one_by_one(mask)) == 230
+    assert not everything(mask).any()
+    while not mask.redo().empty:
+        pass
+    assert (everything(mask) == drawn).all()
+    mask.close()
+
+
+def test_a_step_that_was_half_painted_at_the_kill_is_one_step(path):
+    mask = opened(path)
+    dots(mask, 1)
+    across = Stroke(Pull((20, 20), (520, 680), 200), Brush(2))
+    mask.stroke(across)
+    mask.close_step()
+    mask.work(0)
+    assert mask.waits
+    mask.abandon()
+    mask = opened(path)
+    assert (mask.read(WHOLE)[0] == 2).sum() == across.shape.flags(WHOLE).sum()
+    assert len(undone_one_by_one(mask)) == 2
+    mask.close()
+
+
+def test_undo_in_mid_painting_takes_the_whole_stroke_back(path):
+    with opened(path) as mask:
+        mask.stroke(Stroke(Pull((20, 20), (520, 680), 200), Brush(2)))
+        mask.close_step()
+        mask.work(0)
+        assert mask.waits
+        mask.undo()
+        assert not everything(mask).any()
+
+
+def test_steps_that_waited_at_the_kill_stay_single_steps(path):
+    mask = opened(path)
+    for row in (100, 250, 400):
+        mask.stroke(Stroke(Pull((row, 50), (row, 650), 20), Brush(1)))
+        mask.close_step()
+    mask.abandon()
+    mask = opened(path)
+    assert len(undone_one_by_one(mask)) == 3
+    mask.close()
+
+
+def test_a_stroke_that_was_carried_out_is_not_painted_again_after_a_kill(path):
+    """First 2 over what is free, then all of 2 is erased: done twice, the first would find the ground free again."""
+    mask = opened(path)
+    put(mask, WHOLE, 2)
+    mask.close_step()
+    mask.stroke(Stroke(Pull((270, 350), (270, 350), 600), Brush(1, only=0)))
+    mask.stroke(Stroke(Pull((270, 350), (270, 350), 600), Brush(0, only=2)))
+    mask.close_step()
+    mask.work(0)
+    assert mask.waits
+    mask.abandon()
+    mask = opened(path)
+    assert not mask.read(WHOLE)[0].any()
+    mask.close()
+
+
+def test_what_is_done_after_a_kill_is_a_step_of_its_own(path):
+    mask = opened(path)
+    put(mask, Region(0, 0, 10, 10), 1)
+    mask.flush()
+    mask.abandon()  # in mid-step
+    with opened(path) as mask:
+        put(mask, Region(100, 100, 10, 10), 2)
+        mask.close_step()
+        mask.undo()
+        assert mask.counts[1, Provenance.DRAWN] == 100
+
+
+def test_a_killed_undo_stays_undone_and_can_be_redone(path):
+    mask = opened(path)
+    dots(mask, 3)
+    mask.undo()
+    before = everything(mask)
+    mask.abandon()
+    with opened(path) as mask:
+        assert (everything(mask) == before).all()
+        assert not mask.redo().empty
+        assert mask.redo().empty
+
+
+# -- bounded by bytes
+
+
+def noise(mask, number):
+    """Make so many steps that hardly shrink, 2 × 64 × 64 pixels each."""
+    rng = np.random.default_rng(0)
+    for index in range(number):
+        region = Region(64 * (index % 8), 64 * (index // 8 % 10), 64, 64)
+        labels = rng.integers(1, 200, (64, 64)).astype(np.uint8)
+        mask.edit(region, labels, np.full((64, 64), Provenance.DRAWN, np.uint8))
+        mask.close_step()
+
+
+def test_trimming_keeps_the_newest_steps_and_what_can_be_redone(path, monkeypatch):
+    monkeypatch.setattr(history, "HISTORY_BYTES", 200_000)
+    with opened(path) as mask:
+        noise(mask, 60)
+        drawn = everything(mask)
+        for _ in range(5):
+            mask.undo()
+        now = everything(mask)
+        mask.flush()
+        assert path.with_suffix(".journal").stat().st_size < 120_000
+        assert (everything(mask) == now).all()
+    for _ in range(2):
+        with opened(path) as mask:
+            for _ in range(5):
+                mask.redo()
+            assert (everything(mask) == drawn).all()
+            steps = undone_one_by_one(mask)
+            assert 8 < len(steps) < 40
+            assert (steps[4] == now).all()
+            for _ in range(len(steps) - 5):
+                mask.redo()
+
+
+def test_a_step_larger_than_all_that_is_kept_is_written_anew_once_and_not_at_every_save(path, monkeypatch):
+    monkeypatch.setattr(history, "HISTORY_BYTES", 20_000)
+    with opened(path) as mask:
+        labels = np.random.default_rng(0).integers(1, 200, SHAPE).astype(np.uint8)
+        mask.edit(WHOLE, labels, np.full(SHAPE, Provenance.DRAWN, np.uint8))
+        journals = set()
+        for label in range(200, 204):
+            mask.close_step()
+            mask.flush()
+            journals.add(path.with_suffix(".journal").stat().st_ino)
+            put(mask, Region(0, 0, 5, 5), label)
+        assert len(journals) == 1
+        assert len(undone_one_by_one(mask)) == 5
+
+
+def test_where_the_disk_has_no_room_to_trim_the_save_is_good_and_the_history_whole(path, monkeypatch, caplog):
+    monkeypatch.setattr(history, "HISTORY_BYTES", 50_000)
+    with opened(path) as mask:
+        noise(mask, 20)
+        (path.parent / f".{path.stem}.journal.partial").mkdir()  # in the way of the new journal
+        with caplog.at_level(logging.WARNING):
+            mask.flush()
+    assert "stays as large as it is" in caplog.text
+    with opened(path) as mask:
+        assert len(undone_one_by_one(mask)) == 20

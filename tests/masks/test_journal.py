@@ -1,0 +1,225 @@
+import contextlib
+import errno
+import logging
+import os
+import queue
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, open_mask
+from napari_pathseg.masks.counts import count
+from napari_pathseg.masks.journal import Journal, Kind, is_saved
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (100, 200)
+WHOLE = Region(0, 0, *SHAPE)
+SQUARES = [Region(20 * (index % 4), 20 * (index // 4), 10, 10) for index in range(8)]
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "slide.journal"
+
+
+def contents(path):
+    """Return what whole records hold."""
+    with contextlib.closing(Journal(path)) as journal:
+        return [journal.read(record) for record in journal.records()]
+
+
+def append_all(path, payloads):
+    with contextlib.closing(Journal(path)) as journal:
+        return [journal.append(Kind.EDIT, payload) for payload in payloads]
+
+
+PAYLOADS = [b"first", b"", b"third" * 50, b"PSJ2 is no record", b"last"]
+
+
+def test_records_come_back_in_order(path):
+    append_all(path, PAYLOADS)
+    assert contents(path) == PAYLOADS
+
+
+def test_a_journal_goes_on_where_it_ended(path):
+    append_all(path, PAYLOADS[:2])
+    append_all(path, PAYLOADS[2:])
+    assert contents(path) == PAYLOADS
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_byte_costs_the_record_in_which_it_lies(path, place, bits):
+    path.unlink(missing_ok=True)
+    records = append_all(path, PAYLOADS)
+    content = bytearray(path.read_bytes())
+    place %= len(content)
+    content[place] ^= bits
+    path.write_bytes(content)
+    hit = next(index for index, record in enumerate(records) if place < record.end)
+    left = [payload for payload in contents(path) if payload is not None]
+    assert left == PAYLOADS[:hit] + PAYLOADS[hit + 1 :]
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_journal_that_ends_in_mid_record_takes_further_ones(path, place):
+    """As after `kill -9` while a record was written: what comes later must not be taken for the rest of it."""
+    path.unlink(missing_ok=True)
+    records = append_all(path, PAYLOADS)
+    place %= records[-1].end
+    os.truncate(path, place)
+    later = [b"one more", b"and another" * 30]
+    append_all(path, later)
+    whole = [payload for payload, record in zip(PAYLOADS, records, strict=True) if record.end <= place]
+    assert [payload for payload in contents(path) if payload is not None] == whole + later
+
+
+def test_a_damaged_record_is_named_with_its_place(path, caplog):
+    records = append_all(path, PAYLOADS)
+    content = bytearray(path.read_bytes())
+    content[records[2].offset + 1] ^= 1
+    path.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        contents(path)
+    assert str(path) in caplog.text
+    assert f"at byte {records[2].offset} " in caplog.text
+
+
+def test_nothing_is_appended_where_the_guard_objects(path):
+    def guard():
+        raise ProjectError("another program holds the project")
+
+    with contextlib.closing(Journal(path, guard)) as journal, pytest.raises(ProjectError, match="another program"):
+        journal.append(Kind.EDIT, b"mine")
+    assert path.stat().st_size == 0
+
+
+def test_only_a_journal_whose_last_word_is_saved_is_saved(path):
+    assert is_saved(path)
+    with contextlib.closing(Journal(path)) as journal:
+        assert is_saved(path)
+        journal.append(Kind.EDIT, b"a stroke")
+        assert not is_saved(path)
+        journal.append_saved(b"{}")
+        assert is_saved(path)
+        journal.append(Kind.UNDO)
+        assert not is_saved(path)
+
+
+def test_a_record_is_on_the_disk_within_two_seconds(path, monkeypatch):
+    synced, real = queue.Queue(), os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: synced.put((real(number), os.fstat(number).st_size)))
+    with contextlib.closing(Journal(path)) as journal:
+        journal.append(Kind.EDIT, b"a stroke")
+        assert synced.get(timeout=2) == (None, journal.size)
+
+
+def test_a_disk_that_lost_what_it_took_is_told_with_the_next_stroke_and_once(path, monkeypatch):
+    def fail(number):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with contextlib.closing(Journal(path)) as journal:
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", fail)
+            journal._bring_to_disk()
+        with pytest.raises(ProjectError, match=r"strokes of the last seconds may not be on the disk \(Input/output"):
+            journal.append(Kind.EDIT, b"refused")
+        journal.append(Kind.EDIT, b"taken")
+    assert contents(path) == [b"taken"]
+
+
+# -- the mask of a damaged journal
+
+
+def drawn(folder):
+    """Draw squares, a step each, into a mask that is killed before it saves; return the journal's path."""
+    mask = open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES)
+    for index, box in enumerate(SQUARES):
+        if index % 2:
+            mask.stroke(Stroke(Pull((box.top + 4, box.left + 4), (box.top + 5, box.left + 5), 4), Brush(1)))
+        else:
+            mask.edit(box, np.full((10, 10), 2, np.uint8), np.full((10, 10), Provenance.DRAWN, np.uint8))
+        mask.close_step()
+    mask.work(10)
+    mask.abandon()
+    return folder / "m.journal"
+
+
+def squares_in(mask):
+    labels, _ = mask.read(WHOLE)
+    return [bool(labels[box.slices].any()) for box in SQUARES]
+
+
+def look_and_undo_all(mask):
+    """Return which squares are there, after a test of what must hold however damaged the journal is."""
+    found = squares_in(mask)
+    assert (mask.counts == count(*mask.read(WHOLE))).all()
+    for _ in range(len(SQUARES) + 1):
+        mask.undo()
+        assert (mask.counts == count(*mask.read(WHOLE))).all()
+    for _ in range(len(SQUARES) + 1):
+        mask.redo()
+    assert (mask.counts == count(*mask.read(WHOLE))).all()
+    return found
+
+
+@given(st.integers(0, 10**6), st.integers(1, 255), st.booleans())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_flipped_byte_costs_a_mask_one_square_at_most(tmp_path_factory, place, bits, saved):
+    folder = tmp_path_factory.mktemp("mask")
+    journal = drawn(folder)
+    if saved:
+        open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES).close()
+    content = bytearray(journal.read_bytes())
+    content[place % len(content)] ^= bits
+    journal.write_bytes(content)
+    with open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
+        assert squares_in(mask).count(False) <= (0 if saved else 1)
+        look_and_undo_all(mask)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_journal_cut_anywhere_gives_all_before_the_cut_and_takes_new_strokes(tmp_path_factory, place):
+    folder = tmp_path_factory.mktemp("mask")
+    journal = drawn(folder)
+    place %= journal.stat().st_size
+    with contextlib.closing(Journal(journal)) as whole:
+        edits = sum(record.kind is Kind.EDIT and record.end <= place for record in whole.records())
+    os.truncate(journal, place)
+    for _ in range(2):
+        mask = open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES)
+        assert squares_in(mask)[:edits] == [True] * edits
+        mask.edit(Region(95, 195, 5, 5), np.full((5, 5), 2, np.uint8), np.full((5, 5), Provenance.DRAWN, np.uint8))
+        mask.close_step()
+        mask.abandon()
+    with open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
+        assert mask.read(Region(95, 195, 5, 5))[0].all()
+        mask.undo()
+        assert not mask.read(Region(95, 195, 5, 5))[0].any()
+        look_and_undo_all(mask)
+
+
+def test_a_stroke_whose_record_is_damaged_is_named_and_the_others_are_painted(tmp_path, caplog):
+    mask = open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES)
+    for row in (20, 50, 80):
+        mask.stroke(Stroke(Pull((row, 50), (row, 50), 4), Brush(2)))
+        mask.close_step()
+    mask.abandon()  # before they were painted
+    journal = tmp_path / "m.journal"
+    with contextlib.closing(Journal(journal)) as whole:
+        second = [record for record in whole.records() if record.kind is Kind.STROKE][1]
+    content = bytearray(journal.read_bytes())
+    content[second.end - 1] ^= 1
+    journal.write_bytes(content)
+    with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
+        labels, _ = mask.read(WHOLE)
+    assert [bool(labels[row, 50]) for row in (20, 50, 80)] == [True, False, True]
+    assert f"the stroke at byte {second.offset} is damaged" in caplog.text

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_pathseg.masks import Provenance
+from napari_pathseg.masks.label_rules import filled_by_model, imported, learnt_labels, painted, turned
+
+BACKGROUND, TUMOUR, OTHER = 1, 2, 3
+NONE, MODEL, ACCEPTED, IMPORTED, DRAWN, CORRECTED = Provenance
+
+pixels = st.integers(0, 2**32 - 1).map(lambda seed: _some(np.random.default_rng(seed)))
+
+
+def _some(rng):
+    labels, provenance = rng.integers(0, 4, (8, 8)), rng.integers(1, 6, (8, 8))
+    return np.stack([labels, np.where(labels, provenance, 0)]).astype(np.uint8)
+
+
+def one(label, provenance):
+    return np.array([label, provenance], np.uint8).reshape(2, 1, 1)
+
+
+def after_painting(label, provenance, wanted, marked=True, locked=frozenset()):
+    found = painted(one(label, provenance), np.full((1, 1), wanted, np.uint8), np.full((1, 1), marked), locked)
+    return int(found[0, 0, 0]), Provenance(int(found[1, 0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("label", "provenance", "wanted", "becomes"),
+    [
+        (0, NONE, TUMOUR, (TUMOUR, DRAWN)),
+        (OTHER, DRAWN, TUMOUR, (TUMOUR, DRAWN)),
+        (OTHER, MODEL, TUMOUR, (TUMOUR, CORRECTED)),
+        (OTHER, ACCEPTED, TUMOUR, (TUMOUR, CORRECTED)),
+        (OTHER, IMPORTED, TUMOUR, (TUMOUR, CORRECTED)),
+        (OTHER, CORRECTED, TUMOUR, (TUMOUR, CORRECTED)),
+        (TUMOUR, MODEL, TUMOUR, (TUMOUR, CORRECTED)),
+        (TUMOUR, ACCEPTED, TUMOUR, (TUMOUR, CORRECTED)),
+        (TUMOUR, IMPORTED, TUMOUR, (TUMOUR, IMPORTED)),
+        (TUMOUR, DRAWN, TUMOUR, (TUMOUR, DRAWN)),
+        (TUMOUR, DRAWN, 0, (0, NONE)),
+        (TUMOUR, IMPORTED, 0, (0, NONE)),
+        (TUMOUR, CORRECTED, 0, (0, NONE)),
+        (TUMOUR, MODEL, 0, (BACKGROUND, CORRECTED)),
+        (TUMOUR, ACCEPTED, 0, (BACKGROUND, CORRECTED)),
+        (BACKGROUND, MODEL, 0, (0, NONE)),
+        (0, NONE, 0, (0, NONE)),
+    ],
+)
+def test_what_a_painted_pixel_becomes(label, provenance, wanted, becomes):
+    assert after_painting(label, provenance, wanted) == becomes
+
+
+def test_a_pixel_that_keeps_its_label_and_is_not_marked_keeps_its_author():
+    assert after_painting(TUMOUR, MODEL, TUMOUR, marked=False) == (TUMOUR, MODEL)
+
+
+@pytest.mark.parametrize("wanted", [0, BACKGROUND, OTHER])
+def test_a_locked_class_is_neither_painted_over_nor_erased(wanted):
+    assert after_painting(TUMOUR, MODEL, wanted, locked=frozenset({TUMOUR})) == (TUMOUR, MODEL)
+
+
+@given(pixels, st.integers(0, 3))
+def test_painting_twice_is_painting_once(before, label):
+    wanted, marked = np.full((8, 8), label, np.uint8), np.ones((8, 8), bool)
+    once = painted(before, wanted, marked)
+    assert (painted(once, wanted, marked) == once).all()
+
+
+@given(pixels, pixels)
+def test_a_model_never_changes_what_a_person_said(before, said):
+    after = filled_by_model(before, said[0])
+    person = before[1] >= ACCEPTED
+    assert (after[:, person] == before[:, person]).all()
+    free = ~person & (said[0] > 0)
+    assert (after[0][free] == said[0][free]).all()
+    assert (after[1][free] == MODEL).all()
+    assert (after[:, ~person & ~free] == before[:, ~person & ~free]).all()
+
+
+@given(pixels, pixels)
+def test_an_import_never_changes_what_was_drawn_or_corrected_here(before, said):
+    known = said[1] > 0
+    after = imported(before, said[0], known)
+    mine = before[1] >= DRAWN
+    assert (after[:, mine | ~known] == before[:, mine | ~known]).all()
+    assert (after[0][known & ~mine] == said[0][known & ~mine]).all()
+    assert (after[1][known & ~mine] == IMPORTED).all()
+
+
+@given(pixels, st.sets(st.integers(1, 3)))
+def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before, locked):
+    model = (before[1] == MODEL) & ~np.isin(before[0], list(locked))
+    accepted = turned(before, MODEL, ACCEPTED, frozenset(locked))
+    assert (accepted[0] == before[0]).all()
+    assert (accepted[1] == np.where(model, ACCEPTED, before[1])).all()
+    rejected = turned(before, MODEL, NONE, frozenset(locked))
+    assert (rejected == np.where(model, 0, before)).all()
+
+
+@given(pixels, pixels, st.sets(st.integers(1, 3), min_size=1))
+def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
+    locked, known, kept = frozenset(locked), np.ones((8, 8), bool), np.isin(before[0], list(locked))
+    for after, freely in (
+        (filled_by_model(before, said[0], locked=locked), filled_by_model(before, said[0])),
+        (painted(before, said[0], known, locked), painted(before, said[0], known)),
+    ):
+        assert (after == np.where(kept, before, freely)).all()
+
+
+@given(pixels)
+def test_nothing_changes_the_box_it_is_given(before):
+    copy = before.copy()
+    painted(before, np.zeros((8, 8), np.uint8), np.ones((8, 8), bool))
+    filled_by_model(before, np.ones((8, 8), np.uint8))
+    imported(before, np.ones((8, 8), np.uint8), np.ones((8, 8), bool))
+    turned(before, MODEL, NONE)
+    assert (before == copy).all()
+
+
+@given(pixels, st.booleans())
+def test_training_learns_what_a_person_stands_for_alone(before, complete):
+    learnt = learnt_labels(*before, complete)
+    person = before[1] >= ACCEPTED
+    assert (learnt[person] == before[0][person]).all()
+    assert (learnt[~person] == (BACKGROUND if complete else 0)).all()

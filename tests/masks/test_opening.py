@@ -1,0 +1,151 @@
+import numpy as np
+import pytest
+import zarr
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, look_at_mask, open_mask, read_counts
+from napari_pathseg.masks.opening import has_leftovers
+from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (700, 1300)
+WHOLE = Region(0, 0, *SHAPE)
+DAB = Stroke(Pull((600, 600), (600, 600), 20), Brush(2))
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "slide.zarr"
+
+
+def opened(path):
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def painted(path):
+    """Return a mask with one stroke, saved and closed, and its number of pixels."""
+    with opened(path) as mask:
+        mask.stroke(DAB)
+        mask.close_step()
+        return int(mask.counts[2].sum())
+
+
+def test_looking_at_a_mask_changes_no_file(path):
+    painted(path)
+    files = {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")}
+    with look_at_mask(path, SHAPE) as mask:
+        assert mask.read(WHOLE)[0].any()
+        assert not mask.writable
+    assert {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")} == files
+
+
+def test_a_mask_that_was_never_made_is_looked_at_as_empty(path):
+    with look_at_mask(path, SHAPE) as mask:
+        assert not mask.read(WHOLE)[0].any()
+    assert not path.exists()
+
+
+def test_numbers_are_read_without_opening_the_mask(path):
+    assert not read_counts(path).any()
+    pixels = painted(path)
+    assert read_counts(path)[2, Provenance.DRAWN] == pixels
+
+
+def test_numbers_that_were_damaged_are_counted_anew(path):
+    pixels = painted(path)
+    zarr.open_group(path).attrs["pathseg_counts"] = {"2,x": 3}
+    with opened(path) as mask:
+        assert mask.counts[2, Provenance.DRAWN] == pixels
+        assert mask.counts.sum() == SHAPE[0] * SHAPE[1]
+
+
+@pytest.mark.parametrize("worked", [False, True])
+def test_a_killed_program_has_leftovers_until_the_mask_is_opened(path, worked):
+    mask = opened(path)
+    assert not has_leftovers(path)
+    mask.stroke(DAB)
+    if worked:
+        mask.settle()
+    mask.abandon()
+    assert has_leftovers(path)
+    opened(path).abandon()
+    assert not has_leftovers(path)
+    with look_at_mask(path, SHAPE) as mask:
+        assert mask.counts[2].any()
+
+
+def test_a_step_that_ended_after_the_last_save_is_no_leftover_once_the_mask_is_closed(path):
+    with opened(path) as mask:
+        mask.stroke(DAB)
+        mask.flush()
+        mask.close_step()
+    assert not has_leftovers(path)
+
+
+def test_opening_and_closing_writes_nothing_more(path):
+    painted(path)
+    size = path.with_suffix(".journal").stat().st_size
+    opened(path).close()
+    assert path.with_suffix(".journal").stat().st_size == size
+
+
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_damaged_chunk_is_named_by_all_who_need_it_and_the_rest_is_read(path, level):
+    painted(path)
+    chunk = next((path / "labels" / str(level) / "c").rglob("0/0" if level else "1/1"))
+    chunk.write_bytes(chunk.read_bytes()[:-3])
+    with opened(path) as mask:
+        box = Region(0, 0, *mask.shapes[level])
+        with pytest.raises(ProjectError, match=str(chunk)):
+            mask.preview(box, level)
+        with pytest.raises(ProjectError, match=str(chunk)):
+            mask.edit(Region(600, 600, 9, 9), np.ones((9, 9), np.uint8), np.full((9, 9), 4, np.uint8))
+        assert not mask.read(Region(0, 0, 500, 500))[0].any()
+
+
+def test_an_edit_that_meets_a_damaged_chunk_changes_nothing(path):
+    pixels = painted(path)
+    chunk = path / "provenance/1/c/0/0"
+    good = chunk.read_bytes()
+    chunk.write_bytes(b"")
+    mask = opened(path)
+    with pytest.raises(ProjectError, match=str(chunk)):
+        mask.edit(Region(600, 600, 9, 9), np.ones((9, 9), np.uint8), np.full((9, 9), 4, np.uint8))
+    assert mask.counts[2].sum() == pixels
+    mask.abandon()
+    chunk.write_bytes(good)
+    with opened(path) as mask:
+        assert mask.counts[2].sum() == pixels
+
+
+def test_a_killed_programs_strokes_over_a_damaged_chunk_wait_for_its_repair(path):
+    painted(path)
+    mask = opened(path)
+    mask.stroke(Stroke(Pull((600, 600), (600, 600), 40), Brush(1)))
+    mask.close_step()
+    mask.abandon()
+    chunk = path / "labels/0/c/1/1"
+    good = chunk.read_bytes()
+    chunk.write_bytes(good[:-1])
+    for _ in range(2):
+        with pytest.raises(ProjectError, match=str(chunk)):
+            opened(path)
+    chunk.write_bytes(good)
+    with opened(path) as mask:
+        assert mask.read(Region(600, 600, 1, 1))[0] == 1
+        mask.undo()
+        assert mask.read(Region(600, 600, 1, 1))[0] == 2
+
+
+def test_half_written_chunks_of_a_killed_program_are_swept(path):
+    painted(path)
+    mask = opened(path)
+    mask.stroke(DAB)
+    mask.stroke(Stroke(Pull((10, 10), (10, 10), 5), Brush(1)))
+    mask.abandon()
+    orphan = path / "labels/0/c/1/0.partial"
+    orphan.write_bytes(b"half")
+    opened(path).close()
+    assert not list(path.rglob("*.partial"))

@@ -1,0 +1,337 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region, layout
+from napari_pathseg.masks import Mask, open_mask
+from napari_pathseg.masks import committed_pixels as kept
+from napari_pathseg.masks import label_rules as rules
+from napari_pathseg.masks import zarr_store as store
+from napari_pathseg.masks.counts import Provenance, count
+from napari_pathseg.masks.operations import Deed, Piece
+from napari_pathseg.masks.pyramid import halve
+from napari_pathseg.masks.shapes import Area, Outline, Pull
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+SHAPE = (540, 700)
+WHOLE = Region(0, 0, *SHAPE)
+
+
+@pytest.fixture(autouse=True)
+def three_levels(monkeypatch):
+    monkeypatch.setattr(store, "_COARSEST", 256)
+
+
+def opened(path: Path) -> Mask:
+    return open_mask(path, SHAPE, DEFAULT_CLASSES)
+
+
+def put(mask, region, label, provenance=Provenance.DRAWN):
+    size = (region.height, region.width)
+    return mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
+
+
+def everything(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+class PlainMask:
+    """What a mask is to be: two arrays, and copies of them to undo."""
+
+    def __init__(self):
+        self.pixels = np.zeros((2, *SHAPE), np.uint8)
+        self.past, self.future = [], []
+        self.step = None  # what was there before the open step
+        self.brush = None  # of its strokes
+
+    def change(self, after):
+        if (after != self.pixels).any():
+            self.step = self.pixels if self.step is None else self.step
+            self.pixels = after
+
+    def stroke(self, stroke):
+        flags = stroke.shape.flags(WHOLE)
+        if flags is not None:
+            if stroke.brush.only is not None:
+                flags &= self.pixels[0] == stroke.brush.only
+            wanted = np.where(flags, np.uint8(stroke.brush.label), self.pixels[0])
+            self.change(rules.painted(self.pixels, wanted, flags, stroke.brush.locked))
+
+    def close_step(self):
+        if self.step is not None:
+            self.past.append(self.step)
+            self.future.clear()
+            self.step = None
+        self.brush = None
+
+    def move(self, source, target):
+        self.close_step()
+        if source:
+            target.append(self.pixels)
+            self.pixels = source.pop()
+
+
+# -- what may be done to a mask
+
+WORDS = ["work"] * 6 + ["close_step"] * 2 + ["undo"] * 2 + ["begin_undo"] * 2
+WORDS += ["redo", "begin_redo", "deed", "deed", "cancelled_deed", "flush", "reopen", "kill", "kill", "look"]
+
+
+def some_shape(rng):
+    start, end = ([rng.uniform(-40, size + 40) for size in SHAPE] for _ in range(2))
+    kind = rng.random()
+    if kind < 0.6:
+        return Pull(tuple(start), tuple(end), float(rng.choice([0.5, 3, 40.25, 300])))
+    if kind < 0.8:  # an outline with a hole
+        size = rng.integers(5, 400)
+        square = np.array([[0, 0], [0, size], [size, size], [size, 0]], float) + start
+        return Outline([square, square * 0.5 + square.mean(axis=0) * 0.5])
+    downsample = int(rng.choice([1, 2, 4]))
+    place = Region(int(rng.integers(100)), int(rng.integers(150)), 40, 50)
+    return Area(rng.random((40, 50)) < 0.4, place, downsample)
+
+
+def some_action(rng):
+    kind = rng.random()
+    if kind < 0.4:
+        only = None if rng.random() < 0.6 else int(rng.integers(3))
+        locked = frozenset({2}) if rng.random() < 0.2 else frozenset()
+        return Stroke(some_shape(rng), Brush(int(rng.integers(4)), only, locked))
+    if kind < 0.5:
+        (top, left), label = (int(rng.integers(size)) for size in SHAPE), int(rng.integers(3))
+        box = Region(top, left, int(rng.integers(1, 300)), int(rng.integers(1, 400))).clip(SHAPE)
+        return box, label, rng.choice([Provenance.MODEL, Provenance.DRAWN]) if label else Provenance.NONE
+    return str(rng.choice(WORDS))
+
+
+def one_more(labels):
+    """Return other labels: each one more, 3 is followed by none."""
+    return (labels + 1) % 4
+
+
+def counting_up(mask):
+    for piece in layout(WHOLE, 400):
+        labels, provenance = mask.read(piece)
+        yield Piece(mask.edit(piece, one_more(labels), provenance), 0.5)
+
+
+class Both:
+    """A mask and what it is to be, to which the same is done."""
+
+    def __init__(self, path):
+        self.path = path
+        self.mask, self.plain = opened(path), PlainMask()
+
+    def do(self, action):
+        if isinstance(action, Stroke):
+            self._stroke(action)
+        elif isinstance(action, tuple):
+            region, label, provenance = action
+            put(self.mask, region, label, provenance)
+            after = self.plain.pixels.copy()
+            after[:, *region.slices] = np.array([label, provenance], np.uint8)[:, None, None]
+            self.plain.change(after)
+            self.plain.brush = None
+        else:
+            getattr(self, f"_{action}")()
+
+    def _stroke(self, stroke):
+        # Strokes of one brush may be carried out together or one by one.
+        if self.plain.brush != stroke.brush:
+            self._close_step()
+        self.plain.brush = stroke.brush
+        self.mask.stroke(stroke)
+        self.plain.stroke(stroke)
+
+    def _work(self):
+        self.mask.work(0)
+
+    def _close_step(self):
+        self.mask.close_step()
+        self.plain.close_step()
+
+    def _undo(self):
+        self.mask.undo()
+        self.plain.move(self.plain.past, self.plain.future)
+
+    def _redo(self):
+        self.mask.redo()
+        self.plain.move(self.plain.future, self.plain.past)
+
+    def _begin_undo(self):
+        self.mask.begin_undo()
+        self.plain.move(self.plain.past, self.plain.future)
+
+    def _begin_redo(self):
+        self.mask.begin_redo()
+        self.plain.move(self.plain.future, self.plain.past)
+
+    def _deed(self):
+        self.mask.begin(Deed("Counting", counting_up))
+        self.plain.close_step()
+        self.plain.change(np.stack([one_more(self.plain.pixels[0]), self.plain.pixels[1]]))
+        self.plain.close_step()
+
+    def _cancelled_deed(self):
+        """What is cancelled can be redone as far as it got."""
+        self.mask.settle()
+        self._deed()
+        self.mask.work(0)
+        self.mask.cancel()
+        part = everything(self.mask)
+        self.plain.move(self.plain.past, self.plain.future)
+        assert (part == self.plain.pixels).all()
+        self.mask.redo()
+        self.plain.move(self.plain.future, self.plain.past)
+        self.plain.pixels = everything(self.mask)
+
+    def _flush(self):
+        self.mask.flush()
+
+    def _reopen(self):
+        self.mask.close()
+        self._open_again()
+
+    def _kill(self):
+        deeds = self.mask.deeds
+        while deeds.any_waits or (deeds.running is not None and deeds.running.can_be_cancelled):
+            self.mask.work(0)  # what was not begun is not done; for what was done in part see the test below
+        self.mask.abandon()
+        self._open_again()
+
+    def _open_again(self):
+        self.mask = opened(self.path)
+        self.plain.close_step()
+        self._look()
+
+    def _look(self):
+        assert (everything(self.mask) == self.plain.pixels).all()
+        assert (self.mask.counts == count(*self.plain.pixels)).all()
+        level = self.plain.pixels
+        for number, shape in enumerate(self.mask.shapes[1:], 1):
+            level = halve(level)
+            assert (self.mask.preview(Region(0, 0, *shape), number) == level).all()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32 - 1), st.integers(2, 40))
+def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_killed(tmp_path_factory, seed, number):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
+        both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
+        for _ in range(number):
+            both.do(some_action(rng))
+        both.do("kill")
+        while both.plain.past:
+            both.do("undo")
+            assert (everything(both.mask) == both.plain.pixels).all()
+        assert both.mask.undo().empty
+        while both.plain.future:
+            both.do("redo")
+        both.do("reopen")
+        both.mask.close()
+
+
+def test_of_a_deed_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    mask.work(0)
+    mask.stroke(Stroke(Pull((500, 600), (500, 690), 20), Brush(2)))
+    mask.close_step()
+    mask.work(0)
+    mask.abandon()
+    mask = opened(tmp_path / "m.zarr")
+    labels = everything(mask)[0]
+    assert labels[0, 0] == 1
+    assert labels[500, 650] == 2
+    assert labels[530, 30] == 0  # the deed's third piece
+    mask.undo()
+    assert (everything(mask)[0, :400] == 1).all()
+    assert not everything(mask)[0, 400:].any()
+    mask.undo()
+    assert not everything(mask).any()
+    assert mask.undo().empty
+    mask.close()
+
+
+def test_a_deed_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
+    def failing(mask):
+        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        raise ProjectError("The disk is full.")
+
+    with opened(tmp_path / "m.zarr") as mask:
+        mask.begin(Deed("Failing", failing))
+        with pytest.raises(ProjectError, match="full"):
+            mask.settle()
+        assert not mask.waits
+        mask.stroke(Stroke(Pull((100, 100), (100, 100), 5), Brush(2)))
+        mask.close_step()
+        mask.undo()
+        assert everything(mask)[0].any()
+        mask.undo()
+        assert not everything(mask).any()
+
+
+def stroke(mask, row, label=2):
+    mask.stroke(Stroke(Pull((row, 100.0), (row, 300.0), 20), Brush(label)))
+    mask.close_step()
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_a_stroke_told_while_a_deed_is_cancelled_is_there_after_a_kill(tmp_path, pieces):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    for _ in range(pieces):
+        mask.work(0)
+    stroke(mask, 200.0)
+    mask.cancel()
+    mask.abandon()
+    with opened(tmp_path / "m.zarr") as mask:
+        labels = everything(mask)[0]
+        assert (labels[200, 100:300] == 2).all()
+        assert labels[0, 0] == 0
+        mask.undo()
+        assert not everything(mask)[0].any()
+
+
+def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
+    with opened(tmp_path / "m.zarr") as mask:
+        mask.begin(Deed("Counting", counting_up))
+        stroke(mask, -500.0)
+        stroke(mask, 200.0)
+        mask.cancel()
+        assert everything(mask)[0, 200, 200] == 2
+
+
+def test_a_stroke_told_while_an_undo_waits_is_told_at_once_and_comes_after_it(tmp_path):
+    mask = opened(tmp_path / "m.zarr")
+    mask.begin(Deed("Counting", counting_up))
+    mask.begin_undo()
+    stroke(mask, 200.0)
+    assert mask.waits
+    assert mask.deeds.any_waits  # nobody was made to wait
+    mask.settle()
+    expected = Pull((200.0, 100.0), (200.0, 300.0), 20).flags(WHOLE)
+    assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+    mask.abandon()
+    with opened(tmp_path / "m.zarr") as mask:
+        assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+
+
+def test_what_deeds_and_strokes_changed_is_told_though_the_last_deed_fails(tmp_path):
+    def failing(mask):
+        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        raise ProjectError("The disk is full.")
+
+    with opened(tmp_path / "m.zarr") as mask:
+        stroke(mask, 200.0)
+        with pytest.raises(ProjectError):
+            mask.do(Deed("Failing", failing))
+        changed = mask.take_changed()
+        assert changed.intersect(Region(0, 0, 20, 20)) == Region(0, 0, 20, 20)
+        assert changed.bottom > 200

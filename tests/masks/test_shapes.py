@@ -1,0 +1,145 @@
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.rasterize import rasterize
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.shapes import Area, Outline, Pull, shape_from
+
+SIDE = 96
+WHOLE = Region(0, 0, SIDE, SIDE)
+
+places = st.tuples(st.integers(-160, 600), st.integers(-160, 600)).map(lambda at: (at[0] / 4, at[1] / 4))
+pulls = st.builds(Pull, places, places, st.sampled_from([0.5, 1.0, 7.3, 30.0, 200.0]))
+rings = st.lists(places, min_size=3, max_size=6).map(lambda points: np.array(points, float) + 0.01)
+outlines = st.lists(rings, min_size=1, max_size=2).map(Outline)
+areas = st.builds(
+    lambda seed, top, left, downsample: Area(
+        np.random.default_rng(seed).random((9, 13)) < 0.5, Region(top, left, 9, 13), downsample
+    ),
+    st.integers(0, 99),
+    st.integers(-5, 40),
+    st.integers(-5, 40),
+    st.sampled_from([1, 2, 8]),
+)
+shapes = st.one_of(pulls, outlines, areas)
+regions = st.builds(Region, st.integers(0, 90), st.integers(0, 90), st.integers(1, 60), st.integers(1, 60))
+
+
+def covered(shape, region, downsample=1):
+    flags = shape.flags(region, downsample)
+    return np.zeros((region.height, region.width), bool) if flags is None else flags
+
+
+@given(places, places, st.sampled_from([0.5, 3.3, 20.0]))
+def test_a_pull_covers_the_pixels_near_its_line(start, end, radius):
+    found = covered(Pull(start, end, radius), WHOLE)
+    line = np.subtract(end, start)
+    pixels = np.stack(np.mgrid[:SIDE, :SIDE], axis=-1) - np.array(start)
+    along = np.clip(pixels @ line / max(line @ line, 1e-12), 0, 1)
+    distance = np.linalg.norm(pixels - along[..., None] * line, axis=-1)
+    reach = max(radius, 0.7072)
+    assert found[distance < reach - 1e-3].all()
+    assert not found[distance > reach + 1e-3].any()
+
+
+def test_the_thinnest_pull_leaves_a_line_without_gaps():
+    found = covered(Pull((3.2, 5.7), (80.9, 60.1), 0.5), WHOLE)
+    rows = np.arange(4, 80)
+    assert found[rows].any(axis=1).all()
+    columns = [np.flatnonzero(found[row]) for row in rows]
+    assert all(
+        upper.min() - 1 <= lower.max() and lower.min() - 1 <= upper.max()
+        for upper, lower in itertools.pairwise(columns)
+    )
+
+
+def test_an_outline_covers_what_a_contour_with_a_hole_does():
+    outer = np.array([[5, 5], [5, 70], [80, 90], [60, 3]], float) + 0.25
+    hole = np.array([[20, 20], [40, 50], [50, 20]], float) + 0.25
+    mask = rasterize([Contour(outer, (hole,), label=1)], (SIDE, SIDE))
+    assert (covered(Outline([outer, hole]), WHOLE) == mask).all()
+    assert not covered(Outline([outer, hole]), Region(25, 22, 5, 5)).any()
+
+
+def test_an_area_found_at_a_coarser_level_covers_whole_blocks():
+    found = np.array([[True, False], [False, True]])
+    flags = covered(Area(found, Region(3, 5, 2, 2), 4), WHOLE)
+    assert flags[12:16, 20:24].all()
+    assert flags[16:20, 24:28].all()
+    assert flags.sum() == 32
+
+
+@given(shapes, regions)
+def test_a_box_at_a_time_gives_what_the_whole_gives(shape, region):
+    region = region.clip((SIDE, SIDE))
+    assert (covered(shape, region) == covered(shape, WHOLE)[region.slices]).all()
+
+
+@given(shapes)
+def test_nothing_is_covered_outside_the_box(shape):
+    around = Region(-300, -300, 900, 900)
+    flags = covered(shape, around).copy()
+    inside = shape.box.intersect(around).shift(300, 300)
+    flags[inside.slices] = False
+    assert not flags.any()
+
+
+@given(shapes, regions, st.sampled_from([1, 2, 4, 8]))
+def test_what_is_said_at_little_cost_is_true(shape, region, downsample):
+    said, flags = shape.covers(region, downsample), covered(shape, region, downsample)
+    assert said is None or (flags.all() if said else not flags.any())
+
+
+@pytest.mark.parametrize(("row", "said"), [(100, True), (400, None), (900, False)])
+def test_a_large_brush_knows_what_lies_inside_and_outside_it(row, said):
+    assert Pull((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is said
+
+
+@pytest.mark.parametrize("downsample", [1, 4])
+@pytest.mark.parametrize("corner", [(0, 0), (0, 49), (49, 0), (49, 49)])
+def test_a_box_of_which_a_brush_meets_one_corner_is_not_left_out(corner, downsample):
+    row, column = (at * downsample + (downsample - 1) / 2 for at in corner)
+    beyond = [(at - 24.5 * downsample) * 3 for at in (row, column)]  # along the diagonal
+    start = (row + beyond[0], column + beyond[1])
+    pull = Pull(start, start, float(np.hypot(*beyond)) + 0.01)
+    assert covered(pull, Region(0, 0, 50, 50), downsample).sum() == 1
+    assert pull.covers(Region(0, 0, 50, 50), downsample) is None
+
+
+@given(shapes, st.sampled_from([2, 4, 8]))
+@settings(max_examples=60)
+def test_seen_from_afar_a_shape_is_the_same_but_for_its_rim(shape, downsample):
+    """A coarse pixel is covered, or not, as all fine pixels around it are."""
+    fine = covered(shape, Region(-16, -16, SIDE + 32, SIDE + 32))
+    coarse = covered(shape, WHOLE.coarser(downsample), downsample)
+    for (row, column), is_covered in np.ndenumerate(coarse):
+        top, left = row * downsample + 16, column * downsample + 16
+        around = fine[top - 1 : top + downsample + 1, left - 1 : left + downsample + 1]
+        if around.all():
+            assert is_covered
+        reach = fine[top - 8 : top + downsample + 8, left - 8 : left + downsample + 8]
+        assert not is_covered or reach.any() or isinstance(shape, Outline)  # whose spikes lie between pixels
+
+
+@given(shapes)
+def test_a_shape_comes_back_from_its_bytes(shape):
+    again = shape_from(shape.to_bytes())
+    assert type(again) is type(shape)
+    assert again.box == shape.box
+    assert (covered(again, WHOLE) == covered(shape, WHOLE)).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"zzz"])
+def test_bytes_of_something_else_are_no_shape(content):
+    with pytest.raises(ValueError, match="no shape begins with"):
+        shape_from(content)
+
+
+def test_a_scribble_is_told_in_few_bytes():
+    assert len(Pull((1, 2), (3, 4), 5).to_bytes()) < 50
+    assert len(Area(np.ones((1000, 1000), bool), Region(0, 0, 1000, 1000), 4).to_bytes()) < 1000

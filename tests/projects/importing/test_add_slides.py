@@ -1,0 +1,375 @@
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_pathseg.classes import class_table
+from napari_pathseg.contours.alignment import Remedy
+from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.formats import write_contours
+from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, learnt_labels
+from napari_pathseg.masks.edits import fill_from_model, paint
+from napari_pathseg.projects.checks.checks import check
+from napari_pathseg.projects.exporting.export import ExportOptions, export
+from napari_pathseg.projects.importing import add_slides as importing
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, import_file, mask_downsample
+from napari_pathseg.projects.importing.contour_import import Reading, take_file
+from napari_pathseg.projects.importing.import_log import imports
+from napari_pathseg.projects.project import Project
+
+
+@pytest.fixture
+def empty(tmp_path):
+    return Project.create(tmp_path / "empty.pathseg")
+
+
+def imported(project, slide, label=2):
+    return int(project.counts(slide)[label, Provenance.IMPORTED])
+
+
+def test_contours_of_the_same_stem_become_filled_regions(project):
+    assert imported(project, "case0") == 80 * 80
+    assert project.slide("case0").complete
+
+
+def test_a_slide_without_a_contour_of_its_stem_stays_new(project):
+    assert not project.slide("case5").complete
+    assert not project.counts("case5").any()
+
+
+def test_partial_contours_leave_the_outside_unlabelled(empty, slides):
+    (entry,) = add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent, partial=True))
+    assert not entry.complete
+
+
+def test_a_negative_slide_is_complete_without_a_contour(empty, slides):
+    (entry,) = add_slides(empty, slides[5:], AddOptions(negative=True))
+    assert entry.complete
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_two_valued_label_image_means_the_first_class_to_find(empty, slides, tmp_path, value):
+    mask = np.zeros((192, 192), np.uint8)
+    mask[10:20, 10:30] = value
+    Image.fromarray(mask).save(tmp_path / "case5.png")
+    add_slides(empty, slides[5:], AddOptions(contours=tmp_path))
+    assert imported(empty, "case5") == 200
+
+
+def test_a_label_image_of_class_numbers_keeps_them(empty, slides, tmp_path):
+    mask = np.full((192, 192), 1, np.uint8)
+    mask[:10] = 2
+    Image.fromarray(mask).save(tmp_path / "case5_mask.png")
+    add_slides(empty, slides[5:], AddOptions(contours=tmp_path, partial=True))
+    assert imported(empty, "case5") == 1920
+    assert imported(empty, "case5", 1) == 192 * 182
+
+
+def test_a_label_image_with_a_class_too_many_is_refused(empty, slides, tmp_path):
+    Image.fromarray(np.full((192, 192), 7, np.uint8)).save(tmp_path / "case5.png")
+    with pytest.raises(AnnotationError, match=r"case5\.png holds the value 7; the project's classes are 1 to 2"):
+        add_slides(empty, slides[5:], AddOptions(contours=tmp_path))
+
+
+def test_a_mask_of_another_size_is_refused_and_nothing_is_added(empty, slides, tmp_path):
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "case5.png")
+    with pytest.raises(AnnotationError, match=r"case5\.png"):
+        add_slides(empty, slides, AddOptions(contours=tmp_path))
+    assert Project.open(empty.folder).slides == {}
+    assert not list((empty.folder / "masks").iterdir())
+
+
+def test_a_contour_outside_the_slide_is_refused(empty, slides, tmp_path):
+    svg = tmp_path / "case5.svg"
+    svg.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg"><polygon points="900,900 950,900 950,950" stroke="red"/></svg>'
+    )
+    with pytest.raises(AnnotationError, match="case5.svg"):
+        add_slides(empty, slides[5:], AddOptions(contours=svg))
+
+
+def test_a_file_that_is_no_slide_adds_none_of_the_others(empty, slides, tmp_path):
+    (tmp_path / "letter.tif").write_text("Dear doctor")
+    with pytest.raises(UnsupportedSlideError, match="letter.tif"):
+        add_slides(empty, [*slides, tmp_path / "letter.tif"])
+    assert Project.open(empty.folder).slides == {}
+
+
+def test_a_class_unknown_to_the_project_is_named_with_the_known_ones(empty, slides, tmp_path):
+    path = tmp_path / "case5.geojson"
+    path.write_text(
+        '{"type":"Feature","geometry":{"type":"Polygon","coordinates":[[[1,1],[50,1],[50,50],[1,1]]]},'
+        '"properties":{"classification":{"name":"Tumor?"}}}'
+    )
+    with pytest.raises(AnnotationError, match=r'class "Tumor\?" is unknown. The project has: Background, Tumour'):
+        add_slides(empty, slides[5:], AddOptions(contours=path))
+
+
+def test_qupath_ignores_are_left_out_and_american_tumors_found(empty, slides, tmp_path):
+    square = '{"type":"Polygon","coordinates":[[[%d,10],[%d,10],[%d,20],[%d,20],[%d,10]]]}'
+    features = [
+        f'{{"type":"Feature","geometry":{square % (a, b, b, a, a)},"properties":{{"classification":"{name}"}}}}'
+        for a, b, name in ((10, 20, "Tumor"), (40, 90, "Ignore*"))
+    ]
+    path = tmp_path / "case5.geojson"
+    path.write_text(f'{{"type":"FeatureCollection","features":[{",".join(features)}]}}')
+    add_slides(empty, slides[5:], AddOptions(contours=path))
+    assert imported(empty, "case5") == 100
+    labels, provenance = empty.open_mask("case5").read(Region(15, 50, 1, 1))
+    assert learnt_labels(labels, provenance, complete=True) == 0
+
+
+def test_importing_again_keeps_the_patient_and_what_was_corrected(empty, slides):
+    add_slides(empty, slides[:1], AddOptions(patient=r"^cas", contours=slides[0].parent))
+    with empty.writing(), empty.open_mask("case0") as mask:
+        paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 1, np.uint8))
+    (entry,) = add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
+    assert entry.patient == "cas"
+    assert empty.counts("case0")[1, Provenance.CORRECTED] == 6400
+
+
+def test_a_slide_that_was_moved_is_known_again(project, slides, tmp_path):
+    moved = slides[0].rename(tmp_path / "moved.tif")
+    (entry,) = add_slides(project, [moved])
+    assert entry.id == "case0"
+    assert len(project.slides) == 6
+
+
+def test_one_file_of_contours_is_not_for_two_slides(empty, slides):
+    with pytest.raises(AnnotationError, match=r"case0\.svg would be imported into both case0 and case1"):
+        add_slides(empty, slides[:2], AddOptions(contours=slides[0].with_suffix(".svg")))
+
+
+def test_a_file_without_an_outline_does_not_make_all_background(empty, slides, tmp_path):
+    path = tmp_path / "case5.svg"
+    path.write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
+    with pytest.raises(AnnotationError, match=r"case5\.svg holds no outline, so all of case5 would be Background"):
+        add_slides(empty, slides[5:], AddOptions(contours=path))
+    assert empty.slides == {}
+
+
+def test_a_complete_slide_has_no_pixel_of_a_model(empty, slides):
+    add_slides(empty, slides[:1])
+    with empty.writing(), empty.open_mask("case0") as mask:
+        fill_from_model(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
+    add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
+    assert not empty.counts("case0")[:, Provenance.MODEL].any()
+    assert imported(empty, "case0") == 6400
+
+
+def test_the_patient_is_what_the_pattern_matches(empty, slides):
+    entries = add_slides(empty, slides[:2], AddOptions(patient=r"case(\d)"))
+    assert [entry.patient for entry in entries] == ["0", "1"]
+
+
+def test_the_patient_comes_from_a_table(empty, slides, tmp_path):
+    table = tmp_path / "patients.csv"
+    table.write_text("slide,patient\ncase0.tif,Smith\n")
+    (entry,) = add_slides(empty, slides[:1], AddOptions(patient=str(table)))
+    assert entry.patient == "Smith"
+    with pytest.raises(ConfigError, match=r"patients\.csv names no patient of the slide case1"):
+        add_slides(empty, slides[1:2], AddOptions(patient=str(table)))
+
+
+def test_a_pattern_that_matches_nothing_is_told_with_the_name(empty, slides):
+    with pytest.raises(ConfigError, match=r"patient is '\^x'; it matches nothing in the name case0"):
+        add_slides(empty, slides[:1], AddOptions(patient="^x"))
+
+
+def test_one_patient_cannot_both_teach_and_test(empty, slides):
+    add_slides(empty, slides[:1], AddOptions(patient="case", role="train"))
+    with pytest.raises(ProjectError, match='Patient "case" would be in two roles: case0 is train, case1 is test'):
+        add_slides(empty, slides[1:2], AddOptions(patient="case", role="test"))
+
+
+def test_adding_a_slide_again_imports_its_contours_only(project, slides):
+    add_slides(project, slides[5:], AddOptions(contours=slides[0].with_suffix(".svg")))
+    assert len(project.slides) == 6
+    assert project.slide("case5").role == "test"
+    assert imported(project, "case5") == 6400
+
+
+def test_two_slides_of_one_name_get_two_ids(empty, slides, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "case0.tif").write_bytes(slides[1].read_bytes())
+    entries = add_slides(empty, [slides[0], other / "case0.tif"])
+    assert [entry.id for entry in entries] == ["case0", "case0-2"]
+
+
+def test_what_was_imported_is_kept_as_it_came(project, slides):
+    assert (project.folder / "contours" / "case0.svg").read_text() == slides[0].with_suffix(".svg").read_text()
+
+
+def test_one_slide_can_take_a_file_later(project, slides):
+    import_file(project, "case5", slides[0].with_suffix(".svg"), complete=False)
+    assert imported(project, "case5") == 6400
+    assert not Project.open(project.folder).slide("case5").complete
+
+
+@pytest.mark.parametrize(
+    ("mpp", "wanted", "shape", "expected"),
+    [
+        (0.25, 1.0, (9000, 9000), 4),
+        (None, 1.0, (2048, 2048), 1),
+        (0.5, None, (2048, 2048), 1),
+        (2.0, 1.0, (2048, 2048), 1),
+        (0.25, 1.0, (100_000, 80_000), 4),
+        (0.25, None, (100_000, 80_000), 1),
+        (0.25, None, (300_000, 80_000), 3),
+    ],
+)
+def test_the_grid_of_a_mask_follows_the_pixel_size(mpp, wanted, shape, expected):
+    assert mask_downsample(mpp, wanted, shape) == expected
+
+
+def test_masks_of_coarse_projects_count_coarse_pixels(tmp_path, slides):
+    project = Project.create(tmp_path / "coarse.pathseg", class_table([("Background", None), ("Gland", None)]))
+    (entry,) = add_slides(project, slides[:1])
+    assert entry.mask_shape == (192, 192)
+    assert entry.mask_mpp is None
+
+
+# -- stacks
+
+
+@pytest.fixture
+def stack(tmp_path):
+    """A stack of three grey pages with a stack of their masks."""
+    rng = np.random.default_rng(0)
+    pages = rng.integers(0, 255, (3, 96, 128), dtype=np.uint8)
+    masks = np.zeros((3, 96, 128), np.uint8)
+    for number in range(3):
+        masks[number, : 20 * (number + 1)] = 255
+    tifffile.imwrite(tmp_path / "volume.tif", pages, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "masks.tif", masks, photometric="minisblack")
+    return tmp_path, pages, masks
+
+
+def test_each_page_of_a_stack_is_a_slide_with_its_page_of_the_masks(stack):
+    folder, pages, masks = stack
+    project = Project.create(folder / "p.pathseg", mpp=None)
+    entries = add_slides(project, [folder / "volume.tif"], AddOptions(contours=folder / "masks.tif"))
+    assert [entry.id for entry in entries] == ["volume[0]", "volume[1]", "volume[2]"]
+    again = Project.open(project.folder)
+    for number, entry in enumerate(entries):
+        with again.open_slide(entry.id) as slide:
+            assert np.array_equal(slide.read(Region(0, 0, 96, 128)), pages[number])
+        assert again.counts(entry.id)[2].sum() == (masks[number] == 255).sum()
+
+
+def test_a_stack_that_is_added_twice_is_not_there_twice(stack):
+    folder, _, _ = stack
+    project = Project.create(folder / "p.pathseg", mpp=None)
+    for _ in range(2):
+        add_slides(project, [folder / "volume.tif"])
+    assert len(project.slides) == 3
+
+
+# -- remedies and other words
+
+
+def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(project, slides, tmp_path):
+    square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
+    write_contours(tmp_path / "small.geojson", [Contour(square, class_name="Lesion")])
+    reading = Reading({"Lesion": 2}, Remedy(scale=4.0))
+    import_file(project, "case5", tmp_path / "small.geojson", complete=True, reading=reading)
+    assert imported(project, "case5") == 1600
+    assert imports(Project.open(project.folder), "case5")["case5.geojson"].remedy == Remedy(scale=4.0)
+    assert check(project) == []
+
+
+def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path):
+    square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
+    write_contours(tmp_path / "a.svg", [Contour(square + 30)])
+    import_file(project, "case5", tmp_path / "a.svg", complete=False)
+    import_file(project, "case5", tmp_path / "a.svg", complete=False, reading=Reading(remedy=Remedy(scale=0.5)))
+    assert imported(project, "case5") == 25
+    write_contours(tmp_path / "b.svg", [Contour(square + 100)])
+    import_file(project, "case5", tmp_path / "b.svg", complete=False)
+    assert imported(project, "case5") == 125
+    assert sorted(imports(project, "case5")) == ["case5.2.svg", "case5.svg"]
+
+
+def test_a_picture_in_a_file_of_one_is_not_for_two_slides(slides, tmp_path):
+    image = {"id": 1, "file_name": slides[0].name, "width": 192, "height": 192}
+    square = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[10, 10, 50, 10, 50, 50]], "iscrowd": 0}
+    content = {"images": [image], "annotations": [square], "categories": [{"id": 1, "name": "Tumour"}]}
+    (tmp_path / "one.json").write_text(json.dumps(content))
+    with pytest.raises(AnnotationError, match="would be imported into both"):
+        add_slides(Project.create(tmp_path / "p.pathseg"), slides[:2], AddOptions(contours=tmp_path / "one.json"))
+
+
+def test_outlines_are_not_for_all_pages_of_a_stack(stack):
+    folder, _, _ = stack
+    write_contours(folder / "volume.svg", [Contour(np.array([[1.0, 1], [1, 50], [50, 50]]))])
+    with pytest.raises(AnnotationError, match="would be imported into both"):
+        add_slides(
+            Project.create(folder / "p.pathseg"), [folder / "volume.tif"], AddOptions(contours=folder / "volume.svg")
+        )
+
+
+def test_a_word_for_outlines_does_not_disturb_a_label_image(project, tmp_path):
+    labels = np.zeros((192, 192), np.uint8)
+    labels[:40, :40] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", labels)
+    reading = Reading({"Tumor": 2, "300": 2})
+    import_file(project, "case5", tmp_path / "mask.tif", complete=False, reading=reading)
+    assert imported(project, "case5") == 1600
+
+
+def test_a_value_of_a_label_image_means_the_class_that_is_chosen(project, tmp_path):
+    labels = np.zeros((192, 192), np.uint8)
+    labels[:40, :40], labels[100:, 100:] = 7, 9
+    tifffile.imwrite(tmp_path / "odd.tif", labels)
+    with pytest.raises(AnnotationError, match="holds the value 9"):
+        import_file(project, "case5", tmp_path / "odd.tif", complete=False)
+    import_file(project, "case5", tmp_path / "odd.tif", complete=False, reading=Reading({"7": 2, "9": 0}))
+    assert project.counts("case5")[2].sum() == 1600
+
+
+def test_one_file_of_many_pictures_serves_all_their_slides(slides, tmp_path):
+    def annotation(number, image):
+        square = [10, 10, 50, 10, 50, 50, 10, 50]
+        return {"id": number, "image_id": image, "category_id": 1, "segmentation": [square], "iscrowd": 0}
+
+    images = [{"id": n, "file_name": path.name, "width": 192, "height": 192} for n, path in enumerate(slides[:2])]
+    categories = [{"id": 1, "name": "Tumour"}]
+    content = {"images": images, "categories": categories, "annotations": [annotation(1, 0), annotation(2, 1)]}
+    (tmp_path / "all.json").write_text(json.dumps(content))
+    project = Project.create(tmp_path / "p.pathseg")
+    add_slides(project, slides[:2], AddOptions(contours=tmp_path / "all.json"))
+    assert [imported(project, name) for name in project.slides] == [1600, 1600]
+
+
+def test_a_mask_that_was_exported_comes_in_as_it_went_out_even_if_it_is_background_alone(project, tmp_path):
+    with project.writing(), project.open_mask("case5") as mask:
+        paint(mask, Region(0, 0, 50, 50), np.full((50, 50), 1, np.uint8))
+    (path,) = export(project, tmp_path / "out", ExportOptions(format="mask", slides=["case5"]))
+    other = Project.create(tmp_path / "other.pathseg")
+    file = project.find_file(project.slide("case5"))
+    add_slides(other, [file], AddOptions(contours=path, partial=True))
+    assert (imported(other, "case5", 1), imported(other, "case5", 2)) == (2500, 0)
+
+
+def test_an_import_that_fails_midway_leaves_the_masks_as_they_were(project, slides, monkeypatch):
+    before = {slide: project.counts(slide).copy() for slide in project.slides}
+    writes = []
+
+    def one_only(*args):
+        writes.append(args)
+        if len(writes) > 1:
+            raise ProjectError("the disk is full")
+        return take_file(*args)
+
+    monkeypatch.setattr(importing, "take_file", one_only)
+    for svg in slides[0].parent.glob("*.svg"):
+        svg.write_text(svg.read_text().replace("</svg>", '<rect x="1" y="1" width="9" height="9"/></svg>'))
+    with pytest.raises(ProjectError, match="the disk is full"):
+        add_slides(project, slides[:3], AddOptions(contours=slides[0].parent))
+    assert len(writes) == 2
+    assert all((project.counts(slide) == counts).all() for slide, counts in before.items())

@@ -1,0 +1,462 @@
+"""What was painted can be brought back as it was, whatever happened since."""
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance, open_mask
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.restore import restore
+from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.versions import (
+    KEPT,
+    Version,
+    changed_regions,
+    check_version,
+    keep_version,
+    overview,
+    superfluous,
+    versions,
+)
+
+SHAPE = (1300, 2100)
+WHOLE = Region(0, 0, *SHAPE)
+SLIDE = "case0"
+
+
+@pytest.fixture
+def project(tmp_path):
+    project = Project.create(tmp_path / "test.pathseg")
+    project.slides[SLIDE] = SlideEntry(
+        id=SLIDE, path="", relative_path="", fingerprint="", shape=SHAPE, channels=3, mpp=1.0, downsample=1, patient="p"
+    )
+    project.save()
+    return project
+
+
+@pytest.fixture
+def mask(project):
+    with project.open_mask(SLIDE) as mask:
+        yield mask
+
+
+def paint(mask, region, label=2, provenance=Provenance.DRAWN):
+    shape = (region.height, region.width)
+    mask.edit(region, np.full(shape, label, np.uint8), np.full(shape, provenance, np.uint8))
+    mask.close_step()
+    mask.flush()
+
+
+def keep(project, why="by hand"):
+    kept = keep_version(project, SLIDE, why)
+    assert kept is not None
+    return kept
+
+
+def whole(mask):
+    return np.stack(mask.read(WHOLE))
+
+
+def folder(project):
+    return project.folder / "versions" / SLIDE
+
+
+def test_what_was_kept_is_listed_newest_first_with_its_reason_and_areas(project, mask):
+    started = datetime.now(UTC) - timedelta(seconds=1)
+    paint(mask, Region(0, 0, 10, 10))
+    keep(project, "import")
+    paint(mask, Region(600, 600, 20, 20))
+    keep(project, "training")
+    listed = versions(project, SLIDE)
+    assert [(version.number, version.why) for version in listed] == [(2, "training"), (1, "import")]
+    assert [version.counts[2, Provenance.DRAWN] for version in listed] == [500, 100]
+    assert all(started <= version.when <= datetime.now(UTC) for version in listed)
+
+
+def test_a_version_is_as_it_was_whatever_is_painted_after(project, mask):
+    paint(mask, Region(0, 0, 700, 700))
+    before = whole(mask)
+    version = keep(project)
+    paint(mask, Region(100, 100, 1000, 1800), 1)
+    mask.undo(), mask.flush()
+    paint(mask, Region(0, 0, 1300, 2100), 0, Provenance.NONE)
+    with open_mask(version.kept, SHAPE, project.classes) as kept:
+        assert (whole(kept) == before).all()
+
+
+def test_a_version_takes_no_space(project, mask):
+    paint(mask, WHOLE)
+    version = keep(project)
+    chunk = "labels/0/c/1/1"
+    assert os.path.samefile(version.kept / chunk, project.mask_path(SLIDE) / chunk)
+
+
+def test_restoring_is_one_step_and_can_be_undone(project, mask):
+    paint(mask, Region(0, 0, 700, 700))
+    paint(mask, Region(500, 1000, 30, 600), 1, Provenance.IMPORTED)
+    first = whole(mask)
+    version = keep(project)
+    paint(mask, Region(100, 100, 1000, 1800), 1)
+    paint(mask, Region(0, 0, 600, 600), 0, Provenance.NONE)
+    second = whole(mask)
+    assert mask.do(restore(version)) == Region(0, 0, 1100, 1900)
+    assert (whole(mask) == first).all()
+    assert mask.counts[2, Provenance.DRAWN] == version.counts[2, Provenance.DRAWN]
+    mask.undo()
+    assert (whole(mask) == second).all()
+    mask.redo()
+    assert (whole(mask) == first).all()
+
+
+def test_a_stroke_after_a_restore_is_a_step_of_its_own(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    version = keep(project)
+    paint(mask, WHOLE, 1)
+    mask.do(restore(version))
+    paint(mask, Region(5, 5, 3, 3), 1)
+    mask.undo()
+    assert mask.counts[2].sum() == 100
+
+
+def test_strokes_that_were_not_saved_yet_are_taken_back_too(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    version = keep(project)
+    mask.edit(Region(0, 0, 2, 2), np.ones((2, 2), np.uint8), np.full((2, 2), Provenance.CORRECTED, np.uint8))
+    mask.do(restore(version))
+    assert (mask.read(Region(0, 0, 2, 2))[0] == 2).all()
+
+
+def test_an_empty_mask_is_brought_back_as_well(project, mask):
+    mask.flush()
+    version = keep(project, "import")
+    paint(mask, Region(0, 0, 600, 600))
+    mask.do(restore(version))
+    assert not whole(mask).any()
+
+
+def test_only_chunks_that_changed_are_looked_at(project, mask):
+    paint(mask, WHOLE)
+    version = keep(project)
+    assert changed_regions(version) == []
+    paint(mask, Region(520, 1100, 3, 3), 1)
+    assert changed_regions(version) == [Region(512, 1024, 512, 512)]
+
+
+def test_the_small_picture_shows_what_was_there(project, mask):
+    paint(mask, Region(0, 0, 1300, 1050))
+    version = keep(project)
+    paint(mask, WHOLE, 1)
+    then, now = overview(version.kept), overview(project.mask_path(SLIDE))
+    assert max(then.shape) <= 1024
+    assert (then[:, : then.shape[1] // 2 - 1] == 2).all()
+    assert not then[:, then.shape[1] // 2 + 1 :].any()
+    assert (now == 1).all()
+
+
+# -- when none is kept
+
+
+def test_without_a_mask_there_is_no_version(project):
+    assert keep_version(project, SLIDE, "import") is None
+    assert not folder(project).exists()
+    assert versions(project, SLIDE) == []
+
+
+def test_where_nothing_changed_no_version_is_kept(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    keep(project)
+    paint(mask, Region(0, 0, 10, 10), 1)
+    mask.undo(), mask.flush()
+    assert keep_version(project, SLIDE, "training") is None
+    assert os.listdir(folder(project)) == ["1"]
+
+
+def test_a_change_that_keeps_all_areas_is_a_change(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    keep(project)
+    paint(mask, Region(0, 0, 10, 10), 0, Provenance.NONE)
+    paint(mask, Region(0, 50, 10, 10))
+    assert keep(project).number == 2
+
+
+def test_a_change_of_who_said_it_is_a_change(project, mask):
+    paint(mask, Region(0, 0, 10, 10), 2, Provenance.MODEL)
+    keep(project)
+    paint(mask, Region(0, 0, 10, 10), 2, Provenance.ACCEPTED)
+    assert keep(project).number == 2
+
+
+# -- damage
+
+
+def damage_json(version):
+    (version.folder / "version.json").write_text('{"format": 1, "why": "by')
+
+
+def forget_json(version):
+    (version.folder / "version.json").unlink()
+
+
+def spoil_counts(version):
+    content = json.loads((version.folder / "version.json").read_text())
+    (version.folder / "version.json").write_text(json.dumps({**content, "counts": {"300,9": 1}}))
+
+
+def forget_stamp(version):
+    content = json.loads((version.folder / "version.json").read_text())
+    del content["stamp"]
+    (version.folder / "version.json").write_text(json.dumps(content))
+
+
+def make_newer(version):
+    content = json.loads((version.folder / "version.json").read_text())
+    (version.folder / "version.json").write_text(json.dumps({**content, "format": 2}))
+
+
+def lose_mask(version):
+    shutil.rmtree(version.kept)
+
+
+def write_list(version):
+    (version.folder / "version.json").write_text("[]")
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_json, forget_json, spoil_counts, forget_stamp, make_newer, lose_mask, write_list]
+)
+def test_a_damaged_version_is_listed_by_name_and_keeps_no_other_out(project, mask, damage):
+    paint(mask, Region(0, 0, 10, 10))
+    version = keep(project)
+    paint(mask, Region(0, 0, 20, 10))
+    keep(project)
+    damage(version)
+    newer, older = versions(project, SLIDE)
+    assert newer.problem == ""
+    assert older.number == 1
+    assert str(folder(project) / "1") in older.problem
+    assert older.counts is None
+    before = whole(mask)
+    with pytest.raises(ProjectError):
+        mask.do(restore(older))
+    assert (whole(mask) == before).all()
+
+
+def lose_chunk(version):
+    (version.kept / "labels/0/c/0/1").unlink()
+
+
+def cut_chunk(version):
+    content = (version.kept / "provenance/0/c/0/0").read_bytes()
+    (version.kept / "provenance/0/c/0/0").unlink()  # the mask's own file is the same one
+    (version.kept / "provenance/0/c/0/0").write_bytes(content[:-1])
+
+
+def spoil_chunk(version):
+    content = (version.kept / "labels/0/c/0/1").read_bytes()
+    (version.kept / "labels/0/c/0/1").unlink()
+    (version.kept / "labels/0/c/0/1").write_bytes(b"\0" * len(content))
+
+
+@pytest.mark.parametrize("damage", [lose_chunk, cut_chunk, spoil_chunk])
+def test_a_version_that_lost_pixels_is_refused_and_nothing_is_changed(project, mask, damage):
+    paint(mask, Region(0, 0, 600, 1200))
+    version = keep(project)
+    paint(mask, WHOLE, 1)
+    damage(version)
+    before = whole(mask)
+    with pytest.raises(ProjectError, match=r"versions.case0.1"):
+        mask.do(restore(version))
+    assert (whole(mask) == before).all()
+    mask.undo()
+    assert not whole(mask)[:, 1000:].any(), "the refused restore left a step"
+
+
+def test_what_is_missing_is_told(project, mask):
+    paint(mask, Region(0, 0, 600, 1200))
+    version = keep(project)
+    check_version(version)
+    files = int(version.stamp.split()[0])
+    lose_chunk(version)
+    with pytest.raises(ProjectError) as refused:
+        check_version(version)
+    assert f"its mask had {files} files" in str(refused.value)
+    assert f"has {files - 1} files" in str(refused.value)
+    assert str(refused.value).endswith("Choose another version, or restore the folder from a copy.")
+
+
+def test_a_version_of_another_size_is_refused_with_both_sizes(project, mask, tmp_path):
+    paint(mask, Region(0, 0, 10, 10))
+    version = keep(project)
+    with (
+        open_mask(tmp_path / "other.zarr", (600, 700), project.classes) as other,
+        pytest.raises(ProjectError, match="1300 x 2100 pixels; the mask has 600 x 700"),
+    ):
+        other.do(restore(version))
+
+
+def test_a_damaged_newest_version_does_not_keep_a_new_one_out(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    damage_json(keep(project))
+    assert keep(project).number == 2
+
+
+# -- the disk
+
+
+def test_a_full_disk_keeps_no_version_and_leaves_nothing(project, mask, monkeypatch):
+    paint(mask, WHOLE)
+    done = []
+
+    def refuse(source, target):
+        done.append(target)
+        if len(done) > 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        shutil.copyfile(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(shutil, "copy2", refuse)
+    with pytest.raises(ProjectError, match="1 could not be written .No space left on device.; no version") as refused:
+        keep_version(project, SLIDE, "import")
+    assert "Free the disk" in str(refused.value)
+    assert os.listdir(folder(project)) == []
+    monkeypatch.undo()
+    assert keep(project).number == 1
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows may write anywhere")
+def test_a_folder_that_may_not_be_written_is_named(project, mask):
+    paint(mask, Region(0, 0, 10, 10))
+    folder(project).mkdir(parents=True)
+    folder(project).chmod(0o500)
+    with pytest.raises(ProjectError, match="allow writing to the project folder"):
+        keep_version(project, SLIDE, "import")
+
+
+def test_where_there_are_no_links_versions_are_copies(project, mask, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    paint(mask, Region(0, 0, 700, 700))
+    before = whole(mask)
+    version = keep(project)
+    assert keep_version(project, SLIDE, "training") is None
+    paint(mask, WHOLE, 1)
+    mask.do(restore(version))
+    assert (whole(mask) == before).all()
+
+
+_KEEPING = """
+import os, signal, sys
+from napari_pathseg.storage import hardlinks as linked
+from napari_pathseg.projects import versions
+from napari_pathseg.projects.project import Project
+link, left = os.link, [int(sys.argv[2])]
+def counting(source, target):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    link(source, target)
+os.link = counting
+versions.keep_version(Project.open(sys.argv[1]), "case0", "training")
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("links", [0, 7])
+def test_a_killed_program_leaves_no_half_version(project, links):
+    with project.open_mask(SLIDE) as mask:
+        paint(mask, WHOLE)
+    done = subprocess.run([sys.executable, "-c", _KEEPING, project.folder, str(links)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert os.listdir(folder(project)) == [".1.partial"]
+    assert versions(project, SLIDE) == []
+    assert keep(project).number == 1
+    assert os.listdir(folder(project)) == ["1"]
+
+
+def test_what_a_killed_program_left_is_swept_when_the_project_is_opened(project):
+    orphan = folder(project) / ".7.partial"
+    orphan.mkdir(parents=True)
+    (orphan / "version.json").write_text("{")
+    os.utime(orphan, (0, 0))
+    with project.writing():
+        assert not orphan.exists()
+
+
+# -- how many are kept
+
+
+def test_the_newest_ten_stay(project, mask):
+    for number in range(1, KEPT + 4):
+        paint(mask, Region(0, 0, number, 5))
+        keep(project)
+    assert [version.number for version in versions(project, SLIDE)] == list(range(KEPT + 3, 3, -1))
+    assert sorted(os.listdir(folder(project))) == sorted(map(str, range(4, KEPT + 4)))
+
+
+def test_a_version_that_is_about_to_be_restored_is_spared(project, mask):
+    for number in range(1, KEPT + 1):
+        paint(mask, Region(0, 0, number, 5))
+        keep(project)
+    oldest = versions(project, SLIDE)[-1]
+    paint(mask, Region(0, 0, 40, 5))
+    assert keep_version(project, SLIDE, "before restore", spared=oldest)
+    mask.do(restore(oldest))
+    assert mask.counts[2].sum() == 5
+
+
+NOW = datetime(2026, 11, 22, 15, 0, tzinfo=UTC)
+ages = st.lists(st.tuples(st.integers(0, 40 * 24), st.booleans()), max_size=60)
+
+
+def listed(hours_and_damage):
+    ordered = sorted(hours_and_damage)
+    return [
+        Version("a", len(ordered) - place, Path(), Path(), NOW - timedelta(hours=hours), problem="?" if damaged else "")
+        for place, (hours, damaged) in enumerate(ordered)
+    ]
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
+@given(ages)
+def test_pruning_keeps_its_promises(hours_and_damage):
+    known = listed(hours_and_damage)
+    gone = superfluous(known, NOW)
+    left = [version for version in known if version not in gone]
+    readable = [version for version in known if not version.problem]
+    kept = [version for version in left if not version.problem]
+    assert kept[:KEPT] == readable[:KEPT]
+    recent = {version.when.date() for version in readable if NOW - version.when <= timedelta(days=14)}
+    assert recent <= {version.when.date() for version in kept}
+    older = [version.when.date() for version in kept[KEPT:]]
+    assert len(older) == len(set(older)) <= 15
+    assert superfluous(left, NOW) == []
+
+
+def test_one_version_a_day_stays_for_two_weeks():
+    known = listed([(hours, False) for hours in range(1, 30 * 24, 6)])
+    gone = superfluous(known, NOW)
+    kept = [version for version in known if version not in gone]
+    days = [(NOW.date() - version.when.date()).days for version in kept]
+    assert days == [0] * 3 + [1] * 4 + [2] * 3 + list(range(3, 15))
+
+
+def test_a_clock_that_was_set_back_does_not_cost_the_newest():
+    known = [replace(version, when=NOW - timedelta(days=900)) for version in listed([(0, False)] * 12)]
+    assert [version.number for version in superfluous(known, NOW)] == [2, 1]

@@ -1,0 +1,208 @@
+"""TIFF slides: stacks, orientation, YCbCr, limits.  What is common to all slides is in test_slide.py."""
+
+import os
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+
+from napari_pathseg.errors import UnsupportedSlideError
+from napari_pathseg.geometry import Region
+from napari_pathseg.slides.orientation import exif_orientation, orientation_of
+from napari_pathseg.slides.slide import count_pages, open_slide
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
+
+PAGES = np.random.default_rng(1).integers(0, 256, (5, 60, 90)).astype(np.uint8)
+COLOUR = np.random.default_rng(2).integers(0, 256, (70, 50, 3)).astype(np.uint8)
+
+
+def whole(slide):
+    return slide.read(Region(0, 0, *slide.shape))
+
+
+def write_ome(path):
+    tifffile.imwrite(path, PAGES, metadata={"axes": "ZYX"})
+
+
+def write_with_pillow(path):
+    first, *others = map(Image.fromarray, PAGES)
+    first.save(path, save_all=True, append_images=others)
+
+
+def write_pyramids(path):
+    """Each channel of the stack has a level of its own below it, as OME-TIFF has them."""
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        writer.write(PAGES, subifds=1, metadata={"axes": "CYX"}, tile=(16, 16), photometric="minisblack")
+        writer.write(PAGES[:, ::2, ::2], subfiletype=1, tile=(16, 16), photometric="minisblack")
+
+
+WRITERS = {
+    "plain.tif": lambda path: tifffile.imwrite(path, PAGES),
+    "imagej.tif": lambda path: tifffile.imwrite(path, PAGES, imagej=True),
+    "pillow.tif": write_with_pillow,
+    "a.ome.tif": write_ome,
+    "pyramids.ome.tif": write_pyramids,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_each_page_of_a_stack_is_a_slide_of_its_own(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    assert count_pages(tmp_path / name) == len(PAGES)
+    for index, pixels in enumerate(PAGES):
+        with open_slide(tmp_path / name, index) as slide:
+            assert slide.page == index
+            assert np.array_equal(whole(slide), pixels)
+    with pytest.raises(
+        UnsupportedSlideError, match=r"5 pages .* each is a slide of its own; name one with page=0 to 4"
+    ):
+        open_slide(tmp_path / name)
+    for absent in (-1, 5):
+        with pytest.raises(UnsupportedSlideError, match=f"page {absent} was asked for; it has pages 0 to 4"):
+            open_slide(tmp_path / name, absent)
+
+
+def test_a_channel_of_a_pyramid_keeps_its_levels(tmp_path):
+    write_pyramids(tmp_path / "a.ome.tif")
+    with open_slide(tmp_path / "a.ome.tif", 3) as slide:
+        assert [level.shape for level in slide.levels] == [(60, 90), (30, 45)]
+        assert np.array_equal(slide.pixels(1, Region(0, 0, 30, 45)), PAGES[3, ::2, ::2])
+
+
+def test_one_picture_is_one_page_and_page_0(tmp_path):
+    for name in ("a.tif", "a.png"):
+        Image.fromarray(COLOUR).save(tmp_path / name)
+        assert count_pages(tmp_path / name) == 1
+        with open_slide(tmp_path / name) as slide, open_slide(tmp_path / name, 0) as same:
+            assert slide.page is None
+            assert np.array_equal(whole(slide), whole(same))
+        with pytest.raises(UnsupportedSlideError, match="page 1 was asked for"):
+            open_slide(tmp_path / name, 1)
+
+
+def test_pages_of_different_sizes_are_a_stack_too(tmp_path):
+    path = tmp_path / "odd.tif"
+    with tifffile.TiffWriter(path) as writer:
+        for pixels in (PAGES[0], PAGES[1, :, :50], PAGES[2, :33]):
+            writer.write(pixels, metadata=None)
+    assert count_pages(path) == 3
+    with open_slide(path, 1) as slide:
+        assert np.array_equal(whole(slide), PAGES[1, :, :50])
+
+
+def test_what_is_no_picture_is_refused_by_name(tmp_path):
+    tifffile.imwrite(tmp_path / "float.tif", PAGES.astype(np.float32))
+    tifffile.imwrite(tmp_path / "one.tif", PAGES, truncate=True)
+    volume = np.zeros((32, 64, 64), np.uint8)
+    tifffile.imwrite(tmp_path / "depth.tif", volume, volumetric=True, tile=(16, 16, 16), photometric="minisblack")
+    reasons = {
+        "float.tif": "floating-point numbers of 32 bits",
+        "one.tif": "a volume of 5 x 60 x 90 samples",
+        "depth.tif": "a volume of 32 planes",
+    }
+    for name, reason in reasons.items():
+        with pytest.raises(UnsupportedSlideError, match=f"{name}.*{reason}"):
+            open_slide(tmp_path / name, 0)
+
+
+def test_pages_that_cannot_be_counted_name_the_file(tmp_path):
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, PAGES)
+    path.write_bytes(path.read_bytes()[:7])
+    with pytest.raises(UnsupportedSlideError, match=r"pages of .*cut\.tif could not be counted"):
+        count_pages(path)
+    with pytest.raises(UnsupportedSlideError, match=r"gone\.tif does not exist"):
+        count_pages(tmp_path / "gone.tif")
+
+
+@pytest.mark.parametrize("orientation", range(10))
+@pytest.mark.parametrize("options", [{"tile": (16, 32)}, {"rowsperstrip": 7}], ids=["tiles", "strips"])
+def test_the_orientation_tag_turns_the_picture_as_pillow_does(tmp_path, orientation, options):
+    path = tmp_path / "turned.tif"
+    tags = [(274, "H", 1, orientation, True)]
+    tifffile.imwrite(path, COLOUR, photometric="rgb", metadata=None, extratags=tags, **options)
+    exif = Image.Exif()
+    exif[274] = orientation
+    upright = Image.fromarray(COLOUR)
+    upright.info["exif"] = exif.tobytes()
+    expected = np.asarray(ImageOps.exif_transpose(upright))
+    with open_slide(path) as slide:
+        assert slide.shape == expected.shape[:2]
+        assert np.array_equal(whole(slide), expected)
+        assert np.array_equal(slide.read(Region(11, 5, 23, 31)), expected[11:34, 5:36])
+        assert slide.read(Region(0, 0, 5, 5)).flags["C_CONTIGUOUS"]
+
+
+@settings(max_examples=60 * FUZZ, deadline=None)
+@given(st.integers(0, 9), st.data())
+def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, data):
+    orientation = orientation_of(tag)
+    seen = orientation.turn(PAGES[0])
+    assert seen.shape == orientation.shape(PAGES[0].shape)
+    top, left = (data.draw(st.integers(0, size - 1)) for size in seen.shape)
+    box = Region(
+        top, left, data.draw(st.integers(1, seen.shape[0] - top)), data.draw(st.integers(1, seen.shape[1] - left))
+    )
+    stored = orientation.stored_box(box, PAGES[0].shape)
+    assert np.array_equal(orientation.turn(PAGES[0][stored.slices]), seen[box.slices])
+
+
+@settings(max_examples=60 * FUZZ, deadline=None)
+@given(st.binary(max_size=60), st.sampled_from([b"Exif\0\0II*\0", b"MM\0*", b""]))
+def test_a_damaged_exif_block_turns_nothing_or_a_known_way(block, begin):
+    assert exif_orientation(begin + block).shape((2, 3)) in ((2, 3), (3, 2))
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "deflate", "packbits", "zstd"])
+@pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2), (4, 4)])
+def test_ycbcr_that_is_no_jpeg_is_colour(tmp_path, compression, across, down):
+    path, smooth = tmp_path / "ycbcr.tif", np.full((32, 48, 3), (200, 90, 140), np.uint8)
+    smooth[:16, :32] = (60, 120, 30)
+    stored = np.asarray(Image.fromarray(smooth).convert("YCbCr"))
+    luma = stored[..., 0].reshape(32 // down, down, 48 // across, across).swapaxes(1, 2)
+    luma = luma.reshape(32 // down, 48 // across, -1)
+    units = np.concatenate([luma, stored[::down, ::across, 1:]], axis=-1)
+    # Written as grey of as many bytes in one strip, then called YCbCr.
+    flat = units.reshape(1, -1)
+    tifffile.imwrite(path, flat, photometric="minisblack", compression=compression, metadata=None, rowsperstrip=1,
+                     extratags=[(530, "H", 2, (across, down), True)])  # fmt: skip
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tags = tiff.pages.first.tags
+        for name, value in (("ImageWidth", 48), ("ImageLength", 32), ("RowsPerStrip", 32)):
+            tags[name].overwrite(value)
+        tags["PhotometricInterpretation"].overwrite(6)
+        tags["SamplesPerPixel"].overwrite(3)
+        tags["BitsPerSample"].overwrite((8, 8, 8))
+    with open_slide(path) as slide:
+        assert slide.channels == 3
+        assert np.abs(whole(slide).astype(int) - smooth).max() <= 3
+
+
+def test_a_byte_count_that_is_too_large_matters_only_where_data_are_compressed(tmp_path):
+    path = tmp_path / "counts.tif"
+    tifffile.imwrite(path, COLOUR, photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path, mode="r+") as tiff:
+        tiff.pages.first.tags["StripByteCounts"].overwrite(1 << 30)
+    with open_slide(path) as slide:
+        assert np.array_equal(whole(slide), COLOUR)
+
+
+def test_a_large_strip_is_read_where_the_caller_allows_it(tmp_path):
+    path = tmp_path / "large.tif"
+    tifffile.imwrite(path, np.zeros((2000, 1000), np.uint8), rowsperstrip=2000, compression="deflate")
+    with pytest.raises(UnsupportedSlideError, match=r"large\.tif.*each of which needs more than 1 MiB; convert it"):
+        open_slide(path, largest_chunk=1 << 20)
+    with open_slide(path, largest_chunk=2_000_000) as slide:
+        assert not slide.read(Region(1990, 0, 10, 1000)).any()
+
+
+def test_tiles_that_overlap_are_left_to_openslide(tmp_path):
+    path = tmp_path / "a.bif"
+    tags = [(700, "B", 8, b"<iScan/>", True)]
+    tifffile.imwrite(path, COLOUR, photometric="rgb", tile=(16, 16), software="Ventana", metadata=None, extratags=tags)
+    with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide joins them"):
+        open_slide(path)

@@ -1,0 +1,334 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from skimage.filters import threshold_otsu
+
+from napari_pathseg.errors import ConfigError, ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.tissue_masks import forget_tissue, load_tissue, save_tissue, tissue_path
+from napari_pathseg.samples import draw_field, write_pyramid
+from napari_pathseg.samples.slides import write_flat_slide
+from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
+from napari_pathseg.slides.tissue.detect import median, otsu, tissue_of
+
+SHARED = Path(__file__).parents[2].parent / "shared/data"
+GLASS, INK_GREEN, INK_BLUE = (244, 242, 240), (10, 140, 70), (20, 40, 190)
+
+
+def real(path):
+    if not (SHARED / path).exists():
+        pytest.skip(f"{path} is not there")
+    return SHARED / path
+
+
+def on_glass(seed=0, size=600):
+    """Return tissue of 2/3 of the picture's side on glass, and where it is."""
+    picture = np.full((size, size, 3), GLASS, np.uint8)
+    picture += np.random.default_rng(seed).integers(0, 4, picture.shape).astype(np.uint8)
+    third = slice(size // 6, size - size // 6)
+    field = draw_field((512, 512), np.random.default_rng(seed), glass=0)[0]
+    small = np.array(Image.fromarray(field).reduce(4))
+    count = -(-(third.stop - third.start) // 128)
+    picture[third, third] = np.tile(small, (count, count, 1))[: third.stop - third.start, : third.stop - third.start]
+    truth = np.zeros((size, size), bool)
+    truth[third, third] = True
+    return picture, truth
+
+
+def wrong(found, truth):
+    return (found != truth).mean()
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_tissue_is_told_from_glass(grey):
+    picture, truth = on_glass()
+    picture = picture.mean(axis=2).astype(np.uint8) if grey else picture
+    assert wrong(tissue_of(picture, 100, 400), truth) < 0.01
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), GLASS, (250, 240, 225)])
+def test_an_empty_slide_has_no_tissue(colour):
+    noise = np.random.default_rng(0).integers(-2, 3, (300, 300, 3))
+    picture = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
+    assert not tissue_of(picture).any()
+    assert not tissue_of(picture[..., 1].copy()).any()
+
+
+@pytest.mark.parametrize("colour", [(240, 200, 220), (150, 90, 160), (128, 128, 128)])
+def test_a_plain_coloured_or_grey_picture_is_all_tissue(colour):
+    assert tissue_of(np.full((200, 200, 3), colour, np.uint8)).all()
+
+
+def test_a_plain_grey_slide_is_all_tissue():
+    assert tissue_of(np.full((200, 200), 120, np.uint8)).all()
+
+
+def test_a_tiny_biopsy_on_much_glass_is_found():
+    picture, _ = on_glass(size=900)
+    slide = np.full((2000, 2000, 3), GLASS, np.uint8)
+    slide[50:80, 60:90] = picture[300:330, 300:330]
+    found = tissue_of(slide, 100, 400)
+    assert found[52:78, 62:88].all()
+    assert found.sum() < 40 * 40
+
+
+def test_tinted_glass_is_glass():
+    picture, truth = on_glass()
+    tinted = (picture * np.array([1, 0.97, 0.9])).astype(np.uint8)
+    assert wrong(tissue_of(tinted, 100, 400), truth) < 0.01
+
+
+def test_dim_flat_glass_of_a_grey_camera_is_glass():
+    picture, truth = on_glass()
+    assert wrong(tissue_of((picture.mean(axis=2) * 0.65).astype(np.uint8), 100, 400), truth) < 0.01
+
+
+def test_grey_tissue_saved_as_colour_is_found():
+    picture, truth = on_glass()
+    grey = np.repeat(picture.mean(axis=2).astype(np.uint8)[..., None], 3, axis=2)
+    assert wrong(tissue_of(grey, 100, 400), truth) < 0.01
+
+
+@pytest.mark.parametrize("ink", [INK_GREEN, INK_BLUE, (20, 20, 20)])
+def test_a_pen_mark_is_not_tissue(ink):
+    picture, truth = on_glass()
+    soft = np.zeros(truth.shape, np.float32)
+    soft[20:40, 20:500] = 1
+    soft = np.asarray(Image.fromarray((soft * 255).astype(np.uint8)).reduce(2).resize((600, 600))) / 255
+    picture = (picture + soft[..., None] * (np.array(ink) - picture)).astype(np.uint8)
+    assert wrong(tissue_of(picture, 100, 400), truth) < 0.01
+
+
+def test_a_green_stain_is_no_pen():
+    picture, truth = on_glass()
+    picture[truth] = (150, 60, 90)
+    picture[100:300, 100:500] = (60, 150, 110)
+    assert wrong(tissue_of(picture, 100, 400), truth) < 0.01
+
+
+@pytest.mark.parametrize("grey", [False, True])
+def test_the_black_border_of_a_scan_is_not_tissue(grey):
+    picture, truth = on_glass()
+    picture[:, :80] = np.random.default_rng(1).integers(0, 8, (600, 80, 3))
+    picture[:, 80] = 120
+    picture = picture.mean(axis=2).astype(np.uint8) if grey else picture
+    assert wrong(tissue_of(picture, 100, 400), truth) < 0.01
+
+
+def test_small_holes_are_filled_and_specks_left_out():
+    picture, truth = on_glass()
+    picture[300:315, 300:315] = GLASS
+    picture[350:450, 350:450] = GLASS
+    picture[10:18, 10:18] = (150, 60, 120)
+    truth[350:450, 350:450] = False
+    found = tissue_of(picture, specks=100, holes=400)
+    assert found[300:315, 300:315].all()
+    assert not found[360:440, 360:440].any()
+    assert not found[:50, :50].any()
+
+
+@pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "openslide_corpus_CMU-1-Small-Region.tiff"])
+def test_a_real_slide_with_glass_is_parted(name):
+    with open_slide(real("slides_small") / name) as slide:
+        tissue = find_tissue(slide)
+    assert tissue.downsample == 16
+    assert 0.33 < tissue.pixels.mean() < 0.42
+    assert tissue.area_mm2 == pytest.approx(0.64, abs=0.05)
+
+
+def test_real_fields_of_tumour_are_nearly_all_tissue():
+    shares = []
+    for path in sorted(real("tumour_tif_svg").glob("*.tiff")):
+        with open_slide(path) as slide:
+            shares.append(find_tissue(slide).pixels.mean())
+    assert min(shares) > 0.85
+    assert np.mean(shares) > 0.98
+
+
+def test_real_glands_are_all_tissue():
+    for path in sorted((real("glands_jpg_png") / "images").iterdir())[::4]:
+        with open_slide(path) as slide:
+            assert find_tissue(slide).pixels.mean() > 0.97
+
+
+def test_electron_micrographs_are_all_tissue(tmp_path):
+    for number, page in enumerate(tifffile.imread(real("membranes_isbi2012/train-volume.tif"))[::7]):
+        Image.fromarray(page).save(tmp_path / f"{number}.png")
+        with open_slide(tmp_path / f"{number}.png") as slide:
+            assert find_tissue(slide).pixels.all()
+
+
+def test_a_pyramid_is_looked_at_in_micrometres(tmp_path):
+    write_pyramid(tmp_path / "a.tif", (3000, 4000), mpp=0.25)
+    with open_slide(tmp_path / "a.tif") as slide:
+        tissue = find_tissue(slide)
+        coarser = find_tissue(slide, TissueConfig(mpp=16))
+    assert (tissue.downsample, coarser.downsample) == (32, 46)  # no fewer than 64 pixels across
+    assert 0.3 < tissue.pixels.mean() < 0.8
+    assert tissue.share(Region(1400, 1900, 200, 200)) == 1
+    assert tissue.share(Region(0, 0, 200, 200)) == 0
+
+
+def test_specks_are_meant_in_square_micrometres(tmp_path):
+    picture = np.full((2048, 2048, 3), GLASS, np.uint8)
+    picture[400:800, 400:800] = (170, 90, 150)  # 200 um
+    picture[1500:1700, 1500:1700] = (170, 90, 150)  # 100 um
+    write_flat_slide(tmp_path / "a.tif", picture, 0.5)
+    with open_slide(tmp_path / "a.tif") as slide:
+        assert len(find_tissue(slide, TissueConfig(specks_um2=1_000)).regions()) == 2
+        assert len(find_tissue(slide, TissueConfig(specks_um2=20_000)).regions()) == 1
+
+
+def test_a_very_small_picture_is_looked_at_too(tmp_path):
+    Image.fromarray(np.full((5, 7, 3), (200, 90, 150), np.uint8)).save(tmp_path / "a.png")
+    with open_slide(tmp_path / "a.png") as slide:
+        assert find_tissue(slide).pixels.all()
+
+
+def test_a_setting_outside_its_limits_is_refused():
+    with pytest.raises(ConfigError, match="mpp is 0; it must lie between 1 and 64"):
+        TissueConfig(mpp=0)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 255), min_size=2, max_size=200).filter(lambda values: len(set(values)) > 1))
+def test_the_threshold_is_otsus(values):
+    array = np.array(values, np.uint8)
+    # Between two values every cut is as good; both must part the pixels alike.
+    counts, centers = np.bincount(array, minlength=256), np.arange(256)
+    ours, theirs = otsu(array), threshold_otsu(hist=(counts, centers))
+
+    def between(cut):
+        low, high = array[array <= cut], array[array > cut]
+        return len(low) * len(high) * (high.mean() - low.mean()) ** 2
+
+    assert between(ours) == pytest.approx(between(int(theirs)))
+
+
+masks = st.builds(
+    lambda rows, columns, step, seed, part: TissueMask(
+        np.random.default_rng(seed).random((-(-rows // step), -(-columns // step))) < part,
+        step,
+        (rows, columns),
+        0.5,
+    ),
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.integers(1, 7),
+    st.integers(0, 99),
+    st.floats(0, 1),
+)
+regions = st.builds(Region, st.integers(-20, 70), st.integers(-20, 70), st.integers(0, 50), st.integers(0, 50))
+
+
+@settings(max_examples=80)
+@given(masks, regions)
+def test_a_box_without_tissue_is_one_that_touches_none(mask, region):
+    fine = np.kron(mask.pixels, np.ones((mask.downsample,) * 2, bool))
+    inner = region.clip(mask.shape)
+    box = inner.coarser(mask.downsample).finer(mask.downsample)
+    expected = 0 if inner.empty else fine[box.slices].mean()
+    assert mask.share(region) == pytest.approx(expected)
+
+
+@settings(max_examples=50)
+@given(masks, regions)
+def test_the_boxes_hold_all_tissue_within(mask, region):
+    for within in (None, region):
+        outer = Region(0, 0, *mask.shape) if within is None else within.clip(mask.shape)
+        boxes = mask.regions(within)
+        covered = np.zeros(mask.shape, bool)
+        for box in boxes:
+            assert box.intersect(outer) == box
+            covered[box.slices] = True
+        fine = np.kron(mask.pixels, np.ones((mask.downsample,) * 2, bool))[: mask.shape[0], : mask.shape[1]]
+        assert covered[outer.slices][fine[outer.slices]].all()
+
+
+def test_a_mask_of_another_grid_is_a_mistake():
+    with pytest.raises(ValueError, match="takes bool of"):
+        TissueMask(np.zeros((4, 4), bool), 2, (9, 9), None)
+
+
+def test_area_is_unknown_where_the_pixel_size_is():
+    assert TissueMask(np.ones((4, 4), bool), 1, (4, 4), None).area_mm2 is None
+
+
+def test_tissue_is_found_once_and_kept(project):
+    first = load_tissue(project, "case0")
+    kept = tissue_path(project, "case0").stat().st_mtime_ns
+    project.find_file(project.slide("case0")).unlink()
+    again = load_tissue(Project.open(project.folder), "case0")
+    assert np.array_equal(first.pixels, again.pixels)
+    assert (again.downsample, again.edited) == (first.downsample, False)
+    assert tissue_path(project, "case0").stat().st_mtime_ns == kept
+
+
+def test_other_settings_find_tissue_anew_but_an_edited_mask_stays(project):
+    first = load_tissue(project, "case0")
+    other = load_tissue(project, "case0", TissueConfig(specks_um2=0, holes_um2=0))
+    assert load_tissue(project, "case0").pixels.sum() == other.pixels.sum()
+    save_tissue(project, "case0", first.edit(~first.pixels))
+    kept = load_tissue(project, "case0", TissueConfig(mpp=20))
+    assert kept.edited
+    assert np.array_equal(kept.pixels, ~first.pixels)
+
+
+def test_what_a_person_paints_while_tissue_is_found_is_kept(project, monkeypatch):
+    slide_of = project.open_slide
+
+    def slide_after_painting(slide_id):
+        with slide_of(slide_id) as slide:
+            found = find_tissue(slide)
+        save_tissue(project, slide_id, found.edit(np.zeros_like(found.pixels)))
+        return slide_of(slide_id)
+
+    monkeypatch.setattr(project, "open_slide", slide_after_painting)
+    assert load_tissue(project, "case0").pixels.any()
+    kept = load_tissue(project, "case0")
+    assert kept.edited
+    assert not kept.pixels.any()
+
+
+def test_tissue_can_be_found_without_keeping_it(project):
+    assert load_tissue(project, "case0", may_keep=lambda: False).pixels.any()
+    assert not tissue_path(project, "case0").exists()
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=200))
+def test_the_middle_of_grey_values_is_numpys(values):
+    assert median(np.array(values, np.uint8)) == np.median(values)
+
+
+def test_a_forgotten_edit_is_found_anew(project):
+    first = load_tissue(project, "case0")
+    save_tissue(project, "case0", first.edit(~first.pixels))
+    forget_tissue(project, "case0")
+    assert np.array_equal(load_tissue(project, "case0").pixels, first.pixels)
+
+
+def test_a_mask_of_another_slide_is_not_kept(project):
+    other = TissueMask(np.ones((10, 10), bool), 1, (10, 10), None)
+    with pytest.raises(ProjectError, match="is of a slide of 10 x 10 pixels; case0 has 192 x 192"):
+        save_tissue(project, "case0", other)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"\x89PNG"), lambda path: _without_text(path)])
+def test_a_damaged_mask_is_named_with_the_remedy(project, damage):
+    load_tissue(project, "case0")
+    damage(tissue_path(project, "case0"))
+    with pytest.raises(ProjectError, match=r"case0\.png cannot be read as the tissue mask of case0 .* Delete the file"):
+        load_tissue(project, "case0")
+
+
+def _without_text(path):
+    with Image.open(path) as picture:
+        picture.copy().save(path)

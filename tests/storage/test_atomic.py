@@ -1,0 +1,91 @@
+"""A file is the old one or the new one, whatever happens while it is written."""
+
+import os
+
+import pytest
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.storage.atomic import load_json, replace_file, save_json
+
+
+def test_a_file_is_replaced_when_all_is_written(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replace_file(path) as partial:
+        assert partial == tmp_path / f".a.txt.{os.getpid()}.partial"
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def stop_half_way():
+        with replace_file(path) as partial:
+            partial.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_is_missing_is_named_with_a_remedy(tmp_path):
+    path = tmp_path / "none" / "a.json"
+    with pytest.raises(ProjectError) as refused:
+        save_json(path, {})
+    assert str(refused.value) == (
+        f"{path} could not be written: No such file or directory. Make that folder first, or choose another."
+    )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
+def test_a_full_disk_is_named_with_a_remedy(tmp_path):
+    def write():
+        with replace_file(tmp_path / "a.txt") as partial:
+            partial.symlink_to("/dev/full")
+            partial.write_text("x" * 10_000)
+
+    with pytest.raises(ProjectError, match="The disk is full: free some space"):
+        write()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows may write anywhere")
+def test_a_folder_without_the_right_to_write_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ProjectError, match="Choose a folder you may write to"):
+        save_json(tmp_path / "a.json", 1)
+
+
+def test_an_error_that_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="JSON compliant"):
+        save_json(tmp_path / "a.json", float("nan"))
+    with pytest.raises(OSError, match="cannot write mode") as raised, replace_file(tmp_path / "a.png"):
+        raise OSError("cannot write mode F")
+    assert not isinstance(raised.value, ProjectError)
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    value = {"name": "Tumör", "values": [1, 2.5, None, True]}
+    save_json(tmp_path / "a.json", value)
+    assert load_json(tmp_path / "a.json") == value
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_file_is_named(tmp_path, content):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(ProjectError, match=r"a\.json is damaged"):
+        load_json(tmp_path / "a.json")
+
+
+def test_a_missing_or_huge_file_is_named(tmp_path):
+    with pytest.raises(ProjectError, match=r"a\.json could not be read: No such file"):
+        load_json(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text("[" + " " * 3_000_000 + "]")
+    with pytest.raises(ProjectError, match="has 3 MiB; at most 1 MiB"):
+        load_json(tmp_path / "a.json", limit_bytes=1 << 20)

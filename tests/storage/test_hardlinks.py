@@ -1,0 +1,62 @@
+import os
+
+import pytest
+
+from napari_pathseg.storage.hardlinks import differing, link_tree, stamp
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, text in (("a/b/1", "one"), ("a/2", "two"), ("top", "three")):
+        path = tmp_path / "folder" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "folder"
+
+
+def replace(path, text):
+    path.with_name("new.partial").write_text(text)
+    os.replace(path.with_name("new.partial"), path)
+
+
+def test_a_linked_file_keeps_what_it_held_when_the_first_is_replaced(folder, tmp_path):
+    link_tree(folder, tmp_path / "kept")
+    assert os.path.samefile(folder / "a/b/1", tmp_path / "kept/a/b/1")
+    replace(folder / "a/b/1", "other")
+    assert (tmp_path / "kept/a/b/1").read_text() == "one"
+    assert list(differing(folder, tmp_path / "kept")) == ["a/b/1"]
+
+
+def test_where_the_disk_knows_no_links_files_are_copied(folder, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link_tree(folder, tmp_path / "kept")
+    assert not os.path.samefile(folder / "top", tmp_path / "kept/top")
+    assert list(differing(folder, tmp_path / "kept")) == []
+    (folder / "top").write_text("THREE")
+    assert list(differing(folder, tmp_path / "kept")) == ["top"]
+
+
+def test_a_file_that_was_replaced_by_the_same_does_not_differ(folder, tmp_path):
+    link_tree(folder, tmp_path / "kept")
+    replace(folder / "top", "three")
+    assert list(differing(folder, tmp_path / "kept")) == []
+
+
+def test_what_is_half_written_is_no_file_of_a_folder(folder, tmp_path):
+    before = stamp(folder)
+    (folder / "a/b/7.partial").write_text("ha")
+    link_tree(folder, tmp_path / "kept")
+    assert not (tmp_path / "kept/a/b/7.partial").exists()
+    assert stamp(folder) == stamp(tmp_path / "kept") == before
+
+
+@pytest.mark.parametrize("name", ["a/b/1", "top"])
+def test_a_lost_or_a_cut_file_changes_the_stamp(folder, name):
+    before = stamp(folder)
+    (folder / name).write_text("x")
+    cut = stamp(folder)
+    (folder / name).unlink()
+    assert len({before, cut, stamp(folder)}) == 3

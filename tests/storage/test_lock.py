@@ -1,0 +1,241 @@
+"""Real processes hold the lock, are stopped, killed and raced."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.storage.lock import Pace, ProjectLock
+from napari_pathseg.storage.lock_owner import Holder
+
+QUICK = Pace(beat=0.05, stale=0.6)
+HOLDER = """
+import sys
+from pathlib import Path
+from napari_pathseg.storage.lock import Pace, ProjectLock
+from napari_pathseg.errors import ProjectError
+
+lock = ProjectLock(Path(sys.argv[1]), Pace(float(sys.argv[2]), float(sys.argv[3])))
+lock.acquire("the window")
+print("held", flush=True)
+for order in sys.stdin:
+    try:
+        lock.check() if order.strip() == "check" else lock.release()
+        print("done", flush=True)
+    except ProjectError as error:
+        print(error, flush=True)
+"""
+RACER = """
+import json, os, random, sys, time
+from dataclasses import replace
+from pathlib import Path
+from napari_pathseg.storage.lock_owner import Holder
+from napari_pathseg.storage.lock import ProjectLock
+from napari_pathseg.errors import ProjectError
+
+folder, end, entered, met = Path(sys.argv[1]), float(sys.argv[2]), 0, 0
+lock, inside = ProjectLock(folder), folder / "inside"
+while time.time() < end:
+    try:
+        lock.acquire()
+    except ProjectError:
+        continue
+    entered += 1
+    try:
+        os.close(os.open(inside, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        met += 1
+    time.sleep(random.uniform(0, 0.003))
+    inside.unlink(missing_ok=True)
+    if entered % 2:  # as if it had died long ago on another computer
+        own = next(path for path in folder.glob(".lock-*") if path.suffix == "")
+        own.write_text(replace(Holder.here("gone"), machine="elsewhere").to_json())
+        os.utime(own, (0, 0))
+    lock.release()
+print(entered, met)
+"""
+
+
+@pytest.fixture
+def start():
+    """Start a program on a folder; all end with the test."""
+    begun = []
+
+    def begin(code, *arguments):
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def holder(start, tmp_path):
+    """A second process that holds the lock of the folder; it beats quickly."""
+    process = start(HOLDER, tmp_path, QUICK.beat, QUICK.stale)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def ask(process, order):
+    process.stdin.write(f"{order}\n")
+    process.stdin.flush()
+    return process.stdout.readline().strip()
+
+
+def leave_foreign(folder, seconds_ago, name=".lock-3"):
+    """Leave the lock file of a computer called ws12, which beat so long ago."""
+    values = {"program": "the window", "user": "anna", "host": "ws12", "machine": "ws12 7e5f"}
+    here = Holder.here()
+    content = {"process": here.process, "since": here.since, "token": here.token, **values}
+    (folder / name).write_text(json.dumps(content))
+    beat = time.time() - seconds_ago
+    os.utime(folder / name, (beat, beat))
+
+
+def test_the_lock_file_says_who_holds_it(tmp_path):
+    lock = ProjectLock(tmp_path)
+    lock.acquire("the window")
+    said = json.loads((tmp_path / ".lock-1").read_text())
+    assert (said["program"], said["process"], said["host"]) == ("the window", os.getpid(), socket.gethostname())
+    assert {"user", "since"} <= set(said)
+    lock.release()
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_comes_second_is_told_who_holds_it(holder, tmp_path):
+    with pytest.raises(ProjectError) as refused:
+        ProjectLock(tmp_path).acquire()
+    text = str(refused.value)
+    assert text.startswith(f"{tmp_path} is open in the window of ")
+    assert f" on host {socket.gethostname()} since " in text
+    assert text.endswith(f"(process {holder.pid}). Close it there, then try again.")
+
+
+def test_a_lock_that_was_let_go_is_free(holder, tmp_path):
+    assert ask(holder, "release") == "done"
+    lock = ProjectLock(tmp_path)
+    assert lock.acquire()
+    lock.release()
+
+
+def test_a_killed_holder_of_this_computer_is_followed_at_once(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    lock, begin = ProjectLock(tmp_path), time.monotonic()
+    assert lock.acquire()
+    assert time.monotonic() - begin < 1
+    lock.release()
+
+
+def test_a_killed_holder_that_nobody_waited_for_is_gone_too(holder, tmp_path):
+    holder.send_signal(signal.SIGKILL)
+    os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # a zombie from here on
+    lock = ProjectLock(tmp_path)
+    assert lock.acquire()
+    lock.release()
+
+
+def test_a_holder_that_beats_keeps_the_lock(holder, tmp_path):
+    time.sleep(2 * QUICK.stale)
+    with pytest.raises(ProjectError, match="is open in the window"):
+        ProjectLock(tmp_path, QUICK).acquire()
+    assert ask(holder, "check") == "done"
+
+
+@pytest.mark.parametrize("seconds_ago", [0, 25])
+def test_a_holder_elsewhere_that_beat_lately_is_respected(tmp_path, seconds_ago):
+    leave_foreign(tmp_path, seconds_ago)
+    with pytest.raises(ProjectError, match="is open in the window of anna on host ws12 since "):
+        ProjectLock(tmp_path).acquire()
+
+
+@pytest.mark.parametrize("seconds_ago", [31, 7200, -7200])
+def test_a_holder_elsewhere_without_a_beat_for_half_a_minute_is_followed(tmp_path, seconds_ago):
+    leave_foreign(tmp_path, seconds_ago)  # of the future: the disk's clock was set back since
+    lock = ProjectLock(tmp_path)
+    assert lock.acquire()
+    assert [path.name for path in tmp_path.iterdir()] == [".lock-4"]
+    lock.release()
+
+
+def test_a_lock_file_half_written_is_respected_while_it_is_fresh(tmp_path):
+    path = tmp_path / ".lock-1"
+    path.write_text("")
+    with pytest.raises(ProjectError, match=r"is open in another program\."):
+        ProjectLock(tmp_path).acquire()
+    os.utime(path, (0, 0))
+    lock = ProjectLock(tmp_path)
+    assert lock.acquire()
+    lock.release()
+
+
+def test_a_holder_that_slept_is_told_who_took_over_and_leaves_them_in_peace(holder, tmp_path):
+    holder.send_signal(signal.SIGSTOP)
+    time.sleep(1.2 * QUICK.stale)
+    taker = ProjectLock(tmp_path, QUICK)
+    assert taker.acquire("pathseg add")
+    holder.send_signal(signal.SIGCONT)
+    answer = ask(holder, "check")
+    assert f"{tmp_path} was taken over by pathseg add of " in answer
+    assert "Nothing more is written from here" in answer
+    assert ask(holder, "release") == "done"
+    with pytest.raises(ProjectError, match="is open in pathseg add"):
+        ProjectLock(tmp_path, QUICK).acquire()
+    taker.check()
+    taker.release()
+
+
+def test_a_holder_finds_out_by_itself_that_it_was_taken_over(tmp_path):
+    slept, taker = ProjectLock(tmp_path, Pace(0.5, 30)), ProjectLock(tmp_path, Pace(0.05, 0.1))
+    slept.acquire()
+    time.sleep(0.2)
+    taker.acquire("the other")
+    until = time.monotonic() + 5
+    while not slept.taken_by and time.monotonic() < until:
+        time.sleep(0.02)
+    assert slept.taken_by.startswith("the other of ")
+    with pytest.raises(ProjectError, match="was taken over by the other"):
+        slept.acquire()
+    slept.release()
+    assert taker.other() == ""
+    taker.release()
+
+
+def test_a_lock_taken_twice_is_let_go_twice(tmp_path):
+    lock, other = ProjectLock(tmp_path), ProjectLock(tmp_path)
+    assert lock.acquire()
+    assert not lock.acquire()
+    lock.release()
+    with pytest.raises(ProjectError):
+        other.acquire()
+    lock.release()
+    assert other.acquire()
+    other.release()
+
+
+def test_of_many_that_try_one_holds_it_at_a_time(start, tmp_path):
+    end = time.time() + 3
+    racers = [start(RACER, tmp_path, end) for _ in range(6)]
+    entered, met = zip(*(map(int, racer.communicate()[0].split()) for racer in racers), strict=True)
+    assert sum(met) == 0
+    assert sum(entered) > 20
+    assert sum(number > 0 for number in entered) > 1
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(ProjectError, match="cannot be written .* Allow writing to the project folder"):
+        ProjectLock(tmp_path).acquire()
+    tmp_path.chmod(0o700)

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.projects.importing.add_slides import AddOptions
+from napari_pathseg.projects.slide_record import labelled_classes
+from napari_pathseg.ui.demo.correction_strokes import mending_strokes
+from napari_pathseg.ui.demo.demo import UNANNOTATED, annotations, make_demo_project
+from napari_pathseg.ui.sample import sample_folder
+
+
+@pytest.fixture
+def truth():
+    truth = np.ones((200, 200), np.uint8)
+    truth[:, 100:] = 2
+    return truth
+
+
+def painted(mask, strokes):
+    """What a round brush leaves behind."""
+    mask = mask.copy()
+    grid = np.stack(np.mgrid[: mask.shape[0], : mask.shape[1]], axis=-1)
+    for stroke in strokes:
+        for start, end in zip(stroke.path, [*stroke.path[1:], stroke.path[-1]], strict=True):
+            for point in np.linspace(start, end, 20):
+                mask[np.hypot(*np.moveaxis(grid - point, -1, 0)) <= stroke.diameter / 2] = stroke.label
+    return mask
+
+
+def test_strokes_mend_most_of_a_mistake_and_make_no_new_one(truth):
+    predicted = truth.copy()
+    predicted[40:80, 60:140] = 3 - predicted[40:80, 60:140]
+    mended = painted(predicted, mending_strokes(predicted, truth, 8))
+    assert not ((mended != truth) & (predicted == truth)).any()
+    assert (mended != truth).sum() < 0.5 * (predicted != truth).sum()
+
+
+def test_the_widest_mistake_is_mended_first(truth):
+    predicted = truth.copy()
+    predicted[10:20, 10:90] = 2
+    predicted[100:160, 120:180] = 1
+    first = mending_strokes(predicted, truth, 5)[0]
+    assert first.label == 2
+    assert (first.path[0] > (100, 120)).all()
+
+
+def test_a_mask_without_mistakes_needs_no_stroke(truth):
+    assert mending_strokes(truth, truth, 5) == []
+
+
+def test_thin_seams_are_left_alone(truth):
+    predicted = np.roll(truth, 3, axis=1)
+    predicted[:, :50] = 1
+    assert mending_strokes(predicted, truth, 5) == []
+
+
+def test_only_as_many_strokes_as_asked_for(truth):
+    assert len(mending_strokes(3 - truth, truth, 2)) == 2
+
+
+def test_one_slide_is_left_to_the_model(tmp_path):
+    given = [path.stem for paths, _ in annotations(tmp_path) for path in paths]
+    assert len(given) == 5
+    assert UNANNOTATED not in given
+
+
+def test_the_demo_project_teaches_and_tests_with_and_without_tumour(tmp_path):
+    project = make_demo_project(tmp_path / "demo.pathseg", sample_folder())
+    for role in ("train", "val"):
+        entries = project.with_role(role)
+        assert all(entry.complete for entry in entries)
+        assert {2 in labelled_classes(entry, project.counts(entry.id)) for entry in entries} == {True, False}
+    assert project.slide(UNANNOTATED).role == AddOptions().role
+    assert not project.counts(UNANNOTATED).any()
+
+
+def test_the_demo_project_is_not_made_over_another(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ProjectError, match="exists already"):
+        make_demo_project(tmp_path, sample_folder())

@@ -1,0 +1,173 @@
+import os
+import time
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QProgressDialog
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region, layout
+from napari_pathseg.masks import Provenance
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.masks.operations import Deed, Piece
+from napari_pathseg.masks.shapes import Pull
+
+TUMOUR = 2
+
+
+@pytest.fixture
+def opened(dock, pictures):
+    dock.slides.arrivals.take(pictures[:2])
+    return dock
+
+
+def slow(mask):
+    """Fill the mask piece by piece, slow enough to be felt."""
+    boxes = list(layout(Region(0, 0, *mask.shape), mask.shape[0] // 8))
+    for number, box in enumerate(boxes, 1):
+        time.sleep(0.02)
+        size = (box.height, box.width)
+        changed = mask.edit(box, np.full(size, TUMOUR, np.uint8), np.full(size, Provenance.ACCEPTED, np.uint8))
+        yield Piece(changed, number / len(boxes))
+
+
+def tumour(dock):
+    return int(dock.session.mask.counts_so_far[TUMOUR].sum())
+
+
+def shown(dock):
+    """Return the classes that are on screen."""
+    return np.asarray(dock.session.layers.mask._slice.image.raw) % 128
+
+
+def refused(mask):
+    """Fail after a piece."""
+    yield Piece(mask.edit(Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8), np.full((9, 9), 4, np.uint8)), 0.5)
+    raise ProjectError("The disk is full. Free it.")
+
+
+def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
+    mask = opened.session.mask
+    opened.session.corrections.do(Deed("Filling", slow))
+    qtbot.waitUntil(opened.work.isVisible)
+    assert opened.work.text.text().startswith("Filling · ")
+    assert 0 < opened.work.bar.value() < 1000
+    opened.session.layers.mask.stroke(Pull((20, 20), (20, 60), 5), 1)
+    assert mask.deeds.running is not None
+    qtbot.waitUntil(lambda: not mask.waits)
+    qtbot.waitUntil(opened.work.isHidden)
+    assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
+    opened.outline.undo_step()
+    assert tumour(opened) == mask.shape[0] * mask.shape[1]
+    opened.outline.undo_step()
+    qtbot.waitUntil(lambda: not mask.waits)
+    assert tumour(opened) == 0
+
+
+def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opened, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._SLICE_S", 0)
+    monkeypatch.setattr("napari_pathseg.ui.panels.annotate.operation_progress._FELT_MS", 0)
+    changed, mask = [], opened.session.mask
+    opened.session.mask_changed.connect(lambda: changed.append(mask.waits))
+    paint = mask._paint
+    monkeypatch.setattr(mask, "_paint", lambda *chunk: (time.sleep(0.05), paint(*chunk)))
+    for row in range(0, 250, 10):
+        opened.session.layers.mask.stroke(Pull((row, 10), (row, 250), 3), TUMOUR)
+    qtbot.waitUntil(opened.work.isVisible)
+    assert opened.work.text.text().startswith("Painting · ")
+    assert opened.work.cancel.isHidden()
+    qtbot.waitUntil(lambda: not mask.waits)
+    qtbot.waitUntil(opened.work.isHidden)
+    assert True in changed
+
+
+def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
+    opened.session.corrections.do(Deed("Filling", slow))
+    qtbot.waitUntil(opened.work.isVisible)
+    assert tumour(opened)
+    qtbot.mouseClick(opened.work.cancel, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not opened.session.mask.waits)
+    assert tumour(opened) == 0
+    qtbot.waitUntil(opened.work.isHidden)
+
+
+def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far_it_is(opened, monkeypatch):
+    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._FELT_MS", 0)
+    seen = []
+
+    def look():
+        found = [one for one in QApplication.topLevelWidgets() if isinstance(one, QProgressDialog) and one.isVisible()]
+        seen.extend((one.value(), opened.session.corrections.busy) for one in found)
+
+    timer = QTimer()
+    timer.timeout.connect(look)
+    timer.start(0)
+    opened.session.corrections.do(Deed("Filling", slow))
+    opened.session.save_mask()
+    timer.stop()
+    assert {busy for _, busy in seen} == {True}
+    assert len({value for value, _ in seen}) > 2
+    assert tumour(opened) == opened.session.mask.shape[0] * opened.session.mask.shape[1]
+    assert not opened.session.mask.waits
+    assert (shown(opened) == TUMOUR).all()
+
+
+@pytest.fixture
+def told():
+    """What the window told."""
+    told = []
+
+    def hear(one):
+        told.append(one.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield told
+    notification_manager.notification_ready.disconnect(hear)
+
+
+def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_on(opened, qtbot, told):
+    opened.session.mask.begin(Deed("Refused", refused))
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
+    qtbot.waitUntil(lambda: not opened.session.mask.waits)
+    assert told == ["The disk is full. Free it."]
+    assert shown(opened)[4, 4] == TUMOUR
+    assert opened.session.mask.read(Region(100, 100, 1, 1))[0] == 1
+    opened.outline.undo_step()
+    opened.outline.undo_step()
+    assert tumour(opened) == 0
+
+
+def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
+    project, mask = opened.session.project, opened.session.mask
+    mask.begin(Deed("Refused", refused))
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
+    opened.shut()
+    assert opened.session.project is None
+    assert not project.lock.held
+    with project.writing(), project.open_mask("case0") as mask:
+        assert mask.read(Region(100, 100, 1, 1))[0] == 1
+
+
+def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeypatch, told):
+    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), TUMOUR)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        opened.slides.show_slide("case1")
+    assert "No space left" in told[-1]
+    assert opened.session.slide.id == "case0"
+    opened.session.layers.mask.stroke(Pull((50, 50), (50, 50), 5), TUMOUR)
+    opened.slides.show_slide("case1")
+    assert opened.session.slide.id == "case1"
+    assert opened.session.opened.counts("case0")[TUMOUR].sum() > 100
+
+
+def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
+    found = np.full(opened.session.mask.shape, TUMOUR, np.uint8)
+    opened.session.mask_edited(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
+    begun = []
+    opened.session.mask.begin = begun.append
+    opened.session.corrections.set_complete(True)
+    opened.session.layers.mask.carry_out()
+    assert [deed.can_be_cancelled for deed in begun] == [False]

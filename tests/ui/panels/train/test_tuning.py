@@ -1,0 +1,128 @@
+import pytest
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.ui.panels.train.train import TrainPanel
+
+
+@pytest.fixture
+def panel(qtbot, learnable):
+    panel = TrainPanel(learnable)
+    qtbot.addWidget(panel)
+    panel.show()
+    panel.finding.set_open(True)
+    return panel
+
+
+def trial(number, score=None, problem="", **settings):
+    return {"number": number, "of": 2, "model": f"m{number:03}", "settings": settings, "score": score} | {
+        "problem": problem
+    }
+
+
+def finish(worker, *trials):
+    result = {"trials": list(trials), "best": trials[0] if trials else None}
+    worker.event.emit({"event": "finished", "command": "tune", "result": result})
+
+
+def shown(table):
+    return [
+        [table.item(row, column).text() for column in range(table.columnCount())] for row in range(table.rowCount())
+    ]
+
+
+def test_the_classic_grid_is_there_to_begin_with(panel):
+    assert list(panel.finder.rows.values()) == ["learning_rate", "weight_decay", "batch"]
+    assert panel.finder.effort.text() == "8 trials, about 8 min"
+
+
+def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
+    rows = panel.finder.rows
+    rows.rows[2].remove.click()
+    rows.rows[1].text.setText("0, 1e-3")
+    panel.finder.minutes.setValue(0.5)
+    panel.finder.trials.setValue(3)
+    assert panel.finder.effort.text() == "3 trials of 4 combinations, about 2 min"
+    panel.finder.button.click()
+    (message,) = [message for message in worker.sent if message["command"] == "tune"]
+    assert message["vary"] == ["learning_rate=1e-4, 1e-3", "weight_decay=0, 1e-3"]
+    assert (message["trials"], message["search"]) == (3, "grid")
+    assert TrainConfig.from_json(message["config"]).minutes == 0.5
+
+
+def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
+    rows = panel.finder.rows
+    rows.show_values({"learning_rate": "1e-5..1e-2"})
+    rows.add.click()
+    rows.rows[1].choice.setCurrentText("Loss")
+    rows.rows[1].text.setText("focal, dice")
+    panel.finder.button.click()
+    assert worker.sent[0]["vary"] == ["learning_rate=1e-5..1e-2", "loss=focal, dice"]
+    assert worker.sent[0]["search"] == "optuna"
+
+
+@pytest.mark.parametrize("values", [{}, {"batch": "4, many"}, {"learning_rate": "7"}])
+def test_values_that_cannot_be_are_told_and_nothing_begins(panel, worker, learnable, values):
+    from napari.utils.notifications import notification_manager
+
+    notification_manager.records.clear()
+    panel.finder.rows.show_values(values)
+    panel.finder.button.click()
+    assert worker.sent == []
+    assert not learnable.learning.active
+    assert [record.severity.value for record in notification_manager.records] == ["error"]
+
+
+def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
+    table = panel.finder.table
+    panel.finder.button.click()
+    assert not table.isVisible()
+    for found in (
+        trial(1, 0.5, batch=4),
+        trial(2, batch=8),
+        trial(2, 0.75, batch=8),
+        trial(3, problem="No.", batch=16),
+    ):
+        worker.event.emit({"event": "trial", **found})
+    qtbot.waitUntil(table.isVisible)
+    assert shown(table) == [["0.750", "8", "m002"], ["0.500", "4", "m001"], ["failed", "16", "m003"]]
+
+
+def test_the_best_is_told_when_all_is_tried(panel, worker, learnable):
+    said = []
+    learnable.said.connect(lambda *words: said.append(words))
+    panel.finder.button.click()
+    finish(worker, trial(2, 0.75, batch=8), trial(1, 0.5, batch=2))
+    assert said[0][0].startswith("m002 scored best, Dice 0.75;")
+
+
+def test_a_row_of_the_table_sets_the_form(panel, worker, qtbot):
+    panel.finder.button.click()
+    best, other = trial(2, 0.75, learning_rate=2e-3, batch=8), trial(1, 0.5, learning_rate=1e-4, batch=2)
+    finish(worker, best, other)
+    qtbot.waitUntil(panel.finder.use.isVisible)
+    panel.finder.use.click()
+    assert panel.config() == TrainConfig(learning_rate=2e-3, batch=8)
+    panel.finder.table.selectRow(1)
+    panel.finder.table.cellDoubleClicked.emit(1, 0)
+    assert panel.config() == TrainConfig(learning_rate=1e-4, batch=2)
+
+
+def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
+    panel.finder.button.click()
+    assert panel.finder.button.text() == "Stop"
+    qtbot.waitUntil(lambda: not panel.button.isEnabled())
+    panel.finder.button.click()
+    assert worker.sent[-1] == {"command": "stop"}
+    finish(worker)
+    qtbot.waitUntil(panel.button.isEnabled)
+    assert panel.finder.button.text() == "Find"
+
+
+def test_what_was_varied_is_shown_again_with_the_project(panel, learnable, worker):
+    folder = learnable.opened.folder
+    panel.finder.rows.show_values({"batch": "2, 4"})
+    panel.finder.button.click()
+    learnable.close()
+    worker.event.emit({"event": "finished", "command": "tune", "result": {"trials": [], "best": None}})
+    learnable.open_project(folder)
+    assert panel.finder.rows.values() == {"batch": "2, 4"}

@@ -1,0 +1,202 @@
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import DEFAULT_CLASSES
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import edits, open_mask
+from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.stroke_queue import Brush, Stroke
+from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
+from napari_pathseg.slides.tissue import TissueMask
+from napari_pathseg.ui.session.box_rest import rest_of_boxes
+from napari_pathseg.ui.session.class_areas import Areas, shares_of
+from napari_pathseg.ui.session.queries import learning
+
+AREA, PERCENT = 5, 6
+WHOLE = Region(0, 0, 256, 256)
+
+
+@pytest.fixture
+def shown(session, tmp_path, pictures):
+    """A session with a slide of 256 x 256 pixels of 1 mm in view, of which 100 x 100 are tumour."""
+    session.new_project(tmp_path / "liver.pathseg", mpp=None)
+    session.add_slides(pictures[:1])
+    session.opened.change("case0", mpp=1000.0)
+    session.show_slide("case0")
+    paint(session, Region(0, 0, 100, 100), 2)
+    return session
+
+
+def paint(session, region, label):
+    session.mask_edited(edits.paint(session.mask, region, np.full(region[2:], label, np.uint8)))
+
+
+def texts(areas):
+    return {index: (area.area, area.percent) for index, area in areas.by_class().items()}
+
+
+def look(areas, qtbot):
+    """Wait until the areas know the tissue of the slide in view."""
+    qtbot.waitUntil(lambda: not areas.tissue.look(), timeout=10_000)
+    return areas
+
+
+def paint_tissue(session, rows):
+    """Say that the uppermost rows of the slide are tissue."""
+    pixels = np.zeros((64, 64), bool)
+    pixels[: rows // 4] = True
+    save_tissue(session.opened, "case0", TissueMask(pixels, 4, (256, 256), 1000.0))
+
+
+def test_without_tissue_shares_are_of_what_is_labelled(shown):
+    paint(shown, Region(200, 0, 50, 100), 1)
+    assert texts(Areas(shown)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
+
+
+def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
+    areas = look(Areas(shown), qtbot)
+    assert areas.by_class()[2].percent == f"{100 * 10_000 / 256**2:.0f} %"  # the slide is pink all over
+    written = tissue_path(shown.opened, "case0").stat().st_mtime_ns
+    assert not areas.tissue.is_new
+    look(Areas(shown), qtbot)
+    assert tissue_path(shown.opened, "case0").stat().st_mtime_ns == written
+
+
+def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
+    areas = Areas(shown)
+    assert not areas.of_tissue
+    paint_tissue(shown, 128)
+    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (128 * 256):.0f} %"
+    paint_tissue(shown, 64)
+    assert areas.tissue.is_new
+    assert areas.of_tissue  # as it was, until the new one is read
+    assert look(areas, qtbot).by_class()[2].percent == f"{100 * 64 * 100 / (64 * 256):.0f} %"
+
+
+def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
+    shown.opened.release()
+    areas = look(Areas(shown), qtbot)
+    assert areas.of_tissue
+    assert not areas.tissue.is_new
+    assert not tissue_path(shown.opened, "case0").exists()
+
+
+def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
+    shown.add_slides(pictures[1:2])
+    paint_tissue(shown, 128)
+    areas = Areas(shown)
+    assert areas.tissue.look()
+    shown.show_slide("case1")
+    assert areas.tissue.of_slide is None
+    assert look(areas, qtbot).tissue.of_slide == 256 * 256
+    shown.show_slide("case0")
+    assert areas.tissue.of_slide == 128 * 256
+
+
+def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pictures, qtbot):
+    pictures[0].unlink()
+    areas = look(Areas(shown), qtbot)
+    assert texts(areas)[2] == ("10000 mm²", "100 %")
+    assert not areas.tissue.is_new  # it is not tried at every stroke
+
+
+def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qtbot):
+    paint_tissue(shown, 128)
+    shown.corrections.set_complete(True)
+    found = 100 * 10_000 / (128 * 256)
+    assert texts(look(Areas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
+
+
+def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
+    paint_tissue(shown, 64)
+    paint(shown, WHOLE, 2)
+    areas = look(Areas(shown), qtbot)
+    assert texts(areas)[2] == ("65536 mm²", "100 %")
+    paint(shown, Region(0, 0, 16, 256), 1)
+    assert [percent for _, percent in texts(areas).values()] == ["25 %", "75 %"]
+
+
+def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
+    paint_tissue(shown, 128)
+    shown.layers.entry = shown.opened.change("case0", boxes=(Region(96, 0, 64, 256),))
+    found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
+    assert {key: percent for key, (_, percent) in texts(look(Areas(shown), qtbot)).items()} == {
+        key: f"{share:.0f} %" for key, share in found.items()
+    }
+
+
+def test_shares_of_a_giant_slide_are_told_at_once(tmp_path, shown):
+    side = 60_000
+    entry = replace(shown.slide, shape=(side, side), boxes=(Region(0, 0, side, side // 4),))
+    tissue = np.zeros((469, 469), bool)
+    tissue[:, : 469 // 2] = True
+    with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
+        half = Outline([np.array([[0, 0], [0, side], [side // 2, side], [side // 2, 0]], float)])
+        mask.stroke(Stroke(half, Brush(2)))
+        shares_of(tissue, entry, mask)
+        start = time.perf_counter()
+        shares = shares_of(tissue, entry, mask)
+        assert time.perf_counter() - start < 0.1
+    assert shares[:3] == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
+
+
+def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):
+    paint_tissue(shown, 128)
+    tissue_path(shown.opened, "case0").write_bytes(b"no picture")
+    assert texts(look(Areas(shown), qtbot))[2] == ("10000 mm²", "100 %")
+
+
+def test_the_unlabelled_in_complete_boxes_is_background(shown):
+    boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
+    shown.layers.entry = shown.opened.change("case0", boxes=boxes)
+    assert texts(Areas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
+
+
+def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures):
+    shown.add_slides(pictures[1:2])
+    shown.set_role("case0", "train")
+    paint(shown, Region(100, 0, 20, 30), 1)
+    shown.layers.entry = shown.opened.change("case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30)))
+    rest = (20 * 20 - 10 * 10) + (10 * 30 - 10 * 15)  # the second box without the first, and without what is labelled
+    taught = 100 * 100 + 20 * 30 + rest
+    assert learning(shown).area == f"{taught} mm²"
+    shown.show_slide("case1")
+    assert learning(shown).area == f"{taught} mm²"  # read from the disk now
+
+
+def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, shown):
+    side = 60_000
+    boxes = (Region(0, 0, side, side // 2), Region(500, 500, 40_000, 20_000), Region(0, side // 2, 700, 700))
+    entry = replace(shown.slide, shape=(side, side), boxes=boxes)
+    with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
+        edits.paint(mask, Region(100, 100, 2000, 2000), np.full((2000, 2000), 2, np.uint8))
+        rest_of_boxes(entry, mask)
+        start = time.perf_counter()
+        found = rest_of_boxes(entry, mask)
+        assert time.perf_counter() - start < 0.05
+    assert found == pytest.approx(side * side // 2 + 700**2 - 2000**2, rel=0.002)
+
+
+def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
+    dock.slides.arrivals.take(pictures[:1])
+    layer, row = dock.session.layers.mask, dock.outline.classes.topLevelItem(1)
+    layer.brush_size, seen = 20, []
+    layer._begin_stroke()
+    for column in (50, 100, 150):
+        layer.paint((100, column), 2)
+        before = row.text(AREA)
+        qtbot.waitUntil(lambda before=before: row.text(AREA) != before, timeout=2000)
+        seen.append(int(row.text(AREA).split()[0]))
+    layer._commit_stroke()
+    assert seen == pytest.approx([317, 634, 951], rel=0.02)
+
+
+def test_the_share_of_the_tissue_comes_by_itself(dock, pictures, qtbot):
+    dock.slides.arrivals.take(pictures[:1])
+    paint(dock.session, Region(0, 0, 128, 128), 2)
+    row = dock.outline.classes.topLevelItem(1)
+    qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)
+    assert (row.text(AREA), row.text(PERCENT)) == ("0.02 Mpx", "25 %")

@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance
+from napari_pathseg.masks.edits import fill_from_model, paint
+from napari_pathseg.projects.versions import versions
+from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
+from napari_pathseg.ui.session.cleanup import Cleaning, unit_of
+from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE, VIEW, find_place
+
+TUMOUR = 2
+
+
+@pytest.fixture
+def shown(session, tmp_path, pictures):
+    """A session with one slide of 256 x 256 in view."""
+    session.new_project(tmp_path / "liver.pathseg")
+    session.add_slides(pictures[:2])
+    return session
+
+
+def labels_of(session):
+    return session.mask.read(Region(0, 0, *session.mask.shape))[0]
+
+
+def ring(session):
+    """Paint a tumour with a hole of 100 pixels and a speck of 4."""
+    labels = np.zeros(session.mask.shape, np.uint8)
+    labels[50:150, 50:150] = TUMOUR
+    labels[90:100, 90:100] = 0
+    labels[200:202, 200:202] = TUMOUR
+    session.mask_edited(paint(session.mask, Region(0, 0, *session.mask.shape), labels))
+    return labels
+
+
+def found_by_model(session):
+    whole = Region(0, 0, *session.mask.shape)
+    session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+
+
+def draw(session, *corners):
+    session.layers.contours.add_polygons([list(corners)])
+
+
+def test_holes_of_the_slide_are_filled_as_one_step(shown):
+    before = ring(shown)
+    assert shown.corrections.clean(Cleaning(deed="holes", label=TUMOUR, amount=0, where=SLIDE))
+    assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
+    shown.layers.mask.undo()
+    np.testing.assert_array_equal(labels_of(shown), before)
+
+
+def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path, pictures):
+    session.new_project(tmp_path / "liver.pathseg", mpp=None)
+    session.add_slides(pictures[:1])
+    session.opened.change("case0", mpp=0.5)
+    session.show_slide("case0")
+    ring(session)
+    small, large = (Cleaning(deed="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
+    assert not session.corrections.clean(small)  # the hole has 25 µm²
+    assert session.corrections.clean(large)
+    assert (unit_of("holes", 0.5), unit_of("grow", 0.5), unit_of("specks", None)) == ("µm²", "µm", "px")
+
+
+def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
+    before = ring(shown)
+    assert not shown.corrections.clean(Cleaning(deed="grow", label=TUMOUR, amount=5, where=SLIDE), lambda share: True)
+    np.testing.assert_array_equal(labels_of(shown), before)
+    assert not shown.corrections.busy
+
+
+def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
+    heard, worker = [], learnable.learning._worker
+    worker.event.connect(lambda message: heard.append(learnable.corrections.busy))
+    shares = []
+
+    def progress(share):
+        shares.append(share)
+        worker.event.emit({"event": "note"})
+        assert not heard
+        return False
+
+    learnable.show_slide("case0")
+    learnable.corrections.clean(Cleaning(deed="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
+    assert len(heard) == len(shares) > 0
+
+
+def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_never_the_view(shown):
+    with pytest.raises(
+        ProjectError, match=r"^Nothing is selected on this slide\. Draw around an area with Select first\.$"
+    ):
+        find_place(shown, SELECTION)
+    draw(shown, [10, 10], [10, 40], [40, 40], [40, 10])
+    draw(shown, [100, 100], [100, 120], [120, 120], [120, 100])
+    assert len(find_place(shown, SELECTION).shapes) == 2
+    shown.layers.contours.selected_data = {1}
+    place = find_place(shown, SELECTION)
+    assert place.inside(place.box).sum() == 400
+    assert find_place(shown, VIEW).inside is None
+
+
+def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
+    ring(shown)
+    draw(shown, [40, 40], [40, 160], [160, 40])
+    shown.corrections.clean(Cleaning(deed="assign", label=TUMOUR, onto=1, where=SELECTION))
+    labels = labels_of(shown)
+    assert (labels[60, 60], labels[140, 140]) == (1, TUMOUR)
+
+
+def test_the_models_pixels_are_accepted_in_a_selection_and_rejected_on_the_slide(shown):
+    found_by_model(shown)
+    draw(shown, [9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5])
+    shown.corrections.accept(SELECTION)
+    assert shown.mask.counts[TUMOUR, Provenance.ACCEPTED] == 100
+    shown.corrections.reject(SLIDE)
+    assert shown.mask.counts[TUMOUR].sum() == 100
+    shown.layers.mask.undo()
+    assert shown.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - 100
+
+
+def test_before_a_whole_slide_is_accepted_a_version_is_kept(shown):
+    found_by_model(shown)
+    shown.corrections.accept(SLIDE)
+    assert shown.mask.counts[TUMOUR, Provenance.ACCEPTED] == 256 * 256
+    assert len(versions(shown.opened, "case0")) == 1
+
+
+def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_remembers(shown):
+    before = ring(shown)
+    lock(shown, TUMOUR, True)
+    for deed in ("specks", "shrink", "smooth", "assign"):
+        shown.corrections.clean(Cleaning(deed=deed, label=TUMOUR, amount=20, where=SLIDE))
+    shown.layers.mask.brush_size = 40
+    shown.layers.mask.paint((60, 60), 1)
+    draw(shown, [55, 55], [55, 80], [80, 80], [80, 55])
+    shown.corrections.burn_outlines(1)
+    np.testing.assert_array_equal(labels_of(shown)[before == TUMOUR], TUMOUR)
+    folder = shown.opened.folder
+    shown.close()
+    shown.open_project(folder)
+    assert locked(shown) == shown.layers.mask.locked_classes == {TUMOUR}
+    lock(shown, TUMOUR, False)
+    shown.layers.mask.paint((60, 60), 1)
+    assert labels_of(shown)[60, 60] == 1
+
+
+def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
+    hide(shown, TUMOUR, True)
+    colors = shown.layers.mask.colormap.color_dict
+    assert (colors[TUMOUR][3], colors[1][3]) == (0, 1)
+    shown.show_slide("case1")
+    assert hidden(shown) == {TUMOUR}
+    hide(shown, TUMOUR, False)
+    assert shown.layers.mask.colormap.color_dict[TUMOUR][3] == 1
+
+
+def test_nonsense_that_a_project_remembers_locks_nothing(shown):
+    shown.opened.remember("locked", [7, "x", None])
+    shown.show_slide("case1")
+    assert shown.layers.mask.locked_classes == frozenset()
+
+
+def test_without_a_slide_cleaning_is_refused(session, tmp_path):
+    session.new_project(tmp_path / "empty.pathseg")
+    with pytest.raises(ProjectError, match="No slide is in view"):
+        session.corrections.clean(Cleaning())

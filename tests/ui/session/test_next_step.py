@@ -1,0 +1,148 @@
+import numpy as np
+import psygnal
+import pytest
+from napari.components import ViewerModel
+
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.edits import fill_from_model, paint
+from napari_pathseg.projects.importing.add_slides import AddOptions
+from napari_pathseg.ui.session.import_controller import take_files
+from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.next_step import next_step
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.training_controller import labelled_pixels
+
+
+class SilentWorker:
+    """A worker that only listens."""
+
+    def __init__(self):
+        self.event, self.died = psygnal.SignalInstance((dict,)), psygnal.SignalInstance((str,))
+
+    def start(self):
+        pass
+
+    def send(self, message):
+        pass
+
+
+@pytest.fixture
+def session():
+    session = Session(ViewerModel(), SilentWorker())
+    yield session
+    session.close()
+
+
+def step(session):
+    found = next_step(session)
+    return found.action, found.section
+
+
+def give_model(session, name="m001"):
+    """Put a model where the project looks for one; only its name is needed here."""
+    folder = session.project.folder / "models" / name
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text("{}")
+
+
+def paint_box(session, label, region):
+    paint(session.mask, region, np.full((region.height, region.width), label, np.uint8))
+    session.save_mask()
+
+
+def test_without_a_project_slides_are_asked_for(session):
+    assert step(session) == ("add", "slides")
+
+
+def test_without_a_slide_slides_are_asked_for(session, tmp_path):
+    session.new_project(tmp_path / "a.pathseg")
+    assert step(session) == ("add", "slides")
+
+
+def test_without_a_contour_the_brush_is_offered(session, pictures):
+    take_files(session, pictures)
+    assert step(session) == ("brush", "outline")
+    assert "4 slides" in next_step(session).text
+
+
+def test_one_patient_is_not_enough(session, pictures):
+    take_files(session, pictures)
+    paint_box(session, 2, Region(0, 0, 50, 50))
+    found = next_step(session)
+    assert (found.action, found.slide) == ("show", "case1")
+    assert "one patient" in found.text
+
+
+def test_a_project_without_background_is_told_how_to_get_it(session, pictures):
+    take_files(session, pictures)
+    paint_box(session, 2, Region(0, 0, 50, 50))
+    session.show_slide("case1")
+    paint_box(session, 2, Region(0, 0, 50, 50))
+    assert step(session) == ("brush_background", "outline")
+
+
+def test_enough_contours_lead_to_training(session, pictures, mask_folder):
+    take_files(session, pictures)
+    session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
+    found = next_step(session)
+    assert found.text == "3 of 4 slides have contours. Train a first model."
+    assert found.action == "train"
+
+
+def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
+    take_files(session, pictures)
+    session.learning.run = Run("train", seconds_left=70)
+    assert step(session) == ("stop", "train")
+    assert "1:10" in next_step(session).text
+
+
+def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(session, pictures, tmp_path):
+    said = []
+    session.learning._worker.send = said.append
+    take_files(session, pictures)
+    session.learning.run = Run("train", model="m001", has_best=True)
+    session.learning.scores = {"m001": {"Tumour": 0.9}}
+    session.new_project(tmp_path / "other.pathseg")
+    assert said == [{"command": "stop"}]
+    assert (session.learning.active, session.learning.scores) == (False, {})
+    with pytest.raises(PathsegError, match="still ending"):
+        session.learning.compare()
+    worker = session.learning._worker
+    worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
+    worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
+    assert "learnt" not in session.project.settings
+    with pytest.raises(PathsegError, match="no model yet"):
+        session.learning.predict(["case0"])
+
+
+def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
+    take_files(session, pictures)
+    session.corrections.set_complete(True)
+    session.learning.run = Run("train")
+    assert "yellow is what it finds" in next_step(session).text
+
+
+def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
+    take_files(session, pictures)
+    session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
+    give_model(session)
+    session.show_slide("case3")
+    assert step(session) == ("predict_all", "review")
+    fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8))
+    assert step(session) == ("accept", "review")
+    session.corrections.accept()
+    assert step(session)[0] != "accept"
+
+
+def test_corrections_lead_to_training_again(session, pictures, mask_folder):
+    take_files(session, pictures)
+    session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
+    give_model(session)
+    session.opened.remember("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
+    assert step(session)[0] == "predict_all"
+    session.show_slide("case3")
+    paint_box(session, 2, Region(0, 0, 20, 20))
+    found = next_step(session)
+    assert found.action == "train"
+    assert found.text == "You changed 1 slide since m001. Train again to learn from it."

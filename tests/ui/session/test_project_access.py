@@ -1,0 +1,233 @@
+"""A project that another process holds, in the window."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance
+from napari_pathseg.masks.edits import paint
+from napari_pathseg.projects.exporting.export import ExportOptions
+from napari_pathseg.projects.project import Project
+from napari_pathseg.storage import lock
+from napari_pathseg.storage.lock import Pace
+from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
+from napari_pathseg.ui.session.next_step import next_step
+from napari_pathseg.ui.session.session import Session
+
+HOLDER = """
+import sys
+from napari_pathseg import Project
+
+project = Project.open(sys.argv[1])
+project.hold("the window")
+print("held", flush=True)
+for order in sys.stdin:
+    if order.strip() == "change":
+        project.change("case0", patient="Smith")
+    else:
+        project.release()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def holder(project):
+    """A second process that holds the project."""
+    command = [sys.executable, "-c", HOLDER, str(project.folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def looking(holder, learnable_from, project):
+    """A session on the project that the other process holds."""
+    return learnable_from(project)
+
+
+@pytest.fixture
+def learnable_from(worker):
+    """Open a project in a session whose worker listens; it is closed with the test."""
+    made = []
+
+    def begin(project):
+        session = Session(ViewerModel(), worker)
+        made.append(session)
+        session.open_project(project.folder)
+        return session
+
+    yield begin
+    for session in made:
+        session.close()
+
+
+def ask(process, order):
+    process.stdin.write(f"{order}\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+
+
+def files_of(project):
+    return {path: path.stat().st_mtime_ns for path in project.folder.rglob("*") if path.is_file()}
+
+
+def dab(session):
+    """Paint a dab of class 1 by napari's own brush."""
+    layer = session.layers.mask
+    layer.brush_size = 10
+    layer.mode = "paint"
+    layer.paint((100, 100), 1)
+    layer.events.paint(value=[])
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_held_project_is_shown_and_says_who_holds_it(looking, holder):
+    assert looking.read_only.startswith("open in the window of ")
+    assert looking.slide.id == "case0"
+    assert looking.counts("case0")[2, Provenance.IMPORTED] == 6400
+    labels, _ = looking.mask.read(Region(0, 0, 192, 192))
+    assert np.count_nonzero(labels == 2) == 6400
+    assert next_step(looking).action == "export"
+
+
+def test_nothing_of_a_held_project_changes_while_it_is_looked_at(looking, project, tmp_path):
+    before = {path: beat for path, beat in files_of(project).items() if ".lock" not in path.name}
+    for slide in project.slides:
+        looking.show_slide(slide)
+    looking.export(tmp_path / "out", ExportOptions(format="geojson"))
+    looking.access.watch()
+    looking.close()
+    assert {path: beat for path, beat in files_of(project).items() if ".lock" not in path.name} == before
+    assert len(list((tmp_path / "out").iterdir())) == 5
+
+
+def test_a_slide_without_a_mask_is_shown_empty_and_gets_none(looking, project):
+    looking.show_slide("case5")
+    assert not looking.mask.read(Region(0, 0, 192, 192))[0].any()
+    assert not project.mask_path("case5").exists()
+
+
+def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
+    assert not looking.layers.mask.editable
+    assert not looking.layers.contours.editable
+    looking.layers.mask.mode = "paint"
+    assert str(looking.layers.mask.mode) == "pan_zoom"
+    looking.show_slide("case1")
+    assert not looking.layers.mask.editable
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda session: session.learning.train(TrainConfig()),
+        lambda session: session.learning.predict(["case0"]),
+        lambda session: session.set_role("case0", "test"),
+        lambda session: session.corrections.set_complete(False),
+        lambda session: session.change_classes(session.opened.classes.add("Necrosis")),
+        lambda session: session.add_slides([]),
+    ],
+    ids=["train", "predict", "role", "complete", "classes", "add"],
+)
+def test_what_would_change_a_held_project_is_refused_with_its_holder(looking, change):
+    with pytest.raises(ProjectError, match="open in the window of "):
+        change(looking)
+    assert not looking.learning.active
+
+
+def test_the_window_can_write_once_the_holder_was_killed(looking, holder, project):
+    kill(holder)
+    looking.access.watch()
+    assert looking.read_only == ""
+    dab(looking)
+    looking.close()
+    assert project.counts("case0")[1, Provenance.DRAWN] + project.counts("case0")[1, Provenance.CORRECTED] > 0
+
+
+def test_what_the_holder_changed_is_seen_when_it_has_left(looking, holder):
+    ask(holder, "change")
+    ask(holder, "release")
+    heard = []
+    looking.project_changed.connect(lambda: heard.append(looking.read_only))
+    looking.access.watch()
+    assert heard[-1:] == [""]
+    assert looking.opened.slide("case0").patient == "Smith"
+    assert looking.slide.patient == "Smith"
+
+
+def test_the_banner_goes_when_the_holder_leaves(looking, holder, qtbot):
+    banner = ReadOnlyBanner(looking)
+    qtbot.addWidget(banner)
+    banner.show()
+    assert "Read-only:" in banner.text.text()
+    assert "open in the window of " in banner.text.text()
+    banner.button.click()
+    assert banner.isVisible()
+    kill(holder)
+    banner.button.click()
+    assert not banner.isVisible()
+
+
+def test_the_banner_tries_again_by_itself(looking, holder, qtbot):
+    banner = ReadOnlyBanner(looking)
+    qtbot.addWidget(banner)
+    banner.show()
+    kill(holder)
+    qtbot.waitUntil(lambda: not banner.isVisible(), timeout=10_000)
+    assert looking.read_only == ""
+
+
+def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(learnable_from, project, monkeypatch):
+    monkeypatch.setattr(lock, "PACE", Pace(beat=1.0, stale=0.1))
+    session = learnable_from(project)
+    dab(session)
+    time.sleep(0.2)
+    taker = Project.open(project.folder)
+    taker.hold("the other window")
+    try:
+        with taker.open_mask("case0") as mask:  # with the stroke, which the journal had kept
+            assert mask.counts[1, Provenance.DRAWN] + mask.counts[1, Provenance.CORRECTED] > 0
+            paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
+        until = time.monotonic() + 10
+        while not session.opened.lock.taken_by and time.monotonic() < until:
+            time.sleep(0.05)
+        with pytest.raises(ProjectError, match="was taken over by the other window"):
+            session.set_role("case0", "test")
+        session.access.watch()
+        assert session.read_only.startswith("taken over by the other window of ")
+        assert not session.layers.mask.editable
+        session.close()
+        assert taker.counts("case0")[2].sum() == 192 * 192
+    finally:
+        taker.release()
+
+
+def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):
+    dock.session.open_project(project.folder)
+    qtbot.wait(400)  # what is shown soon is shown
+    changing = [dock.slides.add_button, dock.slides.import_button, dock.train.button, dock.outline.tools["brush"]]
+    changing += [dock.outline.complete, dock.outline.undo, dock.review.accept, dock.review.predict_all]
+    looking = [dock.outline.tools["pan"], dock.review.opacity, dock.export.button, dock.header.project]
+    assert dock.header.banner.isVisible()
+    assert [widget.isEnabled() for widget in changing] == [False] * len(changing)
+    assert [widget.isEnabled() for widget in looking] == [True] * len(looking)
+    kill(holder)
+    dock.header.banner.button.click()
+    qtbot.wait(400)
+    assert not dock.header.banner.isVisible()
+    assert dock.slides.add_button.isEnabled()
+    assert dock.outline.tools["brush"].isEnabled()
+    assert dock.train.button.isEnabled()

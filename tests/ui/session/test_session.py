@@ -1,0 +1,176 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.bundle import load_bundles
+from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance
+from napari_pathseg.projects.importing.add_slides import AddOptions
+from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.session.queries import slide_state
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.worker_process import WorkerProcess
+
+QUICK = TrainConfig(minutes=0.15, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
+
+
+@pytest.fixture
+def worker(qapp):
+    worker = WorkerProcess()
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def session(worker):
+    session = Session(ViewerModel(), worker)
+    yield session
+    session.close()
+
+
+@pytest.fixture
+def opened(session, project):
+    session.open_project(project.folder)
+    return session
+
+
+def sentences(session):
+    heard = []
+    session.said.connect(lambda text, details, severity: heard.append((severity, text)))
+    return heard
+
+
+def test_a_project_opens_on_its_first_slide_with_four_layers(opened):
+    layers = opened.layers.viewer.layers
+    assert [layer.name for layer in layers] == ["case0", "case0 · probability", "case0 · mask", "case0 · contours"]
+    assert {layer.metadata[KEY]["slide"] for layer in layers} == {"case0"}
+
+
+def test_another_slide_swaps_the_layers_and_leaves_the_users_own_alone(opened):
+    own = opened.layers.viewer.add_points(np.zeros((1, 2)), name="mine")
+    opened.show_slide("case3")
+    names = [layer.name for layer in opened.layers.viewer.layers]
+    assert sorted(names) == ["case3", "case3 · contours", "case3 · mask", "case3 · probability", "mine"]
+    assert own in opened.layers.viewer.layers
+
+
+def test_a_deleted_layer_comes_back_with_the_next_slide(opened):
+    opened.layers.viewer.layers.remove(opened.layers.contours)
+    opened.show_slide("case1")
+    assert opened.layers.contours in opened.layers.viewer.layers
+
+
+def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened):
+    opened.layers.show_probability(Region(0, 0, 10, 10), lambda part: np.full(part[2:], 255, np.uint8), visible=True)
+    assert opened.layers.probability.visible
+    opened.show_slide("case1")
+    assert not opened.layers.probability.visible
+    assert not np.asarray(opened.layers.probability.data).any()
+
+
+@pytest.mark.parametrize("downsample", [1, 2, 4])
+def test_a_mask_pixel_lies_over_the_pixels_it_covers(downsample):
+    settings = placement(0.5, downsample)
+    first = settings["translate"][0] - settings["scale"][0] / 2
+    assert first == pytest.approx(-0.25)
+    assert settings["units"] == ("um", "um")
+
+
+def test_strokes_are_there_when_the_project_is_opened_again(opened, project):
+    opened.show_slide("case5")
+    opened.layers.mask.brush_size = 20
+    opened.layers.mask.paint((50, 50), 2)
+    painted = opened.mask.counts.copy()
+    opened.close()
+    assert (project.counts("case5") == painted).all()
+    opened.open_project(project.folder)
+    opened.show_slide("case5")
+    assert (np.asarray(opened.layers.mask.data) == 2).sum() == painted[2].sum()
+
+
+def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
+    opened.show_slide("case5")
+    opened.layers.contours.add_polygons([[[10, 10], [10, 60], [60, 60], [60, 10]]])
+    opened.corrections.burn_outlines(2)
+    assert opened.mask.counts[2, Provenance.DRAWN] == pytest.approx(2500, rel=0.05)
+    assert len(opened.layers.contours.data) == 0
+
+
+def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
+    opened.show_slide("case5")
+    opened.import_file(slides[0].with_suffix(".svg"), "case5", complete=True)
+    assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
+    assert opened.slide.complete
+
+
+def test_a_project_held_by_the_window_can_only_be_looked_at_in_another(opened, project, worker):
+    other = Session(ViewerModel(), worker)
+    other.open_project(project.folder)
+    assert other.read_only.startswith("open in the window of ")
+    assert other.slide.id == "case0"
+    assert not opened.read_only
+    other.close()
+
+
+def test_a_folder_that_is_no_project_leaves_the_open_one_open(opened, tmp_path):
+    with pytest.raises(ProjectError):
+        opened.open_project(tmp_path)
+    assert opened.project is not None
+    assert opened.slide.id == "case0"
+
+
+def test_training_an_unready_project_starts_nothing(session, slides, tmp_path):
+    session.new_project(tmp_path / "new.pathseg")
+    session.add_slides(slides)
+    with pytest.raises(NothingToLearnError, match="has a contour"):
+        session.learning.train(QUICK)
+    assert not session.learning.active
+
+
+def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
+    opened.show_slide("case5")
+    opened.layers.mask.brush_size = 20
+    opened.layers.mask.paint((100, 100), 1)
+    drawn = int(opened.mask.counts[1, Provenance.DRAWN])
+    opened.learning.train(QUICK)
+    qtbot.waitUntil(lambda: opened.mask.counts[:, Provenance.MODEL].any(), timeout=90_000)
+    assert opened.mask.counts[1, Provenance.DRAWN] == drawn
+    with pytest.raises(PathsegError, match="Training .*still runs"):
+        opened.learning.train(QUICK)
+    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
+    (bundle,) = load_bundles(opened.opened)
+    assert bundle.id == "m001"
+    assert slide_state(opened, opened.slide) == "predicted"
+    opened.corrections.reject()
+    opened.show_slide("case0")
+    opened.learning.predict(["case5"])  # out of view, its mask takes the prediction in as well
+    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
+    assert opened.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192 - drawn
+
+
+def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbot, project):
+    heard = sentences(opened)
+    opened.learning.train(QUICK.replace(minutes=10))
+    qtbot.waitUntil(lambda: opened.learning.run.has_best, timeout=90_000)
+    os.kill(worker.pid, signal.SIGKILL)
+    qtbot.waitUntil(lambda: not opened.learning.active, timeout=10_000)
+    severity, text = heard[-1]
+    assert severity == "warning"
+    assert text.startswith("Training was ended from outside. The best of model m001 so far is kept.")
+    assert Project.open(project.folder).model_ids() == ["m001"]
+    opened.learning.predict(["case5"])  # a new worker goes on
+    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
+    assert project.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192
+
+
+def test_adding_a_file_that_is_no_slide_adds_nothing(opened, tmp_path):
+    (tmp_path / "letter.tif").write_text("Dear doctor")
+    with pytest.raises(PathsegError, match=r"letter\.tif"):
+        opened.add_slides([tmp_path / "letter.tif"], AddOptions())
+    assert len(opened.opened.slides) == 6

@@ -1,0 +1,117 @@
+import pytest
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
+
+import napari_pathseg.config
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.errors import ConfigError
+from napari_pathseg.settings import Settings
+from napari_pathseg.ui.widgets.form import known_settings, read_form, settings_form
+
+KINDS = sorted(Settings.__subclasses__(), key=lambda kind: kind.__name__)
+
+
+def changed(kind):
+    """Return settings of which every number differs from its default, by an odd amount where that is allowed."""
+    values = {}
+    for field, limits in kind.described():
+        default = getattr(kind(), field.name)
+        if limits.choices:
+            values[field.name] = limits.choices[-1]
+        elif isinstance(default, bool):
+            values[field.name] = not default
+        elif isinstance(default, int):
+            values[field.name] = min(int(limits.maximum), default + (limits.multiple or 7))
+        elif isinstance(default, float):
+            values[field.name] = min(limits.maximum, default * 1.23456789)
+    return kind(**values)
+
+
+@pytest.fixture
+def form(qtbot):
+    form = settings_form(TrainConfig(), expert_only=True)
+    qtbot.addWidget(form)
+    return form
+
+
+def test_every_settings_class_is_tried():
+    assert {TrainConfig, PredictConfig} <= set(KINDS)
+    assert napari_pathseg.config.Settings is Settings
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("make", [lambda kind: kind(), changed], ids=["defaults", "changed"])
+def test_a_form_gives_back_the_settings_it_shows(qtbot, kind, make):
+    settings = make(kind)
+    form = settings_form(settings)
+    qtbot.addWidget(form)
+    assert read_form(form, kind) == settings
+
+
+def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
+    box = form.fields["learning_rate"].box
+    assert box.text() == "0.001"
+    box.selectAll()
+    qtbot.keyClicks(box, "2e-6")
+    assert read_form(form, TrainConfig).learning_rate == pytest.approx(2e-6)
+
+
+def test_what_is_no_number_cannot_be_typed(form, qtbot):
+    box = form.fields["learning_rate"].box
+    box.selectAll()
+    qtbot.keyClicks(box, "0.0z1")
+    assert read_form(form, TrainConfig).learning_rate == pytest.approx(0.01)
+
+
+def test_a_field_shows_help_unit_and_limits(form):
+    tile = form.fields["tile"]
+    assert (tile.box.minimum(), tile.box.maximum()) == (64, 2048)
+    assert "surroundings" in tile.box.toolTip()
+    assert tile.label.toolTip() == tile.box.toolTip()
+    assert tile.box.text() == "256 px"
+
+
+def test_every_setting_can_be_reached_with_the_tab_key(form):
+    for name, field in form.fields.items():
+        assert field.box.focusPolicy() & Qt.FocusPolicy.TabFocus, name
+
+
+def test_the_expert_form_leaves_out_what_the_panel_asks_itself(form):
+    assert not {"minutes", "preset"} & form.fields.keys()
+    assert read_form(form, TrainConfig, {"minutes": 7}).minutes == 7
+    with pytest.raises(ConfigError, match=r"minutes is -1; it must lie between 0 and 10000."):
+        read_form(form, TrainConfig, {"minutes": -1})
+
+
+def test_settings_stand_in_the_groups_that_the_configuration_names(form):
+    groups = list(dict.fromkeys(limits.group for _, limits in TrainConfig.described() if limits.expert))
+    assert list(form.groups) == groups
+    assert form.fields["jpeg"].box.isVisibleTo(form.groups["Variation"].body)
+
+
+def test_labels_of_all_groups_are_equally_wide(form, qtbot):
+    form.show()
+    qtbot.waitExposed(form)
+    assert len({field.label.minimumWidth() for field in form.fields.values()}) == 1
+
+
+def test_a_group_tells_how_many_of_its_settings_were_changed(form):
+    form.show_settings(TrainConfig(jpeg=50, blur=1.0, tile=512))
+    assert form.groups["Variation"].noted == "2 changed"
+    assert form.groups["Tiles"].noted == "1 changed"
+    assert form.groups["Loss"].noted == ""
+
+
+def test_the_wheel_passes_over_a_box_that_was_not_chosen(form, qtbot):
+    form.show()
+    box = form.fields["batch"].box
+    nowhere, still = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    turn = (QPoint(0, 120), QPoint(0, 120), nowhere, still, Qt.ScrollPhase.NoScrollPhase, False)
+    QApplication.sendEvent(box, QWheelEvent(QPointF(5, 5), QPointF(5, 5), *turn))
+    assert box.value() == TrainConfig().batch
+
+
+def test_settings_of_an_older_version_are_taken_as_far_as_they_are_known():
+    old = {"tile": 512, "network": "unet", "loss": "bce", "batch": "many", "learning_rate": 1, "minutes": -3}
+    assert known_settings(TrainConfig, old) == TrainConfig(tile=512, learning_rate=1)
