@@ -19,8 +19,37 @@ settings.register_profile("same", derandomize=True)
 if "FUZZ" not in os.environ:
     settings.load_profile("same")
 
+# Real slides, contours and weights that are too large for the repository; tests that read them carry the marker
+# `shared_data` and are skipped, and counted in one line, where the folder is absent.
+SHARED = Path(__file__).parents[2] / "shared"
+_NO_SHARED_DATA = "the folder shared/ with real data does not lie beside the repository"
+
 SIDE = 192
 QUICK = TrainConfig(minutes=0.2, tile=64, batch=4, decoder_seconds=5, cached_tiles=24)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests of shared data where there is none."""
+    if not SHARED.is_dir():
+        for item in items:
+            if item.get_closest_marker("shared_data"):
+                item.add_marker(pytest.mark.skip(reason=_NO_SHARED_DATA))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line how many tests were skipped for want of shared data."""
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if _NO_SHARED_DATA in str(report.longrepr)
+    ]
+    if skipped:
+        terminalreporter.write_line(f"{len(skipped)} tests skipped: {_NO_SHARED_DATA}.", yellow=True)
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest) -> Path:
+    """The folder of real data beside the repository; only for tests marked `shared_data`."""
+    assert request.node.get_closest_marker("shared_data"), "mark the test with @pytest.mark.shared_data"
+    return SHARED
 
 
 def draw_slide(path: Path, seed: int) -> tuple[slice, slice]:
