@@ -31,7 +31,7 @@ from napari_pathseg.engine.training.training import train
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.projects.splits import assign_missing_roles
 
 PATIENT = r"^[^-]+"
 STROKES, SPARSE_SLIDES, BRUSH = 6, 8, 9  # strokes a class, on so many slides, so many pixels wide
@@ -144,7 +144,7 @@ def strokes(options: argparse.Namespace, folder: Path) -> dict:
         _leave_strokes(sparse, entry.id, rng)
     kept = {entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]}
     for project in (dense, sparse):
-        settle_roles(project)
+        assign_missing_roles(project)
         for entry in entries:
             if entry.id not in kept and project.slide(entry.id).role == "train":
                 _forget(project, entry.id)
@@ -161,7 +161,7 @@ def _leave_strokes(project: Project, slide: str, rng: np.random.Generator) -> No
     """Replace a slide's labels by short strokes inside them, six of each class."""
     entry = project.slide(slide)
     whole = Region(0, 0, *entry.mask_shape)
-    with project.writing():
+    with project.write_lock():
         with project.open_mask(slide) as mask:
             labels, _ = mask.read(whole)
             truth = np.where(labels == 2, 2, 1).astype(np.uint8)
@@ -173,7 +173,7 @@ def _leave_strokes(project: Project, slide: str, rng: np.random.Generator) -> No
                     part = painted[box.slices]
                     part[truth[box.slices] == label] = label
             mask.edit(whole, painted, np.where(painted, 4, 0).astype(np.uint8))
-        project.change(slide, complete=False)
+        project.update_slide(slide, complete=False)
 
 
 def _forget(project: Project, slide: str) -> None:
@@ -181,10 +181,10 @@ def _forget(project: Project, slide: str) -> None:
     entry = project.slide(slide)
     whole = Region(0, 0, *entry.mask_shape)
     nothing = np.zeros(entry.mask_shape, np.uint8)
-    with project.writing():
+    with project.write_lock():
         with project.open_mask(slide) as mask:
             mask.edit(whole, nothing, nothing)
-        project.change(slide, complete=False)
+        project.update_slide(slide, complete=False)
 
 
 def membranes(options: argparse.Namespace, folder: Path) -> dict:

@@ -48,7 +48,7 @@ LONGEST_LIFE = 4  # kills of one mask before a new one is begun: undo goes back 
 def play(folder: Path, log: Path, seed: int, control: bool) -> None:
     """Paint until killed, telling the log."""
     project = Project.open(folder)
-    project.hold("kill_strokes")
+    project.acquire_lock("kill_strokes")
     shape = project.slide(SLIDE).mask_shape
     canvas = InPlace(folder / "control.npz", shape) if control else project.open_mask(SLIDE)
     pixels = canvas.pixels if isinstance(canvas, InPlace) else pixels_of(canvas)
@@ -183,7 +183,7 @@ class Life:
             if self.control:
                 path = self.project.folder / "control.npz"
                 return told.lost(in_place(path, shape), killed), False
-            with self.project.writing(), self.project.open_mask(SLIDE) as mask:
+            with self.project.write_lock(), self.project.open_mask(SLIDE) as mask:
                 pixels = pixels_of(mask)
             lost = told.lost(pixels, killed)
             with self.log.open("a", encoding="utf8") as file:  # for the next child's kill

@@ -31,7 +31,7 @@ from napari_pathseg.engine.training.checkpoint import load_state
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.projects.splits import assign_missing_roles
 from napari_pathseg.samples import write_sample_slides
 
 COMMAND = Path(sys.executable).with_name("pathseg")
@@ -97,7 +97,7 @@ def main() -> None:
         slides = [path for path in write_sample_slides(Path(folder)) if path.with_suffix(".svg").exists()]
         project = Project.create(Path(folder) / "kill.pathseg")
         add_slides(project, slides, AddOptions(contours=Path(folder)))
-        settle_roles(project)
+        assign_missing_roles(project)
         resume = False
         while answer["kills"] < kills:
             runs = sorted((project.folder / "runs").glob("r*"))

@@ -132,7 +132,7 @@ class Crops(IterableDataset):
 def slides_of(project: Project, role: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return pixels and true labels (0 Background, 1 the other) of all slides of a role."""
     whole, slides = Region(0, 0, SIDE, SIDE), []
-    for entry in project.with_role(role):
+    for entry in project.slides_with_role(role):
         with project.open_slide(entry.id) as slide, project.open_mask(entry.id) as mask:
             slides.append((slide.read(whole), (mask.read(whole)[0] == 2).astype(np.uint8)))
     return slides

@@ -28,7 +28,7 @@ from qtpy.QtWidgets import QApplication
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.projects.splits import assign_missing_roles
 from napari_pathseg.samples import draw_field
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
@@ -53,7 +53,7 @@ def make_project(folder: Path) -> Project:
     project = Project.create(folder / "bench.pathseg")
     add_slides(project, paths, AddOptions(contours=masks))
     add_slides(project, [folder / "large.tif"])
-    settle_roles(project)
+    assign_missing_roles(project)
     return project
 
 

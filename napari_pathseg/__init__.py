@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from napari_pathseg.slides.slide import Slide, open_slide
 
 _HOMES = {
-    "Contour": "data.annotation",
+    "Contour": "contours.contour",
     "PredictConfig": "config",
-    "Project": "data.project",
-    "Region": "data.geometry",
-    "Slide": "data.slide",
+    "Project": "projects.project",
+    "Region": "geometry",
+    "Slide": "slides.slide",
     "TrainConfig": "config",
-    "TuneRequest": "engine.search",
-    "open_slide": "data.slide",
-    "predict": "engine.prediction",
-    "rasterize": "data.rasterize",
-    "read_contours": "data.formats",
+    "TuneRequest": "engine.search_space",
+    "open_slide": "slides.slide",
+    "predict": "engine.inference.predict",
+    "rasterize": "contours.rasterize",
+    "read_contours": "contours.formats",
     "run": "engine.events",
-    "score": "engine.scoring",
-    "train": "engine.training",
+    "score": "engine.evaluation.evaluation",
+    "train": "engine.training.training",
     "tune": "jobs.tuning",
-    "write_contours": "data.formats",
+    "write_contours": "contours.formats",
 }
 
 __all__ = [

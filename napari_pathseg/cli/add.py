@@ -9,7 +9,7 @@ from napari_pathseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
-    from napari_pathseg.projects.slide_record import SlideEntry
+    from napari_pathseg.projects.slide_record import SlideRecord
 
 _MOST = 20  # names in a sentence
 
@@ -34,7 +34,7 @@ def expand(words: Iterable[str | Path]) -> list[str]:
     return files
 
 
-def describe(project: "Project", entries: Sequence["SlideEntry"], given: Path | None) -> dict[str, Any]:
+def describe(project: "Project", entries: Sequence["SlideRecord"], given: Path | None) -> dict[str, Any]:
     """Return the answer of `pathseg add`; `given` is the file or folder of contours, None where none was named."""
     slides: list[dict[str, Any]] = []
     for entry in entries:
@@ -51,18 +51,18 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
-def _taken(project: "Project", entry: "SlideEntry", given: Path | None) -> str | None:
+def _taken(project: "Project", entry: "SlideRecord", given: Path | None) -> str | None:
     """Return the name of the file that was given and imported into a slide, None where there is none."""
-    from napari_pathseg.projects.importing.import_log import imports
+    from napari_pathseg.projects.importing.import_log import import_records
 
     if given is None:
         return None
     files = {path.resolve() for path in (given.iterdir() if given.is_dir() else [given])}
-    taken = [one.file for one in imports(project, entry.id).values() if Path(one.path) in files]
+    taken = [one.file for one in import_records(project, entry.id).values() if Path(one.path) in files]
     return taken[-1] if taken else None
 
 
-def _classes(project: "Project", entry: "SlideEntry", contours: str | None) -> list[str]:
+def _classes(project: "Project", entry: "SlideRecord", contours: str | None) -> list[str]:
     """Return the classes that came into a slide's mask; Background where it is complete."""
     from napari_pathseg.classes import BACKGROUND
     from napari_pathseg.masks.counts import Provenance

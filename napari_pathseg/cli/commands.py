@@ -40,12 +40,12 @@ def add_to_project(args: argparse.Namespace) -> Answer:
     """Add slides with their contours."""
     from napari_pathseg.contours.alignment import Remedy
     from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
-    from napari_pathseg.projects.importing.contour_import import Reading
+    from napari_pathseg.projects.importing.contour_import import ImportOptions
 
     project = _open(args)
     chosen = {"contours": args.contours, "partial": args.partial, "negative": args.negative, "role": args.role}
-    reading = Reading(_meanings(project, args.map or []), Remedy(args.scale, args.swapped))
-    options = AddOptions(**chosen, patient=args.patient, reading=reading)
+    import_options = ImportOptions(_meanings(project, args.map or []), Remedy(args.scale, args.swapped))
+    options = AddOptions(**chosen, patient=args.patient, import_options=import_options)
     return describe(project, add_slides(project, expand(args.slides), options), args.contours)
 
 
@@ -66,10 +66,10 @@ def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
 
 def split_project(args: argparse.Namespace) -> Answer:
     """Divide the slides anew by patient."""
-    from napari_pathseg.projects.splits import divide, read_shares
+    from napari_pathseg.projects.splits import read_shares, split_project
 
     shares = read_shares({"train": args.train, "val": args.val, "test": args.test})
-    given = divide(_open(args), shares, args.seed)
+    given = split_project(_open(args), shares, args.seed)
     return {"roles": {role: [slide for slide in given if given[slide] == role] for role in ("train", "val", "test")}}
 
 
@@ -113,10 +113,10 @@ def train_model(args: argparse.Namespace) -> Answer:
     project = _open(args)
     from napari_pathseg.engine.training.training import train
     from napari_pathseg.jobs.run_log import recorded
-    from napari_pathseg.projects.versions import TRAINING, keep_versions
+    from napari_pathseg.projects.versions import TRAINING, create_versions
 
     parent = None if args.parent == "none" else args.parent
-    keep_versions(project, TRAINING)
+    create_versions(project, TRAINING)
     bundle = follow(recorded(train(project, config, parent, resume="" if args.resume else None), project))
     return {
         "model": bundle.id,

@@ -11,7 +11,7 @@ from napari_pathseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
-    from napari_pathseg.projects.slide_record import SlideEntry
+    from napari_pathseg.projects.slide_record import SlideRecord
     from napari_pathseg.projects.versions import Version
 
 Answer = dict[str, Any]
@@ -37,24 +37,24 @@ def keep_or_restore(args: argparse.Namespace) -> Answer:
 
 def _keep(project: "Project", slides: Sequence[str]) -> dict[str, int | None]:
     """Return the number of each slide's new version, None where nothing is new."""
-    from napari_pathseg.projects.versions import BY_HAND, keep_version
+    from napari_pathseg.projects.versions import BY_HAND, create_version
 
-    with project.writing():
-        made = {slide: keep_version(project, slide, BY_HAND) for slide in slides}
+    with project.write_lock():
+        made = {slide: create_version(project, slide, BY_HAND) for slide in slides}
     return {slide: None if version is None else version.number for slide, version in made.items()}
 
 
 def _restore(project: "Project", slide: str, number: int) -> Answer:
     """Bring a version back in one undo step, after keeping how the mask was before that."""
     from napari_pathseg.projects.restore import restore
-    from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, keep_version
+    from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, create_version
 
-    with project.writing():
+    with project.write_lock():
         version = _find(project, slide, number)
         check_version(version)
         told: Answer = {"slide": slide, "number": number, "changed": bool(changed_regions(version)), "kept": None}
         if told["changed"]:
-            kept = keep_version(project, slide, BEFORE_RESTORE, spared=version)
+            kept = create_version(project, slide, BEFORE_RESTORE, protect=version)
             with project.open_mask(slide) as mask:
                 mask.do(restore(version))
             told["kept"] = None if kept is None else kept.number
@@ -72,7 +72,7 @@ def _find(project: "Project", slide: str, number: int) -> "Version":
     raise ConfigError(f"restore is {number}; {slide} has no such version. It has: {numbers}.")
 
 
-def _listed(project: "Project", entry: "SlideEntry") -> Answer:
+def _listed(project: "Project", entry: "SlideRecord") -> Answer:
     """Return a slide's versions as plain values, newest first."""
     from napari_pathseg.projects.versions import versions
 
@@ -80,7 +80,7 @@ def _listed(project: "Project", entry: "SlideEntry") -> Answer:
     return {"slide": entry.id, "mpp": entry.mask_mpp, "versions": found}
 
 
-def _plain(project: "Project", entry: "SlideEntry", version: "Version") -> Answer:
+def _plain(project: "Project", entry: "SlideRecord", version: "Version") -> Answer:
     areas: dict[str, Any] = {}
     if version.counts is not None:
         pixels, mpp = version.counts.sum(axis=1), entry.mask_mpp

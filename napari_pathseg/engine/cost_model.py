@@ -14,9 +14,9 @@ import numpy as np
 import psutil
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.projects.checks.trainability import learning_sides
+from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 KEPT_PIXELS = 400_000_000  # of `engine.dataset`: what is kept of a role's slides in memory
 _BYTES_A_KEPT_PIXEL = 4  # RGB and the label
@@ -138,7 +138,7 @@ def learning_numbers(project: Project) -> Numbers:
     NothingToLearnError
         If the project cannot be learnt from.
     """
-    train, val = learning_sides(project, {name: project.counts(name) for name in project.slides})
+    train, val = train_val_split(project, {name: project.counts(name) for name in project.slides})
     return Numbers(_sizes(train), _sizes(val))
 
 
@@ -214,7 +214,7 @@ def _seconds(tflop: float, mpx: float, machine: Machine) -> float:
     return tflop * mpx / (machine.tflops * _USE)
 
 
-def _sizes(entries: Sequence[SlideEntry]) -> list[int]:
+def _sizes(entries: Sequence[SlideRecord]) -> list[int]:
     return [entry.mask_shape[0] * entry.mask_shape[1] for entry in entries]
 
 

@@ -9,7 +9,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation_preview import preview
 from napari_pathseg.engine.dataset.patches import LearningSet
 from napari_pathseg.engine.events import Job
-from napari_pathseg.projects.checks.trainability import learning_sides
+from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 
@@ -25,7 +25,7 @@ def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[st
         If the project cannot be learnt from; no role is given.
     """
     yield from ()
-    train, _ = learning_sides(project, {name: project.counts(name) for name in project.slides})
+    train, _ = train_val_split(project, {name: project.counts(name) for name in project.slides})
     with LearningSet(project, train, config, keep=False) as learning:
         samples = preview(learning.draw(np.random.default_rng(seed)), config, seed)
     path = project.folder / "runs" / FILE

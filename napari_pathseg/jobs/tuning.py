@@ -13,7 +13,7 @@ from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.run_log import recorded
 from napari_pathseg.jobs.study import FINISHED, STOPPED, Study, TrialRecord, TuneResult, open_study
-from napari_pathseg.projects.checks.trainability import learning_slides
+from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.project import Project
 
 
@@ -38,7 +38,7 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
         `open_study` does.
     """
     check_board(request.config)
-    learning_slides(project)
+    assign_train_val_split(project)
     if request.parent is not None:
         check_classes(project, load_bundle(find_bundle(project, request.parent)))
     with open_study(project, request) as study:

@@ -122,7 +122,7 @@ def take_prediction(
 ) -> Deed:
     """Fill a box of the mask from a model's output.
 
-    `complete_in` says where in a box a person has spoken without a label; see `SlideEntry`.
+    `complete_in` says where in a box a person has spoken without a label; see `SlideRecord`.
     """
 
     def pieces(mask: Editable) -> Iterator[Piece]:

@@ -13,15 +13,15 @@ from napari_pathseg.masks.counts import Counts, Provenance
 from napari_pathseg.masks.label_rules import Flags, learnt_labels
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 _PIECE = 2048
 
 
-class Truth:
+class GroundTruth:
     """What a person stands for on one slide, as it was saved last."""
 
-    def __init__(self, project: Project, entry: SlideEntry) -> None:
+    def __init__(self, project: Project, entry: SlideRecord) -> None:
         path = project.mask_path(entry.id)
         self._entry = entry
         self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, entry.mask_shape)
@@ -49,13 +49,13 @@ class Truth:
         return found
 
 
-def taught_pixels(project: Project, entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
+def labelled_pixel_counts(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
     """Return the pixels by class that a person stands for; `counts` are the mask's, which is read only for boxes."""
     pixels: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
     if entry.complete:
         rows, columns = entry.mask_shape
         pixels[BACKGROUND] += rows * columns - pixels.sum()
     elif entry.boxes:
-        pixels[BACKGROUND] += Truth(project, entry).rest()
+        pixels[BACKGROUND] += GroundTruth(project, entry).rest()
     pixels[UNLABELLED] = 0  # declared to be none
     return pixels

@@ -7,23 +7,23 @@ from typing import Any
 from napari_pathseg.classes import ClassTable, class_table
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import load_json, save_json
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
-class ProjectFile:
+class Manifest:
     """What the file holds; `mpp` is None where each slide keeps its own."""
 
     classes: ClassTable
     mpp: float | None
-    slides: list[SlideEntry]
+    slides: list[SlideRecord]
     settings: dict[str, Any]
 
 
-def read_project_file(folder: Path) -> ProjectFile:
+def read_manifest(folder: Path) -> Manifest:
     """Read the list of the project in `folder`.
 
     Raises
@@ -43,19 +43,19 @@ def read_project_file(folder: Path) -> ProjectFile:
         slides = [_entry(entry) for entry in content["slides"]]
         for slide in slides:
             _check_id(path, slide.id)
-        return ProjectFile(classes, content["mpp"], slides, content["settings"])
+        return Manifest(classes, content["mpp"], slides, content["settings"])
     except (KeyError, TypeError) as error:
         raise ProjectError(
             f"{path} is damaged: {error} is missing or of another kind. Restore it from a copy."
         ) from error
 
 
-def _entry(content: dict[str, Any]) -> SlideEntry:
+def _entry(content: dict[str, Any]) -> SlideRecord:
     boxes = tuple(Region(*(int(value) for value in box)) for box in content.get("boxes", ()))
-    return SlideEntry(**{**content, "shape": tuple(content["shape"]), "boxes": boxes})
+    return SlideRecord(**{**content, "shape": tuple(content["shape"]), "boxes": boxes})
 
 
-def _plain(entry: SlideEntry) -> dict[str, Any]:
+def _plain(entry: SlideRecord) -> dict[str, Any]:
     """Return an entry for the file; without boxes as it was before there were any."""
     content = asdict(entry)
     return content if entry.boxes else {name: value for name, value in content.items() if name != "boxes"}
@@ -67,7 +67,7 @@ def _check_id(path: Path, slide_id: str) -> None:
         raise ProjectError(f"{path} names a slide {slide_id!r}, which is no file name. Restore it from a copy.")
 
 
-def write_project_file(folder: Path, content: ProjectFile) -> None:
+def write_manifest(folder: Path, content: Manifest) -> None:
     """Write the list of the project in `folder`, whole or not at all."""
     save_json(
         folder / "project.json",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_pathseg.contours.formats import stem_of
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
@@ -140,7 +140,7 @@ def set_patient(project: "Project", slide_ids: Iterable[str], patient: str) -> N
     patient = patient.strip()
     if not patient:
         raise ConfigError("patient is empty; slides of one patient need a name that they share.")
-    with project.writing():
+    with project.write_lock():
         changed = {name: replace(project.slide(name), patient=patient) for name in slide_ids}
         check_leaks({**project.slides, **changed}.values(), {patient})
         project.slides.update(changed)
@@ -158,7 +158,7 @@ def name_patients(project: "Project", pattern: str) -> dict[str, str]:
         If a patient would be in two roles; nothing is changed then.
     """
     patient_of = patients(pattern)
-    with project.writing():
+    with project.write_lock():
         found = {name: patient_of(name) for name in project.slides}
         named = {name: replace(entry, patient=found[name]) for name, entry in project.slides.items()}
         check_leaks(named.values())
@@ -167,7 +167,7 @@ def name_patients(project: "Project", pattern: str) -> dict[str, str]:
     return found
 
 
-def find_leaks(entries: Iterable[SlideEntry]) -> dict[str, dict[str, list[str]]]:
+def find_leaks(entries: Iterable[SlideRecord]) -> dict[str, dict[str, list[str]]]:
     """Return the patients that are in two roles or more: their slides by role, slides without one aside."""
     by_patient: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for entry in entries:
@@ -176,7 +176,7 @@ def find_leaks(entries: Iterable[SlideEntry]) -> dict[str, dict[str, list[str]]]
     return {patient: dict(by_role) for patient, by_role in by_patient.items() if len(by_role) > 1}
 
 
-def check_leaks(entries: Iterable[SlideEntry], patients: Iterable[str] | None = None) -> None:
+def check_leaks(entries: Iterable[SlideRecord], patients: Iterable[str] | None = None) -> None:
     """Refuse that one of these patients, or any, is in two roles.
 
     Raises

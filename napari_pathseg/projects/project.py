@@ -16,9 +16,9 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Mask, look_at_mask, open_mask, read_counts
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.masks.prediction import Prediction
-from napari_pathseg.projects.manifest import ProjectFile, read_project_file, write_project_file
-from napari_pathseg.projects.recovery import leftover_strokes, repair
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.manifest import Manifest, read_manifest, write_manifest
+from napari_pathseg.projects.recovery import repair, slides_with_unapplied_strokes
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import Slide, open_slide
 from napari_pathseg.storage.lock import ProjectLock
 
@@ -34,7 +34,7 @@ class Project:
         self.lock = ProjectLock(folder)
         self.classes: ClassTable = DEFAULT_CLASSES
         self.mpp: float | None = None
-        self.slides: dict[str, SlideEntry] = {}
+        self.slides: dict[str, SlideRecord] = {}
         self.settings: dict[str, Any] = {}
 
     @classmethod
@@ -82,26 +82,26 @@ class Project:
         """
         project = cls(Path(folder).absolute())
         project.reload()
-        if leftover_strokes(project.folder):
-            with contextlib.suppress(ProjectError), project.writing():
+        if slides_with_unapplied_strokes(project.folder):
+            with contextlib.suppress(ProjectError), project.write_lock():
                 pass  # taking the lock repairs; strokes that an open window has in hand are its own
         return project
 
     def reload(self) -> None:
         """Read the project's list anew."""
-        content = read_project_file(self.folder)
+        content = read_manifest(self.folder)
         self.classes, self.mpp, self.settings = content.classes, content.mpp, content.settings
         self.slides = {entry.id: entry for entry in content.slides}
 
     def save(self) -> None:
         """Write the project's list."""
-        content = ProjectFile(self.classes, self.mpp, list(self.slides.values()), self.settings)
-        write_project_file(self.folder, content)
+        content = Manifest(self.classes, self.mpp, list(self.slides.values()), self.settings)
+        write_manifest(self.folder, content)
 
     # -- one writer at a time
 
-    def hold(self, program: str = "") -> None:
-        """Take the lock until :meth:`release`; sweep and repair what a killed program left.
+    def acquire_lock(self, program: str = "") -> None:
+        """Take the lock until :meth:`release_lock`; sweep and repair what a killed program left.
 
         Others are told that `program` holds it, by default the command that runs.
 
@@ -119,22 +119,22 @@ class Project:
             self.lock.release()
             raise
 
-    def release(self) -> None:
+    def release_lock(self) -> None:
         """Let the lock go."""
         self.lock.release()
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def write_lock(self) -> Iterator[None]:
         """Hold the lock inside the block."""
-        self.hold()
+        self.acquire_lock()
         try:
             yield
         finally:
-            self.release()
+            self.release_lock()
 
     # -- slides and what belongs to them
 
-    def slide(self, slide_id: str) -> SlideEntry:
+    def slide(self, slide_id: str) -> SlideRecord:
         """Return the entry of a slide.
 
         Raises
@@ -147,13 +147,13 @@ class Project:
             raise ProjectError(f'{self.folder.name} has no slide "{slide_id}". It has: {known}.')
         return self.slides[slide_id]
 
-    def with_role(self, role: str) -> list[SlideEntry]:
+    def slides_with_role(self, role: str) -> list[SlideRecord]:
         """Return the slides of a role; "all" for all."""
         return [entry for entry in self.slides.values() if role in ("all", entry.role)]
 
-    def change(self, slide_id: str, **changes: Any) -> SlideEntry:
+    def update_slide(self, slide_id: str, **changes: Any) -> SlideRecord:
         """Change fields of a slide's entry and save."""
-        with self.writing():
+        with self.write_lock():
             self.slides[slide_id] = replace(self.slide(slide_id), **changes)
             self.save()
         return self.slides[slide_id]
@@ -165,17 +165,17 @@ class Project:
                 f"{len(classes)} classes are fewer than the {len(self.classes)} of {self.folder.name}; "
                 "masks may hold them. Rename a class instead."
             )
-        with self.writing():
+        with self.write_lock():
             self.classes = classes
             self.save()
 
-    def remember(self, name: str, value: Any) -> None:
+    def set_setting(self, name: str, value: Any) -> None:
         """Keep a setting with the project."""
-        with self.writing():
+        with self.write_lock():
             self.settings[name] = value
             self.save()
 
-    def find_file(self, entry: SlideEntry) -> Path:
+    def find_file(self, entry: SlideRecord) -> Path:
         """Return where a slide's file is: where it was, or as it lay beside the project."""
         beside = self.folder.parent / entry.relative_path
         return Path(entry.path) if Path(entry.path).exists() or not beside.exists() else beside
@@ -228,7 +228,7 @@ class Project:
         return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
 
 
-def _check_size(slide: Slide, entry: SlideEntry) -> None:
+def _check_size(slide: Slide, entry: SlideRecord) -> None:
     if slide.shape == entry.shape:
         return
     slide.close()

@@ -11,7 +11,7 @@ from napari_pathseg.masks.opening import has_leftovers
 _ORPHAN_SECONDS = 60  # a younger one may be another program's that is being written
 
 
-def leftover_strokes(folder: Path) -> list[str]:
+def slides_with_unapplied_strokes(folder: Path) -> list[str]:
     """Return the slides whose journal holds strokes that are not in their mask yet."""
     journals = folder.glob("masks/*.journal")
     masks = (path.with_suffix(".zarr") for path in journals)
@@ -20,7 +20,7 @@ def leftover_strokes(folder: Path) -> list[str]:
 
 def repair(folder: Path, open_mask: Callable[[str], Mask]) -> None:
     """Take leftover strokes into their masks and sweep half-written files."""
-    for slide_id in leftover_strokes(folder):
+    for slide_id in slides_with_unapplied_strokes(folder):
         open_mask(slide_id).close()
     old = time.time() - _ORPHAN_SECONDS
     for pattern in (".*.partial", "*/.*.partial", "*/*/.*.partial"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_pathseg.errors import ConfigError, ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import SLIDE_SUFFIXES, fingerprint
 
 _SECONDS = 120.0
@@ -30,7 +30,7 @@ class Search:
     missing: int
 
 
-def missing(project: Project) -> list[SlideEntry]:
+def missing(project: Project) -> list[SlideRecord]:
     """Return the slides whose files are not where they were."""
     return [entry for entry in project.slides.values() if not os.path.exists(project.find_file(entry))]
 
@@ -116,7 +116,7 @@ def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) 
     UnsupportedSlideError
         If a file cannot be opened.
     """
-    with project.writing():
+    with project.write_lock():
         changed = {name: _linked(project, name, Path(path), force) for name, path in files.items()}
         project.slides.update(changed)
         try:
@@ -168,7 +168,7 @@ def _may_hold_slides(entry: os.DirEntry[str]) -> bool:
     return entry.is_dir(follow_symlinks=False)
 
 
-def _take(path: Path, wanted: dict[str, SlideEntry], found: dict[str, Path], used: set[str]) -> bool:
+def _take(path: Path, wanted: dict[str, SlideRecord], found: dict[str, Path], used: set[str]) -> bool:
     """Move the slides that a file is, if any, from `wanted` to `found`; its namesake before its copies."""
     try:
         content = fingerprint(path)
@@ -186,7 +186,7 @@ def _take(path: Path, wanted: dict[str, SlideEntry], found: dict[str, Path], use
     return True
 
 
-def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideEntry:
+def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideRecord:
     """Return a slide's entry with another file, after looking whether that is the same one."""
     entry, path = project.slide(slide_id), path.resolve()
     content = fingerprint(path)

@@ -30,7 +30,7 @@ class Candidate:
     classes: frozenset[int]
 
 
-def settle(candidates: Sequence[Candidate]) -> dict[str, str]:
+def assign_roles(candidates: Sequence[Candidate]) -> dict[str, str]:
     """Return a role for each slide that has labels and none yet; roles that are given stay.
 
     A patient's slides share a role.  About a fifth of the patients validate, of each class
@@ -44,11 +44,13 @@ def settle(candidates: Sequence[Candidate]) -> dict[str, str]:
     there = {
         role: _classes_by_patient([c for c in candidates if settled.get(c.patient) == role]) for role in _SETTLED_SHARES
     }
-    given = _Division(_SETTLED_SHARES, there, _classes_by_patient(labelled), "").divide()
+    given = _StratifiedGroupSplit(_SETTLED_SHARES, there, _classes_by_patient(labelled), "").divide()
     return roles | {c.slide: given[c.patient] for c in labelled}
 
 
-def split(candidates: Sequence[Candidate], shares: Mapping[str, float] = SHARES, seed: int = 0) -> dict[str, str]:
+def split_dataset(
+    candidates: Sequence[Candidate], shares: Mapping[str, float] = SHARES, seed: int = 0
+) -> dict[str, str]:
     """Divide all slides anew, labelled or not, whatever roles they have; return the role of each.
 
     A patient's slides share a role.  Every class is in train, and in val, then test, where
@@ -79,11 +81,11 @@ def split(candidates: Sequence[Candidate], shares: Mapping[str, float] = SHARES,
     if not shares.get(TRAIN):
         raise ConfigError("shares has train: 0; without training slides nothing is learnt. Give train a share.")
     positive = {role: shares[role] for role in (TRAIN, VAL, TEST) if shares.get(role)}
-    given = _Division(positive, {}, _classes_by_patient(candidates), f"{seed}:").divide()
+    given = _StratifiedGroupSplit(positive, {}, _classes_by_patient(candidates), f"{seed}:").divide()
     return {c.slide: given[c.patient] for c in candidates}
 
 
-class _Division:
+class _StratifiedGroupSplit:
     """Patients on their way into roles."""
 
     def __init__(self, shares: Mapping[str, float], settled: Mapping[str, Patients], new: Patients, salt: str) -> None:

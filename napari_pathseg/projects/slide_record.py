@@ -12,7 +12,7 @@ from napari_pathseg.projects import roles
 
 
 @dataclass(frozen=True)
-class SlideEntry:
+class SlideRecord:
     """A slide as the project lists it.
 
     `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
@@ -62,14 +62,14 @@ class SlideEntry:
         return complete
 
 
-def labelled_classes(entry: SlideEntry, counts: Counts) -> set[int]:
+def labelled_classes(entry: SlideRecord, counts: Counts) -> set[int]:
     """Return the classes of which a person labelled pixels; Background where a slide, or a box on it, is complete."""
     by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
     classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
     return classes | {BACKGROUND} if entry.complete or entry.boxes else classes
 
 
-def state(entry: SlideEntry, counts: Counts) -> str:
+def state(entry: SlideRecord, counts: Counts) -> str:
     """Return what was done to a slide last: "new", "annotated", "predicted" or "corrected"."""
     if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
         return "corrected"

@@ -7,26 +7,26 @@ from napari_pathseg.errors import ConfigError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.patients import check_leaks
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 
 _NEARLY = 0.005  # of the whole, by which shares may miss it
 
 
-def decided_roles(project: Project) -> dict[str, str]:
-    """Return the roles, by patient, of slides that have labels and no role yet; see `roles.settle`."""
-    return roles.settle([_candidate(project, entry) for entry in project.slides.values()])
+def proposed_roles(project: Project) -> dict[str, str]:
+    """Return the roles, by patient, of slides that have labels and no role yet; see `roles.assign_roles`."""
+    return roles.assign_roles([_candidate(project, entry) for entry in project.slides.values()])
 
 
-def settle_roles(project: Project) -> None:
-    """Give slides their :func:`decided_roles` for good."""
-    decided = decided_roles(project)
+def assign_missing_roles(project: Project) -> None:
+    """Give slides their :func:`proposed_roles` for good."""
+    decided = proposed_roles(project)
     if decided:
         _give(project, decided)
 
 
-def divide(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
-    """Divide all slides anew, see `roles.split`; return the role of each slide."""
-    divided = roles.split([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
+def split_project(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
+    """Divide all slides anew, see `roles.split_dataset`; return the role of each slide."""
+    divided = roles.split_dataset([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
     _give(project, divided)
     return divided
 
@@ -74,13 +74,13 @@ def set_role(project: Project, slide_id: str, role: str) -> list[str]:
 
 
 def _give(project: Project, given: Mapping[str, str]) -> None:
-    with project.writing():
+    with project.write_lock():
         changed = {name: replace(project.slide(name), role=role) for name, role in given.items()}
         check_leaks({**project.slides, **changed}.values(), {entry.patient for entry in changed.values()})
         project.slides.update(changed)
         project.save()
 
 
-def _candidate(project: Project, entry: SlideEntry) -> roles.Candidate:
+def _candidate(project: Project, entry: SlideRecord) -> roles.Candidate:
     classes = labelled_classes(entry, project.counts(entry.id))
     return roles.Candidate(entry.id, entry.patient, entry.role, frozenset(classes))

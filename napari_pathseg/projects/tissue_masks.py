@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import DECODER_ERRORS
 from napari_pathseg.slides.tissue.detect import TissueConfig, find_tissue
 from napari_pathseg.slides.tissue.mask import TissueMask
@@ -83,13 +83,13 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
             f"The tissue mask is of a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
             f"{entry.shape[0]} x {entry.shape[1]}. Save it with the slide that it was found on."
         )
-    with project.writing(), _WRITING:
+    with project.write_lock(), _WRITING:
         _write(tissue_path(project, slide_id), tissue, TissueConfig())
 
 
 def forget_tissue(project: Project, slide_id: str) -> None:
     """Delete a slide's tissue mask, an edited one too; the next look finds it anew."""
-    with project.writing():
+    with project.write_lock():
         tissue_path(project, slide_id).unlink(missing_ok=True)
 
 
@@ -105,7 +105,7 @@ def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
         Image.fromarray(tissue.pixels).save(partial, format="PNG", pnginfo=text)
 
 
-def _read(path: Path, entry: SlideEntry) -> tuple[TissueMask, TissueConfig]:
+def _read(path: Path, entry: SlideRecord) -> tuple[TissueMask, TissueConfig]:
     try:
         with Image.open(path, formats=("PNG",)) as picture:
             assert isinstance(picture, PngImageFile)
@@ -121,5 +121,5 @@ def _read(path: Path, entry: SlideEntry) -> tuple[TissueMask, TissueConfig]:
     return tissue, config
 
 
-def _is_edited(path: Path, entry: SlideEntry) -> bool:
+def _is_edited(path: Path, entry: SlideRecord) -> bool:
     return path.exists() and _read(path, entry)[0].edited

@@ -73,11 +73,11 @@ class Version:
         return self.folder / "mask.zarr"
 
 
-def keep_versions(project: Project, why: str) -> None:
+def create_versions(project: Project, why: str) -> None:
     """Keep a version of each mask that changed since its newest one."""
-    with project.writing():
+    with project.write_lock():
         for slide_id in project.slides:
-            keep_version(project, slide_id, why)
+            create_version(project, slide_id, why)
 
 
 def versions(project: Project, slide_id: str) -> list[Version]:
@@ -101,11 +101,11 @@ def versions(project: Project, slide_id: str) -> list[Version]:
     return [_load(path, project.mask_path(slide_id)) for path in found]
 
 
-def keep_version(project: Project, slide_id: str, why: str, spared: Version | None = None) -> Version | None:
+def create_version(project: Project, slide_id: str, why: str, protect: Version | None = None) -> Version | None:
     """Keep how a slide's mask is on disk now; return None where it has none, or nothing changed since the newest.
 
     Strokes that wait in the journal are no part of it: call :meth:`Mask.flush` of an open mask first.  Old versions
-    are deleted but for the newest 10, one for each of the last 14 days, and the one that is `spared`.
+    are deleted but for the newest 10, one for each of the last 14 days, and the one that is `protect`.
 
     Raises
     ------
@@ -115,14 +115,14 @@ def keep_version(project: Project, slide_id: str, why: str, spared: Version | No
     """
     if not project.mask_path(slide_id).exists():
         return None
-    with project.writing():
+    with project.write_lock():
         known = versions(project, slide_id)
         newest = next((version for version in known if not version.problem), None)
         if newest is not None and not _changed(newest, first=True):
             return None
         made = _make(project, slide_id, known[0].number + 1 if known else 1, why)
-        for version in superfluous([made, *known], datetime.now().astimezone()):
-            if spared is None or version.number != spared.number:
+        for version in expired_versions([made, *known], datetime.now().astimezone()):
+            if protect is None or version.number != protect.number:
                 _delete(version)
     return made
 
@@ -167,7 +167,7 @@ def overview(mask: Path) -> npt.NDArray[np.uint8]:
     return labels
 
 
-def superfluous(known: Sequence[Version], now: datetime) -> list[Version]:
+def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
     """Return which versions, newest first, need not be kept; damaged ones count for none, and go with the oldest.
 
     Days are those of the time zone of `now`.

@@ -107,7 +107,7 @@ class PathsegDock(QWidget):
         if event is None or mime is None:
             return
         event.acceptProposedAction()
-        self.slides.arrivals.take([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
+        self.slides.file_drop.add_files([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
 
     # -- the end
 

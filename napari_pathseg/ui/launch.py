@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.slide import open_slide
-from napari_pathseg.ui.session.import_controller import sort_out, take_files
+from napari_pathseg.ui.session.import_controller import add_files, classify_paths
 from napari_pathseg.ui.session.session import Session
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
     PathsegError
         If one of them cannot be used; the others are there.
     """
-    taken = take_files(session, paths)
+    taken = add_files(session, paths)
     unclear = [f"{path.name} leaves a question open. Import it in the window." for path in taken.asked]
     problems = [*taken.problems, *taken.refused.values(), *unclear]
     if problems:
         raise PathsegError("\n".join(problems))
-    wanted = [path.absolute() for path in sort_out(paths, None).slides[:1]]
+    wanted = [path.absolute() for path in classify_paths(paths, None).slides[:1]]
     for entry in session.project.slides.values() if session.project is not None else ():
         if session.opened.find_file(entry) in wanted and entry != session.slide:
             session.show_slide(entry.id)
@@ -97,7 +97,7 @@ def check_paths(paths: Sequence[Path]) -> None:
     UnsupportedSlideError
         If a slide cannot be opened.
     """
-    found = sort_out(paths, None)
+    found = classify_paths(paths, None)
     projects = [path for path in paths if (path / "project.json").is_file()]
     if len(projects) > 1:
         names = ", ".join(path.name for path in projects)

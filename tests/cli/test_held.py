@@ -9,7 +9,7 @@ HOLDER = """
 import sys
 from napari_pathseg import Project
 
-Project.open(sys.argv[1]).hold("the window")
+Project.open(sys.argv[1]).acquire_lock("the window")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -53,10 +53,10 @@ def test_a_held_project_can_be_checked_and_exported_and_its_versions_listed(said
 
 def test_pictures_are_predicted_with_a_bundle_of_a_held_project(said, trained, slides, tmp_path):
     project, _, bundle = trained
-    project.hold("the window")
+    project.acquire_lock("the window")
     try:
         folder = project.folder / "models" / bundle.id
         assert said("predict", "--bundle", folder, slides[0], "--out", tmp_path / "out")[0] == 0
     finally:
-        project.release()
+        project.release_lock()
     assert len(list((tmp_path / "out").iterdir())) == 1

@@ -44,7 +44,7 @@ def test_a_training_and_what_follows_it_are_told_in_tables_and_sentences(said, p
     assert out[4] == f"It lies in {project.folder / 'models' / 'm001'}."
     assert no_json(out)
 
-    held_out = [entry.id for entry in Project.open(project.folder).with_role("val")]
+    held_out = [entry.id for entry in Project.open(project.folder).slides_with_role("val")]
     code, out, _ = said("score", project.folder, "--role", "val")
     assert code == 0
     assert [cells(line)[0] for line in out[:3]] == ["class", "Background", "Tumour"]

@@ -9,7 +9,7 @@ import pytest
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.versions import TRAINING, keep_version
+from napari_pathseg.projects.versions import TRAINING, create_version
 
 SLIDE = "case0"
 
@@ -27,7 +27,7 @@ def answered(said):
 
 def paint(project, label, side=20):
     """Paint a square at a corner of the mask."""
-    with project.writing(), project.open_mask(SLIDE) as mask:
+    with project.write_lock(), project.open_mask(SLIDE) as mask:
         square = np.full((side, side), label, np.uint8)
         mask.edit(Region(0, 0, side, side), square, np.full_like(square, Provenance.DRAWN))
         mask.close_step()
@@ -39,7 +39,7 @@ def labels(project):
 
 
 def test_versions_are_listed_with_when_and_why_and_the_areas_by_class(answered, project):
-    keep_version(project, SLIDE, TRAINING)
+    create_version(project, SLIDE, TRAINING)
     code, answer, complaints = answered(project, "--slide", SLIDE)
     assert (code, complaints) == (0, [])
     (slide,) = answer["slides"]
@@ -52,8 +52,8 @@ def test_versions_are_listed_with_when_and_why_and_the_areas_by_class(answered, 
 
 
 def test_where_the_pixel_size_is_known_areas_are_square_millimetres(answered, said, project):
-    project.change(SLIDE, mpp=2.0)
-    keep_version(project, SLIDE, TRAINING)
+    project.update_slide(SLIDE, mpp=2.0)
+    create_version(project, SLIDE, TRAINING)
     _, answer, _ = answered(project)
     tumour = answer["slides"][0]["versions"][0]["areas"]["Tumour"]
     assert tumour["mm2"] == pytest.approx(tumour["pixels"] * 4e-6)
@@ -65,7 +65,7 @@ def test_a_person_reads_them_as_a_table(said, project):
     assert said("versions", project.folder) == (
         0, ["No version is kept yet. One is before each import, accept-all and training, and with --keep."], []
     )  # fmt: skip
-    keep_version(project, SLIDE, TRAINING)
+    create_version(project, SLIDE, TRAINING)
     code, out, _ = said("versions", project.folder)
     assert code == 0
     assert out[0].split() == ["slide", "version", "kept", "why", "areas"]
@@ -85,7 +85,7 @@ def test_a_version_is_kept_by_hand_once_until_something_changes(answered, said, 
 
 
 def test_a_version_is_brought_back_and_what_was_there_before_is_kept_and_one_undo_away(answered, said, project):
-    keep_version(project, SLIDE, TRAINING)
+    create_version(project, SLIDE, TRAINING)
     then = labels(project)
     paint(project, 1, side=150)
     before = labels(project)
@@ -97,7 +97,7 @@ def test_a_version_is_brought_back_and_what_was_there_before_is_kept_and_one_und
     _, out, _ = said("versions", project.folder, "--slide", SLIDE, "--restore", 1)
     assert out[0] == f"{SLIDE} is as it was in version 1: nothing had to be changed."
     reopened = Project.open(project.folder)
-    with reopened.writing(), reopened.open_mask(SLIDE) as mask:
+    with reopened.write_lock(), reopened.open_mask(SLIDE) as mask:
         mask.undo()
         assert np.array_equal(mask.read(Region(0, 0, *mask.shape))[0], before)
     _, out, _ = said("versions", project.folder, "--slide", SLIDE, "--restore", 1)
@@ -105,7 +105,7 @@ def test_a_version_is_brought_back_and_what_was_there_before_is_kept_and_one_und
 
 
 def test_what_cannot_be_restored_is_said_and_nothing_is_changed(said, project):
-    keep_version(project, SLIDE, TRAINING)
+    create_version(project, SLIDE, TRAINING)
     paint(project, 1)
     before = labels(project)
     for arguments, told in (
@@ -121,7 +121,7 @@ def test_what_cannot_be_restored_is_said_and_nothing_is_changed(said, project):
 
 
 def test_a_damaged_version_is_listed_told_and_refused(answered, said, project):
-    kept = keep_version(project, SLIDE, TRAINING)
+    kept = create_version(project, SLIDE, TRAINING)
     (kept.folder / "version.json").write_text("{")
     code, answer, (complaint,) = answered(project)
     assert code == 0

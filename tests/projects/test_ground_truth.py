@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from napari_pathseg.geometry import Region, on_grid
 from napari_pathseg.masks import edits
 from napari_pathseg.projects.checks.checks import check
-from napari_pathseg.projects.checks.trainability import learning_sides
-from napari_pathseg.projects.ground_truth import Truth, taught_pixels
+from napari_pathseg.projects.checks.trainability import train_val_split
+from napari_pathseg.projects.ground_truth import GroundTruth, labelled_pixel_counts
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 
 WHOLE = Region(0, 0, 192, 192)
 BOXES = (Region(10, 10, 30, 40), Region(30, 40, 20, 20), Region(180, 180, 12, 12))
@@ -22,8 +22,8 @@ BOXES = (Region(10, 10, 30, 40), Region(30, 40, 20, 20), Region(180, 180, 12, 12
 @pytest.fixture
 def boxed(project):
     """A project whose case5, of no contour, has three complete boxes, two of which overlap, and a stroke."""
-    project.change("case5", boxes=BOXES)
-    with project.writing(), project.open_mask("case5") as mask:
+    project.update_slide("case5", boxes=BOXES)
+    with project.write_lock(), project.open_mask("case5") as mask:
         edits.paint(mask, Region(0, 0, 20, 20), np.full((20, 20), 2, np.uint8))
         edits.fill_from_model(mask, Region(20, 20, 4, 4), np.full((4, 4), 2, np.uint8))
     return project
@@ -38,21 +38,21 @@ def expected_truth():
 
 
 def test_what_is_unlabelled_in_a_box_is_background_and_outside_nothing(boxed):
-    np.testing.assert_array_equal(Truth(boxed, boxed.slide("case5")).labels(WHOLE), expected_truth())
+    np.testing.assert_array_equal(GroundTruth(boxed, boxed.slide("case5")).labels(WHOLE), expected_truth())
 
 
 def test_a_slide_without_a_mask_has_its_boxes_too(project):
-    entry = project.change("case5", boxes=BOXES)
+    entry = project.update_slide("case5", boxes=BOXES)
     assert not project.mask_path("case5").exists()
-    assert (Truth(project, entry).labels(WHOLE) == 1).sum() == 1200 + 400 - 100 + 144
+    assert (GroundTruth(project, entry).labels(WHOLE) == 1).sum() == 1200 + 400 - 100 + 144
 
 
 def test_the_numbers_by_class_are_those_of_the_pixels(boxed):
     for slide in ("case0", "case5"):
         entry = boxed.slide(slide)
-        counted = np.bincount(Truth(boxed, entry).labels(WHOLE).ravel(), minlength=256)
+        counted = np.bincount(GroundTruth(boxed, entry).labels(WHOLE).ravel(), minlength=256)
         counted[0] = 0
-        np.testing.assert_array_equal(taught_pixels(boxed, entry, boxed.counts(slide)), counted)
+        np.testing.assert_array_equal(labelled_pixel_counts(boxed, entry, boxed.counts(slide)), counted)
 
 
 def test_boxes_are_kept_with_the_project_and_old_projects_have_none(boxed):
@@ -63,24 +63,24 @@ def test_boxes_are_kept_with_the_project_and_old_projects_have_none(boxed):
 
 
 def test_a_box_alone_makes_a_slide_one_of_background(project):
-    entry = project.change("case5", boxes=BOXES[:1], role="train")
+    entry = project.update_slide("case5", boxes=BOXES[:1], role="train")
     assert labelled_classes(entry, project.counts("case5")) == {1}
-    train, _ = learning_sides(project, {name: project.counts(name) for name in project.slides})
+    train, _ = train_val_split(project, {name: project.counts(name) for name in project.slides})
     assert "case5" in {entry.id for entry in train}
 
 
 def test_background_that_only_boxes_show_can_be_learnt(project):
     for name in project.slides:
-        project.change(name, complete=False)
+        project.update_slide(name, complete=False)
     assert any("Background" in problem.text for problem in check(project) if problem.blocks)
     for name in ("case0", "case1", "case2", "case3", "case4"):
-        project.change(name, boxes=BOXES)
+        project.update_slide(name, boxes=BOXES)
     assert not any(problem.blocks for problem in check(project))
 
 
 def test_a_model_fills_nothing_in_a_complete_box(boxed):
     entry = boxed.slide("case5")
-    with boxed.writing(), boxed.open_mask("case5") as mask:
+    with boxed.write_lock(), boxed.open_mask("case5") as mask:
         mask.do(edits.reject(WHOLE))
         found = np.full((192, 192), 2, np.uint8)
         edits.fill_from_model(mask, WHOLE, found, entry.complete_in(WHOLE))
@@ -89,7 +89,7 @@ def test_a_model_fills_nothing_in_a_complete_box(boxed):
 
 
 def entry_of(downsample, boxes, complete=False):
-    return SlideEntry("a", "a", "a", "f", (40, 50), 3, None, downsample, "p", complete=complete, boxes=tuple(boxes))
+    return SlideRecord("a", "a", "a", "f", (40, 50), 3, None, downsample, "p", complete=complete, boxes=tuple(boxes))
 
 
 box = st.builds(Region, st.integers(-5, 45), st.integers(-5, 55), st.integers(0, 30), st.integers(0, 30))

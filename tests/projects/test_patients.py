@@ -94,8 +94,8 @@ def test_a_patient_can_be_set_by_hand(project):
 
 
 def test_a_patient_set_by_hand_cannot_teach_and_test(project):
-    project.change("case0", role="train")
-    project.change("case1", role="train")
+    project.update_slide("case0", role="train")
+    project.update_slide("case1", role="train")
     with pytest.raises(
         ProjectError,
         match='Patient "Smith" would be in two roles: case0 and case1 are train, case5 is test. Give all slides',
@@ -105,15 +105,15 @@ def test_a_patient_set_by_hand_cannot_teach_and_test(project):
 
 
 def test_an_old_leak_does_not_hinder_other_patients(project):
-    project.change("case0", role="train", patient="Jones")
-    project.change("case5", patient="Jones")
+    project.update_slide("case0", role="train", patient="Jones")
+    project.update_slide("case5", patient="Jones")
     set_patient(project, ["case1", "case2"], "Smith")
     assert find_leaks(project.slides.values()) == {"Jones": {"train": ["case0"], "test": ["case5"]}}
 
 
 def test_a_leak_is_mended_by_hand(project):
-    project.change("case0", role="train", patient="Jones")
-    project.change("case5", patient="Jones")
+    project.update_slide("case0", role="train", patient="Jones")
+    project.update_slide("case5", patient="Jones")
     with pytest.raises(ProjectError, match='Patient "Jones" would be in two roles'):
         check_leaks(project.slides.values())
     set_patient(project, ["case5"], "Smith")

@@ -13,7 +13,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import state
-from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.projects.splits import assign_missing_roles
 
 
 def test_a_new_project_opens_again_as_it_was(tmp_path):
@@ -61,20 +61,20 @@ def test_a_folder_without_write_permission_is_named(tmp_path):
 
 
 def test_a_second_program_is_told_who_holds_the_project(project):
-    code = f"from napari_pathseg import Project; Project.open({str(project.folder)!r}).hold()"
-    project.hold()
+    code = f"from napari_pathseg import Project; Project.open({str(project.folder)!r}).acquire_lock()"
+    project.acquire_lock()
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     finally:
-        project.release()
+        project.release_lock()
     assert "is open in pytest of " in done.stderr
     assert f"(process {os.getpid()}). Close it there" in done.stderr
 
 
 def test_what_another_program_wrote_is_seen_when_the_lock_is_taken(project):
     other = Project.open(project.folder)
-    other.change("case0", patient="Smith")
-    with project.writing():
+    other.update_slide("case0", patient="Smith")
+    with project.write_lock():
         assert project.slide("case0").patient == "Smith"
 
 
@@ -82,7 +82,7 @@ def test_orphans_of_a_killed_program_are_swept(project):
     orphan = project.folder / "masks" / ".x.zarr.partial"
     orphan.mkdir()
     os.utime(orphan, (0, 0))
-    with project.writing():
+    with project.write_lock():
         assert not orphan.exists()
 
 
@@ -101,11 +101,11 @@ def test_an_unknown_slide_is_answered_with_known_ones(project):
 
 
 def test_roles_once_given_stay_when_slides_are_added(project):
-    settle_roles(project)
+    assign_missing_roles(project)
     before = {entry.id: entry.role for entry in project.slides.values()}
     assert list(before.values()).count("val") == 1
     assert before["case5"] == "test"
-    settle_roles(project)
+    assign_missing_roles(project)
     assert {entry.id: entry.role for entry in Project.open(project.folder).slides.values()} == before
 
 

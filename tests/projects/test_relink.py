@@ -78,14 +78,14 @@ def test_a_file_of_the_same_name_and_other_content_is_not_taken(project, slides,
 
 
 def test_the_file_of_a_slide_that_is_there_is_not_given_to_its_missing_twin(project, slides, tmp_path):
-    project.change("case0", fingerprint=project.slide("case1").fingerprint)
+    project.update_slide("case0", fingerprint=project.slide("case1").fingerprint)
     slides[0].unlink()
     assert search(project, tmp_path) == {}
 
 
 def test_all_slides_of_one_file_are_found_together(project, slides, tmp_path):
     entry = project.slide("case0")
-    project.change("case1", path=entry.path, relative_path=entry.relative_path, fingerprint=entry.fingerprint)
+    project.update_slide("case1", path=entry.path, relative_path=entry.relative_path, fingerprint=entry.fingerprint)
     there = slides[0].rename(tmp_path / "stack.tif")
     assert search(project, tmp_path) == {"case0": there, "case1": there}
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.errors import ConfigError
-from napari_pathseg.projects.roles import SHARES, Candidate, settle, split
+from napari_pathseg.projects.roles import SHARES, Candidate, assign_roles, split_dataset
 
 BOTH = frozenset({1, 2})
 
@@ -46,36 +46,36 @@ drawn = st.lists(
 
 
 def test_about_a_fifth_of_the_patients_is_held_out():
-    roles = settle(slides(10))
+    roles = assign_roles(slides(10))
     assert list(roles.values()).count("val") == 2
 
 
 def test_two_patients_are_enough():
-    assert sorted(settle(slides(2)).values()) == ["train", "val"]
+    assert sorted(assign_roles(slides(2)).values()) == ["train", "val"]
 
 
 def test_one_patient_is_never_split():
-    assert set(settle(slides(3, patient=lambda n: "one")).values()) == {"train"}
+    assert set(assign_roles(slides(3, patient=lambda n: "one")).values()) == {"train"}
 
 
 def test_slides_without_labels_get_no_role():
-    assert settle(slides(4, classes=frozenset())) == {}
+    assert assign_roles(slides(4, classes=frozenset())) == {}
 
 
 def test_a_new_slide_of_a_held_out_patient_is_held_out_too():
     known = [Candidate("old", "p", "val", BOTH), *slides(3, role="train")]
-    assert settle([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
+    assert assign_roles([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
 
 
 def test_a_patient_in_two_roles_stays_out_of_training_with_what_is_new():
     known = [Candidate("a", "p", "val", BOTH), Candidate("b", "p", "train", BOTH)]
-    assert settle([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
-    assert settle([Candidate("new", "p", "auto", BOTH), *known[::-1]]) == {"new": "val"}
+    assert assign_roles([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
+    assert assign_roles([Candidate("new", "p", "auto", BOTH), *known[::-1]]) == {"new": "val"}
 
 
 def test_the_only_slide_with_tumour_teaches():
     negatives = slides(4, classes=frozenset({1}))
-    roles = settle([*negatives, Candidate("positive", "x", "auto", BOTH)])
+    roles = assign_roles([*negatives, Candidate("positive", "x", "auto", BOTH)])
     assert roles["positive"] == "train"
     assert "val" in roles.values()
 
@@ -85,7 +85,7 @@ def test_rare_and_common_classes_are_both_held_out(salt):
     candidates = [
         Candidate(f"{salt}-{n}", f"{salt}-p{n}", "auto", BOTH if n % 10 == 0 else frozenset({1})) for n in range(50)
     ]
-    roles = settle(candidates)
+    roles = assign_roles(candidates)
     held_out = [c for c in candidates if roles[c.slide] == "val"]
     assert len(held_out) == 10
     assert sum(2 in c.classes for c in held_out) == 1
@@ -94,15 +94,15 @@ def test_rare_and_common_classes_are_both_held_out(salt):
 def test_a_class_that_comes_later_is_held_out_with_its_second_patient():
     old = [*slides(8, role="train"), *(Candidate(f"v{n}", f"v{n}", "val", BOTH) for n in range(2))]
     first = Candidate("a", "a", "auto", frozenset({3}))
-    assert settle([*old, first]) == {"a": "train"}
+    assert assign_roles([*old, first]) == {"a": "train"}
     known = Candidate("a", "a", "train", frozenset({3}))
-    assert settle([*old, known, Candidate("b", "b", "auto", frozenset({3}))]) == {"b": "val"}
+    assert assign_roles([*old, known, Candidate("b", "b", "auto", frozenset({3}))]) == {"b": "val"}
 
 
 @settings(max_examples=150)
 @given(drawn)
 def test_no_patient_both_teaches_and_is_held_out(candidates):
-    for roles in (settle(candidates), split(candidates)):
+    for roles in (assign_roles(candidates), split_dataset(candidates)):
         by_patient = {}
         for candidate in candidates:
             role = roles.get(candidate.slide, candidate.role)
@@ -114,20 +114,20 @@ def test_no_patient_both_teaches_and_is_held_out(candidates):
 @settings(max_examples=150)
 @given(drawn)
 def test_roles_once_given_stay_and_all_labelled_slides_get_one(candidates):
-    roles = settle(candidates)
+    roles = assign_roles(candidates)
     assert all(c.role == "auto" for c in candidates if c.slide in roles)
     assert all(c.slide in roles for c in candidates if c.role == "auto" and c.classes)
     assert set(roles.values()) <= {"train", "val", "test"}
     after = [Candidate(c.slide, c.patient, roles.get(c.slide, c.role), c.classes) for c in candidates if c.classes]
-    assert settle(after) == {}
-    more = settle([*after, *(Candidate(f"n{n}", f"n{n}", "auto", BOTH) for n in range(5))])
+    assert assign_roles(after) == {}
+    more = assign_roles([*after, *(Candidate(f"n{n}", f"n{n}", "auto", BOTH) for n in range(5))])
     assert set(more) == {f"n{n}" for n in range(5)}
 
 
 @settings(max_examples=150)
 @given(drawn)
 def test_a_class_that_new_slides_show_is_always_taught(candidates):
-    roles = settle(candidates)
+    roles = assign_roles(candidates)
     settled = {c.patient for c in candidates if c.role != "auto"}
     new = frozenset().union(*(c.classes for c in candidates if c.patient not in settled))
     assert new <= shown(candidates, roles).get("train", frozenset())
@@ -138,14 +138,14 @@ def test_a_class_that_new_slides_show_is_always_taught(candidates):
 def test_roles_do_not_follow_the_order_of_the_slides(candidates, chance: random.Random):
     shuffled = candidates[:]
     chance.shuffle(shuffled)
-    assert settle(shuffled) == settle(candidates)
-    assert split(shuffled, seed=3) == split(candidates, seed=3)
+    assert assign_roles(shuffled) == assign_roles(candidates)
+    assert split_dataset(shuffled, seed=3) == split_dataset(candidates, seed=3)
 
 
 @settings(max_examples=150)
 @given(drawn, st.integers(0, 5))
 def test_a_division_teaches_every_class_and_holds_out_what_can_be_spared(candidates, seed):
-    roles = split(candidates, seed=seed)
+    roles = split_dataset(candidates, seed=seed)
     assert set(roles) == {c.slide for c in candidates}
     by_role = shown(candidates, roles)
     everything = frozenset().union(*(c.classes for c in candidates))
@@ -163,7 +163,7 @@ def test_a_division_teaches_every_class_and_holds_out_what_can_be_spared(candida
 @given(st.integers(3, 60), st.integers(0, 5), st.integers(1, 3))
 def test_patients_that_are_alike_are_divided_by_the_shares(count, seed, per_patient):
     candidates = slides(count * per_patient, patient=lambda n: f"p{n % count}")
-    roles = split(candidates, seed=seed)
+    roles = split_dataset(candidates, seed=seed)
     by_patient = {c.patient: roles[c.slide] for c in candidates}
     for role, share in SHARES.items():
         number = list(by_patient.values()).count(role)
@@ -173,26 +173,26 @@ def test_patients_that_are_alike_are_divided_by_the_shares(count, seed, per_pati
 
 
 def test_slides_are_divided_before_anything_is_labelled():
-    roles = split(slides(20, classes=frozenset()), {"train": 70, "val": 15, "test": 15})
+    roles = split_dataset(slides(20, classes=frozenset()), {"train": 70, "val": 15, "test": 15})
     assert [list(roles.values()).count(role) for role in ("train", "val", "test")] == [14, 3, 3]
 
 
 def test_three_patients_are_enough_for_three_roles():
     for classes in (BOTH, frozenset()):
-        assert sorted(split(slides(3, classes=classes)).values()) == ["test", "train", "val"]
+        assert sorted(split_dataset(slides(3, classes=classes)).values()) == ["test", "train", "val"]
 
 
 def test_another_seed_divides_otherwise_and_the_same_one_alike():
-    assert split(slides(20), seed=1) == split(slides(20), seed=1)
-    assert split(slides(20), seed=1) != split(slides(20), seed=2)
+    assert split_dataset(slides(20), seed=1) == split_dataset(slides(20), seed=1)
+    assert split_dataset(slides(20), seed=1) != split_dataset(slides(20), seed=2)
 
 
 def test_a_role_without_a_share_gets_no_patient():
-    assert set(split(slides(20), {"train": 0.8, "val": 0.2, "test": 0}).values()) == {"train", "val"}
+    assert set(split_dataset(slides(20), {"train": 0.8, "val": 0.2, "test": 0}).values()) == {"train", "val"}
 
 
 def test_a_thousand_patients_are_divided_at_once():
-    roles = split(slides(1000))
+    roles = split_dataset(slides(1000))
     assert list(roles.values()).count("test") == 150
 
 
@@ -207,4 +207,4 @@ def test_a_thousand_patients_are_divided_at_once():
 )
 def test_shares_that_cannot_be_are_refused(shares, message):
     with pytest.raises(ConfigError, match=message):
-        split(slides(3), shares)
+        split_dataset(slides(3), shares)

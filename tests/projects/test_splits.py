@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.projects.roles import SHARES
-from napari_pathseg.projects.splits import divide, read_shares
+from napari_pathseg.projects.splits import read_shares, split_project
 
 ROLES = ("train", "val", "test")
 
@@ -60,4 +60,4 @@ def test_percents_and_their_fractions_mean_the_same(train, val):
 
 
 def test_percents_and_their_fractions_divide_alike(project):
-    assert divide(project, read(60, 20, 20)) == divide(project, read(0.6, 0.2, 0.2))
+    assert split_project(project, read(60, 20, 20)) == split_project(project, read(0.6, 0.2, 0.2))

@@ -22,15 +22,15 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.restore import restore
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import (
     KEPT,
     Version,
     changed_regions,
     check_version,
-    keep_version,
+    create_version,
+    expired_versions,
     overview,
-    superfluous,
     versions,
 )
 
@@ -42,7 +42,7 @@ SLIDE = "case0"
 @pytest.fixture
 def project(tmp_path):
     project = Project.create(tmp_path / "test.pathseg")
-    project.slides[SLIDE] = SlideEntry(
+    project.slides[SLIDE] = SlideRecord(
         id=SLIDE, path="", relative_path="", fingerprint="", shape=SHAPE, channels=3, mpp=1.0, downsample=1, patient="p"
     )
     project.save()
@@ -63,7 +63,7 @@ def paint(mask, region, label=2, provenance=Provenance.DRAWN):
 
 
 def keep(project, why="by hand"):
-    kept = keep_version(project, SLIDE, why)
+    kept = create_version(project, SLIDE, why)
     assert kept is not None
     return kept
 
@@ -172,7 +172,7 @@ def test_the_small_picture_shows_what_was_there(project, mask):
 
 
 def test_without_a_mask_there_is_no_version(project):
-    assert keep_version(project, SLIDE, "import") is None
+    assert create_version(project, SLIDE, "import") is None
     assert not folder(project).exists()
     assert versions(project, SLIDE) == []
 
@@ -182,7 +182,7 @@ def test_where_nothing_changed_no_version_is_kept(project, mask):
     keep(project)
     paint(mask, Region(0, 0, 10, 10), 1)
     mask.undo(), mask.flush()
-    assert keep_version(project, SLIDE, "training") is None
+    assert create_version(project, SLIDE, "training") is None
     assert os.listdir(folder(project)) == ["1"]
 
 
@@ -331,7 +331,7 @@ def test_a_full_disk_keeps_no_version_and_leaves_nothing(project, mask, monkeypa
     monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(shutil, "copy2", refuse)
     with pytest.raises(ProjectError, match="1 could not be written .No space left on device.; no version") as refused:
-        keep_version(project, SLIDE, "import")
+        create_version(project, SLIDE, "import")
     assert "Free the disk" in str(refused.value)
     assert os.listdir(folder(project)) == []
     monkeypatch.undo()
@@ -344,7 +344,7 @@ def test_a_folder_that_may_not_be_written_is_named(project, mask):
     folder(project).mkdir(parents=True)
     folder(project).chmod(0o500)
     with pytest.raises(ProjectError, match="allow writing to the project folder"):
-        keep_version(project, SLIDE, "import")
+        create_version(project, SLIDE, "import")
 
 
 def test_where_there_are_no_links_versions_are_copies(project, mask, monkeypatch):
@@ -355,7 +355,7 @@ def test_where_there_are_no_links_versions_are_copies(project, mask, monkeypatch
     paint(mask, Region(0, 0, 700, 700))
     before = whole(mask)
     version = keep(project)
-    assert keep_version(project, SLIDE, "training") is None
+    assert create_version(project, SLIDE, "training") is None
     paint(mask, WHOLE, 1)
     mask.do(restore(version))
     assert (whole(mask) == before).all()
@@ -373,7 +373,7 @@ def counting(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     link(source, target)
 os.link = counting
-versions.keep_version(Project.open(sys.argv[1]), "case0", "training")
+versions.create_version(Project.open(sys.argv[1]), "case0", "training")
 """
 
 
@@ -395,7 +395,7 @@ def test_what_a_killed_program_left_is_swept_when_the_project_is_opened(project)
     orphan.mkdir(parents=True)
     (orphan / "version.json").write_text("{")
     os.utime(orphan, (0, 0))
-    with project.writing():
+    with project.write_lock():
         assert not orphan.exists()
 
 
@@ -416,7 +416,7 @@ def test_a_version_that_is_about_to_be_restored_is_spared(project, mask):
         keep(project)
     oldest = versions(project, SLIDE)[-1]
     paint(mask, Region(0, 0, 40, 5))
-    assert keep_version(project, SLIDE, "before restore", spared=oldest)
+    assert create_version(project, SLIDE, "before restore", protect=oldest)
     mask.do(restore(oldest))
     assert mask.counts[2].sum() == 5
 
@@ -437,7 +437,7 @@ def listed(hours_and_damage):
 @given(ages)
 def test_pruning_keeps_its_promises(hours_and_damage):
     known = listed(hours_and_damage)
-    gone = superfluous(known, NOW)
+    gone = expired_versions(known, NOW)
     left = [version for version in known if version not in gone]
     readable = [version for version in known if not version.problem]
     kept = [version for version in left if not version.problem]
@@ -446,12 +446,12 @@ def test_pruning_keeps_its_promises(hours_and_damage):
     assert recent <= {version.when.date() for version in kept}
     older = [version.when.date() for version in kept[KEPT:]]
     assert len(older) == len(set(older)) <= 15
-    assert superfluous(left, NOW) == []
+    assert expired_versions(left, NOW) == []
 
 
 def test_one_version_a_day_stays_for_two_weeks():
     known = listed([(hours, False) for hours in range(1, 30 * 24, 6)])
-    gone = superfluous(known, NOW)
+    gone = expired_versions(known, NOW)
     kept = [version for version in known if version not in gone]
     days = [(NOW.date() - version.when.date()).days for version in kept]
     assert days == [0] * 3 + [1] * 4 + [2] * 3 + list(range(3, 15))
@@ -459,4 +459,4 @@ def test_one_version_a_day_stays_for_two_weeks():
 
 def test_a_clock_that_was_set_back_does_not_cost_the_newest():
     known = [replace(version, when=NOW - timedelta(days=900)) for version in listed([(0, False)] * 12)]
-    assert [version.number for version in superfluous(known, NOW)] == [2, 1]
+    assert [version.number for version in expired_versions(known, NOW)] == [2, 1]

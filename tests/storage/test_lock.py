@@ -193,7 +193,7 @@ def test_a_holder_that_slept_is_told_who_took_over_and_leaves_them_in_peace(hold
     with pytest.raises(ProjectError, match="is open in pathseg add"):
         ProjectLock(tmp_path, QUICK).acquire()
     taker.check()
-    taker.release()
+    taker.release_lock()
 
 
 def test_a_holder_finds_out_by_itself_that_it_was_taken_over(tmp_path):
@@ -209,7 +209,7 @@ def test_a_holder_finds_out_by_itself_that_it_was_taken_over(tmp_path):
         slept.acquire()
     slept.release()
     assert taker.other() == ""
-    taker.release()
+    taker.release_lock()
 
 
 def test_a_lock_taken_twice_is_let_go_twice(tmp_path):

@@ -71,7 +71,7 @@ def session(dock):
 @pytest.fixture
 def opened(dock, pictures, qtbot):
     """A dock with four slides, shown."""
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     qtbot.waitUntil(lambda: dock.session.slide is not None)
     QApplication.processEvents()
     return dock
@@ -172,7 +172,7 @@ def test_accepting_the_view_makes_the_models_pixels_a_persons(opened, qtbot):
 def test_an_error_becomes_a_notification(dock, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     notification_manager.records.clear()
-    dock.slides.arrivals.take([tmp_path / "bad.jpg"])
+    dock.slides.file_drop.add_files([tmp_path / "bad.jpg"])
     assert any("bad.jpg" in record.message for record in notification_manager.records)
 
 
@@ -202,7 +202,7 @@ def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictur
     viewer = make_napari_viewer(show=True)
     dock = PathsegDock(viewer)
     viewer.window.add_dock_widget(dock, name="PathSeg", area="right")
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     folder = dock.session.project.folder
     dock.outline.choose("brush")
     QApplication.processEvents()
@@ -211,8 +211,8 @@ def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictur
     assert dock.session.project is None
     assert dock.worker.pid == 0
     project = Project.open(folder)
-    project.hold()
-    project.release()
+    project.acquire_lock()
+    project.release_lock()
     assert project.counts("case0")[2].sum() > 100
 
 

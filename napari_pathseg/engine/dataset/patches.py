@@ -16,7 +16,7 @@ from napari_pathseg.engine.dataset.slide_patches import LearningSlide
 from napari_pathseg.engine.dataset.tiles import Tile
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 _BLOCK = 32  # side of the squares in which the places of a class are remembered
 _KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.6 GB; the others are read tile by tile
@@ -29,7 +29,7 @@ class LearningSet:
     """
 
     def __init__(
-        self, project: Project, entries: Sequence[SlideEntry], config: TrainConfig, *, keep: bool = True
+        self, project: Project, entries: Sequence[SlideRecord], config: TrainConfig, *, keep: bool = True
     ) -> None:
         sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
         self.slides = [

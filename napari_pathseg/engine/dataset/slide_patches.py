@@ -16,9 +16,9 @@ from napari_pathseg.engine.dataset.border_weights import REACH, border_weights
 from napari_pathseg.engine.dataset.stain import stain_normaliser
 from napari_pathseg.engine.dataset.tiles import Pixels, grow, read_mirrored
 from napari_pathseg.geometry import Region, grid_shape, layout
-from napari_pathseg.projects.ground_truth import Truth
+from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import Slide
 
 CONTEXT = 4  # the surroundings are so many times as wide as a tile
@@ -42,7 +42,7 @@ class LearningSlide:
         To which staining its pixels are brought: "none", "macenko" or "reinhard".
     """
 
-    def __init__(self, project: Project, entry: SlideEntry, *, keep: bool = False, stain_norm: str = "none") -> None:
+    def __init__(self, project: Project, entry: SlideRecord, *, keep: bool = False, stain_norm: str = "none") -> None:
         self.entry = entry
         self.factor = _factor(project.mpp, entry.mask_mpp)
         slide = project.open_slide(entry.id)
@@ -52,7 +52,7 @@ class LearningSlide:
         self._near = _Grid(slide, step, normalise, keep)
         self._far = _Grid(slide, CONTEXT * step, normalise, keep)
         self.shape = self._near.shape
-        self._told = Truth(project, entry)
+        self._told = GroundTruth(project, entry)
         self._keep = keep
         self._truth: tuple[Pixels, npt.NDArray[np.bool_]] | None = None
         self._borders: dict[tuple[float, float], npt.NDArray[np.float16]] = {}

@@ -13,9 +13,9 @@ from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.prediction import Prediction
-from napari_pathseg.projects.ground_truth import Truth
+from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 
 _STRIP = 2048  # side of what is compared at once
 _LARGEST_FOR_OBJECTS = 4096**2  # mask pixels; the watershed holds some 30 bytes of each
@@ -48,7 +48,7 @@ def score_job(project: Project, role: str, model: str | None) -> Job[dict[str, A
     """Do what :func:`score` does, telling how far it is."""
     bundle = load_bundle(find_bundle(project, model))
     check_classes(project, bundle)
-    entries = [e for e in project.with_role(role) if labelled_classes(e, project.counts(e.id))]
+    entries = [e for e in project.slides_with_role(role) if labelled_classes(e, project.counts(e.id))]
     if not entries:
         raise NothingToLearnError(
             f"No slide of the role {role} in {project.folder.name} has a contour to score against. Annotate one, "
@@ -87,11 +87,11 @@ def _mean(classes: ClassTable, objects: dict[str, _Objects]) -> _Objects:
     return {name: mean_object_scores(of_slide[name] for of_slide in objects.values()) for name in names}
 
 
-def _compare(project: Project, model: str, entry: SlideEntry) -> tuple[Confusion, _Objects]:
+def _compare(project: Project, model: str, entry: SlideRecord) -> tuple[Confusion, _Objects]:
     """Return a slide's pixels by true and predicted class, and how well its objects are told."""
     prediction = project.find_prediction(model, entry.id)
     assert prediction is not None
-    read = partial(_read, prediction, Truth(project, entry))
+    read = partial(_read, prediction, GroundTruth(project, entry))
     whole = Region(0, 0, *entry.mask_shape)
     confusion = Confusion.empty(len(project.classes))
     for region in layout(whole, _STRIP):
@@ -103,6 +103,6 @@ def _compare(project: Project, model: str, entry: SlideEntry) -> tuple[Confusion
     return confusion, {spec.name: object_scores(truth == spec.index, predicted == spec.index) for spec in specs}
 
 
-def _read(prediction: Prediction, truth: Truth, region: Region) -> tuple[Pixels, Pixels]:
+def _read(prediction: Prediction, truth: GroundTruth, region: Region) -> tuple[Pixels, Pixels]:
     """Return the true and the predicted classes of a box."""
     return truth.labels(region), prediction.read(region)

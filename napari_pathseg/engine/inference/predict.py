@@ -23,7 +23,7 @@ from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks.edits import take_prediction
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 
 def predict(
@@ -86,7 +86,7 @@ def predict(
 
 def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
     """Let the masks of predicted slides take in a model's output."""
-    with project.writing():
+    with project.write_lock():
         for slide in done:
             entry = project.slide(slide.slide)
             prediction = project.find_prediction(model, entry.id)
@@ -95,8 +95,8 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
                     mask.do(take_prediction(prediction, slide.region, entry.complete_in))
 
 
-def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideEntry]:
-    entries = project.with_role(role) if slides is None else [project.slide(name) for name in slides]
+def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
+    entries = project.slides_with_role(role) if slides is None else [project.slide(name) for name in slides]
     if not entries:
         raise ProjectError(
             f"{project.folder.name} has no slide of the role {role}. Add one, or choose another role."
@@ -106,7 +106,7 @@ def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[S
     return entries
 
 
-def _mask_region(entry: SlideEntry, region: Region | None) -> Region:
+def _mask_region(entry: SlideRecord, region: Region | None) -> Region:
     if region is None:
         return Region(0, 0, *entry.mask_shape)
     box = region.coarser(entry.downsample).clip(entry.mask_shape)
@@ -133,7 +133,7 @@ class _Predictor:
         self._threads = FreeThreads()
         self.start = time.perf_counter()
 
-    def slide(self, entry: SlideEntry, region: Region) -> Iterator[tuple[int, int]]:
+    def slide(self, entry: SlideRecord, region: Region) -> Iterator[tuple[int, int]]:
         """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
         path = self._project.prediction_path(self._model, entry.id)
         prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)

@@ -25,10 +25,10 @@ from napari_pathseg.engine.training.interrupted import find_interrupted
 from napari_pathseg.engine.training.losses import class_weights
 from napari_pathseg.engine.training.tensorboard import check_board
 from napari_pathseg.errors import ConfigError, ProjectError
-from napari_pathseg.projects.checks.trainability import learning_slides
-from napari_pathseg.projects.ground_truth import taught_pixels
+from napari_pathseg.projects.checks.trainability import assign_train_val_split
+from napari_pathseg.projects.ground_truth import labelled_pixel_counts
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import load_json, save_json
 
 _OWN_ENCODERS = ("unet-classic", "fcn8s")
@@ -39,8 +39,8 @@ class Plan:
     """A training that can start, or go on from `state`."""
 
     config: TrainConfig
-    train: list[SlideEntry]
-    val: list[SlideEntry]
+    train: list[SlideRecord]
+    val: list[SlideRecord]
     class_names: list[str]
     spec: NetworkSpec
     network: Network
@@ -58,7 +58,7 @@ def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
             f"batch is {config.batch}; {config.devices} devices share it, so make it a multiple of {config.devices}."
         )
     check_board(config)
-    train, val = learning_slides(project)
+    train, val = assign_train_val_split(project)
     names, pixels = list(project.classes.names), _pixels_by_class(project, train)
     class_weights(config.class_weights, pixels)  # refuses what it cannot read
     spec = _spec(project, config, train)
@@ -102,7 +102,7 @@ def plan_of_run(project: Project, run: Path) -> Plan:
     return Plan(config, train, val, names, spec, network, parent, model, run, pixels, state)
 
 
-def _still(project: Project, slides: list[str], role: str, run: Path) -> list[SlideEntry]:
+def _still(project: Project, slides: list[str], role: str, run: Path) -> list[SlideRecord]:
     """Return the slides of a run, if they are there and have the role that they had in it."""
     entries = [project.slides[name] for name in slides if name in project.slides]
     moved = [name for name in slides if name not in project.slides] + [e.id for e in entries if e.role != role]
@@ -113,7 +113,7 @@ def _still(project: Project, slides: list[str], role: str, run: Path) -> list[Sl
     return entries
 
 
-def _spec(project: Project, config: TrainConfig, train: list[SlideEntry]) -> NetworkSpec:
+def _spec(project: Project, config: TrainConfig, train: list[SlideRecord]) -> NetworkSpec:
     encoder = "" if config.architecture in _OWN_ENCODERS else config.encoder
     grey = config.architecture == "unet-classic" and all(entry.channels == 1 for entry in train)
     return NetworkSpec(config.architecture, encoder, len(project.classes), 1 if grey else 3, config.context)
@@ -135,7 +135,7 @@ def _build(project: Project, config: TrainConfig, spec: NetworkSpec, parent: str
         return build_network(spec, config.weights)
 
 
-def _pixels_by_class(project: Project, train: list[SlideEntry]) -> list[int]:
+def _pixels_by_class(project: Project, train: list[SlideRecord]) -> list[int]:
     """Return how many pixels of each class teach, Background where it is complete included."""
-    totals = sum(taught_pixels(project, entry, project.counts(entry.id)) for entry in train)
+    totals = sum(labelled_pixel_counts(project, entry, project.counts(entry.id)) for entry in train)
     return [int(total) for total in np.asarray(totals)[1 : len(project.classes) + 1]]

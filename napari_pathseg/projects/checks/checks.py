@@ -15,14 +15,14 @@ from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.errors import NothingToLearnError, PathsegError
 from napari_pathseg.masks.counts import Counts, counts_from
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.checks.duplicate_slides import find_twins
-from napari_pathseg.projects.checks.misaligned_contours import find_misfits
-from napari_pathseg.projects.checks.trainability import learning_sides, with_roles
-from napari_pathseg.projects.ground_truth import taught_pixels
+from napari_pathseg.projects.checks.duplicate_slides import find_duplicate_slides
+from napari_pathseg.projects.checks.misaligned_contours import find_misaligned_contours
+from napari_pathseg.projects.checks.trainability import train_val_split, with_assigned_roles
+from napari_pathseg.projects.ground_truth import labelled_pixel_counts
 from napari_pathseg.projects.patients import find_leaks
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.relink import missing
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 _FEW_PIXELS = 2_000  # fewer labelled pixels of a class than this teach little
 _MOST_SCALES = 1.5  # times that the coarsest slide may be coarser than the finest one
@@ -43,16 +43,16 @@ class Problem:
 class _Case:
     """What the findings need: entries with the roles that training gives, and pixels by class.
 
-    `pixels` are those that a person stands for, see `taught_pixels`.
+    `pixels` are those that a person stands for, see `labelled_pixel_counts`.
     """
 
     project: Project
-    entries: list[SlideEntry]
-    train: list[SlideEntry]
-    val: list[SlideEntry]
+    entries: list[SlideRecord]
+    train: list[SlideRecord]
+    val: list[SlideRecord]
     pixels: dict[str, npt.NDArray[np.int64]]
 
-    def sum(self, entries: Iterable[SlideEntry]) -> npt.NDArray[np.int64]:
+    def sum(self, entries: Iterable[SlideRecord]) -> npt.NDArray[np.int64]:
         """Return the pixels of these slides together."""
         total: npt.NDArray[np.int64] = np.sum([self.pixels[entry.id] for entry in entries], axis=0)
         return total
@@ -63,16 +63,16 @@ def check(project: Project) -> list[Problem]:
     counts, in_the_way = _read_counts(project)
     in_the_way += _unreadable(project)
     try:
-        train, val = learning_sides(project, counts)
+        train, val = train_val_split(project, counts)
     except NothingToLearnError as error:
         in_the_way.append(str(error))
         train, val = [], []
-    entries = with_roles(project, counts)
+    entries = with_assigned_roles(project, counts)
     pixels = {entry.id: _pixels(project, entry, counts[entry.id]) for entry in entries}
     case = _Case(project, entries, train, val, pixels)
     in_the_way += _unknown_classes(case)
     problems = [Problem(text, blocks=True) for text in in_the_way]
-    for findings in (_leaks(case), find_misfits(project), _lost(case), _labels(case), _pictures(case)):
+    for findings in (_leaks(case), find_misaligned_contours(project), _lost(case), _labels(case), _pictures(case)):
         problems += [Problem(text, blocks=False) for text in findings]
     return problems
 
@@ -108,11 +108,11 @@ def _unreadable(project: Project) -> list[str]:
     return texts
 
 
-def _pixels(project: Project, entry: SlideEntry, counts: Counts) -> npt.NDArray[np.int64]:
+def _pixels(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
     try:
-        return taught_pixels(project, entry, counts)
+        return labelled_pixel_counts(project, entry, counts)
     except PathsegError:  # its mask cannot be read: told already
-        return taught_pixels(project, replace(entry, boxes=()), counts)
+        return labelled_pixel_counts(project, replace(entry, boxes=()), counts)
 
 
 def _unknown_classes(case: _Case) -> Iterator[str]:
@@ -139,11 +139,11 @@ def _leaks(case: _Case) -> Iterator[str]:
             f'Patient "{patient}" is in two roles: {_by_role(entries)}. Scores of slides that the network has half '
             "seen are too good; give all slides of a patient one role."
         )
-    for twins in find_twins(case.project, case.entries):
+    for twins in find_duplicate_slides(case.project, case.entries):
         yield from _twins(twins)
 
 
-def _twins(entries: list[SlideEntry]) -> Iterator[str]:
+def _twins(entries: list[SlideRecord]) -> Iterator[str]:
     names = " and ".join(entry.id for entry in entries)
     if len({entry.role for entry in entries}) > 1:
         yield (
@@ -159,7 +159,7 @@ def _twins(entries: list[SlideEntry]) -> Iterator[str]:
         yield f"{names} are the same picture, which counts {len(entries)} times. Annotate one of them only."
 
 
-def _by_role(entries: Iterable[SlideEntry]) -> str:
+def _by_role(entries: Iterable[SlideRecord]) -> str:
     by_role: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         by_role[entry.role].append(entry.id)

@@ -9,13 +9,13 @@ import numpy as np
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 _SIDE = 256  # of what is compared of two slides
 _ALIKE = 6.0  # mean difference in grey values up to which JPEG at quality 75 leaves the same picture
 
 
-def find_twins(project: Project, entries: Sequence[SlideEntry]) -> list[list[SlideEntry]]:
+def find_duplicate_slides(project: Project, entries: Sequence[SlideRecord]) -> list[list[SlideRecord]]:
     """Return the groups of slides that are the same picture.
 
     The same file is known by its fingerprint.  The same picture saved twice is suspected
@@ -29,9 +29,9 @@ def find_twins(project: Project, entries: Sequence[SlideEntry]) -> list[list[Sli
     return groups + [twins for group in _alike(rest, keys) if len(twins := _same_pixels(project, group)) > 1]
 
 
-def _alike(entries: Iterable[SlideEntry], keys: Iterable[Hashable]) -> list[list[SlideEntry]]:
+def _alike(entries: Iterable[SlideRecord], keys: Iterable[Hashable]) -> list[list[SlideRecord]]:
     """Return the groups of two and more that share a key; an empty key is shared with none."""
-    groups: dict[Hashable, list[SlideEntry]] = defaultdict(list)
+    groups: dict[Hashable, list[SlideRecord]] = defaultdict(list)
     for entry, key in zip(entries, keys, strict=True):
         if key:
             groups[key].append(entry)
@@ -43,11 +43,11 @@ def _drawn(project: Project) -> dict[str, str]:
     return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in project.folder.glob("contours/*.*")}
 
 
-def _same_pixels(project: Project, entries: list[SlideEntry]) -> list[SlideEntry]:
+def _same_pixels(project: Project, entries: list[SlideRecord]) -> list[SlideRecord]:
     """Return the first slide and those whose middle looks like its middle."""
     rows, columns = entries[0].shape
     middle = Region((rows - _SIDE) // 2, (columns - _SIDE) // 2, _SIDE, _SIDE).clip(entries[0].shape)
-    found: list[SlideEntry] = []
+    found: list[SlideRecord] = []
     first = np.empty(0)
     for entry in entries:
         try:

@@ -6,18 +6,18 @@ from napari_pathseg.contours.alignment import CHANCE, SCALES, Extent, propose
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours
 from napari_pathseg.contours.formats.base import Frame
 from napari_pathseg.errors import AnnotationError, PathsegError
-from napari_pathseg.projects.importing.import_log import Import, imports
+from napari_pathseg.projects.importing.import_log import ImportRecord, import_records
 from napari_pathseg.projects.project import Project
 
 _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 
 
-def find_misfits(project: Project) -> Iterator[str]:
+def find_misaligned_contours(project: Project) -> Iterator[str]:
     """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
     drawn: list[tuple[str, str, Extent]] = []
-    known = imports(project)
+    known = import_records(project)
     for path in sorted(project.folder.glob("contours/*.*")):
-        told = known.get(path.name, Import(path.stem, path.name, ""))  # older projects told nothing
+        told = known.get(path.name, ImportRecord(path.stem, path.name, ""))  # older projects told nothing
         if path.suffix not in CONTOUR_SUFFIXES or told.slide not in project.slides:
             continue
         if path.stat().st_size > _LARGEST_FILE:

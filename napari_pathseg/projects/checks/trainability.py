@@ -8,11 +8,11 @@ from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes
-from napari_pathseg.projects.splits import settle_roles
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
+from napari_pathseg.projects.splits import assign_missing_roles
 
 
-def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry]]:
+def assign_train_val_split(project: Project) -> tuple[list[SlideRecord], list[SlideRecord]]:
     """Return the slides that teach and those that validate, after giving roles to new ones for good.
 
     Raises
@@ -20,23 +20,23 @@ def learning_slides(project: Project) -> tuple[list[SlideEntry], list[SlideEntry
     NothingToLearnError
         If one side is empty, or a class cannot be learnt; no role is given then.
     """
-    sides = learning_sides(project, {name: project.counts(name) for name in project.slides})
-    settle_roles(project)
+    sides = train_val_split(project, {name: project.counts(name) for name in project.slides})
+    assign_missing_roles(project)
     return sides
 
 
-def with_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideEntry]:
+def with_assigned_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideRecord]:
     """Return the slides with the roles that a training would give them; `counts` are their masks'."""
     candidates = [
         roles.Candidate(e.id, e.patient, e.role, frozenset(labelled_classes(e, counts[e.id])))
         for e in project.slides.values()
     ]
-    decided = roles.settle(candidates)
+    decided = roles.assign_roles(candidates)
     return [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
 
 
-def learning_sides(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideEntry], list[SlideEntry]]:
-    """Return what :func:`learning_slides` does and change nothing; `counts` are the masks'.
+def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideRecord], list[SlideRecord]]:
+    """Return what :func:`assign_train_val_split` does and change nothing; `counts` are the masks'.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def learning_sides(project: Project, counts: Mapping[str, Counts]) -> tuple[list
         If one side is empty, or a class cannot be learnt.
     """
     name = project.folder.name
-    entries = [entry for entry in with_roles(project, counts) if entry.role != roles.TEST]
+    entries = [entry for entry in with_assigned_roles(project, counts) if entry.role != roles.TEST]
     found = {entry.id: labelled_classes(entry, counts[entry.id]) for entry in entries}
     labelled = [entry for entry in entries if found[entry.id]]
     if not labelled:

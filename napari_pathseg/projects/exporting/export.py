@@ -7,9 +7,9 @@ from pathlib import Path
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.exporting.export_files import FORMATS, Exported, suffix_of, write_exported
-from napari_pathseg.projects.importing.import_log import imports
+from napari_pathseg.projects.importing.import_log import import_records
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 EXPORT_FORMATS = tuple(FORMATS)
 EXPORTED = ("mask", "prediction")
@@ -76,7 +76,7 @@ def export(project: Project, folder: Path, options: ExportOptions) -> list[Path]
     return files
 
 
-def _exported(project: Project, entry: SlideEntry, options: ExportOptions) -> Exported | None:
+def _exported(project: Project, entry: SlideRecord, options: ExportOptions) -> Exported | None:
     """Return what there is to write of a slide, or None."""
     if options.what == "mask":
         path = project.mask_path(entry.id)
@@ -88,7 +88,7 @@ def _exported(project: Project, entry: SlideEntry, options: ExportOptions) -> Ex
 
 def _spare_slides(project: Project, files: Iterable[Path]) -> None:
     slides = {project.find_file(entry).resolve() for entry in project.slides.values()}
-    sources = {Path(one.path) for one in imports(project).values()}
+    sources = {Path(one.path) for one in import_records(project).values()}
     for path in files:
         for own, what in ((slides, "a slide of"), (sources, "what was imported into")):
             if path.resolve() in own:

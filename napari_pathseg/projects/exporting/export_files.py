@@ -22,7 +22,7 @@ from napari_pathseg.masks.edits import pieces
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.scratch_array import canvas
 
@@ -32,7 +32,7 @@ class Exported:
     """What is written of a slide: its mask, or a model's prediction."""
 
     project: Project
-    entry: SlideEntry
+    entry: SlideRecord
     store: MaskStore | None = None
     prediction: Prediction | None = None
 

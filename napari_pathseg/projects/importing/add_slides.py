@@ -9,13 +9,19 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import MASK_SUFFIXES, find_contours, holds_many, stem_of
 from napari_pathseg.errors import AnnotationError, ConfigError
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.importing.contour_import import AS_READ, Reading, check_file, drop_model_pixels, take_file
+from napari_pathseg.projects.importing.contour_import import (
+    DEFAULT_IMPORT_OPTIONS,
+    ImportOptions,
+    check_file,
+    drop_model_pixels,
+    take_file,
+)
 from napari_pathseg.projects.patients import check_leaks, patients
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.relink import relative_path
 from napari_pathseg.projects.restore import restore
-from napari_pathseg.projects.slide_record import SlideEntry
-from napari_pathseg.projects.versions import IMPORT, Version, keep_version, versions
+from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.versions import IMPORT, Version, create_version, versions
 from napari_pathseg.slides.slide import count_pages, fingerprint, open_slide
 
 LARGEST_MASK_SIDE = 131_072  # of a mask; a larger slide has one that is coarser
@@ -38,7 +44,7 @@ class AddOptions:
         columns ``slide,patient``; None for each slide its own.
     role
         One of "auto", "train", "val", "test".
-    reading
+    import_options
         How the files of contours are understood.
     """
 
@@ -47,7 +53,7 @@ class AddOptions:
     negative: bool = False
     patient: str | None = None
     role: str = roles.AUTO
-    reading: Reading = AS_READ
+    import_options: ImportOptions = DEFAULT_IMPORT_OPTIONS
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,12 @@ class _Plan:
     Label images are read again when they are taken in: many of them at once would fill the memory.
     """
 
-    entry: SlideEntry
+    entry: SlideRecord
     contours: Path | None
     said: list[Contour] | None = None
 
 
-def add_slides(project: Project, paths: Sequence[str | Path], options: AddOptions | None = None) -> list[SlideEntry]:
+def add_slides(project: Project, paths: Sequence[str | Path], options: AddOptions | None = None) -> list[SlideRecord]:
     """Add slides with their contours to a project, all of them or none.
 
     A slide that the project has already is not added again; its contours are imported.  Of a
@@ -77,7 +83,7 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
     if options.role not in roles.ROLES:
         raise ConfigError(f"role is {options.role!r}; it must be one of {', '.join(roles.ROLES)}.")
     patient_of = None if options.patient is None else patients(options.patient)
-    with project.writing():
+    with project.write_lock():
         plans: list[_Plan] = []
         taken = dict(project.slides)
         for path, page in _pages(paths):
@@ -88,11 +94,11 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
             taken[plan.entry.id] = plan.entry
         check_leaks(taken.values(), {plan.entry.patient for plan in plans})
         _check_pairs(plans)
-        _carry_out(project, plans, options.reading)
+        _carry_out(project, plans, options.import_options)
     return [plan.entry for plan in plans]
 
 
-def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> None:
+def _carry_out(project: Project, plans: Sequence[_Plan], import_options: ImportOptions) -> None:
     """Import what was planned; where that fails the masks are what they were."""
     slides = {plan.entry.id for plan in plans}
     unmade = {slide_id for slide_id in slides if not project.mask_path(slide_id).exists()}
@@ -100,7 +106,7 @@ def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> No
     try:
         for plan in plans:
             if plan.contours is not None:
-                take_file(project, plan.entry, plan.contours, reading, plan.said)
+                take_file(project, plan.entry, plan.contours, import_options, plan.said)
             elif plan.entry.complete:
                 drop_model_pixels(project, plan.entry)
         project.slides.update((plan.entry.id, plan.entry) for plan in plans)
@@ -118,24 +124,24 @@ def _carry_out(project: Project, plans: Sequence[_Plan], reading: Reading) -> No
 
 def _kept(project: Project, slide_id: str) -> Version:
     """Return the mask as it is now, as a version."""
-    return keep_version(project, slide_id, IMPORT) or versions(project, slide_id)[0]
+    return create_version(project, slide_id, IMPORT) or versions(project, slide_id)[0]
 
 
 def import_file(
-    project: Project, slide_id: str, path: Path, *, complete: bool, reading: Reading = AS_READ
-) -> SlideEntry:
-    """Import a file of contours, or a label image, into one slide's mask, understood as `reading` says.
+    project: Project, slide_id: str, path: Path, *, complete: bool, options: ImportOptions = DEFAULT_IMPORT_OPTIONS
+) -> SlideRecord:
+    """Import a file of contours, or a label image, into one slide's mask, as `options` say.
 
     Raises
     ------
     AnnotationError
         If the file cannot be read, names an unknown class or does not fit the slide.
     """
-    with project.writing():
+    with project.write_lock():
         entry = project.slide(slide_id)
         entry = replace(entry, complete=complete or entry.complete)
-        said = check_file(project, entry, path, reading)
-        take_file(project, entry, path, reading, said)
+        said = check_file(project, entry, path, options)
+        take_file(project, entry, path, options, said)
         project.slides[slide_id] = entry
         project.save()
     return entry
@@ -156,7 +162,7 @@ def _pages(paths: Iterable[str | Path]) -> Iterator[tuple[Path, int | None]]:
         yield from ((path, page if count > 1 else None) for page in range(count))
 
 
-def _plan(project: Project, path: Path, page: int | None, options: AddOptions, taken: dict[str, SlideEntry]) -> _Plan:
+def _plan(project: Project, path: Path, page: int | None, options: AddOptions, taken: dict[str, SlideRecord]) -> _Plan:
     entry = _known(project, path, page, taken) or _new_entry(project, path, page, taken)
     if options.role != roles.AUTO:
         entry = replace(entry, role=options.role)
@@ -168,11 +174,11 @@ def _plan(project: Project, path: Path, page: int | None, options: AddOptions, t
         contours = named or find_contours(path, options.contours)
     complete = entry.complete or options.negative or (contours is not None and not options.partial)
     entry = replace(entry, complete=complete)
-    said = None if contours is None else check_file(project, entry, contours, options.reading)
+    said = None if contours is None else check_file(project, entry, contours, options.import_options)
     return _Plan(entry, contours, said if isinstance(said, list) else None)
 
 
-def _known(project: Project, path: Path, page: int | None, taken: dict[str, SlideEntry]) -> SlideEntry | None:
+def _known(project: Project, path: Path, page: int | None, taken: dict[str, SlideRecord]) -> SlideRecord | None:
     """Return the entry of a slide that is there already, by its path or, where it was moved, by its content."""
     for entry in taken.values():
         if entry.page == page and project.find_file(entry).resolve() == path:
@@ -186,7 +192,7 @@ def _known(project: Project, path: Path, page: int | None, taken: dict[str, Slid
 
 def _check_pairs(plans: Sequence[_Plan]) -> None:
     """Refuse one file of contours for two slides."""
-    seen: dict[Path, SlideEntry] = {}
+    seen: dict[Path, SlideRecord] = {}
     for plan in plans:
         if plan.contours is None:
             continue
@@ -205,14 +211,14 @@ def _is_stack(path: Path) -> bool:
     return path.suffix.lower() in MASK_SUFFIXES and count_pages(path) > 1
 
 
-def _new_entry(project: Project, path: Path, page: int | None, taken: dict[str, SlideEntry]) -> SlideEntry:
+def _new_entry(project: Project, path: Path, page: int | None, taken: dict[str, SlideRecord]) -> SlideRecord:
     with open_slide(path, page) as slide:
         shape, mpp, channels = slide.shape, slide.mpp, slide.channels
     stem = stem_of(path) if page is None else f"{stem_of(path)}[{page}]"
     slide_id, number = stem, 2
     while slide_id in taken:
         slide_id, number = f"{stem}-{number}", number + 1
-    return SlideEntry(
+    return SlideRecord(
         id=slide_id,
         path=str(path),
         relative_path=relative_path(path, project.folder.parent),

@@ -19,18 +19,18 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.edits import forget_imported, import_contours, import_labels, pieces, reject
-from napari_pathseg.projects.importing.import_log import Import, imports, note_import
+from napari_pathseg.projects.importing.import_log import ImportRecord, import_records, record_import
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
-from napari_pathseg.projects.versions import IMPORT, keep_version
+from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.versions import IMPORT, create_version
 from napari_pathseg.slides.slide import open_slide
 from napari_pathseg.storage.atomic import replace_file
 
-Said = list[Contour] | Pixels  # outlines with their classes' numbers, or labels on the mask's grid
+ParsedAnnotations = list[Contour] | Pixels  # outlines with their classes' numbers, or labels on the mask's grid
 
 
 @dataclass(frozen=True)
-class Reading:
+class ImportOptions:
     """How a file is understood.
 
     Attributes
@@ -46,11 +46,13 @@ class Reading:
     remedy: Remedy = AS_IT_IS
 
 
-AS_READ = Reading()
+DEFAULT_IMPORT_OPTIONS = ImportOptions()
 WHITE = "white"  # the name of what is not 0 in a label image of two values
 
 
-def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ) -> Said:
+def check_file(
+    project: Project, entry: SlideRecord, path: Path, options: ImportOptions = DEFAULT_IMPORT_OPTIONS
+) -> ParsedAnnotations:
     """Return what a file says, refusing one that cannot be taken into a slide's mask.
 
     Raises
@@ -60,8 +62,8 @@ def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading
         all the rest would be Background.
     """
     if path.suffix.lower() in MASK_SUFFIXES:
-        return _labels(project.classes, entry, path, reading)
-    contours = _contours(project, entry, path, reading)
+        return _labels(project.classes, entry, path, options)
+    contours = _contours(project, entry, path, options)
     check_inside(contours, entry.shape, path.name)
     if not contours and entry.complete:
         raise AnnotationError(
@@ -72,17 +74,21 @@ def check_file(project: Project, entry: SlideEntry, path: Path, reading: Reading
 
 
 def take_file(
-    project: Project, entry: SlideEntry, path: Path, reading: Reading = AS_READ, said: Said | None = None
+    project: Project,
+    entry: SlideRecord,
+    path: Path,
+    options: ImportOptions = DEFAULT_IMPORT_OPTIONS,
+    said: ParsedAnnotations | None = None,
 ) -> None:
     """Take a file into the mask, and keep it as it came; `said` is what :func:`check_file` returned, if at hand."""
-    said = check_file(project, entry, path, reading) if said is None else said
-    earlier = imports(project, entry.id)
+    said = check_file(project, entry, path, options) if said is None else said
+    earlier = import_records(project, entry.id)
     again = next((name for name, one in earlier.items() if one.file == path.name), None)
     kept = project.folder / "contours" / (again or _free_name(project, entry.id, path.suffix.lower()))
     if path.resolve() != kept.resolve():
         with replace_file(kept) as partial:
             shutil.copyfile(path, partial)
-    keep_version(project, entry.id, IMPORT)
+    create_version(project, entry.id, IMPORT)
     if entry.complete:
         drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
@@ -95,31 +101,31 @@ def take_file(
                 here = said[region.slices]
                 import_labels(mask, region, here, here != UNLABELLED)
             mask.close_step()
-    note_import(project, kept.name, Import(entry.id, path.name, str(path.resolve()), reading.remedy))
+    record_import(project, kept.name, ImportRecord(entry.id, path.name, str(path.resolve()), options.remedy))
 
 
 def _free_name(project: Project, slide: str, suffix: str) -> str:
     """Return the name under which a slide's further file is kept."""
-    taken, name, number = imports(project), f"{slide}{suffix}", 2
+    taken, name, number = import_records(project), f"{slide}{suffix}", 2
     while name in taken:
         name, number = f"{slide}.{number}{suffix}", number + 1
     return name
 
 
-def drop_model_pixels(project: Project, entry: SlideEntry) -> None:
+def drop_model_pixels(project: Project, entry: SlideRecord) -> None:
     """On a slide that is complete a person has spoken everywhere; what a model said goes."""
     if project.mask_path(entry.id).exists():
         with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
             mask.do(reject(Region(0, 0, *mask.shape)))
 
 
-def class_number(classes: ClassTable, name: str, reading: Reading = AS_READ) -> int | None:
+def class_number(classes: ClassTable, name: str, options: ImportOptions = DEFAULT_IMPORT_OPTIONS) -> int | None:
     """Return the number of the class that a file's name means, None where the project has none.
 
     QuPath's ``Ignore*`` and its like are unlabelled; no name is the first class to find.
     """
-    if name in reading.classes:
-        return reading.classes[name]
+    if name in options.classes:
+        return options.classes[name]
     if name.endswith("*"):
         return UNLABELLED
     spec = classes.find(name) if name else classes.specs[1]
@@ -137,14 +143,14 @@ def painted_colors(classes: ClassTable) -> dict[str, int]:
     return {spec.color: spec.index for spec in classes if number[spec.color] == 1}
 
 
-def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading) -> list[Contour]:
+def _contours(project: Project, entry: SlideRecord, path: Path, options: ImportOptions) -> list[Contour]:
     """Read contours and give each the number of its class."""
     with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
         frame = Frame.of(slide, entry.mpp)
-    found = reading.remedy.apply(read_contours(path, frame))
+    found = options.remedy.apply(read_contours(path, frame))
     contours = []
     for number, contour in enumerate(found, 1):
-        label = class_number(project.classes, contour.class_name, reading)
+        label = class_number(project.classes, contour.class_name, options)
         if label is None:
             raise AnnotationError(
                 f'{path.name}, contour {number}: class "{contour.class_name}" is unknown. The project has: '
@@ -154,7 +160,7 @@ def _contours(project: Project, entry: SlideEntry, path: Path, reading: Reading)
     return contours
 
 
-def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading) -> Pixels:
+def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: ImportOptions) -> Pixels:
     """Read a label image, of the slide's size or the mask's, onto the mask's grid.
 
     Without another meaning 0/1 and 0/255 are Background and the first class.
@@ -163,8 +169,8 @@ def _labels(classes: ClassTable, entry: SlideEntry, path: Path, reading: Reading
     found = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
     table = np.arange(256, dtype=np.uint8)
     if not certain and is_two_valued(found):
-        table[1:] = reading.classes.get(WHITE, BACKGROUND + 1)
-    for value, number in reading.classes.items():
+        table[1:] = options.classes.get(WHITE, BACKGROUND + 1)
+    for value, number in options.classes.items():
         if value.isdigit() and int(value) < len(table):
             table[int(value)] = number
     unknown = [value for value in found if table[value] > len(classes)]

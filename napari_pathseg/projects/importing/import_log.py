@@ -9,7 +9,7 @@ _SETTING = "imported"
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportRecord:
     """A file that was imported: into which slide, its name and place then, and the remedy."""
 
     slide: str
@@ -18,13 +18,13 @@ class Import:
     remedy: Remedy = AS_IT_IS
 
 
-def imports(project: Project, slide_id: str | None = None) -> dict[str, Import]:
+def import_records(project: Project, slide_id: str | None = None) -> dict[str, ImportRecord]:
     """Return what was imported into a slide, or into all, by the names in ``contours/``."""
     kept = project.settings.get(_SETTING, {})
-    found = {name: Import(**{**one, "remedy": Remedy(**one["remedy"])}) for name, one in kept.items()}
+    found = {name: ImportRecord(**{**one, "remedy": Remedy(**one["remedy"])}) for name, one in kept.items()}
     return {name: one for name, one in found.items() if slide_id in (None, one.slide)}
 
 
-def note_import(project: Project, name: str, what: Import) -> None:
+def record_import(project: Project, name: str, record: ImportRecord) -> None:
     """Note what a file in ``contours/`` was imported as; who calls it saves the project."""
-    project.settings[_SETTING] = {**project.settings.get(_SETTING, {}), name: asdict(what)}
+    project.settings[_SETTING] = {**project.settings.get(_SETTING, {}), name: asdict(record)}

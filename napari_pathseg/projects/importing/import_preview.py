@@ -21,7 +21,7 @@ from napari_pathseg.projects.project import Project
 
 
 @dataclass(frozen=True)
-class FoundClass:
+class AnnotationClassInfo:
     """A class that a file names: its name, colour if it has one, contours, and area in level-0 pixels."""
 
     name: str
@@ -31,7 +31,7 @@ class FoundClass:
 
 
 @dataclass(frozen=True)
-class FoundFile:
+class AnnotationFileInfo:
     """What one file holds.
 
     Attributes
@@ -41,7 +41,7 @@ class FoundFile:
     slide
         The slide that it is named after, or the only one; None where that is for a person to say.
     classes
-        What it names, by falling area; of a label image the values as text, `reading.WHITE` of two.
+        What it names, by falling area; of a label image the values as text, `contour_import.WHITE` of two.
     contours, holes
         How many; 0 for a label image.
     fits, proposal
@@ -52,7 +52,7 @@ class FoundFile:
 
     path: Path
     slide: str | None
-    classes: tuple[FoundClass, ...] = ()
+    classes: tuple[AnnotationClassInfo, ...] = ()
     contours: int = 0
     holes: int = 0
     fits: bool = True
@@ -76,13 +76,13 @@ def contour_files(paths: Iterable[Path], project: Project) -> list[Path]:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
         for file in inside:
             suffix = file.suffix.lower()
-            named = not path.is_dir() or slide_of(file, project) is not None
+            named = not path.is_dir() or find_slide_named(file, project) is not None
             if suffix in CONTOUR_SUFFIXES or (suffix in MASK_SUFFIXES and named and file.resolve() not in slides):
                 found.append(file)
     return found
 
 
-def slide_of(path: Path, project: Project) -> str | None:
+def find_slide_named(path: Path, project: Project) -> str | None:
     """Return the slide that a file of contours is named after, or None."""
     stem = stem_of(path)
     stems = {stem.removeprefix("mask_"), stem.removesuffix("_mask"), stem, stem_of(stem)}
@@ -92,7 +92,7 @@ def slide_of(path: Path, project: Project) -> str | None:
     return None
 
 
-def look_into(path: Path, project: Project, slide: str | None) -> FoundFile:
+def inspect_file(path: Path, project: Project, slide: str | None) -> AnnotationFileInfo:
     """Return what a file holds, seen as one of `slide`; None where its slide is not known yet."""
     try:
         if path.suffix.lower() in MASK_SUFFIXES:
@@ -100,16 +100,16 @@ def look_into(path: Path, project: Project, slide: str | None) -> FoundFile:
         frame = Frame() if slide is None else project.frame(slide)
         contours = read_contours(path, frame)
     except PathsegError as error:
-        return FoundFile(path, slide, problem=str(error))
+        return AnnotationFileInfo(path, slide, problem=str(error))
     holes = sum(len(contour.holes) for contour in contours)
     fits, proposal = _place(contours, project, slide)
-    return FoundFile(path, slide, _classes(contours), len(contours), holes, fits=fits, proposal=proposal)
+    return AnnotationFileInfo(path, slide, _classes(contours), len(contours), holes, fits=fits, proposal=proposal)
 
 
-def usual_slide(path: Path, project: Project, in_view: str | None) -> str | None:
+def guess_slide(path: Path, project: Project, in_view: str | None) -> str | None:
     """Return the slide that a file is named after, else the one in view, else the only one, else None."""
     only = next(iter(project.slides)) if len(project.slides) == 1 else None
-    return slide_of(path, project) or in_view or only
+    return find_slide_named(path, project) or in_view or only
 
 
 def _place(contours: Sequence[Contour], project: Project, slide: str | None) -> tuple[bool, Remedy | None]:
@@ -125,12 +125,12 @@ def _place(contours: Sequence[Contour], project: Project, slide: str | None) -> 
     return extent.fits(), propose(extent, ratios)
 
 
-def _classes(contours: Sequence[Contour]) -> tuple[FoundClass, ...]:
+def _classes(contours: Sequence[Contour]) -> tuple[AnnotationClassInfo, ...]:
     named: dict[str, list[Contour]] = {}
     for contour in contours:
         named.setdefault(contour.class_name, []).append(contour)
     found = [
-        FoundClass(name, next((c.color for c in of if c.color), None), len(of), sum(map(_area, of)))
+        AnnotationClassInfo(name, next((c.color for c in of if c.color), None), len(of), sum(map(_area, of)))
         for name, of in named.items()
     ]
     return tuple(sorted(found, key=lambda one: -one.pixels))
@@ -146,13 +146,13 @@ def _ring_area(ring: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float
     return abs(float(rows @ np.roll(columns, -1) - columns @ np.roll(rows, -1))) / 2
 
 
-def _picture(path: Path, project: Project, slide: str | None) -> FoundFile:
+def _picture(path: Path, project: Project, slide: str | None) -> AnnotationFileInfo:
     if slide is None:
-        return FoundFile(path, None)
+        return AnnotationFileInfo(path, None)
     entry = project.slide(slide)
     numbers, certain = read_labels(path, entry.shape, painted_colors(project.classes), entry.page, entry.mask_shape)
     counts = np.bincount(numbers.ravel(), minlength=256)
     values = [int(value) for value in np.flatnonzero(counts[1:]) + 1]
     white = not certain and is_two_valued(values)
-    classes = (FoundClass(WHITE if white else str(value), None, 0, float(counts[value])) for value in values)
-    return FoundFile(path, slide, tuple(classes))
+    classes = (AnnotationClassInfo(WHITE if white else str(value), None, 0, float(counts[value])) for value in values)
+    return AnnotationFileInfo(path, slide, tuple(classes))

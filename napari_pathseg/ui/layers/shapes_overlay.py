@@ -10,7 +10,7 @@ from psygnal import Signal
 from napari_pathseg.ui.layers.slide_layers import KEY, placement
 
 if TYPE_CHECKING:
-    from napari_pathseg.projects.slide_record import SlideEntry
+    from napari_pathseg.projects.slide_record import SlideRecord
     from napari_pathseg.ui.session.session import Session
 
 _WIDTH = 2.0  # of the line, in pixels of the screen
@@ -72,7 +72,7 @@ class ThinShapes:
         """Show those of the slide in view."""
         raise NotImplementedError
 
-    def _put(self, entry: SlideEntry, shapes: list[Any]) -> None:
+    def _put(self, entry: SlideRecord, shapes: list[Any]) -> None:
         """Replace what the layer shows; it is made where there is something."""
         layer = self.layer
         if layer is None and not shapes:
@@ -83,14 +83,14 @@ class ThinShapes:
             layer.data = shapes or _NO_SHAPES
         self._place(layer, entry)
 
-    def _place(self, layer: Shapes, entry: SlideEntry) -> None:
+    def _place(self, layer: Shapes, entry: SlideRecord) -> None:
         for name, value in {"name": f"{entry.id} · {self.role}", **placement(entry.mpp, 1)}.items():
             setattr(layer, name, value)
         layer.metadata = {KEY: {"slide": entry.id, "role": self.role}}
         layer.editable = not self._session.read_only
         self._keep_thin()
 
-    def _make(self, entry: SlideEntry) -> Shapes:
+    def _make(self, entry: SlideRecord) -> Shapes:
         layers = self._session.layers
         look = {"edge_color": self.edge, "face_color": self.face}
         metadata = {KEY: {"slide": entry.id, "role": self.role}}

@@ -18,7 +18,7 @@ from napari.utils import Colormap
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.masks import Mask
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.mask_layer import MaskLabels, make_mask_layer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
@@ -47,7 +47,7 @@ def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
     }
 
 
-def probability_step(entry: SlideEntry) -> int:
+def probability_step(entry: SlideRecord) -> int:
     """Return how many pixels of the mask one of the probability layer stands for: it is one picture in memory."""
     return -(-max(entry.mask_shape) // _LARGEST_PICTURE)
 
@@ -57,7 +57,7 @@ class SlideLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        self.entry: SlideEntry | None = None
+        self.entry: SlideRecord | None = None
         self.image: Image | None = None
         self.contours: Shapes | None = None
         self.mask: MaskLabels | PlainMaskLabels | None = None
@@ -66,7 +66,7 @@ class SlideLayers:
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
         _clear_brush(viewer)
 
-    def show(self, entry: SlideEntry, slide: Slide, mask: Mask, classes: ClassTable) -> None:
+    def show(self, entry: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask; the layers of the slide before are used again."""
         first = self.entry is None
         if self.entry is not None and self._alive(self.contours):
@@ -131,7 +131,7 @@ class SlideLayers:
 
     # -- one layer each
 
-    def _show_image(self, entry: SlideEntry, slide: Slide) -> None:
+    def _show_image(self, entry: SlideRecord, slide: Slide) -> None:
         levels = slide.level_arrays()
         settings = {"name": entry.id, **placement(entry.mpp, 1)}
         layer = self.image
@@ -145,7 +145,7 @@ class SlideLayers:
         layer = Image(levels, multiscale=True, rgb=rgb, contrast_limits=(0, 255), **settings)
         self.image = self._insert(layer, entry, "image")
 
-    def _show_probability(self, entry: SlideEntry) -> None:
+    def _show_probability(self, entry: SlideRecord) -> None:
         step = probability_step(entry)
         settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample * step)}
         empty = np.zeros(grid_shape(entry.mask_shape, step), np.uint8)
@@ -156,7 +156,7 @@ class SlideLayers:
         layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)
         self.probability = self._insert(layer, entry, "probability")
 
-    def _show_mask(self, entry: SlideEntry, mask: Mask, classes: ClassTable) -> None:
+    def _show_mask(self, entry: SlideRecord, mask: Mask, classes: ClassTable) -> None:
         settings = {"name": f"{entry.id} · mask", **placement(entry.mpp, entry.downsample)}
         if self.mask is not None and self._alive(self.mask):
             self.mask.show_mask(mask)
@@ -168,7 +168,7 @@ class SlideLayers:
         layer.brush_size = 40
         self.mask = self._insert(layer, entry, "mask")
 
-    def _show_contours(self, entry: SlideEntry) -> None:
+    def _show_contours(self, entry: SlideRecord) -> None:
         settings = {"name": f"{entry.id} · contours", **placement(entry.mpp, 1)}
         if self.contours is not None and self._alive(self.contours):
             with self.contours.events.data.blocker():  # nothing was drawn now
@@ -181,17 +181,17 @@ class SlideLayers:
     def _alive(self, layer: Layer | None) -> bool:
         return layer is not None and layer in self.viewer.layers
 
-    def _insert(self, layer: Layer, entry: SlideEntry, role: str) -> Layer:
+    def _insert(self, layer: Layer, entry: SlideRecord, role: str) -> Layer:
         layer.metadata = _mark(entry, role)
         self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
         return layer
 
 
-def _mark(entry: SlideEntry, role: str) -> dict[str, Any]:
+def _mark(entry: SlideRecord, role: str) -> dict[str, Any]:
     return {KEY: {"slide": entry.id, "role": role}}
 
 
-def _place(layer: Layer, entry: SlideEntry, role: str, settings: dict[str, Any]) -> None:
+def _place(layer: Layer, entry: SlideRecord, role: str, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         setattr(layer, name, value)
     layer.metadata = _mark(entry, role)

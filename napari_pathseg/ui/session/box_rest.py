@@ -4,12 +4,12 @@ import numpy as np
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 _LOOKED_AT = 500_000  # pixels of a complete box; of a larger one coarser pixels are counted
 
 
-def rest_of_boxes(entry: SlideEntry, mask: Mask) -> int:
+def rest_of_boxes(entry: SlideRecord, mask: Mask) -> int:
     """Return about how many pixels in complete boxes nobody labelled; those of small boxes exactly."""
     found = 0
     for number, box in enumerate(entry.mask_boxes):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.box_rest import rest_of_boxes
 from napari_pathseg.ui.session.queries import area_text
 from napari_pathseg.ui.session.session import Session
@@ -64,7 +64,7 @@ class Areas:
         return areas
 
 
-def shares_of(tissue: Bools, entry: SlideEntry, mask: Mask) -> npt.NDArray[np.float64]:
+def shares_of(tissue: Bools, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
     """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `looked_at`."""
     level, every = looked_at(entry.mask_shape)
     labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()

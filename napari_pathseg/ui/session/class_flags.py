@@ -31,7 +31,7 @@ def lock(session: Session, index: int, is_locked: bool) -> None:
         If the project can only be looked at.
     """
     session.access.require()
-    session.opened.remember(_SETTING, sorted(_marked(locked(session), index, is_locked)))
+    session.opened.set_setting(_SETTING, sorted(_marked(locked(session), index, is_locked)))
     recall_locked(session)
 
 

@@ -17,7 +17,7 @@ from napari.layers import Shapes
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, on_grid
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.shapes_overlay import ThinShapes
 from napari_pathseg.ui.session.complete_box_steps import (
     Boxes,
@@ -122,7 +122,7 @@ class CompleteBoxes(ThinShapes):
     def _change(self, boxes: Boxes) -> BoxStep:
         """Let the project have other boxes; what a model found in new ones goes."""
         entry, found = self._session.in_view, Found()
-        self._session.layers.entry = self._session.opened.change(entry.id, boxes=boxes)
+        self._session.layers.entry = self._session.opened.update_slide(entry.id, boxes=boxes)
         for box in boxes:
             if box not in entry.boxes:
                 here = on_grid(box, entry.downsample).clip(entry.mask_shape)
@@ -132,7 +132,7 @@ class CompleteBoxes(ThinShapes):
 
     # -- inside
 
-    def _make(self, entry: SlideEntry) -> Shapes:
+    def _make(self, entry: SlideRecord) -> Shapes:
         layer = super()._make(entry)
         layer.mouse_drag_callbacks.append(self._pull)
         for key, deed in (("Control-Z", self.undo), ("Control-Shift-Z", self.redo)):  # `keys` has them for the mask
@@ -162,7 +162,7 @@ class CompleteBoxes(ThinShapes):
         return not box.empty and min(box.height, box.width) * self._screen_pixels >= _SMALLEST
 
 
-def _box(corners: npt.NDArray[Any], entry: SlideEntry) -> Region:
+def _box(corners: npt.NDArray[Any], entry: SlideRecord) -> Region:
     """Return the level-0 pixels whose centres lie between the corners of a drawn rectangle."""
     (top, left), (bottom, right) = corners[:, -2:].min(axis=0), corners[:, -2:].max(axis=0)
     first, last = np.ceil([top, left]).astype(int), np.floor([bottom, right]).astype(int) + 1

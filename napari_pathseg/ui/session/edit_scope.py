@@ -11,7 +11,7 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edit_region import Place, place_of
 from napari_pathseg.masks.shapes import Outline
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session.session import Session
@@ -48,6 +48,6 @@ def selection(session: Session) -> tuple[Outline, ...]:
     return tuple(outline_on(entry, points) for points in session.selection.outlines())
 
 
-def outline_on(entry: SlideEntry, points: npt.NDArray[np.float64]) -> Outline:
+def outline_on(entry: SlideRecord, points: npt.NDArray[np.float64]) -> Outline:
     """Return a closed line of level-0 pixels as a shape on the mask of its slide."""
     return Outline([(points - (entry.downsample - 1) / 2) / entry.downsample])

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, stem_of
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.projects.importing.import_preview import slide_of
+from napari_pathseg.projects.importing.import_preview import find_slide_named
 from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
 from napari_pathseg.slides.slide import SLIDE_SUFFIXES
-from napari_pathseg.ui.session.import_inspector import import_choices, plain_choices
+from napari_pathseg.ui.session.import_inspector import run_imports, unambiguous_imports
 from napari_pathseg.ui.session.session import Session
 
 
@@ -27,7 +27,7 @@ class Found:
     unknown: list[Path] = field(default_factory=list)
 
 
-def sort_out(paths: Iterable[Path], project: Project | None) -> Found:
+def classify_paths(paths: Iterable[Path], project: Project | None) -> Found:
     """Tell slides, contours and projects apart; folders stand for the slides in them."""
     found = Found()
     for path in paths:
@@ -50,7 +50,7 @@ def sort_out(paths: Iterable[Path], project: Project | None) -> Found:
 
 
 def _has_slide(path: Path, project: Project | None) -> bool:
-    return project is not None and slide_of(path, project) is not None
+    return project is not None and find_slide_named(path, project) is not None
 
 
 def _is_mask(path: Path) -> bool:
@@ -59,7 +59,7 @@ def _is_mask(path: Path) -> bool:
 
 
 @dataclass
-class Taken:
+class ImportResult:
     """What became of files.
 
     Attributes
@@ -80,7 +80,7 @@ class Taken:
     refused: dict[Path, str] = field(default_factory=dict)
 
 
-def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> Taken:
+def add_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> ImportResult:
     """Bring files into the project, making one beside the first slide where none is open.
 
     Contours are imported where their slides and classes are plain.
@@ -90,30 +90,30 @@ def take_files(session: Session, paths: Sequence[Path], *, complete: bool = True
     ProjectError
         If no project can be opened or made.
     """
-    found = sort_out(paths, session.project)
+    found = classify_paths(paths, session.project)
     if found.project is not None:
         session.open_project(found.project)
     elif found.slides and session.project is None:
         start_project(session, found.slides[0])
     problems = [f"{path.name} is neither a slide nor contours. Nothing was done with it." for path in found.unknown]
-    taken = Taken(problems, refused=_add(session, found.slides))
+    taken = ImportResult(problems, refused=_add(session, found.slides))
     if found.contours and session.project is None:
         taken.problems.append(f"{found.contours[0].name} needs its slide. Open the slide first.")
     elif found.contours:
-        contours = take_contours(session, found.contours, complete=complete)
+        contours = import_contour_files(session, found.contours, complete=complete)
         taken.problems += contours.problems
         taken.imported, taken.asked = contours.imported, contours.asked
     return taken
 
 
-def take_contours(session: Session, paths: Sequence[Path], *, complete: bool) -> Taken:
+def import_contour_files(session: Session, paths: Sequence[Path], *, complete: bool) -> ImportResult:
     """Import files of contours where all is plain; else leave them all to be asked about."""
     in_view = None if session.slide is None else session.slide.id
-    choices = plain_choices(session.opened, paths, in_view, complete=complete)
+    choices = unambiguous_imports(session.opened, paths, in_view, complete=complete)
     if choices is None:
-        return Taken([], asked=[*paths])
-    slides, more = import_choices(session, choices)
-    return Taken(more, slides)
+        return ImportResult([], asked=[*paths])
+    slides, more = run_imports(session, choices)
+    return ImportResult(more, slides)
 
 
 def start_project(session: Session, first_slide: Path) -> None:

@@ -9,8 +9,13 @@ from pathlib import Path
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.add_slides import import_file
-from napari_pathseg.projects.importing.contour_import import AS_READ, Reading, class_number
-from napari_pathseg.projects.importing.import_preview import FoundFile, contour_files, look_into, usual_slide
+from napari_pathseg.projects.importing.contour_import import DEFAULT_IMPORT_OPTIONS, ImportOptions, class_number
+from napari_pathseg.projects.importing.import_preview import (
+    AnnotationFileInfo,
+    contour_files,
+    guess_slide,
+    inspect_file,
+)
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.session import Session
 
@@ -18,26 +23,26 @@ _FELT_BYTES = 3_000_000  # of contours that take a moment to read
 
 
 @dataclass(frozen=True)
-class ImportChoice:
+class ImportTask:
     """A file for a slide: what it says there, and whether that is all there is."""
 
     path: Path
     slide: str
-    reading: Reading
+    options: ImportOptions
     complete: bool
 
 
-class Surveyor:
+class ImportInspector:
     """Reads files one after the other in a thread of its own; what was read is taken away in time."""
 
     def __init__(self, project: Project, paths: Iterable[Path], in_view: str | None) -> None:
         self._project = project
         self._hand = ThreadPoolExecutor(1, "survey")
-        self._waiting: deque[Future[FoundFile]] = deque()
+        self._waiting: deque[Future[AnnotationFileInfo]] = deque()
         self.done = self.total = 0
         files = contour_files(paths, project)
         for path in files:
-            self.again(path, usual_slide(path, project, in_view if len(files) == 1 else None))
+            self.again(path, guess_slide(path, project, in_view if len(files) == 1 else None))
 
     @property
     def busy(self) -> bool:
@@ -47,9 +52,9 @@ class Surveyor:
     def again(self, path: Path, slide: str | None) -> None:
         """Read a file as one of `slide`."""
         self.total += 1
-        self._waiting.append(self._hand.submit(look_into, path, self._project, slide))
+        self._waiting.append(self._hand.submit(inspect_file, path, self._project, slide))
 
-    def take(self) -> list[FoundFile]:
+    def take(self) -> list[AnnotationFileInfo]:
         """Return what was read since."""
         found = []
         while self._waiting and self._waiting[0].done():
@@ -63,8 +68,8 @@ class Surveyor:
         self._waiting.clear()
 
 
-def import_choices(
-    session: Session, choices: Iterable[ImportChoice], run: Callable[[Callable[[], object]], object] = lambda job: job()
+def run_imports(
+    session: Session, choices: Iterable[ImportTask], run: Callable[[Callable[[], object]], object] = lambda job: job()
 ) -> tuple[list[str], list[str]]:
     """Import files into their slides, each whole or not at all.
 
@@ -91,25 +96,27 @@ def import_choices(
     return done, problems
 
 
-def _import(project: Project, choice: ImportChoice) -> None:
-    import_file(project, choice.slide, choice.path, complete=choice.complete, reading=choice.reading)
+def _import(project: Project, choice: ImportTask) -> None:
+    import_file(project, choice.slide, choice.path, complete=choice.complete, options=choice.options)
 
 
-def plain_choices(
+def unambiguous_imports(
     project: Project, paths: Iterable[Path], in_view: str | None, *, complete: bool
-) -> list[ImportChoice] | None:
+) -> list[ImportTask] | None:
     """Return what becomes of files about which nothing is to be asked; None where there is, or reading is felt."""
     files = contour_files(paths, project)
     if sum(path.stat().st_size for path in files) > _FELT_BYTES:
         return None
     alone = in_view if len(files) == 1 else None
-    found = [look_into(path, project, usual_slide(path, project, alone)) for path in files]
+    found = [inspect_file(path, project, guess_slide(path, project, alone)) for path in files]
     if not all(_is_plain(file, project) for file in found):
         return None
-    return [ImportChoice(file.path, file.slide, AS_READ, complete) for file in found if file.slide is not None]
+    return [
+        ImportTask(file.path, file.slide, DEFAULT_IMPORT_OPTIONS, complete) for file in found if file.slide is not None
+    ]
 
 
-def _is_plain(found: FoundFile, project: Project) -> bool:
+def _is_plain(found: AnnotationFileInfo, project: Project) -> bool:
     if found.slide is None or found.problem or found.proposal is not None or not found.fits:
         return False
     return found.is_picture or all(class_number(project.classes, one.name) is not None for one in found.classes)

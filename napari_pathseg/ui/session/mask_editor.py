@@ -15,7 +15,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.edits import accept, reject
 from napari_pathseg.masks.operations import Deed
-from napari_pathseg.projects.versions import ACCEPT_ALL, keep_version, keep_versions
+from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
 from napari_pathseg.ui.session.cleanup import Cleaning, clean, options_for
 from napari_pathseg.ui.session.edit_scope import SLIDE, VIEW, find_place, outline_on
 
@@ -83,7 +83,7 @@ class Corrections:
         self._require_mask()
         if where == SLIDE:
             self._session.save_mask()
-            keep_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
+            create_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
         place = find_place(self._session, where)
         self.do(accept(place.box, self.locked, place.inside))
 
@@ -96,7 +96,7 @@ class Corrections:
     def set_complete(self, complete: bool) -> None:
         """Say whether what is unlabelled on the slide in view is Background: then a person has spoken everywhere."""
         session = self._session
-        session.layers.entry = session.opened.change(session.in_view.id, complete=complete)
+        session.layers.entry = session.opened.update_slide(session.in_view.id, complete=complete)
         if complete and session.mask is not None:
             rest = reject(Region(0, 0, *session.mask.shape), self.locked)
             self.do(replace(rest, can_be_cancelled=False))
@@ -127,10 +127,10 @@ class Corrections:
             self._session.mask_edited(changed)
         return not (stopped or changed.empty)
 
-    def keep_versions(self, why: str) -> None:
+    def create_versions(self, why: str) -> None:
         """Keep all masks as they are now; where the disk refuses that is said, and work goes on."""
         try:
-            keep_versions(self._session.opened, why)
+            create_versions(self._session.opened, why)
         except ProjectError as error:
             self._session.said.emit(str(error), "", "warning")
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.queries import labelled_slides, plural, time_text, unreviewed
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.session.training_controller import labelled_pixels
@@ -75,7 +75,7 @@ def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | N
     return None
 
 
-def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideEntry | None:
+def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideRecord | None:
     patients = {project.slides[name].patient for name in labelled}
     return next((entry for entry in project.slides.values() if entry.patient not in patients), None)
 
@@ -105,7 +105,7 @@ def _with_model(session: Session, project: Project, labelled: dict[str, set[int]
     return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
 
 
-def _predicted(project: Project, model: str, entry: SlideEntry) -> bool:
+def _predicted(project: Project, model: str, entry: SlideRecord) -> bool:
     return project.prediction_path(model, entry.id).exists()
 
 

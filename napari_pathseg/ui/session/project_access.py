@@ -17,7 +17,7 @@ _PROGRAM = "the window"
 def take(project: Project) -> str:
     """Hold a project for the window; return why it can only be looked at, empty where it is held."""
     try:
-        project.hold(_PROGRAM)
+        project.acquire_lock(_PROGRAM)
     except ProjectError as error:
         holder = project.lock.other()
         return f"open in {holder}" if holder else str(error).rstrip(".")
@@ -87,6 +87,6 @@ class Access:
         self._session.learning.leave()
         self.read_only = f"taken over by {project.lock.taken_by}, as this window had given no sign for a while"
         self._show_anew(project)
-        project.release()
+        project.release_lock()
         self._session.said.emit(f"{project.folder.name} was {self.read_only}.", "", "warning")
         self._session.project_changed.emit()

@@ -12,7 +12,7 @@ from napari_pathseg.engine.training.interrupted import find_interrupted
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.slide_record import SlideEntry, labelled_classes, state
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, state
 from napari_pathseg.ui.session.box_rest import rest_of_boxes
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.session import Session
@@ -94,7 +94,7 @@ def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
     return rows if by_name else sorted(rows, key=lambda row: _URGENCY.index(row.state))
 
 
-def slide_row(session: Session, entry: SlideEntry) -> SlideRow:
+def slide_row(session: Session, entry: SlideRecord) -> SlideRow:
     """Return a slide as the list shows it."""
     counts = session.counts(entry.id)
     found = int(counts[BACKGROUND + 1 :].sum())
@@ -120,7 +120,7 @@ def learning(session: Session) -> Learning:
         roles.Candidate(entry.id, entry.patient, entry.role, frozenset(labelled.get(entry.id, ())))
         for entry in slides.values()
     ]
-    settled = roles.settle(candidates)
+    settled = roles.assign_roles(candidates)
     role = {name: settled.get(name, slides[name].role) for name in labelled}
     teaching = [slides[name] for name in labelled if role[name] == roles.TRAIN]
     corrected = [entry for entry in teaching if slide_state(session, entry) == "corrected"]
@@ -133,7 +133,7 @@ def learning(session: Session) -> Learning:
     return Learning(len(teaching), len(corrected), held_out, area)
 
 
-def _taught(session: Session, entry: SlideEntry) -> int:
+def _taught(session: Session, entry: SlideRecord) -> int:
     """Return the pixels of a slide that a training learns from, of large complete boxes about."""
     by_person = session.counts(entry.id)[:, Provenance.ACCEPTED :].sum(axis=1)
     labelled, declared_none = int(by_person[1:].sum()), int(by_person[UNLABELLED])
@@ -146,7 +146,7 @@ def _taught(session: Session, entry: SlideEntry) -> int:
     return labelled + rest_of_boxes(entry, mask or session.opened.look_at_mask(entry.id))
 
 
-def slide_state(session: Session, entry: SlideEntry) -> str:
+def slide_state(session: Session, entry: SlideRecord) -> str:
     """Return "new", "annotated", "predicted" or "corrected"."""
     return state(entry, session.counts(entry.id))
 

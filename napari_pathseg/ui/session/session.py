@@ -17,10 +17,9 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.projects.exporting.export import ExportOptions, export
-from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, import_file
-from napari_pathseg.projects.importing.contour_import import AS_READ, Reading
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.splits import set_role
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
@@ -92,12 +91,12 @@ class Session:
             self.layers.clear()
         if self.project is not None:
             self.learning.leave()
-            self.project.release()
+            self.project.release_lock()
             self.project, self.access.read_only = None, ""
             self.slide_changed.emit()
             self.project_changed.emit()
 
-    def add_slides(self, paths: Sequence[Path], options: AddOptions | None = None) -> list[SlideEntry]:
+    def add_slides(self, paths: Sequence[Path], options: AddOptions | None = None) -> list[SlideRecord]:
         """Add slides and show the first of them where none is shown."""
         self.save_mask()
         entries = add_slides(self.opened, paths, options)
@@ -107,11 +106,6 @@ class Session:
         elif self.slide is not None and self.slide.id in {entry.id for entry in entries}:
             self.show_slide(self.slide.id)
         return entries
-
-    def import_file(self, path: Path, slide: str, reading: Reading = AS_READ, *, complete: bool) -> None:
-        """Import a file into a slide; see `data.importing.import_file`."""
-        with self.changing_mask(slide):
-            import_file(self.opened, slide, path, complete=complete, reading=reading)
 
     @contextlib.contextmanager
     def changing_mask(self, slide: str) -> Iterator[None]:
@@ -146,7 +140,7 @@ class Session:
     # -- the slide in view
 
     @property
-    def slide(self) -> SlideEntry | None:
+    def slide(self) -> SlideRecord | None:
         """The slide in view."""
         return self.layers.entry
 
@@ -194,7 +188,7 @@ class Session:
         return self.project
 
     @property
-    def in_view(self) -> SlideEntry:
+    def in_view(self) -> SlideRecord:
         """The slide in view; a `ProjectError` where none is."""
         if self.slide is None:
             raise ProjectError("No slide is in view. Add one, or double-click one in the list.")

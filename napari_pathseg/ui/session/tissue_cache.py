@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import grid_shape
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.session.session import Session
@@ -41,7 +41,7 @@ class _Found:
 class _Search(threading.Thread):
     """Finds the tissue of one slide; a program that ends does not wait for it."""
 
-    def __init__(self, project: Project, slide: _Slide, entry: SlideEntry) -> None:
+    def __init__(self, project: Project, slide: _Slide, entry: SlideRecord) -> None:
         super().__init__(name="tissue", daemon=True)
         self.slide, self.path = slide, tissue_path(project, slide[1])
         self._project, self._entry = project, entry
@@ -118,7 +118,7 @@ def looked_at(shape: tuple[int, int]) -> tuple[int, int]:
     return level, 2 if math.prod(grid_shape(shape, 2**level)) > _LOOKED_AT else 1
 
 
-def _find(project: Project, entry: SlideEntry) -> _Found:
+def _find(project: Project, entry: SlideRecord) -> _Found:
     path = tissue_path(project, entry.id)
     written = _written(path)
     try:
@@ -131,7 +131,7 @@ def _find(project: Project, entry: SlideEntry) -> _Found:
     return _Found(written, pixels or None, np.packbits(_on_mask(tissue, entry)) if pixels else None)
 
 
-def _on_mask(tissue: TissueMask, entry: SlideEntry) -> Bools:
+def _on_mask(tissue: TissueMask, entry: SlideRecord) -> Bools:
     """Return whether the centres of the pixels that are looked at lie on tissue."""
     level, every = looked_at(entry.mask_shape)
     at = []

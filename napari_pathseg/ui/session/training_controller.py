@@ -13,8 +13,8 @@ from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
-from napari_pathseg.projects.checks.trainability import learning_slides
-from napari_pathseg.projects.slide_record import SlideEntry
+from napari_pathseg.projects.checks.trainability import assign_train_val_split
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import TRAINING
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.ui.session.apply_predictions import take_slide, take_view
@@ -47,7 +47,7 @@ def labelled_pixels(session: Session) -> dict[str, list[int]]:
     }
 
 
-def _completed(entry: SlideEntry) -> int:
+def _completed(entry: SlideRecord) -> int:
     return int(entry.complete) or sum(box.height * box.width for box in entry.boxes)
 
 
@@ -196,7 +196,7 @@ class Learning:
                 if self._score_next():
                     return
             case "train":
-                self._session.opened.remember("learnt", {"model": result["id"], "pixels": self._learnt})
+                self._session.opened.set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
         self._session.project_changed.emit()
         if message["command"] == "tune" and (best := result["best"]) is not None:
             text = (
@@ -236,8 +236,8 @@ class Learning:
         """Get ready for a run that learns from the masks as they are now."""
         self._ready()
         self._session.save_mask()
-        learning_slides(self._session.opened)  # raises where nothing can be learnt
-        self._session.corrections.keep_versions(TRAINING)
+        assign_train_val_split(self._session.opened)  # raises where nothing can be learnt
+        self._session.corrections.create_versions(TRAINING)
         self._session.project_changed.emit()  # roles may have been settled
         self._learnt, self.run = labelled_pixels(self._session), run
 

@@ -36,7 +36,7 @@ def test_a_class_is_seen_more_often_than_it_occurs(learning):
 
 
 def test_what_only_a_model_found_is_never_drawn(project):
-    with project.writing(), project.open_mask("case5") as mask:
+    with project.write_lock(), project.open_mask("case5") as mask:
         edits.fill_from_model(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
         edits.paint(mask, Region(0, 0, 8, 8), np.full((8, 8), 1, np.uint8))
     with learning_set(project, slides=[5]) as learning:
@@ -47,7 +47,7 @@ def test_what_only_a_model_found_is_never_drawn(project):
 
 def correct(project, slide, region):
     """Paint over what was imported, as a person who corrects."""
-    with project.writing(), project.open_mask(slide) as mask:
+    with project.write_lock(), project.open_mask(slide) as mask:
         edits.import_labels(mask, region, np.full(region[2:], 1, np.uint8), np.ones(region[2:], bool))
         edits.paint(mask, region, np.full(region[2:], 2, np.uint8))
 
@@ -72,7 +72,7 @@ def test_places_with_corrections_are_drawn_more_often(project):
 
 
 def test_gaps_between_touching_objects_weigh_more_where_it_is_wanted(project):
-    with project.writing(), project.open_mask("case5") as mask:
+    with project.write_lock(), project.open_mask("case5") as mask:
         labels = np.full((192, 192), 1, np.uint8)
         labels[40:90, 40:90] = labels[40:90, 93:150] = 2
         edits.paint(mask, Region(0, 0, 192, 192), labels)
@@ -83,7 +83,7 @@ def test_gaps_between_touching_objects_weigh_more_where_it_is_wanted(project):
 
 
 def test_a_gap_at_the_edge_of_a_tile_weighs_what_it_does_inside(project):
-    with project.writing(), project.open_mask("case5") as mask:
+    with project.write_lock(), project.open_mask("case5") as mask:
         labels = np.full((192, 192), 1, np.uint8)
         labels[40:90, 40:90] = labels[40:90, 93:150] = 2
         edits.paint(mask, Region(0, 0, 192, 192), labels)
@@ -120,7 +120,7 @@ def test_a_pass_shows_as_many_tiles_as_cover_what_is_labelled(learning):
 
 def test_a_network_sees_background_in_a_complete_box_and_nothing_beside_it(project):
     box = Region(20, 30, 40, 50)
-    entry = project.change("case5", boxes=(box,))
+    entry = project.update_slide("case5", boxes=(box,))
     expected = np.zeros((192, 192), np.uint8)
     expected[box.slices] = 1
     with LearningSet(project, [entry], TrainConfig(tile=192)) as learning:

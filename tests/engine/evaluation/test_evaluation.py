@@ -52,7 +52,7 @@ def told(project):
     """A project whose model tells case0 and case1 rightly but for 100 pixels of case1."""
     add_model(project)
     for slide in ("case0", "case1"):
-        project.change(slide, role="test")
+        project.update_slide(slide, role="test")
         classes = truth_of(project, slide)
         if slide == "case1":
             assert (classes[:10, :10] == 1).all()

@@ -79,7 +79,7 @@ def test_a_region_alone_is_predicted_where_it_is_asked_for(trained):
 
 def test_a_region_fills_no_more_of_the_mask_than_itself(trained, predicted):
     project, _, bundle = trained
-    with project.writing(), project.open_mask("case5") as mask:
+    with project.write_lock(), project.open_mask("case5") as mask:
         mask.do(edits.reject(WHOLE))
     fill_masks(project, bundle.id, run(predict(project, slides=["case5"], region=Region(50, 60, 30, 40))))
     assert project.counts("case5")[1:].sum() == 30 * 40
@@ -88,7 +88,7 @@ def test_a_region_fills_no_more_of_the_mask_than_itself(trained, predicted):
 def test_other_weights_of_the_same_name_are_predicted_anew(trained):
     project, _, bundle = trained
     score(project, role="val")
-    (slide,) = (entry.id for entry in project.with_role("val"))
+    (slide,) = (entry.id for entry in project.slides_with_role("val"))
     kept = project.find_prediction(bundle.id, slide)
     weights = project.folder / "models" / bundle.id / "weights.safetensors"
     os.utime(weights)
@@ -118,7 +118,7 @@ def test_scores_compare_with_what_a_person_said(trained):
     project, _, _ = trained
     answer = score(project, role="val")
     assert answer["scores"]["Tumour"]["dice"] > 0.8
-    assert [part["slide"] for part in answer["slides"]] == [e.id for e in project.with_role("val")]
+    assert [part["slide"] for part in answer["slides"]] == [e.id for e in project.slides_with_role("val")]
 
 
 def test_a_slide_without_contours_cannot_be_scored(trained, predicted):

@@ -247,7 +247,7 @@ def test_a_run_killed_before_its_first_state_begins_anew(project):
 
 def test_stop_while_the_end_is_scored_keeps_what_is_known(project):
     for number in range(5):
-        project.change(f"case{number}", role="val" if number > 2 else "train")
+        project.update_slide(f"case{number}", role="val" if number > 2 else "train")
     job, stopped = train(project, SHORT.replace(validation_tiles=1), None), False
     event = next(job)
     try:

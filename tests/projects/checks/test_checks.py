@@ -37,7 +37,7 @@ def outline(path, top, left, bottom, right):
 
 
 def paint(project, slide, label, region):
-    with project.writing(), project.open_mask(slide) as mask:
+    with project.write_lock(), project.open_mask(slide) as mask:
         shape = (region.height, region.width)
         mask.edit(region, np.full(shape, label, np.uint8), np.full(shape, 4, np.uint8))
 

@@ -56,7 +56,7 @@ def test_the_mask_of_a_pyramid_comes_in_again(tmp_path):
     write_pyramid(tmp_path / "big.tif", (3000, 2000), mpp=0.25)
     project = Project.create(tmp_path / "p.pathseg")
     (entry,) = add_slides(project, [tmp_path / "big.tif"], AddOptions(negative=True))
-    with project.writing(), project.open_mask(entry.id) as mask:
+    with project.write_lock(), project.open_mask(entry.id) as mask:
         paint(mask, Region(10, 20, 100, 50), np.full((100, 50), 2, np.uint8))
     for kind in ("mask", "ome-tiff"):
         (path,) = export(project, tmp_path / kind, ExportOptions(format=kind))

@@ -17,8 +17,8 @@ from napari_pathseg.projects.checks.checks import check
 from napari_pathseg.projects.exporting.export import ExportOptions, export
 from napari_pathseg.projects.importing import add_slides as importing
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, import_file, mask_downsample
-from napari_pathseg.projects.importing.contour_import import Reading, take_file
-from napari_pathseg.projects.importing.import_log import imports
+from napari_pathseg.projects.importing.contour_import import ImportOptions, take_file
+from napari_pathseg.projects.importing.import_log import import_records
 from napari_pathseg.projects.project import Project
 
 
@@ -125,7 +125,7 @@ def test_qupath_ignores_are_left_out_and_american_tumors_found(empty, slides, tm
 
 def test_importing_again_keeps_the_patient_and_what_was_corrected(empty, slides):
     add_slides(empty, slides[:1], AddOptions(patient=r"^cas", contours=slides[0].parent))
-    with empty.writing(), empty.open_mask("case0") as mask:
+    with empty.write_lock(), empty.open_mask("case0") as mask:
         paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 1, np.uint8))
     (entry,) = add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
     assert entry.patient == "cas"
@@ -154,7 +154,7 @@ def test_a_file_without_an_outline_does_not_make_all_background(empty, slides, t
 
 def test_a_complete_slide_has_no_pixel_of_a_model(empty, slides):
     add_slides(empty, slides[:1])
-    with empty.writing(), empty.open_mask("case0") as mask:
+    with empty.write_lock(), empty.open_mask("case0") as mask:
         fill_from_model(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
     add_slides(empty, slides[:1], AddOptions(contours=slides[0].parent))
     assert not empty.counts("case0")[:, Provenance.MODEL].any()
@@ -276,10 +276,10 @@ def test_a_stack_that_is_added_twice_is_not_there_twice(stack):
 def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(project, slides, tmp_path):
     square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
     write_contours(tmp_path / "small.geojson", [Contour(square, class_name="Lesion")])
-    reading = Reading({"Lesion": 2}, Remedy(scale=4.0))
-    import_file(project, "case5", tmp_path / "small.geojson", complete=True, reading=reading)
+    options = ImportOptions({"Lesion": 2}, Remedy(scale=4.0))
+    import_file(project, "case5", tmp_path / "small.geojson", complete=True, options=options)
     assert imported(project, "case5") == 1600
-    assert imports(Project.open(project.folder), "case5")["case5.geojson"].remedy == Remedy(scale=4.0)
+    assert import_records(Project.open(project.folder), "case5")["case5.geojson"].remedy == Remedy(scale=4.0)
     assert check(project) == []
 
 
@@ -287,12 +287,12 @@ def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path
     square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
     write_contours(tmp_path / "a.svg", [Contour(square + 30)])
     import_file(project, "case5", tmp_path / "a.svg", complete=False)
-    import_file(project, "case5", tmp_path / "a.svg", complete=False, reading=Reading(remedy=Remedy(scale=0.5)))
+    import_file(project, "case5", tmp_path / "a.svg", complete=False, options=ImportOptions(remedy=Remedy(scale=0.5)))
     assert imported(project, "case5") == 25
     write_contours(tmp_path / "b.svg", [Contour(square + 100)])
     import_file(project, "case5", tmp_path / "b.svg", complete=False)
     assert imported(project, "case5") == 125
-    assert sorted(imports(project, "case5")) == ["case5.2.svg", "case5.svg"]
+    assert sorted(import_records(project, "case5")) == ["case5.2.svg", "case5.svg"]
 
 
 def test_a_picture_in_a_file_of_one_is_not_for_two_slides(slides, tmp_path):
@@ -317,8 +317,8 @@ def test_a_word_for_outlines_does_not_disturb_a_label_image(project, tmp_path):
     labels = np.zeros((192, 192), np.uint8)
     labels[:40, :40] = 1
     tifffile.imwrite(tmp_path / "mask.tif", labels)
-    reading = Reading({"Tumor": 2, "300": 2})
-    import_file(project, "case5", tmp_path / "mask.tif", complete=False, reading=reading)
+    options = ImportOptions({"Tumor": 2, "300": 2})
+    import_file(project, "case5", tmp_path / "mask.tif", complete=False, options=options)
     assert imported(project, "case5") == 1600
 
 
@@ -328,7 +328,7 @@ def test_a_value_of_a_label_image_means_the_class_that_is_chosen(project, tmp_pa
     tifffile.imwrite(tmp_path / "odd.tif", labels)
     with pytest.raises(AnnotationError, match="holds the value 9"):
         import_file(project, "case5", tmp_path / "odd.tif", complete=False)
-    import_file(project, "case5", tmp_path / "odd.tif", complete=False, reading=Reading({"7": 2, "9": 0}))
+    import_file(project, "case5", tmp_path / "odd.tif", complete=False, options=ImportOptions({"7": 2, "9": 0}))
     assert project.counts("case5")[2].sum() == 1600
 
 
@@ -347,7 +347,7 @@ def test_one_file_of_many_pictures_serves_all_their_slides(slides, tmp_path):
 
 
 def test_a_mask_that_was_exported_comes_in_as_it_went_out_even_if_it_is_background_alone(project, tmp_path):
-    with project.writing(), project.open_mask("case5") as mask:
+    with project.write_lock(), project.open_mask("case5") as mask:
         paint(mask, Region(0, 0, 50, 50), np.full((50, 50), 1, np.uint8))
     (path,) = export(project, tmp_path / "out", ExportOptions(format="mask", slides=["case5"]))
     other = Project.create(tmp_path / "other.pathseg")

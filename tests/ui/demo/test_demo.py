@@ -67,7 +67,7 @@ def test_one_slide_is_left_to_the_model(tmp_path):
 def test_the_demo_project_teaches_and_tests_with_and_without_tumour(tmp_path):
     project = make_demo_project(tmp_path / "demo.pathseg", sample_folder())
     for role in ("train", "val"):
-        entries = project.with_role(role)
+        entries = project.slides_with_role(role)
         assert all(entry.complete for entry in entries)
         assert {2 in labelled_classes(entry, project.counts(entry.id)) for entry in entries} == {True, False}
     assert project.slide(UNANNOTATED).role == AddOptions().role

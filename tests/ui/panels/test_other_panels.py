@@ -11,7 +11,7 @@ from napari_pathseg.ui.widgets.recent_projects import recent_projects
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     return dock
 
 
@@ -46,7 +46,7 @@ def test_a_complete_slide_counts_its_rest_as_background(opened, qtbot):
 
 
 def test_export_writes_files_and_says_where(opened, mask_folder, tmp_path):
-    opened.slides.arrivals.import_contours([mask_folder])
+    opened.slides.file_drop.import_contours([mask_folder])
     opened.export.export_to(tmp_path / "out")
     written = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in written] == [f"case{number}.geojson" for number in range(4)]
@@ -132,9 +132,9 @@ def test_an_open_project_is_listed_as_recent(opened):
 
 
 def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     folder = dock.session.project.folder
-    dock.session.opened.remember("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
+    dock.session.opened.set_setting("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
     dock.session.close()
     dock.session.open_project(folder)
     assert dock.train.presets.minutes.value() == 7.5

@@ -10,7 +10,7 @@ from napari_pathseg.ui.panels.slides.rows import role_box
 
 @pytest.fixture
 def panel(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     return dock.slides
 
 
@@ -56,14 +56,14 @@ def test_a_role_is_chosen_from_the_menu_of_its_chip(panel, qtbot):
 
 
 def test_a_folder_of_masks_is_imported_for_all_slides(panel, mask_folder):
-    panel.arrivals.import_contours([mask_folder])
+    panel.file_drop.import_contours([mask_folder])
     assert {row.state for row in panel.model.rows} == {"annotated"}
     assert all(entry.complete for entry in panel._session.project.slides.values())
 
 
 def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_folder):
     panel.complete.setChecked(False)
-    panel.arrivals.import_contours([mask_folder / "case0.png"])
+    panel.file_drop.import_contours([mask_folder / "case0.png"])
     assert not panel._session.project.slides["case0"].complete
     assert panel._session.counts("case0")[2].sum() > 10_000
 

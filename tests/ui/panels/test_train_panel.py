@@ -219,7 +219,7 @@ def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable
 def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
     folder = learnable.opened.folder
     kept = {"minutes": 7.5, "tile": 512, "network": "unet-small", "loss": "bce"}
-    learnable.opened.remember("train", {"config": kept, "anew": False})
+    learnable.opened.set_setting("train", {"config": kept, "anew": False})
     learnable.close()
     learnable.open_project(folder)
     assert panel.config() == TrainConfig(minutes=7.5, tile=512)

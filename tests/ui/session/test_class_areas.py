@@ -24,7 +24,7 @@ def shown(session, tmp_path, pictures):
     """A session with a slide of 256 x 256 pixels of 1 mm in view, of which 100 x 100 are tumour."""
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
     session.add_slides(pictures[:1])
-    session.opened.change("case0", mpp=1000.0)
+    session.opened.update_slide("case0", mpp=1000.0)
     session.show_slide("case0")
     paint(session, Region(0, 0, 100, 100), 2)
     return session
@@ -77,7 +77,7 @@ def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
 
 
 def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
-    shown.opened.release()
+    shown.opened.release_lock()
     areas = look(Areas(shown), qtbot)
     assert areas.of_tissue
     assert not areas.tissue.is_new
@@ -121,7 +121,7 @@ def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
 
 def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
     paint_tissue(shown, 128)
-    shown.layers.entry = shown.opened.change("case0", boxes=(Region(96, 0, 64, 256),))
+    shown.layers.entry = shown.opened.update_slide("case0", boxes=(Region(96, 0, 64, 256),))
     found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
     assert {key: percent for key, (_, percent) in texts(look(Areas(shown), qtbot)).items()} == {
         key: f"{share:.0f} %" for key, share in found.items()
@@ -151,7 +151,7 @@ def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbo
 
 def test_the_unlabelled_in_complete_boxes_is_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
-    shown.layers.entry = shown.opened.change("case0", boxes=boxes)
+    shown.layers.entry = shown.opened.update_slide("case0", boxes=boxes)
     assert texts(Areas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
@@ -159,7 +159,7 @@ def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures)
     shown.add_slides(pictures[1:2])
     shown.set_role("case0", "train")
     paint(shown, Region(100, 0, 20, 30), 1)
-    shown.layers.entry = shown.opened.change("case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30)))
+    shown.layers.entry = shown.opened.update_slide("case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30)))
     rest = (20 * 20 - 10 * 10) + (10 * 30 - 10 * 15)  # the second box without the first, and without what is labelled
     taught = 100 * 100 + 20 * 30 + rest
     assert learning(shown).area == f"{taught} mm²"
@@ -181,7 +181,7 @@ def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, show
 
 
 def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
-    dock.slides.arrivals.take(pictures[:1])
+    dock.slides.file_drop.add_files(pictures[:1])
     layer, row = dock.session.layers.mask, dock.outline.classes.topLevelItem(1)
     layer.brush_size, seen = 20, []
     layer._begin_stroke()
@@ -195,7 +195,7 @@ def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
 
 
 def test_the_share_of_the_tissue_comes_by_itself(dock, pictures, qtbot):
-    dock.slides.arrivals.take(pictures[:1])
+    dock.slides.file_drop.add_files(pictures[:1])
     paint(dock.session, Region(0, 0, 128, 128), 2)
     row = dock.outline.classes.topLevelItem(1)
     qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)

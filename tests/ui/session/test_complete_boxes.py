@@ -15,7 +15,7 @@ TUMOUR = 2
 
 @pytest.fixture
 def opened(dock, pictures, qtbot):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     notification_manager.records.clear()
     dock._stop_following()
     dock.sections["outline"].set_open(True)

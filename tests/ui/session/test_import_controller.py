@@ -1,26 +1,26 @@
 import shutil
 
-from napari_pathseg.ui.session.import_controller import take_files
+from napari_pathseg.ui.session.import_controller import add_files
 
 
 def test_first_slides_make_a_project_beside_them(session, pictures):
-    assert take_files(session, pictures).problems == []
+    assert add_files(session, pictures).problems == []
     assert session.project.folder == pictures[0].parent / "liver.pathseg"
     assert list(session.project.slides) == ["case0", "case1", "case2", "case3"]
     assert session.slide.id == "case0"
 
 
 def test_the_project_beside_slides_is_opened_again(session, pictures):
-    take_files(session, pictures[:1])
+    add_files(session, pictures[:1])
     session.close()
-    take_files(session, pictures[:2])
+    add_files(session, pictures[:2])
     assert list(session.project.slides) == ["case0", "case1"]
 
 
 def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
     bad = pictures[0].with_name("bad.jpg")
     bad.write_bytes(b"no picture")
-    refused = take_files(session, [pictures[0], bad, pictures[1]]).refused
+    refused = add_files(session, [pictures[0], bad, pictures[1]]).refused
     assert list(session.project.slides) == ["case0", "case1"]
     assert list(refused) == [bad]
     assert "bad.jpg" in refused[bad]
@@ -28,29 +28,29 @@ def test_one_bad_file_does_not_keep_the_others_out(session, pictures):
 
 def test_a_file_that_is_nothing_is_told(session, pictures, tmp_path):
     (tmp_path / "notes.docx").write_text("x")
-    assert take_files(session, [*pictures, tmp_path / "notes.docx"]).problems == [
+    assert add_files(session, [*pictures, tmp_path / "notes.docx"]).problems == [
         "notes.docx is neither a slide nor contours. Nothing was done with it."
     ]
 
 
 def test_masks_find_their_slides_by_name(session, pictures, mask_folder, tmp_path):
-    take_files(session, pictures)
+    add_files(session, pictures)
     dropped = tmp_path / "case2_mask.png"
     shutil.copy(mask_folder / "case2.png", dropped)
-    assert take_files(session, [dropped]).imported == ["case2"]
+    assert add_files(session, [dropped]).imported == ["case2"]
     assert session.counts("case2")[2].sum() > 10_000
     assert session.counts("case0")[1:].sum() == 0
     assert session.project.slides["case2"].complete
 
 
 def test_a_dropped_project_is_opened(session, pictures):
-    take_files(session, pictures[:1])
+    add_files(session, pictures[:1])
     folder = session.project.folder
     session.close()
-    take_files(session, [folder])
+    add_files(session, [folder])
     assert session.project.folder == folder
 
 
 def test_a_dropped_folder_stands_for_its_slides(session, slide_folder):
-    take_files(session, [slide_folder])
+    add_files(session, [slide_folder])
     assert len(session.project.slides) == 4

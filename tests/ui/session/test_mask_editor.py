@@ -55,7 +55,7 @@ def test_holes_of_the_slide_are_filled_as_one_step(shown):
 def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path, pictures):
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
     session.add_slides(pictures[:1])
-    session.opened.change("case0", mpp=0.5)
+    session.opened.update_slide("case0", mpp=0.5)
     session.show_slide("case0")
     ring(session)
     small, large = (Cleaning(deed="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
@@ -157,7 +157,7 @@ def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
 
 
 def test_nonsense_that_a_project_remembers_locks_nothing(shown):
-    shown.opened.remember("locked", [7, "x", None])
+    shown.opened.set_setting("locked", [7, "x", None])
     shown.show_slide("case1")
     assert shown.layers.mask.locked_classes == frozenset()
 

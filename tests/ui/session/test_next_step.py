@@ -7,7 +7,7 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.importing.add_slides import AddOptions
-from napari_pathseg.ui.session.import_controller import take_files
+from napari_pathseg.ui.session.import_controller import add_files
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
@@ -61,13 +61,13 @@ def test_without_a_slide_slides_are_asked_for(session, tmp_path):
 
 
 def test_without_a_contour_the_brush_is_offered(session, pictures):
-    take_files(session, pictures)
+    add_files(session, pictures)
     assert step(session) == ("brush", "outline")
     assert "4 slides" in next_step(session).text
 
 
 def test_one_patient_is_not_enough(session, pictures):
-    take_files(session, pictures)
+    add_files(session, pictures)
     paint_box(session, 2, Region(0, 0, 50, 50))
     found = next_step(session)
     assert (found.action, found.slide) == ("show", "case1")
@@ -75,7 +75,7 @@ def test_one_patient_is_not_enough(session, pictures):
 
 
 def test_a_project_without_background_is_told_how_to_get_it(session, pictures):
-    take_files(session, pictures)
+    add_files(session, pictures)
     paint_box(session, 2, Region(0, 0, 50, 50))
     session.show_slide("case1")
     paint_box(session, 2, Region(0, 0, 50, 50))
@@ -83,7 +83,7 @@ def test_a_project_without_background_is_told_how_to_get_it(session, pictures):
 
 
 def test_enough_contours_lead_to_training(session, pictures, mask_folder):
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     found = next_step(session)
     assert found.text == "3 of 4 slides have contours. Train a first model."
@@ -91,7 +91,7 @@ def test_enough_contours_lead_to_training(session, pictures, mask_folder):
 
 
 def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.learning.run = Run("train", seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
@@ -100,7 +100,7 @@ def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder)
 def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(session, pictures, tmp_path):
     said = []
     session.learning._worker.send = said.append
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.learning.run = Run("train", model="m001", has_best=True)
     session.learning.scores = {"m001": {"Tumour": 0.9}}
     session.new_project(tmp_path / "other.pathseg")
@@ -117,14 +117,14 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
 
 
 def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.corrections.set_complete(True)
     session.learning.run = Run("train")
     assert "yellow is what it finds" in next_step(session).text
 
 
 def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
     session.show_slide("case3")
@@ -136,10 +136,10 @@ def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
 
 
 def test_corrections_lead_to_training_again(session, pictures, mask_folder):
-    take_files(session, pictures)
+    add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
-    session.opened.remember("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
+    session.opened.set_setting("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
     assert step(session)[0] == "predict_all"
     session.show_slide("case3")
     paint_box(session, 2, Region(0, 0, 20, 20))

@@ -27,13 +27,13 @@ import sys
 from napari_pathseg import Project
 
 project = Project.open(sys.argv[1])
-project.hold("the window")
+project.acquire_lock("the window")
 print("held", flush=True)
 for order in sys.stdin:
     if order.strip() == "change":
-        project.change("case0", patient="Smith")
+        project.update_slide("case0", patient="Smith")
     else:
-        project.release()
+        project.release_lock()
     print("done", flush=True)
 """
 
@@ -196,7 +196,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
     dab(session)
     time.sleep(0.2)
     taker = Project.open(project.folder)
-    taker.hold("the other window")
+    taker.acquire_lock("the other window")
     try:
         with taker.open_mask("case0") as mask:  # with the stroke, which the journal had kept
             assert mask.counts[1, Provenance.DRAWN] + mask.counts[1, Provenance.CORRECTED] > 0
@@ -212,7 +212,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
         session.close()
         assert taker.counts("case0")[2].sum() == 192 * 192
     finally:
-        taker.release()
+        taker.release_lock()
 
 
 def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):

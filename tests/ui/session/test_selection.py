@@ -15,7 +15,7 @@ SQUARE = ((40, 40), (40, 90), (90, 90), (90, 40), (42, 38))
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     session = dock.session
     session.mask_edited(paint(session.mask, Region(0, 0, 256, 256), np.full((256, 256), TUMOUR, np.uint8)))
     dock._stop_following()

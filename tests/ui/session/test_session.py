@@ -11,8 +11,10 @@ from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectErro
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.importing.add_slides import AddOptions
+from napari_pathseg.projects.importing.contour_import import ImportOptions
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.session.import_inspector import ImportTask, run_imports
 from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
@@ -104,7 +106,10 @@ def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
 
 def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     opened.show_slide("case5")
-    opened.import_file(slides[0].with_suffix(".svg"), "case5", complete=True)
+    _, problems = run_imports(
+        opened, [ImportTask(slides[0].with_suffix(".svg"), "case5", ImportOptions(), complete=True)]
+    )
+    assert not problems
     assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
     assert opened.slide.complete
 

@@ -8,7 +8,7 @@ from napari_pathseg.ui.tools.registry import TOOLS
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     return dock
 
 

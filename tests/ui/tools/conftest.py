@@ -100,7 +100,7 @@ def worker_process(request, monkeypatch):
 @pytest.fixture
 def opened(dock, pictures, qtbot):
     """A dock with four slides, the first shown: pink with a dark disc around (100, 128)."""
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     qtbot.waitUntil(lambda: dock.session.slide is not None)
     dock.outline.classes.select(2)
     QApplication.processEvents()

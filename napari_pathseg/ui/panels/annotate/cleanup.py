@@ -104,7 +104,7 @@ class CleanUp(QDialog):
                 "Cleaning up…", lambda progress: self._session.corrections.clean(cleaning, progress), self
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
-            self._session.opened.remember(_SETTING, cleaning.to_json())
+            self._session.opened.set_setting(_SETTING, cleaning.to_json())
 
     def event(self, event: QEvent | None) -> bool:
         """Notice what was selected or dropped while another window was in front."""

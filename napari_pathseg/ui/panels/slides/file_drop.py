@@ -13,8 +13,8 @@ from napari_pathseg.projects.importing.import_preview import contour_files
 from napari_pathseg.slides.slide import fingerprint
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.pyramid_conversion import PyramidProgress, ask_to_convert, memory_needed
-from napari_pathseg.ui.session.import_controller import Taken, take_contours, take_files
-from napari_pathseg.ui.session.import_inspector import import_choices
+from napari_pathseg.ui.session.import_controller import ImportResult, add_files, import_contour_files
+from napari_pathseg.ui.session.import_inspector import run_imports
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.notifications import errors_shown, say
@@ -23,22 +23,22 @@ _SHOWN_PROBLEMS = 3
 _FELT_MS, _FRAME_S = 400, 0.02
 
 
-class Arrivals:
+class FileDropHandler:
     """Brings files into the project; `complete` says whether contours are all there is on their slides."""
 
     def __init__(self, session: Session, complete: Callable[[], bool], parent: QWidget) -> None:
         self._session, self._complete, self._parent = session, complete, parent
         self.dialog: ImportDialog | None = None
 
-    def take(self, paths: Sequence[Path]) -> None:
+    def add_files(self, paths: Sequence[Path]) -> None:
         """Bring files into the project, and tell of those that could not be used."""
         with errors_shown():
-            self._tell(take_files(self._session, paths, complete=self._complete()))
+            self._tell(add_files(self._session, paths, complete=self._complete()))
 
     def import_contours(self, paths: Sequence[Path]) -> None:
         """Import files into the slides that they are named after, asking only where something is not plain."""
         with errors_shown():
-            self._tell(take_contours(self._session, paths, complete=self._complete()))
+            self._tell(import_contour_files(self._session, paths, complete=self._complete()))
 
     def open_import(self, paths: Sequence[Path]) -> None:
         """Show what files of contours hold, and import what is chosen."""
@@ -59,8 +59,8 @@ class Arrivals:
                 classes = classes.add(name, color)
             if classes != self._session.opened.classes:
                 self._session.change_classes(classes)
-            slides, problems = import_choices(self._session, choices, self._run_beside)
-            self._tell(Taken(problems, slides))
+            slides, problems = run_imports(self._session, choices, self._run_beside)
+            self._tell(ImportResult(problems, slides))
 
     def _run_beside(self, job: Callable[[], object]) -> object:
         """Run a job in a thread; the window is drawn meanwhile, and takes nothing else."""
@@ -88,14 +88,14 @@ class Arrivals:
 
         def finish(made: Path) -> None:
             if self._session.project is project:
-                self.take([made])
+                self.add_files([made])
             else:
                 say(f"{made} is ready. Open {project.folder.name} and add it.")
 
         self.progress = PyramidProgress(path, target, finish, self._parent)
         return True
 
-    def _tell(self, taken: Taken) -> None:
+    def _tell(self, taken: ImportResult) -> None:
         """Say what became of files, and ask about those that leave a question."""
         problems = list(taken.problems)
         problems += [text for path, text in taken.refused.items() if not self.offer_pyramid(path)]

@@ -10,9 +10,9 @@ from pathlib import Path
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtWidgets import QCheckBox, QDialog, QDialogButtonBox, QLabel, QProgressBar, QVBoxLayout, QWidget
 
-from napari_pathseg.projects.importing.import_preview import FoundFile
+from napari_pathseg.projects.importing.import_preview import AnnotationFileInfo
 from napari_pathseg.ui.panels.slides.import_tables import ClassesTable, FilesTable
-from napari_pathseg.ui.session.import_inspector import ImportChoice, Surveyor
+from napari_pathseg.ui.session.import_inspector import ImportInspector, ImportTask
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.theme import SPACE, DimLabel
@@ -42,45 +42,45 @@ class ImportDialog(QDialog):
         self._lay_out()
         self.files.changed.connect(self._file_changed)
         self.classes.changed.connect(self._show_sum)
-        self._surveyor = Surveyor(session.opened, paths, None if session.slide is None else session.slide.id)
+        self._inspector = ImportInspector(session.opened, paths, None if session.slide is None else session.slide.id)
         self._timer = QTimer(self)
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._take_found)
         self._timer.start()
 
     @property
-    def choices(self) -> list[ImportChoice]:
+    def choices(self) -> list[ImportTask]:
         """What is to be imported, file by file."""
         return self.files.choices(self.classes.meanings(), complete=self.complete.isChecked())
 
     @property
     def reading(self) -> bool:
         """Whether files are still being read."""
-        return self._surveyor.busy
+        return self._inspector.busy
 
     def done(self, result: int) -> None:
         """Let the thread go, whatever was pressed."""
         self._timer.stop()
-        self._surveyor.stop()
+        self._inspector.stop()
         super().done(result)
 
     # -- what a person sees
 
     def _take_found(self) -> None:
         """Show the files that were read since."""
-        found = self._surveyor.take()
+        found = self._inspector.take()
         for file in found:
             self.files.show_file(file)
         if found:
             self.classes.show_files(self.files.found)
             self._show_sum()  # the last file read makes the button ready
-        self.bar.setRange(0, self._surveyor.total)
-        self.bar.setValue(self._surveyor.done)
-        self.bar.setVisible(self._surveyor.busy)
+        self.bar.setRange(0, self._inspector.total)
+        self.bar.setValue(self._inspector.done)
+        self.bar.setVisible(self._inspector.busy)
 
     def _file_changed(self, path: Path, slide: str) -> None:
         """Look again whether a file lies on the slide that was chosen for it."""
-        self._surveyor.again(path, slide or None)
+        self._inspector.again(path, slide or None)
         self._show_sum()
 
     def _show_sum(self) -> None:
@@ -120,7 +120,7 @@ class ImportDialog(QDialog):
         layout.setStretchFactor(self.classes, 2)
 
 
-def _hint(files: Sequence[FoundFile]) -> str:
+def _hint(files: Sequence[AnnotationFileInfo]) -> str:
     """Return what a person should look at before importing."""
     parts = []
     broken = [file for file in files if file.problem]

@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetIte
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.contours.alignment import AS_IT_IS
-from napari_pathseg.projects.importing.contour_import import WHITE, Reading, class_number
-from napari_pathseg.projects.importing.import_preview import FoundClass, FoundFile
+from napari_pathseg.projects.importing.contour_import import WHITE, ImportOptions, class_number
+from napari_pathseg.projects.importing.import_preview import AnnotationClassInfo, AnnotationFileInfo
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.session.import_inspector import ImportChoice
+from napari_pathseg.ui.session.import_inspector import ImportTask
 from napari_pathseg.ui.session.queries import area_text
 from napari_pathseg.ui.widgets.number_box import calm
 from napari_pathseg.ui.widgets.theme import swatch
@@ -32,15 +32,15 @@ class FilesTable(QTableWidget):
         super().__init__(parent)
         self._project = project
         self._rows: dict[Path, int] = {}
-        self._found: dict[Path, FoundFile] = {}
+        self._found: dict[Path, AnnotationFileInfo] = {}
         _prepare(self, ["File", "Outlines", "Slide", "Place"], stretched=_FILE)
 
     @property
-    def found(self) -> list[FoundFile]:
+    def found(self) -> list[AnnotationFileInfo]:
         """The files that were read, in the order of the rows."""
         return list(self._found.values())
 
-    def show_file(self, file: FoundFile) -> None:
+    def show_file(self, file: AnnotationFileInfo) -> None:
         """Show a file, or what another slide makes of it."""
         self._found[file.path] = file
         row = self._rows.get(file.path)
@@ -57,7 +57,7 @@ class FilesTable(QTableWidget):
         box.setEnabled(not file.problem or file.slide is not None)
         self.setCellWidget(row, _PLACE, _place_box(file))
 
-    def choices(self, meanings: Mapping[str, int], *, complete: bool) -> list[ImportChoice]:
+    def choices(self, meanings: Mapping[str, int], *, complete: bool) -> list[ImportTask]:
         """Return what is to be imported; `meanings` are the classes of names."""
         chosen = []
         for path, file in self._found.items():
@@ -67,7 +67,7 @@ class FilesTable(QTableWidget):
             place = self.cellWidget(self._rows[path], _PLACE)
             remedy = place.currentData() if isinstance(place, QComboBox) else AS_IT_IS
             own = {found.name: meanings[found.name] for found in file.classes if found.name in meanings}
-            chosen.append(ImportChoice(path, slide, Reading(own, remedy), complete))
+            chosen.append(ImportTask(path, slide, ImportOptions(own, remedy), complete))
         return chosen
 
     def _slide(self, path: Path) -> str:
@@ -75,7 +75,7 @@ class FilesTable(QTableWidget):
         assert isinstance(box, QComboBox)
         return str(box.currentData())
 
-    def _slide_box(self, file: FoundFile) -> QComboBox:
+    def _slide_box(self, file: AnnotationFileInfo) -> QComboBox:
         box = _box("The slide that the outlines of this file belong to.")
         box.addItem("leave out", _LEAVE_OUT)
         for name in self._project.slides:
@@ -123,9 +123,9 @@ class ClassesTable(QTableWidget):
             if number != _ASK
         }
 
-    def show_files(self, files: Sequence[FoundFile]) -> None:
+    def show_files(self, files: Sequence[AnnotationFileInfo]) -> None:
         """Show the names of all files."""
-        classes: dict[str, list[tuple[FoundFile, FoundClass]]] = {}
+        classes: dict[str, list[tuple[AnnotationFileInfo, AnnotationClassInfo]]] = {}
         for file in files:
             for found in file.classes:
                 classes.setdefault(found.name, []).append((file, found))
@@ -142,12 +142,12 @@ class ClassesTable(QTableWidget):
             self.setItem(row, _AREA, _number(self._area(parts)))
             self.setCellWidget(row, _BECOMES, self._class_box(name, parts[0][0]))
 
-    def _area(self, parts: Sequence[tuple[FoundFile, FoundClass]]) -> str:
+    def _area(self, parts: Sequence[tuple[AnnotationFileInfo, AnnotationClassInfo]]) -> str:
         sizes = {None if f.slide is None else self._project.slide(f.slide).mpp for f, _ in parts}
         pixels = sum(found.pixels for _, found in parts)
         return area_text(pixels, sizes.pop() if len(sizes) == 1 else None)
 
-    def _class_box(self, name: str, file: FoundFile) -> QComboBox:
+    def _class_box(self, name: str, file: AnnotationFileInfo) -> QComboBox:
         box = _box("The class of the project that this name becomes.")
         usual = _usual(name, file, self._project.classes)
         if usual is None:
@@ -171,7 +171,7 @@ class ClassesTable(QTableWidget):
         return int(box.currentData()) if isinstance(box, QComboBox) else _ASK
 
 
-def _usual(name: str, file: FoundFile, classes: ClassTable) -> int | None:
+def _usual(name: str, file: AnnotationFileInfo, classes: ClassTable) -> int | None:
     """Return what a name, or a value of a label image, means where nobody says otherwise."""
     if not file.is_picture:
         return class_number(classes, name)
@@ -180,7 +180,7 @@ def _usual(name: str, file: FoundFile, classes: ClassTable) -> int | None:
     return int(name) if int(name) <= len(classes) else None
 
 
-def _place_box(file: FoundFile) -> QWidget:
+def _place_box(file: AnnotationFileInfo) -> QWidget:
     box = _box("Where the outlines lie: as the file says, or after a remedy.")
     box.addItem("as in the file", AS_IT_IS)
     if file.proposal is not None:

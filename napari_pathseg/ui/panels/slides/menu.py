@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from napari_pathseg.projects.patients import name_patients, set_patient, suggest_pattern
 from napari_pathseg.projects.relink import find_moved, missing, relink
 from napari_pathseg.projects.roles import ROLES
-from napari_pathseg.projects.splits import divide
+from napari_pathseg.projects.splits import split_project
 from napari_pathseg.ui.layers.tissue_layer import TissueView
 from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
@@ -85,10 +85,10 @@ class SlideMenu(QMenu):
 
     def ask_to_divide(self) -> None:
         """Let the user say how the slides are divided anew."""
-        dialog = DivideDialog(self._window)
+        dialog = SplitDialog(self._window)
         if dialog.exec():
             with errors_shown():
-                divide(self._session.opened, dialog.shares)
+                split_project(self._session.opened, dialog.shares)
                 self._session.project_changed.emit()
 
     def _set_role(self, role: str) -> None:
@@ -104,7 +104,7 @@ class SlideMenu(QMenu):
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
         if given:
             with errors_shown():
-                self._session.opened.change(self._slide, mpp=mpp)
+                self._session.opened.update_slide(self._slide, mpp=mpp)
                 if self._session.slide is not None and self._session.slide.id == self._slide:
                     self._session.show_slide(self._slide)
                 self._session.project_changed.emit()
@@ -158,7 +158,7 @@ class SlideMenu(QMenu):
             self._tissue.find_again()
 
 
-class DivideDialog(QDialog):
+class SplitDialog(QDialog):
     """The shares of the roles."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

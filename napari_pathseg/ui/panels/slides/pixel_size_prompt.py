@@ -13,7 +13,7 @@ _KEY = "pixel_size_not_known"  # in the project's settings: slides of which nobo
 _USUAL_MPP = 0.5  # a scan at 20x
 
 
-def sizeless(project: Project) -> list[str]:
+def slides_without_pixel_size(project: Project) -> list[str]:
     """Return the slides whose pixel size nobody has told, nor said that it is not known."""
     if project.mpp is None:  # all is meant in pixels
         return []
@@ -21,7 +21,7 @@ def sizeless(project: Project) -> list[str]:
     return [entry.id for entry in project.slides.values() if entry.mpp is None and entry.id not in settled]
 
 
-class SizeQuestion(QWidget):
+class PixelSizePrompt(QWidget):
     """Asks once for the pixel size of slides that do not say it; hidden where there is nothing to ask."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -46,7 +46,7 @@ class SizeQuestion(QWidget):
     def refresh(self) -> None:
         """Ask of the slides that leave the question."""
         project = self._session.project
-        slides = [] if project is None else sizeless(project)
+        slides = [] if project is None else slides_without_pixel_size(project)
         self.setVisible(bool(slides))
         if slides:
             who = f"{slides[0]} does" if len(slides) == 1 else f"{plural(len(slides), 'slide')} do"
@@ -56,10 +56,10 @@ class SizeQuestion(QWidget):
     def _tell(self) -> None:
         with errors_shown():
             project = self._session.opened
-            slides, shown = sizeless(project), self._session.slide
-            with project.writing():
+            slides, shown = slides_without_pixel_size(project), self._session.slide
+            with project.write_lock():
                 for slide in slides:
-                    project.change(slide, mpp=self.mpp.value())
+                    project.update_slide(slide, mpp=self.mpp.value())
             if shown is not None and shown.id in slides:
                 self._session.show_slide(shown.id)
             self._session.project_changed.emit()
@@ -67,8 +67,8 @@ class SizeQuestion(QWidget):
     def _leave(self) -> None:
         with errors_shown():
             project = self._session.opened
-            with project.writing():
-                known = [*project.settings.get(_KEY, []), *sizeless(project)]
+            with project.write_lock():
+                known = [*project.settings.get(_KEY, []), *slides_without_pixel_size(project)]
                 project.settings[_KEY] = [slide for slide in known if slide in project.slides]
                 project.save()
             self._session.project_changed.emit()

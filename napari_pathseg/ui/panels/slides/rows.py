@@ -18,7 +18,7 @@ _CHIP_FONT = 0.85  # of the list's font
 ROW_ROLE = Qt.ItemDataRole.UserRole
 
 
-class SlideRows(QAbstractListModel):
+class SlideListModel(QAbstractListModel):
     """The slides as a Qt model; `ROW_ROLE` gives a `SlideRow`."""
 
     def __init__(self, parent: QObject) -> None:

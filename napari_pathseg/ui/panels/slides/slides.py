@@ -19,10 +19,10 @@ from qtpy.QtWidgets import (
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
 from napari_pathseg.slides.slide import SLIDE_SUFFIXES
 from napari_pathseg.ui.layers.tissue_layer import TissueView
-from napari_pathseg.ui.panels.slides.file_drop import Arrivals
+from napari_pathseg.ui.panels.slides.file_drop import FileDropHandler
 from napari_pathseg.ui.panels.slides.menu import SlideMenu
-from napari_pathseg.ui.panels.slides.pixel_size_prompt import SizeQuestion
-from napari_pathseg.ui.panels.slides.rows import ROW_HEIGHT, SlideDelegate, SlideRows
+from napari_pathseg.ui.panels.slides.pixel_size_prompt import PixelSizePrompt
+from napari_pathseg.ui.panels.slides.rows import ROW_HEIGHT, SlideDelegate, SlideListModel
 from napari_pathseg.ui.panels.slides.thumbnails import Thumbnails
 from napari_pathseg.ui.session.queries import slide_row, slide_rows
 from napari_pathseg.ui.session.session import Session
@@ -54,8 +54,8 @@ class SlidesPanel(QWidget):
         self.complete.setChecked(True)
         self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
         self.tissue = TissueView(session)
-        self.arrivals = Arrivals(session, self.complete.isChecked, self)
-        self.size_question = SizeQuestion(session)
+        self.file_drop = FileDropHandler(session, self.complete.isChecked, self)
+        self.size_question = PixelSizePrompt(session)
         buttons = row(self.add_button, self.import_button, self.order)
         column(self, buttons, self.pages, self.size_question, self.complete)
         self.add_button.clicked.connect(self.ask_for_slides)
@@ -73,7 +73,7 @@ class SlidesPanel(QWidget):
         shown = " ".join(f"*{suffix}" for suffix in sorted(SLIDE_SUFFIXES))
         files, _ = QFileDialog.getOpenFileNames(self, "Add slides", self._start(), f"Slides ({shown});;All files (*)")
         if files:
-            self.arrivals.take([Path(file) for file in files])
+            self.file_drop.add_files([Path(file) for file in files])
 
     def ask_for_contours(self) -> None:
         """Let the user choose contours of the slide in view."""
@@ -82,13 +82,13 @@ class SlidesPanel(QWidget):
             self, "Import contours of this slide", self._start(), f"Contours and masks ({shown})"
         )
         if file:
-            self.arrivals.open_import([Path(file)])
+            self.file_drop.open_import([Path(file)])
 
     def ask_for_contour_folder(self) -> None:
         """Let the user choose a folder with contours of many slides."""
         folder = QFileDialog.getExistingDirectory(self, "Import contours of all slides", self._start())
         if folder:
-            self.arrivals.open_import([Path(folder)])
+            self.file_drop.open_import([Path(folder)])
 
     def step(self, step: int) -> None:
         """Show the next slide of the list, or the one before."""
@@ -147,7 +147,7 @@ class SlidesPanel(QWidget):
         self.list.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.list.setEditTriggers(QListView.EditTrigger.NoEditTriggers)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.model = SlideRows(self)
+        self.model = SlideListModel(self)
         self.thumbnails = Thumbnails(self._session, self)
         self.delegate = SlideDelegate(self.thumbnails, self.list)
         self.list.setModel(self.model)

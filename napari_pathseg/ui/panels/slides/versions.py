@@ -33,7 +33,7 @@ from napari_pathseg.projects.versions import (
     Version,
     changed_regions,
     check_version,
-    keep_version,
+    create_version,
     overview,
     versions,
 )
@@ -86,7 +86,7 @@ class VersionsDialog(QDialog):
         """Keep how the mask is now."""
         with errors_shown():
             self._session.save_mask()
-            kept = keep_version(self._session.opened, self._slide.id, BY_HAND)
+            kept = create_version(self._session.opened, self._slide.id, BY_HAND)
             self._fill()
             if kept is None:
                 self.hint.setText("Nothing changed since the newest version: the mask is kept already.")
@@ -98,7 +98,7 @@ class VersionsDialog(QDialog):
             return
         with errors_shown():
             self._session.save_mask()
-            keep_version(self._session.opened, self._slide.id, BEFORE_RESTORE, spared=version)
+            create_version(self._session.opened, self._slide.id, BEFORE_RESTORE, protect=version)
             self._session.corrections.do(restore(version))
             say("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
             self.accept()

@@ -98,7 +98,7 @@ class TrainPanel(QWidget):
                 self._session.learning.resume(start)
             else:
                 config = self.config()
-                self._session.opened.remember("train", {"config": config.to_json(), "anew": self._anew})
+                self._session.opened.set_setting("train", {"config": config.to_json(), "anew": self._anew})
                 self._session.learning.train(config, None if start == _NONE else start)
         self._show_run()
 

@@ -69,7 +69,7 @@ class FindSettings(QWidget):
             vary = self.rows.values()
             config = self._config().replace(preset="normal", minutes=self.minutes.value())
             kept = {"vary": vary, "trials": self.trials.value(), "minutes": self.minutes.value()}
-            self._session.opened.remember("tune", kept)
+            self._session.opened.set_setting("tune", kept)
             search = "optuna" if ranges(vary) else "grid"
             texts = [f"{name}={text}" for name, text in vary.items()]
             self._session.learning.tune(texts, config, self.trials.value(), search)

@@ -16,7 +16,7 @@ SQUARE = [[9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5]]
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     return dock
 
 
@@ -66,7 +66,7 @@ def test_the_window_leaves_the_slide_to_be_worked_on(clean_up):
 
 
 def test_the_amount_is_told_in_the_unit_of_what_is_done(ring, clean_up):
-    ring.session.opened.change("case0", mpp=0.5)
+    ring.session.opened.update_slide("case0", mpp=0.5)
     ring.session.show_slide("case0")
     shown = {}
     for deed in ("holes", "smooth", "assign"):
@@ -215,7 +215,7 @@ def test_the_button_needs_a_slide_that_can_be_changed(dock, pictures, qtbot):
     button = clean_up_button(dock.session)
     qtbot.addWidget(button)
     assert not button.isEnabled()
-    dock.slides.arrivals.take(pictures[:1])
+    dock.slides.file_drop.add_files(pictures[:1])
     assert button.isEnabled()
 
 

@@ -19,7 +19,7 @@ TUMOUR = 2
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     return dock
 
 
@@ -146,7 +146,7 @@ def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
     opened.shut()
     assert opened.session.project is None
     assert not project.lock.held
-    with project.writing(), project.open_mask("case0") as mask:
+    with project.write_lock(), project.open_mask("case0") as mask:
         assert mask.read(Region(100, 100, 1, 1))[0] == 1
 
 

@@ -13,7 +13,7 @@ SQUARE = np.array([[10.5, 10.5], [10.5, 60.5], [60.5, 60.5], [60.5, 10.5]])
 
 @pytest.fixture
 def opened(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     return dock
 
 
@@ -22,8 +22,8 @@ def ask(opened, qtbot):
     """Return the dialog about files, once all of them are read."""
 
     def ask_about(*paths):
-        opened.slides.arrivals.open_import(paths)
-        dialog = opened.slides.arrivals.dialog
+        opened.slides.file_drop.open_import(paths)
+        dialog = opened.slides.file_drop.dialog
         qtbot.waitUntil(lambda: not dialog.reading)
         qtbot.wait(80)
         return dialog
@@ -43,7 +43,7 @@ def choose(table, name, column, text):
 
 def test_plain_contours_come_in_without_a_question(opened, tmp_path):
     write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Tumor")])
-    opened.slides.arrivals.take([tmp_path / "case1.geojson"])
+    opened.slides.file_drop.add_files([tmp_path / "case1.geojson"])
     assert opened.session.counts("case1")[2].sum() == 2500
 
 
@@ -63,10 +63,10 @@ def test_outlines_of_a_larger_copy_are_moved_only_if_a_person_says_so(opened, as
     write_contours(tmp_path / "case2.svg", [Contour((SQUARE + 0.5) * 8 - 0.5, class_name="Tumour")])
     dialog = ask(tmp_path / "case2.svg")
     assert "may be misplaced: it would fit at 1/" in dialog.hint.text()
-    assert dialog.choices[0].reading.remedy == AS_IT_IS
+    assert dialog.choices[0].options.remedy == AS_IT_IS
     choose(dialog.files, "case2.svg", 3, "1/")
-    assert isinstance(dialog.choices[0].reading.remedy, Remedy)
-    assert dialog.choices[0].reading.remedy.scale < 1
+    assert isinstance(dialog.choices[0].options.remedy, Remedy)
+    assert dialog.choices[0].options.remedy.scale < 1
     dialog.accept()
     assert 0 < opened.session.counts("case2")[2].sum() <= 2500 * 4**2
 
@@ -110,5 +110,5 @@ def test_cancel_imports_nothing(opened, ask, tmp_path):
 
 def test_a_folder_without_contours_is_refused_by_name(opened, tmp_path):
     (tmp_path / "empty").mkdir()
-    opened.slides.arrivals.open_import([tmp_path / "empty"])
+    opened.slides.file_drop.open_import([tmp_path / "empty"])
     assert any("empty: no file of contours" in record.message for record in notification_manager.records)

@@ -4,12 +4,12 @@ import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtWidgets import QInputDialog
 
-from napari_pathseg.ui.panels.slides.menu import DivideDialog
+from napari_pathseg.ui.panels.slides.menu import SplitDialog
 
 
 @pytest.fixture
 def panel(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     notification_manager.records.clear()
     return dock.slides
 
@@ -49,7 +49,7 @@ def test_patients_come_from_names(panel, monkeypatch):
 
 
 def test_slides_are_divided_anew(panel, monkeypatch):
-    monkeypatch.setattr(DivideDialog, "exec", lambda _: True)
+    monkeypatch.setattr(SplitDialog, "exec", lambda _: True)
     action(panel.slide_menu("case1"), "Divide all").trigger()
     roles = [entry.role for entry in project_of(panel).slides.values()]
     assert set(roles) <= {"train", "val", "test"}

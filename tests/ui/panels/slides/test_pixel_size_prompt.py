@@ -4,7 +4,7 @@ from napari_pathseg.projects.project import Project
 
 
 def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     question = dock.slides.size_question
     assert question.isVisibleTo(dock.slides)
     assert f"{len(pictures)} slides do not say" in question.text.text()
@@ -17,16 +17,16 @@ def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
 
 
 def test_who_does_not_know_it_is_not_asked_again_but_of_new_slides(dock, pictures):
-    dock.slides.arrivals.take(pictures[:2])
+    dock.slides.file_drop.add_files(pictures[:2])
     question = dock.slides.size_question
     question.unknown.click()
     assert not question.isVisibleTo(dock.slides)
-    dock.slides.arrivals.take(pictures[2:])
+    dock.slides.file_drop.add_files(pictures[2:])
     assert f"{len(pictures) - 2} slide" in question.text.text() or pictures[2].stem in question.text.text()
     assert question.isVisibleTo(dock.slides)
 
 
 def test_a_project_in_pixels_asks_nothing(dock, pictures, tmp_path):
     dock.slides._session.new_project(tmp_path / "pixels.pathseg", mpp=None)
-    dock.slides.arrivals.take(pictures)
+    dock.slides.file_drop.add_files(pictures)
     assert not dock.slides.size_question.isVisibleTo(dock.slides)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pathseg.ui.panels.slides import file_drop as arrivals
+from napari_pathseg.ui.panels.slides import file_drop
 
 SIDE = 16_500  # in one strip of 272 MB: more than may be decoded at once
 
@@ -17,12 +17,12 @@ def giant(slide_folder):
 
 
 def answer(monkeypatch, yes):
-    monkeypatch.setattr(arrivals, "ask_to_convert", lambda *_: yes)
+    monkeypatch.setattr(file_drop, "ask_to_convert", lambda *_: yes)
 
 
 def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(dock, giant, monkeypatch, qtbot):
     answer(monkeypatch, True)
-    dock.slides.arrivals.take([giant])
+    dock.slides.file_drop.add_files([giant])
     session = dock.session
     qtbot.waitUntil(lambda: "giant" in session.opened.slides, timeout=60_000)
     assert session.opened.find_file(session.opened.slide("giant")).is_relative_to(session.opened.folder / "slides")
@@ -32,6 +32,6 @@ def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(d
 
 def test_without_consent_nothing_is_written(dock, giant, monkeypatch):
     answer(monkeypatch, False)
-    dock.slides.arrivals.take([giant])
+    dock.slides.file_drop.add_files([giant])
     assert not dock.session.opened.slides
     assert not (dock.session.opened.folder / "slides").exists()

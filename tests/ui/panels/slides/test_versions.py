@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
-from napari_pathseg.projects.versions import keep_version, versions
+from napari_pathseg.projects.versions import create_version, versions
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog, when_text
 
 
@@ -43,7 +43,7 @@ def paint(session, region, label=2):
 
 def keep(session, why):
     session.save_mask()
-    version = keep_version(session.opened, session.slide.id, why)
+    version = create_version(session.opened, session.slide.id, why)
     assert version is not None
     return version
 
@@ -78,7 +78,7 @@ def test_versions_are_listed_newest_first_in_words(shown, ask):
 
 
 def test_areas_are_told_in_square_millimetres_where_the_pixel_size_is_known(shown, ask):
-    shown.opened.change("case0", mpp=100.0)
+    shown.opened.update_slide("case0", mpp=100.0)
     shown.show_slide("case0")
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
