@@ -72,6 +72,9 @@ class Region(NamedTuple):
         return Region(*(value * downsample for value in self))
 
 
+EMPTY_REGION = Region(0, 0, 0, 0)
+
+
 def layout(region: Region, tile: int) -> Iterator[Region]:
     """Cut a box into tiles, row by row; those at the right and the bottom may be smaller."""
     for top in range(region.top, region.bottom, tile):

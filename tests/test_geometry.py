@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pathseg.geometry import Region, grid_shape, grid_to_level0
+from napari_pathseg.geometry import EMPTY_REGION, Region, grid_shape, grid_to_level0
 
 boxes = st.builds(Region, st.integers(0, 500), st.integers(0, 500), st.integers(1, 300), st.integers(1, 300))
 
@@ -31,7 +31,7 @@ def test_the_union_holds_both_and_no_less(first, second):
 
 def test_an_empty_box_adds_nothing_to_a_union():
     box = Region(3, 4, 5, 6)
-    assert box.unite(Region(0, 0, 0, 0)) == box == Region(0, 0, 0, 0).unite(box)
+    assert box.unite(EMPTY_REGION) == box == EMPTY_REGION.unite(box)
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 16))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import Contour, check_contours
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 
 _BAND = 4_000_000  # pixels held at once
 _CROSSINGS = 1_000_000  # crossings of edges and rows held at once
@@ -127,7 +127,7 @@ def _edges(contour: Contour, rows: int, downsample: int) -> _Edges:
 def _box(edges: _Edges, columns: int) -> Region:
     """Return the box of mask pixels that the edges can enclose."""
     if not len(edges.first):
-        return Region(0, 0, 0, 0)
+        return EMPTY_REGION
     ends = edges.column + edges.width
     left = min(edges.column.min(), ends.min())
     right = max(edges.column.max(), ends.max())

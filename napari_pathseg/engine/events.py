@@ -8,7 +8,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 
 _Result = TypeVar("_Result")
 
@@ -127,7 +127,7 @@ class Show(Command):
     """Predict a box of a slide's mask grid now and after each validation."""
 
     slide: str
-    region: Region = field(default=Region(0, 0, 0, 0))
+    region: Region = field(default=EMPTY_REGION)
 
 
 Job = Generator[Event, Command | None, _Result]

@@ -25,12 +25,11 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
+from napari_pathseg.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region
-from napari_pathseg.interactive.optical_density import Floats, haematoxylin
-from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.interactive.optical_density import haematoxylin
 
-Flags = npt.NDArray[np.bool_]
 Pixel = tuple[int, int]
 
 _MOST_NODES = 90_000
@@ -60,7 +59,7 @@ class LiveWire:
         Pixels around a position within which it moves to the strongest edge; 0 leaves it.
     """
 
-    def __init__(self, picture: Pixels, probability: Pixels | None = None, snap: int = 6) -> None:
+    def __init__(self, picture: UInt8Array, probability: UInt8Array | None = None, snap: int = 6) -> None:
         self._snap = snap
         self._cost = _cost(picture, probability)
         self._block = max(1, math.ceil(math.sqrt(self._cost.size / _MOST_NODES)))
@@ -126,7 +125,7 @@ class LiveWire:
         return np.asarray(places[_walk(before, last)][::-1] + corner, np.float64)
 
 
-def _cost(picture: Pixels, probability: Pixels | None) -> Floats:
+def _cost(picture: UInt8Array, probability: UInt8Array | None) -> Float32Array:
     """Return what a pixel's way costs: little on edges, of the model's probability before those of the picture."""
     slope = _slope(_blurred(haematoxylin(picture)))
     usual, strongest = np.percentile(slope[::4, ::4], [_USUAL, _STRONGEST]).tolist()
@@ -141,11 +140,11 @@ def _cost(picture: Pixels, probability: Pixels | None) -> Floats:
     return np.asarray(cost + np.float32(_LENGTH), np.float32)
 
 
-def _blurred(field: Floats) -> Floats:
+def _blurred(field: Float32Array) -> Float32Array:
     return np.asarray(ndimage.gaussian_filter(field, _BLUR, truncate=3))
 
 
-def _slope(field: Floats) -> Floats:
+def _slope(field: Float32Array) -> Float32Array:
     """Return how much a field changes from pixel to pixel."""
     wide = np.pad(field, 1, mode="edge")
     down = wide[2:, 1:-1] - wide[:-2, 1:-1]
@@ -153,14 +152,14 @@ def _slope(field: Floats) -> Floats:
     return np.asarray(np.sqrt(down**2 + across**2) / 2)
 
 
-def _averaged(cost: Floats, block: int) -> Floats:
+def _averaged(cost: Float32Array, block: int) -> Float32Array:
     """Return the mean cost in each block of a map; the last ones may hang over its edge."""
     missing = [(0, -size % block) for size in cost.shape]
     wide = np.pad(cost, missing, mode="edge")
     return np.asarray(wide.reshape(wide.shape[0] // block, block, -1, block).mean(axis=(1, 3)))
 
 
-def _graph(cost: Floats, inside: Flags) -> csr_array:
+def _graph(cost: Float32Array, inside: BoolArray) -> csr_array:
     """Return the ways between the pixels `inside` and their 8 neighbours there, numbered row by row."""
     width = inside.shape[1] + 2
     numbers = np.full((inside.shape[0] + 2, width), -1, np.int32)
@@ -189,7 +188,7 @@ def _number(shape: tuple[int, int], row: int, column: int) -> int:
     return row * shape[1] + column
 
 
-def _index(inside: Flags, pixel: npt.NDArray[np.intp]) -> int:
+def _index(inside: BoolArray, pixel: npt.NDArray[np.intp]) -> int:
     """Return the number of a pixel among those `inside`."""
     row, column = pixel.tolist()
     return int(np.count_nonzero(inside[:row])) + int(np.count_nonzero(inside[row, :column]))

@@ -16,11 +16,8 @@ References
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_pathseg.slides.resampling import Pixels
-
-Floats = npt.NDArray[np.float32]
+from napari_pathseg.arrays import Float32Array, UInt8Array
 
 # Red, green and blue density of haematoxylin, eosin and DAB, a row each.
 _RGB_FROM_HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
@@ -30,12 +27,12 @@ _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / 255)
 _TABLES = (_DENSITY[:, None, None] * _HED_FROM_RGB).astype(np.float32)
 
 
-def optical_density(picture: Pixels) -> Floats:
+def optical_density(picture: UInt8Array) -> Float32Array:
     """Return the optical density of each pixel and channel, 0 (white) to 2.4 (black)."""
     return np.take(_DENSITY.astype(np.float32), picture)
 
 
-def stains(picture: Pixels) -> list[Floats]:
+def stains(picture: UInt8Array) -> list[Float32Array]:
     """Return what tells tissues apart: amounts of haematoxylin and of eosin; of grey, its brightness 0 to 1.
 
     Parameters
@@ -48,16 +45,16 @@ def stains(picture: Pixels) -> list[Floats]:
     return [_amount(picture, 0), _amount(picture, 1)]
 
 
-def haematoxylin(picture: Pixels) -> Floats:
+def haematoxylin(picture: UInt8Array) -> Float32Array:
     """Return the amount of haematoxylin of each pixel, 0 and more; of a grey picture, its brightness 0 to 1."""
     return stains(picture)[0] if picture.ndim == 2 else _amount(picture, 0)
 
 
-def _brightness(picture: Pixels) -> Floats:
+def _brightness(picture: UInt8Array) -> Float32Array:
     return picture.astype(np.float32) / np.float32(255)
 
 
-def _amount(picture: Pixels, stain: int) -> Floats:
+def _amount(picture: UInt8Array, stain: int) -> Float32Array:
     """Return the amount of one stain: the sum of what red, green and blue say of it."""
     amount = np.take(_TABLES[:, 0, stain], picture[..., 0])
     for channel in (1, 2):

@@ -16,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 from skimage.segmentation import slic
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region
 from napari_pathseg.interactive.optical_density import stains
-from napari_pathseg.slides.resampling import Pixels
 
 Labels = npt.NDArray[np.int32]
-Flags = npt.NDArray[np.bool_]
 
 _ROUNDS = 5  # ten met 1 % more of the outlines
 _COMPACTNESS = 0.2  # weight of nearness against stain; 0.1 frays, 0.4 ignores faint edges
@@ -31,7 +30,7 @@ _THINNEST = 0.5**0.5  # half a pixel's diagonal
 _DARKEST = 99  # percent: what is stained more, such as pigment, counts no more than this
 
 
-def superpixels(picture: Pixels, size: int) -> Labels:
+def superpixels(picture: UInt8Array, size: int) -> Labels:
     """Cut a picture window into patches of like stain.
 
     Parameters
@@ -61,7 +60,7 @@ def superpixels(picture: Pixels, size: int) -> Labels:
     return np.asarray(labels, np.int32)
 
 
-def touched(labels: Labels, points: Points, radius: float) -> Flags:
+def touched(labels: Labels, points: Points, radius: float) -> BoolArray:
     """Return where the superpixels lie that a stroke touches.
 
     Parameters
@@ -87,7 +86,7 @@ def touched(labels: Labels, points: Points, radius: float) -> Flags:
     return np.asarray(hit[labels])
 
 
-def _covered(start: Points, end: Points, radius: float, shape: tuple[int, int]) -> tuple[Region, Flags]:
+def _covered(start: Points, end: Points, radius: float, shape: tuple[int, int]) -> tuple[Region, BoolArray]:
     """Return a box and where in it pixel centres lie no further than `radius` from a straight line."""
     low = np.floor(np.minimum(start, end) - radius).astype(int)
     high = np.ceil(np.maximum(start, end) + radius).astype(int) + 1

@@ -18,15 +18,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.geometry import Region
-from napari_pathseg.interactive.optical_density import Floats, stains
+from napari_pathseg.arrays import BoolArray, Float32Array, UInt8Array
+from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.interactive.optical_density import stains
 from napari_pathseg.settings import Settings, setting
-from napari_pathseg.slides.resampling import Pixels
-
-Flags = npt.NDArray[np.bool_]
 
 _TILE = 128  # pixels: features are computed in squares of this side when a cursor first comes near
 _TRUNCATE = 3.0  # deviations after which a Gaussian is cut off
@@ -65,7 +62,7 @@ class Wand:
         What has been taken so far, of the shape of the window.
     """
 
-    def __init__(self, picture: Pixels, config: WandConfig | None = None) -> None:
+    def __init__(self, picture: UInt8Array, config: WandConfig | None = None) -> None:
         self.config = config or WandConfig()
         self._picture = picture
         rows, columns = self._shape = picture.shape[0], picture.shape[1]
@@ -77,7 +74,7 @@ class Wand:
         """Forget what was taken: another drag begins."""
         self.grown[:] = False
 
-    def grow(self, row: float, column: float, reach: int) -> tuple[Region, Flags]:
+    def grow(self, row: float, column: float, reach: int) -> tuple[Region, BoolArray]:
         """Take what is like the pixel under the cursor and connected to it, no further than `reach` away.
 
         Parameters
@@ -95,7 +92,7 @@ class Wand:
         at_row, at_column, reach = round(row), round(column), min(reach, _FURTHEST)
         box = Region(at_row - reach, at_column - reach, 2 * reach + 1, 2 * reach + 1).clip(self._shape)
         if not (0 <= at_row < self._shape[0] and 0 <= at_column < self._shape[1]):
-            return Region(0, 0, 0, 0), np.zeros((0, 0), bool)
+            return EMPTY_REGION, np.zeros((0, 0), bool)
         self._prepare(box)
         seed = at_row - box.top, at_column - box.left
         *stain, texture = self._alike(box, seed)
@@ -106,7 +103,7 @@ class Wand:
         grown |= _without_holes(_closed(grown), _LARGEST_HOLE * np.pi * reach**2)
         return box, grown.copy()
 
-    def _alike(self, box: Region, seed: tuple[int, int]) -> Iterator[Flags]:
+    def _alike(self, box: Region, seed: tuple[int, int]) -> Iterator[BoolArray]:
         """Yield for each feature where in a box it differs little from the one under the cursor."""
         for feature in self._features[:, *box.slices]:
             limit = max(float(feature.std()), _LEAST_SPREAD) / self.config.sensitivity
@@ -133,7 +130,7 @@ class Wand:
                     yield Region(row * _TILE, column * _TILE, _TILE, _TILE).clip(self._shape)
 
 
-def _features(picture: Pixels, deviation: float) -> list[Floats]:
+def _features(picture: UInt8Array, deviation: float) -> list[Float32Array]:
     """Return the local mean of each stain, and the local deviation of the first."""
     amounts = stains(picture)
     means = [ndimage.gaussian_filter(amount, deviation, truncate=_TRUNCATE) for amount in amounts]
@@ -141,27 +138,27 @@ def _features(picture: Pixels, deviation: float) -> list[Floats]:
     return [*means, np.sqrt(np.maximum(square - means[0] ** 2, 0))]
 
 
-def _disc(shape: tuple[int, int], centre: tuple[int, int], radius: int) -> Flags:
+def _disc(shape: tuple[int, int], centre: tuple[int, int], radius: int) -> BoolArray:
     """Return where in an array a circle lies."""
     down, across = (np.arange(size) - middle for size, middle in zip(shape, centre, strict=True))
     return np.asarray((down**2)[:, None] + across**2 <= radius**2)
 
 
-def _regrown(flags: Flags, within: Flags, distance: float) -> Flags:
+def _regrown(flags: BoolArray, within: BoolArray, distance: float) -> BoolArray:
     """Return flags grown by about `distance`, step by step, where `within` allows."""
     for _ in range(round(distance / _CLOSING)):
         flags = _dilated(flags.copy()) & within
     return flags
 
 
-def _closed(flags: Flags) -> Flags:
+def _closed(flags: BoolArray) -> BoolArray:
     """Return flags with gaps narrower than the closing filled; a morphological closing by a square."""
     wide = _dilated(np.pad(flags, 2 * _CLOSING))
     inner = slice(2 * _CLOSING, -2 * _CLOSING)
     return ~_dilated(~wide)[inner, inner]
 
 
-def _dilated(flags: Flags) -> Flags:
+def _dilated(flags: BoolArray) -> BoolArray:
     """Grow flags by the closing to each side, and return them; by shifted views, a tenth of ndimage's time."""
     for _ in range(2):
         flags = flags.T
@@ -172,7 +169,7 @@ def _dilated(flags: Flags) -> Flags:
     return flags
 
 
-def _without_holes(flags: Flags, largest: float) -> Flags:
+def _without_holes(flags: BoolArray, largest: float) -> BoolArray:
     """Return flags with the holes filled that lie inside the box and have at most `largest` pixels."""
     holes, count = ndimage.label(~flags)
     small = np.bincount(holes.ravel(), minlength=count + 1) <= largest

@@ -12,21 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 
 CHUNK = 512  # pixels of a side
 PARTIAL = ".partial"  # the suffix of a chunk that is being written
 Key = tuple[int, int]  # row and column of a chunk
-Pixels = npt.NDArray[np.uint8]
 LOSSES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; other errors: a disk that knows none
 _SYNCERS = 8
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is noticed
 
 
-def is_uniform(pixels: Pixels) -> bool:
+def is_uniform(pixels: UInt8Array) -> bool:
     """Whether each plane of a box has one value: so is most of a mask, and it is quickly told."""
     planes = pixels if pixels.ndim > 2 else pixels[None]
     return pixels.size > 0 and all(plane.min() == plane.max() for plane in planes)
@@ -38,7 +37,7 @@ class ChunkFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "c"
 
-    def read(self, key: Key) -> Pixels | None:
+    def read(self, key: Key) -> UInt8Array | None:
         """Return a chunk's pixels, ``(CHUNK, CHUNK)``, or None where all are 0.
 
         Raises
@@ -64,7 +63,7 @@ class ChunkFiles:
                 f"{path} is damaged ({error}); it is a part of a mask. Restore it from a copy, or go back to a version."
             ) from error
 
-    def write(self, key: Key, pixels: Pixels) -> None:
+    def write(self, key: Key, pixels: UInt8Array) -> None:
         """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one.
 
         The operating system has it then; see :func:`bring_to_disk`.

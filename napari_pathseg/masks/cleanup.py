@@ -11,19 +11,12 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.components import Components, Flags, Joiner, Parts, label_parts, uniform_parts
+from napari_pathseg.masks.components import Components, Joiner, Parts, label_parts, uniform_parts
 from napari_pathseg.masks.mask import Mask
-from napari_pathseg.masks.morphology import (
-    Pixels,
-    Sides,
-    nearest_labels,
-    smoothed,
-    smoothing_reach,
-    squared_limit,
-    within,
-)
+from napari_pathseg.masks.morphology import Sides, nearest_labels, smoothed, smoothing_reach, squared_limit, within
 from napari_pathseg.masks.tiled_edit import CleaningOptions, Sweep, grown, missing
 
 __all__ = ["CleaningOptions", "fill_holes", "grow", "remove_specks", "smooth"]
@@ -116,7 +109,7 @@ def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: Cl
     """
     reach = smoothing_reach(radius_px)
 
-    def target(inside: Flags, beyond: Sides) -> Flags:
+    def target(inside: BoolArray, beyond: Sides) -> BoolArray:
         return smoothed(np.pad(inside, beyond, mode="edge"), reach)
 
     with Sweep(mask, region, options) as sweep:
@@ -134,10 +127,10 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: Cleaning
     """
     limit = squared_limit(by_px)
 
-    def grows(inside: Flags, beyond: Sides) -> Flags:
+    def grows(inside: BoolArray, beyond: Sides) -> BoolArray:
         return within(np.pad(inside, beyond), limit)
 
-    def shrinks(inside: Flags, beyond: Sides) -> Flags:
+    def shrinks(inside: BoolArray, beyond: Sides) -> BoolArray:
         return ~within(np.pad(~inside, beyond), limit)
 
     with Sweep(mask, region, options) as sweep:
@@ -146,10 +139,10 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: Cleaning
         return sweep.changed
 
 
-def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[Flags, Sides], Flags]) -> None:
+def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[BoolArray, Sides], BoolArray]) -> None:
     """Give a class the shape that `target` makes of it and its surroundings."""
 
-    def change(labels: Pixels, beyond: Sides) -> Pixels:
+    def change(labels: UInt8Array, beyond: Sides) -> UInt8Array:
         inside = labels == label
         tile = tuple(
             slice(margin - before, size - margin + after)
@@ -170,14 +163,14 @@ def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[Flags, Sid
     sweep.reshape(margin, change)
 
 
-def _parts_of_the_rest(labels: Pixels | None, label: int, tile: Region) -> Parts:
+def _parts_of_the_rest(labels: UInt8Array | None, label: int, tile: Region) -> Parts:
     """Return the parts of a tile that are not of a class."""
     if labels is None:
         return uniform_parts((tile.height, tile.width), inside=True)
     return label_parts(labels != label, diagonal=False)
 
 
-def _votes(window: Pixels, label: int, parts: Parts, smallest_px: float) -> _Votes:
+def _votes(window: UInt8Array, label: int, parts: Parts, smallest_px: float) -> _Votes:
     """Return what the small parts of a tile border on; `window` has one pixel more on each side."""
     height, width = parts.numbers.shape
     small = np.concatenate([[False], parts.sizes < smallest_px])[parts.numbers]
@@ -190,7 +183,7 @@ def _votes(window: Pixels, label: int, parts: Parts, smallest_px: float) -> _Vot
     return np.stack([borders >> 8, borders & 255, sides])
 
 
-def _winners(found: Components, votes: _Votes) -> Pixels:
+def _winners(found: Components, votes: _Votes) -> UInt8Array:
     """Return the label that each component borders on most, of equals the largest; 0 where it has no border."""
     borders, vote = np.unique(found.of_part[votes[0]] << 8 | votes[1], return_inverse=True)
     sides = np.bincount(vote, votes[2])

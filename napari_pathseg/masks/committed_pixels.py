@@ -5,9 +5,10 @@ What of it is one step, and what is still to be carried out, is `waiting`'s.
 
 from collections.abc import Iterator
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Pixels, is_uniform
+from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.masks.chunk_files import is_uniform
 from napari_pathseg.masks.counts import Counts, count, counts_from, counts_to
 from napari_pathseg.masks.history import Change, History, Step
 from napari_pathseg.masks.journal import Journal, Kind
@@ -16,7 +17,6 @@ from napari_pathseg.masks.pyramid import Pyramid
 from napari_pathseg.masks.shapes import box_around
 from napari_pathseg.masks.zarr_store import MaskStore
 
-NOTHING = Region(0, 0, 0, 0)
 _UNSAVED_BYTES = 64 << 20  # of the journal; from here on the pyramid is brought to the disk
 
 
@@ -79,7 +79,7 @@ class KeptPixels:
         """What an edit is noted as."""
         return Kind.EDIT
 
-    def _edit(self, region: Region, before: Pixels, after: Pixels) -> Region:
+    def _edit(self, region: Region, before: UInt8Array, after: UInt8Array) -> Region:
         box = _difference(before, after)
         if box.empty:
             return box
@@ -134,9 +134,9 @@ class KeptPixels:
         return self._journal
 
 
-def _difference(before: Pixels, after: Pixels) -> Region:
+def _difference(before: UInt8Array, after: UInt8Array) -> Region:
     """Return the smallest box around the pixels that differ."""
     if is_uniform(before) and is_uniform(after):
         height, width = before.shape[-2:]
-        return Region(0, 0, height, width) if (before[:, 0, 0] != after[:, 0, 0]).any() else NOTHING
+        return Region(0, 0, height, width) if (before[:, 0, 0] != after[:, 0, 0]).any() else EMPTY_REGION
     return box_around((before != after).any(axis=0))

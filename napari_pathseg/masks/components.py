@@ -14,11 +14,11 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region
 
 _Numbers = npt.NDArray[np.int64]
 _Value = TypeVar("_Value", bound=np.generic)
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Parts:
     sizes: _Numbers
 
 
-def label_parts(inside: Flags, *, diagonal: bool) -> Parts:
+def label_parts(inside: BoolArray, *, diagonal: bool) -> Parts:
     """Return the parts of `inside`; with `diagonal`, pixels that share a corner are connected."""
     if inside.all() or not inside.any():
         return uniform_parts(inside.shape, inside=bool(inside.size and inside.flat[0]))
@@ -71,7 +71,7 @@ class Components:
     parts: dict[Region, slice]
     of_part: _Numbers
     sizes: _Numbers
-    leaves: Flags
+    leaves: BoolArray
 
     def spread(self, tile: Region, values: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
         """Return a value of each component as one of each part of `tile`, by part number; 0 for none."""

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pathseg.geometry import Region
-from napari_pathseg.masks.shapes import Flags, Shape
+from napari_pathseg.arrays import BoolArray
+from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.masks.shapes import Shape
 
-Inside = Callable[[Region], Flags]  # which pixels of a box are meant
+Inside = Callable[[Region], BoolArray]  # which pixels of a box are meant
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Place:
         """Gives which pixels of a box are meant; None where all of the place's box is."""
         return self._covered if self.shapes else None
 
-    def _covered(self, region: Region) -> Flags:
+    def _covered(self, region: Region) -> BoolArray:
         covered = np.zeros((region.height, region.width), bool)
         for shape in self.shapes:
             flags = None if shape.covers(region) is False else shape.flags(region)
@@ -34,7 +35,7 @@ class Place:
 
 def place_of(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> Place:
     """Return what shapes cover of a mask of `shape`."""
-    box = Region(0, 0, 0, 0)
+    box = EMPTY_REGION
     for one in shapes:
         box = box.unite(one.box.clip(shape))
     return Place(box, shapes)

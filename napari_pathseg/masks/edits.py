@@ -9,23 +9,15 @@ from functools import partial
 
 import numpy as np
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import fill
-from napari_pathseg.geometry import Region, layout
-from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.edit_region import Inside
-from napari_pathseg.masks.label_rules import (
-    NONE_LOCKED,
-    Flags,
-    Locked,
-    cleared,
-    filled_by_model,
-    imported,
-    painted,
-    turned,
-)
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, cleared, filled_by_model, imported, painted, turned
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.operations import Deed, Editable, Piece
 from napari_pathseg.masks.prediction import Prediction
@@ -37,14 +29,18 @@ _PIECE = 2048  # rows and columns edited at once where a whole slide is
 
 
 def paint(
-    mask: Mask, region: Region, labels: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED
+    mask: Mask, region: Region, labels: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> Region:
     """Take `labels` as what a person painted into `region`; return the box that changed; see `rules.painted`."""
     return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
 
 
 def fill_from_model(
-    mask: Editable, region: Region, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
+    mask: Editable,
+    region: Region,
+    classes: UInt8Array,
+    complete: bool | BoolArray = False,
+    locked: Locked = NONE_LOCKED,
 ) -> Region:
     """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed.
 
@@ -68,7 +64,7 @@ def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None =
 def assign(region: Region, brush: Brush, inside: Inside | None = None) -> Deed:
     """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
 
-    def change(pixels: Pixels) -> Pixels:
+    def change(pixels: UInt8Array) -> UInt8Array:
         labels = pixels[0]
         meant = labels > UNLABELLED if brush.only is None else labels == brush.only
         return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
@@ -86,7 +82,7 @@ def forget_imported(region: Region) -> Deed:
     return _change("Forgetting the import", region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
 
 
-def import_labels(mask: Mask, region: Region, labels: Pixels, known: Flags) -> Region:
+def import_labels(mask: Mask, region: Region, labels: UInt8Array, known: BoolArray) -> Region:
     """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
     return mask.edit(region, *imported(np.stack(mask.read(region)), labels, known))
 
@@ -95,7 +91,7 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
     mask.close_step()
     drawn = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
-    reached = Region(0, 0, 0, 0)
+    reached = EMPTY_REGION
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):
             np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
@@ -117,7 +113,7 @@ def pieces(region: Region) -> Iterator[Region]:
 def take_prediction(
     prediction: Prediction,
     region: Region,
-    complete_in: Callable[[Region], bool | Flags],
+    complete_in: Callable[[Region], bool | BoolArray],
     locked: Locked = NONE_LOCKED,
 ) -> Deed:
     """Fill a box of the mask from a model's output.
@@ -134,7 +130,9 @@ def take_prediction(
     return Deed("Taking the prediction in", pieces)
 
 
-def _change(name: str, region: Region, change: Callable[[Pixels], Pixels], inside: Inside | None = None) -> Deed:
+def _change(
+    name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: Inside | None = None
+) -> Deed:
     """Change what is set in a box, or the part of it that is meant."""
 
     def pieces(mask: Editable) -> Iterator[Piece]:

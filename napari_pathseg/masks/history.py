@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numcodecs.zstd import Zstd
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.journal import Journal, Kind, Record
 
 HISTORY_BYTES = 256 << 20  # of one mask on disk; half of it is kept where it grows larger
@@ -35,8 +35,8 @@ class Change(NamedTuple):
     """A box with its labels and provenance, ``(2, rows, columns)``, before and after."""
 
     region: Region
-    before: Pixels
-    after: Pixels
+    before: UInt8Array
+    after: UInt8Array
 
     @property
     def back(self) -> "Change":

@@ -7,18 +7,16 @@ whoever paints and whatever a model finds.  Arrays here are labels and provenanc
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.counts import Provenance
 
-Flags = npt.NDArray[np.bool_]
 Locked = frozenset[int]  # classes whose pixels stay as they are
 NONE_LOCKED: Locked = frozenset()
 
 
-def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool | Flags) -> Pixels:
+def learnt_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool | BoolArray) -> UInt8Array:
     """Return the labels that a person stands for; where it is `complete` the rest is Background.
 
     What a person declared unlabelled, QuPath's *Ignore*, stays so.
@@ -27,7 +25,9 @@ def learnt_labels(labels: Pixels, provenance: Pixels, complete: bool | Flags) ->
     return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
 
 
-def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked: Locked = NONE_LOCKED) -> Pixels:
+def painted(
+    pixels: UInt8Array, wanted: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
+) -> UInt8Array:
     """Return a box after a person painted the labels `wanted`.
 
     Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
@@ -56,8 +56,8 @@ def painted(pixels: Pixels, wanted: Pixels, marked: Flags | None = None, locked:
 
 
 def filled_by_model(
-    pixels: Pixels, classes: Pixels, complete: bool | Flags = False, locked: Locked = NONE_LOCKED
-) -> Pixels:
+    pixels: UInt8Array, classes: UInt8Array, complete: bool | BoolArray = False, locked: Locked = NONE_LOCKED
+) -> UInt8Array:
     """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
 
     Where it is `complete` a person has, without a label too.
@@ -68,12 +68,12 @@ def filled_by_model(
     return _set(pixels, filled, classes, Provenance.MODEL)
 
 
-def imported(pixels: Pixels, wanted: Pixels, known: Flags) -> Pixels:
+def imported(pixels: UInt8Array, wanted: UInt8Array, known: BoolArray) -> UInt8Array:
     """Return a box after an expert's labels came in where they are `known`: not over what was drawn or corrected."""
     return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
 
 
-def turned(pixels: Pixels, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> Pixels:
+def turned(pixels: UInt8Array, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> UInt8Array:
     """Return a box in which pixels of one provenance have another; with none they lose their labels."""
     labels, provenance = pixels
     wanted = provenance == before
@@ -82,7 +82,7 @@ def turned(pixels: Pixels, before: Provenance, after: Provenance, locked: Locked
     return _set(pixels, wanted, np.zeros_like(labels) if after is Provenance.NONE else labels, after)
 
 
-def cleared(pixels: Pixels, label: int | None, locked: Locked = NONE_LOCKED) -> Pixels:
+def cleared(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
     """Return a box without a class, or with None without all: as if nobody had ever said it."""
     gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
     if locked:
@@ -90,12 +90,12 @@ def cleared(pixels: Pixels, label: int | None, locked: Locked = NONE_LOCKED) -> 
     return _set(pixels, gone, np.zeros_like(pixels[0]), Provenance.NONE)
 
 
-def _set(pixels: Pixels, flags: Flags, labels: Pixels, provenance: Provenance) -> Pixels:
+def _set(pixels: UInt8Array, flags: BoolArray, labels: UInt8Array, provenance: Provenance) -> UInt8Array:
     changed = np.stack([labels, np.full_like(pixels[1], provenance)])
     return np.where(flags, changed, pixels)
 
 
-def _is_in(labels: Pixels, locked: Locked) -> Flags:
+def _is_in(labels: UInt8Array, locked: Locked) -> BoolArray:
     table = np.zeros(256, bool)
     table[list(locked)] = True
     return table[labels]

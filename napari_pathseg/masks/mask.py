@@ -8,8 +8,9 @@ overwrites a person.  Not here: how a mask looks, and where its slide lies.
 import logging
 from typing import Self
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import counts_from
 from napari_pathseg.masks.history import History, Step
 from napari_pathseg.masks.journal import Journal, Kind, Record
@@ -37,7 +38,7 @@ class Mask(WaitingWork):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def preview(self, region: Region, level: int) -> Pixels:
+    def preview(self, region: Region, level: int) -> UInt8Array:
         """Return labels and provenance of a box of a level, ``(2, rows, columns)``, as they are going to be.
 
         Strokes that wait are shown, as far as a coarser level can.

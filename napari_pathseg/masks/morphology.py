@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Flags = npt.NDArray[np.bool_]
-Pixels = npt.NDArray[np.uint8]
+from napari_pathseg.arrays import BoolArray, UInt8Array
+
 Sides = tuple[tuple[int, int], tuple[int, int]]  # pixels before and after, of rows and of columns
 _Weights = npt.NDArray[Any]  # the smallest unsigned integers that hold them
 _FARTHEST_SMOOTHING = 2000  # pixels; the weights of a wider kernel need more than 64 bits
@@ -29,7 +29,7 @@ def smoothing_reach(radius_px: float) -> int:
     return min(max(1, round(1.5 * (radius_px - 1))), _FARTHEST_SMOOTHING)
 
 
-def smoothed(inside: Flags, reach: int) -> Flags:
+def smoothed(inside: BoolArray, reach: int) -> BoolArray:
     """Return where most of what lies around is `inside`; without `reach` pixels on each side.
 
     The weights are those of three boxes one after the other.  Their sum is odd, so there is no tie.
@@ -42,7 +42,7 @@ def smoothed(inside: Flags, reach: int) -> Flags:
         weights = _sums_of_rows(weights, half)
     for half in halves:
         weights = _sums_of_columns(weights, half)
-    most: Flags = weights > total // 2
+    most: BoolArray = weights > total // 2
     return most
 
 
@@ -70,7 +70,7 @@ def squared_limit(distance_px: float) -> int:
     return math.floor(distance_px * distance_px + 1e-6)  # 3 um at 0.1 um are 30 pixels, not 29.999...
 
 
-def within(inside: Flags, limit: int) -> Flags:
+def within(inside: BoolArray, limit: int) -> BoolArray:
     """Return which pixels have one of `inside` no farther than the root of `limit`; each side cut by that."""
     margin = math.isqrt(limit)
     before, after = _nearest_in_rows(inside, np.zeros(inside.shape, np.uint8))
@@ -79,14 +79,14 @@ def within(inside: Flags, limit: int) -> Flags:
     capped = np.uint8 if margin < 255 else np.uint16
     away = np.minimum(away, np.iinfo(capped).max).astype(capped)
     height = len(inside) - 2 * margin
-    near: Flags = away[margin : margin + height] <= margin
+    near: BoolArray = away[margin : margin + height] <= margin
     for step in range(1, margin + 1):
         above, below = away[margin - step :][:height], away[margin + step :][:height]
         near |= np.minimum(above, below) <= math.isqrt(limit - step * step)
     return near
 
 
-def nearest_labels(labels: Pixels, outside: Flags, freed: Flags) -> Pixels:
+def nearest_labels(labels: UInt8Array, outside: BoolArray, freed: BoolArray) -> UInt8Array:
     """Return the label of the nearest pixel `outside` for each of `freed` in turn; of equally near ones the largest."""
     found = np.flatnonzero(np.bincount(labels[outside], minlength=1))
     if len(found) == 1:
@@ -114,7 +114,7 @@ def _keys_at(nearest: tuple[_Columns, _Columns], rows: _Places, columns: _Places
     return keys
 
 
-def _nearest_in_rows(inside: Flags, labels: Pixels) -> tuple[_Columns, _Columns]:
+def _nearest_in_rows(inside: BoolArray, labels: UInt8Array) -> tuple[_Columns, _Columns]:
     """Return for each pixel the nearest one of `inside` in its row, at or before it, and at or after it.
 
     A pixel is told as its column times 256 plus its label, or plus 255 less its label after it.

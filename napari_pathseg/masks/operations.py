@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Pixels
 
 
 class Editable(Protocol):
@@ -23,7 +23,7 @@ class Editable(Protocol):
         """Rows and columns."""
         ...
 
-    def read(self, region: Region) -> tuple[Pixels, Pixels]:
+    def read(self, region: Region) -> tuple[UInt8Array, UInt8Array]:
         """Return copies of the labels and provenance of a box."""
         ...
 
@@ -31,7 +31,7 @@ class Editable(Protocol):
         """Yield boxes that cover all of `region` in which anything is set."""
         ...
 
-    def edit(self, region: Region, labels: Pixels, provenance: Pixels) -> Region:
+    def edit(self, region: Region, labels: UInt8Array, provenance: UInt8Array) -> Region:
         """Replace the labels and provenance of a box; return the box that changed."""
         ...
 

@@ -11,10 +11,11 @@ from functools import reduce
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Key, Pixels
-from napari_pathseg.masks.committed_pixels import NOTHING, KeptPixels
+from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.masks.chunk_files import Key
+from napari_pathseg.masks.committed_pixels import KeptPixels
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.masks.journal import Journal, Kind
 from napari_pathseg.masks.operations import Deed, Deeds
@@ -37,7 +38,7 @@ class WaitingWork(KeptPixels):
         super().__init__(store, journal)
         self.painting = Painting()
         self.deeds = Deeds()
-        self._changed = NOTHING  # by what waited, and was not told
+        self._changed = EMPTY_REGION  # by what waited, and was not told
         self.refused = False
 
     @property
@@ -46,7 +47,7 @@ class WaitingWork(KeptPixels):
         self.settle()
         return self.counts_so_far
 
-    def read(self, region: Region) -> tuple[Pixels, Pixels]:
+    def read(self, region: Region) -> tuple[UInt8Array, UInt8Array]:
         """Return copies of the labels and provenance of a box that lies inside the mask."""
         self.settle()
         labels, provenance = self._pyramid.read(region)
@@ -59,7 +60,7 @@ class WaitingWork(KeptPixels):
 
     # -- edits
 
-    def edit(self, region: Region, labels: Pixels, provenance: Pixels) -> Region:
+    def edit(self, region: Region, labels: UInt8Array, provenance: UInt8Array) -> Region:
         """Replace the labels and provenance of a box; return the box that changed, maybe empty.
 
         Edits belong to one undo step until :meth:`close_step` is called.
@@ -92,7 +93,7 @@ class WaitingWork(KeptPixels):
     def do(self, deed: Deed) -> Region:
         """Carry a deed out at once; return the box that changed, maybe empty."""
         self.settle()
-        before, self._changed = self._changed, NOTHING
+        before, self._changed = self._changed, EMPTY_REGION
         try:
             self.begin(deed)
             self.settle()
@@ -110,11 +111,11 @@ class WaitingWork(KeptPixels):
 
     def undo(self) -> Region:
         """Take the last step back; return the box that changed, empty where there is none."""
-        return NOTHING if self._history is None else self.do(self._turn_deed(Kind.UNDO))
+        return EMPTY_REGION if self._history is None else self.do(self._turn_deed(Kind.UNDO))
 
     def redo(self) -> Region:
         """Do again what was undone last; return the box that changed, empty where there is none."""
-        return NOTHING if self._history is None else self.do(self._turn_deed(Kind.REDO))
+        return EMPTY_REGION if self._history is None else self.do(self._turn_deed(Kind.REDO))
 
     def close_step(self) -> None:
         """End an undo step: what was done since the last call is undone as one."""
@@ -151,7 +152,7 @@ class WaitingWork(KeptPixels):
 
     def take_changed(self) -> Region:
         """Return the box that was changed by what waited since the last call, maybe empty."""
-        changed, self._changed = self._changed, NOTHING
+        changed, self._changed = self._changed, EMPTY_REGION
         return changed
 
     def settle(self) -> None:
@@ -202,7 +203,7 @@ class WaitingWork(KeptPixels):
         finally:
             if changed is None:
                 self._require_history().close_step()
-        self._changed = self._changed.unite(changed or NOTHING)
+        self._changed = self._changed.unite(changed or EMPTY_REGION)
 
     def _paint(self, key: Key, strokes: list[Stroke]) -> None:
         box = reduce(Region.unite, (stroke.shape.box for stroke in strokes))

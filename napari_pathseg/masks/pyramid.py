@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, Key, Pixels, is_uniform
+from napari_pathseg.masks.chunk_files import CHUNK, Key, is_uniform
 from napari_pathseg.masks.counts import Counts, Provenance, count, counts_from
 from napari_pathseg.masks.zarr_store import MaskStore, by_blocks, chunk_region, chunks_of, overlap
 
@@ -29,8 +30,8 @@ class Pyramid:
     def __init__(self, store: MaskStore) -> None:
         self._store = store
         self.shapes = store.shapes
-        self._dirty: OrderedDict[_Place, Pixels] = OrderedDict()  # edited last at the end
-        self._clean: OrderedDict[_Place, Pixels] = OrderedDict()  # used last at the end
+        self._dirty: OrderedDict[_Place, UInt8Array] = OrderedDict()  # edited last at the end
+        self._clean: OrderedDict[_Place, UInt8Array] = OrderedDict()  # used last at the end
         self._refused = False  # the disk, since the last flush
 
     @property
@@ -38,7 +39,7 @@ class Pyramid:
         """Whether something is not on disk yet."""
         return bool(self._dirty)
 
-    def read(self, region: Region, level: int = 0) -> Pixels:
+    def read(self, region: Region, level: int = 0) -> UInt8Array:
         """Return labels and provenance of a box that lies inside a level, ``(2, rows, columns)``, as a copy."""
         keys = chunks_of(region)
         pixels = np.zeros((2, region.height, region.width), np.uint8)
@@ -56,7 +57,7 @@ class Pyramid:
                 self._block(level, key)
             region = region.coarser(2)
 
-    def write(self, region: Region, pixels: Pixels) -> None:
+    def write(self, region: Region, pixels: UInt8Array) -> None:
         """Replace labels and provenance of a box of the finest level, and what is coarser above it."""
         self._put(0, region, pixels)
         for level in range(1, len(self.shapes)):
@@ -90,7 +91,7 @@ class Pyramid:
             self._save(place)
         self._trim()
 
-    def _put(self, level: int, region: Region, pixels: Pixels) -> None:
+    def _put(self, level: int, region: Region, pixels: UInt8Array) -> None:
         for key in chunks_of(region):
             place = (level, key)
             block = self._dirty.pop(place, None)
@@ -101,7 +102,7 @@ class Pyramid:
             block[:, *inside] = pixels[:, *here]
             self._dirty[place] = block
 
-    def _block(self, level: int, key: Key) -> Pixels:
+    def _block(self, level: int, key: Key) -> UInt8Array:
         """Return a chunk to read, kept for the next time."""
         place = (level, key)
         if place in self._dirty:
@@ -111,13 +112,13 @@ class Pyramid:
         self._trim()
         return block
 
-    def _once(self, level: int, key: Key) -> Pixels | None:
+    def _once(self, level: int, key: Key) -> UInt8Array | None:
         """Return a chunk to read where so many are read that keeping them would help nobody."""
         place = (level, key)
         found = self._dirty.get(place, self._clean.get(place))
         return self._store.read_chunk(level, key) if found is None else found
 
-    def _load(self, place: _Place) -> Pixels:
+    def _load(self, place: _Place) -> UInt8Array:
         block = self._store.read_chunk(*place)
         return np.zeros((2, CHUNK, CHUNK), np.uint8) if block is None else block
 
@@ -142,7 +143,7 @@ class Pyramid:
             del self._clean[place]
 
 
-def halve(pixels: Pixels) -> Pixels:
+def halve(pixels: UInt8Array) -> UInt8Array:
     """Return (..., rows, columns) at half the size: of each four pixels the commonest value, at a tie the largest.
 
     An edge that is left over counts twice.
@@ -161,7 +162,7 @@ def halve(pixels: Pixels) -> Pixels:
     return halved
 
 
-def _commonest(a: Pixels, b: Pixels, c: Pixels, d: Pixels) -> Pixels:
+def _commonest(a: UInt8Array, b: UInt8Array, c: UInt8Array, d: UInt8Array) -> UInt8Array:
     """Return of each four values the commonest, at a tie the largest."""
     with_a, with_b = (a == c) | (a == d), (b == c) | (b == d)
     largest = np.maximum(np.maximum(a, b), np.maximum(c, d))

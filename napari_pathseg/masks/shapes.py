@@ -17,21 +17,21 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import fill
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 
-Flags = npt.NDArray[np.bool_]
 _PULL = struct.Struct("<5d")
 _ZSTD = Zstd(level=1)
 _HALF_DIAGONAL = 0.7072  # of a pixel: the nearest centre is no further away
 
 
-def box_around(flags: Flags) -> Region:
+def box_around(flags: BoolArray) -> Region:
     """Return the smallest box around the pixels that are set; an empty one where none is."""
     rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
     if not len(rows):
-        return Region(0, 0, 0, 0)
+        return EMPTY_REGION
     top, left = int(rows[0]), int(columns[0])
     return Region(top, left, int(rows[-1]) + 1 - top, int(columns[-1]) + 1 - left)
 
@@ -44,7 +44,7 @@ class Shape(Protocol):
         """A box around it, which may reach over the mask's edge."""
         ...
 
-    def flags(self, region: Region, downsample: int = 1) -> Flags | None:
+    def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixels of a box it covers, None where it covers none.
 
         The box lies on a grid `downsample` times coarser, of whose pixels the centres count.
@@ -76,7 +76,7 @@ class Pull:
         bottom, right = (int(np.ceil(max(ends) + self.radius)) + 1 for ends in (rows, columns))
         return Region(top, left, bottom - top, right - left)
 
-    def flags(self, region: Region, downsample: int = 1) -> Flags | None:
+    def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixel centres of a box lie within the radius of the line."""
         reach = max(self.radius, downsample * _HALF_DIAGONAL)  # a thin line is seen from afar, too
         down_to, across_to = _centres(region, downsample)
@@ -86,7 +86,7 @@ class Pull:
         if length > 0:
             along = np.clip((rows * down + columns * across) / length, 0, 1)
             rows, columns = rows - along * down, columns - along * across
-        flags: Flags = rows * rows + columns * columns <= np.float32(reach**2)
+        flags: BoolArray = rows * rows + columns * columns <= np.float32(reach**2)
         return flags if flags.any() else None
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:
@@ -126,7 +126,7 @@ class Outline:
         (top, left), (bottom, right) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0)) + 1
         return Region(int(top), int(left), int(bottom - top), int(right - left))
 
-    def flags(self, region: Region, downsample: int = 1) -> Flags | None:
+    def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixel centres of a box lie inside."""
         origin = (region.top * downsample, region.left * downsample)
         rings = [ring - origin for ring in self.rings]
@@ -148,7 +148,7 @@ class Outline:
 class Area:
     """Pixels found at a coarser level: `found` covers `place` of a grid `downsample` times coarser."""
 
-    found: Flags
+    found: BoolArray
     place: Region
     downsample: int
 
@@ -157,13 +157,13 @@ class Area:
         """A box around it."""
         return self.place.finer(self.downsample)
 
-    def flags(self, region: Region, downsample: int = 1) -> Flags | None:
+    def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixels of a box lie in a coarser one that was found."""
         rows, columns = (np.floor(at / self.downsample).astype(np.intp) for at in _centres(region, downsample))
         rows, columns = rows - self.place.top, columns - self.place.left
         height, width = self.found.shape
         inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        flags: Flags = self.found[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside
+        flags: BoolArray = self.found[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside
         return flags if flags.any() else None
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:

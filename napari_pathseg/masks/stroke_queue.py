@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Key, Pixels, is_uniform
+from napari_pathseg.masks.chunk_files import Key, is_uniform
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, painted
-from napari_pathseg.masks.shapes import Flags, Shape, shape_from
+from napari_pathseg.masks.shapes import Shape, shape_from
 from napari_pathseg.masks.zarr_store import by_blocks, chunks_of
 
 _HEAD = struct.Struct("<Bh32s")  # label, the label that alone is replaced or -1, a bit for each locked class
@@ -55,7 +56,7 @@ class Stroke:
         return _HEAD.pack(self.brush.label, only, np.packbits(bits).tobytes()) + self.shape.to_bytes()
 
 
-def paint_all(strokes: Iterable[Stroke], region: Region, pixels: Pixels, downsample: int = 1) -> Pixels:
+def paint_all(strokes: Iterable[Stroke], region: Region, pixels: UInt8Array, downsample: int = 1) -> UInt8Array:
     """Return a box of labels and provenance after strokes in order; it lies on a grid `downsample` times coarser."""
     for brush, alike in itertools.groupby(strokes, key=lambda stroke: stroke.brush):
         flags = _covered([stroke.shape for stroke in alike], region, downsample)
@@ -64,9 +65,9 @@ def paint_all(strokes: Iterable[Stroke], region: Region, pixels: Pixels, downsam
     return pixels
 
 
-def _covered(shapes: Iterable[Shape], region: Region, downsample: int) -> Flags | None:
+def _covered(shapes: Iterable[Shape], region: Region, downsample: int) -> BoolArray | None:
     """Return which pixels of a box any of the shapes covers, None where none does."""
-    covered: Flags | None = None
+    covered: BoolArray | None = None
     known = [(shape, shape.covers(region, downsample)) for shape in shapes]
     if any(all_of_it for _, all_of_it in known):
         return np.ones((region.height, region.width), bool)
@@ -79,7 +80,7 @@ def _covered(shapes: Iterable[Shape], region: Region, downsample: int) -> Flags 
     return covered
 
 
-def _paint(brush: Brush, flags: Flags, pixels: Pixels) -> Pixels:
+def _paint(brush: Brush, flags: BoolArray, pixels: UInt8Array) -> UInt8Array:
     if flags.all() and is_uniform(pixels):  # inside a large stroke: one pixel tells all
         corner = pixels[:, :1, :1]
         if corner.shape != pixels.shape:

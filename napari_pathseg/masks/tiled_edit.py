@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.geometry import Region
+from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import edits
 from napari_pathseg.masks.edit_region import Inside
 from napari_pathseg.masks.mask import Mask
-from napari_pathseg.masks.morphology import Pixels, Sides
+from napari_pathseg.masks.morphology import Sides
 
 _BLOCK = 32  # changed pixels no farther apart are edited together
 _CELL = 512  # rows and columns of the squares that are known to be empty or not
@@ -55,7 +56,7 @@ class Sweep:
 
     def __init__(self, mask: Mask, region: Region, options: CleaningOptions) -> None:
         self.region = region.clip(mask.shape)
-        self.changed = Region(0, 0, 0, 0)
+        self.changed = EMPTY_REGION
         self.stopped = False
         self._mask, self._options = mask, options
         self._locked = np.zeros(256, bool)
@@ -81,27 +82,27 @@ class Sweep:
             if self._options.progress is not None:
                 self.stopped = self._options.progress(begin + (end - begin) * (done + 1) / count)
 
-    def labels(self, region: Region) -> Pixels | None:
+    def labels(self, region: Region) -> UInt8Array | None:
         """Return the labels of a box, or None where it is known to hold none."""
         if self._cells is not None and not self._cells[region.coarser(_CELL).slices].any():
             return None
         return self._mask.read(region)[0]
 
-    def free(self, labels: Pixels) -> npt.NDArray[np.bool_]:
+    def free(self, labels: UInt8Array) -> npt.NDArray[np.bool_]:
         """Return which pixels may change."""
         return ~self._locked[labels] if self._options.locked else np.ones(labels.shape, bool)
 
-    def paint(self, tile: Region, old: Pixels, new: Pixels) -> None:
+    def paint(self, tile: Region, old: UInt8Array, new: UInt8Array) -> None:
         """Paint what differs between the `old` and `new` labels of a tile."""
         for box in _changed_boxes(old != new):
             self._paint_box(box.shift(tile.top, tile.left), new[box.slices])
 
-    def _paint_box(self, box: Region, labels: Pixels) -> None:
+    def _paint_box(self, box: Region, labels: UInt8Array) -> None:
         if self._options.inside is not None:
             labels = np.where(self._options.inside(box), labels, self._mask.read(box)[0])
         self.changed = self.changed.unite(edits.paint(self._mask, box, labels))
 
-    def reshape(self, margin: int, change: Callable[[Pixels, Sides], Pixels]) -> None:
+    def reshape(self, margin: int, change: Callable[[UInt8Array, Sides], UInt8Array]) -> None:
         """Replace each tile by what `change` makes of the labels around it as they were before the sweep.
 
         Parameters

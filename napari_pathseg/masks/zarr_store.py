@@ -16,10 +16,11 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles, Key, Pixels, bring_to_disk
+from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles, Key, bring_to_disk
 
 _COARSEST = 1024  # pixels of the longest side of the last level
 _KINDS = ("labels", "provenance")
@@ -65,7 +66,7 @@ class MaskStore:
         """Rows and columns of the mask."""
         return self.shapes[0]
 
-    def read_chunk(self, level: int, key: Key) -> Pixels | None:
+    def read_chunk(self, level: int, key: Key) -> UInt8Array | None:
         """Return labels and provenance of a chunk, ``(2, CHUNK, CHUNK)``; None where nothing is set."""
         labels, provenance = (files.read(key) for files in self._files[level])
         if labels is None and provenance is None:
@@ -73,7 +74,7 @@ class MaskStore:
         empty = np.zeros((CHUNK, CHUNK), np.uint8)
         return np.stack([empty if labels is None else labels, empty if provenance is None else provenance])
 
-    def write_chunk(self, level: int, key: Key, block: Pixels) -> None:
+    def write_chunk(self, level: int, key: Key, block: UInt8Array) -> None:
         """Replace labels and provenance of a chunk; an OSError leaves whole chunks behind, old or new."""
         self._written.add((level, key))
         for files, pixels in zip(self._files[level], block, strict=True):
@@ -104,7 +105,7 @@ class MaskStore:
         """Return the chunks in which something is set."""
         return {key for files in self._files[level] for key in files.stored()}
 
-    def read(self, region: Region, level: int = 0) -> tuple[Pixels, Pixels]:
+    def read(self, region: Region, level: int = 0) -> tuple[UInt8Array, UInt8Array]:
         """Return labels and provenance of a box of a level."""
         pixels = np.zeros((2, region.height, region.width), np.uint8)
         for key in chunks_of(region):

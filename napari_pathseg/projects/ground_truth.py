@@ -6,11 +6,11 @@ It is what a person labelled; on a complete slide, and in boxes that are, the re
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
-from napari_pathseg.geometry import Region, layout
-from napari_pathseg.masks.chunk_files import Pixels
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.counts import Counts, Provenance
-from napari_pathseg.masks.label_rules import Flags, learnt_labels
+from napari_pathseg.masks.label_rules import learnt_labels
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -26,11 +26,11 @@ class GroundTruth:
         self._entry = entry
         self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, entry.mask_shape)
 
-    def labels(self, region: Region) -> Pixels:
+    def labels(self, region: Region) -> UInt8Array:
         """Return the classes in a box of the mask's grid, 0 where nobody has spoken."""
         return self.labels_and_corrections(region)[0]
 
-    def labels_and_corrections(self, region: Region) -> tuple[Pixels, Flags]:
+    def labels_and_corrections(self, region: Region) -> tuple[UInt8Array, BoolArray]:
         """Return the classes in a box of the mask's grid, and where they correct a model or an import."""
         labels, provenance = self._store.read(region)
         learnt = learnt_labels(labels, provenance, self._entry.complete_in(region))
@@ -38,7 +38,7 @@ class GroundTruth:
 
     def rest(self) -> int:
         """Return how many pixels nobody labelled that are Background, for they lie in complete boxes."""
-        found, around = 0, Region(0, 0, 0, 0)
+        found, around = 0, EMPTY_REGION
         for box in self._entry.mask_boxes:
             around = around.unite(box)
         for piece in layout(around, _PIECE):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks.operations import Deed, Editable, Piece
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.versions import Version, changed_regions, check_version
@@ -38,6 +38,6 @@ def restore(version: Version) -> Deed:
 def _bring_back(mask: Editable, source: MaskStore, boxes: Sequence[Region]) -> Iterator[Piece]:
     for number, box in enumerate(boxes):  # a damaged chunk is found before anything is changed
         source.read(box)
-        yield Piece(Region(0, 0, 0, 0), number / len(boxes) / 2)
+        yield Piece(EMPTY_REGION, number / len(boxes) / 2)
     for number, box in enumerate(boxes, 1):
         yield Piece(mask.edit(box, *source.read(box)), 0.5 + number / len(boxes) / 2)

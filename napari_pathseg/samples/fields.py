@@ -6,13 +6,10 @@ of threads: no BLAS, no FFT.
 """
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-Field = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+from napari_pathseg.arrays import BoolArray, Float32Array, Float64Array
 
 # Root of the integral of the squared cubic B-spline, in both directions.
 _SPLINE_DEVIATION = 0.4794
@@ -31,7 +28,7 @@ def _spline_weights(length: int, step: float) -> sparse.csr_array:
     return sparse.csr_array(entries, shape=shape)
 
 
-def noise(shape: tuple[int, int], step: float | tuple[float, float], rng: np.random.Generator) -> Field:
+def noise(shape: tuple[int, int], step: float | tuple[float, float], rng: np.random.Generator) -> Float32Array:
     """Return smooth noise of mean 0 and variance 1 with one knot every `step` pixels.
 
     Two steps (rows, columns) stretch the grain; blobs are some two to three steps wide.
@@ -42,13 +39,13 @@ def noise(shape: tuple[int, int], step: float | tuple[float, float], rng: np.ran
     return _spread(knots / np.float32(_SPLINE_DEVIATION), down, across)
 
 
-def enlarge(coarse: Field, shape: tuple[int, int], step: int) -> Field:
+def enlarge(coarse: Float32Array, shape: tuple[int, int], step: int) -> Float32Array:
     """Return a `step` times coarser field at `shape`, linear between its pixel centres."""
     down, across = (_linear_weights(n, m, step) for n, m in zip(shape, coarse.shape, strict=True))
     return _spread(coarse, down, across)
 
 
-def _spread(knots: Field, down: sparse.csr_array, across: sparse.csr_array) -> Field:
+def _spread(knots: Float32Array, down: sparse.csr_array, across: sparse.csr_array) -> Float32Array:
     """Return ``down @ knots @ across.T``, in C order."""
     return np.asarray(down @ np.ascontiguousarray((across @ np.ascontiguousarray(knots.T)).T))
 
@@ -63,26 +60,26 @@ def _linear_weights(length: int, knots: int, step: int) -> sparse.csr_array:
     return sparse.csr_array((weights.ravel(), (rows.ravel(), columns.ravel())), shape=(length, knots))
 
 
-def ramp(field: Field, low: float, high: float) -> Field:
+def ramp(field: Float32Array, low: float, high: float) -> Float32Array:
     """Return 0 at `low` and below, 1 at `high` and above, linear between."""
     return np.asarray(np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1))
 
 
-def scatter(chance: Field, count: int, rng: np.random.Generator) -> Floats:
+def scatter(chance: Float32Array, count: int, rng: np.random.Generator) -> Float64Array:
     """Return some of `count` uniform random points, each kept with the chance found under it."""
     points = rng.random((count, 2)) * chance.shape
     kept = rng.random(count) < at(chance, points)
     return points[kept]
 
 
-def at(field: Field, points: Floats) -> Field:
+def at(field: Float32Array, points: Float64Array) -> Float32Array:
     """Return the values of a field under points (row, column); outside ones read the edge."""
     rows = np.clip(points[:, 0].astype(int), 0, field.shape[0] - 1)
     columns = np.clip(points[:, 1].astype(int), 0, field.shape[1] - 1)
     return np.asarray(field[rows, columns])
 
 
-def keep_apart(points: Floats, room: Floats, priority: Floats) -> Mask:
+def keep_apart(points: Float64Array, room: Float64Array, priority: Float64Array) -> BoolArray:
     """Say which points stay when each pair must be the sum of its rooms apart.
 
     Of two that are too close the one of higher priority stays (Luby's algorithm: every

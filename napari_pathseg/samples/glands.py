@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pathseg.samples.fields import Field, Floats, Mask, at, keep_apart, ramp, scatter
+from napari_pathseg.arrays import BoolArray, Float32Array, Float64Array
+from napari_pathseg.samples.fields import at, keep_apart, ramp, scatter
 from napari_pathseg.samples.nuclei import BASAL, LYMPHOCYTE, Nuclei, grow
 
 _NUCLEUS_SPACING = 8.0  # along the outline, so that the nuclei of neighbours all but touch
@@ -19,36 +20,36 @@ _CELL_WIDTH = 22.0
 class Canvas:
     """What is painted so far: both dyes, how far a pixel is empty, how deep it lies in a gland."""
 
-    haematoxylin: Field
-    eosin: Field
-    clear: Field
-    depth: Field
+    haematoxylin: Float32Array
+    eosin: Float32Array
+    clear: Float32Array
+    depth: Float32Array
 
 
 @dataclass(frozen=True)
 class Gland:
     """A gland cut across: its outline, and the height of its epithelium, in pixels."""
 
-    centre: Floats
+    centre: Float64Array
     radii: tuple[float, float]
     angle: float
-    wobble: Floats
+    wobble: Float64Array
     height: float
     goblet: float
 
-    def radius(self, theta: Floats) -> Floats:
+    def radius(self, theta: Float64Array) -> Float64Array:
         """Return the distance of the outline from the centre at angles from the column axis."""
         turned = theta - self.angle
         ellipse = 1 / np.hypot(np.cos(turned) / self.radii[0], np.sin(turned) / self.radii[1])
         return np.asarray(ellipse * (1 + self._waves(theta)))
 
-    def _waves(self, theta: Floats) -> Floats:
+    def _waves(self, theta: Float64Array) -> Float64Array:
         amplitude, phase = self.wobble
         waves = (amplitude[i] * np.sin((i + 2) * theta + phase[i]) for i in range(3))
         return np.asarray(sum(waves))
 
 
-def plant_glands(chance: Field, rng: np.random.Generator) -> list[Gland]:
+def plant_glands(chance: Float32Array, rng: np.random.Generator) -> list[Gland]:
     """Return glands that keep apart, more of them where the chance is higher."""
     plan = np.empty((0, 6))
     for attempt in range(4):
@@ -75,7 +76,7 @@ def plant_glands(chance: Field, rng: np.random.Generator) -> list[Gland]:
     ]
 
 
-def paint_gland(canvas: Canvas, gland: Gland, grain: Field, rng: np.random.Generator) -> None:
+def paint_gland(canvas: Canvas, gland: Gland, grain: Float32Array, rng: np.random.Generator) -> None:
     """Paint cytoplasm, mucin, cell borders and lumen of one gland; its nuclei come later."""
     reach = int(max(gland.radii) * 1.2) + 12
     top, left = np.maximum(gland.centre.astype(int) - reach, 0)
@@ -96,8 +97,8 @@ def paint_gland(canvas: Canvas, gland: Gland, grain: Field, rng: np.random.Gener
 
 
 def _epithelium(
-    gland: Gland, depth: Field, theta: Floats, grain: Field, rng: np.random.Generator
-) -> tuple[Field, Field, Field]:
+    gland: Gland, depth: Float32Array, theta: Float64Array, grain: Float32Array, rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array, Float32Array]:
     """Return haematoxylin, eosin and emptiness by depth below the outline and angle."""
     cells = max(6, round(2 * np.pi * np.sqrt(np.prod(gland.radii)) * 0.8 / _CELL_WIDTH))
     place = (theta / (2 * np.pi) + 0.5) * cells + 0.03 * grain + 0.004 * depth
@@ -122,7 +123,7 @@ def _epithelium(
     return haematoxylin.astype(np.float32), eosin.astype(np.float32), clear.astype(np.float32)
 
 
-def gland_nuclei(gland: Gland, depth: Field, rng: np.random.Generator) -> list[Nuclei]:
+def gland_nuclei(gland: Gland, depth: Float32Array, rng: np.random.Generator) -> list[Nuclei]:
     """Return the palisade at the base of one gland, and the odd lymphocyte above it.
 
     `depth` is the canvas's: where a neighbour lies over this gland no nucleus is set.
@@ -138,12 +139,12 @@ def gland_nuclei(gland: Gland, depth: Field, rng: np.random.Generator) -> list[N
     return [palisade, grow(LYMPHOCYTE, guests[_inside(guests, depth.shape)], rng)]
 
 
-def _below(gland: Gland, theta: Floats, depth: Floats) -> Floats:
+def _below(gland: Gland, theta: Float64Array, depth: Float64Array) -> Float64Array:
     """Return the points at a depth below the outline."""
     distance = gland.radius(theta) - depth
     return gland.centre + np.stack([distance * np.sin(theta), distance * np.cos(theta)], 1)
 
 
-def _inside(points: Floats, shape: tuple[int, ...]) -> Mask:
+def _inside(points: Float64Array, shape: tuple[int, ...]) -> BoolArray:
     """Say which points lie in the field or so near that their nucleus does in part."""
     return np.asarray(((points > -8) & (points < np.array(shape) + 8)).all(1))

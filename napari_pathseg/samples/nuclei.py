@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from napari_pathseg.samples.fields import Field, Floats, keep_apart
+from napari_pathseg.arrays import Float32Array, Float64Array
+from napari_pathseg.samples.fields import keep_apart
 
 _CHUNK = 2_000_000  # stamp pixels computed at a time, to bound memory
 
@@ -57,15 +58,15 @@ TUMOUR = Kind(10.6, 0.26, (1.1, 1.8), 0.90, 0.32, pale=(0.2, 0.8), nucleolus=0.6
 class Nuclei:
     """Nuclei as columns of equal length; positions are (row, column), angles from the column axis."""
 
-    points: Floats
-    long: Floats
-    short: Floats
-    angle: Floats
-    density: Floats
-    pale: Floats
-    nucleolus: Floats
-    room: Floats
-    priority: Floats
+    points: Float64Array
+    long: Float64Array
+    short: Float64Array
+    angle: Float64Array
+    density: Float64Array
+    pale: Float64Array
+    nucleolus: Float64Array
+    room: Float64Array
+    priority: Float64Array
 
     def __len__(self) -> int:
         return len(self.points)
@@ -75,7 +76,7 @@ class Nuclei:
         return Nuclei(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def grow(kind: Kind, points: Floats, rng: np.random.Generator, angle: Floats | None = None) -> Nuclei:
+def grow(kind: Kind, points: Float64Array, rng: np.random.Generator, angle: Float64Array | None = None) -> Nuclei:
     """Return one nucleus of `kind` at each point, turned by `angle` or at random."""
     count = len(points)
     long = kind.size * np.exp(kind.size_spread * rng.standard_normal(count))
@@ -101,7 +102,7 @@ def settle(groups: Sequence[Nuclei]) -> Nuclei:
     return merged.take(keep_apart(merged.points, merged.room, merged.priority))
 
 
-def stamp(canvas: Field, nuclei: Nuclei, rng: np.random.Generator) -> None:
+def stamp(canvas: Float32Array, nuclei: Nuclei, rng: np.random.Generator) -> None:
     """Raise `canvas` to the density of each nucleus wherever that is higher."""
     nuclei = nuclei.take(np.argsort(nuclei.long))
     bend, egg = rng.normal(0, 0.18, len(nuclei)), rng.normal(0, 0.15, len(nuclei))
@@ -114,7 +115,7 @@ def stamp(canvas: Field, nuclei: Nuclei, rng: np.random.Generator) -> None:
         start = stop
 
 
-def _stamp_chunk(canvas: Field, nuclei: Nuclei, shape: Floats, half: int) -> None:
+def _stamp_chunk(canvas: Float32Array, nuclei: Nuclei, shape: Float64Array, half: int) -> None:
     """Stamp nuclei that fit into squares of ``2 * half + 1`` pixels."""
     steps = np.arange(-half, half + 1)
     whole = np.rint(nuclei.points).astype(int)
@@ -122,7 +123,7 @@ def _stamp_chunk(canvas: Field, nuclei: Nuclei, shape: Floats, half: int) -> Non
         whole[:, 0, None, None] + steps[None, :, None], whole[:, 1, None, None] + steps[None, None, :]
     )
 
-    def column(values: Floats) -> Field:
+    def column(values: Float64Array) -> Float32Array:
         return values.astype(np.float32)[:, None, None]
 
     down = (rows - column(nuclei.points[:, 0])).astype(np.float32)

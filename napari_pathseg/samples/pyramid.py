@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_pathseg.samples.fields import Field, Floats
+from napari_pathseg.arrays import Float32Array, Float64Array, UInt8Array
 from napari_pathseg.samples.stain import random_stain
 from napari_pathseg.samples.tissue import draw_field
 from napari_pathseg.storage.atomic import replace_file
@@ -27,8 +27,6 @@ _WAVES = 3
 _EDGE = 0.004  # width of the tissue's margin, in units of its radius
 _QUALITY = 75
 _GLASS = -1
-
-Picture = npt.NDArray[np.uint8]
 
 
 def write_pyramid(
@@ -99,7 +97,7 @@ class _Waves:
         self._phase = rng.uniform(0, 2 * np.pi, _WAVES)
         self.slope = float(self._pace.mean())
 
-    def __call__(self, rows: Floats, columns: Floats) -> Field:
+    def __call__(self, rows: Float64Array, columns: Float64Array) -> Float32Array:
         """Return values from -1 to 1 at each row and column."""
         down = np.outer(rows, self._pace * self._direction[0]) + self._phase
         across = np.outer(columns, self._pace * self._direction[1])
@@ -164,19 +162,19 @@ class _Scene:
         patterns = self._patterns(rows, columns)
         return int(patterns[0, 0]) if (patterns == patterns[0, 0]).all() else None
 
-    def _patterns(self, rows: Floats, columns: Floats) -> npt.NDArray[np.uint8]:
+    def _patterns(self, rows: Float64Array, columns: Float64Array) -> npt.NDArray[np.uint8]:
         """Return which pattern lies where: the field, plus 2 where it is turned."""
         first, second = (patches(rows, columns) > 0 for patches in self._patches)
         return first.astype(np.uint8) + np.uint8(2) * second
 
-    def _inside(self, rows: Floats, columns: Floats) -> Field:
+    def _inside(self, rows: Float64Array, columns: Float64Array) -> Float32Array:
         """Return how far inside the tissue positions lie, in its radii; below 0 is glass."""
         down = ((rows - self._centre[0]) / self._radii[0]).astype(np.float32)
         across = ((columns - self._centre[1]) / self._radii[1]).astype(np.float32)
-        radius: Field = np.sqrt((down**2)[:, None] + across**2)
+        radius: Float32Array = np.sqrt((down**2)[:, None] + across**2)
         return np.float32(0.85) - radius + np.float32(0.15) * self._shore(rows, columns)
 
-    def _pick(self, pattern: int, level: int, top: int, left: int) -> Picture:
+    def _pick(self, pattern: int, level: int, top: int, left: int) -> UInt8Array:
         """Return a tile of one pattern, repeated like mirrors."""
         if pattern == _GLASS:
             return np.full((_TILE, _TILE, 3), np.rint(self._white), np.uint8)
@@ -187,7 +185,7 @@ class _Scene:
             source = source.transpose(1, 0, 2)
         return source[top : top + _TILE, left : left + _TILE]
 
-    def _blend(self, level: int, top: int, left: int) -> Picture:
+    def _blend(self, level: int, top: int, left: int) -> UInt8Array:
         """Return a tile of several patterns and glass."""
         size = 2**level
         rows, columns = ((start + np.arange(_TILE) + 0.5) * size - 0.5 for start in (top, left))
@@ -207,7 +205,7 @@ class _Scene:
         return tissue
 
 
-def _mirrored_averages(field: Picture) -> list[Picture]:
+def _mirrored_averages(field: UInt8Array) -> list[UInt8Array]:
     """Return a field and its averages over blocks of 2, 4, ... pixels, down to one.
 
     Each is repeated like mirrors as far as a tile that starts in the first period reaches.
@@ -223,7 +221,7 @@ def _mirrored_averages(field: Picture) -> list[Picture]:
         exact = exact.reshape(size // 2, 2, size // 2, 2, 3).mean((1, 3))
 
 
-def _compress(pixels: Picture) -> bytes:
+def _compress(pixels: UInt8Array) -> bytes:
     """Return a tile as the JPEG that the tags of `write_pyramid` announce."""
     encoded = imagecodecs.jpeg8_encode(
         np.ascontiguousarray(pixels),

@@ -13,7 +13,8 @@ import tifffile
 from scipy import ndimage
 from skimage import measure
 
-from napari_pathseg.samples.fields import Field, noise
+from napari_pathseg.arrays import Float32Array
+from napari_pathseg.samples.fields import noise
 from napari_pathseg.samples.tissue import draw_field
 from napari_pathseg.storage.atomic import replace_file
 
@@ -76,7 +77,7 @@ def outline_generously(tumour: npt.NDArray[np.bool_], rng: np.random.Generator) 
     They run some 5 pixels outside the region, give or take, and at its edge where the
     region leaves the picture.
     """
-    small: Field = tumour[::_STEP, ::_STEP].astype(np.float32)
+    small: Float32Array = tumour[::_STEP, ::_STEP].astype(np.float32)
     outside = ndimage.distance_transform_edt(small < 0.5) - ndimage.distance_transform_edt(small > 0.5)
     # A hand is unsteady over some hundred pixels, by 2 or 3.
     margin = 5 + 2.5 * noise(small.shape, 25, rng)

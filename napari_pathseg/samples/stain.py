@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.samples.fields import Field, noise
+from napari_pathseg.arrays import Float32Array
+from napari_pathseg.samples.fields import noise
 
 # Optical densities of red, green, blue: haematoxylin, eosin.
 _RUIFROK = np.array([[0.650, 0.704, 0.286], [0.072, 0.990, 0.105]])  # Ruifrok & Johnston 2001
@@ -50,7 +51,9 @@ def random_stain(rng: np.random.Generator) -> Stain:
     )
 
 
-def develop(haematoxylin: Field, eosin: Field, stain: Stain, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def develop(
+    haematoxylin: Float32Array, eosin: Float32Array, stain: Stain, rng: np.random.Generator
+) -> npt.NDArray[np.uint8]:
     """Return the RGB picture of both dyes' amounts, with blur, uneven light and sensor noise."""
     shape = haematoxylin.shape
     # Sections are not evenly thick, nor do the dyes take evenly, nor in the same hue.

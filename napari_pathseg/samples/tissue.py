@@ -11,17 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.samples.fields import Field, Mask, at, enlarge, noise, ramp, scatter
+from napari_pathseg.arrays import BoolArray, Float32Array
+from napari_pathseg.samples.fields import at, enlarge, noise, ramp, scatter
 from napari_pathseg.samples.glands import Canvas, gland_nuclei, paint_gland, plant_glands
-from napari_pathseg.samples.nuclei import (
-    LYMPHOCYTE,
-    SPINDLE,
-    TUMOUR,
-    Nuclei,
-    grow,
-    settle,
-    stamp,
-)
+from napari_pathseg.samples.nuclei import LYMPHOCYTE, SPINDLE, TUMOUR, Nuclei, grow, settle, stamp
 from napari_pathseg.samples.stain import Stain, develop, random_stain
 
 _STEP = 8  # the plan of a field is drawn this many times coarser
@@ -31,10 +24,10 @@ _STEP = 8  # the plan of a field is drawn this many times coarser
 class Layout:
     """Where what lies: shares from 0 to 1 of each pixel, and the tumour as an expert means it."""
 
-    tissue: Field
-    tumour: Mask
-    mucosa: Field
-    inflamed: Field
+    tissue: Float32Array
+    tumour: BoolArray
+    mucosa: Float32Array
+    inflamed: Float32Array
 
 
 def draw_field(
@@ -106,7 +99,7 @@ def _lay_out(shape: tuple[int, int], tumour: float, glass: float, rng: np.random
     return Layout(tissue, lesion_mask, enlarge(mucosa, shape, _STEP), enlarge(inflamed, shape, _STEP))
 
 
-def _tidy(mask: Mask) -> Mask:
+def _tidy(mask: BoolArray) -> BoolArray:
     """Return the regions an expert would outline: smooth, without holes or specks."""
     radius = max(1, min(6, min(mask.shape) // 12))
     disk = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius
@@ -119,7 +112,7 @@ def _tidy(mask: Mask) -> Mask:
     return np.asarray((sizes > 0.012 * mask.size)[regions])
 
 
-def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Field]:
+def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
     """Return wavy fibre texture, and the field whose level lines its fibres follow."""
     sheet = noise((1024, 1024), (1.3, 13.0), rng) + 0.8 * noise((1024, 1024), (3.5, 30.0), rng)
     rows, columns = (np.arange(n, dtype=np.float32) for n in shape)
@@ -133,11 +126,11 @@ def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Field, Fie
         textures.append(ndimage.map_coordinates(sheet, place, order=1, mode="mirror"))
         courses.append(across)
     first = ramp(noise(shape, 70, rng), -0.15, 0.15)
-    texture: Field = first * textures[0] + (1 - first) * textures[1]
+    texture: Float32Array = first * textures[0] + (1 - first) * textures[1]
     return texture / np.float32(1.28), np.where(first > 0.5, courses[0], courses[1])
 
 
-def _paint_stroma(layout: Layout, fibre: Field, rng: np.random.Generator) -> Canvas:
+def _paint_stroma(layout: Layout, fibre: Float32Array, rng: np.random.Generator) -> Canvas:
     """Paint collagen and muscle: pink fibres with slits between them."""
     shape = fibre.shape
     loose = noise(shape, 120, rng)
@@ -151,7 +144,7 @@ def _paint_stroma(layout: Layout, fibre: Field, rng: np.random.Generator) -> Can
     return Canvas(np.maximum(haematoxylin, 0.02), np.maximum(eosin, 0.05), clear, depth)
 
 
-def _paint_glands(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.Generator) -> list[Nuclei]:
+def _paint_glands(canvas: Canvas, layout: Layout, grain: Float32Array, rng: np.random.Generator) -> list[Nuclei]:
     """Paint normal glands clear of the tumour and return their nuclei."""
     usable = (layout.mucosa > 0.5) & (layout.tissue > 0.5)
     far = ndimage.distance_transform_edt(~layout.tumour[::_STEP, ::_STEP]) * _STEP
@@ -162,7 +155,9 @@ def _paint_glands(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.G
     return [group for gland in glands for group in gland_nuclei(gland, canvas.depth, rng)]
 
 
-def _paint_tumour(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+def _paint_tumour(
+    canvas: Canvas, layout: Layout, grain: Float32Array, rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
     """Paint fused, cribriform and solid nests; return where they lie and where their lumens do."""
     shape = layout.tumour.shape
     if not layout.tumour.any():
@@ -187,14 +182,14 @@ def _paint_tumour(canvas: Canvas, layout: Layout, grain: Field, rng: np.random.G
     return nest, np.maximum(near, lumen).astype(np.float32)
 
 
-def _tumour_nuclei(nest: Field, lumen: Field, rng: np.random.Generator) -> Nuclei:
+def _tumour_nuclei(nest: Float32Array, lumen: Float32Array, rng: np.random.Generator) -> Nuclei:
     """Return crowded nuclei without polarity that fill the nests."""
     points = scatter(nest * (1 - lumen), nest.size // 60, rng)
     return grow(TUMOUR, points, rng)
 
 
 def _stroma_nuclei(
-    canvas: Canvas, layout: Layout, nest: Field, course: Field, rng: np.random.Generator
+    canvas: Canvas, layout: Layout, nest: Float32Array, course: Float32Array, rng: np.random.Generator
 ) -> list[Nuclei]:
     """Return spindle nuclei along the fibres, and lymphocytes."""
     free = (canvas.depth < -5) * (nest < 0.5) * layout.tissue * (1 - canvas.clear)
@@ -208,7 +203,9 @@ def _stroma_nuclei(
     return [grow(SPINDLE, spindles, rng, angle=angle), grow(LYMPHOCYTE, lymphocytes, rng)]
 
 
-def _add_nuclei(canvas: Canvas, nuclei: Nuclei, grain: Field, rng: np.random.Generator) -> tuple[Field, Field]:
+def _add_nuclei(
+    canvas: Canvas, nuclei: Nuclei, grain: Float32Array, rng: np.random.Generator
+) -> tuple[Float32Array, Float32Array]:
     """Return both dyes with empty places emptied and nuclei stamped on."""
     chromatin = np.zeros(canvas.eosin.shape, np.float32)
     stamp(chromatin, nuclei, rng)

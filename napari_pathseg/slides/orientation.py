@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.resampling import Pixels
 
 _ORIENTATION = 274
 _SHORT = 3
@@ -38,7 +38,7 @@ class Orientation(NamedTuple):
             return Region(left, top, box.width, box.height)
         return Region(top, left, box.height, box.width)
 
-    def turn(self, pixels: Pixels) -> Pixels:
+    def turn(self, pixels: UInt8Array) -> UInt8Array:
         """Return stored pixels (rows, columns, ...) as they are meant to be seen, one after the other in memory."""
         if self.exchange:
             pixels = pixels.swapaxes(0, 1)

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 from tifffile import COMPRESSION, TiffPage
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import OutOfMemoryError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import UPRIGHT
@@ -22,7 +23,6 @@ from napari_pathseg.slides.pyramid_writer import TILE, PyramidFile
 from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape
 from napari_pathseg.slides.readers.tiff_samples import page_samples
 from napari_pathseg.slides.registry import open_slide
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.concurrent_file import PositionedFile
@@ -103,7 +103,7 @@ def _memory(slide: Slide) -> int:
     return bands + (2 * whole if whole > MAXIMUM_DECODED_BYTES else 0)
 
 
-def _bands(slide: Slide) -> Iterator[Pixels]:
+def _bands(slide: Slide) -> Iterator[UInt8Array]:
     """Yield level 0 from the top down, `_ROWS` rows at a time."""
     page = _streamed_page(slide)
     if page is not None:
@@ -128,7 +128,7 @@ def _row_bytes(page: TiffPage) -> int:
     return int(page.imagewidth * page.samplesperpixel * -(-page.bitspersample // 8))
 
 
-def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[Pixels]:
+def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
     """Yield the rows of a page of giant strips, decoded as they are read."""
     samples, size = page_samples(page), _row_bytes(page)
     kind = np.dtype(f"{page.parent.byteorder}u{page.bitspersample // 8}")

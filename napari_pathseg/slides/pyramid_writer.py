@@ -14,7 +14,7 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.arrays import UInt8Array
 
 TILE = 512
 _COARSEST = 1024
@@ -46,7 +46,7 @@ class PyramidFile:
         # Byte order, BigTIFF, size of offsets, and where the first page is: not known yet.
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
 
-    def add(self, rows: Pixels) -> None:
+    def add(self, rows: UInt8Array) -> None:
         """Take the next rows of level 0: (rows, columns) or (rows, columns, 3)."""
         self._add(0, rows)
 
@@ -59,7 +59,7 @@ class PyramidFile:
         for index in range(len(self._levels)):
             link = self._write_page(index, link)
 
-    def _add(self, index: int, rows: Pixels) -> None:
+    def _add(self, index: int, rows: UInt8Array) -> None:
         level = self._levels[index]
         level.waiting.append(rows)
         while sum(map(len, level.waiting)) >= TILE:
@@ -68,7 +68,7 @@ class PyramidFile:
                 level.waiting.append(band[TILE:])
             self._write_band(index, band[:TILE])
 
-    def _write_band(self, index: int, band: Pixels) -> None:
+    def _write_band(self, index: int, band: UInt8Array) -> None:
         """Write one row of tiles, and hand its halves to the next level."""
         level = self._levels[index]
         for left in range(0, level.shape[1], TILE):
@@ -133,11 +133,11 @@ class _Level:
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = shape
-        self.waiting: list[Pixels] = []
+        self.waiting: list[UInt8Array] = []
         self.offsets: list[int] = []
         self.counts: list[int] = []
 
-    def take(self) -> Pixels:
+    def take(self) -> UInt8Array:
         """Return all rows that wait, and forget them."""
         rows = self.waiting[0] if len(self.waiting) == 1 else np.concatenate(self.waiting)
         self.waiting = []

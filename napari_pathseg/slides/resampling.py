@@ -12,20 +12,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
 
-Pixels = npt.NDArray[np.uint8]
 # Rows of a grid that are averaged together: what they come from stays in the processor's cache.
 _ROWS = 32
 
 
 def average(
-    read: Callable[[Region], Pixels],
+    read: Callable[[Region], UInt8Array],
     within: tuple[int, int],
     corner: tuple[float, float],
     factor: float,
     shape: tuple[int, int],
-) -> Pixels:
+) -> UInt8Array:
     """Return a grid of averages, each of ``factor x factor`` pixels.
 
     Parameters
@@ -63,7 +63,7 @@ def average(
     return np.array(Image.fromarray(block).resize(shape[::-1], Image.Resampling.BILINEAR, box=box))
 
 
-def _weigh(block: Pixels, start: tuple[float, float], factor: float, shape: tuple[int, int]) -> Pixels:
+def _weigh(block: UInt8Array, start: tuple[float, float], factor: float, shape: tuple[int, int]) -> UInt8Array:
     """Return the averages by area of a grid that begins at `start` in `block`, a few rows at a time."""
     pixels = np.empty((*shape, *block.shape[2:]), np.uint8)
     down, down_weights = _shares(start[0], factor, shape[0], block.shape[0])
@@ -103,7 +103,7 @@ def _span(start: float, end: float, stop: int) -> tuple[int, int]:
     return first, max(1, min(math.ceil(end), stop) - first)
 
 
-def _grow(block: Pixels, shape: tuple[int, int]) -> Pixels:
+def _grow(block: UInt8Array, shape: tuple[int, int]) -> UInt8Array:
     """Return `block` grown to at least `shape` by repeating its last row and column."""
     missing = [(0, max(0, want - have)) for want, have in zip(shape, block.shape[:2], strict=True)]
     if any(after for _, after in missing):

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
-from napari_pathseg.slides.resampling import Pixels, average
+from napari_pathseg.slides.resampling import average
 from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
 
 if TYPE_CHECKING:
@@ -92,10 +93,10 @@ class Slide(ABC):
         self._closed = True
 
     @abstractmethod
-    def _decode(self, level: int, box: Region) -> Pixels:
+    def _decode(self, level: int, box: Region) -> UInt8Array:
         """Return a new array of a box, in pixels of `level`, that lies inside it and is not empty."""
 
-    def pixels(self, level: int, box: Region) -> Pixels:
+    def pixels(self, level: int, box: Region) -> UInt8Array:
         """Return a box given in pixels of `level`; an empty one gives an empty array.
 
         Raises
@@ -116,7 +117,7 @@ class Slide(ABC):
                 "the file is damaged or was moved: copy it again from its source."
             ) from error
 
-    def read(self, region: Region, level: int = 0, *, mpp: float | None = None) -> Pixels:
+    def read(self, region: Region, level: int = 0, *, mpp: float | None = None) -> UInt8Array:
         """Read a box of level-0 pixels.
 
         Parameters
@@ -152,7 +153,7 @@ class Slide(ABC):
         left = min(round(region.left / downsample), columns - width)
         return self.pixels(level, Region(top, left, height, width))
 
-    def read_grid(self, box: Region, downsample: float) -> Pixels:
+    def read_grid(self, box: Region, downsample: float) -> UInt8Array:
         """Read a box of the grid that is `downsample` times coarser than level 0, each pixel an average.
 
         Pixels come from the coarsest level that is not coarser than the grid; grid pixels
@@ -193,7 +194,7 @@ class Slide(ABC):
 
         return [LevelArray(self, index) for index in range(len(self.levels))]
 
-    def thumbnail(self, size: int = 256) -> Pixels:
+    def thumbnail(self, size: int = 256) -> UInt8Array:
         """Return the whole slide, its longest side `size` pixels or fewer."""
         downsample = -(-max(self.shape) // size)
         return self.read_grid(Region(0, 0, *grid_shape(self.shape, downsample)), downsample)
@@ -208,7 +209,7 @@ class Slide(ABC):
         finer = [i for i, level in enumerate(self.levels) if level.downsample <= downsample * _TOLERANCE]
         return max(finer, default=0)
 
-    def _read_at(self, region: Region, mpp: float) -> Pixels:
+    def _read_at(self, region: Region, mpp: float) -> UInt8Array:
         step = self._step(mpp)
         level = self._level_for(step)
         downsample = self.levels[level].downsample
@@ -227,7 +228,7 @@ class Slide(ABC):
             )
         return mpp / self.mpp
 
-    def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> Pixels:
+    def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> UInt8Array:
         return average(partial(self.pixels, level), self.levels[level].shape, corner, factor, shape)
 
 

@@ -11,6 +11,7 @@ import tifffile
 from scipy import ndimage
 from scipy.stats import rankdata
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.samples import draw_field, write_pyramid
@@ -21,7 +22,6 @@ SAMPLES = Path(__file__).parents[2] / "sample_data"
 WITH_TUMOUR = ["slide_01", "slide_02", "slide_04", "slide_06"]
 BLOCK = 64
 
-Picture = npt.NDArray[np.uint8]
 Features = npt.NDArray[np.float64]
 
 
@@ -33,14 +33,14 @@ def block_means(values: npt.NDArray[np.generic]) -> Features:
     return np.asarray(means.reshape(rows * columns, -1))
 
 
-def tissue_blocks(picture: Picture, classes: Picture) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def tissue_blocks(picture: UInt8Array, classes: UInt8Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return which blocks are tissue of one class, and which of all blocks are tumour."""
     tissue = block_means(picture.min(2) < 225)[:, 0]
     tumour = block_means(classes == 2)[:, 0]
     return (tissue > 0.5) & ((tumour > 0.9) | (tumour < 0.1)), tumour > 0.5
 
 
-def nuclear_size(picture: Picture) -> Features:
+def nuclear_size(picture: UInt8Array) -> Features:
     """Return how much of the dark matter in each block survives openings of growing width."""
     dark = ndimage.gaussian_filter(255.0 - picture[..., 0], 1.5)
     widths = [block_means(ndimage.grey_opening(dark, size=(s, s))) for s in (3, 9, 13, 17)]
@@ -60,12 +60,12 @@ def fitted_auc(features: Features, tumour: npt.NDArray[np.bool_]) -> float:
 
 
 @pytest.fixture(scope="module")
-def fields() -> list[tuple[Picture, Picture]]:
+def fields() -> list[tuple[UInt8Array, UInt8Array]]:
     return [draw_field((1024, 1024), np.random.default_rng(seed), tumour=0.4) for seed in range(5)]
 
 
 def test_tumour_is_not_told_by_its_colour_but_by_the_size_of_its_nuclei(
-    fields: list[tuple[Picture, Picture]],
+    fields: list[tuple[UInt8Array, UInt8Array]],
 ) -> None:
     colours, sizes, tumours = [], [], []
     for picture, classes in fields:
@@ -87,7 +87,7 @@ def test_colour_does_not_tell_tumour_within_one_sample_slide() -> None:
 
 
 def test_a_field_has_about_the_share_of_tumour_that_is_asked_for(
-    fields: list[tuple[Picture, Picture]],
+    fields: list[tuple[UInt8Array, UInt8Array]],
 ) -> None:
     shares = [(classes == 2).sum() / (picture.min(2) < 225).sum() for picture, classes in fields]
     assert 0.25 < float(np.mean(shares)) < 0.55

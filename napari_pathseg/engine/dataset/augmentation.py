@@ -19,12 +19,11 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
+from napari_pathseg.arrays import Float32Array
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.stain import remix, shift_hed, to_pixels, to_planes
 from napari_pathseg.engine.dataset.tiles import Tile
 
-Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 Scalar = TypeVar("Scalar", bound=np.generic)
 _KNOTS = 8  # control points of bending along each side
 _CONTEXT = 4  # how much coarser the context is than the tile
@@ -99,9 +98,9 @@ class _Warp:
         Added to these, in pixels: control points, shape (2, knots, knots).
     """
 
-    matrix: Floats
-    shift: Floats
-    bend: Floats
+    matrix: Float32Array
+    shift: Float32Array
+    bend: Float32Array
 
     @classmethod
     def draw(cls, config: TrainConfig, rng: np.random.Generator) -> "_Warp":
@@ -137,14 +136,14 @@ class _Warp:
         return torch.from_numpy(shifts)
 
 
-def _mirror(positions: Floats, side: int) -> Floats:
+def _mirror(positions: Float32Array, side: int) -> Float32Array:
     """Fold positions back into 0 ... side - 1, the edge pixel not repeated."""
     period = np.float32(2 * (side - 1))
-    folded: Floats = np.abs(positions - period * np.rint(positions / period))
+    folded: Float32Array = np.abs(positions - period * np.rint(positions / period))
     return folded
 
 
-def _spline_basis(side: int) -> Floats:
+def _spline_basis(side: int) -> Float32Array:
     """Return the share of each control point in each pixel, shape (side, knots); a row adds up to 1."""
     position = np.linspace(0, _KNOTS - 3, side)
     first = np.minimum(position.astype(int), _KNOTS - 4)

@@ -6,16 +6,16 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import class_table
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation import Variation
 from napari_pathseg.engine.dataset.tiles import Tile
 
-Pixels = npt.NDArray[np.uint8]
 SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side; pixels of each, and between them
 
 
-def preview(tile: Tile, config: TrainConfig, seed: int) -> Pixels:
+def preview(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
     """Return sixteen variants of a tile, four by four, the first of them the tile itself.
 
     Parameters
@@ -41,13 +41,13 @@ def preview(tile: Tile, config: TrainConfig, seed: int) -> Pixels:
     return grid
 
 
-def _sample(tile: Tile) -> Pixels:
+def _sample(tile: Tile) -> UInt8Array:
     """Return a tile at the size of a sample, with its outlines."""
     size = [SIDE, SIDE]
     picture = tv_tensors.Image(torch.from_numpy(tile.pixels).permute(2, 0, 1))
     mask = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(tile.labels))[None])
-    pixels: Pixels = functional.resize(picture, size, antialias=True).permute(1, 2, 0).numpy().copy()
-    labels: Pixels = functional.resize(mask, size)[0].numpy()
+    pixels: UInt8Array = functional.resize(picture, size, antialias=True).permute(1, 2, 0).numpy().copy()
+    labels: UInt8Array = functional.resize(mask, size)[0].numpy()
     outline = _outline(labels)
     table = class_table([(str(number), None) for number in range(1, max(2, int(labels.max())) + 1)])
     colours = np.array([(0, 0, 0), *(spec.rgb for spec in table)], np.uint8)
@@ -55,7 +55,7 @@ def _sample(tile: Tile) -> Pixels:
     return pixels
 
 
-def _outline(labels: Pixels) -> npt.NDArray[np.bool_]:
+def _outline(labels: UInt8Array) -> npt.NDArray[np.bool_]:
     """Return where a pixel's class is higher than that of a neighbour: a line of one pixel."""
     padded = np.pad(labels, 1, mode="edge")
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

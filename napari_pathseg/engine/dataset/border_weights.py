@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import label as components
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.geometry import Region, layout
 
-Pixels = npt.NDArray[np.uint8]
 Keys = npt.NDArray[np.unsignedinteger]  # a squared distance, then the bits of an object's number
 REACH = 3.0  # in widths; what is farther weighs less than exp(-4.5) = 1.1 % of the most
 _BLOCK = 512  # what is computed at once, so that memory stays small
 _STRIP = 64  # rows that are compared at once, so that they stay in the cache
 
 
-def border_weights(labels: Pixels, weight: float, width: float) -> npt.NDArray[np.float32]:
+def border_weights(labels: UInt8Array, weight: float, width: float) -> npt.NDArray[np.float32]:
     """Return what each pixel of a mask of any size counts in the loss.
 
     Background pixels count ``1 + weight * exp(-(d1 + d2)**2 / (2 * width**2))``, where d1 and

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.engine.dataset.border_weights import REACH, border_weights
 from napari_pathseg.engine.dataset.stain import stain_normaliser
-from napari_pathseg.engine.dataset.tiles import Pixels, grow, read_mirrored
+from napari_pathseg.engine.dataset.tiles import grow, read_mirrored
 from napari_pathseg.geometry import Region, grid_shape, layout
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
@@ -54,7 +55,7 @@ class LearningSlide:
         self.shape = self._near.shape
         self._told = GroundTruth(project, entry)
         self._keep = keep
-        self._truth: tuple[Pixels, npt.NDArray[np.bool_]] | None = None
+        self._truth: tuple[UInt8Array, npt.NDArray[np.bool_]] | None = None
         self._borders: dict[tuple[float, float], npt.NDArray[np.float16]] = {}
 
     def close(self) -> None:
@@ -63,17 +64,17 @@ class LearningSlide:
 
     # -- on the working grid
 
-    def pixels(self, region: Region) -> Pixels:
+    def pixels(self, region: Region) -> UInt8Array:
         """Return RGB pixels of a box of the working grid that may hang over the slide; mirrored there."""
         return self._near.read(region)
 
-    def context(self, region: Region) -> Pixels:
+    def context(self, region: Region) -> UInt8Array:
         """Return RGB pixels around a box: its centre and shape, four times as wide, mirrored beyond the slide."""
         top = round((region.top + region.height / 2) / CONTEXT - region.height / 2)
         left = round((region.left + region.width / 2) / CONTEXT - region.width / 2)
         return self._far.read(Region(top, left, region.height, region.width))
 
-    def truth(self, region: Region) -> tuple[Pixels, npt.NDArray[np.bool_]]:
+    def truth(self, region: Region) -> tuple[UInt8Array, npt.NDArray[np.bool_]]:
         """Return what may be learnt in a box of the working grid, 0 beyond the slide, and what was corrected."""
         labels, corrected = self._sample(region, self._truth_of_mask)
         return labels, corrected
@@ -103,7 +104,7 @@ class LearningSlide:
 
     # -- on the mask's grid
 
-    def labels(self, region: Region) -> Pixels:
+    def labels(self, region: Region) -> UInt8Array:
         """Return what may be learnt in a box of the mask's grid that lies inside it."""
         return self._truth_of_mask(region)[0]
 
@@ -131,7 +132,7 @@ class LearningSlide:
             for label, parts in found.items()
         }
 
-    def _truth_of_mask(self, region: Region) -> tuple[Pixels, npt.NDArray[np.bool_]]:
+    def _truth_of_mask(self, region: Region) -> tuple[UInt8Array, npt.NDArray[np.bool_]]:
         if self._keep and self._truth is None:
             self._truth = self._told.labels_and_corrections(Region(0, 0, *self.entry.mask_shape))
         if self._truth is None:
@@ -163,22 +164,22 @@ class _Grid:
     """The RGB pixels of a slide on one grid, read as they are wanted or kept in memory."""
 
     def __init__(
-        self, slide: Slide, downsample: float, normalise: Callable[[Pixels], Pixels] | None, keep: bool
+        self, slide: Slide, downsample: float, normalise: Callable[[UInt8Array], UInt8Array] | None, keep: bool
     ) -> None:
         self.shape = grid_shape(slide.shape, downsample)
         self._slide, self._downsample, self._normalise, self._keep = slide, downsample, normalise, keep
-        self._kept: Pixels | None = None  # filled when the slide is first drawn from
+        self._kept: UInt8Array | None = None  # filled when the slide is first drawn from
 
-    def read(self, region: Region) -> Pixels:
+    def read(self, region: Region) -> UInt8Array:
         """Return a box that may hang over the slide."""
         return read_mirrored(self._inside, region, self.shape)
 
-    def _inside(self, region: Region) -> Pixels:
+    def _inside(self, region: Region) -> UInt8Array:
         if self._keep and self._kept is None:
             self._kept = self._decode(Region(0, 0, *self.shape))
         return self._decode(region) if self._kept is None else self._kept[region.slices]
 
-    def _decode(self, region: Region) -> Pixels:
+    def _decode(self, region: Region) -> UInt8Array:
         pixels = _rgb(self._slide.read_grid(region, self._downsample))
         return pixels if self._normalise is None else self._normalise(pixels)
 
@@ -190,7 +191,7 @@ def _factor(mpp: float | None, mask_mpp: float | None) -> float:
     return mpp / mask_mpp
 
 
-def _rgb(pixels: Pixels) -> Pixels:
+def _rgb(pixels: UInt8Array) -> UInt8Array:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 

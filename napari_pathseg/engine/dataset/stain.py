@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-Pixels = npt.NDArray[np.uint8]
+from napari_pathseg.arrays import UInt8Array
+
 Matrix = npt.NDArray[np.floating]
-Normaliser = Callable[[Pixels], Pixels]
+Normaliser = Callable[[UInt8Array], UInt8Array]
 
 # Red, green and blue density of haematoxylin, eosin and a residual (DAB), a row each [Ruifrok & Johnston 2001].
 RGB_FROM_HED: Matrix = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
@@ -41,7 +42,7 @@ _DARKEST = 20  # brightest channel of a pixel that is a scanner's border, not ti
 _GREYEST = 8  # difference between the channels of a median pixel below which a slide has no colour
 
 
-def stain_normaliser(method: str, thumbnail: Pixels) -> Normaliser | None:
+def stain_normaliser(method: str, thumbnail: UInt8Array) -> Normaliser | None:
     """Return a function that brings a slide's pixels to the reference staining.
 
     Parameters
@@ -72,12 +73,12 @@ def stain_normaliser(method: str, thumbnail: Pixels) -> Normaliser | None:
     return None if tissue is None else fit(tissue)
 
 
-def to_planes(pixels: Pixels) -> Tensor:
+def to_planes(pixels: UInt8Array) -> Tensor:
     """Return RGB pixels (rows, columns, 3) as float32 (3, rows, columns), still 0 to 255."""
     return torch.from_numpy(pixels.transpose(2, 0, 1).astype(np.float32, order="C"))
 
 
-def to_pixels(planes: Tensor) -> Pixels:
+def to_pixels(planes: Tensor) -> UInt8Array:
     """Return float32 (3, rows, columns) as RGB pixels, rounded and cut off at 0 and 255."""
     rounded = (planes + 0.5).clamp_(0, 255).numpy().astype(np.uint8)
     return np.stack(list(rounded), axis=-1)  # a third of the time of a transposed copy
@@ -106,7 +107,7 @@ def _column(values: Matrix) -> Tensor:
     return _float(values)[:, None]
 
 
-def _tissue(thumbnail: Pixels) -> Matrix | None:
+def _tissue(thumbnail: UInt8Array) -> Matrix | None:
     """Return the RGB values of tissue, shape (pixels, 3), or None where there is too little or no colour."""
     values = thumbnail.reshape(-1, 3)
     values = values[:: len(values) // _MOST + 1]
@@ -138,7 +139,7 @@ def _fit_macenko(tissue: Matrix) -> Normaliser | None:
     return partial(_apply_remix, matrix, np.log(_WHITE) * (1 - matrix.sum(axis=1)))
 
 
-def _apply_remix(matrix: Matrix, offset: Matrix, pixels: Pixels) -> Pixels:
+def _apply_remix(matrix: Matrix, offset: Matrix, pixels: UInt8Array) -> UInt8Array:
     return to_pixels(remix(to_planes(pixels), matrix, offset))
 
 
@@ -154,7 +155,7 @@ def _fit_reinhard(tissue: Matrix) -> Normaliser | None:
     return partial(_apply_reinhard, back @ np.diag(gain) @ _LAB, offset)
 
 
-def _apply_reinhard(matrix: Matrix, offset: Matrix, pixels: Pixels) -> Pixels:
+def _apply_reinhard(matrix: Matrix, offset: Matrix, pixels: UInt8Array) -> UInt8Array:
     planes = to_planes(pixels)
     logs = (_float(_LMS) @ planes.reshape(3, -1)).clamp_(min=1).log_()
     mixed = torch.addmm(_column(offset), _float(matrix), logs).exp_()

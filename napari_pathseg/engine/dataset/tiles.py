@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
-
-Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -31,10 +30,10 @@ class Tile:
         RGB of the surroundings: the same centre and shape, four times as wide; None without.
     """
 
-    pixels: Pixels
-    labels: Pixels
+    pixels: UInt8Array
+    labels: UInt8Array
     weights: npt.NDArray[np.float32] | None = None
-    context: Pixels | None = None
+    context: UInt8Array | None = None
 
 
 def grow(region: Region, halo: int, multiple: int) -> Region:
@@ -48,7 +47,7 @@ def grow(region: Region, halo: int, multiple: int) -> Region:
     )
 
 
-def read_mirrored(read: Callable[[Region], Pixels], region: Region, shape: tuple[int, int]) -> Pixels:
+def read_mirrored(read: Callable[[Region], UInt8Array], region: Region, shape: tuple[int, int]) -> UInt8Array:
     """Return the pixels of a box that may hang over an array of `shape`, mirrored at its edges.
 
     Parameters

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.evaluation.instance_metrics import ObjectScores, mean_object_scores, object_scores
@@ -11,7 +12,6 @@ from napari_pathseg.engine.events import Job, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region, layout
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
@@ -103,6 +103,6 @@ def _compare(project: Project, model: str, entry: SlideRecord) -> tuple[Confusio
     return confusion, {spec.name: object_scores(truth == spec.index, predicted == spec.index) for spec in specs}
 
 
-def _read(prediction: Prediction, truth: GroundTruth, region: Region) -> tuple[Pixels, Pixels]:
+def _read(prediction: Prediction, truth: GroundTruth, region: Region) -> tuple[UInt8Array, UInt8Array]:
     """Return the true and the predicted classes of a box."""
     return truth.labels(region), prediction.read(region)

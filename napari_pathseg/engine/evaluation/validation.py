@@ -7,10 +7,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.dataset.patches import LearningSet
 from napari_pathseg.engine.dataset.slide_patches import LearningSlide
-from napari_pathseg.engine.dataset.tiles import Pixels, grow
+from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.engine.inference.tta import Turned
@@ -22,7 +23,7 @@ _HALO = 32
 _PREDICTED_HALO = PredictConfig().halo  # a slide's mirrored edge is part of it: scores are then those of `score`
 
 
-def as_tensor(pixels: Pixels) -> Tensor:
+def as_tensor(pixels: UInt8Array) -> Tensor:
     """Return RGB tiles, shape (n, rows, columns, 3), as the network takes them."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, 1)
 
@@ -30,7 +31,7 @@ def as_tensor(pixels: Pixels) -> Tensor:
 @torch.inference_mode()
 def predict_region(
     network: Network | Turned, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO
-) -> Pixels:
+) -> UInt8Array:
     """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
     work = slide.on_working_grid(region)
     grown = grow(work, halo, network.multiple)
@@ -41,7 +42,7 @@ def predict_region(
     inner = logits[:, halo : halo + work.height, halo : halo + work.width].float().softmax(dim=0)
     if slide.factor != 1:
         inner = _on_mask_grid(inner, work, region, slide.factor)
-    result: Pixels = (inner * 255).round().to(torch.uint8).cpu().numpy()
+    result: UInt8Array = (inner * 255).round().to(torch.uint8).cpu().numpy()
     return result
 
 
@@ -85,7 +86,7 @@ class Validator:
             yield confusion
 
 
-def classes_of(probabilities: Pixels) -> npt.NDArray[np.uint8]:
+def classes_of(probabilities: UInt8Array) -> npt.NDArray[np.uint8]:
     """Return the likeliest class of each pixel, from 1."""
     classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
     return classes

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.engine.dataset.slide_patches import LearningSlide
-from napari_pathseg.engine.dataset.tiles import Pixels
 from napari_pathseg.engine.events import Show, View
-from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 
@@ -41,12 +41,12 @@ class LiveView:
         self,
         project: Project,
         folder: Path,
-        predict: Callable[[LearningSlide, Region], Pixels],
+        predict: Callable[[LearningSlide, Region], UInt8Array],
         stain_norm: str = "none",
     ) -> None:
         self._project, self._folder, self._predict, self._stain_norm = project, folder, predict, stain_norm
         self._slide: LearningSlide | None = None
-        self._region = Region(0, 0, 0, 0)
+        self._region = EMPTY_REGION
         self._waiting: list[Region] = []
         self._round_over = self._since = self._spent = 0.0
         self._written = 0

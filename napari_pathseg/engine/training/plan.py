@@ -10,14 +10,7 @@ import numpy as np
 import torch
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.bundle import (
-    NetworkSpec,
-    check_classes,
-    find_bundle,
-    load_bundle,
-    load_bundles,
-    new_run,
-)
+from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, new_run
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.training.checkpoint import State, load_state

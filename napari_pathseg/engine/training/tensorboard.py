@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.tiles import Pixels
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_step import Learner
@@ -81,7 +81,7 @@ class Board:
             if value is not None:
                 self._writer.add_scalar(f"training/{name}", value, step)
 
-    def validated(self, event: Validated, examples: Pixels) -> None:
+    def validated(self, event: Validated, examples: UInt8Array) -> None:
         """Add the scores of a validation, the kernels, and the picture of example patches."""
         self._writer.add_scalar("held-out/mean_dice", event.mean_dice, event.step)
         for name, dice in event.dice.items():
@@ -129,7 +129,7 @@ def shown_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Mo
     return {names[module]: module for module in (*inside[:1], *outside[:1], *outside[-1:])}
 
 
-def kernel_grid(layer: nn.Module) -> Pixels:
+def kernel_grid(layer: nn.Module) -> UInt8Array:
     """Return a convolution's kernels as grey squares: a row for each filter, a column for each input.
 
     The first 16 of each are shown.  Middle grey is zero; black or white is the largest weight.
@@ -144,7 +144,7 @@ def kernel_grid(layer: nn.Module) -> Pixels:
     scale = max(1, _KERNEL // max(grey.shape[2:]))
     squares = np.pad(grey.repeat(scale, axis=2).repeat(scale, axis=3), ((0, 0), (0, 0), (0, 1), (0, 1)))
     filters, inputs, rows, columns = squares.shape
-    grid: Pixels = squares.transpose(0, 2, 1, 3).reshape(filters * rows, inputs * columns)
+    grid: UInt8Array = squares.transpose(0, 2, 1, 3).reshape(filters * rows, inputs * columns)
     return grid
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.engine.dataset.slide_patches import LearningSlide
-from napari_pathseg.engine.dataset.tiles import Pixels
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.validation import Validator, classes_of, predict_region
 from napari_pathseg.engine.networks import Network
@@ -28,7 +28,7 @@ class ExamplePatches:
         self._colors = np.array([(0, 0, 0), *(spec.rgb for spec in classes)], np.float32)
         self._patches = _chosen(validator.tiles)
 
-    def draw(self, network: Network, device: Device) -> Pixels:
+    def draw(self, network: Network, device: Device) -> UInt8Array:
         """Return the picture, RGB: a row for each patch."""
         rows = []
         for slide, region in self._patches:
@@ -38,7 +38,7 @@ class ExamplePatches:
             rows.append(np.concatenate([_framed(picture) for picture in pictures], axis=1))
         return np.concatenate(rows)
 
-    def write(self, path: Path, network: Network, device: Device) -> Pixels:
+    def write(self, path: Path, network: Network, device: Device) -> UInt8Array:
         """Write the picture as a PNG, and return it."""
         picture = self.draw(network, device)
         with replace_file(path) as partial:
@@ -46,13 +46,13 @@ class ExamplePatches:
         return picture
 
     @staticmethod
-    def _image(slide: LearningSlide, region: Region) -> Pixels:
+    def _image(slide: LearningSlide, region: Region) -> UInt8Array:
         pixels = slide.pixels(slide.on_working_grid(region))
         return np.asarray(Image.fromarray(pixels).resize((region.width, region.height), Image.Resampling.BILINEAR))
 
-    def _tinted(self, image: Pixels, labels: npt.NDArray[np.uint8]) -> Pixels:
+    def _tinted(self, image: UInt8Array, labels: npt.NDArray[np.uint8]) -> UInt8Array:
         tint = np.where(labels > BACKGROUND, np.float32(_TINT), np.float32(0))[..., None]
-        tinted: Pixels = (image * (1 - tint) + self._colors[labels] * tint).astype(np.uint8)
+        tinted: UInt8Array = (image * (1 - tint) + self._colors[labels] * tint).astype(np.uint8)
         return tinted
 
 
@@ -65,13 +65,13 @@ def _chosen(tiles: list[tuple[LearningSlide, Region]]) -> list[tuple[LearningSli
     return [*leading, *(patch for patch in ranked if patch not in leading)][:_PATCHES]
 
 
-def _variety(labels: Pixels) -> int:
+def _variety(labels: UInt8Array) -> int:
     """Return how many pixels of a second class there are, the commonest left out."""
     counts = np.sort(np.bincount(labels[labels > 0]))
     return int(counts[:-1].sum())
 
 
-def _framed(picture: Pixels) -> Pixels:
+def _framed(picture: UInt8Array) -> UInt8Array:
     canvas = np.full((_SIDE + _GAP, _SIDE + _GAP, 3), 40, np.uint8)
     canvas[: picture.shape[0], : picture.shape[1]] = picture
     return canvas

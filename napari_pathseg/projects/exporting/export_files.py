@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.contours import formats
 from napari_pathseg.contours.contour import Contour
@@ -16,7 +17,7 @@ from napari_pathseg.contours.formats.label_images.label_image import write_label
 from napari_pathseg.contours.formats.label_images.label_pyramid import write_label_pyramid
 from napari_pathseg.contours.vectorize import outline
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.edits import pieces
 from napari_pathseg.masks.prediction import Prediction
@@ -36,7 +37,7 @@ class Exported:
     store: MaskStore | None = None
     prediction: Prediction | None = None
 
-    def read(self, region: Region) -> tuple[Pixels, Pixels]:
+    def read(self, region: Region) -> tuple[UInt8Array, UInt8Array]:
         """Return the classes of a box and who said them, a model where it is a prediction."""
         if self.prediction is not None:
             classes = self.prediction.read(region)
@@ -51,14 +52,14 @@ class Exported:
             return list(pieces(whole))
         return [chunk_region(key).intersect(whole) for key in sorted(self.store.chunks())]
 
-    def labels(self) -> Pixels:
+    def labels(self) -> UInt8Array:
         """Return the classes, on the mask's grid."""
         labels = canvas(self.entry.mask_shape)
         for box in self.touched():
             labels[box.slices] = self.read(box)[0]
         return labels
 
-    def outlined(self, region: Region) -> Pixels:
+    def outlined(self, region: Region) -> UInt8Array:
         """Return the classes of which outlines are written, in a box.
 
         Background only as far as a person drew it on a slide that is not complete: elsewhere

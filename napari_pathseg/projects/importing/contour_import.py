@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
 from napari_pathseg.contours.alignment import AS_IT_IS, Remedy
 from napari_pathseg.contours.contour import Contour, check_inside
@@ -17,7 +18,6 @@ from napari_pathseg.contours.formats.label_images.label_image import read_labels
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import open_mask
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.edits import forget_imported, import_contours, import_labels, pieces, reject
 from napari_pathseg.projects.importing.import_log import ImportRecord, import_records, record_import
 from napari_pathseg.projects.project import Project
@@ -26,7 +26,7 @@ from napari_pathseg.projects.versions import IMPORT, create_version
 from napari_pathseg.slides.slide import open_slide
 from napari_pathseg.storage.atomic import replace_file
 
-ParsedAnnotations = list[Contour] | Pixels  # outlines with their classes' numbers, or labels on the mask's grid
+ParsedAnnotations = list[Contour] | UInt8Array  # outlines with their classes' numbers, or labels on the mask's grid
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def _contours(project: Project, entry: SlideRecord, path: Path, options: ImportO
     return contours
 
 
-def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: ImportOptions) -> Pixels:
+def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: ImportOptions) -> UInt8Array:
     """Read a label image, of the slide's size or the mask's, onto the mask's grid.
 
     Without another meaning 0/1 and 0/255 are Background and the first class.
@@ -186,5 +186,5 @@ def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: Import
             for count, size in zip(entry.mask_shape, entry.shape, strict=True)
         )
         image = image[np.ix_(rows, columns)]
-    labels: Pixels = table[image]
+    labels: UInt8Array = table[image]
     return labels

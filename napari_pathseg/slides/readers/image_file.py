@@ -16,11 +16,11 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import exif_orientation
 from napari_pathseg.slides.pixel_size import mpp_from_dpi
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES, no_warnings
 
@@ -62,7 +62,7 @@ class PictureSlide(Slide):
         shape = self._orientation.shape((rows, columns))
         super().__init__(path, [shape], mpp_from_dpi(_dpi(notes)), channels)
         self._plugin = plugin
-        self._whole: Pixels | None = None
+        self._whole: UInt8Array | None = None
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ class PictureSlide(Slide):
         super().close()
         self._whole = None
 
-    def _decode(self, level: int, box: Region) -> Pixels:
+    def _decode(self, level: int, box: Region) -> UInt8Array:
         with self._lock:
             if self._whole is None:
                 self._whole = self._orientation.turn(_decode_whole(self.path, self._plugin))
@@ -95,7 +95,7 @@ def open_picture(path: Path, page: int | None = None, largest_chunk: int = MAXIM
     return PictureSlide(path, plugins[0], largest_chunk)
 
 
-def _decode_whole(path: Path, plugin: Plugin) -> Pixels:
+def _decode_whole(path: Path, plugin: Plugin) -> UInt8Array:
     with no_warnings(), plugin(path) as picture:
         picture.load()
         wanted = _MODES[picture.mode]

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.pixel_size import mpp_from_scales
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES, no_warnings
@@ -60,7 +60,7 @@ class ZarrSlide(Slide):
         super().__init__(path, shapes, picture.mpp, 3 if channel is None else 1)
         self._picture, self._channel = picture, channel
 
-    def _decode(self, level: int, box: Region) -> Pixels:
+    def _decode(self, level: int, box: Region) -> UInt8Array:
         axes, array = self._picture.axes, self._picture.arrays[level]
         key: dict[str, int | slice] = {"t": 0, "z": 0, "y": box.slices[0], "x": box.slices[1]}
         key["c"] = slice(0, 3) if self._channel is None else self._channel

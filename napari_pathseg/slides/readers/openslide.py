@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.pixel_size import mean_mpp
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.untrusted import MAXIMUM_DECODED_BYTES
 
@@ -59,7 +59,7 @@ class OpenSlideSlide(Slide):
         super().close()
         self._handle.close()
 
-    def _decode(self, level: int, box: Region) -> Pixels:
+    def _decode(self, level: int, box: Region) -> UInt8Array:
         rows = max(1, _PIECE_PIXELS // box.width)
         pieces = [
             self._piece(level, Region(top, box.left, min(rows, box.bottom - top), box.width))
@@ -67,7 +67,7 @@ class OpenSlideSlide(Slide):
         ]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _piece(self, level: int, box: Region) -> Pixels:
+    def _piece(self, level: int, box: Region) -> UInt8Array:
         from openslide import OpenSlide, OpenSlideError
 
         step, handle = self._downsamples[level], self._handle

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 from tifffile import COMPRESSION, TiffFile, TiffPage
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import orientation_of
@@ -25,7 +26,6 @@ from napari_pathseg.slides.readers.image_file import PictureSlide
 from napari_pathseg.slides.readers.tiff_pages import count_slides, main_series, slide_pages
 from napari_pathseg.slides.readers.tiff_samples import IMAGE_CODECS, page_samples, require_small
 from napari_pathseg.slides.readers.tiff_ycbcr import decode_ycbcr, is_raw_ycbcr
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.concurrent_file import PositionedFile
 from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES, quiet
@@ -51,7 +51,7 @@ class TiffSlide(Slide):
         for page in pages:
             page.init_decode()  # before threads do it at the same time
         self._tables = [page.jpegtables for page in pages]
-        self._kept: OrderedDict[tuple[int, int], Pixels] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
         self._kept_bytes = 0
         self._lock = threading.Lock()
         self._file = PositionedFile(path)
@@ -65,11 +65,11 @@ class TiffSlide(Slide):
             self._kept.clear()
             self._kept_bytes = 0
 
-    def _decode(self, level: int, box: Region) -> Pixels:
+    def _decode(self, level: int, box: Region) -> UInt8Array:
         stored = self.orientation.stored_box(box, self._stored[level])
         return self.orientation.turn(self._decode_stored(level, stored))
 
-    def _decode_stored(self, level: int, box: Region) -> Pixels:
+    def _decode_stored(self, level: int, box: Region) -> UInt8Array:
         """Return a box of a level as it lies in the file."""
         page = self.pages[level]
         height, width = chunk_shape(page)
@@ -83,7 +83,7 @@ class TiffSlide(Slide):
                 pixels[part.shift(-box.top, -box.left).slices] = chunk[source.slices]
         return pixels
 
-    def _chunk(self, level: int, index: int) -> Pixels:
+    def _chunk(self, level: int, index: int) -> UInt8Array:
         """Return a decoded strip or tile, from memory where it was used lately."""
         with self._lock:
             if (level, index) in self._kept:

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.settings import Settings, setting
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.slides.tissue.mask import Bools, TissueMask
+from napari_pathseg.slides.tissue.mask import TissueMask
 
 _ASSUMED_MPP = 0.5  # of a slide that does not say: a 20x scan
 _LEAST_SIDE = 64  # grid pixels across a small picture, which is looked at more finely
@@ -77,7 +77,7 @@ def find_tissue(slide: Slide, config: TissueConfig | None = None) -> TissueMask:
     return TissueMask(tissue_of(picture, specks, holes), downsample, slide.shape, slide.mpp)
 
 
-def tissue_of(picture: Pixels, specks: float = 0, holes: float = 0) -> Bools:
+def tissue_of(picture: UInt8Array, specks: float = 0, holes: float = 0) -> BoolArray:
     """Return where a picture, colour or grey, shows tissue.
 
     Parameters
@@ -97,11 +97,11 @@ def tissue_of(picture: Pixels, specks: float = 0, holes: float = 0) -> Bools:
     return _tidy(tissue, specks, holes)
 
 
-def _tidy(tissue: Bools, specks: float, holes: float) -> Bools:
+def _tidy(tissue: BoolArray, specks: float, holes: float) -> BoolArray:
     return _without_small(~_without_small(~tissue, holes), specks)
 
 
-def _without_small(mask: Bools, size: float) -> Bools:
+def _without_small(mask: BoolArray, size: float) -> BoolArray:
     """Return the mask without its pieces of fewer than `size` pixels."""
     pieces, count = ndimage.label(mask)
     keep = _histogram(pieces, count + 1) >= size
@@ -109,7 +109,7 @@ def _without_small(mask: Bools, size: float) -> Bools:
     return np.asarray(keep[pieces])
 
 
-def _coloured(picture: Pixels) -> Bools:
+def _coloured(picture: UInt8Array) -> BoolArray:
     """Return where a picture is more saturated than its glass, ink aside."""
     balanced = _balance(picture)
     saturation = _saturation(balanced)
@@ -118,7 +118,7 @@ def _coloured(picture: Pixels) -> Bools:
     return tissue & ~_pen(balanced, saturation, tissue)
 
 
-def _balance(picture: Pixels) -> Pixels:
+def _balance(picture: UInt8Array) -> UInt8Array:
     """Return the picture with the colour of its glass made white; unchanged where none is seen."""
     glass = picture[(_extremes(picture)[0] >= _GLASS_DARKEST) & (_saturation(picture) <= _GLASS_TINT)]
     if len(glass) < _LEAST_GLASS * picture[..., 0].size:
@@ -128,19 +128,19 @@ def _balance(picture: Pixels) -> Pixels:
     return np.stack([table[picture[..., channel], channel] for channel in range(3)], axis=2)
 
 
-def _saturation(picture: Pixels) -> Pixels:
+def _saturation(picture: UInt8Array) -> UInt8Array:
     """Return HSV's saturation, 0 to 255."""
     low, high = _extremes(picture)
     return ((high - low).astype(np.uint16) * np.uint16(255) // np.maximum(high, 1)).astype(np.uint8)
 
 
-def _extremes(picture: Pixels) -> tuple[Pixels, Pixels]:
+def _extremes(picture: UInt8Array) -> tuple[UInt8Array, UInt8Array]:
     """Return the least and the greatest of each pixel's colours; ten times faster than along an axis of 3."""
     red, green, blue = (picture[..., channel] for channel in range(3))
     return np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
 
 
-def _pen(picture: Pixels, saturation: Pixels, tissue: Bools) -> Bools:
+def _pen(picture: UInt8Array, saturation: UInt8Array, tissue: BoolArray) -> BoolArray:
     """Return where a green or blue pen wrote, with its rim; nothing where that is the stain."""
     red, green = picture[..., 0], picture[..., 1]
     cool = tissue & (green > red)
@@ -152,7 +152,7 @@ def _pen(picture: Pixels, saturation: Pixels, tissue: Bools) -> Bools:
     return np.asarray(ink)
 
 
-def _dark(grey: Pixels, black: Bools) -> Bools:
+def _dark(grey: UInt8Array, black: BoolArray) -> BoolArray:
     """Return where a grey picture is darker than its glass; all of it where it shows no glass."""
     glass = _glass_level(grey, black)
     if glass is None:
@@ -161,7 +161,7 @@ def _dark(grey: Pixels, black: Bools) -> Bools:
     return np.asarray(darkness > _threshold(darkness[~black], _DARKNESS_LIMITS))
 
 
-def _glass_level(grey: Pixels, black: Bools) -> int | None:
+def _glass_level(grey: UInt8Array, black: BoolArray) -> int | None:
     """Return the grey value of the glass, which is flat, and bright or brighter than the rest; None without."""
     value = grey.astype(np.float32)
     variance = ndimage.uniform_filter(value**2, 3) - ndimage.uniform_filter(value, 3) ** 2
@@ -185,18 +185,18 @@ def _histogram(values: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def median(values: Pixels) -> float:
+def median(values: UInt8Array) -> float:
     """Return the median, which other threads need not wait for as they do for numpy's."""
     below = _histogram(values, 256).cumsum()
     middle = (values.size - 1) // 2, values.size // 2
     return float(np.searchsorted(below, middle, "right").mean())
 
 
-def _threshold(values: Pixels, limits: tuple[int, int]) -> int:
+def _threshold(values: UInt8Array, limits: tuple[int, int]) -> int:
     return min(max(otsu(values), limits[0]), limits[1])
 
 
-def otsu(values: Pixels) -> int:
+def otsu(values: UInt8Array) -> int:
     """Return the value that ends the lower of the two classes which differ most; 0 where all are equal."""
     counts = _histogram(values, 256).astype(np.float64)
     lower = counts.cumsum()

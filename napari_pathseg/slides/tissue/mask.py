@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region, grid_shape
-
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +33,7 @@ class TissueMask:
         Whether a person changed it; such a mask is never found anew.
     """
 
-    pixels: Bools
+    pixels: BoolArray
     downsample: int
     shape: tuple[int, int]
     mpp: float | None
@@ -55,7 +54,7 @@ class TissueMask:
             return None
         return int(self.pixels.sum()) * (self.mpp * self.downsample / 1000) ** 2
 
-    def edit(self, pixels: Bools) -> "TissueMask":
+    def edit(self, pixels: BoolArray) -> "TissueMask":
         """Return the mask with `pixels` that a person drew."""
         return replace(self, pixels=pixels, edited=True)
 

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers._multiscale_data import MultiScaleData
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
-from napari_pathseg.masks.chunk_files import CHUNK, Pixels
+from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 
@@ -38,27 +39,27 @@ class _Level:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self._read(Region(0, 0, *self.shape)), dtype=dtype)
 
-    def _read(self, region: Region) -> Pixels:
-        labels: Pixels = self.mask.preview(region, self.level)[0]
+    def _read(self, region: Region) -> UInt8Array:
+        labels: UInt8Array = self.mask.preview(region, self.level)[0]
         return labels
 
 
 class Shown(_Level):
     """A level as it is shown: a class and, where only a model found it, `UNREVIEWED` more."""
 
-    def _read(self, region: Region) -> Pixels:
+    def _read(self, region: Region) -> UInt8Array:
         return codes(self.mask.preview(region, self.level))
 
 
-def codes(pixels: Pixels) -> Pixels:
+def codes(pixels: UInt8Array) -> UInt8Array:
     """Return what is shown of labels and provenance, ``(2, rows, columns)``."""
     labels, provenance = pixels
     unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
-    shown: Pixels = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED)
+    shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED)
     return shown
 
 
-def pixels_of(shown: Pixels) -> Pixels:
+def pixels_of(shown: UInt8Array) -> UInt8Array:
     """Return labels and provenance of what is shown, as far as it tells."""
     labels = shown % UNREVIEWED
     by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))

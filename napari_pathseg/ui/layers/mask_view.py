@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from napari.layers.labels.labels import _LabelsSlicingState
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import Mask
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.stroke_queue import Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED, MaskData, Shown, codes, pixels_of
@@ -83,11 +83,11 @@ class MaskView(ClassLabels):
         """Return the box of the level shown that is in napari's hands."""
         rows, columns = self._slice.image.raw.shape
         if self._slice.empty:
-            return Region(0, 0, 0, 0)
+            return EMPTY_REGION
         top, left = np.round(self._slice.tile_to_data.translate[-2:] / 2**self.data_level).astype(int)
         return Region(int(top), int(left), rows, columns)
 
-    def _draw_box(self, box: Region, shown: Pixels) -> None:
+    def _draw_box(self, box: Region, shown: UInt8Array) -> None:
         """Put what is shown into a box of the tile, and that alone on the graphics card."""
         tile, image = self._tile(), self._slice.image
         here = box.shift(-tile.top, -tile.left)

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.edits import paint
-from napari_pathseg.masks.label_rules import NONE_LOCKED, Flags, Locked
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.masks.shapes import Shape
 from napari_pathseg.ui.layers.class_labels import ClassLabels
 from napari_pathseg.ui.layers.mask_data import region_of, within
@@ -46,7 +46,7 @@ class MaskArray:
         self.level = next(n for n, shape in enumerate(mask.shapes) if max(shape) <= LARGEST_SIDE)
         self.downsample = 2**self.level
         self.shape = mask.shapes[self.level]
-        self.labels: Pixels = mask.preview(Region(0, 0, *self.shape), self.level)[0]
+        self.labels: UInt8Array = mask.preview(Region(0, 0, *self.shape), self.level)[0]
 
     @property
     def size(self) -> int:
@@ -132,7 +132,7 @@ class PlainMaskLabels(ClassLabels):
         found, (labels, _) = shape.flags(region), self.mask.read(region)
         if found is None:
             return
-        flags: Flags = found if only is None else found & (labels == only)
+        flags: BoolArray = found if only is None else found & (labels == only)
         self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
         self._end_step()
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import Pixels
 from napari_pathseg.masks.edits import fill_from_model, take_prediction
 from napari_pathseg.masks.prediction import Prediction
 
@@ -60,12 +60,12 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
             mask.do(take_prediction(prediction, region, entry.complete_in, session.corrections.locked))
 
 
-def _part(pixels: Pixels, region: Region, part: Region) -> Pixels:
+def _part(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
     """Return a part of the pixels of a region."""
     return pixels[part.shift(-region.top, -region.left).slices]
 
 
-def _likely(prediction: Prediction, region: Region) -> Pixels:
+def _likely(prediction: Prediction, region: Region) -> UInt8Array:
     """Return how likely anything but Background is in a box, 0 where nothing was predicted."""
     background = np.asarray(prediction.probabilities[(0, *region.slices)])
     return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
@@ -12,7 +13,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.box_rest import rest_of_boxes
 from napari_pathseg.ui.session.queries import area_text
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.tissue_cache import Bools, TissuePixels, looked_at
+from napari_pathseg.ui.session.tissue_cache import TissuePixels, looked_at
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Areas:
         return areas
 
 
-def shares_of(tissue: Bools, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
+def shares_of(tissue: BoolArray, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
     """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `looked_at`."""
     level, every = looked_at(entry.mask_shape)
     labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from numcodecs.zstd import Zstd
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
-from napari_pathseg.masks.label_rules import Flags, Locked, turned
+from napari_pathseg.masks.label_rules import Locked, turned
 from napari_pathseg.masks.operations import Deed, Editable, Piece
 
 _MOST_STEPS = 50  # that can be undone on a slide
@@ -55,7 +56,7 @@ def clearing(region: Region, found: Found, locked: Locked) -> Deed:
     return Deed("Clearing the complete box", pieces, can_be_cancelled=False)
 
 
-def giving_back(found: Found, complete_in: Callable[[Region], bool | Flags], locked: Locked) -> Deed:
+def giving_back(found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked) -> Deed:
     """Fill in again what a model had found, unless a person has spoken there since; see `take_prediction`."""
 
     def pieces(mask: Editable) -> Iterator[Piece]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import grid_shape
 from napari_pathseg.projects.project import Project
@@ -23,7 +24,6 @@ from napari_pathseg.ui.session.session import Session
 _READ = 1024**2  # pixels; no mask's coarsest level has more
 _LOOKED_AT = 512**2  # of these, so that a brush does not feel it
 _Slide = tuple[str, str, str, int]  # the project's folder; the slide's name, fingerprint and step of its mask's grid
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class TissuePixels:
         return None if slide is None or slide not in self._known else self._known[slide].pixels
 
     @property
-    def on_mask(self) -> Bools | None:
+    def on_mask(self) -> BoolArray | None:
         """Where tissue is, of the pixels that :func:`looked_at` says; None as in `of_slide`."""
         slide, entry = self._in_view(), self._session.slide
         found = None if slide is None else self._known.get(slide)
@@ -131,7 +131,7 @@ def _find(project: Project, entry: SlideRecord) -> _Found:
     return _Found(written, pixels or None, np.packbits(_on_mask(tissue, entry)) if pixels else None)
 
 
-def _on_mask(tissue: TissueMask, entry: SlideRecord) -> Bools:
+def _on_mask(tissue: TissueMask, entry: SlideRecord) -> BoolArray:
     """Return whether the centres of the pixels that are looked at lie on tissue."""
     level, every = looked_at(entry.mask_shape)
     at = []

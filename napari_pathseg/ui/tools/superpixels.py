@@ -9,15 +9,15 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils import Colormap
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.interactive.superpixels import Labels as Patches
 from napari_pathseg.interactive.superpixels import touched
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.ui.layers.slide_layers import KEY, placement
 from napari_pathseg.ui.tools.context import LONGEST, Bench, Gesture
 from napari_pathseg.ui.tools.view import frame_in_view
-from napari_pathseg.ui.tools.view_snapshot import Flags, Frame
+from napari_pathseg.ui.tools.view_snapshot import Frame
 
 SMALLEST, LARGEST = 8, 100  # pixels on screen
 _STEP = 2
@@ -123,12 +123,12 @@ class SuperpixelGesture(Gesture):
 
     def _worker_died(self, _: str) -> None:
         if self._asked is not None:
-            self._asked = self._asked[0], Frame(Region(0, 0, 0, 0), 1, 1, 1, 1.0), 0
+            self._asked = self._asked[0], Frame(EMPTY_REGION, 1, 1, 1, 1.0), 0
             self.look()
 
     # -- what is painted and shown
 
-    def _touch(self, way: tuple[Points, Points], painted: Flags, label: int) -> None:
+    def _touch(self, way: tuple[Points, Points], painted: BoolArray, label: int) -> None:
         frame = self._frame
         if frame is None or painted.shape != self._patches.shape:
             return  # other patches have come meanwhile
@@ -160,10 +160,10 @@ class SuperpixelGesture(Gesture):
         self._borders = layer
 
 
-def _borders(patches: Patches, finer: int = 1) -> Pixels:
+def _borders(patches: Patches, finer: int = 1) -> UInt8Array:
     """Return, as 0 and 1 on a grid so many times finer, where a patch ends to the right or below."""
     patches = patches.repeat(finer, axis=0).repeat(finer, axis=1)
-    borders: Pixels = np.zeros(patches.shape, np.uint8)
+    borders: UInt8Array = np.zeros(patches.shape, np.uint8)
     borders[:, :-1] |= patches[:, :-1] != patches[:, 1:]
     borders[:-1] |= patches[:-1] != patches[1:]
     return borders

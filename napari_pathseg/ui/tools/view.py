@@ -1,6 +1,6 @@
 """The picture of what is on screen now."""
 
-from napari_pathseg.slides.resampling import Pixels
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_step
 from napari_pathseg.ui.tools.brush import screen_pixels
@@ -30,7 +30,7 @@ def picture_in_view(slide: Slide, layers: SlideLayers, longest: int) -> Picture 
     return Picture(pixels, frame, _probability(layers, frame))
 
 
-def _probability(layers: SlideLayers, frame: Frame) -> Pixels | None:
+def _probability(layers: SlideLayers, frame: Frame) -> UInt8Array | None:
     """Return the model's probability in a frame, None where it says nothing there."""
     if layers.probability is None or layers.entry is None:
         return None

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.interactive import LiveWire
 from napari_pathseg.masks.shapes import Area, box_around
-from napari_pathseg.slides.resampling import Pixels
 from napari_pathseg.slides.slide import Slide
-
-Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class Frame:
         """Return positions in the picture as positions on the mask's grid."""
         return np.asarray((position + self._corner + 0.5) * self._step - 0.5)
 
-    def area(self, place: Region, found: Flags) -> Area | None:
+    def area(self, place: Region, found: BoolArray) -> Area | None:
         """Return what was found in a box of the picture as an area of the mask; None where that is nothing."""
         tight = box_around(found)
         if tight.empty:
@@ -82,9 +79,9 @@ class Frame:
 class Picture:
     """What is seen, RGB or grey, where that lies, and the model's probability of it where it has one."""
 
-    pixels: Pixels
+    pixels: UInt8Array
     frame: Frame
-    probability: Pixels | None = None
+    probability: UInt8Array | None = None
 
     @cached_property
     def wire(self) -> LiveWire:
@@ -116,7 +113,7 @@ def frame_of(view: Region, downsample: int, screen: float, longest: int) -> Fram
     return Frame(box, downsample // finer, 1, finer, screen / finer)
 
 
-def read_picture(slide: Slide, frame: Frame) -> tuple[Pixels, Frame]:
+def read_picture(slide: Slide, frame: Frame) -> tuple[UInt8Array, Frame]:
     """Return the pixels of a frame and the part of it that lies on the slide.
 
     Raises
@@ -129,7 +126,7 @@ def read_picture(slide: Slide, frame: Frame) -> tuple[Pixels, Frame]:
     return slide.read_grid(box, frame.downsample), inside
 
 
-def sample(values: Pixels, step: int, frame: Frame) -> Pixels:
+def sample(values: UInt8Array, step: int, frame: Frame) -> UInt8Array:
     """Return, for each pixel of a frame, what an array that is `step` times coarser than the mask has there."""
     spread = [
         ((np.arange(start, start + size) + 0.5) * frame.mask_pixels / frame.per_mask_pixel / step).astype(int)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Points
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION
 from napari_pathseg.interactive import Wand, WandConfig
 from napari_pathseg.ui.tools.context import Bench, Gesture
-from napari_pathseg.ui.tools.view_snapshot import Flags, Picture
+from napari_pathseg.ui.tools.view_snapshot import Picture
 
 LEAST, MOST = 0.3, 5.0  # sensitivity; beyond, it takes all or nothing
 _STEP = 0.1
@@ -26,7 +27,7 @@ class _Drag:
 
     picture: Picture
     wand: Wand
-    painted: Flags
+    painted: BoolArray
     reach: int
     label: int
     last: Points
@@ -77,7 +78,7 @@ class WandGesture(Gesture):
         way = here - drag.last
         most = min(_MOST_LOOKS, max(_FEWEST_LOOKS, _LOOKED_AT // (2 * drag.reach + 1) ** 2))
         looks = min(most, max(1, round(float(np.hypot(*way)) / (_SPACING * drag.reach))))
-        changed = Region(0, 0, 0, 0)
+        changed = EMPTY_REGION
         for share in np.arange(1, looks + 1) / looks:
             row, column = drag.last + share * way
             changed = changed.unite(drag.wand.grow(row, column, drag.reach)[0])

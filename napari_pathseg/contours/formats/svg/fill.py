@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Points, nest
 from napari_pathseg.errors import AnnotationError
 
 Outline = tuple[Points, tuple[Points, ...]]
-Bools = npt.NDArray[np.bool_]
 Polygons = npt.NDArray[np.object_]
 _MOST_MEETINGS = 400_000_000  # pairs of lines in one another's rows that are looked at for crossings
 _MOST_CROSSINGS = 20_000  # of a file
@@ -63,7 +63,7 @@ def sorted_rings(rings: Sequence[Points], name: str) -> list[Outline]:
     return [found[id(ring)] for ring in rings if id(ring) in found]
 
 
-def _related(rings: Sequence[Points], name: str) -> Bools:
+def _related(rings: Sequence[Points], name: str) -> BoolArray:
     """Return which rings may lie in others or around them: their boxes do."""
     low, high = _boxes(rings)
     boxes = shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1])
@@ -83,11 +83,11 @@ def _related(rings: Sequence[Points], name: str) -> Bools:
     return related
 
 
-def crossing_themselves(rings: Sequence[Points]) -> Bools:
+def crossing_themselves(rings: Sequence[Points]) -> BoolArray:
     """Return which rings cross themselves."""
     if not rings:
         return np.zeros(0, bool)
-    crosses: Bools = ~shapely.is_valid(_polygons(rings))
+    crosses: BoolArray = ~shapely.is_valid(_polygons(rings))
     return crosses
 
 
@@ -156,7 +156,7 @@ def _turn_in_turn(outlines: Sequence[Outline]) -> bool:
     return all(turns[id(outer)] != turns[id(hole)] for outer, holes in outlines for hole in holes)
 
 
-def _cut(rings: Sequence[Points], touching: Bools, sound: Bools, nonzero: bool) -> list[Outline]:
+def _cut(rings: Sequence[Points], touching: BoolArray, sound: BoolArray, nonzero: bool) -> list[Outline]:
     """Cut rings where they touch, and return the outlines of the pieces that are inside."""
     polygons = _polygons(rings)
     lines = shapely.get_exterior_ring(polygons)
@@ -172,7 +172,7 @@ def _cut(rings: Sequence[Points], touching: Bools, sound: Bools, nonzero: bool) 
     return [_rings_of(polygon) for polygon in shapely.get_parts(whole)]
 
 
-def _chosen(rings: Sequence[Points], which: Bools) -> list[Points]:
+def _chosen(rings: Sequence[Points], which: BoolArray) -> list[Points]:
     return [rings[index] for index in np.flatnonzero(which).tolist()]
 
 
