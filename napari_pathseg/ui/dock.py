@@ -10,11 +10,11 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_pathseg.masks import Mask
-from napari_pathseg.ui.panels.annotate.annotate import OutlinePanel
-from napari_pathseg.ui.panels.annotate.operation_progress import WorkRow
+from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
+from napari_pathseg.ui.panels.annotate.operation_progress import OperationProgressBar
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
-from napari_pathseg.ui.panels.job_progress import JobsRow
+from napari_pathseg.ui.panels.job_progress import JobProgressBar
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
@@ -25,13 +25,13 @@ from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.actions import key_actions
 from napari_pathseg.ui.shortcuts.keymap import bind_keys, unbind_keys
 from napari_pathseg.ui.shortcuts.qupath import QuPathKeys
-from napari_pathseg.ui.widgets.notifications import say
+from napari_pathseg.ui.widgets.notifications import notify
 from napari_pathseg.ui.widgets.progress_dialog import settle
 from napari_pathseg.ui.widgets.section import Section
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 from napari_pathseg.ui.worker_process import WorkerProcess
 
-_WIDTH, _NARROWEST = 400, 360
+_WIDTH, _MIN_WIDTH = 400, 360
 _ALWAYS_OPEN = "slides"
 _UNFOLD_MS = 300  # until what unfolds, curves too, has its size
 
@@ -52,23 +52,23 @@ class PathsegDock(QWidget):
         self._viewer = napari_viewer
         self._open = True
         self._follows, self._reached = True, ("", "")
-        self.session.said.connect(say)
+        self.session.message.connect(notify)
         self.header = Header(self.session)
         self.slides = SlidesPanel(self.session)
-        self.outline = OutlinePanel(self.session)
+        self.annotate = AnnotatePanel(self.session)
         self.train = TrainPanel(self.session)
         self.review = ReviewPanel(self.session)
         self.export = ExportPanel(self.session)
-        self.jobs = JobsRow(self.session)
+        self.job_progress = JobProgressBar(self.session)
         self.sections = {
             "slides": Section("1  Slides", self.slides),
-            "outline": Section("2  Outline", self.outline),
+            "outline": Section("2  Outline", self.annotate),
             "train": Section("3  Train", self.train),
             "review": Section("4  Review", self.review),
             "export": Section("5  Export", self.export),
         }
         strokes = Strokes(self.session, self)
-        self.work = WorkRow(self.session, strokes)
+        self.operation_progress = OperationProgressBar(self.session, strokes)
         self.session.corrections.patience = partial(settle, parent=self)
         self._lay_out()
         self._connect()
@@ -77,7 +77,7 @@ class PathsegDock(QWidget):
         """Return the size it likes."""
         return QSize(_WIDTH, 700)
 
-    def shut(self, *, clear: bool = True) -> None:
+    def shutdown(self, *, clear: bool = True) -> None:
         """Save and end the worker; `clear` takes the layers out of the viewer too."""
         if not self._open:
             return
@@ -115,7 +115,7 @@ class PathsegDock(QWidget):
         """Notice being put into a window, and being taken out of it for good."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is None and self._window is not None:
-                self.shut()
+                self.shutdown()
             elif self._window is None:
                 QTimer.singleShot(0, self._watch_window)  # napari first wraps it, then docks it
         elif event is not None and event.type() == QEvent.Type.Show:
@@ -125,7 +125,7 @@ class PathsegDock(QWidget):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """Save when the window is about to go."""
         if event is not None and watched is self._window and self._is_end(event):
-            self.shut(clear=False)
+            self.shutdown(clear=False)
         return super().eventFilter(watched, event)
 
     def _is_end(self, event: QEvent) -> bool:
@@ -146,8 +146,8 @@ class PathsegDock(QWidget):
     def _lay_out(self) -> None:
         inside = QWidget()
         sections = QVBoxLayout(inside)
-        sections.setContentsMargins(0, 0, HALF_SPACE, 0)
-        sections.setSpacing(HALF_SPACE)
+        sections.setContentsMargins(0, 0, HALF_SPACING, 0)
+        sections.setSpacing(HALF_SPACING)
         for section in self.sections.values():
             sections.addWidget(section)
         sections.addStretch(1)
@@ -158,13 +158,13 @@ class PathsegDock(QWidget):
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(HALF_SPACE, HALF_SPACE, HALF_SPACE, HALF_SPACE)
-        layout.setSpacing(SPACE)
+        layout.setContentsMargins(HALF_SPACING, HALF_SPACING, HALF_SPACING, HALF_SPACING)
+        layout.setSpacing(SPACING)
         layout.addWidget(self.header)
         layout.addWidget(self.area, 1)
-        layout.addWidget(self.work)
-        layout.addWidget(self.jobs)
-        self.setMinimumWidth(_NARROWEST)
+        layout.addWidget(self.operation_progress)
+        layout.addWidget(self.job_progress)
+        self.setMinimumWidth(_MIN_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
 
@@ -177,14 +177,14 @@ class PathsegDock(QWidget):
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
-        actions = key_actions(self.slides, self.outline, self.review)
+        actions = key_actions(self.slides, self.annotate, self.review)
         bind_keys(self._viewer, actions, self.review.hide_mask)
         self.header.qupath = QuPathKeys(self._viewer, actions)
         self._note()
         self._follow(self.header.step)
 
     def _quit(self) -> None:
-        self.shut(clear=False)
+        self.shutdown(clear=False)
 
     # -- the next step
 
@@ -203,14 +203,14 @@ class PathsegDock(QWidget):
         steps[step.action]()
 
     def _take_brush(self, index: int) -> None:
-        self.outline.classes.select(index)
-        self.outline.choose("brush")
+        self.annotate.classes.select(index)
+        self.annotate.choose("brush")
 
     def _follow(self, step: NextStep) -> None:
         """Open the section that matters now, until the user folds by hand; what draws stays within reach."""
         if not self._follows:
             return
-        wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.outline.drawing else [])}
+        wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.annotate.drawing else [])}
         for name, section in self.sections.items():
             section.set_open(name in wanted)
         if (step.section, step.action) != self._reached:
@@ -227,5 +227,5 @@ class PathsegDock(QWidget):
         project = self.session.project
         number = 0 if project is None else len(project.slides)
         models = 0 if project is None else len(project.model_ids())
-        self.sections["slides"].note(str(number) if number else "")
-        self.sections["review"].note(plural(models, "model") if models else "")
+        self.sections["slides"].set_note(str(number) if number else "")
+        self.sections["review"].set_note(plural(models, "model") if models else "")

@@ -51,12 +51,12 @@ def make_window() -> tuple[napari.Viewer, PathsegDock]:
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-pathseg")
-    dock = dock_of(viewer)
+    dock = get_dock(viewer)
     QApplication.processEvents()  # the canvas gets its size, to which the first slide is fitted
     return viewer, dock
 
 
-def dock_of(viewer: napari.Viewer) -> PathsegDock:
+def get_dock(viewer: napari.Viewer) -> PathsegDock:
     """Return the viewer's dock, made where it has none; the same one that the Plugins menu shows."""
     dock: PathsegDock = viewer.window.add_plugin_dock_widget("napari-pathseg", "PathSeg")[1]
     return dock
@@ -64,7 +64,7 @@ def dock_of(viewer: napari.Viewer) -> PathsegDock:
 
 def close_window(viewer: napari.Viewer, dock: PathsegDock) -> None:
     """Save, end the worker and close the window."""
-    dock.shut()
+    dock.shutdown()
     viewer.close()
 
 

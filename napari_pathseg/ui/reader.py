@@ -115,12 +115,12 @@ def _mpp_in_view(stem: str) -> float | None:
 
 def _open_project(path: str) -> list[tuple[None]]:
     """Open a project in the viewer's dock; it brings its own layers."""
-    from napari_pathseg.ui.launch import dock_of
+    from napari_pathseg.ui.launch import get_dock
 
     viewer = napari.current_viewer()
     if viewer is None:
         raise ProjectError(f"{path} is a project and needs napari's window. Open it with `pathseg open`.")
-    dock_of(viewer).session.open_project(Path(path))
+    get_dock(viewer).session.open_project(Path(path))
     return [(None,)]
 
 

@@ -94,7 +94,7 @@ def dock(viewer):
     dock = PathsegDock(viewer)
     viewer.window.add_dock_widget(dock, name="PathSeg", area="right")
     yield dock
-    dock.shut()
+    dock.shutdown()
 
 
 @pytest.fixture

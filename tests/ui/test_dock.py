@@ -81,7 +81,7 @@ def test_without_a_project_the_window_says_how_to_begin(dock):
     assert dock.header.project.text() == "No project"
     assert dock.header.button.text() == "Add slides…"
     assert dock.slides.empty.isVisible()
-    assert not dock.jobs.isVisible()
+    assert not dock.job_progress.isVisible()
 
 
 def test_files_dropped_on_the_dock_become_a_project(dock, pictures, qtbot):
@@ -96,11 +96,11 @@ def test_files_dropped_on_the_dock_become_a_project(dock, pictures, qtbot):
 
 
 def test_a_real_stroke_reaches_the_mask_and_the_undo_key_takes_it_back(opened, viewer, qtbot):
-    qtbot.mouseClick(opened.outline.tools["brush"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(opened.annotate.tools["brush"], Qt.MouseButton.LeftButton)
     drag(viewer, (100, 60), (100, 90), (100, 130), (100, 180))
     painted = opened.session.mask.counts[2].sum()
     assert painted > 500
-    qtbot.waitUntil(lambda: opened.outline.classes.topLevelItem(1).text(6).endswith(" %"))
+    qtbot.waitUntil(lambda: opened.annotate.classes.topLevelItem(1).text(6).endswith(" %"))
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert opened.session.mask.counts[2].sum() == 0
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
@@ -108,18 +108,18 @@ def test_a_real_stroke_reaches_the_mask_and_the_undo_key_takes_it_back(opened, v
 
 
 def test_a_lasso_is_filled_when_the_mouse_is_let_go_and_can_be_undone(opened, viewer, qtbot):
-    qtbot.mouseClick(opened.outline.tools["lasso"], Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(opened.annotate.tools["lasso"], Qt.MouseButton.LeftButton)
     angles = np.linspace(0, 2 * np.pi, 40)
     drag(viewer, *[(120 + 60 * np.sin(angle), 120 + 60 * np.cos(angle)) for angle in angles])
     qtbot.waitUntil(lambda: opened.session.mask.counts[2].sum() > 8_000)
     assert len(opened.session.layers.contours.data) == 0
-    assert opened.outline.tools["lasso"].isChecked()
+    assert opened.annotate.tools["lasso"].isChecked()
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert opened.session.mask.counts[2].sum() == 0
 
 
 def test_a_polygon_is_filled_when_it_is_closed(opened, viewer, qtbot):
-    opened.outline.choose("polygon")
+    opened.annotate.choose("polygon")
     for corner in ((60, 60), (60, 180), (180, 180), (180, 60)):
         point = on_canvas(viewer, *corner)
         QTest.mouseMove(canvas_of(viewer), point)
@@ -131,7 +131,7 @@ def test_a_polygon_is_filled_when_it_is_closed(opened, viewer, qtbot):
 
 def test_keys_choose_tools_classes_and_slides(opened, viewer):
     press(viewer, Qt.Key.Key_B, Qt.KeyboardModifier.ShiftModifier)
-    assert opened.outline.tools["brush"].isChecked()
+    assert opened.annotate.tools["brush"].isChecked()
     assert opened.session.layers.mask.mode == "paint"
     press(viewer, Qt.Key.Key_1, Qt.KeyboardModifier.AltModifier)
     assert opened.session.layers.mask.selected_label == 1
@@ -154,11 +154,11 @@ def test_holding_h_hides_the_mask(opened, viewer):
 
 
 def test_the_brush_keeps_its_width_on_screen(opened, viewer):
-    opened.outline.brush.setValue(60)
+    opened.annotate.brush.setValue(60)
     before = opened.session.layers.mask.brush_size
     viewer.scene.camera.zoom *= 4
     assert opened.session.layers.mask.brush_size == pytest.approx(before / 4, abs=1)
-    assert opened.outline.brush.value() == 60
+    assert opened.annotate.brush.value() == 60
 
 
 def test_accepting_the_view_makes_the_models_pixels_a_persons(opened, qtbot):
@@ -189,7 +189,7 @@ def test_the_section_that_matters_is_open_until_the_user_folds(opened, mask_fold
 
 def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_folder, pictures, qtbot):
     qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
-    opened.outline.choose("brush")
+    opened.annotate.choose("brush")
     opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     qtbot.waitUntil(lambda: opened.sections["train"].is_open)
     assert opened.sections["outline"].is_open
@@ -204,7 +204,7 @@ def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictur
     viewer.window.add_dock_widget(dock, name="PathSeg", area="right")
     dock.slides.file_drop.add_files(pictures)
     folder = dock.session.project.folder
-    dock.outline.choose("brush")
+    dock.annotate.choose("brush")
     QApplication.processEvents()
     drag(viewer, (100, 60), (100, 130))
     viewer.close()
@@ -232,7 +232,7 @@ def test_training_from_the_button_ends_with_a_model(opened, mask_folder, picture
     opened.train.presets.minutes.setValue(0.1)
     qtbot.mouseClick(opened.train.button, Qt.MouseButton.LeftButton)
     assert opened.train.button.text() == "Stop"
-    qtbot.waitUntil(opened.jobs.isVisible)
+    qtbot.waitUntil(opened.job_progress.isVisible)
     qtbot.waitUntil(lambda: opened.train.button.text() == "Train", timeout=90_000)
     assert [bundle.id for bundle in load_bundles(session.opened)] == ["m001"]
     assert opened.review.model.itemData(0) == "m001"

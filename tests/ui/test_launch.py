@@ -7,7 +7,7 @@ import tifffile
 from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.launch import check_paths, dock_of, open_paths, require_display
+from napari_pathseg.ui.launch import check_paths, get_dock, open_paths, require_display
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_a_missing_slide_is_refused_before_a_window_opens(tmp_path):
 
 def test_the_window_has_one_dock(make_napari_viewer):
     viewer = make_napari_viewer()
-    dock = dock_of(viewer)
-    assert dock_of(viewer) is dock
+    dock = get_dock(viewer)
+    assert get_dock(viewer) is dock
     assert dock in viewer.window.dock_widgets.values()
-    dock.shut()
+    dock.shutdown()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
@@ -90,8 +90,8 @@ def test_without_a_display_it_says_what_helps(monkeypatch):
 
 
 def test_the_dock_of_the_plugins_menu_shows_which_tool_is_in_hand(make_napari_viewer, slides):
-    dock = dock_of(make_napari_viewer())  # napari lends it the viewer in a wrapper
+    dock = get_dock(make_napari_viewer())  # napari lends it the viewer in a wrapper
     open_paths(dock.session, slides)
-    dock.outline.choose("lasso")
-    assert [name for name, button in dock.outline.tools.items() if button.isChecked()] == ["lasso"]
-    dock.shut()
+    dock.annotate.choose("lasso")
+    assert [name for name, button in dock.annotate.tools.items() if button.isChecked()] == ["lasso"]
+    dock.shutdown()

@@ -11,7 +11,7 @@ from napari_pathseg.errors import AnnotationError, ProjectError, UnsupportedSlid
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.slides.level_array import LevelArray
-from napari_pathseg.ui.launch import dock_of
+from napari_pathseg.ui.launch import get_dock
 from napari_pathseg.ui.reader import contours_layer, get_reader
 
 SQUARE = np.array([[10.0, 20.0], [10.0, 80.0], [70.0, 80.0], [70.0, 20.0]])
@@ -115,9 +115,9 @@ def test_a_project_opens_in_the_dock(make_napari_viewer, slide, tmp_path):
     add_slides(project, [slide])
     viewer = make_napari_viewer()
     viewer.open(project.folder, plugin="napari-pathseg")
-    dock = dock_of(viewer)
+    dock = get_dock(viewer)
     assert dock.session.slide.id == "case.1"
-    dock.shut()
+    dock.shutdown()
 
 
 def test_a_project_needs_the_window(tmp_path):

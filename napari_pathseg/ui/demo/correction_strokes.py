@@ -10,9 +10,9 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.graph import route_through_array
 
-_LEAST_RADIUS = 3.0  # of a mistake, in mask pixels; what is thinner is left
-_LARGEST_RADIUS = 60.0
-_KEPT = 0.7  # share of the radius at a mistake's middle that a stroke stays away from its edge
+_MIN_RADIUS = 3.0  # of a mistake, in mask pixels; what is thinner is left
+_MAX_RADIUS = 60.0
+_RADIUS_SHARE = 0.7  # share of the radius at a mistake's middle that a stroke stays away from its edge
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Stroke:
     path: npt.NDArray[np.float64]
 
 
-def mending_strokes(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], count: int) -> list[Stroke]:
+def correction_strokes(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8], count: int) -> list[Stroke]:
     """Return at most `count` strokes, the widest first, that paint only where `predicted` is not `truth`.
 
     Both hold class indices; each stroke stays inside one mistake, so that it makes no new one.
@@ -34,9 +34,9 @@ def mending_strokes(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint
     while len(strokes) < count:
         # Beyond the picture's edge nothing is wrong, so that the whole brush stays inside.
         depth = ndimage.distance_transform_edt(np.pad(wrong, 1))[1:-1, 1:-1]
-        depth = np.minimum(depth, _LARGEST_RADIUS)
+        depth = np.minimum(depth, _MAX_RADIUS)
         middle = tuple(int(index) for index in np.unravel_index(int(depth.argmax()), depth.shape))
-        if depth[middle] < _LEAST_RADIUS:
+        if depth[middle] < _MIN_RADIUS:
             break
         stroke = _stroke(depth, truth, (middle[0], middle[1]))
         strokes.append(stroke)
@@ -46,7 +46,7 @@ def mending_strokes(predicted: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint
 
 def _stroke(depth: npt.NDArray[np.float64], truth: npt.NDArray[np.uint8], middle: tuple[int, int]) -> Stroke:
     """Return the stroke from the middle of a mistake to the furthest place that the same brush fits."""
-    radius = _KEPT * depth[middle]
+    radius = _RADIUS_SHARE * depth[middle]
     fits = (depth >= radius) & (truth == truth[middle])
     parts, _ = ndimage.label(fits)
     places = np.argwhere(parts == parts[middle])

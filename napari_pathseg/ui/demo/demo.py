@@ -56,22 +56,22 @@ def run_demo(folder: Path) -> dict[str, Any]:
 
     launch.require_display()
     started = time.monotonic()
-    project = _free_name(folder)
+    project = _unused_folder(folder)
     slides = sample_slides(sample_folder())
     viewer, dock = launch.make_window()
     from napari.utils.notifications import notification_manager
 
-    from napari_pathseg.ui.demo.script import DemoSteps
+    from napari_pathseg.ui.demo.script import DemoScript
 
     with notification_manager:  # hears of exceptions in the window, as in `napari.run`
         try:
-            steps = DemoSteps(viewer, dock, folder)
-            steps.import_slides(project, slides, annotations(slides[0].parent))
-            first = steps.train(UNANNOTATED, _FIRST, picture="training")
-            strokes = steps.correct(sample_truth(UNANNOTATED))
-            second = steps.train(UNANNOTATED, _SECOND)
-            dice = steps.compare()
-            exported = steps.export()
+            script = DemoScript(viewer, dock, folder)
+            script.import_slides(project, slides, sample_annotations(slides[0].parent))
+            first = script.train(UNANNOTATED, _FIRST, picture="training")
+            strokes = script.correct(sample_truth(UNANNOTATED))
+            second = script.train(UNANNOTATED, _SECOND)
+            dice = script.compare()
+            exported = script.export()
         finally:
             launch.close_window(viewer, dock)
     scores = {"first": dice[first], "second": dice[second]}
@@ -79,14 +79,14 @@ def run_demo(folder: Path) -> dict[str, Any]:
     return {
         "scores": scores,
         "seconds": round(time.monotonic() - started, 1),
-        "screenshots": [str(path) for path in steps.pictures],
+        "screenshots": [str(path) for path in script.screenshots],
         "strokes": len(strokes),
         "exported": [str(path) for path in exported],
         "project": str(project),
     }
 
 
-def annotations(folder: Path) -> list[tuple[list[Path], AddOptions]]:
+def sample_annotations(folder: Path) -> list[tuple[list[Path], AddOptions]]:
     """Return which sample slides in `folder` are added with what; `UNANNOTATED` is left to a model.
 
     Both sides of the split see tumour and slides without any.
@@ -109,13 +109,13 @@ def make_demo_project(folder: Path, samples: Path) -> Project:
         If something is there already, or it cannot be written.
     """
     project = Project.create(folder)
-    for paths, options in annotations(samples):
+    for paths, options in sample_annotations(samples):
         add_slides(project, paths, options)
     add_slides(project, [samples / f"{UNANNOTATED}.tif"])
     return project
 
 
-def _free_name(folder: Path) -> Path:
+def _unused_folder(folder: Path) -> Path:
     """Return a project folder in `folder` that is not there yet; what a person drew in an old one stays."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def idle(seconds: float) -> None:
         time.sleep(0.002)
 
 
-class Hand:
+class Mouse:
     """Moves the mouse over the canvas of a viewer."""
 
     def __init__(self, viewer: napari.Viewer) -> None:
@@ -37,7 +37,7 @@ class Hand:
             w for w in widgets if w.isVisible() and type(w).__name__.startswith("CanvasBackend")
         )
 
-    def look_at(self, layer: MaskLabels, stroke: Stroke) -> None:
+    def zoom_to(self, layer: MaskLabels, stroke: Stroke) -> None:
         """Zoom to where a stroke will be."""
         low, high = (np.array(layer.data_to_world(p)) for p in (stroke.path.min(axis=0), stroke.path.max(axis=0)))
         brush = stroke.diameter * float(layer.scale[-1])

@@ -20,8 +20,8 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.projects.importing.add_slides import AddOptions
-from napari_pathseg.ui.demo.correction_strokes import Stroke, mending_strokes
-from napari_pathseg.ui.demo.mouse import Hand, idle
+from napari_pathseg.ui.demo.correction_strokes import Stroke, correction_strokes
+from napari_pathseg.ui.demo.mouse import Mouse, idle
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools import choose_tool
 
@@ -36,13 +36,13 @@ _PICTURED_AT = 0.5  # share of a training
 _SETTLE_S = 1.5  # for thumbnails and what unfolds
 
 
-class DemoSteps:
+class DemoScript:
     """The steps, in the order in which they are called; pictures of the window go into `folder`."""
 
     def __init__(self, viewer: napari.Viewer, dock: "PathsegDock", folder: Path) -> None:
         self._viewer, self._folder = viewer, folder
         self._session: Session = dock.session
-        self.pictures: list[Path] = []
+        self.screenshots: list[Path] = []
         self._heard = len(notification_manager.records)
         _fill_screen(viewer)
         idle(_SETTLE_S)
@@ -53,10 +53,10 @@ class DemoSteps:
         """Make a project of `slides`, then give some their contours."""
         self._session.new_project(project)
         self._session.add_slides(slides)
-        self._picture("slides")
+        self._screenshot("slides")
         for paths, options in added:
             self._session.add_slides(paths, options)
-        self._picture("contours")
+        self._screenshot("contours")
 
     def train(self, slide: str, config: TrainConfig, picture: str | None = None) -> str:
         """Train on while `slide` is in view, until the new model has predicted it; return the model."""
@@ -70,7 +70,7 @@ class DemoSteps:
             if not self._training():
                 raise RuntimeError(f"{slide} showed nothing of the model while it learnt. {self._last_words()}")
             self._wait("Training", lambda: not self._training() or self._progress() > _PICTURED_AT, end)
-            self._picture(picture)
+            self._screenshot(picture)
         self._wait("Training", lambda: not learning.active, end)
         made = [name for name in self._session.opened.model_ids() if name not in before]
         if not made or self._session.opened.find_prediction(made[-1], slide) is None:
@@ -85,22 +85,22 @@ class DemoSteps:
         session, layer = self._session, self._session.layers.mask
         if layer is None or session.mask is None:
             raise RuntimeError("No mask is in view to be corrected.")
-        self._picture("prediction")
+        self._screenshot("prediction")
         entry = session.in_view
         middle = slice(entry.downsample // 2, None, entry.downsample)
-        strokes = mending_strokes(np.asarray(layer.data), np.maximum(truth[middle, middle], BACKGROUND), count)
+        strokes = correction_strokes(np.asarray(layer.data), np.maximum(truth[middle, middle], BACKGROUND), count)
         if not strokes:
             raise RuntimeError(f"The prediction of {entry.id} has no mistake to correct; train for a shorter time.")
-        hand = Hand(self._viewer)
+        mouse = Mouse(self._viewer)
         for stroke in strokes:
-            hand.look_at(layer, stroke)
+            mouse.zoom_to(layer, stroke)
             choose_tool(session.layers, "brush")
             layer.selected_label, layer.brush_size = stroke.label, stroke.diameter
-            hand.paint(layer, stroke)
+            mouse.paint(layer, stroke)
         _require_painted(session.mask.counts, strokes)
         choose_tool(session.layers, "pan")
         self._viewer.reset_view()
-        self._picture("corrected")
+        self._screenshot("corrected")
         return strokes
 
     def compare(self) -> dict[str, dict[str, float]]:
@@ -111,7 +111,7 @@ class DemoSteps:
         self._wait("Scoring", lambda: not learning.active, time.monotonic() + _SCORE_S)
         if missing := [name for name in models if name not in learning.scores]:
             raise RuntimeError(f"Scoring ended without scores of {', '.join(missing)}. {self._last_words()}")
-        self._picture("after")
+        self._screenshot("after")
         return {name: learning.scores[name] for name in models}
 
     def export(self) -> list[Path]:
@@ -160,12 +160,12 @@ class DemoSteps:
                     raise RuntimeError(f"{step}: the window met an unexpected error.") from note.exception
                 raise PathsegError(f"{step} failed: {note.message}")
 
-    def _picture(self, name: str) -> None:
+    def _screenshot(self, name: str) -> None:
         idle(_SETTLE_S)
         self._check(f"The picture of {name}")
-        path = self._folder / f"{len(self.pictures) + 1:02d}_{name}.png"
+        path = self._folder / f"{len(self.screenshots) + 1:02d}_{name}.png"
         self._viewer.screenshot(str(path), canvas_only=False, flash=False)
-        self.pictures.append(path)
+        self.screenshots.append(path)
 
 
 def _fill_screen(viewer: napari.Viewer) -> None:

@@ -5,11 +5,11 @@ A line is a pixel of the shown level wide at least, so it grows where one takes 
 
 from psygnal import Signal
 from qtpy.QtCore import QObject
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.mask_layer import MaskLabels
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.tools.brush import screen_pixels
 
 _WIDTH = 3  # pixels on screen
@@ -31,8 +31,8 @@ class ContourOnly(QObject):
         self._session = session
         self._heard: MaskLabels | PlainMaskLabels | None = None
         self._opacity: float | None = None  # of the areas, while borders are shown instead
-        self._follow_soon = Soon(self._follow, _SETTLED_MS, self)
-        session.layers.viewer.scene.camera.events.zoom.connect(self._follow_soon.ask)
+        self._follow_soon = qthrottled(self._follow, timeout=_SETTLED_MS, leading=False, parent=self)
+        session.layers.viewer.scene.camera.events.zoom.connect(self._follow_soon.throttle)
         session.slide_changed.connect(self._listen)
         self._listen()
 
@@ -70,7 +70,7 @@ class ContourOnly(QObject):
             self._heard, self._opacity = layer, None
             if layer is not None:
                 layer.events.contour.connect(self._turned)
-        self._follow_soon.ask()
+        self._follow_soon.throttle()
 
     def _turned(self) -> None:
         """Give the areas their opacity back; napari has a box of its own for the width of the line."""

@@ -9,8 +9,8 @@ from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown, say
-from napari_pathseg.ui.widgets.number_box import NumberBox
+from napari_pathseg.ui.widgets.notifications import notify, show_errors
+from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
 
 _PICTURES = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
 _FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_PICTURES}
@@ -33,7 +33,7 @@ class ExportPanel(QWidget):
             combo.setMinimumContentsLength(12)
         self.format.setToolTip("GeoJSON for QuPath, XML for ASAP and ImageScope, SVG for drawing programs, images for "
                                "scripts.")  # fmt: skip
-        self.smooth = NumberBox()
+        self.smooth = ScientificSpinBox()
         self.smooth.setRange(0, 100)
         self.smooth.setDecimals(1)
         self.smooth.setSuffix(" µm")
@@ -48,7 +48,7 @@ class ExportPanel(QWidget):
 
     def ask_for_folder(self) -> None:
         """Let the user choose where to write."""
-        with errors_shown():
+        with show_errors():
             start = str(self._session.opened.folder.parent)
             folder = QFileDialog.getExistingDirectory(self, "Export into a folder", start)
             if folder:
@@ -56,12 +56,12 @@ class ExportPanel(QWidget):
 
     def export_to(self, folder: Path) -> None:
         """Write into a folder and say so."""
-        with errors_shown():
+        with show_errors():
             kind = self.format.currentData()
             smooth_um = 0.0 if kind in _PICTURES else self.smooth.value()
             options = ExportOptions(format=kind, what=self.what.currentData(), smooth_um=smooth_um)
             files = self._session.export(folder, options)
-            say(f"{plural(len(files), 'file')} written to {folder}.")
+            notify(f"{plural(len(files), 'file')} written to {folder}.")
 
     def _show(self) -> None:
         project = self._session.project

@@ -7,6 +7,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QDialog, QFileDialog, QLabel, QMenu, QMessageBox, QPushButton, QSizePolicy, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.panels.new_project import NewProjectDialog
 from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
@@ -14,11 +15,10 @@ from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import keys_text
 from napari_pathseg.ui.shortcuts.qupath import QUPATH_KEYS, QuPathKeys
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.recent_projects import recent_projects, remember_project
-from napari_pathseg.ui.widgets.theme import DimLabel
+from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 
 class Header(QWidget):
@@ -44,14 +44,14 @@ class Header(QWidget):
         self.text.setWordWrap(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.button = push_button("", "Do the next step.")
-        self.notice = DimLabel("Research use only")
+        self.notice = SecondaryLabel("Research use only")
         column(self, self.banner, self.project, row(self.text, self.button), self.notice)
         self.button.clicked.connect(self._press)
-        self._soon = Soon(self._show_step, 150, self)
+        self._soon = qthrottled(self._show_step, timeout=150, leading=False, parent=self)
         session.project_changed.connect(self._show_project)
-        session.slide_changed.connect(self._soon.ask)
-        session.mask_changed.connect(self._soon.ask)
-        session.learning.run_changed.connect(self._soon.ask)
+        session.slide_changed.connect(self._soon.throttle)
+        session.mask_changed.connect(self._soon.throttle)
+        session.learning.run_changed.connect(self._soon.throttle)
         self._fill_menu()
         self._show_project()
 
@@ -66,7 +66,7 @@ class Header(QWidget):
 
     def make(self, folder: Path, mpp: float | None) -> None:
         """Make a project and open it."""
-        with errors_shown():
+        with show_errors():
             self._session.new_project(folder, mpp=mpp)
 
     def ask_for_project(self) -> None:
@@ -77,7 +77,7 @@ class Header(QWidget):
 
     def open(self, folder: Path) -> None:
         """Open a project."""
-        with errors_shown():
+        with show_errors():
             self._session.open_project(folder)
 
     def show_keys(self) -> None:

@@ -2,17 +2,17 @@
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.session.queries import run_text
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 
 _STAYS_MS = 4000  # after the end
 
 
-class JobsRow(QWidget):
+class JobProgressBar(QWidget):
     """One line at the bottom of the dock."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -30,9 +30,9 @@ class JobsRow(QWidget):
         self._leave.setSingleShot(True)
         self._leave.setInterval(_STAYS_MS)
         self._leave.timeout.connect(self.hide)
-        self._soon = Soon(self._show_run, 100, self)
+        self._soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self.stop.clicked.connect(self._stop)
-        session.learning.run_changed.connect(self._soon.ask)
+        session.learning.run_changed.connect(self._soon.throttle)
         self.hide()
 
     def _stop(self) -> None:

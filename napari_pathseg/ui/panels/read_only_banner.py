@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE, STATE_HUES
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES
 
 _HELD_MS, _READ_ONLY_MS = 1000, 5000  # between two looks at whether that changed
 
@@ -22,7 +22,7 @@ class ReadOnlyBanner(QFrame):
         self.text.setWordWrap(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.button = push_button("Try again", "Ask whether the project is free now; every few seconds it is asked.")
-        column(self, row(self.text, self.button)).setContentsMargins(SPACE, HALF_SPACE, SPACE, HALF_SPACE)
+        column(self, row(self.text, self.button)).setContentsMargins(SPACING, HALF_SPACING, SPACING, HALF_SPACING)
         self.setObjectName("read_only")
         self.setStyleSheet(f"#read_only {{ border: 1px solid {STATE_HUES['predicted']}; border-radius: 4px; }}")
         self._timer = QTimer(self)

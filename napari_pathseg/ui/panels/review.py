@@ -5,17 +5,17 @@ from collections.abc import Callable
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.outline_rendering import ContourOnly
 from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
 from napari_pathseg.ui.session.queries import compared, model_text, project_models
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.menu_button import MoreButton
-from napari_pathseg.ui.widgets.notifications import errors_shown
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
+from napari_pathseg.ui.widgets.menu_button import MenuButton
+from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
 class ReviewPanel(QWidget):
@@ -32,8 +32,8 @@ class ReviewPanel(QWidget):
         self.predict_all = push_button("Predict all", "Let the model mark all slides, one after the other.")
         self.accept = push_button("Accept view", with_key("Stand for what the model found on screen.", "accept"))
         self.reject = push_button("Reject view", with_key("Take away what the model found on screen.", "reject"))
-        self.accept_more = MoreButton("Accept elsewhere", _elsewhere("Accept", self.accept_in))
-        self.reject_more = MoreButton("Reject elsewhere", _elsewhere("Reject", self.reject_in))
+        self.accept_more = MenuButton("Accept elsewhere", _elsewhere("Accept", self.accept_in))
+        self.reject_more = MenuButton("Reject elsewhere", _elsewhere("Reject", self.reject_in))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(50)
@@ -51,10 +51,10 @@ class ReviewPanel(QWidget):
         self.table = QWidget()
         self._cells = QGridLayout(self.table)
         self._cells.setContentsMargins(0, 0, 0, 0)
-        self._cells.setSpacing(HALF_SPACE)
+        self._cells.setSpacing(HALF_SPACING)
         verdicts = row(self.accept, self.accept_more, self.reject, self.reject_more)
         verdicts.setSpacing(1)
-        verdicts.insertSpacing(2, SPACE)
+        verdicts.insertSpacing(2, SPACING)
         column(
             self,
             row(QLabel("Model"), self.model),
@@ -72,7 +72,7 @@ class ReviewPanel(QWidget):
 
     def predict(self, *, view: bool = False, everything: bool = False) -> None:
         """Predict the slide in view, only what is on screen of it, or all slides."""
-        with errors_shown():
+        with show_errors():
             slides = list(self._session.opened.slides) if everything else [self._session.in_view.id]
             self._session.learning.predict(slides, view=view, model=self.model.currentData())
 
@@ -96,17 +96,17 @@ class ReviewPanel(QWidget):
 
     def accept_in(self, where: str) -> None:
         """Stand for what the model found in a place."""
-        with errors_shown():
+        with show_errors():
             self._session.corrections.accept(where)
 
     def reject_in(self, where: str) -> None:
         """Take away what the model found in a place."""
-        with errors_shown():
+        with show_errors():
             self._session.corrections.reject(where)
 
     def compare_models(self) -> None:
         """Score the two newest models."""
-        with errors_shown():
+        with show_errors():
             self._session.learning.compare()
 
     def hide_mask(self, hidden: bool) -> None:
@@ -117,7 +117,7 @@ class ReviewPanel(QWidget):
     # -- what the user sees
 
     def _show_models(self) -> None:
-        with errors_shown():
+        with show_errors():
             models = project_models(self._session)
             chosen = self.model.currentData()
             newer = bool(models) and self.model.count() > 0 and self.model.itemData(0) != models[-1].id
@@ -199,10 +199,10 @@ class ReviewPanel(QWidget):
         for more in (self.accept_more, self.reject_more):
             more.choices.setToolTipsVisible(True)
             more.choices.aboutToShow.connect(self._show_choices)
-        self._run_soon = Soon(self._show_run, 100, self)
+        self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self._session.project_changed.connect(self._show_models)
         self._session.slide_changed.connect(self._show_slide)
-        self._session.learning.run_changed.connect(self._run_soon.ask)
+        self._session.learning.run_changed.connect(self._run_soon.throttle)
 
     def _set_opacity(self, percent: int) -> None:
         layer = self._session.layers.mask

@@ -144,7 +144,7 @@ class CompleteBoxes(ThinShapes):
             try:
                 deed()
             except ProjectError as error:
-                self._session.said.emit(str(error), "", "warning")
+                self._session.message.emit(str(error), "", "warning")
 
         return press
 

@@ -2,14 +2,14 @@
 
 from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.mask_layer import MaskLabels
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
-_SLICE_S = 0.008  # half a frame, so that the hand feels nothing
-_TOLD_MS = 500  # between two times at which it is said that the mask changed
+_TIME_BUDGET_S = 0.008  # half a frame, so that the hand feels nothing
+_NOTIFY_INTERVAL_MS = 500  # between two times at which it is said that the mask changed
 
 
 class Strokes(QObject):
@@ -27,7 +27,7 @@ class Strokes(QObject):
         self._timer = QTimer(self)
         self._timer.setInterval(0)  # when all other events are done
         self._timer.timeout.connect(self._work)
-        self._told = Soon(session.mask_changed.emit, _TOLD_MS, self)
+        self._told = qthrottled(session.mask_changed.emit, timeout=_NOTIFY_INTERVAL_MS, leading=False, parent=self)
         session.slide_changed.connect(self._listen)
         self._listen()
 
@@ -44,11 +44,11 @@ class Strokes(QObject):
         layer, mask = self._session.layers.mask, self._session.mask
         more = False
         if layer is not None and mask is layer.mask:
-            with errors_shown():
-                layer.work(_SLICE_S)
+            with show_errors():
+                layer.work(_TIME_BUDGET_S)
             more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
         if more:
-            self._told.ask()
+            self._told.throttle()
         else:  # done, or the disk refuses a stroke: the next one tries again
             self._timer.stop()
             self._session.mask_changed.emit()

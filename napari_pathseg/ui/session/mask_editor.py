@@ -62,7 +62,7 @@ class Corrections:
             except ProjectError as error:
                 if mask.refused:
                     raise
-                self._session.said.emit(str(error), "", "error")  # a deed; it is over, and the rest goes on
+                self._session.message.emit(str(error), "", "error")  # a deed; it is over, and the rest goes on
             finally:
                 if self._session.layers.mask is not None:
                     self._session.layers.mask.show_changed()
@@ -132,7 +132,7 @@ class Corrections:
         try:
             create_versions(self._session.opened, why)
         except ProjectError as error:
-            self._session.said.emit(str(error), "", "warning")
+            self._session.message.emit(str(error), "", "warning")
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

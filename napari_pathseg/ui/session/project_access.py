@@ -74,7 +74,7 @@ class Access:
         if not reason:
             self._session.learning.recall()
             self._show_anew(project)
-            self._session.said.emit(f"{project.folder.name} can be changed now.", "", "info")
+            self._session.message.emit(f"{project.folder.name} can be changed now.", "", "info")
         self._session.project_changed.emit()
 
     def _show_anew(self, project: Project) -> None:
@@ -88,5 +88,5 @@ class Access:
         self.read_only = f"taken over by {project.lock.taken_by}, as this window had given no sign for a while"
         self._show_anew(project)
         project.release_lock()
-        self._session.said.emit(f"{project.folder.name} was {self.read_only}.", "", "warning")
+        self._session.message.emit(f"{project.folder.name} was {self.read_only}.", "", "warning")
         self._session.project_changed.emit()

@@ -29,22 +29,22 @@ from napari_pathseg.ui.session.mask_editor import Corrections
 from napari_pathseg.ui.session.project_access import Access, take
 from napari_pathseg.ui.session.selection import Selection
 from napari_pathseg.ui.session.training_controller import Learning, Worker
-from napari_pathseg.ui.tools.view import picture_in_view
-from napari_pathseg.ui.tools.view_snapshot import Picture
+from napari_pathseg.ui.tools.view import view_snapshot
+from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
 
 
 class Session:
     """A project in a viewer.
 
     Signals: `project_changed` (another project, or its list of slides, classes or models),
-    `slide_changed` (another slide in view), `mask_changed` (its pixels), `said` (a sentence
+    `slide_changed` (another slide in view), `mask_changed` (its pixels), `message` (a sentence
     for the user, its details, and "info", "warning" or "error").
     """
 
     project_changed = Signal()
     slide_changed = Signal()
     mask_changed = Signal()
-    said = Signal(str, str, str)
+    message = Signal(str, str, str)
 
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
         self.layers, self.worker = SlideLayers(viewer), worker
@@ -85,7 +85,7 @@ class Session:
         try:
             self._close_slide()
         except ProjectError as error:
-            self.said.emit(str(error), "", "error")
+            self.message.emit(str(error), "", "error")
             self._forget_slide()
         if clear:
             self.layers.clear()
@@ -169,9 +169,9 @@ class Session:
             return self.mask.counts_so_far
         return self.opened.counts(slide_id)
 
-    def picture_in_view(self, longest: int) -> Picture | None:
+    def view_snapshot(self, longest: int) -> ViewSnapshot | None:
         """Return what is on screen of the slide, no side longer than so many pixels; None where nothing is."""
-        return None if self._slide is None else picture_in_view(self._slide, self.layers, longest)
+        return None if self._slide is None else view_snapshot(self._slide, self.layers, longest)
 
     # -- inside
 

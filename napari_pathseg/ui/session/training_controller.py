@@ -152,7 +152,9 @@ class Learning:
             self._ending = True
             self._worker.send({"command": "stop"})
             if self.run.has_best:
-                self._session.said.emit(f"{self.run.title} was stopped with its project; its best is kept.", "", "info")
+                self._session.message.emit(
+                    f"{self.run.title} was stopped with its project; its best is kept.", "", "info"
+                )
         self.run, self.scores = None, {}
         self.run_changed.emit()
 
@@ -179,11 +181,11 @@ class Learning:
             case "slidedone":
                 take_slide(self._session, self.run.model, message["slide"], Region(*message["region"]))
             case "note":
-                self._session.said.emit(message["text"], "", "warning" if message.get("warning") else "info")
+                self._session.message.emit(message["text"], "", "warning" if message.get("warning") else "info")
             case "finished":
                 self._finished(message)
             case "failed" if self.run.kind != "preview":  # who asked for that shows it
-                self._session.said.emit(message["text"], message["details"], "error")
+                self._session.message.emit(message["text"], message["details"], "error")
         self.run_changed.emit()
 
     def _finished(self, message: dict[str, Any]) -> None:
@@ -202,9 +204,9 @@ class Learning:
             text = (
                 f"{best['model']} scored best, Dice {best['score']:.2f}; Find settings shows what it was trained with."
             )
-            self._session.said.emit(text, "", "info")
+            self._session.message.emit(text, "", "info")
         if message["command"] == "train":
-            self._session.said.emit(
+            self._session.message.emit(
                 f"{result['id']} is ready: Dice {result['mean_dice']:.2f} on held-out slides.", "", "info"
             )
             if self._session.slide is not None:
@@ -226,7 +228,7 @@ class Learning:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
-        self._session.said.emit(
+        self._session.message.emit(
             f"{self.run.deed} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
         )
         self._session.project_changed.emit()

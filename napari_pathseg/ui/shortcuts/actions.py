@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from napari_pathseg.ui.panels.annotate.annotate import OutlinePanel
+from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.tools import TOOLS
@@ -10,7 +10,7 @@ from napari_pathseg.ui.tools import TOOLS
 _CLASSES = 9  # that have a key
 
 
-def key_actions(slides: SlidesPanel, outline: OutlinePanel, review: ReviewPanel) -> dict[str, Callable[[], None]]:
+def key_actions(slides: SlidesPanel, outline: AnnotatePanel, review: ReviewPanel) -> dict[str, Callable[[], None]]:
     """Return what is done by the name that the table of keys gives it."""
     actions: dict[str, Callable[[], None]] = {
         "next_slide": lambda: slides.step(1),

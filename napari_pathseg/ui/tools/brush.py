@@ -2,7 +2,7 @@
 
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
 
-SMALLEST_BRUSH, LARGEST_BRUSH = 2, 200  # pixels on screen
+MIN_BRUSH, MAX_BRUSH = 2, 200  # pixels on screen
 
 
 def brush_on_screen(layers: SlideLayers) -> float:

@@ -15,15 +15,15 @@ from napari_pathseg.masks.shapes import Shape
 from napari_pathseg.ui.layers.mask_layer import MaskLabels
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.tools.preferences import Remembered
-from napari_pathseg.ui.tools.view import frame_in_view
-from napari_pathseg.ui.tools.view_snapshot import Frame, Picture
+from napari_pathseg.ui.tools.preferences import ToolPreferences
+from napari_pathseg.ui.tools.view import current_view_transform
+from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform
 
 LONGEST = 1200  # pixels of a picture's side: what features are found in fast enough
 _SUBTRACT = "Alt"
 
 
-class Bench:
+class ToolContext:
     """A session as gestures see it.
 
     Attributes
@@ -32,18 +32,18 @@ class Bench:
         Whether layers are being put in or taken out, so that a change of the active one means nothing.
     """
 
-    def __init__(self, session: Session, remembered: Remembered) -> None:
-        self.session, self.remembered = session, remembered
-        self.arranging = False
-        self._asked: Frame | None = None
-        self._picture: Picture | None = None
+    def __init__(self, session: Session, preferences: ToolPreferences) -> None:
+        self.session, self.preferences = session, preferences
+        self.changing_layers = False
+        self._asked: ViewTransform | None = None
+        self._picture: ViewSnapshot | None = None
 
     @property
     def layer(self) -> MaskLabels | PlainMaskLabels | None:
         """The mask's layer."""
         return self.session.layers.mask
 
-    def picture(self) -> Picture | None:
+    def snapshot(self) -> ViewSnapshot | None:
         """Return what is on screen now; it is read anew only where the view has changed.
 
         Raises
@@ -51,9 +51,9 @@ class Bench:
         UnsupportedSlideError
             If the slide cannot be decoded there.
         """
-        asked = frame_in_view(self.session.layers, LONGEST)
+        asked = current_view_transform(self.session.layers, LONGEST)
         if asked is None or asked != self._asked:
-            self._picture = self.session.picture_in_view(LONGEST)
+            self._picture = self.session.view_snapshot(LONGEST)
             self._asked = asked
         return self._picture
 
@@ -70,7 +70,7 @@ class Bench:
         assert self.layer is not None
         return np.asarray(self.layer.world_to_data(event.position)[-2:], np.float64)
 
-    def radius(self, frame: Frame) -> float:
+    def radius(self, frame: ViewTransform) -> float:
         """Return half the width of the brush in pixels of a picture."""
         assert self.layer is not None
         return float(self.layer.brush_size) / 2 * frame.per_mask_pixel / frame.mask_pixels
@@ -80,24 +80,24 @@ class Bench:
         if shape is not None and self.layer is not None:
             self.layer.stroke(shape, label)
 
-    def say(self, text: str) -> None:
-        """Say something in napari's status bar."""
+    def show_status(self, text: str) -> None:
+        """Show a text in napari's status bar."""
         self.session.layers.viewer.status = text
 
     @contextlib.contextmanager
-    def arranged(self) -> Iterator[None]:
+    def preserving_active_layer(self) -> Iterator[None]:
         """Put layers in or take them out inside the block; the active one stays."""
         layers = self.session.layers.viewer.layers
-        active, self.arranging = layers.selection.active, True
+        active, self.changing_layers = layers.selection.active, True
         try:
             yield
             if active is not None and active in layers:
                 layers.selection.active = active
         finally:
-            self.arranging = False
+            self.changing_layers = False
 
 
-class Gesture:
+class InteractiveTool:
     """A tool that answers the mouse on the mask's layer itself.
 
     Attributes
@@ -111,27 +111,27 @@ class Gesture:
     circle = True
     keys: tuple[str, ...] = ()
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
+    def __init__(self, context: ToolContext) -> None:
+        self.context = context
 
-    def drag(self, layer: Labels, event: Any) -> Iterator[None]:
+    def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Answer the mouse from its press to its release, as napari's `mouse_drag_callbacks` do."""
         yield from ()
 
-    def move(self, layer: Labels, event: Any) -> None:
+    def on_move(self, layer: Labels, event: Any) -> None:
         """Answer a move of the mouse that is not pressed."""
 
-    def double_click(self, layer: Labels, event: Any) -> None:
+    def on_double_click(self, layer: Labels, event: Any) -> None:
         """Answer a double click, which comes after the press and release of its first click."""
 
-    def press_key(self, key: str) -> None:
+    def on_key(self, key: str) -> None:
         """Answer one of `keys`."""
 
-    def turn(self, steps: int) -> None:
+    def on_wheel(self, steps: int) -> None:
         """Answer the wheel that is turned with Shift held."""
 
-    def look(self) -> None:
+    def on_view_changed(self) -> None:
         """Get ready for what is on screen now."""
 
-    def put_away(self) -> None:
+    def deactivate(self) -> None:
         """Leave nothing behind: another tool is taken, or another slide is shown."""

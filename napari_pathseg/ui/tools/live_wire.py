@@ -11,8 +11,8 @@ from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import grid_to_level0
 from napari_pathseg.masks.shapes import Outline
 from napari_pathseg.ui.tools.brush import screen_pixels
-from napari_pathseg.ui.tools.context import Bench, Gesture
-from napari_pathseg.ui.tools.view_snapshot import Picture
+from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
+from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
 
 _CLICK = 5.0  # pixels on screen that a hand may move in a click
 _GRASP = 2.0  # pixels on screen that corners may be simplified by to be edited
@@ -21,26 +21,26 @@ _NONE = np.empty((0, 2))
 _NO_SHAPES: list[Points] = []
 
 
-class LiveWireGesture(Gesture):
+class LiveWireTool(InteractiveTool):
     """Draws a line that snaps to the strongest edge between clicks; closed, it is filled or cut out."""
 
     circle = False
     keys = ("Enter", "Alt-Enter", "Backspace", "Escape")
 
-    def __init__(self, bench: Bench) -> None:
-        super().__init__(bench)
+    def __init__(self, context: ToolContext) -> None:
+        super().__init__(context)
         self._anchors: list[Points] = []  # on the mask's grid
         self._ways: list[Points] = []  # to each anchor from the one before; to the first, nothing
-        self._picture: Picture | None = None  # in which the wire is anchored
+        self._picture: ViewSnapshot | None = None  # in which the wire is anchored
         self._shown = False
 
     # -- the mouse and the keys
 
-    def drag(self, layer: Labels, event: Any) -> Iterator[None]:
+    def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Set an anchor where the mouse is clicked; move the slide where it is dragged."""
         if event.button != 1:
             return
-        position, start, moved = self.bench.position(event), np.array(event.pos), False
+        position, start, moved = self.context.position(event), np.array(event.pos), False
         layer.mouse_pan = True
         yield
         while event.type == "mouse_move":
@@ -50,33 +50,33 @@ class LiveWireGesture(Gesture):
         if not moved:
             self._set_anchor(position)
 
-    def move(self, layer: Labels, event: Any) -> None:
+    def on_move(self, layer: Labels, event: Any) -> None:
         """Lead the line to the mouse."""
         if self._anchors:
-            self._show(self._way_to(self.bench.position(event)))
+            self._show(self._way_to(self.context.position(event)))
 
-    def double_click(self, layer: Labels, event: Any) -> None:
+    def on_double_click(self, layer: Labels, event: Any) -> None:
         """Close the line and fill it, with Alt cut it out."""
-        self._close(self.bench.label(event))
+        self._close(self.context.label(event))
 
-    def press_key(self, key: str) -> None:
+    def on_key(self, key: str) -> None:
         """Close the line, take the last anchor back, or drop all."""
-        layer = self.bench.layer
+        layer = self.context.layer
         if key == "Escape" or layer is None:
-            self.put_away()
+            self.deactivate()
         elif key == "Backspace":
             self._anchors, self._ways, self._picture = self._anchors[:-1], self._ways[:-1], None
             self._show(_NONE)
         else:
             self._close(0 if key == "Alt-Enter" else int(layer.selected_label))
 
-    def look(self) -> None:
+    def on_view_changed(self) -> None:
         """Have the wire ready before the first click, or anchored anew in another view."""
-        picture = self.bench.picture()
+        picture = self.context.snapshot()
         if picture is not None:
             self._anchor_in(picture)
 
-    def put_away(self) -> None:
+    def deactivate(self) -> None:
         """Drop the line."""
         self._anchors, self._ways, self._picture = [], [], None
         self._show(_NONE)
@@ -84,7 +84,7 @@ class LiveWireGesture(Gesture):
     # -- the line
 
     def _set_anchor(self, position: Points) -> None:
-        picture = self.bench.picture()
+        picture = self.context.snapshot()
         if picture is None:
             return
         if self._anchors:
@@ -99,7 +99,7 @@ class LiveWireGesture(Gesture):
         self._anchor_in(picture)
         self._show(_NONE)
 
-    def _anchor_in(self, picture: Picture) -> None:
+    def _anchor_in(self, picture: ViewSnapshot) -> None:
         """Anchor the wire of a picture at the last click."""
         wire = picture.wire
         if self._anchors and self._picture is not picture:
@@ -108,7 +108,7 @@ class LiveWireGesture(Gesture):
 
     def _way_to(self, position: Points) -> Points:
         """Return the way from the last anchor to the edge near a position, on the mask's grid."""
-        picture = self.bench.picture()
+        picture = self.context.snapshot()
         if picture is None:
             return _NONE
         self._anchor_in(picture)
@@ -120,25 +120,25 @@ class LiveWireGesture(Gesture):
     def _close(self, label: int) -> None:
         """Fill the line, closed along the edge back to its first anchor, and drop it."""
         if len(self._anchors) < 2:
-            self.put_away()
+            self.deactivate()
             return
         ring = np.concatenate([*self._ways, self._way_to(self._anchors[0])])
-        self.put_away()
-        if len(ring) > 2 and label and self.bench.remembered.edit_first:
+        self.deactivate()
+        if len(ring) > 2 and label and self.context.preferences.edit_first:
             self._hand_over(ring)
         elif len(ring) > 2:
-            self.bench.paint(Outline([ring]), label)
+            self.context.paint(Outline([ring]), label)
 
     def _hand_over(self, ring: Points) -> None:
         """Leave the closed line on the contours layer to be edited, with corners far enough apart to be grasped."""
-        entry, layers = self.bench.session.slide, self.bench.session.layers
+        entry, layers = self.context.session.slide, self.context.session.layers
         if entry is not None and layers.contours is not None:
             corners = shapely.get_coordinates(shapely.simplify(shapely.polygons(ring), _GRASP / screen_pixels(layers)))
             layers.contours.add_polygons([_on_level0(corners[:-1], entry.downsample)])
 
     def _show(self, live: Points) -> None:
         """Show the line so far, and on to the mouse."""
-        entry, contours = self.bench.session.slide, self.bench.session.layers.contours
+        entry, contours = self.context.session.slide, self.context.session.layers.contours
         if contours is None or entry is None:
             return
         line = without_doubles(np.concatenate([*self._ways, live])) if self._ways else _NONE

@@ -1,4 +1,4 @@
-"""Outlines on the contours layer, once they are ended: filled at once, or mended corner by corner first.
+"""PolygonEditor on the contours layer, once they are ended: filled at once, or mended corner by corner first.
 
 One that is being mended stays with its slide, and is mended on when the slide comes back into view.
 """
@@ -8,13 +8,13 @@ from typing import Any
 
 from napari.layers import Shapes
 from qtpy.QtCore import QObject
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.slide_layers import DrawnShape, shapes_on
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.tools.controller import Hand
+from napari_pathseg.ui.tools.controller import ToolController
 from napari_pathseg.ui.tools.registry import OUTLINES
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
 _EDITING = "direct"  # napari's mode in which corners are dragged
 _KEYS = {"Enter": "fill", "Alt-Enter": "cut", "Escape": "drop"}
@@ -26,7 +26,7 @@ _SUBTRACT = "Alt"
 DrawnShapes = list[DrawnShape]
 
 
-class Outlines(QObject):
+class PolygonEditor(QObject):
     """Fills what is drawn on the contours layer of the slide in view; with Alt at its end it is cut out.
 
     Parameters
@@ -35,9 +35,9 @@ class Outlines(QObject):
         Returns the class that is filled in.
     """
 
-    def __init__(self, session: Session, hand: Hand, label: Callable[[], int], parent: QObject) -> None:
+    def __init__(self, session: Session, controller: ToolController, label: Callable[[], int], parent: QObject) -> None:
         super().__init__(parent)
-        self._session, self._hand, self._label = session, hand, label
+        self._session, self._controller, self._label = session, controller, label
         self._heard: Shapes | None = None
         self._cuts = False  # whether Alt was held when the outline was ended
         self._ended_on = ""  # the slide on which an outline was ended that is still to be taken up
@@ -45,17 +45,17 @@ class Outlines(QObject):
         self._before: list[DrawnShapes] = []  # the outlines before each move of a corner, the last one at the end
         self._after: list[DrawnShapes] = []  # those that were taken back
         self._now: DrawnShapes = []
-        self._ended = Soon(self._take_up, 0, self)  # napari is still at work on it
-        self._kept = Soon(self._keep_corners, 0, self)
-        self._zoomed = Soon(self._draw_as_thin, 100, self)
-        session.layers.viewer.scene.camera.events.zoom.connect(self._zoomed.ask)
+        self._ended = qthrottled(self._take_up, timeout=0, leading=False, parent=self)  # napari is still at work on it
+        self._kept = qthrottled(self._keep_corners, timeout=0, leading=False, parent=self)
+        self._zoomed = qthrottled(self._draw_as_thin, timeout=100, leading=False, parent=self)
+        session.layers.viewer.scene.camera.events.zoom.connect(self._zoomed.throttle)
         session.slide_changed.connect(self._listen)
-        hand.leaves.connect(self._tool_left)
+        controller.about_to_change.connect(self._tool_left)
 
     def _listen(self) -> None:
         """Listen to the contours of the slide in view, and go on with what was being edited there."""
         layer, slide = self._session.layers.contours, self._session.slide
-        self._hand.editing = self._ended_on = ""
+        self._controller.editing = self._ended_on = ""
         self._unbind()
         if layer is None or slide is None:
             self._mended.clear()
@@ -66,7 +66,7 @@ class Outlines(QObject):
             layer.events.data.connect(self._changed)
             layer.mouse_drag_callbacks.append(self._watch_drag)
             layer.mouse_double_click_callbacks.insert(0, self._watch_click)
-        self._zoomed.ask()
+        self._zoomed.throttle()
         name, self._cuts = self._mended.get(slide.id, ("polygon", False))
         if self._session.layers.drawn_outlines() and not self._session.read_only:
             self._edit(name if name in OUTLINES else "polygon")
@@ -80,7 +80,7 @@ class Outlines(QObject):
         while event.type == "mouse_move":
             yield
         self._cuts = _SUBTRACT in event.modifiers
-        self._kept.ask()
+        self._kept.throttle()
 
     def _watch_click(self, layer: Shapes, event: Any) -> None:
         self._cuts = _SUBTRACT in event.modifiers
@@ -89,8 +89,8 @@ class Outlines(QObject):
         slide, action = self._session.slide, str(getattr(event, "action", ""))
         if action == "added" and slide is not None:
             self._ended_on = slide.id
-            self._ended.ask()
-        elif action == "changed" and self._hand.editing and self._session.layers.contours is not None:
+            self._ended.throttle()
+        elif action == "changed" and self._controller.editing and self._session.layers.contours is not None:
             self._before = [*self._before, self._now][-_KEPT:]
             self._after, self._now = [], shapes_on(self._session.layers.contours)
 
@@ -101,8 +101,8 @@ class Outlines(QObject):
             return
         if not self._session.layers.drawn_outlines():
             return
-        if self._hand.remembered.edit_first:
-            self._edit(self._hand.gesture or self._hand.in_hand)
+        if self._controller.preferences.edit_first:
+            self._edit(self._controller.interactive_tool or self._controller.active_tool)
         else:
             self._burn(cut=self._cuts)
 
@@ -114,7 +114,7 @@ class Outlines(QObject):
         assert layer is not None
         self._mended[self._session.in_view.id] = name, self._cuts
         if name in OUTLINES:
-            self._hand.edit(name)
+            self._controller.edit(name)
         layer.mode = _EDITING
         self._before, self._after, self._now = [], [], shapes_on(layer)
         for key, deed in _KEYS.items():
@@ -134,7 +134,7 @@ class Outlines(QObject):
     def _keep_corners(self) -> None:
         """Keep the outline's corners in sight: a click beside it would let go of it."""
         layer = self._session.layers.contours
-        if self._hand.editing and layer is not None and len(layer.data) and not layer.selected_data:
+        if self._controller.editing and layer is not None and len(layer.data) and not layer.selected_data:
             layer.selected_data = {len(layer.data) - 1}
 
     def undo(self, _: Shapes | None = None) -> None:
@@ -165,20 +165,20 @@ class Outlines(QObject):
 
     def _end(self, deed: str) -> None:
         """Fill, cut out or drop what was edited, and take the tool in hand again that drew it."""
-        name = self._hand.editing or "polygon"
+        name = self._controller.editing or "polygon"
         self._leave()
         if deed == "drop":
             self._session.layers.drop_outlines()
         else:
             self._burn(cut=deed == "cut" or self._cuts)
-        self._hand.choose(name)
+        self._controller.choose(name)
 
     def _leave(self) -> None:
-        self._hand.editing = ""
+        self._controller.editing = ""
         if self._session.slide is not None:
             self._mended.pop(self._session.slide.id, None)
         self._unbind()
-        self._zoomed.ask()
+        self._zoomed.throttle()
 
     def _unbind(self) -> None:
         self._say("")
@@ -189,13 +189,13 @@ class Outlines(QObject):
 
     def _tool_left(self) -> None:
         """Fill what is being edited when another tool is taken, so that nothing drawn is lost."""
-        if self._hand.editing:
+        if self._controller.editing:
             self._leave()
             self._burn(cut=self._cuts)
 
     def _burn(self, *, cut: bool) -> None:
         self._cuts = False
-        with errors_shown():
+        with show_errors():
             self._session.corrections.burn_outlines(0 if cut else self._label())
 
     # -- how it looks
@@ -205,7 +205,7 @@ class Outlines(QObject):
         layers = self._session.layers
         if layers.contours is None:
             return
-        line = _EDITED_LINE if self._hand.editing else _LINE
+        line = _EDITED_LINE if self._controller.editing else _LINE
         width = line / (float(layers.viewer.scene.camera.zoom) * float(layers.contours.scale[-1]))
         layers.contours.current_edge_width = width
         if len(layers.contours.data):

@@ -9,7 +9,7 @@ SENSITIVITY = 1.5  # as WandConfig has it
 PATCH = 30  # pixels on screen, from side to side of a superpixel
 
 
-class Remembered:
+class ToolPreferences:
     """The choices of a user; each is written when it is made."""
 
     def width(self, tool: str) -> int:
@@ -30,12 +30,12 @@ class Remembered:
         self._keep("wand_sensitivity", round(10 * value))
 
     @property
-    def patch(self) -> int:
+    def patch_size(self) -> int:
         """How large a superpixel is, in pixels of the screen."""
         return self._whole("patch", PATCH)
 
-    @patch.setter
-    def patch(self, value: int) -> None:
+    @patch_size.setter
+    def patch_size(self, value: int) -> None:
         self._keep("patch", value)
 
     @property

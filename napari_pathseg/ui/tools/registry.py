@@ -15,7 +15,7 @@ MODE = "fill"  # of the mask layer while a gesture is in hand: it paints nothing
 
 
 @dataclass(frozen=True)
-class Tool:
+class ToolSpec:
     """A drawing tool: its name (also of its icon and its key), layer, napari's mode, and what it does."""
 
     name: str
@@ -26,42 +26,44 @@ class Tool:
 
 
 TOOLS = (
-    Tool(
+    ToolSpec(
         "brush", "mask", "paint",
         "Paint the selected class; with Alt erase. Pull the right mouse button around an area to fill it.",
     ),
-    Tool(
+    ToolSpec(
         "eraser", "mask", "erase",
         "Take the class away. What a model found becomes Background.\n"
         "Pull the right mouse button around an area to clear it.",
     ),
-    Tool("wand", "mask", MODE, "Drag to paint tissue that looks like what is under the cursor; with Alt erase.", True),
-    Tool("superpixels", "mask", MODE, "Drag to paint patches of like tissue whole; with Alt erase.", True),
-    Tool("fill", "mask", "fill", "Give a connected area the selected class."),
-    Tool(
+    ToolSpec(
+        "wand", "mask", MODE, "Drag to paint tissue that looks like what is under the cursor; with Alt erase.", True
+    ),
+    ToolSpec("superpixels", "mask", MODE, "Drag to paint patches of like tissue whole; with Alt erase.", True),
+    ToolSpec("fill", "mask", "fill", "Give a connected area the selected class."),
+    ToolSpec(
         "live_wire", "mask", MODE,
         "Click along an outline: the line keeps to its edge. Double-click or Enter fills it, with Alt cuts it out.\n"
         "Backspace takes a point back, Escape all of them. Drag to move the slide.", True,
     ),
-    Tool(
+    ToolSpec(
         "polygon", "contours", "add_polygon",
         "Click corner by corner, double-click to end; the class fills it. With Alt at the end it is cut out.",
     ),
-    Tool(
+    ToolSpec(
         "lasso", "contours", "add_polygon_lasso",
         "Draw around an area; the class fills it when you let go. With Alt at the end it is cut out.",
     ),
-    Tool("pan", "mask", "pan_zoom", "Move and zoom. With any tool, hold Space instead."),
+    ToolSpec("pan", "mask", "pan_zoom", "Move and zoom. With any tool, hold Space instead."),
 )  # fmt: skip
 OUTLINES = ("live_wire", "polygon", "lasso")  # which end in an outline that is filled
 
 
-def tool_named(name: str) -> Tool:
+def tool_named(name: str) -> ToolSpec:
     """Return a tool by its name."""
     return next(tool for tool in TOOLS if tool.name == name)
 
 
-def layer_of(layers: SlideLayers, tool: Tool) -> Labels | Shapes | None:
+def layer_of(layers: SlideLayers, tool: ToolSpec) -> Labels | Shapes | None:
     """Return the layer that a tool works on; None where no slide is in view."""
     layer = layers.mask if tool.layer == "mask" else layers.contours
     return layer if layer is not None and layer in layers.viewer.layers else None
@@ -78,7 +80,7 @@ def choose_tool(layers: SlideLayers, name: str) -> None:
     layer.mode = tool.mode
 
 
-def tool_in_hand(layers: SlideLayers) -> str:
+def active_layer_tool(layers: SlideLayers) -> str:
     """Return the name of napari's tool that is in hand, empty where it is none of these."""
     active = layers.viewer.layers.selection.active
     for tool in TOOLS:

@@ -15,11 +15,11 @@ from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.interactive.superpixels import Labels as Patches
 from napari_pathseg.interactive.superpixels import touched
 from napari_pathseg.ui.layers.slide_layers import KEY, placement
-from napari_pathseg.ui.tools.context import LONGEST, Bench, Gesture
-from napari_pathseg.ui.tools.view import frame_in_view
-from napari_pathseg.ui.tools.view_snapshot import Frame
+from napari_pathseg.ui.tools.context import LONGEST, InteractiveTool, ToolContext
+from napari_pathseg.ui.tools.view import current_view_transform
+from napari_pathseg.ui.tools.view_snapshot import ViewTransform
 
-SMALLEST, LARGEST = 8, 100  # pixels on screen
+MIN_PATCH, MAX_PATCH = 8, 100  # pixels on screen
 _STEP = 2
 _LINE = 1.5  # pixels on screen that a border is wide at most, where a pixel of the picture is wider
 _BUSY = "Superpixels: looking at what is in view…"
@@ -27,60 +27,62 @@ _LINES = Colormap([[0, 0, 0, 0], [0.05, 0.1, 0.1, 1]], name="superpixels")
 _NO_PATCHES = np.zeros((0, 0), np.int32)
 
 
-class SuperpixelGesture(Gesture):
+class SuperpixelTool(InteractiveTool):
     """Paints whole superpixels; their borders are a layer of its own as long as it is in hand."""
 
-    def __init__(self, bench: Bench) -> None:
-        super().__init__(bench)
+    def __init__(self, context: ToolContext) -> None:
+        super().__init__(context)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self._asked: tuple[int, Frame, int] | None = None  # the number of what was asked, where, and patches how large
-        self._frame: Frame | None = None
+        self._asked: tuple[int, ViewTransform, int] | None = (
+            None  # the number of what was asked, where, and patches how large
+        )
+        self._frame: ViewTransform | None = None
         self._patches: Patches = _NO_PATCHES
         self._borders: Image | None = None
-        bench.session.worker.event.connect(self._hear)
-        bench.session.worker.died.connect(self._worker_died)
+        context.session.worker.event.connect(self._hear)
+        context.session.worker.died.connect(self._worker_died)
 
-    def drag(self, layer: Labels, event: Any) -> Iterator[None]:
+    def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
         """Paint the patches that are touched until the mouse is let go; one step of undo."""
         frame, patches = self._frame, self._patches
         if event.button != 1:
             return
         if frame is None:
-            self.bench.say(_BUSY)
+            self.context.show_status(_BUSY)
             return
-        label, painted = self.bench.label(event), np.zeros(patches.shape, bool)
-        last = frame.from_mask(self.bench.position(event))
+        label, painted = self.context.label(event), np.zeros(patches.shape, bool)
+        last = frame.from_mask(self.context.position(event))
         with layer.block_history():
             self._touch((last, last), painted, label)
             yield
             while event.type == "mouse_move":
-                here = frame.from_mask(self.bench.position(event))
+                here = frame.from_mask(self.context.position(event))
                 self._touch((last, here), painted, label)
                 last = here
                 yield
 
-    def turn(self, steps: int) -> None:
+    def on_wheel(self, steps: int) -> None:
         """Make patches larger, or smaller."""
-        remembered = self.bench.remembered
-        remembered.patch = min(LARGEST, max(SMALLEST, remembered.patch + _STEP * steps))
-        self.look()
+        preferences = self.context.preferences
+        preferences.patch_size = min(MAX_PATCH, max(MIN_PATCH, preferences.patch_size + _STEP * steps))
+        self.on_view_changed()
 
-    def look(self) -> None:
+    def on_view_changed(self) -> None:
         """Have the worker cut what is in view now."""
-        frame, slide = frame_in_view(self.bench.session.layers, LONGEST), self.bench.session.slide
+        frame, slide = current_view_transform(self.context.session.layers, LONGEST), self.context.session.slide
         if frame is None or slide is None:
             return
-        size = max(3, round(self.bench.remembered.patch / frame.screen))
+        size = max(3, round(self.context.preferences.patch_size / frame.screen))
         number = 1 + (self._asked[0] if self._asked else 0)
         if self._asked is not None and self._asked[1:] == (frame, size):
             return
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="pathseg-")
         self._asked = number, frame, size
-        self.bench.session.worker.send(
+        self.context.session.worker.send(
             {
                 "command": "superpixels",
-                "project": str(self.bench.session.opened.folder),
+                "project": str(self.context.session.opened.folder),
                 "slide": slide.id,
                 "box": list(frame.box),
                 "downsample": frame.downsample,
@@ -89,17 +91,17 @@ class SuperpixelGesture(Gesture):
                 "path": str(Path(self._folder.name) / f"{number}.npy"),
             }
         )
-        self.bench.say(_BUSY)
+        self.context.show_status(_BUSY)
 
-    def put_away(self) -> None:
+    def deactivate(self) -> None:
         """Forget the patches and take their borders away."""
         if self._folder is not None:
             self._folder.cleanup()
         self._folder = self._asked = self._frame = None
         self._patches = _NO_PATCHES
-        layers = self.bench.session.layers.viewer.layers
+        layers = self.context.session.layers.viewer.layers
         if self._borders is not None and self._borders in layers:
-            with self.bench.arranged():
+            with self.context.preserving_active_layer():
                 layers.remove(self._borders)
         self._borders = None
 
@@ -109,7 +111,7 @@ class SuperpixelGesture(Gesture):
         if message["event"] != "superpixels" or self._asked is None or message["number"] != self._asked[0]:
             return  # no answer, or one to a question of another view
         if message["text"]:
-            self.bench.say(message["text"])
+            self.context.show_status(message["text"])
             return
         path = Path(message["path"])
         self._patches = np.load(path, allow_pickle=False)
@@ -117,14 +119,14 @@ class SuperpixelGesture(Gesture):
         top, left, height, width = message["box"]
         asked = self._asked[1]
         box = Region(top, left, height, width)
-        self._frame = Frame(box, asked.downsample, asked.mask_pixels, asked.per_mask_pixel, asked.screen)
+        self._frame = ViewTransform(box, asked.downsample, asked.mask_pixels, asked.per_mask_pixel, asked.screen)
         self._show_borders(self._frame)
-        self.bench.say("")
+        self.context.show_status("")
 
     def _worker_died(self, _: str) -> None:
         if self._asked is not None:
-            self._asked = self._asked[0], Frame(EMPTY_REGION, 1, 1, 1, 1.0), 0
-            self.look()
+            self._asked = self._asked[0], ViewTransform(EMPTY_REGION, 1, 1, 1, 1.0), 0
+            self.on_view_changed()
 
     # -- what is painted and shown
 
@@ -132,13 +134,13 @@ class SuperpixelGesture(Gesture):
         frame = self._frame
         if frame is None or painted.shape != self._patches.shape:
             return  # other patches have come meanwhile
-        new = touched(self._patches, np.array(way), self.bench.radius(frame)) & ~painted
+        new = touched(self._patches, np.array(way), self.context.radius(frame)) & ~painted
         painted |= new
-        self.bench.paint(frame.area(Region(0, 0, *new.shape), new), label)
+        self.context.paint(frame.area(Region(0, 0, *new.shape), new), label)
 
-    def _show_borders(self, frame: Frame) -> None:
-        entry, viewer = self.bench.session.slide, self.bench.session.layers.viewer
-        mask = self.bench.layer
+    def _show_borders(self, frame: ViewTransform) -> None:
+        entry, viewer = self.context.session.slide, self.context.session.layers.viewer
+        mask = self.context.layer
         if entry is None or mask is None:
             return
         places, finer = placement(entry.mpp, frame.downsample), max(1, round(frame.screen / _LINE))
@@ -155,7 +157,7 @@ class SuperpixelGesture(Gesture):
             borders, name=f"{entry.id} · superpixels", colormap=_LINES, contrast_limits=(0, 1), opacity=0.6, **settings
         )
         layer.metadata = {KEY: {"slide": entry.id, "role": "superpixels"}}
-        with self.bench.arranged():
+        with self.context.preserving_active_layer():
             viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
         self._borders = layer
 

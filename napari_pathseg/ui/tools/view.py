@@ -4,18 +4,18 @@ from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_step
 from napari_pathseg.ui.tools.brush import screen_pixels
-from napari_pathseg.ui.tools.view_snapshot import Frame, Picture, frame_of, read_picture, sample
+from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform, read_pixels, sample, view_transform
 
 
-def frame_in_view(layers: SlideLayers, longest: int) -> Frame | None:
+def current_view_transform(layers: SlideLayers, longest: int) -> ViewTransform | None:
     """Return where on the slide the screen looks; None where no part of a slide is on it."""
     if layers.mask is None or layers.entry is None:
         return None
     view = layers.view_region().clip(layers.entry.mask_shape)
-    return None if view.empty else frame_of(view, layers.entry.downsample, screen_pixels(layers), longest)
+    return None if view.empty else view_transform(view, layers.entry.downsample, screen_pixels(layers), longest)
 
 
-def picture_in_view(slide: Slide, layers: SlideLayers, longest: int) -> Picture | None:
+def view_snapshot(slide: Slide, layers: SlideLayers, longest: int) -> ViewSnapshot | None:
     """Return what is on screen of a slide, at about the screen's resolution; None where nothing is.
 
     Raises
@@ -23,14 +23,14 @@ def picture_in_view(slide: Slide, layers: SlideLayers, longest: int) -> Picture 
     UnsupportedSlideError
         If the slide cannot be decoded there.
     """
-    frame = frame_in_view(layers, longest)
+    frame = current_view_transform(layers, longest)
     if frame is None:
         return None
-    pixels, frame = read_picture(slide, frame)
-    return Picture(pixels, frame, _probability(layers, frame))
+    pixels, frame = read_pixels(slide, frame)
+    return ViewSnapshot(pixels, frame, _probability(layers, frame))
 
 
-def _probability(layers: SlideLayers, frame: Frame) -> UInt8Array | None:
+def _probability(layers: SlideLayers, frame: ViewTransform) -> UInt8Array | None:
     """Return the model's probability in a frame, None where it says nothing there."""
     if layers.probability is None or layers.entry is None:
         return None

@@ -19,7 +19,7 @@ from napari_pathseg.slides.slide import Slide
 
 
 @dataclass(frozen=True)
-class Frame:
+class ViewTransform:
     """Where a picture lies on a slide.
 
     Attributes
@@ -76,11 +76,11 @@ class Frame:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class ViewSnapshot:
     """What is seen, RGB or grey, where that lies, and the model's probability of it where it has one."""
 
     pixels: UInt8Array
-    frame: Frame
+    frame: ViewTransform
     probability: UInt8Array | None = None
 
     @cached_property
@@ -89,7 +89,7 @@ class Picture:
         return LiveWire(self.pixels, self.probability)
 
 
-def frame_of(view: Region, downsample: int, screen: float, longest: int) -> Frame:
+def view_transform(view: Region, downsample: int, screen: float, longest: int) -> ViewTransform:
     """Return the frame of a view.
 
     Parameters
@@ -108,12 +108,12 @@ def frame_of(view: Region, downsample: int, screen: float, longest: int) -> Fram
     wanted = min(screen, longest / longest_side)
     finer = max(count for count in range(1, downsample + 1) if downsample % count == 0 and count <= max(1, wanted))
     if coarser > 1:
-        return Frame(view.coarser(coarser), downsample * coarser, coarser, 1, screen * coarser)
+        return ViewTransform(view.coarser(coarser), downsample * coarser, coarser, 1, screen * coarser)
     box = Region(*(value * finer for value in view))
-    return Frame(box, downsample // finer, 1, finer, screen / finer)
+    return ViewTransform(box, downsample // finer, 1, finer, screen / finer)
 
 
-def read_picture(slide: Slide, frame: Frame) -> tuple[UInt8Array, Frame]:
+def read_pixels(slide: Slide, frame: ViewTransform) -> tuple[UInt8Array, ViewTransform]:
     """Return the pixels of a frame and the part of it that lies on the slide.
 
     Raises
@@ -122,11 +122,11 @@ def read_picture(slide: Slide, frame: Frame) -> tuple[UInt8Array, Frame]:
         If the pixels cannot be decoded.
     """
     box = frame.box.clip(grid_shape(slide.shape, frame.downsample))
-    inside = Frame(box, frame.downsample, frame.mask_pixels, frame.per_mask_pixel, frame.screen)
+    inside = ViewTransform(box, frame.downsample, frame.mask_pixels, frame.per_mask_pixel, frame.screen)
     return slide.read_grid(box, frame.downsample), inside
 
 
-def sample(values: UInt8Array, step: int, frame: Frame) -> UInt8Array:
+def sample(values: UInt8Array, step: int, frame: ViewTransform) -> UInt8Array:
     """Return, for each pixel of a frame, what an array that is `step` times coarser than the mask has there."""
     spread = [
         ((np.arange(start, start + size) + 0.5) * frame.mask_pixels / frame.per_mask_pixel / step).astype(int)

@@ -6,10 +6,10 @@ from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from napari_pathseg.settings import Limits
-from napari_pathseg.ui.widgets.number_box import NumberBox, calm
-from napari_pathseg.ui.widgets.theme import HALF_SPACE
+from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
-_NARROWEST = 60  # of a field; the layout widens it
+_MIN_WIDTH = 60  # of a field; the layout widens it
 
 
 class SettingField:
@@ -23,8 +23,8 @@ class SettingField:
         for part in (self.label, box):
             part.setToolTip(limits.help)
         box.setAccessibleName(label)
-        box.setMinimumWidth(_NARROWEST)
-        calm(box)
+        box.setMinimumWidth(_MIN_WIDTH)
+        ignore_unfocused_wheel(box)
 
     def value(self) -> Any:
         """Return what the field says."""
@@ -98,7 +98,7 @@ class NumberField(SettingField):
     """A number."""
 
     def __init__(self, label: str, limits: Limits) -> None:
-        self._box = NumberBox()
+        self._box = ScientificSpinBox()
         self._box.set_range(limits.minimum or 0, limits.maximum or 0, limits.step)
         self._box.setSuffix(f" {limits.unit}" if limits.unit else "")
         super().__init__(label, limits, self._box)
@@ -122,7 +122,7 @@ class TextField(SettingField):
         self.widget = QWidget()
         self._row = QHBoxLayout(self.widget)
         self._row.setContentsMargins(0, 0, 0, 0)
-        self._row.setSpacing(HALF_SPACE)
+        self._row.setSpacing(HALF_SPACING)
         self._row.addWidget(self._line, 1)
         self._line.textChanged.connect(self._tell)
 

@@ -13,7 +13,7 @@ from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Limits, Settings
 from napari_pathseg.ui.widgets.fields import BoxField, ChoiceField, NumberField, SettingField, TextField, TickField
 from napari_pathseg.ui.widgets.section import Section
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
@@ -36,7 +36,7 @@ class SettingsForm(QWidget):
         self._showing = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(HALF_SPACE)
+        layout.setSpacing(HALF_SPACING)
         for field, limits in settings.described():
             if limits.expert or not expert_only:
                 self._add(field, limits)
@@ -82,8 +82,8 @@ class SettingsForm(QWidget):
         body = QWidget()
         grid = self._grids[name] = QGridLayout(body)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(SPACE)
-        grid.setVerticalSpacing(HALF_SPACE)
+        grid.setHorizontalSpacing(SPACING)
+        grid.setVerticalSpacing(HALF_SPACING)
         grid.setColumnStretch(1, 1)
         if name:
             self.groups[name] = Section(name, body, minor=True)
@@ -110,7 +110,7 @@ class SettingsForm(QWidget):
         differing = self.differing()
         for name, section in self.groups.items():
             number = sum(limits.group == name and f.name in differing for f, limits in self._default.described())
-            section.note(f"{number} changed" if number else "")
+            section.set_note(f"{number} changed" if number else "")
         self.changed.emit()
 
 

@@ -6,7 +6,7 @@ from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
 
-class PictureView(QWidget):
+class ImageView(QWidget):
     """Shows a picture at the width it is given, never larger than it is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

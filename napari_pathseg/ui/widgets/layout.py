@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_pathseg.ui.widgets.theme import SPACE
+from napari_pathseg.ui.widgets.theme import SPACING
 
-_NARROWEST = 56  # a button of few letters is made this wide, so that it is easily hit
+_MIN_WIDTH = 56  # a button of few letters is made this wide, so that it is easily hit
 
 
 class _Button(QPushButton):
@@ -15,7 +15,7 @@ class _Button(QPushButton):
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the size it likes."""
-        return super().sizeHint().expandedTo(QSize(_NARROWEST, 0))
+        return super().sizeHint().expandedTo(QSize(_MIN_WIDTH, 0))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
         """Return the size below which its text would be cut."""
@@ -33,7 +33,7 @@ def column(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
     """Lay out widgets and rows of them below each other in `parent`."""
     layout = QVBoxLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(SPACE)
+    layout.setSpacing(SPACING)
     for part in parts:
         if isinstance(part, QWidget):
             layout.addWidget(part)
@@ -46,7 +46,7 @@ def labelled_rows(boxes: Iterable[tuple[str, QWidget]]) -> QGridLayout:
     """Return boxes below each other, each with a text at its left."""
     grid = QGridLayout()
     grid.setContentsMargins(0, 0, 0, 0)
-    grid.setSpacing(SPACE)
+    grid.setSpacing(SPACING)
     grid.setColumnStretch(1, 1)
     for number, (text, box) in enumerate(boxes):
         label = QLabel(text)
@@ -67,7 +67,7 @@ def push_button(text: str, help: str) -> QPushButton:
 
 def _fill(layout: QHBoxLayout, widgets: tuple[QWidget | None, ...]) -> None:
     layout.setContentsMargins(0, 0, 0, 0)
-    layout.setSpacing(SPACE)
+    layout.setSpacing(SPACING)
     for widget in widgets:
         if widget is None:
             layout.addStretch(1)

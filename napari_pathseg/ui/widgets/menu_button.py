@@ -10,7 +10,7 @@ from napari_pathseg.ui.widgets.icons import themed_icon
 _WIDTH, _ICON = 22, 14
 
 
-class MoreButton(QPushButton):
+class MenuButton(QPushButton):
     """Opens a menu; `choices` are what its lines say and do."""
 
     def __init__(

@@ -16,7 +16,7 @@ from napari_pathseg.errors import PathsegError
 _logger = logging.getLogger(__name__)
 
 
-def say(text: str, details: str = "", kind: str = "info") -> None:
+def notify(text: str, details: str = "", kind: str = "info") -> None:
     """Show a sentence; `kind` is "info", "warning" or "error", `details` wait behind a button."""
     if details:
         _logger.warning("%s\n%s", text, details)
@@ -25,12 +25,12 @@ def say(text: str, details: str = "", kind: str = "info") -> None:
 
 
 @contextlib.contextmanager
-def errors_shown() -> Iterator[None]:
+def show_errors() -> Iterator[None]:
     """Show what the user can fix, and go on."""
     try:
         yield
     except PathsegError as error:
-        say(str(error), kind="error")
+        notify(str(error), kind="error")
 
 
 def _show_details(text: str, details: str, source: QWidget) -> None:

@@ -7,11 +7,11 @@ from qtpy.QtWidgets import QProgressDialog, QWidget
 
 from napari_pathseg.masks import Mask
 
-_FELT_MS, _STEPS = 400, 1000
-_SLICE_S = 0.05
+_SHOW_AFTER_MS, _STEPS = 400, 1000
+_TIME_BUDGET_S = 0.05
 
 
-class Progress(QProgressDialog):
+class BusyDialog(QProgressDialog):
     """Says how far something is; once it is seen the window takes nothing but its Cancel, where it has one."""
 
     def __init__(self, text: str, parent: QWidget | None, *, cancel: bool = True) -> None:
@@ -20,22 +20,22 @@ class Progress(QProgressDialog):
             self.setCancelButton(None)
         self.setWindowTitle(text)
         self.setWindowModality(Qt.WindowModality.ApplicationModal)
-        self.setMinimumDuration(_FELT_MS)
+        self.setMinimumDuration(_SHOW_AFTER_MS)
 
-    def tell(self, share: float) -> bool:
+    def report(self, fraction: float) -> bool:
         """Show how much is done, 0 to 1, and return whether Cancel was pressed."""
-        self.setValue(min(_STEPS - 1, round(_STEPS * share)))
+        self.setValue(min(_STEPS - 1, round(_STEPS * fraction)))
         kinds = QEventLoop.ProcessEventsFlag
         # until it is shown it keeps nothing else away: what a hand does then comes after
         QCoreApplication.processEvents(kinds.AllEvents if self.isVisible() else kinds.ExcludeUserInputEvents)
         return bool(self.wasCanceled())
 
 
-def with_progress(text: str, job: Callable[[Callable[[float], bool]], bool], parent: QWidget | None = None) -> bool:
+def run_with_progress(text: str, job: Callable[[Callable[[float], bool]], bool], parent: QWidget | None = None) -> bool:
     """Run a job that tells how far it is, and ends where that returns True; return what it returns."""
-    progress = Progress(text, parent)
+    progress = BusyDialog(text, parent)
     try:
-        return job(progress.tell)
+        return job(progress.report)
     finally:
         progress.close()
         progress.deleteLater()
@@ -43,11 +43,11 @@ def with_progress(text: str, job: Callable[[Callable[[float], bool]], bool], par
 
 def settle(mask: Mask, parent: QWidget | None = None) -> None:
     """Carry out what waits on a mask, and say so where that takes long."""
-    progress = Progress("Bringing all into the mask…", parent, cancel=False)
+    progress = BusyDialog("Bringing all into the mask…", parent, cancel=False)
     try:
         while mask.waits:
-            mask.work(_SLICE_S)
-            progress.tell(mask.deeds.share)
+            mask.work(_TIME_BUDGET_S)
+            progress.report(mask.deeds.share)
     finally:
         progress.close()
         progress.deleteLater()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from napari_pathseg.ui.widgets.user_settings import user_settings
 
-_KEY, _MOST = "recent_projects", 8
+_KEY, _MAX_PROJECTS = "recent_projects", 8
 
 
 def recent_projects() -> list[Path]:
@@ -17,4 +17,4 @@ def recent_projects() -> list[Path]:
 def remember_project(folder: Path) -> None:
     """Put a project first in the list."""
     others = [path for path in recent_projects() if path != folder]
-    user_settings().setValue(_KEY, [str(path) for path in [folder, *others][:_MOST]])
+    user_settings().setValue(_KEY, [str(path) for path in [folder, *others][:_MAX_PROJECTS]])

@@ -5,7 +5,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_pathseg.ui.widgets.icons import set_icon
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
 class Section(QWidget):
@@ -23,19 +23,19 @@ class Section(QWidget):
         self.title.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         weight, padding = ("normal", 2) if minor else ("bold", 5)
         self.title.setStyleSheet(f"text-align: left; font-weight: {weight}; padding: {padding}px;")
-        self._note = QLabel()
-        self._note.setStyleSheet("background: transparent;")
-        self._note.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._note_label = QLabel()
+        self._note_label.setStyleSheet("background: transparent;")
+        self._note_label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         inside = QHBoxLayout(self.title)
-        inside.setContentsMargins(0, 0, SPACE, 0)
-        inside.addWidget(self._note, alignment=Qt.AlignmentFlag.AlignRight)
+        inside.setContentsMargins(0, 0, SPACING, 0)
+        inside.addWidget(self._note_label, alignment=Qt.AlignmentFlag.AlignRight)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(self.title)
         layout.addWidget(body)
         self._is_open = False
-        body.setContentsMargins(HALF_SPACE, SPACE, HALF_SPACE, SPACE)
+        body.setContentsMargins(HALF_SPACING, SPACING, HALF_SPACING, SPACING)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.title.clicked.connect(self._pressed)
         self.set_open(False)
@@ -51,14 +51,14 @@ class Section(QWidget):
         self.body.setVisible(is_open)
         set_icon(self.title, "unfolded" if is_open else "folded")
 
-    def note(self, text: str) -> None:
+    def set_note(self, text: str) -> None:
         """Show a few words at the right of the title."""
-        self._note.setText(text)
+        self._note_label.setText(text)
 
     @property
-    def noted(self) -> str:
+    def note(self) -> str:
         """The words at the right of the title."""
-        return str(self._note.text())
+        return str(self._note_label.text())
 
     def _pressed(self) -> None:
         self.set_open(not self._is_open)

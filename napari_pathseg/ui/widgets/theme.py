@@ -8,8 +8,8 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor, QIcon, QPalette, QPixmap, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
-SPACE = 8  # pixels between things
-HALF_SPACE = 4
+SPACING = 8  # pixels between things
+HALF_SPACING = 4
 STATE_HUES = {"new": None, "annotated": "#4b8fe0", "predicted": "#d99a2b", "corrected": "#3fa866"}
 
 
@@ -24,7 +24,7 @@ def mixed(first: QColor, second: QColor, share: float) -> QColor:
     return QColor(*(round(share * a + (1 - share) * b) for a, b in parts))
 
 
-def dim_color(widget: QWidget) -> QColor:
+def secondary_color(widget: QWidget) -> QColor:
     """Return the colour of text that matters less."""
     return mixed(text_color(widget), widget.palette().color(QPalette.ColorRole.Window), 0.62)
 
@@ -38,7 +38,7 @@ def swatch(color: str) -> QIcon:
     return icon
 
 
-class DimLabel(QLabel):
+class SecondaryLabel(QLabel):
     """Text that matters less: smaller and closer to the background."""
 
     def __init__(self, text: str = "", parent: QWidget | None = None) -> None:
@@ -62,7 +62,7 @@ class DimLabel(QLabel):
         parent = self.parentWidget()
         if parent is None:
             return
-        own = f"color: {dim_color(parent).name()}; background: transparent;"
+        own = f"color: {secondary_color(parent).name()}; background: transparent;"
         if own != self._own:
             self._own = own
             self.setStyleSheet(own)

@@ -4,8 +4,8 @@ import pytest
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.slide_record import labelled_classes
-from napari_pathseg.ui.demo.correction_strokes import mending_strokes
-from napari_pathseg.ui.demo.demo import UNANNOTATED, annotations, make_demo_project
+from napari_pathseg.ui.demo.correction_strokes import correction_strokes
+from napari_pathseg.ui.demo.demo import UNANNOTATED, make_demo_project, sample_annotations
 from napari_pathseg.ui.sample import sample_folder
 
 
@@ -30,7 +30,7 @@ def painted(mask, strokes):
 def test_strokes_mend_most_of_a_mistake_and_make_no_new_one(truth):
     predicted = truth.copy()
     predicted[40:80, 60:140] = 3 - predicted[40:80, 60:140]
-    mended = painted(predicted, mending_strokes(predicted, truth, 8))
+    mended = painted(predicted, correction_strokes(predicted, truth, 8))
     assert not ((mended != truth) & (predicted == truth)).any()
     assert (mended != truth).sum() < 0.5 * (predicted != truth).sum()
 
@@ -39,27 +39,27 @@ def test_the_widest_mistake_is_mended_first(truth):
     predicted = truth.copy()
     predicted[10:20, 10:90] = 2
     predicted[100:160, 120:180] = 1
-    first = mending_strokes(predicted, truth, 5)[0]
+    first = correction_strokes(predicted, truth, 5)[0]
     assert first.label == 2
     assert (first.path[0] > (100, 120)).all()
 
 
 def test_a_mask_without_mistakes_needs_no_stroke(truth):
-    assert mending_strokes(truth, truth, 5) == []
+    assert correction_strokes(truth, truth, 5) == []
 
 
 def test_thin_seams_are_left_alone(truth):
     predicted = np.roll(truth, 3, axis=1)
     predicted[:, :50] = 1
-    assert mending_strokes(predicted, truth, 5) == []
+    assert correction_strokes(predicted, truth, 5) == []
 
 
 def test_only_as_many_strokes_as_asked_for(truth):
-    assert len(mending_strokes(3 - truth, truth, 2)) == 2
+    assert len(correction_strokes(3 - truth, truth, 2)) == 2
 
 
 def test_one_slide_is_left_to_the_model(tmp_path):
-    given = [path.stem for paths, _ in annotations(tmp_path) for path in paths]
+    given = [path.stem for paths, _ in sample_annotations(tmp_path) for path in paths]
     assert len(given) == 5
     assert UNANNOTATED not in given
 

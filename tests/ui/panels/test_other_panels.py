@@ -16,7 +16,7 @@ def opened(dock, pictures):
 
 
 def test_a_class_is_added_renamed_and_coloured(opened):
-    table = opened.outline.classes
+    table = opened.annotate.classes
     table.add_class()
     table.rename(3, "Necrosis")
     table.set_color(3, "#112233")
@@ -27,7 +27,7 @@ def test_a_class_is_added_renamed_and_coloured(opened):
 
 
 def test_a_name_that_is_taken_is_refused_and_the_old_one_stays(opened):
-    table = opened.outline.classes
+    table = opened.annotate.classes
     table.topLevelItem(1).setText(1, "Background")
     assert opened.session.project.classes.names == ("Background", "Tumour")
     assert table.topLevelItem(1).text(1) == "Tumour"
@@ -35,14 +35,14 @@ def test_a_name_that_is_taken_is_refused_and_the_old_one_stays(opened):
 
 def test_napari_choosing_a_label_selects_its_class(opened):
     opened.session.layers.mask.selected_label = 1
-    assert opened.outline.classes.currentItem().text(1) == "Background"
+    assert opened.annotate.classes.currentItem().text(1) == "Background"
 
 
 def test_a_complete_slide_counts_its_rest_as_background(opened, qtbot):
     opened.sections["outline"].set_open(True)
-    opened.outline.complete.click()
+    opened.annotate.complete.click()
     assert opened.session.project.slides["case0"].complete
-    assert opened.outline.classes.topLevelItem(0).text(5) == "0.07 Mpx"
+    assert opened.annotate.classes.topLevelItem(0).text(5) == "0.07 Mpx"
 
 
 def test_export_writes_files_and_says_where(opened, mask_folder, tmp_path):
@@ -100,11 +100,11 @@ def test_without_a_model_nothing_can_be_predicted_or_compared(opened):
 def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
     opened.session.learning.run = Run("predict", model="m001", fraction=0.5, seconds_left=65)
     opened.session.learning.run_changed.emit()
-    qtbot.waitUntil(opened.jobs.isVisible)
-    assert opened.jobs.text.text() == "Predicting m001 · 1:05 left"
-    assert opened.jobs.bar.value() == 500
+    qtbot.waitUntil(opened.job_progress.isVisible)
+    assert opened.job_progress.text.text() == "Predicting m001 · 1:05 left"
+    assert opened.job_progress.bar.value() == 500
     opened.session.close()
-    qtbot.waitUntil(lambda: not opened.jobs.isVisible())
+    qtbot.waitUntil(lambda: not opened.job_progress.isVisible())
 
 
 def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, qtbot):
@@ -112,7 +112,7 @@ def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, 
     for message, text in (("finished", "Training m001: done"), ("failed", "Training m001: broke off")):
         opened.session.learning.run = running.hear({"event": message})
         opened.session.learning.run_changed.emit()
-        qtbot.waitUntil(lambda text=text: opened.jobs.text.text() == text)
+        qtbot.waitUntil(lambda text=text: opened.job_progress.text.text() == text)
 
 
 def test_while_something_runs_the_button_of_the_next_step_is_away(opened, qtbot):
@@ -146,7 +146,7 @@ def test_icons_take_the_colour_of_the_themes_text(dock, viewer, name):
     from napari.settings import get_settings
 
     colors = []
-    button = dock.outline.tools[name]
+    button = dock.annotate.tools[name]
     for theme in ("dark", "light"):
         get_settings().appearance.theme = theme
         picture = themed_icon(name, button).pixmap(40, 40).toImage()

@@ -40,7 +40,7 @@ def panel(qtbot, learnable):
 @pytest.fixture
 def said(learnable):
     said = []
-    learnable.said.connect(lambda *words: said.append(words))
+    learnable.message.connect(lambda *words: said.append(words))
     return said
 
 
@@ -135,12 +135,12 @@ def test_held_out_patches_appear_when_there_are_some_and_are_read_anew(panel, wo
     path = tmp_path / "examples.png"
     panel.button.click()
     start(worker)
-    assert not panel.held_out.isVisible()
+    assert not panel.samples_section.isVisible()
     for grey in (40, 200):
         Image.fromarray(np.full((40, 30, 3), grey, np.uint8)).save(path)
         worker.event.emit({"event": "examples", "path": str(path)})
-        qtbot.waitUntil(lambda grey=grey: panel.patches.picture.image.pixelColor(5, 5).red() == grey)
-    assert panel.held_out.isVisible()
+        qtbot.waitUntil(lambda grey=grey: panel.samples.image_view.image.pixelColor(5, 5).red() == grey)
+    assert panel.samples_section.isVisible()
 
 
 def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tmp_path, qtbot):
@@ -148,7 +148,7 @@ def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tm
     panel.resize(360, 800)
     panel.button.click()
     worker.event.emit({"event": "examples", "path": str(tmp_path / "examples.png")})
-    picture = panel.patches.picture
+    picture = panel.samples.image_view
     qtbot.waitUntil(lambda: 300 < picture.width() <= 360 and picture.height() == round(picture.width() * 4 / 3))
 
 

@@ -182,7 +182,7 @@ def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, show
 
 def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
     dock.slides.file_drop.add_files(pictures[:1])
-    layer, row = dock.session.layers.mask, dock.outline.classes.topLevelItem(1)
+    layer, row = dock.session.layers.mask, dock.annotate.classes.topLevelItem(1)
     layer.brush_size, seen = 20, []
     layer._begin_stroke()
     for column in (50, 100, 150):
@@ -197,6 +197,6 @@ def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
 def test_the_share_of_the_tissue_comes_by_itself(dock, pictures, qtbot):
     dock.slides.file_drop.add_files(pictures[:1])
     paint(dock.session, Region(0, 0, 128, 128), 2)
-    row = dock.outline.classes.topLevelItem(1)
+    row = dock.annotate.classes.topLevelItem(1)
     qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)
     assert (row.text(AREA), row.text(PERCENT)) == ("0.02 Mpx", "25 %")

@@ -62,7 +62,7 @@ def boxes_of(dock):
 def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
     before = len(boxes_of(dock))
     if not dock.session.boxes.in_hand:
-        dock.outline.complete_box.click()
+        dock.annotate.complete_box.click()
     drag(dock, qtbot, start, end)
     qtbot.waitUntil(lambda: len(boxes_of(dock)) > before, timeout=2000)
 
@@ -72,7 +72,7 @@ def test_a_box_is_drawn_with_the_mouse_and_kept(opened, qtbot):
     (box,) = boxes_of(opened)
     assert np.allclose((box.top, box.left, box.bottom, box.right), (20, 30, 80, 120), atol=3)
     assert len(opened.session.layers.extras["complete boxes"].data) == 1
-    assert opened.outline.complete_box.isChecked()
+    assert opened.annotate.complete_box.isChecked()
 
 
 def test_boxes_follow_their_slide_and_outlive_the_window(opened, qtbot):
@@ -217,9 +217,9 @@ def test_the_line_stays_as_thin_on_screen_at_any_zoom(opened, qtbot):
 
 def test_the_button_is_up_when_another_tool_is_taken(opened, qtbot):
     opened.session.boxes.take()
-    assert opened.outline.complete_box.isChecked()
-    opened.outline.choose("brush")
-    assert not opened.outline.complete_box.isChecked()
-    opened.outline.complete_box.click()
-    opened.outline.complete_box.click()
+    assert opened.annotate.complete_box.isChecked()
+    opened.annotate.choose("brush")
+    assert not opened.annotate.complete_box.isChecked()
+    opened.annotate.complete_box.click()
+    opened.annotate.complete_box.click()
     assert not opened.session.boxes.in_hand

@@ -218,9 +218,9 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
 def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):
     dock.session.open_project(project.folder)
     qtbot.wait(400)  # what is shown soon is shown
-    changing = [dock.slides.add_button, dock.slides.import_button, dock.train.button, dock.outline.tools["brush"]]
-    changing += [dock.outline.complete, dock.outline.undo, dock.review.accept, dock.review.predict_all]
-    looking = [dock.outline.tools["pan"], dock.review.opacity, dock.export.button, dock.header.project]
+    changing = [dock.slides.add_button, dock.slides.import_button, dock.train.button, dock.annotate.tools["brush"]]
+    changing += [dock.annotate.complete, dock.annotate.undo, dock.review.accept, dock.review.predict_all]
+    looking = [dock.annotate.tools["pan"], dock.review.opacity, dock.export.button, dock.header.project]
     assert dock.header.banner.isVisible()
     assert [widget.isEnabled() for widget in changing] == [False] * len(changing)
     assert [widget.isEnabled() for widget in looking] == [True] * len(looking)
@@ -229,5 +229,5 @@ def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, p
     qtbot.wait(400)
     assert not dock.header.banner.isVisible()
     assert dock.slides.add_button.isEnabled()
-    assert dock.outline.tools["brush"].isEnabled()
+    assert dock.annotate.tools["brush"].isEnabled()
     assert dock.train.button.isEnabled()

@@ -52,21 +52,21 @@ def labels_of(dock):
 
 def test_an_area_drawn_around_is_selected_and_not_filled(opened, qtbot):
     before = labels_of(opened)
-    opened.outline.select.click()
+    opened.annotate.select.click()
     lasso(opened, qtbot)
     place = find_place(opened.session, SELECTION)
     assert len(place.shapes) == 1
     assert place.inside(Region(0, 0, 256, 256)).sum() == pytest.approx(2500, rel=0.1)
     np.testing.assert_array_equal(labels_of(opened), before)
-    opened.outline.choose("brush")
-    assert opened.outline.select.isChecked()
-    opened.outline.select.click()
+    opened.annotate.choose("brush")
+    assert opened.annotate.select.isChecked()
+    opened.annotate.select.click()
     assert selection(opened.session) == ()
-    assert not opened.outline.select.isChecked()
+    assert not opened.annotate.select.isChecked()
 
 
 def test_two_areas_are_selected_together(opened, qtbot):
-    opened.outline.select.click()
+    opened.annotate.select.click()
     lasso(opened, qtbot)
     lasso(opened, qtbot, tuple((row + 100, column + 100) for row, column in SQUARE))
     assert len(find_place(opened.session, SELECTION).shapes) == 2
@@ -76,7 +76,7 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     dialog = CleanUp(opened.session, opened)
     dialog.open_beside()
     assert dialog.where.currentText() == "In view"
-    opened.outline.select.click()
+    opened.annotate.select.click()
     lasso(opened, qtbot)
     assert dialog.where.currentText() == "In the selection"
     dialog.deed.setCurrentIndex(dialog.deed.findData("assign"))
@@ -85,13 +85,13 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     inside = find_place(opened.session, SELECTION).inside(Region(0, 0, 256, 256))
     dialog.apply.click()
     np.testing.assert_array_equal(labels_of(opened) == 1, inside)
-    opened.outline.undo_step()
+    opened.annotate.undo_step()
     assert (labels_of(opened) == TUMOUR).all()
     dialog.close()
 
 
 def test_each_slide_has_its_own_selection_until_the_project_is_closed(opened, qtbot):
-    opened.outline.select.click()
+    opened.annotate.select.click()
     lasso(opened, qtbot)
     selected = opened.session.selection.outlines()
     opened.session.show_slide("case1")

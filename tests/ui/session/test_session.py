@@ -44,7 +44,7 @@ def opened(session, project):
 
 def sentences(session):
     heard = []
-    session.said.connect(lambda text, details, severity: heard.append((severity, text)))
+    session.message.connect(lambda text, details, severity: heard.append((severity, text)))
     return heard
 
 

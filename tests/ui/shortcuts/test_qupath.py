@@ -22,7 +22,7 @@ def test_they_are_off_until_they_are_asked_for(opened, qtbot):
     assert not wants_qupath_keys()
     preserved = opened.session.layers.mask.preserve_labels
     press(opened, qtbot, Qt.Key.Key_B)
-    assert opened.outline.hand.in_hand != "brush"
+    assert opened.annotate.tool_controller.active_tool != "brush"
     assert opened.session.layers.mask.preserve_labels != preserved  # napari's own
 
 
@@ -31,9 +31,9 @@ def test_each_takes_its_tool_in_hand_and_nothing_of_naparis_happens(opened, qtbo
     layer = opened.session.layers.mask
     before = layer.preserve_labels, layer.selected_label, layer.visible
     for key in QUPATH_KEYS:
-        opened.outline.choose("eraser")
+        opened.annotate.choose("eraser")
         press(opened, qtbot, key.key.lower())
-        assert opened.outline.hand.in_hand == key.action, key.key
+        assert opened.annotate.tool_controller.active_tool == key.action, key.key
         assert (layer.preserve_labels, layer.selected_label, layer.visible) == before, key.key
 
 
@@ -55,9 +55,9 @@ def test_they_are_turned_off_again_and_the_choice_is_the_users(opened, qtbot):
     assert wants_qupath_keys()
     assert QuPathKeys(opened._viewer, {tool.name: lambda: None for tool in TOOLS}).on
     opened.header.qupath.turn(False)
-    opened.outline.choose("eraser")
+    opened.annotate.choose("eraser")
     press(opened, qtbot, Qt.Key.Key_W)
-    assert opened.outline.hand.in_hand == "eraser"
+    assert opened.annotate.tool_controller.active_tool == "eraser"
     assert not wants_qupath_keys()
 
 

@@ -102,7 +102,7 @@ def opened(dock, pictures, qtbot):
     """A dock with four slides, the first shown: pink with a dark disc around (100, 128)."""
     dock.slides.file_drop.add_files(pictures)
     qtbot.waitUntil(lambda: dock.session.slide is not None)
-    dock.outline.classes.select(2)
+    dock.annotate.classes.select(2)
     QApplication.processEvents()
     return dock
 

@@ -60,7 +60,7 @@ def test_backspace_takes_the_last_click_back_and_escape_all_of_them(around, mous
     assert lines(around) == []
     mouse.key(Qt.Key.Key_Return)
     assert not painted(around).any()
-    assert around.outline.tools["live_wire"].isChecked()
+    assert around.annotate.tools["live_wire"].isChecked()
 
 
 def test_between_clicks_the_line_keeps_to_the_edge_on_the_way_to_the_mouse(wire, mouse):
@@ -75,10 +75,10 @@ def test_between_clicks_the_line_keeps_to_the_edge_on_the_way_to_the_mouse(wire,
 @pytest.mark.parametrize("way", ["enter", "double click"])
 def test_with_alt_it_cuts_a_hole(around, mouse, disc, way):
     layer = around.session.layers.mask
-    around.outline.choose("fill")
+    around.annotate.choose("fill")
     mouse.click((200, 80))
     assert painted(around)[disc].all()
-    around.outline.choose("live_wire")
+    around.annotate.choose("live_wire")
     for degrees in (0, 90, 180, 270):
         mouse.click(rim(degrees))
     if way == "enter":
@@ -91,7 +91,7 @@ def test_with_alt_it_cuts_a_hole(around, mouse, disc, way):
 
 
 def test_another_tool_leaves_nothing_of_the_line(around, mouse):
-    around.outline.choose("brush")
+    around.annotate.choose("brush")
     assert lines(around) == []
     mouse.key(Qt.Key.Key_Return)
     assert not painted(around).any()

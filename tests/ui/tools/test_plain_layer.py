@@ -22,7 +22,7 @@ def plain(monkeypatch, request):
 @pytest.mark.parametrize("tool", ["brush", "wand"])
 def test_each_drag_is_one_step_of_undo(plain, request, tool):
     mouse, mask = request.getfixturevalue("mouse"), plain.session.mask
-    plain.outline.choose(tool)
+    plain.annotate.choose(tool)
     painted = [0]
     for places in ROWS:
         mouse.drag(*places)

@@ -33,22 +33,22 @@ def draw_square(mouse, modifiers=Qt.KeyboardModifier.NoModifier):
 @pytest.fixture
 def edited(opened, mouse, qtbot):
     """A square that was drawn and waits to be edited."""
-    opened.outline.choose("polygon")
-    opened.outline.options.edit_first.click()
+    opened.annotate.choose("polygon")
+    opened.annotate.options.edit_first.click()
     draw_square(mouse)
     qtbot.waitUntil(lambda: str(opened.session.layers.contours.mode) == "direct")
     return opened
 
 
 def test_a_polygon_is_filled_when_it_is_ended(opened, mouse, qtbot):
-    opened.outline.choose("polygon")
+    opened.annotate.choose("polygon")
     draw_square(mouse)
     qtbot.waitUntil(lambda: 9_000 < painted(opened).sum() < 11_500)
     assert outlines(opened) == []
 
 
 def test_with_alt_at_the_end_a_lasso_cuts_a_hole(opened, mouse, qtbot):
-    opened.outline.choose("lasso")
+    opened.annotate.choose("lasso")
     mouse.drag(*circle(100, 128, 50))
     qtbot.waitUntil(lambda: painted(opened).sum() > 7_000)
     mouse.drag(*circle(100, 128, 20), modifiers=ALT)
@@ -60,7 +60,7 @@ def test_with_alt_at_the_end_a_lasso_cuts_a_hole(opened, mouse, qtbot):
 
 def test_an_outline_can_be_edited_and_enter_fills_it(edited, mouse):
     assert not painted(edited).any()
-    assert edited.outline.tools["polygon"].isChecked()
+    assert edited.annotate.tools["polygon"].isChecked()
     mouse.drag((60, 80), (50, 75), (40, 70))
     mouse.key(Qt.Key.Key_Return)
     found = painted(edited)
@@ -82,29 +82,29 @@ def test_escape_drops_the_edited_outline_and_alt_enter_cuts_it_out(edited, mouse
         qtbot.waitUntil(lambda: str(contours.mode) == "direct")
         mouse.key(Qt.Key.Key_Return, modifiers)
         assert painted(edited)[100, 128] == (modifiers != ALT)
-    assert edited.outline.tools["polygon"].isChecked()
+    assert edited.annotate.tools["polygon"].isChecked()
 
 
 def test_an_outline_in_edit_is_filled_and_not_lost_when_another_tool_is_taken(edited):
-    edited.outline.choose("brush")
+    edited.annotate.choose("brush")
     assert painted(edited)[100, 128]
     assert outlines(edited) == []
-    assert edited.outline.tools["brush"].isChecked()
+    assert edited.annotate.tools["brush"].isChecked()
 
 
 def test_a_live_wire_can_be_edited_too(opened, mouse, qtbot, disc):
-    opened.outline.choose("live_wire")
-    opened.outline.options.edit_first.click()
+    opened.annotate.choose("live_wire")
+    opened.annotate.options.edit_first.click()
     for degrees in (0, 90, 180, 270):
         angle = np.radians(degrees)
         mouse.click((100 + 60 * np.sin(angle), 128 + 60 * np.cos(angle)))
     mouse.key(Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: str(opened.session.layers.contours.mode) == "direct")
     assert not painted(opened).any()
-    assert opened.outline.tools["live_wire"].isChecked()
+    assert opened.annotate.tools["live_wire"].isChecked()
     mouse.key(Qt.Key.Key_Return)
     assert (painted(opened) & disc).sum() > 0.9 * disc.sum()
-    assert opened.outline.tools["live_wire"].isChecked()
+    assert opened.annotate.tools["live_wire"].isChecked()
 
 
 def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mouse):
@@ -116,7 +116,7 @@ def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mou
     assert not painted(edited).any()
     session.show_slide("case0")
     np.testing.assert_array_equal(outlines(edited)[0], before)
-    assert edited.outline.tools["polygon"].isChecked()
+    assert edited.annotate.tools["polygon"].isChecked()
     mouse.drag((60, 80), (50, 75), (40, 70))
     mouse.key(Qt.Key.Key_Return)
     assert painted(edited)[45, 75]
@@ -127,7 +127,7 @@ def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mou
 
 
 def test_an_outline_that_is_not_ended_yet_can_be_ended_when_its_slide_comes_back(opened, mouse, qtbot):
-    opened.outline.choose("polygon")
+    opened.annotate.choose("polygon")
     for corner in SQUARE:
         mouse.move(corner)
         mouse.click(corner)
@@ -165,7 +165,7 @@ def test_undo_takes_moved_corners_back_one_by_one_and_leaves_the_mask_alone(edit
 
 
 def test_what_keys_do_to_an_edited_outline_is_read_as_long_as_it_is_edited(edited, mouse):
-    options = edited.outline.options
+    options = edited.annotate.options
     mouse.move((100, 100))
     assert not options.edit_help.isHidden()
     assert "Escape" in options.edit_help.text()

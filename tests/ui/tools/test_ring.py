@@ -23,8 +23,8 @@ def painted(dock):
 
 @pytest.fixture
 def brush(opened):
-    opened.outline.choose("brush")
-    opened.outline.brush.setValue(6)
+    opened.annotate.choose("brush")
+    opened.annotate.brush.setValue(6)
     return opened
 
 
@@ -56,7 +56,7 @@ def test_after_the_release_the_mouse_paints_nothing(brush, mouse):
 def test_a_right_click_does_nothing(brush, mouse, tool):
     mouse.drag(*circle(100, 128, 30))
     before = painted(brush)
-    brush.outline.choose(tool)
+    brush.annotate.choose(tool)
     mouse.drag((100, 158), button=RIGHT)
     mouse.drag((60, 60), (60, 61), button=RIGHT)
     for position in [(100, 160), (120, 200)]:
@@ -70,7 +70,7 @@ def test_a_right_click_does_nothing(brush, mouse, tool):
 def test_with_the_eraser_or_alt_it_takes_away(brush, mouse, tool):
     mouse.drag(*circle(100, 128, 60), button=RIGHT)
     whole = painted(brush)
-    brush.outline.choose(tool)
+    brush.annotate.choose(tool)
     mouse.drag(*circle(100, 128, 20), button=RIGHT, modifiers=ALT if tool == "brush" else CONTROL)
     assert not painted(brush)[100, 128]
     assert painted(brush)[100, 170]

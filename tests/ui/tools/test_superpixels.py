@@ -30,7 +30,7 @@ def patches(opened, mouse, qtbot):
 
 
 def test_a_stroke_paints_the_patches_it_touches_and_is_one_step(patches, mouse, disc):
-    assert patches.outline.tools["superpixels"].isChecked()
+    assert patches.annotate.tools["superpixels"].isChecked()
     mouse.drag((100, 110), (100, 128), (100, 146), release=False)
     found = painted(patches)
     assert found.sum() > 36 * 8
@@ -52,14 +52,14 @@ def test_its_borders_are_one_layer_that_goes_when_it_is_put_away(patches, mouse,
         assert 0.5 < thin <= 2
     assert len(borders(patches)) == 1
     assert viewer.layers.selection.active == patches.session.layers.mask
-    assert patches.outline.tools["superpixels"].isChecked()
+    assert patches.annotate.tools["superpixels"].isChecked()
     before = borders(patches)[0].data
     mouse.wheel((100, 128), 1, SHIFT)
     qtbot.waitUntil(lambda: borders(patches)[0].data.sum() < before.sum(), timeout=20_000)
-    patches.outline.choose("brush")
+    patches.annotate.choose("brush")
     assert borders(patches) == []
     assert len(viewer.layers) == 4
-    assert patches.outline.tools["brush"].isChecked()
+    assert patches.annotate.tools["brush"].isChecked()
 
 
 def test_another_slide_has_its_own(patches, mouse, qtbot):

@@ -4,7 +4,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.geometry import Region
-from napari_pathseg.ui.tools.preferences import Remembered
+from napari_pathseg.ui.tools.preferences import ToolPreferences
 
 ALT, SHIFT = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
 
@@ -26,9 +26,9 @@ def across(disc_row=100):
 
 
 def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_step_of_undo(wand, mouse, disc):
-    assert wand.outline.tools["wand"].isChecked()
-    assert wand.outline.options.sensitivity.isVisible()
-    wand.outline.brush.setValue(200)
+    assert wand.annotate.tools["wand"].isChecked()
+    assert wand.annotate.options.sensitivity.isVisible()
+    wand.annotate.brush.setValue(200)
     mouse.drag(*across(80), *across(110)[::-1], *across(130), release=False)
     found = painted(wand)
     assert (found & disc).sum() > 0.7 * disc.sum()
@@ -42,53 +42,53 @@ def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_
 
 
 def test_shift_and_the_wheel_make_it_pickier_so_that_it_takes_less(wand, mouse, viewer):
-    wand.outline.options.sensitivity.slider.setValue(3)
+    wand.annotate.options.sensitivity.slider.setValue(3)
     mouse.click((100, 100))
     before, zoom = painted(wand).sum(), viewer.scene.camera.zoom
-    wand.outline.undo_step()
+    wand.annotate.undo_step()
     for _ in range(47):
         mouse.wheel((100, 100), 1, SHIFT)
     mouse.click((100, 100))
     assert painted(wand).sum() < before
-    assert wand.outline.options.sensitivity.slider.value() == 50
-    assert Remembered().sensitivity == pytest.approx(5.0)
+    assert wand.annotate.options.sensitivity.slider.value() == 50
+    assert ToolPreferences().sensitivity == pytest.approx(5.0)
     assert viewer.scene.camera.zoom == zoom
 
 
 def test_it_stays_in_the_hand_on_another_slide_and_works_at_any_zoom(wand, mouse, viewer):
     mouse.key(Qt.Key.Key_PageDown)
-    assert wand.outline.tools["wand"].isChecked()
+    assert wand.annotate.tools["wand"].isChecked()
     for zoom in (0.25, 24.0):
         viewer.scene.camera.zoom *= zoom
         QApplication.processEvents()
         row, column = np.round(viewer.scene.camera.center[-2:]).astype(int)
         mouse.click((row, column))
         assert painted(wand)[row, column]
-        wand.outline.undo_step()
+        wand.annotate.undo_step()
 
 
 def test_a_fast_drag_leaves_no_gap(wand, mouse):
-    wand.outline.brush.setValue(40)
+    wand.annotate.brush.setValue(40)
     mouse.drag((100, 80), (100, 176))
     assert painted(wand)[100, 80:176].mean() > 0.9
 
 
 def test_after_it_is_put_away_napari_paints_again_as_it_did(wand, mouse, viewer):
     layer = wand.session.layers.mask
-    wand.outline.brush.setValue(90)
+    wand.annotate.brush.setValue(90)
     viewer.layers.selection.active = wand.session.layers.image
     viewer.layers.selection.active = layer
-    assert not wand.outline.tools["wand"].isChecked()
+    assert not wand.annotate.tools["wand"].isChecked()
     assert str(layer.mode) == "pan_zoom"
-    wand.outline.choose("wand")
-    assert wand.outline.brush.value() == 90
-    wand.outline.choose("brush")
-    assert wand.outline.brush.value() == 24
+    wand.annotate.choose("wand")
+    assert wand.annotate.brush.value() == 90
+    wand.annotate.choose("brush")
+    assert wand.annotate.brush.value() == 24
     mouse.drag((30, 70), (30, 100))
     brushed = painted(wand)
     assert brushed[30, 70:100].all()
     assert brushed.sum() < 60 * 30
-    wand.outline.choose("fill")
+    wand.annotate.choose("fill")
     mouse.click((200, 80))
     assert painted(wand).sum() > 30_000
 
@@ -100,6 +100,6 @@ def test_while_space_is_held_a_drag_moves_the_slide_and_paints_nothing(wand, mou
     mouse.hold(Qt.Key.Key_Space, False)
     assert viewer.scene.camera.center != before
     assert not painted(wand).any()
-    assert wand.outline.tools["wand"].isChecked()
+    assert wand.annotate.tools["wand"].isChecked()
     mouse.click((100, 128))
     assert painted(wand).any()

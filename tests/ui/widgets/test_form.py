@@ -98,9 +98,9 @@ def test_labels_of_all_groups_are_equally_wide(form, qtbot):
 
 def test_a_group_tells_how_many_of_its_settings_were_changed(form):
     form.show_settings(TrainConfig(jpeg=50, blur=1.0, tile=512))
-    assert form.groups["Variation"].noted == "2 changed"
-    assert form.groups["Tiles"].noted == "1 changed"
-    assert form.groups["Loss"].noted == ""
+    assert form.groups["Variation"].note == "2 changed"
+    assert form.groups["Tiles"].note == "1 changed"
+    assert form.groups["Loss"].note == ""
 
 
 def test_the_wheel_passes_over_a_box_that_was_not_chosen(form, qtbot):

@@ -5,6 +5,7 @@ from typing import Any
 from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.mask_layer import MaskLabels
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
@@ -15,18 +16,17 @@ from napari_pathseg.ui.panels.annotate.tool_options import ToolOptions
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.tools import TOOLS
-from napari_pathseg.ui.tools.controller import Hand
-from napari_pathseg.ui.tools.polygon import Outlines
+from napari_pathseg.ui.tools.controller import ToolController
+from napari_pathseg.ui.tools.polygon import PolygonEditor
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
 _BUTTON = 28
 
 
-class OutlinePanel(QWidget):
+class AnnotatePanel(QWidget):
     """Classes and tools of the slide in view."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
@@ -34,7 +34,7 @@ class OutlinePanel(QWidget):
         self._session = session
         self._heard: list[Layer] = []
         self.classes = ClassTableView(session)
-        self.hand = Hand(session, self)
+        self.tool_controller = ToolController(session, self)
         self.tools = {tool.name: _tool_button(tool.name, with_key(tool.help, tool.name)) for tool in TOOLS}
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
@@ -43,8 +43,8 @@ class OutlinePanel(QWidget):
             self._group.addButton(button)
         self.undo = _tool_button("undo", with_key("Take the last step back, whoever made it.", "undo"))
         self.redo = _tool_button("redo", with_key("Do again what was taken back.", "redo"))
-        self.options = ToolOptions(session, self.hand)
-        self._outlines = Outlines(session, self.hand, lambda: self.classes.selected, self)
+        self.options = ToolOptions(session, self.tool_controller)
+        self._polygon_editor = PolygonEditor(session, self.tool_controller, lambda: self.classes.selected, self)
         self.brush = self.options.width_row.slider
         self.complete = QCheckBox("This slide is complete")
         self.complete.setToolTip(
@@ -69,24 +69,24 @@ class OutlinePanel(QWidget):
     @property
     def drawing(self) -> bool:
         """Whether a tool that draws is in hand."""
-        return self.hand.in_hand not in ("", "pan")
+        return self.tool_controller.active_tool not in ("", "pan")
 
     # -- what the user may do
 
     def choose(self, name: str) -> None:
         """Take a tool in hand."""
-        self.hand.choose(name)
+        self.tool_controller.choose(name)
 
     def undo_step(self) -> None:
         """Take the last step back: of the outline that is edited, of the complete boxes in hand, else of the mask."""
-        with errors_shown():
+        with show_errors():
             if (meant := self._undoable) is not None:
                 meant.undo()
         self._session.mask_changed.emit()
 
     def redo_step(self) -> None:
         """Do the step again that was taken back last."""
-        with errors_shown():
+        with show_errors():
             if (meant := self._undoable) is not None:
                 meant.redo()
         self._session.mask_changed.emit()
@@ -95,7 +95,7 @@ class OutlinePanel(QWidget):
 
     def show_tool(self, *_: Any) -> None:
         """Press the button of the tool in hand."""
-        name = self.hand.in_hand
+        name = self.tool_controller.active_tool
         self._group.setExclusive(False)
         for tool, button in self.tools.items():
             button.setChecked(tool == name)
@@ -114,9 +114,9 @@ class OutlinePanel(QWidget):
         self.classes.refresh()
 
     @property
-    def _undoable(self) -> Outlines | CompleteBoxes | MaskLabels | PlainMaskLabels | None:
-        if self.hand.editing:
-            return self._outlines
+    def _undoable(self) -> PolygonEditor | CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+        if self.tool_controller.editing:
+            return self._polygon_editor
         layers, boxes = self._session.layers, self._session.boxes
         in_hand = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
         return boxes if in_hand else layers.mask
@@ -127,10 +127,10 @@ class OutlinePanel(QWidget):
         self._group.buttonClicked.connect(self._tool_pressed)
         self.undo.clicked.connect(self.undo_step)
         self.redo.clicked.connect(self.redo_step)
-        self.hand.changed.connect(self.show_tool)
+        self.tool_controller.changed.connect(self.show_tool)
         self.complete.clicked.connect(self._set_complete)
-        self._areas = Soon(self.classes.show_areas, 200, self)
-        self._session.mask_changed.connect(self._areas.ask)
+        self._areas = qthrottled(self.classes.show_areas, timeout=200, leading=False, parent=self)
+        self._session.mask_changed.connect(self._areas.throttle)
         self._session.project_changed.connect(self._show_slide)
         self._session.slide_changed.connect(self._show_slide)
         viewer = self._session.layers.viewer
@@ -152,7 +152,7 @@ class OutlinePanel(QWidget):
         self.choose(next(name for name, known in self.tools.items() if known is button))
 
     def _set_complete(self, complete: bool) -> None:
-        with errors_shown():
+        with show_errors():
             self._session.corrections.set_complete(complete)
 
 

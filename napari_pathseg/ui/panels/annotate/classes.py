@@ -9,14 +9,14 @@ from napari_pathseg.ui.session.class_areas import Areas
 from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import themed_icon
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.theme import swatch
 
 _SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
 _WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 76, _PERCENT: 54}
-_ROW, _MOST_ROWS = 24, 6
+_ROW, _MAX_ROWS = 24, 6
 _KEYS = 9
-_LOOK_MS = 300  # between two looks whether the tissue is found
+_POLL_MS = 300  # between two looks whether the tissue is found
 
 
 class ClassTableView(QTreeWidget):
@@ -27,7 +27,7 @@ class ClassTableView(QTreeWidget):
         self._session, self._areas = session, Areas(session)
         self._filling = False
         self._looking = QTimer(self)  # for the tissue, which is found beside the window; the slide comes first
-        self._looking.setInterval(_LOOK_MS)
+        self._looking.setInterval(_POLL_MS)
         self._looking.timeout.connect(self._look_for_tissue)
         self.setColumnCount(len(_WIDTHS) + 1)
         self.setHeaderHidden(True)
@@ -87,7 +87,7 @@ class ClassTableView(QTreeWidget):
         if project is not None and not self._session.read_only:
             self.addTopLevelItem(self._adding_row())
         self._filling = False
-        self.setFixedHeight(max(3, min(_MOST_ROWS, len(specs) + 1)) * _ROW + 6)
+        self.setFixedHeight(max(3, min(_MAX_ROWS, len(specs) + 1)) * _ROW + 6)
         self.show_selected()
         self.show_marks()
         self.show_areas()
@@ -137,7 +137,7 @@ class ClassTableView(QTreeWidget):
 
     def add_class(self) -> None:
         """Append a class and let the user name it."""
-        with errors_shown():
+        with show_errors():
             classes = self._session.opened.classes
             self._session.change_classes(classes.add(_free_name(classes)))
             item = self._items()[len(classes)]
@@ -158,7 +158,7 @@ class ClassTableView(QTreeWidget):
 
     def toggle_locked(self, index: int) -> None:
         """Lock a class, or free it."""
-        with errors_shown():
+        with show_errors():
             lock(self._session, index, index not in locked(self._session))
             self.show_marks()
 
@@ -167,7 +167,7 @@ class ClassTableView(QTreeWidget):
         self.show_marks()
 
     def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:
-        with errors_shown():
+        with show_errors():
             specs = self._session.opened.classes
             entries = [
                 (name or spec.name, color or spec.color) if spec.index == index else (spec.name, spec.color)

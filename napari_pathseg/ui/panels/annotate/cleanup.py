@@ -11,16 +11,16 @@ from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
-from napari_pathseg.ui.widgets.number_box import NumberBox, calm
-from napari_pathseg.ui.widgets.progress_dialog import with_progress
-from napari_pathseg.ui.widgets.theme import SPACE, DimLabel, swatch
+from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.progress_dialog import run_with_progress
+from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.theme import SPACING, SecondaryLabel, swatch
 
 _SETTING = "cleaning"
 _SELECTED, _NONE = "In the selection", "In the selection (none)"
 _PLACES = {SELECTION: _SELECTED, VIEW: "In view", SLIDE: "On the whole slide"}
 _ANY = "Any class"
-_LARGEST = {AREA: 1e8, "length": 500.0}  # µm² and µm
+_MAX_AMOUNT = {AREA: 1e8, "length": 500.0}  # µm² and µm
 
 
 def clean_up_button(session: Session) -> QPushButton:
@@ -54,7 +54,7 @@ class CleanUp(QDialog):
         self._was_open = False  # then it stays where the user put it
         self.setWindowTitle("Clean up")
         self.label, self.deed, self.onto, self.where = (_choice() for _ in range(4))
-        self.amount = NumberBox()
+        self.amount = ScientificSpinBox()
         for key, deed in WAYS.items():
             self.deed.addItem(deed.name, key)
         for key, name in _PLACES.items():
@@ -64,11 +64,11 @@ class CleanUp(QDialog):
         self._amounts.addWidget(self.onto)
         self._no_amount = QWidget()
         self._amounts.addWidget(self._no_amount)
-        self._help, self._told = DimLabel(), DimLabel()
+        self._help, self._told = SecondaryLabel(), SecondaryLabel()
         self.apply = push_button("Apply", "Do it; undo takes it back.")
         close = push_button("Close", "Keep the settings and close.")
         rows = labelled_rows([("Class", self.label), ("What", self.deed), ("", self._amounts), ("Where", self.where)])
-        column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACE,) * 4)
+        column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACING,) * 4)
         self.apply.clicked.connect(self.do)
         close.clicked.connect(self.close)
         self._bind_undo()
@@ -99,8 +99,8 @@ class CleanUp(QDialog):
     def do(self) -> None:
         """Clean up; long work tells how far it is, and can be cancelled."""
         cleaning = self.cleaning
-        with errors_shown():
-            changed = with_progress(
+        with show_errors():
+            changed = run_with_progress(
                 "Cleaning up…", lambda progress: self._session.corrections.clean(cleaning, progress), self
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
@@ -153,7 +153,7 @@ class CleanUp(QDialog):
         if deed.amount:
             unit = unit_of(self.deed.currentData(), None if entry is None else entry.mask_mpp)
             self.amount.setSuffix(f" {unit}")
-            self.amount.set_range(0.0, _LARGEST[deed.amount], None)
+            self.amount.set_range(0.0, _MAX_AMOUNT[deed.amount], None)
             if self.sender() is self.deed:
                 self.amount.setValue(deed.usual)
         any_class = self.label.findText(_ANY)
@@ -184,7 +184,7 @@ class CleanUp(QDialog):
     def _undo(self, *, again: bool = False) -> None:
         layer = self._session.layers.mask
         if layer is not None and not self._session.read_only:
-            with errors_shown():
+            with show_errors():
                 (layer.redo if again else layer.undo)()
             self._session.mask_changed.emit()
 
@@ -204,7 +204,9 @@ class CleanUp(QDialog):
             return
         canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
         self.adjustSize()
-        corner = QPoint(canvas.width() - self.width() - SPACE, SPACE) if canvas else QPoint(-self.width() - SPACE, 0)
+        corner = (
+            QPoint(canvas.width() - self.width() - SPACING, SPACING) if canvas else QPoint(-self.width() - SPACING, 0)
+        )
         corner = (canvas or window).mapToGlobal(corner)
         free = screen.availableGeometry().adjusted(0, 0, -self.width(), -self.height())
         self.move(max(free.left(), min(corner.x(), free.right())), max(free.top(), min(corner.y(), free.bottom())))
@@ -220,5 +222,5 @@ class CleanUp(QDialog):
 
 def _choice() -> QComboBox:
     box = QComboBox()
-    calm(box)
+    ignore_unfocused_wheel(box)
     return box

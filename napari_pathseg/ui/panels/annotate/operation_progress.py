@@ -2,18 +2,18 @@
 
 from qtpy.QtCore import QElapsedTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.masks.operations import Deed
 from napari_pathseg.ui.session.idle_processor import Strokes
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
-_FELT_MS = 400
+_SHOW_AFTER_MS = 400
 
 
-class WorkRow(QWidget):
+class OperationProgressBar(QWidget):
     """One line at the bottom of the dock; the slide can be worked on meanwhile."""
 
     def __init__(self, session: Session, strokes: Strokes, parent: QWidget | None = None) -> None:
@@ -30,8 +30,8 @@ class WorkRow(QWidget):
         self.cancel = push_button("Cancel", "Give it up; what was done of it is taken back.")
         column(self, row(self.text, None, self.cancel), self.bar)
         self.cancel.clicked.connect(self._cancel)
-        self._soon = Soon(self.refresh, 100, self)
-        strokes.worked.connect(self._soon.ask)
+        self._soon = qthrottled(self.refresh, timeout=100, leading=False, parent=self)
+        strokes.worked.connect(self._soon.throttle)
         session.slide_changed.connect(self.refresh)
         self.hide()
 
@@ -45,7 +45,7 @@ class WorkRow(QWidget):
         self._deed, self._most = deed, max(left, self._most) if left else 0
         if mask is None or (deed is None and not left):
             self.hide()
-        elif self._since.elapsed() > _FELT_MS:
+        elif self._since.elapsed() > _SHOW_AFTER_MS:
             name, share = ("Painting", 1 - left / self._most) if deed is None else (deed.name, mask.deeds.share)
             self.text.setText(f"{name} · {share:.0%}")
             self.bar.setValue(round(1000 * share))
@@ -55,6 +55,6 @@ class WorkRow(QWidget):
     def _cancel(self) -> None:
         mask = self._session.mask
         if mask is not None and mask.deeds.running is self._deed:  # and not what began just now
-            with errors_shown():
+            with show_errors():
                 mask.cancel()
             self.refresh()

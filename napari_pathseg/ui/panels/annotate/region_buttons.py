@@ -2,13 +2,13 @@
 
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.shapes_overlay import ThinShapes
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.icons import set_icon
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
 _BOX_HELP = (
     "Draw a box in which everything is outlined: what is unlabelled in it is learnt as Background. Right-click a box\n"
@@ -29,8 +29,10 @@ class _AreaButton(QPushButton):
         self.setCheckable(True)
         set_icon(self, icon)
         self.setStyleSheet("QPushButton:checked { background: palette(highlight); }")
-        self._drawn = Soon(self._take_up, 0, self)  # napari is still at work on what was drawn
-        shapes.drawn.connect(self._drawn.ask)
+        self._drawn = qthrottled(
+            self._take_up, timeout=0, leading=False, parent=self
+        )  # napari is still at work on what was drawn
+        shapes.drawn.connect(self._drawn.throttle)
         shapes.changed.connect(self._show)
         session.slide_changed.connect(self._show)
         session.project_changed.connect(self._show)
@@ -39,7 +41,7 @@ class _AreaButton(QPushButton):
 
     def toggle_tool(self) -> None:
         """Take the tool in hand, or lay it down."""
-        with errors_shown():
+        with show_errors():
             if self._is_down():
                 self._lay_down()
             else:
@@ -70,7 +72,7 @@ class CompleteBoxButton(_AreaButton):
         self._boxes.asked.connect(self._offer)
 
     def _take_up(self) -> None:
-        with errors_shown():
+        with show_errors():
             self._boxes.keep()
 
     def _offer(self, position: tuple[float, ...]) -> None:
@@ -83,7 +85,7 @@ class CompleteBoxButton(_AreaButton):
         menu.popup(QCursor.pos())
 
     def _remove(self, position: tuple[float, ...]) -> None:
-        with errors_shown():
+        with show_errors():
             self._boxes.remove(position)
 
 

@@ -7,11 +7,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
 
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.tools import LARGEST_BRUSH, SMALLEST_BRUSH, brush_on_screen, set_brush_on_screen
-from napari_pathseg.ui.tools.controller import Hand
+from napari_pathseg.ui.tools import MAX_BRUSH, MIN_BRUSH, brush_on_screen, set_brush_on_screen
+from napari_pathseg.ui.tools.controller import ToolController
 from napari_pathseg.ui.tools.registry import OUTLINES
-from napari_pathseg.ui.tools.superpixels import LARGEST, SMALLEST
-from napari_pathseg.ui.tools.wand import LEAST, MOST
+from napari_pathseg.ui.tools.superpixels import MAX_PATCH, MIN_PATCH
+from napari_pathseg.ui.tools.wand import MAX_SENSITIVITY, MIN_SENSITIVITY
 from napari_pathseg.ui.widgets.layout import column, row
 
 _NAMES = 80  # pixels of the names at the left, so that sliders stand below each other
@@ -25,14 +25,14 @@ _EDIT_HELP = (
 class ToolOptions(QWidget):
     """What can be set of the tool in hand; each choice is remembered."""
 
-    def __init__(self, session: Session, hand: Hand, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, controller: ToolController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._hand = session, hand
+        self._session, self._controller = session, controller
         self._tool = ""
-        self.width_row = _Setting("Brush", (SMALLEST_BRUSH, LARGEST_BRUSH), "{} px".format)
-        self.sensitivity = _Setting("Sensitivity", (round(10 * LEAST), round(10 * MOST)), _tenths)
+        self.width_row = _Setting("Brush", (MIN_BRUSH, MAX_BRUSH), "{} px".format)
+        self.sensitivity = _Setting("Sensitivity", (round(10 * MIN_SENSITIVITY), round(10 * MAX_SENSITIVITY)), _tenths)
         self.sensitivity.slider.setToolTip("To the left the wand takes more at once (Shift and the wheel).")
-        self.patch = _Setting("Patch size", (SMALLEST, LARGEST), "{} px".format)
+        self.patch = _Setting("Patch size", (MIN_PATCH, MAX_PATCH), "{} px".format)
         self.patch.slider.setToolTip("Width of a superpixel on screen (Shift and the wheel).")
         self.edit_first = QCheckBox("Edit outlines before filling")
         self.edit_first.setToolTip(
@@ -47,7 +47,10 @@ class ToolOptions(QWidget):
 
     def show_tool(self) -> None:
         """Show what can be set of the tool in hand, and how it is set."""
-        remembered, tool = self._hand.remembered, self._hand.gesture or self._hand.in_hand
+        preferences, tool = (
+            self._controller.preferences,
+            self._controller.interactive_tool or self._controller.active_tool,
+        )
         if tool not in ("", "pan"):  # which are taken for a moment
             self._tool = tool
         self.width_row.setVisible(self._tool not in OUTLINES)
@@ -60,11 +63,11 @@ class ToolOptions(QWidget):
         self.sensitivity.setVisible(self._tool == "wand")
         self.patch.setVisible(self._tool == "superpixels")
         self.edit_first.setVisible(self._tool in OUTLINES)
-        self.edit_help.setVisible(bool(self._hand.editing))
-        self.width_row.show_value(remembered.width(self._tool))
-        self.sensitivity.show_value(round(10 * remembered.sensitivity))
-        self.patch.show_value(remembered.patch)
-        self.edit_first.setChecked(remembered.edit_first)
+        self.edit_help.setVisible(bool(self._controller.editing))
+        self.width_row.show_value(preferences.width(self._tool))
+        self.sensitivity.show_value(round(10 * preferences.sensitivity))
+        self.patch.show_value(preferences.patch_size)
+        self.edit_first.setChecked(preferences.edit_first)
         self.resize_brush()
 
     def resize_brush(self, *_: Any) -> None:
@@ -85,18 +88,18 @@ class ToolOptions(QWidget):
         self._session.layers.viewer.scene.camera.events.zoom.connect(self.resize_brush)
 
     def _set_width(self, width: int) -> None:
-        self._hand.remembered.set_width(self._tool, width)
+        self._controller.preferences.set_width(self._tool, width)
         self.resize_brush()
 
     def _set_sensitivity(self, tenths: int) -> None:
-        self._hand.remembered.sensitivity = tenths / 10
+        self._controller.preferences.sensitivity = tenths / 10
 
     def _set_patch(self, size: int) -> None:
-        self._hand.remembered.patch = size
-        self._hand.look_soon()
+        self._controller.preferences.patch_size = size
+        self._controller.schedule_view_change()
 
     def _set_edit_first(self, edit_first: bool) -> None:
-        self._hand.remembered.edit_first = edit_first
+        self._controller.preferences.edit_first = edit_first
 
 
 class _Setting(QWidget):

@@ -17,10 +17,10 @@ from napari_pathseg.ui.session.import_controller import ImportResult, add_files,
 from napari_pathseg.ui.session.import_inspector import run_imports
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.notifications import errors_shown, say
+from napari_pathseg.ui.widgets.notifications import notify, show_errors
 
 _SHOWN_PROBLEMS = 3
-_FELT_MS, _FRAME_S = 400, 0.02
+_SHOW_AFTER_MS, _FRAME_S = 400, 0.02
 
 
 class FileDropHandler:
@@ -32,17 +32,17 @@ class FileDropHandler:
 
     def add_files(self, paths: Sequence[Path]) -> None:
         """Bring files into the project, and tell of those that could not be used."""
-        with errors_shown():
+        with show_errors():
             self._tell(add_files(self._session, paths, complete=self._complete()))
 
     def import_contours(self, paths: Sequence[Path]) -> None:
         """Import files into the slides that they are named after, asking only where something is not plain."""
-        with errors_shown():
+        with show_errors():
             self._tell(import_contour_files(self._session, paths, complete=self._complete()))
 
     def open_import(self, paths: Sequence[Path]) -> None:
         """Show what files of contours hold, and import what is chosen."""
-        with errors_shown():
+        with show_errors():
             if not contour_files(paths, self._session.opened):
                 named = ", ".join(path.name for path in paths[:_SHOWN_PROBLEMS])
                 raise AnnotationError(f"{named}: no file of contours, or picture named after a slide. Choose another.")
@@ -53,7 +53,7 @@ class FileDropHandler:
             dialog.open()
 
     def _import_chosen(self, dialog: ImportDialog) -> None:
-        with errors_shown():
+        with show_errors():
             choices, classes = dialog.choices, self._session.opened.classes
             for name, color in dialog.classes.new_classes:
                 classes = classes.add(name, color)
@@ -66,7 +66,7 @@ class FileDropHandler:
         """Run a job in a thread; the window is drawn meanwhile, and takes nothing else."""
         progress = QProgressDialog("Importing contours…", None, 0, 0, self._parent)
         progress.setWindowModality(Qt.WindowModality.ApplicationModal)
-        progress.setMinimumDuration(_FELT_MS)
+        progress.setMinimumDuration(_SHOW_AFTER_MS)
         with ThreadPoolExecutor(1, "import") as hand:
             done = hand.submit(job)
             while not done.done():
@@ -90,7 +90,7 @@ class FileDropHandler:
             if self._session.project is project:
                 self.add_files([made])
             else:
-                say(f"{made} is ready. Open {project.folder.name} and add it.")
+                notify(f"{made} is ready. Open {project.folder.name} and add it.")
 
         self.progress = PyramidProgress(path, target, finish, self._parent)
         return True
@@ -100,11 +100,11 @@ class FileDropHandler:
         problems = list(taken.problems)
         problems += [text for path, text in taken.refused.items() if not self.offer_pyramid(path)]
         if taken.imported:
-            say(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
+            notify(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
         for problem in problems[:_SHOWN_PROBLEMS]:
-            say(problem, kind="error")
+            notify(problem, kind="error")
         if len(problems) > _SHOWN_PROBLEMS:
             text = f"{plural(len(problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
-            say(text, "\n".join(problems), "warning")
+            notify(text, "\n".join(problems), "warning")
         if taken.asked:
             self.open_import(taken.asked)

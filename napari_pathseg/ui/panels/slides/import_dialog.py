@@ -15,7 +15,7 @@ from napari_pathseg.ui.panels.slides.import_tables import ClassesTable, FilesTab
 from napari_pathseg.ui.session.import_inspector import ImportInspector, ImportTask
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.theme import SPACE, DimLabel
+from napari_pathseg.ui.widgets.theme import SPACING, SecondaryLabel
 
 _SIZE = QSize(760, 520)
 _PAUSE_MS = 50
@@ -31,7 +31,7 @@ class ImportDialog(QDialog):
         self._session = session
         self.setWindowTitle("Import contours")
         self.resize(_SIZE)
-        self.heading, self.hint = QLabel("Reading…"), DimLabel()
+        self.heading, self.hint = QLabel("Reading…"), SecondaryLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.files, self.classes = FilesTable(session.opened), ClassesTable(session.opened)
@@ -110,7 +110,7 @@ class ImportDialog(QDialog):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        layout.setSpacing(SPACE)
+        layout.setSpacing(SPACING)
         self.heading.setTextFormat(Qt.TextFormat.RichText)
         names = QLabel("Names in the files, and the classes that they become")
         parts = (self.heading, self.bar, self.files, names, self.classes, self.hint, self.complete, self.buttons)

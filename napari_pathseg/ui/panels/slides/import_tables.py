@@ -14,7 +14,7 @@ from napari_pathseg.projects.importing.import_preview import AnnotationClassInfo
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.import_inspector import ImportTask
 from napari_pathseg.ui.session.queries import area_text
-from napari_pathseg.ui.widgets.number_box import calm
+from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import swatch
 
 _FILE, _OUTLINES, _SLIDE, _PLACE = range(4)
@@ -194,7 +194,7 @@ def _box(help: str) -> QComboBox:
     box = QComboBox()
     box.setToolTip(help)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-    calm(box)
+    ignore_unfocused_wheel(box)
     return box
 
 

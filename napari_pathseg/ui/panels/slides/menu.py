@@ -24,8 +24,8 @@ from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.notifications import errors_shown, say
-from napari_pathseg.ui.widgets.theme import DimLabel
+from napari_pathseg.ui.widgets.notifications import notify, show_errors
+from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _LOOKS = ("Show tissue", "Hide tissue", "Versions…")  # these change nothing
 _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
@@ -67,7 +67,7 @@ class SlideMenu(QMenu):
         entry = self._session.opened.slide(self._slide)
         name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {entry.id}", text=entry.patient)
         if given and name.strip():
-            with errors_shown():
+            with show_errors():
                 set_patient(self._session.opened, [self._slide], name)
                 self._session.project_changed.emit()
 
@@ -78,21 +78,21 @@ class SlideMenu(QMenu):
         usual = suggest_pattern(names) or r"^[^-_]+"
         pattern, given = QInputDialog.getText(self._window, "Patients from names", text, text=usual)
         if given and pattern:
-            with errors_shown():
+            with show_errors():
                 found = set(name_patients(self._session.opened, pattern).values())
                 self._session.project_changed.emit()
-                say(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
+                notify(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
 
     def ask_to_divide(self) -> None:
         """Let the user say how the slides are divided anew."""
         dialog = SplitDialog(self._window)
         if dialog.exec():
-            with errors_shown():
+            with show_errors():
                 split_project(self._session.opened, dialog.shares)
                 self._session.project_changed.emit()
 
     def _set_role(self, role: str) -> None:
-        with errors_shown():
+        with show_errors():
             self._session.set_role(self._slide, role)
 
     # -- the slide itself
@@ -103,7 +103,7 @@ class SlideMenu(QMenu):
         text = f"Micrometres per pixel of {entry.id}"
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
         if given:
-            with errors_shown():
+            with show_errors():
                 self._session.opened.update_slide(self._slide, mpp=mpp)
                 if self._session.slide is not None and self._session.slide.id == self._slide:
                     self._session.show_slide(self._slide)
@@ -114,7 +114,7 @@ class SlideMenu(QMenu):
         start = str(self._session.opened.folder.parent)
         folder = QFileDialog.getExistingDirectory(self._window, "Where the moved files are", start)
         if folder:
-            with errors_shown():
+            with show_errors():
                 self.find_moved(Path(folder))
 
     def find_moved(self, folder: Path) -> None:
@@ -137,24 +137,24 @@ class SlideMenu(QMenu):
         self._session.project_changed.emit()
         left = len(missing(project))
         text = f"{plural(len(found), 'slide')} found again." if found else f"None of them was found below {folder}."
-        say(f"{text} {plural(left, 'file')} still missing." if left and found else text)
+        notify(f"{text} {plural(left, 'file')} still missing." if left and found else text)
 
     def _show_versions(self) -> None:
-        with errors_shown():
+        with show_errors():
             dialog = VersionsDialog(self._session, self._window)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 
     def _toggle_tissue(self) -> None:
-        with errors_shown():
+        with show_errors():
             self._tissue.toggle()
             area = self._tissue.area_mm2
             if self._tissue.shown:
                 size = "" if area is None else f" of {area:.2f} mm²"
-                say(f"The tissue{size} is a layer that can be painted; what is changed is kept.")
+                notify(f"The tissue{size} is a layer that can be painted; what is changed is kept.")
 
     def _find_tissue(self) -> None:
-        with errors_shown():
+        with show_errors():
             self._tissue.find_again()
 
 
@@ -172,7 +172,7 @@ class SplitDialog(QDialog):
             box.setSuffix(" %")
             box.setValue(share)
             layout.addRow(ROLE_WORDS[role], box)
-        note = DimLabel(
+        note = SecondaryLabel(
             "All slides of a patient get one role, and every class is taught. Models trained before have seen slides "
             "that may now be held out: compare only models trained from here on."
         )

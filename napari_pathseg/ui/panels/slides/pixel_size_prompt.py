@@ -6,8 +6,8 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
-from napari_pathseg.ui.widgets.theme import DimLabel
+from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _KEY = "pixel_size_not_known"  # in the project's settings: slides of which nobody knows it
 _USUAL_MPP = 0.5  # a scan at 20x
@@ -27,7 +27,7 @@ class PixelSizePrompt(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.text = DimLabel()
+        self.text = SecondaryLabel()
         self.mpp = QDoubleSpinBox()
         self.mpp.setRange(0.01, 100)
         self.mpp.setDecimals(4)
@@ -54,7 +54,7 @@ class PixelSizePrompt(QWidget):
             self.text.setToolTip("\n".join(slides[:20]))
 
     def _tell(self) -> None:
-        with errors_shown():
+        with show_errors():
             project = self._session.opened
             slides, shown = slides_without_pixel_size(project), self._session.slide
             with project.write_lock():
@@ -65,7 +65,7 @@ class PixelSizePrompt(QWidget):
             self._session.project_changed.emit()
 
     def _leave(self) -> None:
-        with errors_shown():
+        with show_errors():
             project = self._session.opened
             with project.write_lock():
                 known = [*project.settings.get(_KEY, []), *slides_without_pixel_size(project)]

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QMessageBox, QProgressDialog, QWidget
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.slides.pyramid_conversion import convert, memory_to_convert
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
 _PAUSE_MS = 100
 _STEPS = 1000  # of the bar
@@ -70,6 +70,6 @@ class PyramidProgress(QProgressDialog):
         self._timer.stop()
         self._hand.shutdown(wait=False)
         self.close()
-        with errors_shown():
+        with show_errors():
             if self._job.result():
                 self._finished_with(self._target)

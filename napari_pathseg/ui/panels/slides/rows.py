@@ -9,10 +9,10 @@ from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from napari_pathseg.ui.panels.slides.thumbnails import SIDE, Thumbnails
 from napari_pathseg.ui.session.queries import SlideRow
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE, STATE_HUES, dim_color, mixed, text_color
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, mixed, secondary_color, text_color
 
 ROLE_WORDS = {"auto": "Auto", "train": "Training", "val": "Validation", "test": "Test"}
-ROW_HEIGHT = SIDE + SPACE
+ROW_HEIGHT = SIDE + SPACING
 _CHIP_HEIGHT, _CHIP_WIDTH = 17, 78
 _CHIP_FONT = 0.85  # of the list's font
 ROW_ROLE = Qt.ItemDataRole.UserRole
@@ -87,15 +87,15 @@ class SlideDelegate(QStyledItemDelegate):
         box = option.rect
         if row.id == self.in_view:
             painter.fillRect(box, self._list.palette().color(QPalette.ColorRole.Highlight))
-        self._draw_picture(painter, QRect(box.left() + HALF_SPACE, box.top() + HALF_SPACE, SIDE, SIDE), row.id)
+        self._draw_picture(painter, QRect(box.left() + HALF_SPACING, box.top() + HALF_SPACING, SIDE, SIDE), row.id)
         state, role = state_box(box), role_box(box)
-        left = box.left() + SIDE + 2 * SPACE
-        upper = QRect(left, box.top() + HALF_SPACE, state.left() - left - SPACE, SIDE // 2)
+        left = box.left() + SIDE + 2 * SPACING
+        upper = QRect(left, box.top() + HALF_SPACING, state.left() - left - SPACING, SIDE // 2)
         lower = upper.translated(0, SIDE // 2)
         painter.setPen(text_color(self._list))
         _draw_text(painter, upper, row.id, Qt.TextElideMode.ElideMiddle)
         if row.id != self.in_view:
-            painter.setPen(dim_color(self._list))
+            painter.setPen(secondary_color(self._list))
         patient = "" if row.patient == row.id else row.patient
         details = " · ".join(part for part in (patient, row.area) if part)
         _draw_text(painter, lower, details, Qt.TextElideMode.ElideMiddle)
@@ -122,7 +122,7 @@ class SlideDelegate(QStyledItemDelegate):
         if picture is not None:
             painter.drawPixmap(box, picture)
             return
-        painter.setPen(QPen(dim_color(self._list), 1))
+        painter.setPen(QPen(secondary_color(self._list), 1))
         painter.drawRect(box)
 
     def _draw_chip(self, painter: QPainter, box: QRect, text: str, hue: str | None) -> None:
@@ -144,7 +144,7 @@ class SlideDelegate(QStyledItemDelegate):
 
 def state_box(row: QRect) -> QRect:
     """Return where the state of a row is drawn."""
-    return QRect(row.right() - _CHIP_WIDTH - HALF_SPACE, row.top() + HALF_SPACE + 1, _CHIP_WIDTH, _CHIP_HEIGHT)
+    return QRect(row.right() - _CHIP_WIDTH - HALF_SPACING, row.top() + HALF_SPACING + 1, _CHIP_WIDTH, _CHIP_HEIGHT)
 
 
 def role_box(row: QRect) -> QRect:

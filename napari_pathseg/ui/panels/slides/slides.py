@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QStackedWidget,
     QWidget,
 )
+from superqt.utils import qthrottled
 
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
 from napari_pathseg.slides.slide import SLIDE_SUFFIXES
@@ -27,9 +28,8 @@ from napari_pathseg.ui.panels.slides.thumbnails import Thumbnails
 from napari_pathseg.ui.session.queries import slide_row, slide_rows
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
+from napari_pathseg.ui.widgets.notifications import show_errors
 
 _FEWEST_ROWS, _MOST_ROWS = 3, 4
 _SHOWN_PROBLEMS = 3
@@ -60,10 +60,10 @@ class SlidesPanel(QWidget):
         column(self, buttons, self.pages, self.size_question, self.complete)
         self.add_button.clicked.connect(self.ask_for_slides)
         self.order.currentIndexChanged.connect(self.refresh)
-        self._soon = Soon(self._show_row_in_view, 300, self)
+        self._soon = qthrottled(self._show_row_in_view, timeout=300, leading=False, parent=self)
         session.project_changed.connect(self.refresh)
         session.slide_changed.connect(self._show_in_view)
-        session.mask_changed.connect(self._soon.ask)
+        session.mask_changed.connect(self._soon.throttle)
         self.refresh()
 
     # -- what the user may do
@@ -99,7 +99,7 @@ class SlidesPanel(QWidget):
 
     def show_slide(self, slide_id: str) -> None:
         """Bring a slide into view."""
-        with errors_shown():
+        with show_errors():
             self._session.show_slide(slide_id)
 
     # -- what the user sees

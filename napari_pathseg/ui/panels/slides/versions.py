@@ -40,8 +40,8 @@ from napari_pathseg.projects.versions import (
 from napari_pathseg.ui.session.queries import area_text, plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import row
-from napari_pathseg.ui.widgets.notifications import errors_shown, say
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, SPACE, DimLabel
+from napari_pathseg.ui.widgets.notifications import notify, show_errors
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
 
 _SIZE = QSize(880, 560)
 _PICTURE = QSize(340, 220)
@@ -67,7 +67,7 @@ class VersionsDialog(QDialog):
         self._versions: list[Version] = []
         self.setWindowTitle(f"Versions of {self._slide.id}")
         self.resize(_SIZE)
-        self.heading, self.hint = QLabel(), DimLabel()
+        self.heading, self.hint = QLabel(), SecondaryLabel()
         self.table = QTableWidget()
         self.then, self.now = _Picture("Then"), _Picture("Now")
         self._make_buttons()
@@ -84,7 +84,7 @@ class VersionsDialog(QDialog):
 
     def keep(self) -> None:
         """Keep how the mask is now."""
-        with errors_shown():
+        with show_errors():
             self._session.save_mask()
             kept = create_version(self._session.opened, self._slide.id, BY_HAND)
             self._fill()
@@ -96,11 +96,11 @@ class VersionsDialog(QDialog):
         version = self.chosen
         if version is None:
             return
-        with errors_shown():
+        with show_errors():
             self._session.save_mask()
             create_version(self._session.opened, self._slide.id, BEFORE_RESTORE, protect=version)
             self._session.corrections.do(restore(version))
-            say("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
+            notify("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
             self.accept()
 
     # -- what a person sees
@@ -157,7 +157,7 @@ class VersionsDialog(QDialog):
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
-        layout.setSpacing(SPACE)
+        layout.setSpacing(SPACING)
         self.heading.setTextFormat(Qt.TextFormat.RichText)
         _prepare(self.table)
         layout.addWidget(self.heading)
@@ -177,7 +177,7 @@ class _Picture(QWidget):
         self.picture.setFixedHeight(_PICTURE.height())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(HALF_SPACE)
+        layout.setSpacing(HALF_SPACING)
         layout.addWidget(self.title)
         layout.addWidget(self.picture)
 
@@ -193,7 +193,7 @@ class _Picture(QWidget):
         pixels = np.ascontiguousarray(colors[labels])
         height, width = labels.shape
         image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
-        room = (_PICTURE - QSize(HALF_SPACE, HALF_SPACE)) * _SHARPER
+        room = (_PICTURE - QSize(HALF_SPACING, HALF_SPACING)) * _SHARPER
         small = image.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
         small.setDevicePixelRatio(_SHARPER)
         self.picture.setPixmap(QPixmap.fromImage(small))

@@ -5,20 +5,20 @@ from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QLabel, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
-from napari_pathseg.ui.widgets.image_view import PictureView
+from napari_pathseg.ui.widgets.image_view import ImageView
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.theme import SPACE
+from napari_pathseg.ui.widgets.theme import SPACING
 
 _WIDTH = 520
 _REDRAW_MS = 500  # after a setting was changed
 
 
-class VariationDialog(QDialog):
+class AugmentationPreviewDialog(QDialog):
     """Sixteen variants of a tile of the project, the first as it is; they follow the settings."""
 
     def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
@@ -28,17 +28,17 @@ class VariationDialog(QDialog):
         self.setModal(False)
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)
-        self.picture = PictureView()
+        self.image_view = ImageView()
         self.another = push_button("Another", "Draw another tile of the slides that are learnt from.")
         self.close_button = push_button("Close", "")
-        layout = column(self, self.sentence, self.picture, row(None, self.another, self.close_button))
-        layout.setContentsMargins(SPACE, SPACE, SPACE, SPACE)
+        layout = column(self, self.sentence, self.image_view, row(None, self.another, self.close_button))
+        layout.setContentsMargins(SPACING, SPACING, SPACING, SPACING)
         layout.setSizeConstraint(layout.SizeConstraint.SetMinAndMaxSize)
-        layout.setAlignment(self.picture, Qt.AlignmentFlag.AlignTop)
+        layout.setAlignment(self.image_view, Qt.AlignmentFlag.AlignTop)
         self.resize(_WIDTH, _WIDTH)
         self.another.clicked.connect(self.draw_another)
         self.close_button.clicked.connect(self.close)
-        self._redraw = Soon(self._draw_if_seen, _REDRAW_MS, self)
+        self._redraw = qthrottled(self._draw_if_seen, timeout=_REDRAW_MS, leading=False, parent=self)
         session.learning.run_changed.connect(self._show_run)
 
     def draw_another(self) -> None:
@@ -56,7 +56,7 @@ class VariationDialog(QDialog):
     def follow(self) -> None:
         """Draw the same tile again soon, for a setting was changed."""
         if self.isVisible():
-            self._redraw.ask()
+            self._redraw.throttle()
 
     def _draw_if_seen(self) -> None:
         if self.isVisible():
@@ -72,5 +72,5 @@ class VariationDialog(QDialog):
         elif run.broken:
             self.sentence.setText(run.error or "The samples could not be drawn. Press Another.")
         elif run.picture:
-            self.picture.show_file(Path(run.picture))
+            self.image_view.show_file(Path(run.picture))
             self.sentence.setText("A tile as it is, top left, and how training would vary it.")

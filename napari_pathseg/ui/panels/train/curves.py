@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.queries import dice_legend, rate_text
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.theme import DimLabel, dim_color, mixed, text_color
+from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 
 _HEIGHT = 126
 _LOSS = "#d9822b"
@@ -25,7 +25,7 @@ class CurvesView(QWidget):
         super().__init__(parent)
         self.loss, self.dice = _plot("Loss"), _plot("Dice, held out")
         self.dice.setYRange(0, 1, padding=0.02)
-        self.legend, self.rate = QLabel(), DimLabel()
+        self.legend, self.rate = QLabel(), SecondaryLabel()
         self.legend.setWordWrap(True)
         self.legend.setToolTip("Dice on the held-out slides: 1 where outlined and predicted are the same, 0 apart.")
         self.rate.setToolTip("What runs, and how far each step changes the network.")
@@ -81,7 +81,7 @@ class CurvesView(QWidget):
 
     def _follow(self) -> None:
         ground = self.palette().color(QPalette.ColorRole.Window)
-        text = dim_color(self)
+        text = secondary_color(self)
         self._mean_curve.setPen(pg.mkPen(text_color(self), width=_MEAN_WIDTH, style=Qt.PenStyle.DashLine))
         for plot in (self.loss, self.dice):
             plot.setBackground(ground)

@@ -7,7 +7,7 @@ from napari_pathseg.config import PRESETS, TrainConfig
 from napari_pathseg.settings import Limits
 from napari_pathseg.ui.session.queries import preset_minutes_text
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.number_box import NumberBox
+from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
 
 _TEXTS = {
     "quick": (
@@ -82,10 +82,10 @@ def _preset_button(text: str, help: str) -> QPushButton:
     return button
 
 
-def _minutes_box() -> NumberBox:
+def _minutes_box() -> ScientificSpinBox:
     """Return the box for the longest training time, with the setting's limits."""
     limits: Limits = next(limits for field, limits in TrainConfig.described() if field.name == "minutes")
-    box = NumberBox()
+    box = ScientificSpinBox()
     box.digits = 3
     box.setRange(limits.minimum or 0, limits.maximum or 0)
     box.setSingleStep(1)

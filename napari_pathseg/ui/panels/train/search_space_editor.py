@@ -10,24 +10,24 @@ from napari_pathseg.settings import Limits
 from napari_pathseg.ui.session.queries import setting_text
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import push_button, row
-from napari_pathseg.ui.widgets.number_box import calm
-from napari_pathseg.ui.widgets.theme import HALF_SPACE
+from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
 _SMALL = 28
 
 
-class VaryRows(QWidget):
+class SearchSpaceEditor(QWidget):
     """A row for each setting that is varied, and a button for another; `changed` tells of any change."""
 
     changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.rows: list[_VaryRow] = []
+        self.rows: list[_DimensionRow] = []
         self.add = push_button("Add a setting", "Vary another setting.")
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(HALF_SPACE)
+        self._layout.setSpacing(HALF_SPACING)
         self._layout.addLayout(row(self.add, None))
         self.add.clicked.connect(self._add_unused)
 
@@ -52,19 +52,19 @@ class VaryRows(QWidget):
             self._add(name, "").text.setFocus()
             self.changed.emit()
 
-    def _add(self, name: str, text: str) -> "_VaryRow":
-        added = _VaryRow(name, text)
+    def _add(self, name: str, text: str) -> "_DimensionRow":
+        added = _DimensionRow(name, text)
         self.rows.append(added)
         self._layout.insertWidget(len(self.rows) - 1, added)
         added.remove.clicked.connect(lambda: self._remove(added))
         added.changed.connect(self._tell)
         return added
 
-    def _remove(self, gone: "_VaryRow") -> None:
+    def _remove(self, gone: "_DimensionRow") -> None:
         self._take_away(gone)
         self.changed.emit()
 
-    def _take_away(self, gone: "_VaryRow") -> None:
+    def _take_away(self, gone: "_DimensionRow") -> None:
         self.rows.remove(gone)
         self._layout.removeWidget(gone)
         gone.hide()
@@ -74,7 +74,7 @@ class VaryRows(QWidget):
         self.changed.emit()
 
 
-class _VaryRow(QWidget):
+class _DimensionRow(QWidget):
     """A setting, its values, and a button that takes the row away."""
 
     changed = Signal()
@@ -89,11 +89,11 @@ class _VaryRow(QWidget):
         self.choice.setCurrentIndex(self._names.index(name))
         self.choice.setAccessibleName("Setting to vary")
         self.text.setAccessibleName("Values to try")
-        calm(self.choice)
+        ignore_unfocused_wheel(self.choice)
         self.remove: QPushButton = push_button("×", "Do not vary this.")
         self.remove.setFixedWidth(_SMALL)
         inside = row()
-        inside.setSpacing(HALF_SPACE)
+        inside.setSpacing(HALF_SPACING)
         inside.addWidget(self.choice, 1)
         inside.addWidget(self.text, 1)
         inside.addWidget(self.remove)

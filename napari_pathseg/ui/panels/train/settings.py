@@ -4,7 +4,7 @@ from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.ui.panels.train.augmentation_preview import VariationDialog
+from napari_pathseg.ui.panels.train.augmentation_preview import AugmentationPreviewDialog
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.fields import TextField
 from napari_pathseg.ui.widgets.form import read_form, settings_form
@@ -31,7 +31,7 @@ class TrainSettings(QWidget):
         variation = self.form.grid("Variation")
         variation.addWidget(self.preview, variation.rowCount(), 0, 1, _WHOLE_ROW)
         self.reset = push_button("Reset", "Set every setting below Expert to its default.")
-        self.samples = VariationDialog(session, self.config, self)
+        self.samples = AugmentationPreviewDialog(session, self.config, self)
         column(self, self.form, row(None, self.reset))
         self.choose_weights.clicked.connect(self.ask_for_weights)
         self.preview.clicked.connect(self.show_samples)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.cost_model import Numbers, estimate, learning_numbers
@@ -11,18 +12,17 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.panels.train.curves import CurvesView
 from napari_pathseg.ui.panels.train.presets import PresetChoice
 from napari_pathseg.ui.panels.train.settings import TrainSettings
-from napari_pathseg.ui.panels.train.tuning import FindSettings
-from napari_pathseg.ui.panels.train.validation_samples import PatchesView
+from napari_pathseg.ui.panels.train.tuning import TuningPanel
+from napari_pathseg.ui.panels.train.validation_samples import ValidationSamplesView
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.queries import interrupted_run, learning, model_text, project_models
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.form import known_settings
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
-from napari_pathseg.ui.widgets.number_box import calm
+from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.section import Section
-from napari_pathseg.ui.widgets.theme import DimLabel
+from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _LATEST, _NONE = "latest", "none"
 _RUN = "r"  # how the name of a run begins; that of a model does not
@@ -38,23 +38,23 @@ class TrainPanel(QWidget):
         self._anew = False  # what the user chose; without a model there is no choice
         self._broken: Run | None = None  # the run that broke off last, which pressing Train goes on with
         self._numbers: Numbers | None = None
-        self.sentence, self.estimate = DimLabel(), DimLabel()
+        self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
         self.presets = PresetChoice()
         self.parent_model = QComboBox()
         self.button = push_button("Train", "")
-        self.curves, self.patches = CurvesView(), PatchesView()
+        self.curves, self.samples = CurvesView(), ValidationSamplesView()
         self.settings = TrainSettings(session)
-        self.finder = FindSettings(session, self.config)
-        self.held_out = Section("Held-out patches", self.patches, minor=True)
-        self.held_out.set_open(True)
-        self.expert = Section("Expert", self.settings, minor=True)
-        self.finding = Section("Find settings", self.finder, minor=True)
+        self.tuning = TuningPanel(session, self.config)
+        self.samples_section = Section("Held-out patches", self.samples, minor=True)
+        self.samples_section.set_open(True)
+        self.expert_section = Section("Expert", self.settings, minor=True)
+        self.tuning_section = Section("Find settings", self.tuning, minor=True)
         choices = labelled_rows((("At most", self.presets.minutes), ("Start from", self.parent_model)))
         begin = row()
         begin.addWidget(self.estimate, 1)
         begin.addWidget(self.button)
         top = (self.sentence, self.presets, choices, begin)
-        column(self, *top, self.curves, self.held_out, self.expert, self.finding)
+        column(self, *top, self.curves, self.samples_section, self.expert_section, self.tuning_section)
         self._connect()
         self._show_project()
         self._show_run()
@@ -63,23 +63,23 @@ class TrainPanel(QWidget):
         session = self._session
         self.parent_model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.parent_model.setMinimumContentsLength(12)
-        calm(self.parent_model)
+        ignore_unfocused_wheel(self.parent_model)
         self.parent_model.activated.connect(self._choose_parent)
         self.button.clicked.connect(self.train_or_stop)
-        self.finder.taken.connect(self.settings.show_config)
-        self._mask_soon = Soon(self._show_masks, 300, self)
-        self._run_soon = Soon(self._show_run, 100, self)
-        self._estimate_soon = Soon(self._show_estimate, 200, self)
-        self.presets.changed.connect(self._estimate_soon.ask)
-        self.settings.changed.connect(self._estimate_soon.ask)
+        self.tuning.taken.connect(self.settings.show_config)
+        self._mask_soon = qthrottled(self._show_masks, timeout=300, leading=False, parent=self)
+        self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
+        self._estimate_soon = qthrottled(self._show_estimate, timeout=200, leading=False, parent=self)
+        self.presets.changed.connect(self._estimate_soon.throttle)
+        self.settings.changed.connect(self._estimate_soon.throttle)
         session.project_changed.connect(self._show_project)
-        session.mask_changed.connect(self._mask_soon.ask)
-        session.learning.run_changed.connect(self._run_soon.ask)
+        session.mask_changed.connect(self._mask_soon.throttle)
+        session.learning.run_changed.connect(self._run_soon.throttle)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Estimate what a training takes, which is not done while nobody sees it."""
         super().showEvent(event)
-        self._estimate_soon.ask()
+        self._estimate_soon.throttle()
 
     def config(self) -> TrainConfig:
         """Return how to train, as the panel shows it; ConfigError where that cannot be."""
@@ -89,7 +89,7 @@ class TrainPanel(QWidget):
 
     def train_or_stop(self) -> None:
         """Begin a training, go on with one that was interrupted, or end the one that runs."""
-        with errors_shown():
+        with show_errors():
             if self._session.learning.active:
                 self._session.learning.stop()
                 return
@@ -118,13 +118,13 @@ class TrainPanel(QWidget):
         self._show_parents()
         self._show_button()
         self._numbers = None
-        self._estimate_soon.ask()
+        self._estimate_soon.throttle()
 
     def _show_masks(self) -> None:
         """Show what was outlined since."""
         self.sentence.setText(learning(self._session).sentence)
         if self._numbers is None:  # maybe there is enough to learn from now
-            self._estimate_soon.ask()
+            self._estimate_soon.throttle()
 
     def _show_remembered(self) -> None:
         """Show the settings that the project was trained with last, and nothing of another project's runs."""
@@ -135,12 +135,12 @@ class TrainPanel(QWidget):
         self.presets.show_choice(config)
         self._anew, self._broken = bool(kept.get("anew", False)), None
         self.curves.clear()
-        self.patches.clear()
+        self.samples.clear()
         self._show_run()
 
     def _show_parents(self) -> None:
         """Offer the newest model, what was interrupted, each of the others, and none; what was chosen stays so."""
-        with errors_shown():
+        with show_errors():
             models, run = project_models(self._session), interrupted_run(self._session)
             chosen = _NONE if self._anew else self.parent_model.currentData()
             self.parent_model.clear()
@@ -160,7 +160,7 @@ class TrainPanel(QWidget):
 
     def _show_start(self) -> None:
         """Say what the choice of a start means."""
-        self._estimate_soon.ask()
+        self._estimate_soon.throttle()
         self.parent_model.setToolTip(
             "It goes on where it was broken off, with the settings it had."
             if str(self.parent_model.currentData()).startswith(_RUN)
@@ -189,14 +189,14 @@ class TrainPanel(QWidget):
             project = self._session.project
             colors = {} if project is None else {spec.name: spec.color for spec in project.classes}
             self.curves.show_run(run, colors)
-            self.patches.show_run(run)
+            self.samples.show_run(run)
             self._offer_to_go_on(run)
         self.curves.setVisible(self.curves.has_data or (run is not None and run.active))
         if active:
             self.estimate.setText("")
         elif not self.estimate.text():
-            self._estimate_soon.ask()
-        self.held_out.setVisible(self.patches.has_data)
+            self._estimate_soon.throttle()
+        self.samples_section.setVisible(self.samples.has_data)
 
     def _offer_to_go_on(self, run: Run) -> None:
         """After a training broke off choose to go on with it, once."""

@@ -5,24 +5,24 @@ from typing import Any
 
 from psygnal import Signal
 from qtpy.QtWidgets import QSpinBox, QWidget
+from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.ui.panels.train.search_space_editor import VaryRows
+from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
 from napari_pathseg.ui.session.queries import ranges, setting_text, trials_text
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.soon import Soon
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
-from napari_pathseg.ui.widgets.notifications import errors_shown
-from napari_pathseg.ui.widgets.number_box import NumberBox, calm
-from napari_pathseg.ui.widgets.theme import DimLabel
+from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _GRID = {"learning_rate": "1e-4, 1e-3", "weight_decay": "0, 1e-4", "batch": "4, 8"}
-_MINUTES, _MOST_TRIALS = 1.0, 1000
+_MINUTES, _MAX_TRIALS = 1.0, 1000
 
 
-class FindSettings(QWidget):
+class TuningPanel(QWidget):
     """What to vary, a button to find or stop, and the trials by score; `taken` brings the settings of one."""
 
     taken = Signal(object)
@@ -30,9 +30,9 @@ class FindSettings(QWidget):
     def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session, self._config = session, config
-        self.rows = VaryRows()
+        self.rows = SearchSpaceEditor()
         self.trials, self.minutes = _trials_box(), _minutes_box()
-        self.effort = DimLabel()
+        self.effort = SecondaryLabel()
         self.button = push_button("Find", "")
         self.table = TrialsTable()
         self.use = push_button("Use these", "Take the settings of the row into Expert, for the next training.")
@@ -46,7 +46,7 @@ class FindSettings(QWidget):
         self._show_run()
 
     def _connect(self) -> None:
-        self._run_soon = Soon(self._show_run, 100, self)
+        self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self.rows.changed.connect(self._show_effort)
         self.trials.valueChanged.connect(self._show_effort)
         self.minutes.valueChanged.connect(self._show_effort)
@@ -54,7 +54,7 @@ class FindSettings(QWidget):
         self.use.clicked.connect(self.take)
         self.table.cellDoubleClicked.connect(self.take)
         self.table.itemSelectionChanged.connect(self._show_use)
-        self._session.learning.run_changed.connect(self._run_soon.ask)
+        self._session.learning.run_changed.connect(self._run_soon.throttle)
         self._session.project_changed.connect(self._show_project)
         self._folder: object = None
 
@@ -62,7 +62,7 @@ class FindSettings(QWidget):
 
     def find_or_stop(self) -> None:
         """Begin the trials, or end them and keep what was found."""
-        with errors_shown():
+        with show_errors():
             if self._session.learning.active:
                 self._session.learning.stop()
                 return
@@ -80,12 +80,12 @@ class FindSettings(QWidget):
         trial = self.table.chosen
         if trial is None:
             return
-        with errors_shown():
+        with show_errors():
             settings = trial["settings"]
             known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
             self.taken.emit(self._config().replace(**known))
             named = ", ".join(f"{name_text(name).lower()} {setting_text(value)}" for name, value in known.items())
-            self._session.said.emit(f"The next training takes {named}.", "", "info")
+            self._session.message.emit(f"The next training takes {named}.", "", "info")
 
     # -- what the user sees
 
@@ -132,15 +132,15 @@ class FindSettings(QWidget):
 
 def _trials_box() -> QSpinBox:
     box = QSpinBox()
-    box.setRange(0, _MOST_TRIALS)
+    box.setRange(0, _MAX_TRIALS)
     box.setSpecialValueText("all")
     box.setToolTip("Most combinations to try, drawn by chance where there are more.")
-    calm(box)
+    ignore_unfocused_wheel(box)
     return box
 
 
-def _minutes_box() -> NumberBox:
-    box = NumberBox()
+def _minutes_box() -> ScientificSpinBox:
+    box = ScientificSpinBox()
     box.setRange(0.05, 10_000)
     box.setSingleStep(0.5)
     box.setValue(_MINUTES)

@@ -6,36 +6,38 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.widgets.image_view import PictureView
+from napari_pathseg.ui.widgets.image_view import ImageView
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.theme import HALF_SPACE, DimLabel
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SecondaryLabel
 
 
-class PatchesView(QWidget):
+class ValidationSamplesView(QWidget):
     """The patches as they were written last, with what each column is."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.picture = PictureView()
-        self.picture.setToolTip("Places of the held-out slides, which nothing is learnt from; drawn anew as it learns.")
+        self.image_view = ImageView()
+        self.image_view.setToolTip(
+            "Places of the held-out slides, which nothing is learnt from; drawn anew as it learns."
+        )
         self._shown = "", 0
-        captions = [DimLabel(text) for text in ("slide", "outlined", "predicted")]
+        captions = [SecondaryLabel(text) for text in ("slide", "outlined", "predicted")]
         for caption in captions:
             caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        column(self, row(*captions), self.picture).setSpacing(HALF_SPACE)
+        column(self, row(*captions), self.image_view).setSpacing(HALF_SPACING)
 
     @property
     def has_data(self) -> bool:
         """Whether there is something to see."""
-        return not self.picture.image.isNull()
+        return not self.image_view.image.isNull()
 
     def show_run(self, run: Run) -> None:
         """Read the patches of a run anew where they were written since."""
         if (run.picture, run.looks) != self._shown:
             self._shown = run.picture, run.looks
-            self.picture.show_file(Path(run.picture))
+            self.image_view.show_file(Path(run.picture))
 
     def clear(self) -> None:
         """Show nothing."""
         self._shown = "", 0
-        self.picture.show_file(Path())
+        self.image_view.show_file(Path())

@@ -57,7 +57,7 @@ def test_a_hole_is_filled_at_a_click_and_undo_brings_it_back(ring, clean_up, qtb
     assert clean_up.amount.suffix() == " px"
     click(qtbot, clean_up.apply)
     assert (labels_of(ring)[90:100, 90:100] == TUMOUR).all()
-    ring.outline.undo_step()
+    ring.annotate.undo_step()
     assert not labels_of(ring)[90:100, 90:100].any()
 
 
@@ -105,7 +105,7 @@ def test_all_is_cleared_at_a_click_and_undo_brings_it_back(ring, clean_up, qtbot
     assert not clean_up.onto.isVisible()
     click(qtbot, clean_up.apply)
     assert not labels_of(ring).any()
-    ring.outline.undo_step()
+    ring.annotate.undo_step()
     assert np.array_equal(labels_of(ring), before)
 
 
@@ -159,13 +159,13 @@ def test_the_keys_of_undo_are_the_masks_while_the_window_is_in_front(ring, clean
 
 def test_keys_work_after_a_click_on_a_class_in_the_table(ring, qtbot):
     ring.sections["outline"].set_open(True)
-    table = ring.outline.classes
+    table = ring.annotate.classes
     where = table.visualRect(table.indexFromItem(table.topLevelItem(0), 1)).center()
     qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
     table.setFocus()
     for key, tool in ((Qt.Key.Key_B, "brush"), (Qt.Key.Key_E, "eraser"), (Qt.Key.Key_W, "wand")):
         qtbot.keyClick(table, key, Qt.KeyboardModifier.ShiftModifier)
-        assert ring.outline.hand.in_hand == tool
+        assert ring.annotate.tool_controller.active_tool == tool
     qtbot.keyClick(table, Qt.Key.Key_2, Qt.KeyboardModifier.AltModifier)
     assert table.selected == TUMOUR
     qtbot.keyPress(table, Qt.Key.Key_H)
@@ -176,7 +176,7 @@ def test_keys_work_after_a_click_on_a_class_in_the_table(ring, qtbot):
 
 def test_a_name_in_the_table_is_still_typed(ring, qtbot):
     ring.sections["outline"].set_open(True)
-    table = ring.outline.classes
+    table = ring.annotate.classes
     table.editItem(table.topLevelItem(0), 1)
     editor = table.findChild(QLineEdit)
     qtbot.keyClicks(editor, "BEW")
@@ -187,7 +187,7 @@ def test_a_name_in_the_table_is_still_typed(ring, qtbot):
 @pytest.mark.parametrize("cancel", [False, True])
 def test_long_work_tells_how_far_it_is_and_cancel_takes_it_back(ring, clean_up, qtbot, monkeypatch, cancel):
     """The work is made long by waiting in it for the window; the brush is away meanwhile."""
-    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._FELT_MS", 0)
+    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._SHOW_AFTER_MS", 0)
     before, seen = labels_of(ring), []
 
     def look():
@@ -221,7 +221,7 @@ def test_the_button_needs_a_slide_that_can_be_changed(dock, pictures, qtbot):
 
 def test_eye_and_lock_are_clicked_in_the_table(ring, qtbot):
     ring.sections["outline"].set_open(True)
-    table, layer = ring.outline.classes, ring.session.layers.mask
+    table, layer = ring.annotate.classes, ring.session.layers.mask
     item = table.topLevelItem(TUMOUR - 1)
     for column, marked in ((EYE, lambda: layer.hidden_classes), (LOCK, lambda: layer.locked_classes)):
         for expected in ({TUMOUR}, set()):
@@ -231,7 +231,7 @@ def test_eye_and_lock_are_clicked_in_the_table(ring, qtbot):
 
 
 def test_a_hidden_class_that_is_taken_in_hand_is_seen_again(ring):
-    table = ring.outline.classes
+    table = ring.annotate.classes
     table.toggle_hidden(1)
     table.select(1)
     assert ring.session.layers.mask.hidden_classes == frozenset()

@@ -51,50 +51,50 @@ def refused(mask):
 def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
     mask = opened.session.mask
     opened.session.corrections.do(Deed("Filling", slow))
-    qtbot.waitUntil(opened.work.isVisible)
-    assert opened.work.text.text().startswith("Filling · ")
-    assert 0 < opened.work.bar.value() < 1000
+    qtbot.waitUntil(opened.operation_progress.isVisible)
+    assert opened.operation_progress.text.text().startswith("Filling · ")
+    assert 0 < opened.operation_progress.bar.value() < 1000
     opened.session.layers.mask.stroke(Pull((20, 20), (20, 60), 5), 1)
     assert mask.deeds.running is not None
     qtbot.waitUntil(lambda: not mask.waits)
-    qtbot.waitUntil(opened.work.isHidden)
+    qtbot.waitUntil(opened.operation_progress.isHidden)
     assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
-    opened.outline.undo_step()
+    opened.annotate.undo_step()
     assert tumour(opened) == mask.shape[0] * mask.shape[1]
-    opened.outline.undo_step()
+    opened.annotate.undo_step()
     qtbot.waitUntil(lambda: not mask.waits)
     assert tumour(opened) == 0
 
 
 def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opened, qtbot, monkeypatch):
-    monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._SLICE_S", 0)
-    monkeypatch.setattr("napari_pathseg.ui.panels.annotate.operation_progress._FELT_MS", 0)
+    monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._TIME_BUDGET_S", 0)
+    monkeypatch.setattr("napari_pathseg.ui.panels.annotate.operation_progress._SHOW_AFTER_MS", 0)
     changed, mask = [], opened.session.mask
     opened.session.mask_changed.connect(lambda: changed.append(mask.waits))
     paint = mask._paint
     monkeypatch.setattr(mask, "_paint", lambda *chunk: (time.sleep(0.05), paint(*chunk)))
     for row in range(0, 250, 10):
         opened.session.layers.mask.stroke(Pull((row, 10), (row, 250), 3), TUMOUR)
-    qtbot.waitUntil(opened.work.isVisible)
-    assert opened.work.text.text().startswith("Painting · ")
-    assert opened.work.cancel.isHidden()
+    qtbot.waitUntil(opened.operation_progress.isVisible)
+    assert opened.operation_progress.text.text().startswith("Painting · ")
+    assert opened.operation_progress.cancel.isHidden()
     qtbot.waitUntil(lambda: not mask.waits)
-    qtbot.waitUntil(opened.work.isHidden)
+    qtbot.waitUntil(opened.operation_progress.isHidden)
     assert True in changed
 
 
 def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
     opened.session.corrections.do(Deed("Filling", slow))
-    qtbot.waitUntil(opened.work.isVisible)
+    qtbot.waitUntil(opened.operation_progress.isVisible)
     assert tumour(opened)
-    qtbot.mouseClick(opened.work.cancel, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(opened.operation_progress.cancel, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not opened.session.mask.waits)
     assert tumour(opened) == 0
-    qtbot.waitUntil(opened.work.isHidden)
+    qtbot.waitUntil(opened.operation_progress.isHidden)
 
 
 def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far_it_is(opened, monkeypatch):
-    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._FELT_MS", 0)
+    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._SHOW_AFTER_MS", 0)
     seen = []
 
     def look():
@@ -134,8 +134,8 @@ def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_
     assert told == ["The disk is full. Free it."]
     assert shown(opened)[4, 4] == TUMOUR
     assert opened.session.mask.read(Region(100, 100, 1, 1))[0] == 1
-    opened.outline.undo_step()
-    opened.outline.undo_step()
+    opened.annotate.undo_step()
+    opened.annotate.undo_step()
     assert tumour(opened) == 0
 
 
@@ -143,7 +143,7 @@ def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
     project, mask = opened.session.project, opened.session.mask
     mask.begin(Deed("Refused", refused))
     opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
-    opened.shut()
+    opened.shutdown()
     assert opened.session.project is None
     assert not project.lock.held
     with project.write_lock(), project.open_mask("case0") as mask:

@@ -31,7 +31,7 @@ def test_samples_are_drawn_with_the_settings_as_they_are_and_another_draws_anoth
     assert worker.sent[0]["command"] == "preview"
     assert TrainConfig.from_json(worker.sent[0]["config"]).rotation == 90
     finish(worker, tmp_path / "variation.png", 200)
-    assert settings.samples.picture.image.pixelColor(9, 9).red() == 200
+    assert settings.samples.image_view.image.pixelColor(9, 9).red() == 200
     settings.samples.another.click()
     assert worker.sent[1]["seed"] != worker.sent[0]["seed"]
 
@@ -46,7 +46,7 @@ def test_a_change_of_the_settings_draws_the_same_tile_again(settings, samples, w
 
 def test_what_keeps_samples_from_being_drawn_is_said_where_they_would_be(samples, worker, learnable):
     said = []
-    learnable.said.connect(lambda *words: said.append(words))
+    learnable.message.connect(lambda *words: said.append(words))
     worker.event.emit({"event": "failed", "command": "preview", "text": "No slide has a contour.", "details": ""})
     assert samples.sentence.text() == "No slide has a contour."
     assert said == []

@@ -9,7 +9,7 @@ def panel(qtbot, learnable):
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
     panel.show()
-    panel.finding.set_open(True)
+    panel.tuning_section.set_open(True)
     return panel
 
 
@@ -31,18 +31,18 @@ def shown(table):
 
 
 def test_the_classic_grid_is_there_to_begin_with(panel):
-    assert list(panel.finder.rows.values()) == ["learning_rate", "weight_decay", "batch"]
-    assert panel.finder.effort.text() == "8 trials, about 8 min"
+    assert list(panel.tuning.rows.values()) == ["learning_rate", "weight_decay", "batch"]
+    assert panel.tuning.effort.text() == "8 trials, about 8 min"
 
 
 def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
-    rows = panel.finder.rows
+    rows = panel.tuning.rows
     rows.rows[2].remove.click()
     rows.rows[1].text.setText("0, 1e-3")
-    panel.finder.minutes.setValue(0.5)
-    panel.finder.trials.setValue(3)
-    assert panel.finder.effort.text() == "3 trials of 4 combinations, about 2 min"
-    panel.finder.button.click()
+    panel.tuning.minutes.setValue(0.5)
+    panel.tuning.trials.setValue(3)
+    assert panel.tuning.effort.text() == "3 trials of 4 combinations, about 2 min"
+    panel.tuning.button.click()
     (message,) = [message for message in worker.sent if message["command"] == "tune"]
     assert message["vary"] == ["learning_rate=1e-4, 1e-3", "weight_decay=0, 1e-3"]
     assert (message["trials"], message["search"]) == (3, "grid")
@@ -50,12 +50,12 @@ def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
 
 
 def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
-    rows = panel.finder.rows
+    rows = panel.tuning.rows
     rows.show_values({"learning_rate": "1e-5..1e-2"})
     rows.add.click()
     rows.rows[1].choice.setCurrentText("Loss")
     rows.rows[1].text.setText("focal, dice")
-    panel.finder.button.click()
+    panel.tuning.button.click()
     assert worker.sent[0]["vary"] == ["learning_rate=1e-5..1e-2", "loss=focal, dice"]
     assert worker.sent[0]["search"] == "optuna"
 
@@ -65,16 +65,16 @@ def test_values_that_cannot_be_are_told_and_nothing_begins(panel, worker, learna
     from napari.utils.notifications import notification_manager
 
     notification_manager.records.clear()
-    panel.finder.rows.show_values(values)
-    panel.finder.button.click()
+    panel.tuning.rows.show_values(values)
+    panel.tuning.button.click()
     assert worker.sent == []
     assert not learnable.learning.active
     assert [record.severity.value for record in notification_manager.records] == ["error"]
 
 
 def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
-    table = panel.finder.table
-    panel.finder.button.click()
+    table = panel.tuning.table
+    panel.tuning.button.click()
     assert not table.isVisible()
     for found in (
         trial(1, 0.5, batch=4),
@@ -89,40 +89,40 @@ def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
 
 def test_the_best_is_told_when_all_is_tried(panel, worker, learnable):
     said = []
-    learnable.said.connect(lambda *words: said.append(words))
-    panel.finder.button.click()
+    learnable.message.connect(lambda *words: said.append(words))
+    panel.tuning.button.click()
     finish(worker, trial(2, 0.75, batch=8), trial(1, 0.5, batch=2))
     assert said[0][0].startswith("m002 scored best, Dice 0.75;")
 
 
 def test_a_row_of_the_table_sets_the_form(panel, worker, qtbot):
-    panel.finder.button.click()
+    panel.tuning.button.click()
     best, other = trial(2, 0.75, learning_rate=2e-3, batch=8), trial(1, 0.5, learning_rate=1e-4, batch=2)
     finish(worker, best, other)
-    qtbot.waitUntil(panel.finder.use.isVisible)
-    panel.finder.use.click()
+    qtbot.waitUntil(panel.tuning.use.isVisible)
+    panel.tuning.use.click()
     assert panel.config() == TrainConfig(learning_rate=2e-3, batch=8)
-    panel.finder.table.selectRow(1)
-    panel.finder.table.cellDoubleClicked.emit(1, 0)
+    panel.tuning.table.selectRow(1)
+    panel.tuning.table.cellDoubleClicked.emit(1, 0)
     assert panel.config() == TrainConfig(learning_rate=1e-4, batch=2)
 
 
 def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
-    panel.finder.button.click()
-    assert panel.finder.button.text() == "Stop"
+    panel.tuning.button.click()
+    assert panel.tuning.button.text() == "Stop"
     qtbot.waitUntil(lambda: not panel.button.isEnabled())
-    panel.finder.button.click()
+    panel.tuning.button.click()
     assert worker.sent[-1] == {"command": "stop"}
     finish(worker)
     qtbot.waitUntil(panel.button.isEnabled)
-    assert panel.finder.button.text() == "Find"
+    assert panel.tuning.button.text() == "Find"
 
 
 def test_what_was_varied_is_shown_again_with_the_project(panel, learnable, worker):
     folder = learnable.opened.folder
-    panel.finder.rows.show_values({"batch": "2, 4"})
-    panel.finder.button.click()
+    panel.tuning.rows.show_values({"batch": "2, 4"})
+    panel.tuning.button.click()
     learnable.close()
     worker.event.emit({"event": "finished", "command": "tune", "result": {"trials": [], "best": None}})
     learnable.open_project(folder)
-    assert panel.finder.rows.values() == {"batch": "2, 4"}
+    assert panel.tuning.rows.values() == {"batch": "2, 4"}

@@ -22,13 +22,13 @@ class _WheelGuard(QObject):
         return False
 
 
-def calm(widget: QWidget) -> None:
+def ignore_unfocused_wheel(widget: QWidget) -> None:
     """Let the wheel pass over a widget that has no focus; Tab and a click give it that."""
     widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
     widget.installEventFilter(_WheelGuard(widget))
 
 
-class NumberBox(QDoubleSpinBox):
+class ScientificSpinBox(QDoubleSpinBox):
     """A box for numbers of any size: it shows as few digits as it can, and takes 1e-4 as well as 0.0001.
 
     `digits` are the most that it shows.
@@ -39,7 +39,7 @@ class NumberBox(QDoubleSpinBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setDecimals(_DECIMALS)
-        calm(self)
+        ignore_unfocused_wheel(self)
 
     def set_range(self, minimum: float, maximum: float, step: float | None) -> None:
         """Set the limits; arrows make `step`, or one that fits the number where that would be too fine."""
