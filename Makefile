@@ -29,10 +29,10 @@ tests: $(VENV)/installed
 	@$(MAKE) --no-print-directory -j2 tests-rest tests-window
 
 tests-rest: $(VENV)/installed
-	$(BIN)/python -m pytest --ignore tests/ui
+	$(BIN)/python -m pytest --ignore tests/ui --ignore napari_pathseg/ui
 
 tests-window: $(VENV)/installed
-	$(BIN)/python -m pytest tests/ui
+	$(BIN)/python -m pytest tests/ui napari_pathseg/ui
 
 bench-window: $(VENV)/installed
 	$(XVFB) $(BIN)/python benchmarks/window.py

@@ -89,16 +89,34 @@ def test_importing_costs_no_more_than_it_must(statement, absent):
     assert done.stdout.strip() == "[]"
 
 
-def test_no_file_or_function_outgrows_the_budget():
+def test_no_file_class_or_function_outgrows_its_size():
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf8")
-        assert text.count("\n") <= 300, path
+        assert text.count("\n") <= 500, path
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) and len(node.body) > 1 else node.body
-                assert node.end_lineno - body[0].lineno < 40, f"{path}: {node.name}"
+                assert node.end_lineno - body[0].lineno < 50, f"{path}: {node.name}"
             if isinstance(node, ast.ClassDef):
-                assert node.end_lineno - node.lineno <= 200, f"{path}: {node.name}"
+                assert node.end_lineno - node.lineno <= 400, f"{path}: {node.name}"
+
+
+def test_no_base_class_has_exactly_one_child():
+    children: dict[str, list[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            if isinstance(node, ast.ClassDef):
+                children.setdefault(node.name, [])
+                for base in node.bases:
+                    if isinstance(base, ast.Name):
+                        children.setdefault(base.id, []).append(node.name)
+    ours = {
+        node.name
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))
+        if isinstance(node, ast.ClassDef)
+    }
+    assert {base: found for base, found in children.items() if base in ours and len(found) == 1} == {}
 
 
 def test_files_of_strangers_are_never_run():
