@@ -108,7 +108,7 @@ class Told:
         if self.trying is not None and self._sum() != found:
             do(self.plain, self.trying)
         self.trying = None
-        self.plain.close_step()
+        self.plain.end_undo_group()
 
     def lost(self, pixels: np.ndarray, killed: float) -> float | None:
         """Return the age of the oldest stroke that is lost, 0 where none is, None where `pixels` never were."""

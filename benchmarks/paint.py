@@ -104,10 +104,12 @@ def latency(viewer: napari.Viewer, layer: Labels, steps: int, rounds: int) -> fl
     layer.brush_size = max(1, round(BRUSH / viewer.scene.camera.zoom))
     seconds: list[float] = []
     for number in range(rounds + 1):
-        found = Hand(viewer).drag(steps, partial(layer.work, 0.008) if isinstance(layer, MaskLabels) else lambda: None)
+        found = Hand(viewer).drag(
+            steps, partial(layer.process_pending, 0.008) if isinstance(layer, MaskLabels) else lambda: None
+        )
         seconds += found if number else []
         if isinstance(layer, MaskLabels):
-            layer.work(60)
+            layer.process_pending(60)
         layer.selected_label = 3 - layer.selected_label  # else nothing changes in the next round
     return float(np.median(seconds)) * 1e3
 

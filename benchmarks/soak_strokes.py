@@ -24,7 +24,7 @@ import psutil
 
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.masks import Mask, open_mask
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 WARM_UP = 0.2  # of the strokes: until the chunks that are kept in memory are all in use
@@ -36,10 +36,10 @@ def paint(mask: Mask, chance: random.Random) -> None:
     at = tuple(chance.uniform(0, size) for size in mask.shape)
     for _ in range(chance.randint(1, 5)):
         to = tuple(place + chance.uniform(-100, 100) for place in at)
-        mask.stroke(Stroke(Pull(at, to, radius), Brush(label)))
-        mask.work(0.008)
+        mask.add_stroke(Stroke(BrushSegment(at, to, radius), Brush(label)))
+        mask.process_pending(0.008)
         at = to
-    mask.close_step()
+    mask.end_undo_group()
     if chance.random() < 0.1:
         mask.undo()
         if chance.random() < 0.5:

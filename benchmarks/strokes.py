@@ -11,7 +11,7 @@ from numcodecs.zstd import Zstd
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks import label_rules as rules
-from napari_pathseg.masks.shapes import Outline, Pull
+from napari_pathseg.masks.shapes import BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 _ZSTD = Zstd(level=1)
@@ -20,9 +20,9 @@ _ZSTD = Zstd(level=1)
 class Canvas(Protocol):
     """What can be painted on: a mask, or the control."""
 
-    def stroke(self, stroke: Stroke) -> None: ...
-    def work(self, seconds: float) -> Any: ...
-    def close_step(self) -> None: ...
+    def add_stroke(self, stroke: Stroke) -> None: ...
+    def process_pending(self, budget_s: float) -> Any: ...
+    def end_undo_group(self) -> None: ...
     def undo(self) -> Any: ...
     def redo(self) -> Any: ...
     def flush(self) -> None: ...
@@ -38,33 +38,33 @@ class Plain:
         self.future: list[bytes] = []
         self.step: np.ndarray | None = None
 
-    def stroke(self, stroke: Stroke) -> None:
+    def add_stroke(self, stroke: Stroke) -> None:
         box = stroke.shape.box.clip(self.pixels.shape[1:])
         flags = None if box.empty else stroke.shape.flags(box)
         if flags is None:
             return
         before = self.pixels[:, *box.slices]
-        after = rules.painted(before, np.where(flags, np.uint8(stroke.brush.label), before[0]), flags)
+        after = rules.apply_paint(before, np.where(flags, np.uint8(stroke.brush.label), before[0]), flags)
         if (after != before).any():
             self.step = self.pixels if self.step is None else self.step
             self.pixels = self.pixels.copy()
             self.pixels[:, *box.slices] = after
 
-    def work(self, seconds: float) -> None:
+    def process_pending(self, budget_s: float) -> None:
         """Do nothing: all is done at once."""
 
-    def close_step(self) -> None:
+    def end_undo_group(self) -> None:
         if self.step is not None:
             self.past.append(_ZSTD.encode(self.step))
             self.future.clear()
             self.step = None
 
     def undo(self) -> None:
-        self.close_step()
+        self.end_undo_group()
         self._move(self.past, self.future)
 
     def redo(self) -> None:
-        self.close_step()
+        self.end_undo_group()
         self._move(self.future, self.past)
 
     def _move(self, source: list[bytes], target: list[bytes]) -> None:
@@ -80,7 +80,7 @@ class Plain:
         """Do nothing: there is no disk."""
 
     def close(self) -> None:
-        self.close_step()
+        self.end_undo_group()
 
 
 class InPlace(Plain):
@@ -90,8 +90,8 @@ class InPlace(Plain):
         super().__init__(in_place(path, shape))
         self.path = path
 
-    def stroke(self, stroke: Stroke) -> None:
-        super().stroke(stroke)
+    def add_stroke(self, stroke: Stroke) -> None:
+        super().add_stroke(stroke)
         np.savez_compressed(self.path, pixels=self.pixels)
 
     def _move(self, source: list[bytes], target: list[bytes]) -> None:
@@ -109,7 +109,7 @@ def in_place(path: Path, shape: tuple[int, int]) -> np.ndarray:
 
 # -- the session
 
-WORDS = ["work"] * 6 + ["close_step"] * 6 + ["undo"] * 2 + ["redo", "flush"]
+WORDS = ["work"] * 6 + ["end_undo_group"] * 6 + ["undo"] * 2 + ["redo", "flush"]
 
 
 def session(shape: tuple[int, int], chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -119,7 +119,7 @@ def session(shape: tuple[int, int], chance: random.Random) -> Iterator[dict[str,
         word = chance.choice(["stroke"] * 14 + WORDS)
         if word != "stroke":
             yield {"do": word}
-            brush = chance.choice([0, 1, 2, 3]) if word in ("close_step", "undo", "redo") else brush
+            brush = chance.choice([0, 1, 2, 3]) if word in ("end_undo_group", "undo", "redo") else brush
             continue
         start = [chance.uniform(-20, size + 20) for size in shape]
         reach = chance.choice([30, 200, max(shape)])
@@ -133,15 +133,15 @@ def do(canvas: Canvas, action: dict[str, Any]) -> None:
     if action["do"] == "stroke":
         start, end = action["ends"]
         corners = np.array([start, [start[0], end[1]], end, [end[0], start[1]]], float)
-        pull = Pull(tuple(start), tuple(end), action["radius"])
-        shape = Outline([corners]) if action["outline"] else pull
-        canvas.stroke(Stroke(shape, Brush(action["label"])))
+        pull = BrushSegment(tuple(start), tuple(end), action["radius"])
+        shape = PolygonShape([corners]) if action["outline"] else pull
+        canvas.add_stroke(Stroke(shape, Brush(action["label"])))
     elif action["do"] == "work":
-        canvas.work(0.005)
+        canvas.process_pending(0.005)
     elif action["do"] in ("undo", "redo") and isinstance(canvas, Mask):  # as the window does it: by and by
-        canvas.close_step()
-        canvas.settle()
-        getattr(canvas, f"begin_{action['do']}")()
+        canvas.end_undo_group()
+        canvas.apply_pending()
+        getattr(canvas, f"enqueue_{action['do']}")()
     else:
         getattr(canvas, action["do"])()
 

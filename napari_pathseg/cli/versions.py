@@ -56,7 +56,7 @@ def _restore(project: "Project", slide: str, number: int) -> Answer:
         if told["changed"]:
             kept = create_version(project, slide, BEFORE_RESTORE, protect=version)
             with project.open_mask(slide) as mask:
-                mask.do(restore(version))
+                mask.run(restore(version))
             told["kept"] = None if kept is None else kept.number
     return told
 

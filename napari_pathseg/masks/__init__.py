@@ -5,8 +5,8 @@ It may import `contours`, `slides` and `storage`; it knows no project and no win
 """
 
 from napari_pathseg.masks.counts import Counts, Provenance
-from napari_pathseg.masks.label_rules import learnt_labels
+from napari_pathseg.masks.label_rules import training_labels
 from napari_pathseg.masks.mask import Mask
-from napari_pathseg.masks.opening import look_at_mask, open_mask, read_counts
+from napari_pathseg.masks.opening import open_mask, open_mask_readonly, read_counts
 
-__all__ = ["Counts", "Mask", "Provenance", "learnt_labels", "look_at_mask", "open_mask", "read_counts"]
+__all__ = ["Counts", "Mask", "Provenance", "open_mask", "open_mask_readonly", "read_counts", "training_labels"]

@@ -20,7 +20,7 @@ from napari_pathseg.errors import ProjectError
 CHUNK = 512  # pixels of a side
 PARTIAL = ".partial"  # the suffix of a chunk that is being written
 Key = tuple[int, int]  # row and column of a chunk
-LOSSES = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; other errors: a disk that knows none
+DATA_LOSS_ERRNOS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; other errors: a disk that knows none
 _SYNCERS = 8
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is noticed
 
@@ -66,7 +66,7 @@ class ChunkFiles:
     def write(self, key: Key, pixels: UInt8Array) -> None:
         """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one.
 
-        The operating system has it then; see :func:`bring_to_disk`.
+        The operating system has it then; see :func:`fsync_all`.
         """
         path = self.path(key)
         if not pixels.max():  # quicker than any()
@@ -94,7 +94,7 @@ class ChunkFiles:
             if row.name.isdigit():
                 yield from ((int(row.name), int(one.name)) for one in os.scandir(row.path) if one.name.isdigit())
 
-    def sweep(self) -> None:
+    def remove_temp_files(self) -> None:
         """Remove what a killed program left half-written."""
         for orphan in self._folder.glob(f"*/*{PARTIAL}"):
             orphan.unlink(missing_ok=True)
@@ -104,7 +104,7 @@ class ChunkFiles:
         return self._folder / str(key[0]) / str(key[1])
 
 
-def bring_to_disk(paths: Sequence[Path]) -> None:
+def fsync_all(paths: Sequence[Path]) -> None:
     """Wait until files and folders are on the disk, so that a power cut does not lose them; those that are gone count.
 
     An OSError where the disk refuses.
@@ -130,7 +130,7 @@ def _sync(path: Path) -> None:
     try:
         os.fsync(file)
     except OSError as error:
-        if error.errno in LOSSES:
+        if error.errno in DATA_LOSS_ERRNOS:
             raise
     finally:
         os.close(file)

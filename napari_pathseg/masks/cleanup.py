@@ -14,18 +14,25 @@ import numpy.typing as npt
 from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.components import Components, Joiner, Parts, label_parts, uniform_parts
+from napari_pathseg.masks.components import ComponentMerger, Components, TileComponents, label_tile, uniform_tile
 from napari_pathseg.masks.mask import Mask
-from napari_pathseg.masks.morphology import Sides, nearest_labels, smoothed, smoothing_reach, squared_limit, within
-from napari_pathseg.masks.tiled_edit import CleaningOptions, Sweep, grown, missing
+from napari_pathseg.masks.morphology import (
+    Sides,
+    nearest_labels,
+    smoothed,
+    smoothing_reach,
+    squared_limit,
+    within,
+)
+from napari_pathseg.masks.tiled_edit import CleanupOptions, TiledEdit, grown, missing
 
-__all__ = ["CleaningOptions", "fill_holes", "grow", "remove_specks", "smooth"]
+__all__ = ["CleanupOptions", "fill_holes", "grow", "remove_small_objects", "smooth"]
 _Votes = npt.NDArray[np.int64]  # a part, a label, and how many sides of pixels they share: three rows
-_DEFAULTS = CleaningOptions()
+_DEFAULTS = CleanupOptions()
 
 
 def fill_holes(
-    mask: Mask, label: int, region: Region, largest_px: float | None = None, options: CleaningOptions = _DEFAULTS
+    mask: Mask, label: int, region: Region, largest_px: float | None = None, options: CleanupOptions = _DEFAULTS
 ) -> Region:
     """Give a class what it encloses; return the box that changed, maybe empty.
 
@@ -39,25 +46,25 @@ def fill_holes(
     largest_px
         The largest area that is filled; None for any.
     """
-    with Sweep(mask, region, options) as sweep:
-        joiner = Joiner(sweep.region, sweep.region, diagonal=False)
-        for tile in sweep.tiles(0, 0.5):
-            joiner.add(tile, _parts_of_the_rest(sweep.labels(tile), label, tile))
-        if sweep.stopped:
-            return sweep.changed
-        found = joiner.join()
+    with TiledEdit(mask, region, options) as edit:
+        merger = ComponentMerger(edit.region, edit.region, diagonal=False)
+        for tile in edit.tiles(0, 0.5):
+            merger.add(tile, _parts_of_the_rest(edit.labels(tile), label, tile))
+        if edit.stopped:
+            return edit.changed
+        found = merger.merge()
         holes = ~found.leaves & (found.sizes <= (math.inf if largest_px is None else largest_px))
-        for tile in sweep.tiles(0.5, 1):
+        for tile in edit.tiles(0.5, 1):
             filled = found.spread(tile, holes)
             if filled.any():
                 labels, _ = mask.read(tile)
                 here = filled[_parts_of_the_rest(labels, label, tile).numbers]
-                sweep.paint(tile, labels, np.where(here & sweep.free(labels), np.uint8(label), labels))
-        return sweep.changed
+                edit.paint(tile, labels, np.where(here & edit.free(labels), np.uint8(label), labels))
+        return edit.changed
 
 
-def remove_specks(
-    mask: Mask, label: int, region: Region, smallest_px: float, options: CleaningOptions = _DEFAULTS
+def remove_small_objects(
+    mask: Mask, label: int, region: Region, smallest_px: float, options: CleanupOptions = _DEFAULTS
 ) -> Region:
     """Take the parts of a class that are too small away; return the box that changed, maybe empty.
 
@@ -71,59 +78,59 @@ def remove_specks(
     smallest_px
         The smallest area that stays.
     """
-    with Sweep(mask, region, options) as sweep:
+    with TiledEdit(mask, region, options) as edit:
         if label in options.locked:
-            return sweep.changed
-        joiner = Joiner(sweep.region, _inner_border(sweep.region, mask.shape), diagonal=True)
+            return edit.changed
+        merger = ComponentMerger(edit.region, _inner_border(edit.region, mask.shape), diagonal=True)
         votes = [np.empty((3, 0), np.int64)]
-        for tile in sweep.tiles(0, 0.5):
-            labels = sweep.labels(grown(tile, 1).clip(mask.shape))
+        for tile in edit.tiles(0, 0.5):
+            labels = edit.labels(grown(tile, 1).clip(mask.shape))
             if labels is None:
-                joiner.add(tile, uniform_parts((tile.height, tile.width), inside=False))
+                merger.add(tile, uniform_tile((tile.height, tile.width), inside=False))
                 continue
             window = np.pad(labels, missing(grown(tile, 1), mask.shape), constant_values=label)
-            parts = label_parts(window[1:-1, 1:-1] == label, diagonal=True)
-            votes.append(_votes(window, label, parts, smallest_px) + np.array([[joiner.count], [0], [0]]))
-            joiner.add(tile, parts)
-        if sweep.stopped:
-            return sweep.changed
-        found = joiner.join()
+            parts = label_tile(window[1:-1, 1:-1] == label, diagonal=True)
+            votes.append(_votes(window, label, parts, smallest_px) + np.array([[merger.count], [0], [0]]))
+            merger.add(tile, parts)
+        if edit.stopped:
+            return edit.changed
+        found = merger.merge()
         removed, around = ~found.leaves & (found.sizes < smallest_px), _winners(found, np.concatenate(votes, axis=1))
-        for tile in sweep.tiles(0.5, 1):
+        for tile in edit.tiles(0.5, 1):
             specks = found.spread(tile, removed)
             if specks.any():
                 labels, _ = mask.read(tile)
-                numbers = label_parts(labels == label, diagonal=True).numbers
+                numbers = label_tile(labels == label, diagonal=True).numbers
                 new, here = labels.copy(), specks[numbers]
                 new[here] = found.spread(tile, around)[numbers[here]]
-                sweep.paint(tile, labels, new)
-        return sweep.changed
+                edit.paint(tile, labels, new)
+        return edit.changed
 
 
-def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: CleaningOptions = _DEFAULTS) -> Region:
+def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: CleanupOptions = _DEFAULTS) -> Region:
     """Smooth the outline of a class; return the box that changed, maybe empty.
 
     A pixel is of the class afterwards where most of what lies around it was, about as in a disc of
     the radius.  What the class loses goes to the nearest other label, unlabelled included; what it
-    gains it takes from any class that is not locked.  Pixels outside `region` count, and stay.
+    gains it takes from any class that is not locked.  UInt8Array outside `region` count, and stay.
     """
     reach = smoothing_reach(radius_px)
 
     def target(inside: BoolArray, beyond: Sides) -> BoolArray:
         return smoothed(np.pad(inside, beyond, mode="edge"), reach)
 
-    with Sweep(mask, region, options) as sweep:
+    with TiledEdit(mask, region, options) as edit:
         if radius_px > 0:
-            _reshape(sweep, label, reach, target)
-        return sweep.changed
+            _reshape(edit, label, reach, target)
+        return edit.changed
 
 
-def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleaningOptions = _DEFAULTS) -> Region:
+def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleanupOptions = _DEFAULTS) -> Region:
     """Move the outline of a class outwards, or inwards where `by_px` is negative; return the box that changed.
 
     Distances are Euclidean, from pixel centre to pixel centre.  A growing class covers all classes
     that are not locked; a shrinking one leaves its pixels to the nearest other label, unlabelled
-    included, and does not draw back from the edge of the slide.  Pixels outside `region` count, and stay.
+    included, and does not draw back from the edge of the slide.  UInt8Array outside `region` count, and stay.
     """
     limit = squared_limit(by_px)
 
@@ -133,13 +140,13 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: Cleaning
     def shrinks(inside: BoolArray, beyond: Sides) -> BoolArray:
         return ~within(np.pad(~inside, beyond), limit)
 
-    with Sweep(mask, region, options) as sweep:
+    with TiledEdit(mask, region, options) as edit:
         if limit:
-            _reshape(sweep, label, math.isqrt(limit), grows if by_px > 0 else shrinks)
-        return sweep.changed
+            _reshape(edit, label, math.isqrt(limit), grows if by_px > 0 else shrinks)
+        return edit.changed
 
 
-def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[BoolArray, Sides], BoolArray]) -> None:
+def _reshape(edit: TiledEdit, label: int, margin: int, target: Callable[[BoolArray, Sides], BoolArray]) -> None:
     """Give a class the shape that `target` makes of it and its surroundings."""
 
     def change(labels: UInt8Array, beyond: Sides) -> UInt8Array:
@@ -152,7 +159,7 @@ def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[BoolArray,
         if not inside.any() or inside.all():
             return new
         now = target(inside, beyond)
-        free = sweep.free(new)
+        free = edit.free(new)
         lost = np.zeros_like(inside)
         lost[tile] = inside[tile] & ~now & free
         new[now & free] = label
@@ -160,17 +167,17 @@ def _reshape(sweep: Sweep, label: int, margin: int, target: Callable[[BoolArray,
             new[lost[tile]] = nearest_labels(labels, ~inside, lost)
         return new
 
-    sweep.reshape(margin, change)
+    edit.reshape(margin, change)
 
 
-def _parts_of_the_rest(labels: UInt8Array | None, label: int, tile: Region) -> Parts:
+def _parts_of_the_rest(labels: UInt8Array | None, label: int, tile: Region) -> TileComponents:
     """Return the parts of a tile that are not of a class."""
     if labels is None:
-        return uniform_parts((tile.height, tile.width), inside=True)
-    return label_parts(labels != label, diagonal=False)
+        return uniform_tile((tile.height, tile.width), inside=True)
+    return label_tile(labels != label, diagonal=False)
 
 
-def _votes(window: UInt8Array, label: int, parts: Parts, smallest_px: float) -> _Votes:
+def _votes(window: UInt8Array, label: int, parts: TileComponents, smallest_px: float) -> _Votes:
     """Return what the small parts of a tile border on; `window` has one pixel more on each side."""
     height, width = parts.numbers.shape
     small = np.concatenate([[False], parts.sizes < smallest_px])[parts.numbers]

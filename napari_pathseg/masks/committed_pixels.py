@@ -11,10 +11,10 @@ from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks.chunk_files import is_uniform
 from napari_pathseg.masks.counts import Counts, count, counts_from, counts_to
 from napari_pathseg.masks.history import Change, History, Step
-from napari_pathseg.masks.journal import Journal, Kind
-from napari_pathseg.masks.operations import Deed, Piece
+from napari_pathseg.masks.journal import Journal, RecordKind
+from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.pyramid import Pyramid
-from napari_pathseg.masks.shapes import box_around
+from napari_pathseg.masks.shapes import bounding_box
 from napari_pathseg.masks.zarr_store import MaskStore
 
 _UNSAVED_BYTES = 64 << 20  # of the journal; from here on the pyramid is brought to the disk
@@ -28,7 +28,7 @@ class KeptPixels:
         self._pyramid = Pyramid(store)
         self._history = None if journal is None else History(journal)
         self._saved_size = 0  # of the journal
-        self.counts_so_far: Counts = counts_from(store.load_counts() or {})
+        self.committed_counts: Counts = counts_from(store.load_counts() or {})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,12 +49,12 @@ class KeptPixels:
         """Bring what was edited into the pyramids on disk, and say so in the journal."""
         if self._history is None or not (self._pyramid.waiting or self._require_journal().size > self._saved_size):
             return
-        self._require_journal().guard()
+        self._require_journal().check_writable()
         try:
             self._pyramid.flush()
-            self._store.save_counts(counts_to(self.counts_so_far))
-            self._store.bring_to_disk()
-            self._history.note_saved(counts_to(self.counts_so_far))
+            self._store.save_counts(counts_to(self.committed_counts))
+            self._store.sync()
+            self._history.note_saved(counts_to(self.committed_counts))
         except OSError as error:
             raise ProjectError(
                 f"{self._store.path} could not be written ({error.strerror or error}). Free the disk or "
@@ -75,9 +75,9 @@ class KeptPixels:
         return True
 
     @property
-    def _kind(self) -> Kind:
+    def _kind(self) -> RecordKind:
         """What an edit is noted as."""
-        return Kind.EDIT
+        return RecordKind.EDIT
 
     def _edit(self, region: Region, before: UInt8Array, after: UInt8Array) -> Region:
         box = _difference(before, after)
@@ -94,24 +94,24 @@ class KeptPixels:
 
     def _apply(self, change: Change) -> None:
         self._pyramid.write(change.region, change.after)
-        self.counts_so_far = self.counts_so_far - count(*change.before) + count(*change.after)
+        self.committed_counts = self.committed_counts - count(*change.before) + count(*change.after)
 
     def _as_it_is(self, change: Change) -> Change:
         """Return a change with what is really there before it: a damaged record may have been skipped."""
         self._pyramid.prepare(change.region)
         return change._replace(before=self._pyramid.read(change.region))
 
-    def _turn_deed(self, kind: Kind) -> Deed:
-        """Return the deed that undoes or redoes a step."""
-        name = "Undoing" if kind is Kind.UNDO else "Redoing"
-        return Deed(name, lambda _: self._turn(kind), can_be_cancelled=False)
+    def _make_undo_operation(self, kind: RecordKind) -> MaskOperation:
+        """Return the operation that undoes or redoes a step."""
+        name = "Undoing" if kind is RecordKind.UNDO else "Redoing"
+        return MaskOperation(name, lambda _: self._undo_or_redo(kind), can_be_cancelled=False)
 
-    def _turn(self, kind: Kind) -> Iterator[Piece]:
+    def _undo_or_redo(self, kind: RecordKind) -> Iterator[OperationStep]:
         """Undo or redo a step, which the journal says at once."""
-        step = self._require_history().turn(kind)
+        step = self._require_history().undo_or_redo(kind)
         return self._replay(kind, step)
 
-    def _replay(self, kind: Kind, step: Step) -> Iterator[Piece]:
+    def _replay(self, kind: RecordKind, step: Step) -> Iterator[OperationStep]:
         problem = None
         for number, change in enumerate(self._require_history().changes(kind, step), 1):
             try:
@@ -119,7 +119,7 @@ class KeptPixels:
             except ProjectError as error:  # a chunk on disk is damaged; the others are none the worse
                 problem = error
             else:
-                yield Piece(change.region, number / len(step))
+                yield OperationStep(change.region, number / len(step))
         if problem is not None:
             raise problem
 
@@ -139,4 +139,4 @@ def _difference(before: UInt8Array, after: UInt8Array) -> Region:
     if is_uniform(before) and is_uniform(after):
         height, width = before.shape[-2:]
         return Region(0, 0, height, width) if (before[:, 0, 0] != after[:, 0, 0]).any() else EMPTY_REGION
-    return box_around((before != after).any(axis=0))
+    return bounding_box((before != after).any(axis=0))

@@ -22,7 +22,7 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 
 @dataclass(frozen=True)
-class Parts:
+class TileComponents:
     """What is connected within one tile.
 
     Parameters
@@ -37,19 +37,19 @@ class Parts:
     sizes: _Numbers
 
 
-def label_parts(inside: BoolArray, *, diagonal: bool) -> Parts:
+def label_tile(inside: BoolArray, *, diagonal: bool) -> TileComponents:
     """Return the parts of `inside`; with `diagonal`, pixels that share a corner are connected."""
     if inside.all() or not inside.any():
-        return uniform_parts(inside.shape, inside=bool(inside.size and inside.flat[0]))
+        return uniform_tile(inside.shape, inside=bool(inside.size and inside.flat[0]))
     structure = ndimage.generate_binary_structure(2, 2 if diagonal else 1)
     numbers, _ = ndimage.label(inside, structure, output=np.int32)
-    return Parts(numbers, np.bincount(numbers[inside])[1:])
+    return TileComponents(numbers, np.bincount(numbers[inside])[1:])
 
 
-def uniform_parts(shape: tuple[int, ...], *, inside: bool) -> Parts:
+def uniform_tile(shape: tuple[int, ...], *, inside: bool) -> TileComponents:
     """Return the parts of a tile that is one part or holds none, at no cost."""
     numbers = np.broadcast_to(np.int32(inside), shape)
-    return Parts(numbers, np.array([shape[0] * shape[1]] if inside else [], np.int64))
+    return TileComponents(numbers, np.array([shape[0] * shape[1]] if inside else [], np.int64))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Components:
         return np.concatenate([np.zeros(1, values.dtype), values[self.of_part[self.parts[tile]]]])
 
 
-class Joiner:
+class ComponentMerger:
     """Takes the parts of the tiles of a region, row by row from its top left, and joins them.
 
     Parameters
@@ -101,7 +101,7 @@ class Joiner:
         self._left = np.empty(0, np.int64)  # the last column of the tile before
         self._above, self._top, self._bottom = np.zeros((3, region.width), np.int64)  # whole rows
 
-    def add(self, tile: Region, parts: Parts) -> None:
+    def add(self, tile: Region, parts: TileComponents) -> None:
         """Take the parts of the next tile."""
         numbers, region = parts.numbers, self._region
         columns = tile.shift(0, -region.left).slices[1]
@@ -121,7 +121,7 @@ class Joiner:
         self._sizes.append(parts.sizes)
         self.count += len(parts.sizes)
 
-    def join(self) -> Components:
+    def merge(self) -> Components:
         """Return the components; every tile was added."""
         first, second = np.concatenate(self._pairs, axis=1) - 1
         of_part = np.empty(0, np.int64)

@@ -13,7 +13,7 @@ Inside = Callable[[Region], BoolArray]  # which pixels of a box are meant
 
 
 @dataclass(frozen=True)
-class Place:
+class EditRegion:
     """A box of a mask; where there are shapes, what they cover of it alone."""
 
     box: Region
@@ -33,9 +33,9 @@ class Place:
         return covered
 
 
-def place_of(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> Place:
+def resolve_region(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> EditRegion:
     """Return what shapes cover of a mask of `shape`."""
     box = EMPTY_REGION
     for one in shapes:
         box = box.unite(one.box.clip(shape))
-    return Place(box, shapes)
+    return EditRegion(box, shapes)

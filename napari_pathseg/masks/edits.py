@@ -1,6 +1,6 @@
 """What a person and a model may do to a mask: paint, import, fill, accept, reject.
 
-What may go over a whole slide is a `Deed`, for `Mask.do` or `Mask.begin`; strokes are ended by
+What may go over a whole slide is a `MaskOperation`, for `Mask.do` or `Mask.begin`; strokes are ended by
 who holds the brush.  What becomes of each pixel is said in `rules`; pixels of `locked` classes stay as they are.
 """
 
@@ -17,11 +17,19 @@ from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.edit_region import Inside
-from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, cleared, filled_by_model, imported, painted, turned
+from napari_pathseg.masks.label_rules import (
+    NONE_LOCKED,
+    Locked,
+    apply_clear,
+    apply_import,
+    apply_model,
+    apply_paint,
+    reassign_provenance,
+)
 from napari_pathseg.masks.mask import Mask
-from napari_pathseg.masks.operations import Deed, Editable, Piece
+from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.prediction import Prediction
-from napari_pathseg.masks.shapes import box_around
+from napari_pathseg.masks.shapes import bounding_box
 from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.storage.scratch_array import canvas
 
@@ -32,7 +40,7 @@ def paint(
     mask: Mask, region: Region, labels: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> Region:
     """Take `labels` as what a person painted into `region`; return the box that changed; see `rules.painted`."""
-    return mask.edit(region, *painted(np.stack(mask.read(region)), labels, marked, locked))
+    return mask.edit(region, *apply_paint(np.stack(mask.read(region)), labels, marked, locked))
 
 
 def fill_from_model(
@@ -46,50 +54,54 @@ def fill_from_model(
 
     On a slide or in boxes that are `complete` a person has.
     """
-    return mask.edit(region, *filled_by_model(np.stack(mask.read(region)), classes, complete, locked))
+    return mask.edit(region, *apply_model(np.stack(mask.read(region)), classes, complete, locked))
 
 
-def accept(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+def accept(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> MaskOperation:
     """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
-    change = partial(turned, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
+    change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
     return _change("Accepting", region, change, inside)
 
 
-def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> MaskOperation:
     """Take the model's pixels out of `region`, or the part of it that `inside` means."""
-    change = partial(turned, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
+    change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
     return _change("Rejecting", region, change, inside)
 
 
-def assign(region: Region, brush: Brush, inside: Inside | None = None) -> Deed:
+def assign(region: Region, brush: Brush, inside: Inside | None = None) -> MaskOperation:
     """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
 
     def change(pixels: UInt8Array) -> UInt8Array:
         labels = pixels[0]
-        meant = labels > UNLABELLED if brush.only is None else labels == brush.only
-        return painted(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
+        meant = labels > UNLABELLED if brush.replace_only is None else labels == brush.replace_only
+        return apply_paint(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
 
     return _change("Giving another class", region, change, inside)
 
 
-def clear(region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> Deed:
+def clear(
+    region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: Inside | None = None
+) -> MaskOperation:
     """Take a class out of `region`, or with None all, whoever set it."""
-    return _change("Clearing", region, partial(cleared, label=label, locked=locked), inside)
+    return _change("Clearing", region, partial(apply_clear, label=label, locked=locked), inside)
 
 
-def forget_imported(region: Region) -> Deed:
+def remove_imported(region: Region) -> MaskOperation:
     """Take what was imported out of `region`, as if no file had said it."""
-    return _change("Forgetting the import", region, partial(turned, before=Provenance.IMPORTED, after=Provenance.NONE))
+    return _change(
+        "Forgetting the import", region, partial(reassign_provenance, before=Provenance.IMPORTED, after=Provenance.NONE)
+    )
 
 
 def import_labels(mask: Mask, region: Region, labels: UInt8Array, known: BoolArray) -> Region:
     """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
-    return mask.edit(region, *imported(np.stack(mask.read(region)), labels, known))
+    return mask.edit(region, *apply_import(np.stack(mask.read(region)), labels, known))
 
 
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
-    mask.close_step()
+    mask.end_undo_group()
     drawn = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
     reached = EMPTY_REGION
     for contour in contours:
@@ -98,11 +110,11 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
             reached = reached.unite(region)
     for piece in pieces(reached):
         touched = drawn[piece.slices] > 0
-        box = box_around(touched)
+        box = bounding_box(touched)
         if not box.empty:
             region = box.shift(piece.top, piece.left)
             import_labels(mask, region, drawn[region.slices] - np.uint8(1), touched[box.slices])
-    mask.close_step()
+    mask.end_undo_group()
 
 
 def pieces(region: Region) -> Iterator[Region]:
@@ -110,38 +122,38 @@ def pieces(region: Region) -> Iterator[Region]:
     return layout(region, _PIECE)
 
 
-def take_prediction(
+def merge_prediction(
     prediction: Prediction,
     region: Region,
     complete_in: Callable[[Region], bool | BoolArray],
     locked: Locked = NONE_LOCKED,
-) -> Deed:
+) -> MaskOperation:
     """Fill a box of the mask from a model's output.
 
     `complete_in` says where in a box a person has spoken without a label; see `SlideRecord`.
     """
 
-    def pieces(mask: Editable) -> Iterator[Piece]:
+    def pieces(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(layout(region.clip(mask.shape), CHUNK))
         for number, box in enumerate(boxes, 1):
             changed = fill_from_model(mask, box, prediction.read(box), complete_in(box), locked)
-            yield Piece(changed, number / len(boxes))
+            yield OperationStep(changed, number / len(boxes))
 
-    return Deed("Taking the prediction in", pieces)
+    return MaskOperation("Taking the prediction in", pieces)
 
 
 def _change(
     name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: Inside | None = None
-) -> Deed:
+) -> MaskOperation:
     """Change what is set in a box, or the part of it that is meant."""
 
-    def pieces(mask: Editable) -> Iterator[Piece]:
-        boxes = list(mask.touched(region))
+    def pieces(mask: Editable) -> Iterator[OperationStep]:
+        boxes = list(mask.nonempty_chunks(region))
         for number, box in enumerate(boxes, 1):
             before = np.stack(mask.read(box))
             after = change(before)
             if inside is not None:
                 after = np.where(inside(box), after, before)
-            yield Piece(mask.edit(box, *after), number / len(boxes))
+            yield OperationStep(mask.edit(box, *after), number / len(boxes))
 
-    return Deed(name, pieces)
+    return MaskOperation(name, pieces)

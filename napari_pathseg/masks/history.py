@@ -20,7 +20,7 @@ from numcodecs.zstd import Zstd
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.journal import Journal, Kind, Record
+from napari_pathseg.masks.journal import Journal, Record, RecordKind
 
 HISTORY_BYTES = 256 << 20  # of one mask on disk; half of it is kept where it grows larger
 _BOX = struct.Struct("<IIII")
@@ -49,7 +49,7 @@ class History:
 
     Attributes
     ----------
-    left
+    unapplied
         Records that the pyramid does not hold yet, in the order in which they are to be done.
     damaged
         Whether records were lost that the pyramid may not hold.
@@ -65,7 +65,7 @@ class History:
         self._trimmed = 0  # bytes that were left the last time
         self.damaged = False
         self.saved: Record | None = None
-        self.left: list[tuple[Kind, Step]] = []
+        self.unapplied: list[tuple[RecordKind, Step]] = []
         end = 0
         for record in journal.records():
             self.damaged |= record.offset != end
@@ -75,28 +75,28 @@ class History:
 
     # -- what is done now
 
-    def note(self, change: Change, kind: Kind = Kind.EDIT) -> None:
+    def note(self, change: Change, kind: RecordKind = RecordKind.EDIT) -> None:
         """Add a change to the step that is being made; a ProjectError where the disk refuses."""
         if self._is_other(kind):
-            self.close_step()
+            self.end_undo_group()
         pixels = _ZSTD.encode(np.stack([change.before, change.after]))
         self._step.append(self._journal.append(kind, _BOX.pack(*change.region) + pixels))
 
-    def close_step(self, painted: bool = False) -> bool:
+    def end_undo_group(self, painted: bool = False) -> bool:
         """End the step: what was noted since the last is undone as one; return whether there was one.
 
         One of strokes is told though it is empty.
         """
         noted = bool(self._step)
         if noted or painted:
-            self._journal.append(Kind.WHOLE if self._is_other(Kind.EDIT) else Kind.END)
+            self._journal.append(RecordKind.OP_END if self._is_other(RecordKind.EDIT) else RecordKind.EDIT_END)
             self._end_step()
         return noted
 
-    def turn(self, kind: Kind) -> Step:
+    def undo_or_redo(self, kind: RecordKind) -> Step:
         """Undo or redo: return the step that is to be taken back, or to be done again; see :meth:`changes`."""
-        self.close_step()
-        if not (self._undo if kind is Kind.UNDO else self._redo):
+        self.end_undo_group()
+        if not (self._undo if kind is RecordKind.UNDO else self._redo):
             return []
         self._journal.append(kind)
         return self._turned(kind)
@@ -110,12 +110,12 @@ class History:
 
     # -- what was done before
 
-    def changes(self, kind: Kind, step: Step) -> Iterator[Change]:
+    def changes(self, kind: RecordKind, step: Step) -> Iterator[Change]:
         """Yield the changes of a step in the order in which they are to be made; damaged ones are skipped."""
-        for record in reversed(step) if kind is Kind.UNDO else step:
+        for record in reversed(step) if kind is RecordKind.UNDO else step:
             change = self._read(record)
             if change is not None:
-                yield change.back if kind is Kind.UNDO else change
+                yield change.back if kind is RecordKind.UNDO else change
 
     def saved_counts(self) -> dict[str, int] | None:
         """Return what the pyramid held when all was in it last."""
@@ -152,7 +152,7 @@ class History:
             done = deque(self._copy(undo, fresh))
             undone = list(self._copy(reversed(self._redo), fresh))[::-1]
             for _ in undone:
-                fresh.append(Kind.UNDO)
+                fresh.append(RecordKind.UNDO)
             fresh.append_saved(json.dumps(counts).encode())
         finally:
             fresh.close()
@@ -161,33 +161,33 @@ class History:
     def _copy(self, steps: Iterable[Packed], fresh: Journal) -> Iterator[Packed]:
         for step in steps:
             contents = [self._journal.read(record) for record in _unpacked(step)]
-            copied = [fresh.append(Kind.EDIT, content) for content in contents if content is not None]
+            copied = [fresh.append(RecordKind.EDIT, content) for content in contents if content is not None]
             if copied:
-                fresh.append(Kind.END)
+                fresh.append(RecordKind.EDIT_END)
                 yield _packed(copied)
 
     def _recall(self, record: Record) -> None:
         """Follow a record of the journal; remember what is to be done until the pyramid holds it."""
         kind = record.kind
-        if kind in (Kind.EDIT, Kind.PART):
-            if self._is_other(kind):  # a deed was ended by the end of the program
+        if kind in (RecordKind.EDIT, RecordKind.OP_CHUNK):
+            if self._is_other(kind):  # an operation was ended by the end of the program
                 self._end_step()
             self._step.append(record)
-            self.left.append((kind, [record]))
-        elif kind in (Kind.STROKE, Kind.STEP, Kind.DONE):
-            self.left.append((kind, [record]))
-        elif kind in (Kind.END, Kind.WHOLE):
+            self.unapplied.append((kind, [record]))
+        elif kind in (RecordKind.STROKE, RecordKind.STROKES_END, RecordKind.STROKES_APPLIED):
+            self.unapplied.append((kind, [record]))
+        elif kind in (RecordKind.EDIT_END, RecordKind.OP_END):
             self._end_step()
-            self.left.append((kind, []))
-        elif kind is Kind.SAVED:
-            self.left.clear()
+            self.unapplied.append((kind, []))
+        elif kind is RecordKind.SAVED:
+            self.unapplied.clear()
             self.saved, self.damaged = record, False
         else:
             self._end_step()
-            self.left.append((kind, self._turned(kind)))
+            self.unapplied.append((kind, self._turned(kind)))
 
-    def _is_other(self, kind: Kind) -> bool:
-        """Whether the open step is of another kind: a step holds parts of a deed, or what strokes changed."""
+    def _is_other(self, kind: RecordKind) -> bool:
+        """Whether the open step is of another kind: a step holds parts of an operation, or what strokes changed."""
         return bool(self._step) and self._step[-1].kind is not kind
 
     def _end_step(self) -> None:
@@ -196,12 +196,12 @@ class History:
             self._redo.clear()
             self._step = []
 
-    def _turned(self, kind: Kind) -> Step:
+    def _turned(self, kind: RecordKind) -> Step:
         """Move the last step from what can be undone to what can be redone, or back, and return it."""
-        if kind is Kind.UNDO and self._undo:
+        if kind is RecordKind.UNDO and self._undo:
             self._redo.append(self._undo.pop())
             return _unpacked(self._redo[-1])
-        if kind is Kind.REDO and self._redo:
+        if kind is RecordKind.REDO and self._redo:
             self._undo.append(self._redo.pop())
             return _unpacked(self._undo[-1])
         return []  # its record was lost
@@ -223,7 +223,7 @@ def _packed(step: Step) -> Packed:
 
 
 def _unpacked(step: Packed) -> Step:
-    return [Record(offset, Kind.EDIT, length) for offset, length in zip(step[::2], step[1::2], strict=True)]
+    return [Record(offset, RecordKind.EDIT, length) for offset, length in zip(step[::2], step[1::2], strict=True)]
 
 
 def _bytes_of(step: Packed) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks.chunk_files import LOSSES
+from napari_pathseg.masks.chunk_files import DATA_LOSS_ERRNOS
 
 _MAGIC = b"PSJ2"
 _FRAME = struct.Struct("<4sBII")  # magic, kind, length and CRC-32 of the payload
@@ -27,33 +27,33 @@ _SAVED_END = b"all in the pyramid"  # ends a SAVED record, so that a look at the
 _logger = logging.getLogger(__name__)
 
 
-Guard = Callable[[], None]  # raises where this program may not write any more
+WriteCheck = Callable[[], None]  # raises where this program may not write any more
 
 
-def no_guard() -> None:
+def always_writable() -> None:
     """Allow every write."""
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """What a record says."""
 
     EDIT = 1  # a box before and after
-    END = 2  # of a step that is undone as one
+    EDIT_END = 2  # of a step that is undone as one
     UNDO = 3
     REDO = 4
     SAVED = 5  # the pyramid holds all before
     STROKE = 6  # a shape that is to be painted
-    DONE = 7  # all shapes before are painted
-    STEP = 8  # the shapes before are undone as one
-    PART = 9  # a box before and after, of a deed; shapes that are told meanwhile come after the deed
-    WHOLE = 10  # the parts before are undone as one
+    STROKES_APPLIED = 7  # all shapes before are painted
+    STROKES_END = 8  # the shapes before are undone as one
+    OP_CHUNK = 9  # a box before and after, of an operation; shapes that are told meanwhile come after the operation
+    OP_END = 10  # the parts before are undone as one
 
 
 class Record(NamedTuple):
     """A record's place in the file, its kind, and the size of its payload."""
 
     offset: int
-    kind: Kind
+    kind: RecordKind
     length: int
 
     @property
@@ -63,10 +63,10 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """A file of records that only grows, see `History.trim`; `guard` is asked before each write."""
+    """A file of records that only grows, see `History.trim`; `check_writable` is asked before each write."""
 
-    def __init__(self, path: Path, guard: Guard = no_guard) -> None:
-        self.path, self.guard = path, guard
+    def __init__(self, path: Path, check_writable: WriteCheck = always_writable) -> None:
+        self.path, self.check_writable = path, check_writable
         self._file = path.open("a+b", buffering=0)
         self._size = self._file.seek(0, os.SEEK_END)
         self._unsafe: OSError | None = None  # what the disk said last, until it is told
@@ -80,7 +80,7 @@ class Journal:
         """Bytes."""
         return self._size
 
-    def append(self, kind: Kind, payload: bytes = b"") -> Record:
+    def append(self, kind: RecordKind, payload: bytes = b"") -> Record:
         """Add a record.
 
         Raises
@@ -91,7 +91,7 @@ class Journal:
         frame = _FRAME.pack(_MAGIC, kind, len(payload), zlib.crc32(payload))
         rest = memoryview(frame + _CHECK.pack(zlib.crc32(frame)) + payload)
         record = Record(self._size, kind, len(payload))
-        self.guard()
+        self.check_writable()
         self._tell_of_losses()
         try:
             while rest:
@@ -119,7 +119,7 @@ class Journal:
 
     def append_saved(self, payload: bytes) -> Record:
         """Add a record that says that the pyramid holds all before it."""
-        return self.append(Kind.SAVED, payload + _SAVED_END)
+        return self.append(RecordKind.SAVED, payload + _SAVED_END)
 
     def read(self, record: Record) -> bytes | None:
         """Return the payload of a record, None where it is damaged."""
@@ -129,7 +129,7 @@ class Journal:
             return None
         if zlib.crc32(payload) != _FRAME.unpack_from(header)[3]:
             return None
-        return payload.removesuffix(_SAVED_END) if record.kind is Kind.SAVED else payload
+        return payload.removesuffix(_SAVED_END) if record.kind is RecordKind.SAVED else payload
 
     def records(self) -> Iterator[Record]:
         """Yield the records in order; damaged bytes between them are skipped and logged."""
@@ -146,7 +146,7 @@ class Journal:
 
     def replace(self, partial: Path) -> None:
         """Go on in the file that `partial` has become, which holds this journal's records anew."""
-        self.guard()
+        self.check_writable()
         file = partial.open("a+b", buffering=0)
         try:
             os.fsync(file.fileno())
@@ -201,7 +201,7 @@ class Journal:
             return
         except OSError as error:
             _logger.warning("%s: the last strokes may not be on the disk: %s", self.path, error)
-            self._unsafe = error if error.errno in LOSSES else None
+            self._unsafe = error if error.errno in DATA_LOSS_ERRNOS else None
 
 
 def _parse(header: bytes, offset: int) -> Record | None:
@@ -209,7 +209,7 @@ def _parse(header: bytes, offset: int) -> Record | None:
     if len(header) < _HEADER_BYTES or _CHECK.unpack_from(header, _FRAME.size)[0] != zlib.crc32(header[: _FRAME.size]):
         return None
     magic, kind, length, _ = _FRAME.unpack_from(header)
-    return Record(offset, Kind(kind), length) if magic == _MAGIC and kind in list(Kind) else None
+    return Record(offset, RecordKind(kind), length) if magic == _MAGIC and kind in list(RecordKind) else None
 
 
 def is_saved(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """The rules that keep training honest: what becomes of a pixel's label and of who set it.
 
 A model's pixels are known as such until a person paints over, erases or accepts them, and a
-model never overwrites a person.  Pixels of a class that a person locked stay as they are,
+model never overwrites a person.  UInt8Array of a class that a person locked stay as they are,
 whoever paints and whatever a model finds.  Arrays here are labels and provenance of a box,
 ``(2, rows, columns)``.
 """
@@ -16,7 +16,7 @@ Locked = frozenset[int]  # classes whose pixels stay as they are
 NONE_LOCKED: Locked = frozenset()
 
 
-def learnt_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool | BoolArray) -> UInt8Array:
+def training_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool | BoolArray) -> UInt8Array:
     """Return the labels that a person stands for; where it is `complete` the rest is Background.
 
     What a person declared unlabelled, QuPath's *Ignore*, stays so.
@@ -25,7 +25,7 @@ def learnt_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool | B
     return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
 
 
-def painted(
+def apply_paint(
     pixels: UInt8Array, wanted: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> UInt8Array:
     """Return a box after a person painted the labels `wanted`.
@@ -55,7 +55,7 @@ def painted(
     return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
 
 
-def filled_by_model(
+def apply_model(
     pixels: UInt8Array, classes: UInt8Array, complete: bool | BoolArray = False, locked: Locked = NONE_LOCKED
 ) -> UInt8Array:
     """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
@@ -68,12 +68,14 @@ def filled_by_model(
     return _set(pixels, filled, classes, Provenance.MODEL)
 
 
-def imported(pixels: UInt8Array, wanted: UInt8Array, known: BoolArray) -> UInt8Array:
+def apply_import(pixels: UInt8Array, wanted: UInt8Array, known: BoolArray) -> UInt8Array:
     """Return a box after an expert's labels came in where they are `known`: not over what was drawn or corrected."""
     return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
 
 
-def turned(pixels: UInt8Array, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED) -> UInt8Array:
+def reassign_provenance(
+    pixels: UInt8Array, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED
+) -> UInt8Array:
     """Return a box in which pixels of one provenance have another; with none they lose their labels."""
     labels, provenance = pixels
     wanted = provenance == before
@@ -82,7 +84,7 @@ def turned(pixels: UInt8Array, before: Provenance, after: Provenance, locked: Lo
     return _set(pixels, wanted, np.zeros_like(labels) if after is Provenance.NONE else labels, after)
 
 
-def cleared(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
+def apply_clear(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
     """Return a box without a class, or with None without all: as if nobody had ever said it."""
     gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
     if locked:

@@ -13,7 +13,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import counts_from
 from napari_pathseg.masks.history import History, Step
-from napari_pathseg.masks.journal import Journal, Kind, Record
+from napari_pathseg.masks.journal import Journal, Record, RecordKind
 from napari_pathseg.masks.pending_operations import WaitingWork
 from napari_pathseg.masks.stroke_queue import paint_all, stroke_from
 from napari_pathseg.masks.zarr_store import MaskStore
@@ -30,7 +30,7 @@ class Mask(WaitingWork):
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
         super().__init__(store, journal)
         if self._history is not None:
-            self._catch_up(self._history)
+            self._recover(self._history)
 
     def __enter__(self) -> Self:
         return self
@@ -44,14 +44,14 @@ class Mask(WaitingWork):
         Strokes that wait are shown, as far as a coarser level can.
         """
         pixels, step = self._pyramid.read(region, level), 2**level
-        return paint_all(self.painting.strokes(), region, pixels, step)
+        return paint_all(self.stroke_queue.strokes(), region, pixels, step)
 
     # -- the disk
 
     def close(self) -> None:
         """Save and let the files go."""
         try:
-            self.close_step()
+            self.end_undo_group()
             self.flush()
         finally:
             if self._journal is not None:
@@ -59,42 +59,42 @@ class Mask(WaitingWork):
 
     # -- inside
 
-    def _catch_up(self, history: History) -> None:
+    def _recover(self, history: History) -> None:
         """Do what a killed program left to do, and count anew where the numbers may be wrong."""
         self._saved_size = 0 if history.saved is None else history.saved.end
         known = self._store.load_counts()
-        if history.left or history.damaged:
+        if history.unapplied or history.damaged:
             known = history.saved_counts()
-            self._store.sweep()
-        self.counts_so_far = counts_from(known or {})
-        for kind, step in history.left:
-            self._follow(history, kind, step)
-        history.left.clear()
-        self.close_step()
-        self.settle()
+            self._store.remove_temp_files()
+        self.committed_counts = counts_from(known or {})
+        for kind, step in history.unapplied:
+            self._replay_record(history, kind, step)
+        history.unapplied.clear()
+        self.end_undo_group()
+        self.apply_pending()
         if history.damaged or known is None:
-            self.counts_so_far = self._pyramid.count()
+            self.committed_counts = self._pyramid.count()
         self.flush()
 
-    def _follow(self, history: History, kind: Kind, step: Step) -> None:
+    def _replay_record(self, history: History, kind: RecordKind, step: Step) -> None:
         """Do what a record says: edits are made again, shapes are left to paint where no edit tells that they were."""
-        if kind in (Kind.EDIT, Kind.PART, Kind.UNDO, Kind.REDO):
+        if kind in (RecordKind.EDIT, RecordKind.OP_CHUNK, RecordKind.UNDO, RecordKind.REDO):
             for change in history.changes(kind, step):
                 self._apply(change)
-                if kind is Kind.EDIT:
-                    self.painting.done((change.region.top // CHUNK, change.region.left // CHUNK))
-        elif kind is Kind.STROKE:
-            self._recall_stroke(step[0])
-        elif kind is Kind.STEP:
-            self.painting.close_step()
-        elif kind is Kind.END:
-            self.painting.drop_step()
-        elif kind is Kind.DONE:
-            self.painting.drop_all()
+                if kind is RecordKind.EDIT:
+                    self.stroke_queue.done((change.region.top // CHUNK, change.region.left // CHUNK))
+        elif kind is RecordKind.STROKE:
+            self._requeue_stroke(step[0])
+        elif kind is RecordKind.STROKES_END:
+            self.stroke_queue.end_undo_group()
+        elif kind is RecordKind.EDIT_END:
+            self.stroke_queue.drop_step()
+        elif kind is RecordKind.STROKES_APPLIED:
+            self.stroke_queue.drop_all()
 
-    def _recall_stroke(self, record: Record) -> None:
+    def _requeue_stroke(self, record: Record) -> None:
         content = self._require_journal().read(record)
         if content is None:
             _logger.warning("%s: the stroke at byte %d is damaged; it is skipped", self._store.path, record.offset)
         else:
-            self.painting.add(stroke_from(content), self.shape)
+            self.stroke_queue.add(stroke_from(content), self.shape)

@@ -6,13 +6,15 @@ from pathlib import Path
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks.counts import Counts, counts_from
-from napari_pathseg.masks.journal import Guard, Journal, is_saved, no_guard
+from napari_pathseg.masks.journal import Journal, WriteCheck, always_writable, is_saved
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.zarr_store import MaskStore, create_store
 
 
-def open_mask(path: Path, shape: tuple[int, int], classes: ClassTable, guard: Guard = no_guard) -> Mask:
-    """Open the mask at `path`, or make an empty one of `shape` there; `guard` is asked before each write.
+def open_mask(
+    path: Path, shape: tuple[int, int], classes: ClassTable, check_writable: WriteCheck = always_writable
+) -> Mask:
+    """Open the mask at `path`, or make an empty one of `shape` there; `check_writable` is asked before each write.
 
     Raises
     ------
@@ -22,7 +24,7 @@ def open_mask(path: Path, shape: tuple[int, int], classes: ClassTable, guard: Gu
     store = MaskStore(path) if path.exists() else create_store(path, shape, classes)
     _check_shape(store, shape)
     try:
-        journal = Journal(path.with_suffix(".journal"), guard)
+        journal = Journal(path.with_suffix(".journal"), check_writable)
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(journal.close)
             mask = Mask(store, journal)
@@ -34,7 +36,7 @@ def open_mask(path: Path, shape: tuple[int, int], classes: ClassTable, guard: Gu
         ) from error
 
 
-def look_at_mask(path: Path, shape: tuple[int, int]) -> Mask:
+def open_mask_readonly(path: Path, shape: tuple[int, int]) -> Mask:
     """Open the mask at `path` as it was saved last, to be looked at; an empty one where there is none.
 
     Raises

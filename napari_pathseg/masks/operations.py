@@ -1,7 +1,7 @@
-"""Deeds: long edits of a mask, made piece by piece, each one step of undo.
+"""OperationQueue: long edits of a mask, made piece by piece, each one step of undo.
 
 To accept what a model found on a slide, or to undo a stroke across it, takes seconds; whoever
-shows the mask goes on meanwhile.  What deeds there are is in `edits`.
+shows the mask goes on meanwhile.  What operations there are is in `edits`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from napari_pathseg.geometry import Region
 
 
 class Editable(Protocol):
-    """What a deed may do with a mask; see `Mask`."""
+    """What an operation may do with a mask; see `Mask`."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -27,7 +27,7 @@ class Editable(Protocol):
         """Return copies of the labels and provenance of a box."""
         ...
 
-    def touched(self, region: Region) -> Iterator[Region]:
+    def nonempty_chunks(self, region: Region) -> Iterator[Region]:
         """Yield boxes that cover all of `region` in which anything is set."""
         ...
 
@@ -40,97 +40,97 @@ class Editable(Protocol):
         ...
 
 
-class Piece(NamedTuple):
-    """A part of a deed that was done: the box that changed, and how much of the deed is done, 0 to 1."""
+class OperationStep(NamedTuple):
+    """A part of an operation that was done: the box that changed, and how much of the operation is done, 0 to 1."""
 
     changed: Region
-    share: float
+    fraction_done: float
 
 
 @dataclass(frozen=True)
-class Deed:
+class MaskOperation:
     """What is done to a mask.
 
     Attributes
     ----------
     name
         What it is called while it goes on: "Accepting".
-    pieces
+    steps
         Begins it; does a piece each time it is asked for the next.
     can_be_cancelled
         Whether it can be given up: what it did is undone then.
     """
 
     name: str
-    pieces: Callable[[Editable], Iterator[Piece]]
+    steps: Callable[[Editable], Iterator[OperationStep]]
     can_be_cancelled: bool = True
 
 
-class Deeds:
-    """What was begun on a mask, in order: one deed runs, the others wait for it and for the strokes before them.
+class OperationQueue:
+    """What was begun on a mask, in order: one operation runs, the others wait for it and for the strokes before them.
 
     Attributes
     ----------
     running
-        The deed that runs.
-    share
+        The operation that runs.
+    fraction_done
         How much of it is done, 0 to 1.
-    inside
+    in_step
         Whether a piece is being done at this moment.
     """
 
     def __init__(self) -> None:
-        self.running: Deed | None = None
-        self.share = 0.0
-        self.inside = False
-        self._pieces: Iterator[Piece] = iter(())
-        self._waiting: deque[tuple[Deed, int]] = deque()
+        self.running: MaskOperation | None = None
+        self.fraction_done = 0.0
+        self.in_step = False
+        self._steps: Iterator[OperationStep] = iter(())
+        self._waiting: deque[tuple[MaskOperation, int]] = deque()
 
     @property
-    def any_waits(self) -> bool:
-        """Whether a deed was not begun yet."""
+    def has_queued(self) -> bool:
+        """Whether an operation was not begun yet."""
         return bool(self._waiting)
 
-    def add(self, deed: Deed, after: int) -> None:
-        """Let a deed wait for its turn, which comes after so many steps of strokes."""
-        self._waiting.append((deed, after))
+    def add(self, operation: MaskOperation, after: int) -> None:
+        """Let an operation wait for its turn, which comes after so many steps of strokes."""
+        self._waiting.append((operation, after))
 
-    def put_first(self, deed: Deed) -> None:
-        """Let a deed be the next."""
-        self._waiting.appendleft((deed, 0))
+    def put_first(self, operation: MaskOperation) -> None:
+        """Let an operation be the next."""
+        self._waiting.appendleft((operation, 0))
 
     def is_next(self, painted: int) -> bool:
-        """Whether a deed may begin once so many steps of strokes are painted."""
-        return self.any_waits and self._waiting[0][1] <= painted
+        """Whether an operation may begin once so many steps of strokes are painted."""
+        return self.has_queued and self._waiting[0][1] <= painted
 
-    def begin(self, mask: Editable) -> None:
-        """Begin the deed whose turn it is; where it raises it is dropped."""
-        deed, _ = self._waiting.popleft()
-        self.inside = True
+    def start_next(self, mask: Editable) -> None:
+        """Begin the operation whose turn it is; where it raises it is dropped."""
+        operation, _ = self._waiting.popleft()
+        self.in_step = True
         try:
-            self._pieces, self.share = deed.pieces(mask), 0.0
+            self._steps, self.fraction_done = operation.steps(mask), 0.0
         finally:
-            self.inside = False
-        self.running = deed
+            self.in_step = False
+        self.running = operation
 
-    def go_on(self) -> Region | None:
-        """Do a piece of the deed that runs; return the box that changed, None where it was done.
+    def run_next_step(self) -> Region | None:
+        """Do a piece of the operation that runs; return the box that changed, None where it was done.
 
-        A deed that raises is over.
+        An operation that raises is over.
         """
         piece = None
-        self.inside = True
+        self.in_step = True
         try:
-            piece = next(self._pieces, None)
+            piece = next(self._steps, None)
         finally:
-            self.inside = False
+            self.in_step = False
             if piece is None:
                 self.running = None
         if piece is None:
             return None
-        self.share = piece.share
+        self.fraction_done = piece.fraction_done
         return piece.changed
 
     def end(self) -> None:
-        """Give up the deed that runs."""
-        self._pieces, self.running = iter(()), None
+        """Give up the operation that runs."""
+        self._steps, self.running = iter(()), None

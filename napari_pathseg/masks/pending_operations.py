@@ -1,8 +1,8 @@
-"""What is done to a mask and not carried out yet: strokes and deeds, in the order in which they were told.
+"""Pending work of a mask: strokes and operations, in the order in which they were queued.
 
-A stroke is told to the journal at once, so that it is safe, and carried out chunk by chunk.  A deed is carried out
-piece by piece, its pieces are told as they are done.  So whoever paints waits for neither; whoever reads the mask, or
-edits it at once, has all that waits carried out first.
+A stroke is logged at once, so that it is safe, and applied chunk by chunk.  An operation is applied step by step, and
+each step is logged when it is done.  Painting therefore waits for neither; reading or editing the mask applies all
+pending work first.
 """
 
 import time
@@ -17,162 +17,162 @@ from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks.chunk_files import Key
 from napari_pathseg.masks.committed_pixels import KeptPixels
 from napari_pathseg.masks.counts import Counts
-from napari_pathseg.masks.journal import Journal, Kind
-from napari_pathseg.masks.operations import Deed, Deeds
-from napari_pathseg.masks.stroke_queue import Painting, Stroke, paint_all
+from napari_pathseg.masks.journal import Journal, RecordKind
+from napari_pathseg.masks.operations import MaskOperation, OperationQueue
+from napari_pathseg.masks.stroke_queue import Stroke, StrokeQueue, paint_all
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 
 
 class WaitingWork(KeptPixels):
-    """Pixels that strokes and deeds change by and by.
+    """UInt8Array that strokes and operations change by and by.
 
     Attributes
     ----------
-    painting, deeds
+    stroke_queue, operations
         What was told and is not carried out yet.
-    refused
-        Whether the disk refused a stroke that waits; the next try may succeed.
+    write_failed
+        Whether the disk write_failed a stroke that waits; the next try may succeed.
     """
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
         super().__init__(store, journal)
-        self.painting = Painting()
-        self.deeds = Deeds()
+        self.stroke_queue = StrokeQueue()
+        self.operations = OperationQueue()
         self._changed = EMPTY_REGION  # by what waited, and was not told
-        self.refused = False
+        self.write_failed = False
 
     @property
     def counts(self) -> Counts:
-        """The pixels by (class, provenance); `counts_so_far` leaves strokes out that wait."""
-        self.settle()
-        return self.counts_so_far
+        """The pixels by (class, provenance); `committed_counts` leaves strokes out that wait."""
+        self.apply_pending()
+        return self.committed_counts
 
     def read(self, region: Region) -> tuple[UInt8Array, UInt8Array]:
         """Return copies of the labels and provenance of a box that lies inside the mask."""
-        self.settle()
+        self.apply_pending()
         labels, provenance = self._pyramid.read(region)
         return labels, provenance
 
-    def touched(self, region: Region) -> Iterator[Region]:
+    def nonempty_chunks(self, region: Region) -> Iterator[Region]:
         """Yield boxes, of a chunk at most, that cover all of `region` in which anything is set."""
-        self.settle()
-        return self._pyramid.touched(region)
+        self.apply_pending()
+        return self._pyramid.nonempty_chunks(region)
 
     # -- edits
 
     def edit(self, region: Region, labels: UInt8Array, provenance: UInt8Array) -> Region:
         """Replace the labels and provenance of a box; return the box that changed, maybe empty.
 
-        Edits belong to one undo step until :meth:`close_step` is called.
+        Edits belong to one undo step until :meth:`end_undo_group` is called.
 
         Raises
         ------
         ProjectError
             If the disk does not take it: nothing is changed then.
         """
-        self.settle()
+        self.apply_pending()
         return self._edit(region, self._pyramid.read(region), np.stack([labels, provenance]))
 
-    def stroke(self, stroke: Stroke) -> None:
-        """Paint a shape: it is safe at once, and carried out by :meth:`work` or before anything else is done."""
-        self._require_journal().append(Kind.STROKE, stroke.to_bytes())
-        self.painting.add(stroke, self.shape)
+    def add_stroke(self, stroke: Stroke) -> None:
+        """Log a stroke and queue it; :meth:`process_pending`, or the next read or edit, applies it."""
+        self._require_journal().append(RecordKind.STROKE, stroke.to_bytes())
+        self.stroke_queue.add(stroke, self.shape)
 
-    def begin(self, deed: Deed) -> None:
-        """Begin a deed, which is one undo step; :meth:`work`, or whatever is done next, carries it out.
+    def enqueue(self, operation: MaskOperation) -> None:
+        """Queue an operation, which is one undo group; :meth:`process_pending`, or the next read or edit, applies it.
 
-        It comes after what was told before; strokes that are told meanwhile are safe, and come after it.
+        It runs after what was queued before; strokes recorded meanwhile are safe, and follow it.
         """
         self._require_history()
-        self.close_step()
-        waited = self.waits
-        self.deeds.add(deed, after=self.painting.steps_told)
-        if not waited:
-            self.deeds.begin(self)
+        self.end_undo_group()
+        was_pending = self.has_pending
+        self.operations.add(operation, after=self.stroke_queue.groups_recorded)
+        if not was_pending:
+            self.operations.start_next(self)
 
-    def do(self, deed: Deed) -> Region:
-        """Carry a deed out at once; return the box that changed, maybe empty."""
-        self.settle()
+    def run(self, operation: MaskOperation) -> Region:
+        """Carry an operation out at once; return the box that changed, maybe empty."""
+        self.apply_pending()
         before, self._changed = self._changed, EMPTY_REGION
         try:
-            self.begin(deed)
-            self.settle()
+            self.enqueue(operation)
+            self.apply_pending()
         finally:
             changed, self._changed = self._changed, self._changed.unite(before)
         return changed
 
-    def begin_undo(self) -> None:
+    def enqueue_undo(self) -> None:
         """Begin to take the last step back."""
-        self.begin(self._turn_deed(Kind.UNDO))
+        self.enqueue(self._make_undo_operation(RecordKind.UNDO))
 
-    def begin_redo(self) -> None:
+    def enqueue_redo(self) -> None:
         """Begin to do again what was undone last."""
-        self.begin(self._turn_deed(Kind.REDO))
+        self.enqueue(self._make_undo_operation(RecordKind.REDO))
 
     def undo(self) -> Region:
         """Take the last step back; return the box that changed, empty where there is none."""
-        return EMPTY_REGION if self._history is None else self.do(self._turn_deed(Kind.UNDO))
+        return EMPTY_REGION if self._history is None else self.run(self._make_undo_operation(RecordKind.UNDO))
 
     def redo(self) -> Region:
         """Do again what was undone last; return the box that changed, empty where there is none."""
-        return EMPTY_REGION if self._history is None else self.do(self._turn_deed(Kind.REDO))
+        return EMPTY_REGION if self._history is None else self.run(self._make_undo_operation(RecordKind.REDO))
 
-    def close_step(self) -> None:
+    def end_undo_group(self) -> None:
         """End an undo step: what was done since the last call is undone as one."""
-        if self.painting.open:
-            self._require_journal().append(Kind.STEP)
-            self.painting.close_step()
+        if self.stroke_queue.open:
+            self._require_journal().append(RecordKind.STROKES_END)
+            self.stroke_queue.end_undo_group()
             self._end_steps()
-        elif self._history is not None and self.painting.empty and self.deeds.running is None:
-            self._history.close_step()  # else it ends with the last chunk of its strokes, or of the deed
+        elif self._history is not None and self.stroke_queue.empty and self.operations.running is None:
+            self._history.end_undo_group()  # else it ends with the last chunk of its strokes, or of the operation
 
     # -- what waits
 
     @property
-    def waits(self) -> bool:
-        """Whether strokes or deeds are still to be carried out."""
-        return self.painting.waits or self.deeds.any_waits or self.deeds.running is not None
+    def has_pending(self) -> bool:
+        """Whether strokes or operations are still to be carried out."""
+        return self.stroke_queue.has_pending or self.operations.has_queued or self.operations.running is not None
 
-    def work(self, seconds: float) -> None:
-        """Carry out what waits for about so long; see :meth:`take_changed`.
+    def process_pending(self, budget_s: float) -> None:
+        """Carry out what waits for about so long; see :meth:`pop_changed`.
 
         Raises
         ------
         ProjectError
-            If the disk does not take it: strokes go on waiting, and `refused` is set; a deed is over, and what it did
-            is one undo step.
+            If the disk refuses.  Strokes stay queued and `write_failed` is set; an operation ends, and its finished
+            steps are one undo group.
         """
-        until = time.perf_counter() + seconds
-        self.refused = False
+        until = time.perf_counter() + budget_s
+        self.write_failed = False
         self._end_steps()
-        while self.waits:
-            self._advance()
+        while self.has_pending:
+            self._run_next_step()
             if time.perf_counter() > until:
                 break
 
-    def take_changed(self) -> Region:
+    def pop_changed(self) -> Region:
         """Return the box that was changed by what waited since the last call, maybe empty."""
         changed, self._changed = self._changed, EMPTY_REGION
         return changed
 
-    def settle(self) -> None:
-        """Carry out all that waits; see :meth:`work`."""
-        self.refused = False
-        while self.waits and not self.deeds.inside:  # a deed is done to the mask as it is
-            self._advance()
+    def apply_pending(self) -> None:
+        """Carry out all that waits; see :meth:`process_pending`."""
+        self.write_failed = False
+        while self.has_pending and not self.operations.in_step:  # an operation is done to the mask as it is
+            self._run_next_step()
 
     def cancel(self) -> None:
-        """Give the deed that runs up, if it can be given up: what it did is taken back."""
-        if self.deeds.running is not None and self.deeds.running.can_be_cancelled:
-            self.deeds.end()
-            if self._require_history().close_step():
-                self.deeds.put_first(self._turn_deed(Kind.UNDO))
-                self.deeds.begin(self)
+        """Give the operation that runs up, if it can be given up: what it did is taken back."""
+        if self.operations.running is not None and self.operations.running.can_be_cancelled:
+            self.operations.end()
+            if self._require_history().end_undo_group():
+                self.operations.put_first(self._make_undo_operation(RecordKind.UNDO))
+                self.operations.start_next(self)
             self._end_steps()
 
     def flush(self) -> None:
         """Write what was edited into the pyramids on disk."""
-        self.settle()
+        self.apply_pending()
         if self._may_save:
             self._save()
 
@@ -180,29 +180,29 @@ class WaitingWork(KeptPixels):
 
     @property
     def _may_save(self) -> bool:
-        return not self.painting.waits  # also within a deed: the journal must keep what it says of them
+        return not self.stroke_queue.has_pending  # also within an operation: the journal must keep what it says of them
 
     @property
-    def _kind(self) -> Kind:
-        return Kind.PART if self.deeds.inside else Kind.EDIT
+    def _kind(self) -> RecordKind:
+        return RecordKind.OP_CHUNK if self.operations.in_step else RecordKind.EDIT
 
-    def _advance(self) -> None:
+    def _run_next_step(self) -> None:
         """Do a piece of what waits, in the order in which it was told."""
         self._end_steps()
-        if self.deeds.running is not None:
-            self._go_on()
-        elif self.deeds.is_next(self.painting.steps_painted):
-            self.deeds.begin(self)
-        elif (chunk := self.painting.next()) is not None:
+        if self.operations.running is not None:
+            self._step_operation()
+        elif self.operations.is_next(self.stroke_queue.groups_applied):
+            self.operations.start_next(self)
+        elif (chunk := self.stroke_queue.next()) is not None:
             self._paint(*chunk)
 
-    def _go_on(self) -> None:
+    def _step_operation(self) -> None:
         changed = None
         try:
-            changed = self.deeds.go_on()
+            changed = self.operations.run_next_step()
         finally:
             if changed is None:
-                self._require_history().close_step()
+                self._require_history().end_undo_group()
         self._changed = self._changed.unite(changed or EMPTY_REGION)
 
     def _paint(self, key: Key, strokes: list[Stroke]) -> None:
@@ -211,15 +211,15 @@ class WaitingWork(KeptPixels):
         try:
             before = self._pyramid.read(region)
             self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
-            self.painting.done(key)
+            self.stroke_queue.done(key)
             self._end_steps()
-            if not self.painting.waits:
-                self._require_journal().append(Kind.DONE)
+            if not self.stroke_queue.has_pending:
+                self._require_journal().append(RecordKind.STROKES_APPLIED)
         except ProjectError:
-            self.refused = True
+            self.write_failed = True
             raise
 
     def _end_steps(self) -> None:
-        while self.painting.step_ends and self.deeds.running is None:
-            self._require_history().close_step(painted=True)
-            self.painting.drop_step()
+        while self.stroke_queue.step_ends and self.operations.running is None:
+            self._require_history().end_undo_group(painted=True)
+            self.stroke_queue.drop_step()

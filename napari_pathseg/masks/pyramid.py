@@ -16,7 +16,7 @@ from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.chunk_files import CHUNK, Key, is_uniform
 from napari_pathseg.masks.counts import Counts, Provenance, count, counts_from
-from napari_pathseg.masks.zarr_store import MaskStore, by_blocks, chunk_region, chunks_of, overlap
+from napari_pathseg.masks.zarr_store import MaskStore, chunk_region, chunks_of, morton_order, overlap
 
 _CLEAN, _DIRTY = 64, 64  # chunks kept in memory, half a megabyte each: as on disk, and waiting for it
 _AT_ONCE = 64  # chunks that are brought to the disk: a save after a long work has little left to do
@@ -64,21 +64,21 @@ class Pyramid:
             box = region.coarser(2)
             finer = box.finer(2).clip(self.shapes[level - 1])
             below = pixels if finer == region else self.read(finer, level - 1)
-            region, pixels = box, halve(below)
+            region, pixels = box, downsample_mode2x(below)
             self._put(level, region, pixels)
         self._make_room()
 
-    def touched(self, region: Region) -> Iterator[Region]:
+    def nonempty_chunks(self, region: Region) -> Iterator[Region]:
         """Yield the part of `region` in each finest chunk that holds anything, neighbours after one another."""
         keys = self._store.chunks() | {key for level, key in self._dirty if level == 0}
-        boxes = (chunk_region(key).intersect(region).clip(self.shapes[0]) for key in by_blocks(keys))
+        boxes = (chunk_region(key).intersect(region).clip(self.shapes[0]) for key in morton_order(keys))
         return (box for box in boxes if not box.empty)
 
     def count(self) -> Counts:
         """Count the pixels anew."""
         counts = counts_from({})
         empty = self.shapes[0][0] * self.shapes[0][1]
-        for box in self.touched(Region(0, 0, *self.shapes[0])):
+        for box in self.nonempty_chunks(Region(0, 0, *self.shapes[0])):
             counts += count(*self.read(box))
             empty -= box.height * box.width
         counts[UNLABELLED, Provenance.NONE] += empty
@@ -131,8 +131,8 @@ class Pyramid:
         while len(self._dirty) > _DIRTY and not self._refused:
             try:
                 self._save(next(iter(self._dirty)))
-                if self._store.unsafe >= _AT_ONCE:
-                    self._store.bring_to_disk()
+                if self._store.unsynced_count >= _AT_ONCE:
+                    self._store.sync()
             except OSError as error:
                 self._refused = True
                 _logger.warning("%s takes no more: %s", self._store.path, error)
@@ -143,7 +143,7 @@ class Pyramid:
             del self._clean[place]
 
 
-def halve(pixels: UInt8Array) -> UInt8Array:
+def downsample_mode2x(pixels: UInt8Array) -> UInt8Array:
     """Return (..., rows, columns) at half the size: of each four pixels the commonest value, at a tie the largest.
 
     An edge that is left over counts twice.

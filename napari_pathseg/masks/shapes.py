@@ -1,6 +1,6 @@
 """What one gesture covers of a mask, told shortly: a pull of the brush, an outline, an area found at a coarser level.
 
-Pixels of the mask's grid, ``(row, column)``, centres on whole numbers.  A shape is asked for its
+UInt8Array of the mask's grid, ``(row, column)``, centres on whole numbers.  A shape is asked for its
 pixels box by box, so that its size costs nothing before it is painted.
 """
 
@@ -27,7 +27,7 @@ _ZSTD = Zstd(level=1)
 _HALF_DIAGONAL = 0.7072  # of a pixel: the nearest centre is no further away
 
 
-def box_around(flags: BoolArray) -> Region:
+def bounding_box(flags: BoolArray) -> Region:
     """Return the smallest box around the pixels that are set; an empty one where none is."""
     rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
     if not len(rows):
@@ -61,7 +61,7 @@ class Shape(Protocol):
 
 
 @dataclass(frozen=True)
-class Pull:
+class BrushSegment:
     """A round brush pulled from one point to another; `radius` reaches to the outermost pixel centres."""
 
     start: tuple[float, float]
@@ -114,7 +114,7 @@ class Pull:
 
 
 @dataclass(frozen=True, eq=False)
-class Outline:
+class PolygonShape:
     """What closed lines enclose, by parity: a later ring inside the first is a hole."""
 
     rings: Sequence[npt.NDArray[np.float64]]
@@ -145,8 +145,8 @@ class Outline:
 
 
 @dataclass(frozen=True, eq=False)
-class Area:
-    """Pixels found at a coarser level: `found` covers `place` of a grid `downsample` times coarser."""
+class BitmapShape:
+    """UInt8Array found at a coarser level: `found` covers `place` of a grid `downsample` times coarser."""
 
     found: BoolArray
     place: Region
@@ -188,14 +188,14 @@ def shape_from(content: bytes) -> Shape:
     kind, rest = content[:1], content[1:]
     if kind == b"p":
         top, left, bottom, right, radius = _PULL.unpack(rest)
-        return Pull((top, left), (bottom, right), radius)
+        return BrushSegment((top, left), (bottom, right), radius)
     if kind == b"o":
-        return Outline([np.array(ring, float) for ring in json.loads(rest)])
+        return PolygonShape([np.array(ring, float) for ring in json.loads(rest)])
     if kind == b"a":
         (length,) = struct.unpack_from("<I", rest)
         *place, downsample = json.loads(rest[4 : 4 + length])
         region = Region(*place)
         bits = np.frombuffer(_ZSTD.decode(rest[4 + length :]), np.uint8)
         found = np.unpackbits(bits, count=region.height * region.width).astype(bool)
-        return Area(found.reshape(region.height, region.width), region, downsample)
+        return BitmapShape(found.reshape(region.height, region.width), region, downsample)
     raise ValueError(f"no shape begins with {kind!r}")

@@ -15,9 +15,9 @@ import numpy as np
 from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.chunk_files import Key, is_uniform
-from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, painted
+from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, apply_paint
 from napari_pathseg.masks.shapes import Shape, shape_from
-from napari_pathseg.masks.zarr_store import by_blocks, chunks_of
+from napari_pathseg.masks.zarr_store import chunks_of, morton_order
 
 _HEAD = struct.Struct("<Bh32s")  # label, the label that alone is replaced or -1, a bit for each locked class
 
@@ -30,14 +30,14 @@ class Brush:
     ----------
     label
         The class; 0 erases.
-    only
+    replace_only
         The label that alone is painted over; None for any.
     locked
         Classes that are not painted over.
     """
 
     label: int
-    only: int | None = None
+    replace_only: int | None = None
     locked: Locked = NONE_LOCKED
 
 
@@ -52,7 +52,7 @@ class Stroke:
         """Return it as bytes, for :func:`stroke_from`."""
         bits = np.zeros(256, bool)
         bits[list(self.brush.locked)] = True
-        only = -1 if self.brush.only is None else self.brush.only
+        only = -1 if self.brush.replace_only is None else self.brush.replace_only
         return _HEAD.pack(self.brush.label, only, np.packbits(bits).tobytes()) + self.shape.to_bytes()
 
 
@@ -85,10 +85,10 @@ def _paint(brush: Brush, flags: BoolArray, pixels: UInt8Array) -> UInt8Array:
         corner = pixels[:, :1, :1]
         if corner.shape != pixels.shape:
             return np.broadcast_to(_paint(brush, flags[:1, :1], corner), pixels.shape).copy()
-    if brush.only is not None:
-        flags = flags & (pixels[0] == brush.only)
+    if brush.replace_only is not None:
+        flags = flags & (pixels[0] == brush.replace_only)
     wanted = np.where(flags, np.uint8(brush.label), pixels[0])
-    return painted(pixels, wanted, flags, brush.locked)
+    return apply_paint(pixels, wanted, flags, brush.locked)
 
 
 def stroke_from(content: bytes) -> Stroke:
@@ -106,7 +106,7 @@ class _Step:
     closed: bool = False
 
 
-class Painting:
+class StrokeQueue:
     """What waits to be painted, in order."""
 
     def __init__(self) -> None:
@@ -114,22 +114,22 @@ class Painting:
         self._dropped = 0
 
     @property
-    def steps_painted(self) -> int:
+    def groups_applied(self) -> int:
         """How many steps were painted."""
         return self._dropped
 
     @property
-    def steps_told(self) -> int:
+    def groups_recorded(self) -> int:
         """How many steps there were, painted or not."""
         return self._dropped + len(self._steps)
 
     @property
-    def waits(self) -> bool:
+    def has_pending(self) -> bool:
         """Whether anything is still to be painted."""
         return any(step.todo for step in self._steps)
 
     @property
-    def chunks_left(self) -> int:
+    def pending_chunks(self) -> int:
         """In how many chunks something is still to be painted, counted for each step."""
         return sum(len(step.todo) for step in self._steps)
 
@@ -148,10 +148,10 @@ class Painting:
         if not self.open:
             self._steps.append(_Step())
         todo = self._steps[-1].todo
-        for key in by_blocks(chunks_of(stroke.shape.box.clip(shape))):
+        for key in morton_order(chunks_of(stroke.shape.box.clip(shape))):
             todo.setdefault(key, []).append(stroke)
 
-    def close_step(self) -> None:
+    def end_undo_group(self) -> None:
         """End the open step, if there is one."""
         if self._steps:
             self._steps[-1].closed = True

@@ -26,7 +26,7 @@ _CELL = 512  # rows and columns of the squares that are known to be empty or not
 
 
 @dataclass(frozen=True, kw_only=True)
-class CleaningOptions:
+class CleanupOptions:
     """What is the same for all ways of cleaning.
 
     Parameters
@@ -51,10 +51,10 @@ class CleaningOptions:
     tile: int = 2048
 
 
-class Sweep:
+class TiledEdit:
     """One cleaning of a region; entering and leaving it bounds the undo step."""
 
-    def __init__(self, mask: Mask, region: Region, options: CleaningOptions) -> None:
+    def __init__(self, mask: Mask, region: Region, options: CleanupOptions) -> None:
         self.region = region.clip(mask.shape)
         self.changed = EMPTY_REGION
         self.stopped = False
@@ -64,11 +64,11 @@ class Sweep:
         self._cells = None if options.touched is None else _cells(mask.shape, options.touched)
 
     def __enter__(self) -> Self:
-        self._mask.close_step()
+        self._mask.end_undo_group()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._mask.close_step()
+        self._mask.end_undo_group()
 
     def tiles(self, begin: float = 0, end: float = 1, *, at_least: int = 1) -> Iterator[Region]:
         """Yield the tiles, row by row, telling progress from `begin` to `end`; none after a stop."""

@@ -20,7 +20,7 @@ from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles, Key, bring_to_disk
+from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles, Key, fsync_all
 
 _COARSEST = 1024  # pixels of the longest side of the last level
 _KINDS = ("labels", "provenance")
@@ -58,7 +58,7 @@ class MaskStore:
     def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
         self.path, self._group, self.shapes = path, group, shapes
         self._written: set[tuple[int, Key]] = set()  # levels and chunks, since they were brought to the disk
-        self._doubtful = False  # whether the disk refused that
+        self._sync_failed = False  # whether the disk refused that
         self._files = [[ChunkFiles(path / kind / str(level)) for kind in _KINDS] for level in range(len(self.shapes))]
 
     @property
@@ -81,24 +81,24 @@ class MaskStore:
             files.write(key, pixels)
 
     @property
-    def unsafe(self) -> int:
+    def unsynced_count(self) -> int:
         """How many chunks were written and may not be on the disk yet."""
         return len(self._written)
 
-    def bring_to_disk(self) -> None:
+    def sync(self) -> None:
         """Wait until what was written since the last time is on the disk; an OSError where it refuses.
 
         A disk says only once what it lost, so after that all of it is written anew.
         """
-        if self._doubtful:
+        if self._sync_failed:
             for level, key in self._written:
                 block = self.read_chunk(level, key)
                 if block is not None:
                     self.write_chunk(level, key, block)
-        self._doubtful = True
+        self._sync_failed = True
         chunks = {files.path(key) for level, key in self._written for files in self._files[level]}
-        bring_to_disk([*chunks, *{path.parent for path in chunks}, self.path / "zarr.json"])
-        self._doubtful = False
+        fsync_all([*chunks, *{path.parent for path in chunks}, self.path / "zarr.json"])
+        self._sync_failed = False
         self._written.clear()
 
     def chunks(self, level: int = 0) -> set[Key]:
@@ -115,13 +115,13 @@ class MaskStore:
                 pixels[:, *here] = block[:, *inside]
         return pixels[0], pixels[1]
 
-    def sweep(self) -> None:
+    def remove_temp_files(self) -> None:
         """Remove what a killed program left half-written."""
         for orphan in self.path.glob(f"*{PARTIAL}"):  # zarr's
             orphan.unlink(missing_ok=True)
         for level in self._files:
             for files in level:
-                files.sweep()
+                files.remove_temp_files()
 
     def load_counts(self) -> dict[str, int] | None:
         """Return the pixel counts that were saved last, or None where there are none that make sense."""
@@ -143,13 +143,13 @@ def chunks_of(region: Region) -> list[Key]:
     return [(row, column) for row in range(box.top, box.bottom) for column in range(box.left, box.right)]
 
 
-def by_blocks(keys: Iterable[Key]) -> list[Key]:
+def morton_order(keys: Iterable[Key]) -> list[Key]:
     """Return chunks in an order in which those that share a coarser one follow one another: Morton's."""
-    return sorted(keys, key=lambda key: _spread(key[0]) << 1 | _spread(key[1]))
+    return sorted(keys, key=lambda key: _interleave_zeros(key[0]) << 1 | _interleave_zeros(key[1]))
 
 
 @cache
-def _spread(number: int) -> int:
+def _interleave_zeros(number: int) -> int:
     """Return a number with a zero bit after each of its own."""
     return int(f"{number:b}", 4)
 

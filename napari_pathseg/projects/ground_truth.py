@@ -10,7 +10,7 @@ from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.counts import Counts, Provenance
-from napari_pathseg.masks.label_rules import learnt_labels
+from napari_pathseg.masks.label_rules import training_labels
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -33,7 +33,7 @@ class GroundTruth:
     def labels_and_corrections(self, region: Region) -> tuple[UInt8Array, BoolArray]:
         """Return the classes in a box of the mask's grid, and where they correct a model or an import."""
         labels, provenance = self._store.read(region)
-        learnt = learnt_labels(labels, provenance, self._entry.complete_in(region))
+        learnt = training_labels(labels, provenance, self._entry.complete_in(region))
         return learnt, provenance == Provenance.CORRECTED
 
     def rest(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Self
 from napari_pathseg.classes import DEFAULT_CLASSES, ClassTable
 from napari_pathseg.contours.formats.base import Frame
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks import Mask, look_at_mask, open_mask, read_counts
+from napari_pathseg.masks import Mask, open_mask, open_mask_readonly, read_counts
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.manifest import Manifest, read_manifest, write_manifest
@@ -206,9 +206,9 @@ class Project:
         """Open a slide's mask, making an empty one where there is none; hold the lock meanwhile."""
         return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes, self.lock.check)
 
-    def look_at_mask(self, slide_id: str) -> Mask:
+    def open_mask_readonly(self, slide_id: str) -> Mask:
         """Open a slide's mask to be looked at, as it was saved last; no lock is needed."""
-        return look_at_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape)
+        return open_mask_readonly(self.mask_path(slide_id), self.slide(slide_id).mask_shape)
 
     def counts(self, slide_id: str) -> Counts:
         """Return the saved pixels of a slide's mask by (class, provenance)."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
-from napari_pathseg.masks.operations import Deed, Editable, Piece
+from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.versions import Version, changed_regions, check_version
 
 
-def restore(version: Version) -> Deed:
+def restore(version: Version) -> MaskOperation:
     """Bring labels and provenance of the whole mask back.
 
     Raises
@@ -20,7 +20,7 @@ def restore(version: Version) -> Deed:
         undo step.
     """
 
-    def begin(mask: Editable) -> Iterator[Piece]:
+    def begin(mask: Editable) -> Iterator[OperationStep]:
         check_version(version)
         source = MaskStore(version.kept)
         if source.shape != mask.shape:
@@ -32,12 +32,12 @@ def restore(version: Version) -> Deed:
         mask.flush()  # files are compared, and are to hold the last stroke
         return _bring_back(mask, source, [box.clip(mask.shape) for box in changed_regions(version)])
 
-    return Deed("Restoring", begin)
+    return MaskOperation("Restoring", begin)
 
 
-def _bring_back(mask: Editable, source: MaskStore, boxes: Sequence[Region]) -> Iterator[Piece]:
+def _bring_back(mask: Editable, source: MaskStore, boxes: Sequence[Region]) -> Iterator[OperationStep]:
     for number, box in enumerate(boxes):  # a damaged chunk is found before anything is changed
         source.read(box)
-        yield Piece(EMPTY_REGION, number / len(boxes) / 2)
+        yield OperationStep(EMPTY_REGION, number / len(boxes) / 2)
     for number, box in enumerate(boxes, 1):
-        yield Piece(mask.edit(box, *source.read(box)), 0.5 + number / len(boxes) / 2)
+        yield OperationStep(mask.edit(box, *source.read(box)), 0.5 + number / len(boxes) / 2)

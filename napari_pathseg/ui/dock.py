@@ -87,7 +87,7 @@ class PathsegDock(QWidget):
             self._window = None
         if clear:
             unbind_keys(self._viewer)
-        self.session.corrections.patience = Mask.settle  # no dialog while the window goes
+        self.session.corrections.patience = Mask.apply_pending  # no dialog while the window goes
         try:
             self.session.close(clear=clear)
         finally:

@@ -30,7 +30,7 @@ def paint(project, label, side=20):
     with project.write_lock(), project.open_mask(SLIDE) as mask:
         square = np.full((side, side), label, np.uint8)
         mask.edit(Region(0, 0, side, side), square, np.full_like(square, Provenance.DRAWN))
-        mask.close_step()
+        mask.end_undo_group()
 
 
 def labels(project):

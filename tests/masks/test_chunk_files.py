@@ -89,7 +89,7 @@ def test_half_written_chunks_are_no_chunks_and_are_swept(chunks, tmp_path):
     orphan.write_bytes(b"half")
     assert chunks.read((0, 1)) is None
     assert list(chunks.stored()) == [(0, 0)]
-    chunks.sweep()
+    chunks.remove_temp_files()
     assert not orphan.exists()
     assert (chunks.read((0, 0)) == blobs()).all()
 

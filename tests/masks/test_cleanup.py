@@ -12,13 +12,13 @@ from scipy import ndimage
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.cleanup import CleaningOptions, fill_holes, grow, remove_specks, smooth
+from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
 from napari_pathseg.masks.morphology import within
 
 SHAPE = (37, 45)
 WHOLE = Region(0, 0, *SHAPE)
 BACKGROUND, TUMOUR, STROMA = 1, 2, 3
-SMALL_TILES = CleaningOptions(tile=8)
+SMALL_TILES = CleanupOptions(tile=8)
 CORNERS = np.ones((3, 3))
 
 
@@ -109,7 +109,7 @@ def test_holes_are_those_of_the_whole_mask(sheet, labels, region, tile, locked, 
     small[0] = False
     expected = labels.copy()
     expected[region.slices] = np.where(small[numbers] & ~np.isin(part, list(locked)), TUMOUR, part)
-    fill_holes(mask, TUMOUR, region, largest, CleaningOptions(tile=tile, locked=locked))
+    fill_holes(mask, TUMOUR, region, largest, CleanupOptions(tile=tile, locked=locked))
     np.testing.assert_array_equal(labels_of(mask), expected)
 
 
@@ -136,7 +136,7 @@ def without_specks(labels, region, smallest):
 @examples
 def test_specks_are_those_of_the_whole_mask(sheet, labels, region, tile, smallest):
     mask = painted(sheet, labels)
-    remove_specks(mask, TUMOUR, region, smallest, CleaningOptions(tile=tile))
+    remove_small_objects(mask, TUMOUR, region, smallest, CleanupOptions(tile=tile))
     np.testing.assert_array_equal(labels_of(mask), without_specks(labels, region, smallest))
 
 
@@ -155,7 +155,7 @@ def test_smoothing_is_that_of_the_whole_mask(sheet, labels, region, tile, locked
     total = math.prod(len(kernel) for kernel in boxes_of(reach)) ** 2
     now = 2 * weights[reach:-reach, reach:-reach] > total
     mask = painted(sheet, labels)
-    smooth(mask, TUMOUR, region, radius, CleaningOptions(tile=tile, locked=locked))
+    smooth(mask, TUMOUR, region, radius, CleanupOptions(tile=tile, locked=locked))
     np.testing.assert_array_equal(labels_of(mask), reshaped(labels, now, region, locked))
 
 
@@ -169,7 +169,7 @@ def test_growing_and_shrinking_are_euclidean_over_the_whole_mask(sheet, labels, 
     elif by < 0 and not tumour.all():
         now = ndimage.distance_transform_edt(tumour) > -by + 1e-9
     mask = painted(sheet, labels)
-    grow(mask, TUMOUR, region, by, CleaningOptions(tile=tile, locked=locked))
+    grow(mask, TUMOUR, region, by, CleanupOptions(tile=tile, locked=locked))
     np.testing.assert_array_equal(labels_of(mask), reshaped(labels, now, region, locked))
 
 
@@ -179,7 +179,7 @@ def whole(mask):
 
 CLEANINGS = {
     "fill": lambda mask, options: fill_holes(mask, TUMOUR, whole(mask), None, options),
-    "specks": lambda mask, options: remove_specks(mask, TUMOUR, whole(mask), 10, options),
+    "specks": lambda mask, options: remove_small_objects(mask, TUMOUR, whole(mask), 10, options),
     "smooth": lambda mask, options: smooth(mask, TUMOUR, whole(mask), 4, options),
     "grow": lambda mask, options: grow(mask, TUMOUR, whole(mask), 2, options),
     "shrink": lambda mask, options: grow(mask, TUMOUR, whole(mask), -2, options),
@@ -235,7 +235,7 @@ def test_a_stopped_cleaning_can_be_taken_back(mask, clean):
         told.append(fraction)
         return fraction > 0.8
 
-    if not clean(mask, CleaningOptions(tile=8, progress=stop_late)).empty:
+    if not clean(mask, CleanupOptions(tile=8, progress=stop_late)).empty:
         mask.undo()
     np.testing.assert_array_equal(labels_of(mask), untidy())
     assert told == sorted(told)
@@ -246,7 +246,7 @@ def test_a_stopped_cleaning_can_be_taken_back(mask, clean):
 def test_progress_ends_at_one(mask, clean):
     edits.paint(mask, WHOLE, untidy())
     told = []
-    clean(mask, CleaningOptions(tile=8, progress=lambda fraction: bool(told.append(fraction))))
+    clean(mask, CleanupOptions(tile=8, progress=lambda fraction: bool(told.append(fraction))))
     assert told[-1] == 1
 
 
@@ -258,7 +258,7 @@ def test_an_empty_mask_stays_empty(mask, clean):
 def test_a_box_beside_the_slide_changes_nothing(mask):
     edits.paint(mask, WHOLE, untidy())
     assert fill_holes(mask, TUMOUR, Region(50, 50, 9, 9)).empty
-    assert remove_specks(mask, TUMOUR, Region(50, 50, 9, 9), 5).empty
+    assert remove_small_objects(mask, TUMOUR, Region(50, 50, 9, 9), 5).empty
     assert grow(mask, TUMOUR, Region(50, 50, 9, 9), 5).empty
 
 
@@ -270,7 +270,7 @@ def slide(tmp_path_factory):
     with open_mask(tmp_path_factory.mktemp("slide") / "m.zarr", (1300, 1700), DEFAULT_CLASSES) as mask:
         for box in boxes:
             edits.paint(mask, box, np.full((box.height, box.width), TUMOUR, np.uint8))
-        mask.close_step()
+        mask.end_undo_group()
         yield mask, lambda region: (box.intersect(region) for box in boxes if not box.intersect(region).empty)
 
 
@@ -279,7 +279,7 @@ def test_squares_without_labels_are_cleaned_as_if_they_were_read(slide, clean):
     mask, touched = slide
     before = mask.read(whole(mask))[0]
     results = []
-    for options in (CleaningOptions(tile=512, touched=touched), CleaningOptions()):
+    for options in (CleanupOptions(tile=512, touched=touched), CleanupOptions()):
         clean(mask, options)
         results.append(mask.read(whole(mask))[0])
         mask.undo()
@@ -301,30 +301,30 @@ def test_a_gap_at_the_edge_of_the_slide_is_no_hole(mask):
 
 def test_a_tumour_that_reaches_into_the_view_by_a_corner_is_no_speck(mask):
     edits.paint(mask, WHOLE, block(blank(), (0, 0, 20, 20)))
-    assert remove_specks(mask, TUMOUR, Region(18, 18, 10, 10), 50).empty
+    assert remove_small_objects(mask, TUMOUR, Region(18, 18, 10, 10), 50).empty
 
 
 def test_a_speck_becomes_what_it_lies_in(mask):
     labels = block(block(blank(), (0, 0, 37, 20), STROMA), (10, 10, 2, 2))
     edits.paint(mask, WHOLE, labels)
-    remove_specks(mask, TUMOUR, WHOLE, 5, SMALL_TILES)
+    remove_small_objects(mask, TUMOUR, WHOLE, 5, SMALL_TILES)
     np.testing.assert_array_equal(labels_of(mask), block(blank(), (0, 0, 37, 20), STROMA))
 
 
 def test_a_tumour_of_the_smallest_area_stays(mask):
     edits.paint(mask, WHOLE, block(blank(), (7, 7, 2, 2)))
-    assert remove_specks(mask, TUMOUR, WHOLE, 4, SMALL_TILES).empty
+    assert remove_small_objects(mask, TUMOUR, WHOLE, 4, SMALL_TILES).empty
 
 
 def test_a_locked_class_loses_no_speck(mask):
     edits.paint(mask, WHOLE, untidy())
-    assert remove_specks(mask, TUMOUR, WHOLE, 5, CleaningOptions(locked=frozenset({TUMOUR}))).empty
+    assert remove_small_objects(mask, TUMOUR, WHOLE, 5, CleanupOptions(locked=frozenset({TUMOUR}))).empty
 
 
 def test_growing_stops_at_a_locked_class(mask):
     labels = block(block(blank(), (5, 5, 10, 10)), (5, 16, 10, 10), STROMA)
     edits.paint(mask, WHOLE, labels)
-    grow(mask, TUMOUR, WHOLE, 3, CleaningOptions(tile=8, locked=frozenset({STROMA})))
+    grow(mask, TUMOUR, WHOLE, 3, CleanupOptions(tile=8, locked=frozenset({STROMA})))
     np.testing.assert_array_equal(labels_of(mask) == STROMA, labels == STROMA)
     assert labels_of(mask)[10, 15] == TUMOUR
 

@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.cleanup import CleaningOptions, fill_holes, grow, remove_specks, smooth
-from napari_pathseg.masks.edit_region import Place, place_of
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
+from napari_pathseg.masks.edit_region import EditRegion, resolve_region
+from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush
 
 SHAPE = (60, 70)
 WHOLE = Region(0, 0, *SHAPE)
 TUMOUR, STROMA = 2, 3
-TRIANGLES = (Outline([np.array([[5.0, 5], [5, 60], [50, 20]])]), Outline([np.array([[40.0, 50], [55, 60], [58, 45]])]))
+TRIANGLES = (
+    PolygonShape([np.array([[5.0, 5], [5, 60], [50, 20]])]),
+    PolygonShape([np.array([[40.0, 50], [55, 60], [58, 45]])]),
+)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def inside(shapes):
 
 def clean_all_ways(mask, region, options):
     fill_holes(mask, TUMOUR, region, None, options)
-    remove_specks(mask, TUMOUR, region, 9, options)
+    remove_small_objects(mask, TUMOUR, region, 9, options)
     smooth(mask, TUMOUR, region, 3, options)
     grow(mask, TUMOUR, region, 2, options)
     grow(mask, STROMA, region, -1, options)
@@ -46,10 +49,10 @@ def clean_all_ways(mask, region, options):
 
 @pytest.mark.parametrize("tile", [16, 64])
 def test_a_cleaning_of_outlines_changes_what_they_cover_as_that_of_their_box_would(tmp_path, tile):
-    place = place_of(TRIANGLES, SHAPE)
-    for deed in (
+    place = resolve_region(TRIANGLES, SHAPE)
+    for operation in (
         lambda mask, options: fill_holes(mask, TUMOUR, place.box, None, options),
-        lambda mask, options: remove_specks(mask, TUMOUR, place.box, 4, options),
+        lambda mask, options: remove_small_objects(mask, TUMOUR, place.box, 4, options),
         lambda mask, options: smooth(mask, TUMOUR, place.box, 3, options),
         lambda mask, options: grow(mask, TUMOUR, place.box, 2, options),
     ):
@@ -58,7 +61,7 @@ def test_a_cleaning_of_outlines_changes_what_they_cover_as_that_of_their_box_wou
             with open_mask(tmp_path / f"{len(found)}.zarr", SHAPE, DEFAULT_CLASSES) as mask:
                 edits.paint(mask, WHOLE, np.zeros(SHAPE, np.uint8))
                 edits.paint(mask, WHOLE, noise())
-                assert not deed(mask, CleaningOptions(tile=tile, inside=flags)).empty
+                assert not operation(mask, CleanupOptions(tile=tile, inside=flags)).empty
                 found.append(mask.read(WHOLE)[0])
         of_box, of_outlines = found
         np.testing.assert_array_equal(of_outlines, np.where(inside(TRIANGLES), of_box, noise()))
@@ -66,10 +69,10 @@ def test_a_cleaning_of_outlines_changes_what_they_cover_as_that_of_their_box_wou
 
 def test_each_cleaning_of_outlines_is_one_step_of_undo(mask):
     edits.paint(mask, WHOLE, noise())
-    place = place_of(TRIANGLES, SHAPE)
+    place = resolve_region(TRIANGLES, SHAPE)
     steps = [mask.read(WHOLE)[0]]
     for by in (1, -1, 2):
-        grow(mask, TUMOUR, place.box, by, CleaningOptions(tile=16, inside=place.inside))
+        grow(mask, TUMOUR, place.box, by, CleanupOptions(tile=16, inside=place.inside))
         steps.append(mask.read(WHOLE)[0])
     for expected in reversed(steps[:-1]):
         mask.undo()
@@ -78,9 +81,9 @@ def test_each_cleaning_of_outlines_is_one_step_of_undo(mask):
 
 def test_accepting_and_rejecting_keep_to_the_outlines(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
-    first, second = (place_of((shape,), SHAPE) for shape in TRIANGLES)
-    mask.do(edits.accept(first.box, inside=first.inside))
-    mask.do(edits.reject(second.box, inside=second.inside))
+    first, second = (resolve_region((shape,), SHAPE) for shape in TRIANGLES)
+    mask.run(edits.accept(first.box, inside=first.inside))
+    mask.run(edits.reject(second.box, inside=second.inside))
     labels, provenance = mask.read(WHOLE)
     np.testing.assert_array_equal(provenance == Provenance.ACCEPTED, inside(TRIANGLES[:1]))
     np.testing.assert_array_equal(labels == 0, inside(TRIANGLES[1:]))
@@ -88,17 +91,17 @@ def test_accepting_and_rejecting_keep_to_the_outlines(mask):
 
 def test_another_class_is_given_to_one_class_in_the_outlines_and_to_no_locked_pixel(mask):
     edits.paint(mask, WHOLE, noise())
-    place = place_of(TRIANGLES, SHAPE)
-    mask.do(edits.assign(place.box, Brush(1, TUMOUR), place.inside))
+    place = resolve_region(TRIANGLES, SHAPE)
+    mask.run(edits.assign(place.box, Brush(1, TUMOUR), place.inside))
     expected = np.where(inside(TRIANGLES) & (noise() == TUMOUR), 1, noise())
     np.testing.assert_array_equal(mask.read(WHOLE)[0], expected)
-    mask.do(edits.assign(WHOLE, Brush(TUMOUR, None, frozenset({STROMA}))))
+    mask.run(edits.assign(WHOLE, Brush(TUMOUR, None, frozenset({STROMA}))))
     np.testing.assert_array_equal(mask.read(WHOLE)[0], np.where(np.isin(expected, (1, 2)), TUMOUR, expected))
 
 
 def test_what_a_model_found_is_corrected_by_giving_it_another_class(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
-    mask.do(edits.assign(WHOLE, Brush(1, TUMOUR)))
+    mask.run(edits.assign(WHOLE, Brush(1, TUMOUR)))
     labels, provenance = mask.read(WHOLE)
     assert (labels == 1).all()
     assert (provenance == Provenance.CORRECTED).all()
@@ -113,14 +116,14 @@ def test_no_tool_takes_a_pixel_from_a_locked_class(tmp_path_factory, seed, locke
     with open_mask(tmp_path_factory.mktemp("locked") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         edits.fill_from_model(mask, WHOLE, labels)
         kept = np.isin(labels, list(locked))
-        clean_all_ways(mask, WHOLE, CleaningOptions(locked=locked))
-        mask.do(edits.assign(WHOLE, Brush(1, None, locked)))
+        clean_all_ways(mask, WHOLE, CleanupOptions(locked=locked))
+        mask.run(edits.assign(WHOLE, Brush(1, None, locked)))
         edits.paint(mask, WHOLE, np.full(SHAPE, 2, np.uint8), np.ones(SHAPE, bool), locked)
-        mask.do(edits.reject(WHOLE, locked))
+        mask.run(edits.reject(WHOLE, locked))
         after, provenance = mask.read(WHOLE)
         np.testing.assert_array_equal(after[kept], labels[kept])
         assert (provenance[kept] == Provenance.MODEL).all()
 
 
 def test_a_place_of_no_shape_is_its_box():
-    assert Place(WHOLE).inside is None
+    assert EditRegion(WHOLE).inside is None

@@ -5,7 +5,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 WHOLE = Region(0, 0, 100, 100)
@@ -67,7 +67,7 @@ def test_a_model_never_overwrites_a_person(mask, author):
     if author in ("accepted", "corrected"):
         edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     if author == "accepted":
-        mask.do(edits.accept(WHOLE))
+        mask.run(edits.accept(WHOLE))
     elif author == "imported":
         edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
     else:
@@ -90,8 +90,8 @@ def test_where_nothing_is_predicted_yet_the_mask_stays(mask):
 
 def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
-    mask.close_step()
-    mask.do(edits.accept(Region(0, 0, 50, 100)))
+    mask.end_undo_group()
+    mask.run(edits.accept(Region(0, 0, 50, 100)))
     assert mask.counts[TUMOUR, Provenance.ACCEPTED] == 5000
     mask.undo()
     assert mask.counts[TUMOUR, Provenance.MODEL] == 10_000
@@ -100,7 +100,7 @@ def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
 def test_rejecting_frees_the_models_pixels_alone(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, Region(0, 0, 10, 100), full(BACKGROUND)[:10])
-    mask.do(edits.reject(WHOLE))
+    mask.run(edits.reject(WHOLE))
     assert mask.counts[TUMOUR].sum() == 0
     assert mask.counts[BACKGROUND, Provenance.CORRECTED] == 1000
 
@@ -120,7 +120,7 @@ def test_contours_of_level_0_land_on_a_coarser_grid(mask):
 
 def test_an_outline_over_what_a_model_found_makes_it_a_persons(mask):
     edits.fill_from_model(mask, Region(10, 10, 30, 30), full(TUMOUR)[:30, :30])
-    mask.stroke(Stroke(Outline([square(10, 60).exterior]), Brush(TUMOUR)))
+    mask.add_stroke(Stroke(PolygonShape([square(10, 60).exterior]), Brush(TUMOUR)))
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     assert mask.counts[TUMOUR].sum() == mask.counts[TUMOUR, Provenance.DRAWN :].sum() == 2500
 
@@ -142,15 +142,15 @@ def test_clearing_takes_a_class_away_whoever_set_it_and_is_one_step(mask):
     edits.import_contours(mask, [square(0, 50)], 1)
     edits.paint(mask, Region(60, 60, 20, 20), full(TUMOUR)[:20, :20])
     edits.fill_from_model(mask, Region(80, 0, 10, 10), full(BACKGROUND)[:10, :10])
-    mask.close_step()
+    mask.end_undo_group()
     before = mask.counts.copy()
-    mask.do(edits.clear(WHOLE, TUMOUR))
+    mask.run(edits.clear(WHOLE, TUMOUR))
     assert mask.counts[TUMOUR].sum() == 0
     assert mask.counts[BACKGROUND].sum() == 100
-    mask.do(edits.clear(WHOLE, None))
+    mask.run(edits.clear(WHOLE, None))
     assert mask.counts[0, Provenance.NONE] == 100 * 100
     mask.undo()
     mask.undo()
     assert (mask.counts == before).all()
-    mask.do(edits.clear(WHOLE, None, frozenset({TUMOUR})))
+    mask.run(edits.clear(WHOLE, None, frozenset({TUMOUR})))
     assert (mask.counts[TUMOUR] == before[TUMOUR]).all()

@@ -12,12 +12,12 @@ import pytest
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, look_at_mask, open_mask
+from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly
 from napari_pathseg.masks import zarr_store as store
 from napari_pathseg.masks.counts import count
-from napari_pathseg.masks.journal import Journal, Kind, is_saved
-from napari_pathseg.masks.pyramid import halve
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.journal import Journal, RecordKind, is_saved
+from napari_pathseg.masks.pyramid import downsample_mode2x
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (100, 540)  # two chunks, and one above them
@@ -108,7 +108,7 @@ def everything(mask):
 
 
 def dab(row, column, label):
-    return Stroke(Pull((row, column), (row + 30, column + 30), 20), Brush(label))
+    return Stroke(BrushSegment((row, column), (row + 30, column + 30), 20), Brush(label))
 
 
 def put(mask, region, label):
@@ -118,18 +118,18 @@ def put(mask, region, label):
 
 # What is done, call by call: all must go on after any of them was refused once.
 SESSION = [
-    lambda mask: mask.stroke(dab(50, 100, 1)),
-    lambda mask: mask.close_step(),
-    lambda mask: mask.work(10),
+    lambda mask: mask.add_stroke(dab(50, 100, 1)),
+    lambda mask: mask.end_undo_group(),
+    lambda mask: mask.process_pending(10),
     lambda mask: put(mask, Region(10, 400, 60, 130), 2),
-    lambda mask: mask.close_step(),
+    lambda mask: mask.end_undo_group(),
     lambda mask: mask.undo(),
     lambda mask: mask.redo(),
-    lambda mask: mask.stroke(dab(20, 495, 3)),
-    lambda mask: mask.close_step(),
+    lambda mask: mask.add_stroke(dab(20, 495, 3)),
+    lambda mask: mask.end_undo_group(),
     lambda mask: mask.flush(),
-    lambda mask: mask.stroke(dab(30, 20, 1)),
-    lambda mask: mask.close_step(),
+    lambda mask: mask.add_stroke(dab(30, 20, 1)),
+    lambda mask: mask.end_undo_group(),
 ]
 
 
@@ -159,7 +159,7 @@ def check(path, allowed, steps=None):
         assert (mask.counts == count(*pixels)).all()
         level = pixels
         for number, shape in enumerate(mask.shapes[1:], 1):
-            level = halve(level)
+            level = downsample_mode2x(level)
             assert (mask.preview(Region(0, 0, *shape), number) == level).all()
         if steps is not None:
             undone = 0
@@ -241,7 +241,7 @@ def test_a_new_mask_is_made_whole_or_not_at_all_whatever_call_fails(tmp_path, fi
             with contextlib.suppress(ProjectError):
                 opened(path).close()
         if path.exists():
-            assert look_at_mask(path, SHAPE).shapes == [(100, 540), (50, 270)]
+            assert open_mask_readonly(path, SHAPE).shapes == [(100, 540), (50, 270)]
         with opened(path) as mask:
             assert not everything(mask).any()
         if not disk.fired:
@@ -253,7 +253,7 @@ def test_a_new_mask_is_made_whole_or_not_at_all_whatever_call_fails(tmp_path, fi
 def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no_other(tmp_path, monkeypatch):
     path = tmp_path / "slide.journal"
     with contextlib.closing(Journal(path)) as journal:
-        journal.append(Kind.EDIT, b"before")
+        journal.append(RecordKind.EDIT, b"before")
         real = journal._file
 
         class Full:
@@ -270,8 +270,8 @@ def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no
         with monkeypatch.context() as broken:
             broken.setattr(journal, "_file", Full())
             with pytest.raises(ProjectError, match="No space left on device"):
-                journal.append(Kind.EDIT, b"refused" * 20)
-        after = journal.append(Kind.EDIT, b"after")
+                journal.append(RecordKind.EDIT, b"refused" * 20)
+        after = journal.append(RecordKind.EDIT, b"after")
         assert journal.read(after) == b"after"
     with contextlib.closing(Journal(path)) as again:
         assert [again.read(record) for record in again.records()] == [b"before", b"after"]
@@ -286,10 +286,10 @@ def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(
             disk.refused = len(disk.calls) + (0 if index % 3 == 2 else 10**6)
             stroke = dab(10 + index, 10 + 9 * index, 1 + index % 3)
             with contextlib.suppress(ProjectError):
-                mask.stroke(stroke)
+                mask.add_stroke(stroke)
                 taken.append(stroke)
             disk.refused = len(disk.calls) + index % 5
-            for call in (mask.close_step, lambda: mask.work(10), mask.flush):
+            for call in (mask.end_undo_group, lambda: mask.process_pending(10), mask.flush):
                 with contextlib.suppress(ProjectError):
                     call()
     mask.abandon()
@@ -306,11 +306,11 @@ def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(
 def test_what_a_disk_did_not_keep_is_written_anew_by_the_next_save(tmp_path, monkeypatch):
     path = tmp_path / "m.zarr"
     with opened(path) as mask:
-        mask.stroke(dab(50, 100, 1))
-        mask.close_step()
+        mask.add_stroke(dab(50, 100, 1))
+        mask.end_undo_group()
         with monkeypatch.context() as patch:
             disk = Disk(patch, None, errno.EIO)
-            mask.settle()
+            mask.apply_pending()
             disk.refuses_fsync = True
             with pytest.raises(ProjectError, match="could not be written"):
                 mask.flush()

@@ -8,8 +8,8 @@ import pytest
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, look_at_mask, open_mask
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (100, 540)
@@ -25,7 +25,7 @@ def everything(mask):
 
 
 def dab(row, column, label):
-    return Stroke(Pull((row, column), (row + 30, column + 30), 20), Brush(label))
+    return Stroke(BrushSegment((row, column), (row + 30, column + 30), 20), Brush(label))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_full_disk_is_told_and_all_that_was_taken_is_there_when_there_is_room(
         try:
             mask.edit(region, labels, np.full((100, 128), Provenance.DRAWN, np.uint8))
             taken[region.slices] = labels
-            mask.close_step()
+            mask.end_undo_group()
             if index % 4 == 0:
                 mask.flush()
         except ProjectError as error:
@@ -61,7 +61,7 @@ def test_a_full_disk_is_told_and_all_that_was_taken_is_there_when_there_is_room(
     assert any("No space left on device" in message and str(small_disk) in message for message in messages)
     assert (mask.read(WHOLE)[0] == taken).all()
     mask.abandon()
-    with look_at_mask(path, SHAPE) as saved:
+    with open_mask_readonly(path, SHAPE) as saved:
         assert saved.read(WHOLE)[0].any()
     ballast.unlink()
     with opened(path) as mask:
@@ -75,12 +75,12 @@ def test_a_folder_that_may_only_be_read_is_looked_at_and_told_when_opened(tmp_pa
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     with opened(tmp_path / "m.zarr") as mask:
-        mask.stroke(dab(40, 100, 1))
+        mask.add_stroke(dab(40, 100, 1))
     folders = [tmp_path, *(path for path in tmp_path.rglob("*"))]
     for path in folders:
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        with look_at_mask(tmp_path / "m.zarr", SHAPE) as mask:
+        with open_mask_readonly(tmp_path / "m.zarr", SHAPE) as mask:
             assert mask.read(WHOLE)[0].any()
         with pytest.raises(ProjectError, match="cannot be written"):
             opened(tmp_path / "m.zarr")
@@ -91,9 +91,9 @@ def test_a_folder_that_may_only_be_read_is_looked_at_and_told_when_opened(tmp_pa
 
 def test_a_disk_that_may_only_be_read_is_looked_at_and_told_when_opened(small_disk):
     with opened(small_disk / "m.zarr") as mask:
-        mask.stroke(dab(40, 100, 1))
+        mask.add_stroke(dab(40, 100, 1))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with look_at_mask(small_disk / "m.zarr", SHAPE) as mask:
+    with open_mask_readonly(small_disk / "m.zarr", SHAPE) as mask:
         assert mask.read(WHOLE)[0].any()
     with pytest.raises(ProjectError, match="cannot be written"):
         opened(small_disk / "m.zarr")

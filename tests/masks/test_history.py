@@ -9,7 +9,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, history, open_mask
 from napari_pathseg.masks import zarr_store as store
 from napari_pathseg.masks.counts import Provenance
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (540, 700)
@@ -54,8 +54,10 @@ def dots(mask, number):
     """Paint so many dots, a step each."""
     for index in range(number):
         row, column = divmod(index, 20)
-        mask.stroke(Stroke(Pull((row * 30.0, column * 30.0), (row * 30.0, column * 30.0), 6), Brush(1 + index % 3)))
-        mask.close_step()
+        mask.add_stroke(
+            Stroke(BrushSegment((row * 30.0, column * 30.0), (row * 30.0, column * 30.0), 6), Brush(1 + index % 3))
+        )
+        mask.end_undo_group()
 
 
 @pytest.mark.parametrize("end", ["flush", "close", "abandon"])
@@ -77,11 +79,11 @@ def test_more_than_200_steps_are_undone_after_a_save_a_closed_window_and_a_kill(
 def test_a_step_that_was_half_painted_at_the_kill_is_one_step(path):
     mask = opened(path)
     dots(mask, 1)
-    across = Stroke(Pull((20, 20), (520, 680), 200), Brush(2))
-    mask.stroke(across)
-    mask.close_step()
-    mask.work(0)
-    assert mask.waits
+    across = Stroke(BrushSegment((20, 20), (520, 680), 200), Brush(2))
+    mask.add_stroke(across)
+    mask.end_undo_group()
+    mask.process_pending(0)
+    assert mask.has_pending
     mask.abandon()
     mask = opened(path)
     assert (mask.read(WHOLE)[0] == 2).sum() == across.shape.flags(WHOLE).sum()
@@ -91,10 +93,10 @@ def test_a_step_that_was_half_painted_at_the_kill_is_one_step(path):
 
 def test_undo_in_mid_painting_takes_the_whole_stroke_back(path):
     with opened(path) as mask:
-        mask.stroke(Stroke(Pull((20, 20), (520, 680), 200), Brush(2)))
-        mask.close_step()
-        mask.work(0)
-        assert mask.waits
+        mask.add_stroke(Stroke(BrushSegment((20, 20), (520, 680), 200), Brush(2)))
+        mask.end_undo_group()
+        mask.process_pending(0)
+        assert mask.has_pending
         mask.undo()
         assert not everything(mask).any()
 
@@ -102,8 +104,8 @@ def test_undo_in_mid_painting_takes_the_whole_stroke_back(path):
 def test_steps_that_waited_at_the_kill_stay_single_steps(path):
     mask = opened(path)
     for row in (100, 250, 400):
-        mask.stroke(Stroke(Pull((row, 50), (row, 650), 20), Brush(1)))
-        mask.close_step()
+        mask.add_stroke(Stroke(BrushSegment((row, 50), (row, 650), 20), Brush(1)))
+        mask.end_undo_group()
     mask.abandon()
     mask = opened(path)
     assert len(undone_one_by_one(mask)) == 3
@@ -114,12 +116,12 @@ def test_a_stroke_that_was_carried_out_is_not_painted_again_after_a_kill(path):
     """First 2 over what is free, then all of 2 is erased: done twice, the first would find the ground free again."""
     mask = opened(path)
     put(mask, WHOLE, 2)
-    mask.close_step()
-    mask.stroke(Stroke(Pull((270, 350), (270, 350), 600), Brush(1, only=0)))
-    mask.stroke(Stroke(Pull((270, 350), (270, 350), 600), Brush(0, only=2)))
-    mask.close_step()
-    mask.work(0)
-    assert mask.waits
+    mask.end_undo_group()
+    mask.add_stroke(Stroke(BrushSegment((270, 350), (270, 350), 600), Brush(1, replace_only=0)))
+    mask.add_stroke(Stroke(BrushSegment((270, 350), (270, 350), 600), Brush(0, replace_only=2)))
+    mask.end_undo_group()
+    mask.process_pending(0)
+    assert mask.has_pending
     mask.abandon()
     mask = opened(path)
     assert not mask.read(WHOLE)[0].any()
@@ -133,7 +135,7 @@ def test_what_is_done_after_a_kill_is_a_step_of_its_own(path):
     mask.abandon()  # in mid-step
     with opened(path) as mask:
         put(mask, Region(100, 100, 10, 10), 2)
-        mask.close_step()
+        mask.end_undo_group()
         mask.undo()
         assert mask.counts[1, Provenance.DRAWN] == 100
 
@@ -160,7 +162,7 @@ def noise(mask, number):
         region = Region(64 * (index % 8), 64 * (index // 8 % 10), 64, 64)
         labels = rng.integers(1, 200, (64, 64)).astype(np.uint8)
         mask.edit(region, labels, np.full((64, 64), Provenance.DRAWN, np.uint8))
-        mask.close_step()
+        mask.end_undo_group()
 
 
 def test_trimming_keeps_the_newest_steps_and_what_can_be_redone(path, monkeypatch):
@@ -193,7 +195,7 @@ def test_a_step_larger_than_all_that_is_kept_is_written_anew_once_and_not_at_eve
         mask.edit(WHOLE, labels, np.full(SHAPE, Provenance.DRAWN, np.uint8))
         journals = set()
         for label in range(200, 204):
-            mask.close_step()
+            mask.end_undo_group()
             mask.flush()
             journals.add(path.with_suffix(".journal").stat().st_ino)
             put(mask, Region(0, 0, 5, 5), label)

@@ -14,8 +14,8 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.masks.counts import count
-from napari_pathseg.masks.journal import Journal, Kind, is_saved
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.journal import Journal, RecordKind, is_saved
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (100, 200)
@@ -36,7 +36,7 @@ def contents(path):
 
 def append_all(path, payloads):
     with contextlib.closing(Journal(path)) as journal:
-        return [journal.append(Kind.EDIT, payload) for payload in payloads]
+        return [journal.append(RecordKind.EDIT, payload) for payload in payloads]
 
 
 PAYLOADS = [b"first", b"", b"third" * 50, b"PSJ2 is no record", b"last"]
@@ -97,7 +97,7 @@ def test_nothing_is_appended_where_the_guard_objects(path):
         raise ProjectError("another program holds the project")
 
     with contextlib.closing(Journal(path, guard)) as journal, pytest.raises(ProjectError, match="another program"):
-        journal.append(Kind.EDIT, b"mine")
+        journal.append(RecordKind.EDIT, b"mine")
     assert path.stat().st_size == 0
 
 
@@ -105,11 +105,11 @@ def test_only_a_journal_whose_last_word_is_saved_is_saved(path):
     assert is_saved(path)
     with contextlib.closing(Journal(path)) as journal:
         assert is_saved(path)
-        journal.append(Kind.EDIT, b"a stroke")
+        journal.append(RecordKind.EDIT, b"a stroke")
         assert not is_saved(path)
         journal.append_saved(b"{}")
         assert is_saved(path)
-        journal.append(Kind.UNDO)
+        journal.append(RecordKind.UNDO)
         assert not is_saved(path)
 
 
@@ -117,7 +117,7 @@ def test_a_record_is_on_the_disk_within_two_seconds(path, monkeypatch):
     synced, real = queue.Queue(), os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: synced.put((real(number), os.fstat(number).st_size)))
     with contextlib.closing(Journal(path)) as journal:
-        journal.append(Kind.EDIT, b"a stroke")
+        journal.append(RecordKind.EDIT, b"a stroke")
         assert synced.get(timeout=2) == (None, journal.size)
 
 
@@ -130,8 +130,8 @@ def test_a_disk_that_lost_what_it_took_is_told_with_the_next_stroke_and_once(pat
             broken.setattr(os, "fsync", fail)
             journal._bring_to_disk()
         with pytest.raises(ProjectError, match=r"strokes of the last seconds may not be on the disk \(Input/output"):
-            journal.append(Kind.EDIT, b"refused")
-        journal.append(Kind.EDIT, b"taken")
+            journal.append(RecordKind.EDIT, b"refused")
+        journal.append(RecordKind.EDIT, b"taken")
     assert contents(path) == [b"taken"]
 
 
@@ -143,11 +143,11 @@ def drawn(folder):
     mask = open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES)
     for index, box in enumerate(SQUARES):
         if index % 2:
-            mask.stroke(Stroke(Pull((box.top + 4, box.left + 4), (box.top + 5, box.left + 5), 4), Brush(1)))
+            mask.add_stroke(Stroke(BrushSegment((box.top + 4, box.left + 4), (box.top + 5, box.left + 5), 4), Brush(1)))
         else:
             mask.edit(box, np.full((10, 10), 2, np.uint8), np.full((10, 10), Provenance.DRAWN, np.uint8))
-        mask.close_step()
-    mask.work(10)
+        mask.end_undo_group()
+    mask.process_pending(10)
     mask.abandon()
     return folder / "m.journal"
 
@@ -192,13 +192,13 @@ def test_a_journal_cut_anywhere_gives_all_before_the_cut_and_takes_new_strokes(t
     journal = drawn(folder)
     place %= journal.stat().st_size
     with contextlib.closing(Journal(journal)) as whole:
-        edits = sum(record.kind is Kind.EDIT and record.end <= place for record in whole.records())
+        edits = sum(record.kind is RecordKind.EDIT and record.end <= place for record in whole.records())
     os.truncate(journal, place)
     for _ in range(2):
         mask = open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES)
         assert squares_in(mask)[:edits] == [True] * edits
         mask.edit(Region(95, 195, 5, 5), np.full((5, 5), 2, np.uint8), np.full((5, 5), Provenance.DRAWN, np.uint8))
-        mask.close_step()
+        mask.end_undo_group()
         mask.abandon()
     with open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         assert mask.read(Region(95, 195, 5, 5))[0].all()
@@ -210,12 +210,12 @@ def test_a_journal_cut_anywhere_gives_all_before_the_cut_and_takes_new_strokes(t
 def test_a_stroke_whose_record_is_damaged_is_named_and_the_others_are_painted(tmp_path, caplog):
     mask = open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES)
     for row in (20, 50, 80):
-        mask.stroke(Stroke(Pull((row, 50), (row, 50), 4), Brush(2)))
-        mask.close_step()
+        mask.add_stroke(Stroke(BrushSegment((row, 50), (row, 50), 4), Brush(2)))
+        mask.end_undo_group()
     mask.abandon()  # before they were painted
     journal = tmp_path / "m.journal"
     with contextlib.closing(Journal(journal)) as whole:
-        second = [record for record in whole.records() if record.kind is Kind.STROKE][1]
+        second = [record for record in whole.records() if record.kind is RecordKind.STROKE][1]
     content = bytearray(journal.read_bytes())
     content[second.end - 1] ^= 1
     journal.write_bytes(content)

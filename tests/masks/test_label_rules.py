@@ -4,7 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_pathseg.masks import Provenance
-from napari_pathseg.masks.label_rules import filled_by_model, imported, learnt_labels, painted, turned
+from napari_pathseg.masks.label_rules import (
+    apply_import,
+    apply_model,
+    apply_paint,
+    reassign_provenance,
+    training_labels,
+)
 
 BACKGROUND, TUMOUR, OTHER = 1, 2, 3
 NONE, MODEL, ACCEPTED, IMPORTED, DRAWN, CORRECTED = Provenance
@@ -22,7 +28,7 @@ def one(label, provenance):
 
 
 def after_painting(label, provenance, wanted, marked=True, locked=frozenset()):
-    found = painted(one(label, provenance), np.full((1, 1), wanted, np.uint8), np.full((1, 1), marked), locked)
+    found = apply_paint(one(label, provenance), np.full((1, 1), wanted, np.uint8), np.full((1, 1), marked), locked)
     return int(found[0, 0, 0]), Provenance(int(found[1, 0, 0]))
 
 
@@ -64,13 +70,13 @@ def test_a_locked_class_is_neither_painted_over_nor_erased(wanted):
 @given(pixels, st.integers(0, 3))
 def test_painting_twice_is_painting_once(before, label):
     wanted, marked = np.full((8, 8), label, np.uint8), np.ones((8, 8), bool)
-    once = painted(before, wanted, marked)
-    assert (painted(once, wanted, marked) == once).all()
+    once = apply_paint(before, wanted, marked)
+    assert (apply_paint(once, wanted, marked) == once).all()
 
 
 @given(pixels, pixels)
 def test_a_model_never_changes_what_a_person_said(before, said):
-    after = filled_by_model(before, said[0])
+    after = apply_model(before, said[0])
     person = before[1] >= ACCEPTED
     assert (after[:, person] == before[:, person]).all()
     free = ~person & (said[0] > 0)
@@ -82,7 +88,7 @@ def test_a_model_never_changes_what_a_person_said(before, said):
 @given(pixels, pixels)
 def test_an_import_never_changes_what_was_drawn_or_corrected_here(before, said):
     known = said[1] > 0
-    after = imported(before, said[0], known)
+    after = apply_import(before, said[0], known)
     mine = before[1] >= DRAWN
     assert (after[:, mine | ~known] == before[:, mine | ~known]).all()
     assert (after[0][known & ~mine] == said[0][known & ~mine]).all()
@@ -92,10 +98,10 @@ def test_an_import_never_changes_what_was_drawn_or_corrected_here(before, said):
 @given(pixels, st.sets(st.integers(1, 3)))
 def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before, locked):
     model = (before[1] == MODEL) & ~np.isin(before[0], list(locked))
-    accepted = turned(before, MODEL, ACCEPTED, frozenset(locked))
+    accepted = reassign_provenance(before, MODEL, ACCEPTED, frozenset(locked))
     assert (accepted[0] == before[0]).all()
     assert (accepted[1] == np.where(model, ACCEPTED, before[1])).all()
-    rejected = turned(before, MODEL, NONE, frozenset(locked))
+    rejected = reassign_provenance(before, MODEL, NONE, frozenset(locked))
     assert (rejected == np.where(model, 0, before)).all()
 
 
@@ -103,8 +109,8 @@ def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before
 def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
     locked, known, kept = frozenset(locked), np.ones((8, 8), bool), np.isin(before[0], list(locked))
     for after, freely in (
-        (filled_by_model(before, said[0], locked=locked), filled_by_model(before, said[0])),
-        (painted(before, said[0], known, locked), painted(before, said[0], known)),
+        (apply_model(before, said[0], locked=locked), apply_model(before, said[0])),
+        (apply_paint(before, said[0], known, locked), apply_paint(before, said[0], known)),
     ):
         assert (after == np.where(kept, before, freely)).all()
 
@@ -112,16 +118,16 @@ def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
 @given(pixels)
 def test_nothing_changes_the_box_it_is_given(before):
     copy = before.copy()
-    painted(before, np.zeros((8, 8), np.uint8), np.ones((8, 8), bool))
-    filled_by_model(before, np.ones((8, 8), np.uint8))
-    imported(before, np.ones((8, 8), np.uint8), np.ones((8, 8), bool))
-    turned(before, MODEL, NONE)
+    apply_paint(before, np.zeros((8, 8), np.uint8), np.ones((8, 8), bool))
+    apply_model(before, np.ones((8, 8), np.uint8))
+    apply_import(before, np.ones((8, 8), np.uint8), np.ones((8, 8), bool))
+    reassign_provenance(before, MODEL, NONE)
     assert (before == copy).all()
 
 
 @given(pixels, st.booleans())
 def test_training_learns_what_a_person_stands_for_alone(before, complete):
-    learnt = learnt_labels(*before, complete)
+    learnt = training_labels(*before, complete)
     person = before[1] >= ACCEPTED
     assert (learnt[person] == before[0][person]).all()
     assert (learnt[~person] == (BACKGROUND if complete else 0)).all()

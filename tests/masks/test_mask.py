@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, learnt_labels, open_mask, read_counts
-from napari_pathseg.masks.pyramid import halve
+from napari_pathseg.masks import Provenance, open_mask, read_counts, training_labels
+from napari_pathseg.masks.pyramid import downsample_mode2x
 
 SHAPE = (700, 1300)
 WHOLE = Region(0, 0, *SHAPE)
@@ -69,7 +69,7 @@ def test_a_step_of_many_stamps_is_undone_as_one(path):
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         for row in (0, 20, 40):
             mask.edit(Region(row, 0, 10, 10), *painted(Region(row, 0, 10, 10), 2))
-        mask.close_step()
+        mask.end_undo_group()
         assert mask.undo() == Region(0, 0, 50, 10)
         assert not mask.read(WHOLE)[0].any()
 
@@ -77,7 +77,7 @@ def test_a_step_of_many_stamps_is_undone_as_one(path):
 def test_an_edit_that_changes_nothing_leaves_no_step(path):
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         assert mask.edit(WHOLE, *painted(WHOLE, 0, Provenance.NONE)).empty
-        mask.close_step()
+        mask.end_undo_group()
         assert mask.undo().empty
 
 
@@ -126,7 +126,7 @@ def test_the_mask_equals_a_plain_array_whatever_is_done_to_it(tmp_path_factory, 
                     here += 1
                 provenance = Provenance.DRAWN if label else Provenance.NONE
                 mask.edit(region, *painted(region, label, provenance))
-                mask.close_step()
+                mask.end_undo_group()
             assert (mask.read(WHOLE)[0] == history[here]).all()
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         assert (mask.read(WHOLE)[0] == history[here]).all()
@@ -154,7 +154,7 @@ def test_other_programs_find_an_ome_zarr_pyramid(path):
 def test_halving_takes_the_commonest_of_four(rows, columns, seed):
     block = np.random.default_rng(seed).integers(0, 3, (rows, columns)).astype(np.uint8)
     padded = np.pad(block, [(0, rows % 2), (0, columns % 2)], mode="edge")
-    for (row, column), value in np.ndenumerate(halve(block)):
+    for (row, column), value in np.ndenumerate(downsample_mode2x(block)):
         four = padded[2 * row : 2 * row + 2, 2 * column : 2 * column + 2].ravel()
         counts = np.bincount(four, minlength=3)
         assert value == max(np.flatnonzero(counts == counts.max()))
@@ -175,5 +175,5 @@ def test_an_unreadable_mask_is_not_taken_for_an_empty_one(path):
 def test_what_only_a_model_said_is_not_learnt():
     labels = np.array([2, 2, 1, 0], np.uint8)
     provenance = np.array([Provenance.MODEL, Provenance.ACCEPTED, Provenance.DRAWN, 0], np.uint8)
-    assert learnt_labels(labels, provenance, complete=False).tolist() == [0, 2, 1, 0]
-    assert learnt_labels(labels, provenance, complete=True).tolist() == [1, 2, 1, 1]
+    assert training_labels(labels, provenance, complete=False).tolist() == [0, 2, 1, 0]
+    assert training_labels(labels, provenance, complete=True).tolist() == [1, 2, 1, 1]

@@ -5,14 +5,14 @@ import zarr
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, look_at_mask, open_mask, read_counts
+from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly, read_counts
 from napari_pathseg.masks.opening import has_leftovers
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (700, 1300)
 WHOLE = Region(0, 0, *SHAPE)
-DAB = Stroke(Pull((600, 600), (600, 600), 20), Brush(2))
+DAB = Stroke(BrushSegment((600, 600), (600, 600), 20), Brush(2))
 
 
 @pytest.fixture
@@ -27,22 +27,22 @@ def opened(path):
 def painted(path):
     """Return a mask with one stroke, saved and closed, and its number of pixels."""
     with opened(path) as mask:
-        mask.stroke(DAB)
-        mask.close_step()
+        mask.add_stroke(DAB)
+        mask.end_undo_group()
         return int(mask.counts[2].sum())
 
 
 def test_looking_at_a_mask_changes_no_file(path):
     painted(path)
     files = {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")}
-    with look_at_mask(path, SHAPE) as mask:
+    with open_mask_readonly(path, SHAPE) as mask:
         assert mask.read(WHOLE)[0].any()
         assert not mask.writable
     assert {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")} == files
 
 
 def test_a_mask_that_was_never_made_is_looked_at_as_empty(path):
-    with look_at_mask(path, SHAPE) as mask:
+    with open_mask_readonly(path, SHAPE) as mask:
         assert not mask.read(WHOLE)[0].any()
     assert not path.exists()
 
@@ -65,22 +65,22 @@ def test_numbers_that_were_damaged_are_counted_anew(path):
 def test_a_killed_program_has_leftovers_until_the_mask_is_opened(path, worked):
     mask = opened(path)
     assert not has_leftovers(path)
-    mask.stroke(DAB)
+    mask.add_stroke(DAB)
     if worked:
-        mask.settle()
+        mask.apply_pending()
     mask.abandon()
     assert has_leftovers(path)
     opened(path).abandon()
     assert not has_leftovers(path)
-    with look_at_mask(path, SHAPE) as mask:
+    with open_mask_readonly(path, SHAPE) as mask:
         assert mask.counts[2].any()
 
 
 def test_a_step_that_ended_after_the_last_save_is_no_leftover_once_the_mask_is_closed(path):
     with opened(path) as mask:
-        mask.stroke(DAB)
+        mask.add_stroke(DAB)
         mask.flush()
-        mask.close_step()
+        mask.end_undo_group()
     assert not has_leftovers(path)
 
 
@@ -123,8 +123,8 @@ def test_an_edit_that_meets_a_damaged_chunk_changes_nothing(path):
 def test_a_killed_programs_strokes_over_a_damaged_chunk_wait_for_its_repair(path):
     painted(path)
     mask = opened(path)
-    mask.stroke(Stroke(Pull((600, 600), (600, 600), 40), Brush(1)))
-    mask.close_step()
+    mask.add_stroke(Stroke(BrushSegment((600, 600), (600, 600), 40), Brush(1)))
+    mask.end_undo_group()
     mask.abandon()
     chunk = path / "labels/0/c/1/1"
     good = chunk.read_bytes()
@@ -142,8 +142,8 @@ def test_a_killed_programs_strokes_over_a_damaged_chunk_wait_for_its_repair(path
 def test_half_written_chunks_of_a_killed_program_are_swept(path):
     painted(path)
     mask = opened(path)
-    mask.stroke(DAB)
-    mask.stroke(Stroke(Pull((10, 10), (10, 10), 5), Brush(1)))
+    mask.add_stroke(DAB)
+    mask.add_stroke(Stroke(BrushSegment((10, 10), (10, 10), 5), Brush(1)))
     mask.abandon()
     orphan = path / "labels/0/c/1/0.partial"
     orphan.write_bytes(b"half")

@@ -8,7 +8,7 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import pyramid as pyramids
 from napari_pathseg.masks.counts import count
-from napari_pathseg.masks.pyramid import Pyramid, halve
+from napari_pathseg.masks.pyramid import Pyramid, downsample_mode2x
 from napari_pathseg.masks.zarr_store import MaskStore, create_store
 
 SHAPE = (701, 2603)
@@ -50,7 +50,7 @@ def test_every_level_is_what_halving_the_whole_gives_whatever_box_is_written(tmp
         if flush:
             pyramid.flush()
     for level, found in enumerate(levels(pyramid)):
-        whole = halve(whole) if level else whole
+        whole = downsample_mode2x(whole) if level else whole
         assert (found == whole).all()
 
 
@@ -105,10 +105,10 @@ def test_a_disk_that_refuses_costs_nothing_and_is_told_by_the_flush(path, monkey
 def test_only_chunks_in_which_something_is_set_are_touched(pyramid):
     region = Region(520, 1030, 4, 4)
     pyramid.write(region, np.ones((2, 4, 4), np.uint8))
-    assert list(pyramid.touched(WHOLE)) == [Region(512, 1024, 189, 512)]
-    assert list(pyramid.touched(Region(0, 0, 100, 2603))) == []
+    assert list(pyramid.nonempty_chunks(WHOLE)) == [Region(512, 1024, 189, 512)]
+    assert list(pyramid.nonempty_chunks(Region(0, 0, 100, 2603))) == []
     pyramid.flush()
-    assert list(pyramid.touched(Region(600, 1100, 10, 10))) == [Region(600, 1100, 10, 10)]
+    assert list(pyramid.nonempty_chunks(Region(600, 1100, 10, 10))) == [Region(600, 1100, 10, 10)]
 
 
 def test_counting_anew_counts_every_pixel_once(pyramid):

@@ -13,9 +13,9 @@ from napari_pathseg.masks import committed_pixels as kept
 from napari_pathseg.masks import label_rules as rules
 from napari_pathseg.masks import zarr_store as store
 from napari_pathseg.masks.counts import Provenance, count
-from napari_pathseg.masks.operations import Deed, Piece
-from napari_pathseg.masks.pyramid import halve
-from napari_pathseg.masks.shapes import Area, Outline, Pull
+from napari_pathseg.masks.operations import MaskOperation, OperationStep
+from napari_pathseg.masks.pyramid import downsample_mode2x
+from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (540, 700)
@@ -57,12 +57,12 @@ class PlainMask:
     def stroke(self, stroke):
         flags = stroke.shape.flags(WHOLE)
         if flags is not None:
-            if stroke.brush.only is not None:
-                flags &= self.pixels[0] == stroke.brush.only
+            if stroke.brush.replace_only is not None:
+                flags &= self.pixels[0] == stroke.brush.replace_only
             wanted = np.where(flags, np.uint8(stroke.brush.label), self.pixels[0])
-            self.change(rules.painted(self.pixels, wanted, flags, stroke.brush.locked))
+            self.change(rules.apply_paint(self.pixels, wanted, flags, stroke.brush.locked))
 
-    def close_step(self):
+    def end_undo_group(self):
         if self.step is not None:
             self.past.append(self.step)
             self.future.clear()
@@ -70,7 +70,7 @@ class PlainMask:
         self.brush = None
 
     def move(self, source, target):
-        self.close_step()
+        self.end_undo_group()
         if source:
             target.append(self.pixels)
             self.pixels = source.pop()
@@ -78,22 +78,33 @@ class PlainMask:
 
 # -- what may be done to a mask
 
-WORDS = ["work"] * 6 + ["close_step"] * 2 + ["undo"] * 2 + ["begin_undo"] * 2
-WORDS += ["redo", "begin_redo", "deed", "deed", "cancelled_deed", "flush", "reopen", "kill", "kill", "look"]
+WORDS = ["work"] * 6 + ["end_undo_group"] * 2 + ["undo"] * 2 + ["enqueue_undo"] * 2
+WORDS += [
+    "redo",
+    "enqueue_redo",
+    "operation",
+    "operation",
+    "cancelled_operation",
+    "flush",
+    "reopen",
+    "kill",
+    "kill",
+    "look",
+]
 
 
 def some_shape(rng):
     start, end = ([rng.uniform(-40, size + 40) for size in SHAPE] for _ in range(2))
     kind = rng.random()
     if kind < 0.6:
-        return Pull(tuple(start), tuple(end), float(rng.choice([0.5, 3, 40.25, 300])))
+        return BrushSegment(tuple(start), tuple(end), float(rng.choice([0.5, 3, 40.25, 300])))
     if kind < 0.8:  # an outline with a hole
         size = rng.integers(5, 400)
         square = np.array([[0, 0], [0, size], [size, size], [size, 0]], float) + start
-        return Outline([square, square * 0.5 + square.mean(axis=0) * 0.5])
+        return PolygonShape([square, square * 0.5 + square.mean(axis=0) * 0.5])
     downsample = int(rng.choice([1, 2, 4]))
     place = Region(int(rng.integers(100)), int(rng.integers(150)), 40, 50)
-    return Area(rng.random((40, 50)) < 0.4, place, downsample)
+    return BitmapShape(rng.random((40, 50)) < 0.4, place, downsample)
 
 
 def some_action(rng):
@@ -117,7 +128,7 @@ def one_more(labels):
 def counting_up(mask):
     for piece in layout(WHOLE, 400):
         labels, provenance = mask.read(piece)
-        yield Piece(mask.edit(piece, one_more(labels), provenance), 0.5)
+        yield OperationStep(mask.edit(piece, one_more(labels), provenance), 0.5)
 
 
 class Both:
@@ -143,17 +154,17 @@ class Both:
     def _stroke(self, stroke):
         # Strokes of one brush may be carried out together or one by one.
         if self.plain.brush != stroke.brush:
-            self._close_step()
+            self._end_undo_group()
         self.plain.brush = stroke.brush
-        self.mask.stroke(stroke)
+        self.mask.add_stroke(stroke)
         self.plain.stroke(stroke)
 
     def _work(self):
-        self.mask.work(0)
+        self.mask.process_pending(0)
 
-    def _close_step(self):
-        self.mask.close_step()
-        self.plain.close_step()
+    def _end_undo_group(self):
+        self.mask.end_undo_group()
+        self.plain.end_undo_group()
 
     def _undo(self):
         self.mask.undo()
@@ -163,25 +174,25 @@ class Both:
         self.mask.redo()
         self.plain.move(self.plain.future, self.plain.past)
 
-    def _begin_undo(self):
-        self.mask.begin_undo()
+    def _enqueue_undo(self):
+        self.mask.enqueue_undo()
         self.plain.move(self.plain.past, self.plain.future)
 
-    def _begin_redo(self):
-        self.mask.begin_redo()
+    def _enqueue_redo(self):
+        self.mask.enqueue_redo()
         self.plain.move(self.plain.future, self.plain.past)
 
-    def _deed(self):
-        self.mask.begin(Deed("Counting", counting_up))
-        self.plain.close_step()
+    def _operation(self):
+        self.mask.enqueue(MaskOperation("Counting", counting_up))
+        self.plain.end_undo_group()
         self.plain.change(np.stack([one_more(self.plain.pixels[0]), self.plain.pixels[1]]))
-        self.plain.close_step()
+        self.plain.end_undo_group()
 
-    def _cancelled_deed(self):
+    def _cancelled_operation(self):
         """What is cancelled can be redone as far as it got."""
-        self.mask.settle()
-        self._deed()
-        self.mask.work(0)
+        self.mask.apply_pending()
+        self._operation()
+        self.mask.process_pending(0)
         self.mask.cancel()
         part = everything(self.mask)
         self.plain.move(self.plain.past, self.plain.future)
@@ -198,15 +209,15 @@ class Both:
         self._open_again()
 
     def _kill(self):
-        deeds = self.mask.deeds
-        while deeds.any_waits or (deeds.running is not None and deeds.running.can_be_cancelled):
-            self.mask.work(0)  # what was not begun is not done; for what was done in part see the test below
+        operations = self.mask.operations
+        while operations.has_queued or (operations.running is not None and operations.running.can_be_cancelled):
+            self.mask.process_pending(0)  # what was not begun is not done; for what was done in part see the test below
         self.mask.abandon()
         self._open_again()
 
     def _open_again(self):
         self.mask = opened(self.path)
-        self.plain.close_step()
+        self.plain.end_undo_group()
         self._look()
 
     def _look(self):
@@ -214,7 +225,7 @@ class Both:
         assert (self.mask.counts == count(*self.plain.pixels)).all()
         level = self.plain.pixels
         for number, shape in enumerate(self.mask.shapes[1:], 1):
-            level = halve(level)
+            level = downsample_mode2x(level)
             assert (self.mask.preview(Region(0, 0, *shape), number) == level).all()
 
 
@@ -237,19 +248,19 @@ def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_ki
         both.mask.close()
 
 
-def test_of_a_deed_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
+def test_of_a_operation_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
     mask = opened(tmp_path / "m.zarr")
-    mask.begin(Deed("Counting", counting_up))
-    mask.work(0)
-    mask.stroke(Stroke(Pull((500, 600), (500, 690), 20), Brush(2)))
-    mask.close_step()
-    mask.work(0)
+    mask.enqueue(MaskOperation("Counting", counting_up))
+    mask.process_pending(0)
+    mask.add_stroke(Stroke(BrushSegment((500, 600), (500, 690), 20), Brush(2)))
+    mask.end_undo_group()
+    mask.process_pending(0)
     mask.abandon()
     mask = opened(tmp_path / "m.zarr")
     labels = everything(mask)[0]
     assert labels[0, 0] == 1
     assert labels[500, 650] == 2
-    assert labels[530, 30] == 0  # the deed's third piece
+    assert labels[530, 30] == 0  # the operation's third piece
     mask.undo()
     assert (everything(mask)[0, :400] == 1).all()
     assert not everything(mask)[0, 400:].any()
@@ -259,18 +270,18 @@ def test_of_a_deed_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke
     mask.close()
 
 
-def test_a_deed_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
+def test_a_operation_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
     def failing(mask):
-        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
         raise ProjectError("The disk is full.")
 
     with opened(tmp_path / "m.zarr") as mask:
-        mask.begin(Deed("Failing", failing))
+        mask.enqueue(MaskOperation("Failing", failing))
         with pytest.raises(ProjectError, match="full"):
-            mask.settle()
-        assert not mask.waits
-        mask.stroke(Stroke(Pull((100, 100), (100, 100), 5), Brush(2)))
-        mask.close_step()
+            mask.apply_pending()
+        assert not mask.has_pending
+        mask.add_stroke(Stroke(BrushSegment((100, 100), (100, 100), 5), Brush(2)))
+        mask.end_undo_group()
         mask.undo()
         assert everything(mask)[0].any()
         mask.undo()
@@ -278,16 +289,16 @@ def test_a_deed_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
 
 
 def stroke(mask, row, label=2):
-    mask.stroke(Stroke(Pull((row, 100.0), (row, 300.0), 20), Brush(label)))
-    mask.close_step()
+    mask.add_stroke(Stroke(BrushSegment((row, 100.0), (row, 300.0), 20), Brush(label)))
+    mask.end_undo_group()
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_a_stroke_told_while_a_deed_is_cancelled_is_there_after_a_kill(tmp_path, pieces):
+def test_a_stroke_told_while_a_operation_is_cancelled_is_there_after_a_kill(tmp_path, pieces):
     mask = opened(tmp_path / "m.zarr")
-    mask.begin(Deed("Counting", counting_up))
+    mask.enqueue(MaskOperation("Counting", counting_up))
     for _ in range(pieces):
-        mask.work(0)
+        mask.process_pending(0)
     stroke(mask, 200.0)
     mask.cancel()
     mask.abandon()
@@ -301,7 +312,7 @@ def test_a_stroke_told_while_a_deed_is_cancelled_is_there_after_a_kill(tmp_path,
 
 def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
     with opened(tmp_path / "m.zarr") as mask:
-        mask.begin(Deed("Counting", counting_up))
+        mask.enqueue(MaskOperation("Counting", counting_up))
         stroke(mask, -500.0)
         stroke(mask, 200.0)
         mask.cancel()
@@ -310,28 +321,28 @@ def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
 
 def test_a_stroke_told_while_an_undo_waits_is_told_at_once_and_comes_after_it(tmp_path):
     mask = opened(tmp_path / "m.zarr")
-    mask.begin(Deed("Counting", counting_up))
-    mask.begin_undo()
+    mask.enqueue(MaskOperation("Counting", counting_up))
+    mask.enqueue_undo()
     stroke(mask, 200.0)
-    assert mask.waits
-    assert mask.deeds.any_waits  # nobody was made to wait
-    mask.settle()
-    expected = Pull((200.0, 100.0), (200.0, 300.0), 20).flags(WHOLE)
+    assert mask.has_pending
+    assert mask.operations.has_queued  # nobody was made to wait
+    mask.apply_pending()
+    expected = BrushSegment((200.0, 100.0), (200.0, 300.0), 20).flags(WHOLE)
     assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
     mask.abandon()
     with opened(tmp_path / "m.zarr") as mask:
         assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
 
 
-def test_what_deeds_and_strokes_changed_is_told_though_the_last_deed_fails(tmp_path):
+def test_what_deeds_and_strokes_changed_is_told_though_the_last_operation_fails(tmp_path):
     def failing(mask):
-        yield Piece(put(mask, Region(0, 0, 20, 20), 1), 0.5)
+        yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
         raise ProjectError("The disk is full.")
 
     with opened(tmp_path / "m.zarr") as mask:
         stroke(mask, 200.0)
         with pytest.raises(ProjectError):
-            mask.do(Deed("Failing", failing))
-        changed = mask.take_changed()
+            mask.run(MaskOperation("Failing", failing))
+        changed = mask.pop_changed()
         assert changed.intersect(Region(0, 0, 20, 20)) == Region(0, 0, 20, 20)
         assert changed.bottom > 200

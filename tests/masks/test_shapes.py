@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.shapes import Area, Outline, Pull, shape_from
+from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, shape_from
 
 SIDE = 96
 WHOLE = Region(0, 0, SIDE, SIDE)
 
 places = st.tuples(st.integers(-160, 600), st.integers(-160, 600)).map(lambda at: (at[0] / 4, at[1] / 4))
-pulls = st.builds(Pull, places, places, st.sampled_from([0.5, 1.0, 7.3, 30.0, 200.0]))
+pulls = st.builds(BrushSegment, places, places, st.sampled_from([0.5, 1.0, 7.3, 30.0, 200.0]))
 rings = st.lists(places, min_size=3, max_size=6).map(lambda points: np.array(points, float) + 0.01)
-outlines = st.lists(rings, min_size=1, max_size=2).map(Outline)
+outlines = st.lists(rings, min_size=1, max_size=2).map(PolygonShape)
 areas = st.builds(
-    lambda seed, top, left, downsample: Area(
+    lambda seed, top, left, downsample: BitmapShape(
         np.random.default_rng(seed).random((9, 13)) < 0.5, Region(top, left, 9, 13), downsample
     ),
     st.integers(0, 99),
@@ -37,7 +37,7 @@ def covered(shape, region, downsample=1):
 
 @given(places, places, st.sampled_from([0.5, 3.3, 20.0]))
 def test_a_pull_covers_the_pixels_near_its_line(start, end, radius):
-    found = covered(Pull(start, end, radius), WHOLE)
+    found = covered(BrushSegment(start, end, radius), WHOLE)
     line = np.subtract(end, start)
     pixels = np.stack(np.mgrid[:SIDE, :SIDE], axis=-1) - np.array(start)
     along = np.clip(pixels @ line / max(line @ line, 1e-12), 0, 1)
@@ -48,7 +48,7 @@ def test_a_pull_covers_the_pixels_near_its_line(start, end, radius):
 
 
 def test_the_thinnest_pull_leaves_a_line_without_gaps():
-    found = covered(Pull((3.2, 5.7), (80.9, 60.1), 0.5), WHOLE)
+    found = covered(BrushSegment((3.2, 5.7), (80.9, 60.1), 0.5), WHOLE)
     rows = np.arange(4, 80)
     assert found[rows].any(axis=1).all()
     columns = [np.flatnonzero(found[row]) for row in rows]
@@ -62,13 +62,13 @@ def test_an_outline_covers_what_a_contour_with_a_hole_does():
     outer = np.array([[5, 5], [5, 70], [80, 90], [60, 3]], float) + 0.25
     hole = np.array([[20, 20], [40, 50], [50, 20]], float) + 0.25
     mask = rasterize([Contour(outer, (hole,), label=1)], (SIDE, SIDE))
-    assert (covered(Outline([outer, hole]), WHOLE) == mask).all()
-    assert not covered(Outline([outer, hole]), Region(25, 22, 5, 5)).any()
+    assert (covered(PolygonShape([outer, hole]), WHOLE) == mask).all()
+    assert not covered(PolygonShape([outer, hole]), Region(25, 22, 5, 5)).any()
 
 
 def test_an_area_found_at_a_coarser_level_covers_whole_blocks():
     found = np.array([[True, False], [False, True]])
-    flags = covered(Area(found, Region(3, 5, 2, 2), 4), WHOLE)
+    flags = covered(BitmapShape(found, Region(3, 5, 2, 2), 4), WHOLE)
     assert flags[12:16, 20:24].all()
     assert flags[16:20, 24:28].all()
     assert flags.sum() == 32
@@ -97,7 +97,7 @@ def test_what_is_said_at_little_cost_is_true(shape, region, downsample):
 
 @pytest.mark.parametrize(("row", "said"), [(100, True), (400, None), (900, False)])
 def test_a_large_brush_knows_what_lies_inside_and_outside_it(row, said):
-    assert Pull((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is said
+    assert BrushSegment((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is said
 
 
 @pytest.mark.parametrize("downsample", [1, 4])
@@ -106,7 +106,7 @@ def test_a_box_of_which_a_brush_meets_one_corner_is_not_left_out(corner, downsam
     row, column = (at * downsample + (downsample - 1) / 2 for at in corner)
     beyond = [(at - 24.5 * downsample) * 3 for at in (row, column)]  # along the diagonal
     start = (row + beyond[0], column + beyond[1])
-    pull = Pull(start, start, float(np.hypot(*beyond)) + 0.01)
+    pull = BrushSegment(start, start, float(np.hypot(*beyond)) + 0.01)
     assert covered(pull, Region(0, 0, 50, 50), downsample).sum() == 1
     assert pull.covers(Region(0, 0, 50, 50), downsample) is None
 
@@ -123,7 +123,7 @@ def test_seen_from_afar_a_shape_is_the_same_but_for_its_rim(shape, downsample):
         if around.all():
             assert is_covered
         reach = fine[top - 8 : top + downsample + 8, left - 8 : left + downsample + 8]
-        assert not is_covered or reach.any() or isinstance(shape, Outline)  # whose spikes lie between pixels
+        assert not is_covered or reach.any() or isinstance(shape, PolygonShape)  # whose spikes lie between pixels
 
 
 @given(shapes)
@@ -141,5 +141,5 @@ def test_bytes_of_something_else_are_no_shape(content):
 
 
 def test_a_scribble_is_told_in_few_bytes():
-    assert len(Pull((1, 2), (3, 4), 5).to_bytes()) < 50
-    assert len(Area(np.ones((1000, 1000), bool), Region(0, 0, 1000, 1000), 4).to_bytes()) < 1000
+    assert len(BrushSegment((1, 2), (3, 4), 5).to_bytes()) < 50
+    assert len(BitmapShape(np.ones((1000, 1000), bool), Region(0, 0, 1000, 1000), 4).to_bytes()) < 1000

@@ -10,8 +10,8 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.masks import label_rules as rules
 from napari_pathseg.masks import zarr_store as store
-from napari_pathseg.masks.shapes import Area, Outline, Pull
-from napari_pathseg.masks.stroke_queue import Brush, Painting, Stroke, paint_all, stroke_from
+from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
+from napari_pathseg.masks.stroke_queue import Brush, Stroke, StrokeQueue, paint_all, stroke_from
 
 SHAPE = (1100, 1300)
 WHOLE = Region(0, 0, *SHAPE)
@@ -26,26 +26,26 @@ def mask(tmp_path, monkeypatch):
 
 
 def dab(row, column, radius=5.0, brush=TUMOUR):
-    return Stroke(Pull((row, column), (row, column), radius), brush)
+    return Stroke(BrushSegment((row, column), (row, column), radius), brush)
 
 
 def put(mask, region, label, provenance):
     size = (region.height, region.width)
     mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
-    mask.close_step()
+    mask.end_undo_group()
 
 
 # -- one stroke
 
 
 def test_a_stroke_comes_back_from_its_bytes():
-    stroke = dab(3, 4, 5, Brush(7, only=0, locked=frozenset({1, 255})))
+    stroke = dab(3, 4, 5, Brush(7, replace_only=0, locked=frozenset({1, 255})))
     assert stroke_from(stroke.to_bytes()) == stroke
 
 
 def test_only_the_label_that_is_meant_is_painted_over(mask):
     put(mask, Region(0, 0, 100, 50), 1, Provenance.DRAWN)
-    mask.stroke(dab(50, 50, 20, Brush(2, only=1)))
+    mask.add_stroke(dab(50, 50, 20, Brush(2, replace_only=1)))
     labels, _ = mask.read(Region(0, 0, 100, 100))
     assert (labels[:, :50] == 2).any()
     assert not labels[:, 50:].any()
@@ -53,27 +53,27 @@ def test_only_the_label_that_is_meant_is_painted_over(mask):
 
 def test_a_locked_class_stays(mask):
     put(mask, Region(0, 0, 100, 50), 1, Provenance.DRAWN)
-    mask.stroke(dab(50, 50, 20, Brush(2, locked=frozenset({1}))))
+    mask.add_stroke(dab(50, 50, 20, Brush(2, locked=frozenset({1}))))
     labels, _ = mask.read(Region(0, 0, 100, 100))
     assert (labels[:, :50] == 1).all()
     assert (labels[:, 50:] == 2).any()
 
 
 def test_a_stroke_over_the_edge_paints_what_lies_inside(mask):
-    mask.stroke(dab(0, 1299, 10))
-    mask.stroke(dab(-500, -500, 10))
-    mask.close_step()
+    mask.add_stroke(dab(0, 1299, 10))
+    mask.add_stroke(dab(-500, -500, 10))
+    mask.end_undo_group()
     labels, _ = mask.read(WHOLE)
     assert labels[0, 1299] == 2
-    mask.work(1)
-    assert mask.take_changed() == Region(0, 1289, 11, 11)
-    assert not mask.waits
+    mask.process_pending(1)
+    assert mask.pop_changed() == Region(0, 1289, 11, 11)
+    assert not mask.has_pending
 
 
 def test_the_inside_of_a_large_stroke_is_painted_as_its_rim_is():
     pixels = np.zeros((2, 64, 64), np.uint8)
     pixels[:, :, 32:] = np.array([2, Provenance.MODEL])[:, None, None]
-    for brush in (Brush(1), Brush(0), Brush(2), Brush(1, only=2), Brush(3, locked=frozenset({2}))):
+    for brush in (Brush(1), Brush(0), Brush(2), Brush(1, replace_only=2), Brush(3, locked=frozenset({2}))):
         for part in (slice(0, 32), slice(32, 64)):  # of one value each
             region = Region(0, part.start, 64, 32)
             large = paint_all([dab(32, 32, 500, brush)], region, pixels[:, :, part])
@@ -84,12 +84,12 @@ def test_the_inside_of_a_large_stroke_is_painted_as_its_rim_is():
 
 
 def test_a_stroke_waits_until_it_is_worked_on_chunk_by_chunk(mask):
-    mask.stroke(Stroke(Pull((100, 100), (1000, 1200), 50), TUMOUR))
-    mask.close_step()
+    mask.add_stroke(Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR))
+    mask.end_undo_group()
     boxes = []
-    while mask.waits:
-        mask.work(0)
-        boxes.append(mask.take_changed())
+    while mask.has_pending:
+        mask.process_pending(0)
+        boxes.append(mask.pop_changed())
     assert 3 <= len(boxes) <= 9
     assert all(box.height <= 512 and box.width <= 512 for box in boxes)
     assert mask.undo().height > 900
@@ -99,20 +99,20 @@ def test_whatever_is_asked_of_a_mask_it_answers_as_if_all_were_painted(mask):
     asked = [
         lambda: mask.read(Region(50, 50, 1, 1))[0].any(),
         lambda: mask.counts[2].sum(),
-        lambda: list(mask.touched(WHOLE)),
+        lambda: list(mask.nonempty_chunks(WHOLE)),
     ]
     for answer in asked:
-        mask.stroke(dab(50, 50))
+        mask.add_stroke(dab(50, 50))
         assert answer()
-        mask.close_step()
+        mask.end_undo_group()
         mask.undo()
         assert not mask.read(Region(50, 50, 1, 1))[0].any()
 
 
 def test_strokes_are_painted_in_the_order_in_which_they_came(mask):
     for label in (1, 2, 3):
-        mask.stroke(dab(50, 50, 20, Brush(label)))
-        mask.close_step()
+        mask.add_stroke(dab(50, 50, 20, Brush(label)))
+        mask.end_undo_group()
     assert mask.read(Region(50, 50, 1, 1))[0] == 3
     for label in (2, 1, 0):
         mask.undo()
@@ -120,25 +120,25 @@ def test_strokes_are_painted_in_the_order_in_which_they_came(mask):
 
 
 def test_what_waits_is_told_once_and_in_order():
-    painting = Painting()
-    strokes = [Stroke(Pull((100, 100), (1000, 1200), 50), TUMOUR), dab(10, 10), dab(600, 600)]
+    queue = StrokeQueue()
+    strokes = [Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR), dab(10, 10), dab(600, 600)]
     for stroke in strokes:
-        painting.add(stroke, SHAPE)
-    assert list(painting.strokes()) == strokes
-    while (chunk := painting.next()) is not None:
-        painting.done(chunk[0])
-    assert not painting.waits
-    assert painting.open
-    painting.close_step()
-    assert painting.step_ends
+        queue.add(stroke, SHAPE)
+    assert list(queue.strokes()) == strokes
+    while (chunk := queue.next()) is not None:
+        queue.done(chunk[0])
+    assert not queue.has_pending
+    assert queue.open
+    queue.end_undo_group()
+    assert queue.step_ends
 
 
 def test_a_mask_that_is_only_looked_at_takes_no_stroke(tmp_path):
-    from napari_pathseg.masks import look_at_mask
+    from napari_pathseg.masks import open_mask_readonly
 
     open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES).close()
-    with look_at_mask(tmp_path / "m.zarr", SHAPE) as mask, pytest.raises(ProjectError, match="for looking only"):
-        mask.stroke(dab(5, 5))
+    with open_mask_readonly(tmp_path / "m.zarr", SHAPE) as mask, pytest.raises(ProjectError, match="for looking only"):
+        mask.add_stroke(dab(5, 5))
 
 
 # -- what is shown before it is painted
@@ -153,10 +153,10 @@ def near_an_edge(pixels):
 def some_strokes(rng):
     start, end = ([rng.uniform(-40, size + 40) for size in SHAPE] for _ in range(2))
     square = np.array([[0, 0], [0, 400], [400, 400], [400, 0]], float) + start
-    area = Area(rng.random((20, 20)) < 0.5, Region(int(rng.integers(10)), int(rng.integers(20)), 20, 20), 32)
+    area = BitmapShape(rng.random((20, 20)) < 0.5, Region(int(rng.integers(10)), int(rng.integers(20)), 20, 20), 32)
     shapes = [
-        Pull(tuple(start), tuple(end), float(rng.choice([0.5, 20, 300]))),
-        Outline([square, square * 0.5 + square.mean(axis=0) * 0.5]),
+        BrushSegment(tuple(start), tuple(end), float(rng.choice([0.5, 20, 300]))),
+        PolygonShape([square, square * 0.5 + square.mean(axis=0) * 0.5]),
         area,
     ]
     for index in rng.permutation(3):
@@ -172,13 +172,13 @@ def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_facto
     with open_mask(tmp_path_factory.mktemp("mask") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         put(mask, Region(0, 0, 1100, 640), 2, Provenance.IMPORTED)
         for stroke in some_strokes(rng):
-            mask.stroke(stroke)
-            mask.close_step()
+            mask.add_stroke(stroke)
+            mask.end_undo_group()
         for _ in range(worked):
-            mask.work(0)
+            mask.process_pending(0)
         whole = [Region(0, 0, *shape) for shape in mask.shapes]
         shown = [mask.preview(region, level) for level, region in enumerate(whole)]
-        mask.settle()
+        mask.apply_pending()
         painted = [mask.preview(region, level) for level, region in enumerate(whole)]
     assert (shown[0] == painted[0]).all()
     for early, late in zip(shown, painted, strict=True):
@@ -186,7 +186,7 @@ def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_facto
 
 
 def test_a_thin_line_is_seen_at_every_level_while_it_waits(mask):
-    mask.stroke(Stroke(Pull((100, 10), (900, 1200), 0.5), TUMOUR))
+    mask.add_stroke(Stroke(BrushSegment((100, 10), (900, 1200), 0.5), TUMOUR))
     for level, (rows, columns) in enumerate(mask.shapes):
         labels, _ = mask.preview(Region(0, 0, rows, columns), level)
         crossed = labels[-(-100 // 2**level) + 1 : 900 // 2**level - 1]
@@ -197,7 +197,7 @@ def test_painting_follows_the_rules_of_a_person_who_paints(mask):
     put(mask, Region(0, 0, 60, 60), 2, Provenance.MODEL)
     before = np.stack(mask.read(Region(0, 0, 100, 100)))
     stroke = dab(60, 60, 30, Brush(1))
-    mask.stroke(stroke)
+    mask.add_stroke(stroke)
     flags = stroke.shape.flags(Region(0, 0, 100, 100))
-    wanted = rules.painted(before, np.where(flags, np.uint8(1), before[0]), flags)
+    wanted = rules.apply_paint(before, np.where(flags, np.uint8(1), before[0]), flags)
     assert (np.stack(mask.read(Region(0, 0, 100, 100))) == wanted).all()

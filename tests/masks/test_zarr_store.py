@@ -90,7 +90,7 @@ def test_sweeping_takes_orphans_and_nothing_else(store, path):
     orphans = [path / "labels/0/c/0/7.partial", path / "provenance/0/c/0/1.partial", path / "zarr.8c1.partial"]
     for orphan in orphans:
         orphan.write_bytes(b"half")
-    store.sweep()
+    store.remove_temp_files()
     assert {one for one in path.rglob("*") if one.is_file()} == files
 
 

@@ -81,7 +81,7 @@ def test_background_that_only_boxes_show_can_be_learnt(project):
 def test_a_model_fills_nothing_in_a_complete_box(boxed):
     entry = boxed.slide("case5")
     with boxed.write_lock(), boxed.open_mask("case5") as mask:
-        mask.do(edits.reject(WHOLE))
+        mask.run(edits.reject(WHOLE))
         found = np.full((192, 192), 2, np.uint8)
         edits.fill_from_model(mask, WHOLE, found, entry.complete_in(WHOLE))
         labels, _ = mask.read(WHOLE)

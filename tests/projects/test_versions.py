@@ -58,7 +58,7 @@ def mask(project):
 def paint(mask, region, label=2, provenance=Provenance.DRAWN):
     shape = (region.height, region.width)
     mask.edit(region, np.full(shape, label, np.uint8), np.full(shape, provenance, np.uint8))
-    mask.close_step()
+    mask.end_undo_group()
     mask.flush()
 
 
@@ -114,7 +114,7 @@ def test_restoring_is_one_step_and_can_be_undone(project, mask):
     paint(mask, Region(100, 100, 1000, 1800), 1)
     paint(mask, Region(0, 0, 600, 600), 0, Provenance.NONE)
     second = whole(mask)
-    assert mask.do(restore(version)) == Region(0, 0, 1100, 1900)
+    assert mask.run(restore(version)) == Region(0, 0, 1100, 1900)
     assert (whole(mask) == first).all()
     assert mask.counts[2, Provenance.DRAWN] == version.counts[2, Provenance.DRAWN]
     mask.undo()
@@ -127,7 +127,7 @@ def test_a_stroke_after_a_restore_is_a_step_of_its_own(project, mask):
     paint(mask, Region(0, 0, 10, 10))
     version = keep(project)
     paint(mask, WHOLE, 1)
-    mask.do(restore(version))
+    mask.run(restore(version))
     paint(mask, Region(5, 5, 3, 3), 1)
     mask.undo()
     assert mask.counts[2].sum() == 100
@@ -137,7 +137,7 @@ def test_strokes_that_were_not_saved_yet_are_taken_back_too(project, mask):
     paint(mask, Region(0, 0, 10, 10))
     version = keep(project)
     mask.edit(Region(0, 0, 2, 2), np.ones((2, 2), np.uint8), np.full((2, 2), Provenance.CORRECTED, np.uint8))
-    mask.do(restore(version))
+    mask.run(restore(version))
     assert (mask.read(Region(0, 0, 2, 2))[0] == 2).all()
 
 
@@ -145,7 +145,7 @@ def test_an_empty_mask_is_brought_back_as_well(project, mask):
     mask.flush()
     version = keep(project, "import")
     paint(mask, Region(0, 0, 600, 600))
-    mask.do(restore(version))
+    mask.run(restore(version))
     assert not whole(mask).any()
 
 
@@ -252,7 +252,7 @@ def test_a_damaged_version_is_listed_by_name_and_keeps_no_other_out(project, mas
     assert older.counts is None
     before = whole(mask)
     with pytest.raises(ProjectError):
-        mask.do(restore(older))
+        mask.run(restore(older))
     assert (whole(mask) == before).all()
 
 
@@ -280,7 +280,7 @@ def test_a_version_that_lost_pixels_is_refused_and_nothing_is_changed(project, m
     damage(version)
     before = whole(mask)
     with pytest.raises(ProjectError, match=r"versions.case0.1"):
-        mask.do(restore(version))
+        mask.run(restore(version))
     assert (whole(mask) == before).all()
     mask.undo()
     assert not whole(mask)[:, 1000:].any(), "the refused restore left a step"
@@ -306,7 +306,7 @@ def test_a_version_of_another_size_is_refused_with_both_sizes(project, mask, tmp
         open_mask(tmp_path / "other.zarr", (600, 700), project.classes) as other,
         pytest.raises(ProjectError, match="1300 x 2100 pixels; the mask has 600 x 700"),
     ):
-        other.do(restore(version))
+        other.run(restore(version))
 
 
 def test_a_damaged_newest_version_does_not_keep_a_new_one_out(project, mask):
@@ -357,7 +357,7 @@ def test_where_there_are_no_links_versions_are_copies(project, mask, monkeypatch
     version = keep(project)
     assert create_version(project, SLIDE, "training") is None
     paint(mask, WHOLE, 1)
-    mask.do(restore(version))
+    mask.run(restore(version))
     assert (whole(mask) == before).all()
 
 
@@ -417,7 +417,7 @@ def test_a_version_that_is_about_to_be_restored_is_spared(project, mask):
     oldest = versions(project, SLIDE)[-1]
     paint(mask, Region(0, 0, 40, 5))
     assert create_version(project, SLIDE, "before restore", protect=oldest)
-    mask.do(restore(oldest))
+    mask.run(restore(oldest))
     assert mask.counts[2].sum() == 5
 
 

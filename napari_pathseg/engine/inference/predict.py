@@ -20,7 +20,7 @@ from napari_pathseg.engine.inference.tta import Turned
 from napari_pathseg.engine.training.cpu_threads import FreeThreads
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
-from napari_pathseg.masks.edits import take_prediction
+from napari_pathseg.masks.edits import merge_prediction
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -92,7 +92,7 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
             prediction = project.find_prediction(model, entry.id)
             if prediction is not None and not entry.complete:
                 with project.open_mask(entry.id) as mask:
-                    mask.do(take_prediction(prediction, slide.region, entry.complete_in))
+                    mask.run(merge_prediction(prediction, slide.region, entry.complete_in))
 
 
 def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:

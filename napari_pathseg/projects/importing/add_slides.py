@@ -118,7 +118,7 @@ def _carry_out(project: Project, plans: Sequence[_Plan], import_options: ImportO
             project.mask_path(slide_id).with_suffix(".journal").unlink(missing_ok=True)
         for slide_id, version in before.items():
             with project.open_mask(slide_id) as mask:
-                mask.do(restore(version))
+                mask.run(restore(version))
         raise
 
 

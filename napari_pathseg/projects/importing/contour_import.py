@@ -18,7 +18,7 @@ from napari_pathseg.contours.formats.label_images.label_image import read_labels
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import open_mask
-from napari_pathseg.masks.edits import forget_imported, import_contours, import_labels, pieces, reject
+from napari_pathseg.masks.edits import import_contours, import_labels, pieces, reject, remove_imported
 from napari_pathseg.projects.importing.import_log import ImportRecord, import_records, record_import
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -93,14 +93,14 @@ def take_file(
         drop_model_pixels(project, entry)
     with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
         if again is not None and len(earlier) == 1:  # what it said before is no longer meant
-            mask.do(forget_imported(Region(0, 0, *mask.shape)))
+            mask.run(remove_imported(Region(0, 0, *mask.shape)))
         if isinstance(said, list):
             import_contours(mask, said, entry.downsample)
         else:
             for region in pieces(Region(0, 0, *mask.shape)):
                 here = said[region.slices]
                 import_labels(mask, region, here, here != UNLABELLED)
-            mask.close_step()
+            mask.end_undo_group()
     record_import(project, kept.name, ImportRecord(entry.id, path.name, str(path.resolve()), options.remedy))
 
 
@@ -116,7 +116,7 @@ def drop_model_pixels(project: Project, entry: SlideRecord) -> None:
     """On a slide that is complete a person has spoken everywhere; what a model said goes."""
     if project.mask_path(entry.id).exists():
         with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
-            mask.do(reject(Region(0, 0, *mask.shape)))
+            mask.run(reject(Region(0, 0, *mask.shape)))
 
 
 def class_number(classes: ClassTable, name: str, options: ImportOptions = DEFAULT_IMPORT_OPTIONS) -> int | None:

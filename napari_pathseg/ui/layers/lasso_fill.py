@@ -14,7 +14,7 @@ import shapely
 from napari.layers.labels._labels_utils import mouse_event_to_labels_coordinate
 
 from napari_pathseg.contours.contour import Points
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.shapes import PolygonShape
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.layers.mask_layer import MaskLabels
@@ -41,7 +41,7 @@ def draw_ring(layer: MaskLabels, event: Any, label: int) -> Iterator[None]:
         layer.pull(line[-1], start, label)
         rings = enclosed(np.asarray(line, np.float64)[:, -2:])
         if rings:
-            layer.stroke(Outline(rings), label)
+            layer.stroke(PolygonShape(rings), label)
 
 
 def enclosed(line: Points) -> list[Points]:

@@ -22,7 +22,7 @@ from scipy import ndimage
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
-from napari_pathseg.masks.shapes import Area, Outline, Pull, Shape
+from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 from napari_pathseg.ui.layers.lasso_fill import draw_ring
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED
@@ -65,10 +65,10 @@ def pick(layer: "MaskLabels", event: Any) -> None:
 class MaskLabels(MaskView):
     """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too.
 
-    Signals: `strokes_wait` (there is work for :meth:`work`).
+    Signals: `pending_changed` (there is work for :meth:`process_pending`).
     """
 
-    strokes_wait = Signal()
+    pending_changed = Signal()
     _shown = 0.0  # when what was carried out was drawn last
 
     _drag_modes: ClassVar[dict[Any, Any]] = {
@@ -108,11 +108,11 @@ class MaskLabels(MaskView):
         if only is None and self.preserve_labels:  # napari's own tick
             only = self._get_preserve_labels_source_label(label)
         stroke = Stroke(shape, Brush(label, only, self.locked_classes))
-        self.mask.stroke(stroke)
+        self.mask.add_stroke(stroke)
         self._preview(stroke)
         if not self._block_history:
             self._end_step()
-        self.strokes_wait.emit()
+        self.pending_changed.emit()
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint one stamp of the brush."""
@@ -132,7 +132,7 @@ class MaskLabels(MaskView):
         """Paint with the brush from one point to another."""
         radius = max(self.brush_size / 2, _SMALLEST_RADIUS)
         ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
-        self.stroke(Pull(ends[0], ends[1], radius), label)
+        self.stroke(BrushSegment(ends[0], ends[1], radius), label)
 
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Give what is of one label around a point another one, as far as it is in view."""
@@ -151,12 +151,12 @@ class MaskLabels(MaskView):
         if self.contiguous:
             parts, _ = ndimage.label(found)
             found = parts == parts[seed]
-        self.stroke(Area(found, window, step), new_label, int(labels[seed]))
+        self.stroke(BitmapShape(found, window, step), new_label, int(labels[seed]))
 
     def paint_polygon(self, points: Any, new_label: int) -> None:
         """Fill a polygon."""
         self._validate_label_in_range(new_label)
-        self.stroke(Outline([np.asarray(points, float)[:, -2:]]), new_label)
+        self.stroke(PolygonShape([np.asarray(points, float)[:, -2:]]), new_label)
 
     def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
         """Set single pixels."""
@@ -176,46 +176,50 @@ class MaskLabels(MaskView):
 
     def _end_step(self) -> None:
         """End what is undone as one, and tell those who count pixels."""
-        self.mask.close_step()
+        self.mask.end_undo_group()
         self.events.paint(value=[])
 
     def undo(self) -> None:
         """Take the last step back, whoever made it."""
         if self.mask.writable:
-            self.mask.begin_undo()
-            self.carry_out()
+            self.mask.enqueue_undo()
+            self.apply_pending()
 
     def redo(self) -> None:
         """Do the step again that was taken back last."""
         if self.mask.writable:
-            self.mask.begin_redo()
-            self.carry_out()
+            self.mask.enqueue_redo()
+            self.apply_pending()
 
-    def carry_out(self) -> None:
-        """Carry out what was begun as far as that is not felt; the rest is left to :meth:`work`."""
+    def apply_pending(self) -> None:
+        """Carry out what was begun as far as that is not felt; the rest is left to :meth:`process_pending`."""
         try:
-            self.work(_NOT_FELT_S)
+            self.process_pending(_NOT_FELT_S)
         finally:
             self.events.paint(value=[])
-            if self.mask.waits:
-                self.strokes_wait.emit()
+            if self.mask.has_pending:
+                self.pending_changed.emit()
 
-    def work(self, seconds: float) -> bool:
+    def process_pending(self, budget_s: float) -> bool:
         """Carry out what waits for so long; return whether more does.
 
         Strokes are on screen already as they are going to be, so what changed is drawn now and then.
         """
         try:
-            self.mask.work(seconds)
+            self.mask.process_pending(budget_s)
         finally:
-            if not self.mask.waits or self.mask.refused or time.perf_counter() - self._shown > _SHOWN_EVERY_S:
+            if (
+                not self.mask.has_pending
+                or self.mask.write_failed
+                or time.perf_counter() - self._shown > _SHOWN_EVERY_S
+            ):
                 self.show_changed()
-        return self.mask.waits
+        return self.mask.has_pending
 
     def show_changed(self) -> None:
         """Bring to the screen what was carried out since the last time."""
         self._shown = time.perf_counter()
-        self.show(self.mask.take_changed())
+        self.show(self.mask.pop_changed())
 
 
 _KNOWN = ((0, 9),)  # versions of napari that were tried

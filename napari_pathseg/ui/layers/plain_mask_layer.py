@@ -88,7 +88,7 @@ class MaskArray:
 class PlainMaskLabels(ClassLabels):
     """What `mask_layer.MaskLabels` is, on one array."""
 
-    strokes_wait = Signal()
+    pending_changed = Signal()
     _drags = 0  # that are one step; within each other
     _writes = _told = False  # whether napari paints, and whether it has told of what it paints
 
@@ -164,10 +164,10 @@ class PlainMaskLabels(ClassLabels):
         """Do the step again that was taken back last."""
         self.show(self.mask.redo())
 
-    def carry_out(self) -> None:
+    def apply_pending(self) -> None:
         """Carry out what was begun: every change is drawn whole here, so all at once."""
-        while self.mask.waits:
-            self.work(1.0)
+        while self.mask.has_pending:
+            self.process_pending(1.0)
         self.events.paint(value=[])
 
     def show(self, region: Region) -> None:
@@ -176,17 +176,17 @@ class PlainMaskLabels(ClassLabels):
             self.data.load(region)
             self.refresh()
 
-    def work(self, seconds: float) -> bool:
+    def process_pending(self, budget_s: float) -> bool:
         """Carry out what waits for so long, and show it; return whether more does."""
         try:
-            self.mask.work(seconds)
+            self.mask.process_pending(budget_s)
         finally:
             self.show_changed()
-        return self.mask.waits
+        return self.mask.has_pending
 
     def show_changed(self) -> None:
         """Bring to the screen what was carried out since the last time."""
-        self.show(self.mask.take_changed())
+        self.show(self.mask.pop_changed())
 
     # -- steps of undo
 
@@ -210,7 +210,7 @@ class PlainMaskLabels(ClassLabels):
     def _end_step(self) -> None:
         if self._drags:
             return
-        self.mask.close_step()
+        self.mask.end_undo_group()
         if self.data.differs:
             self.data.differs = False
             self.refresh()

@@ -11,7 +11,7 @@ import numpy as np
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.edits import fill_from_model, take_prediction
+from napari_pathseg.masks.edits import fill_from_model, merge_prediction
 from napari_pathseg.masks.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         path.unlink()
     except FileNotFoundError:
         return  # a window far behind: the name was used again meanwhile
-    if session.mask.deeds.running is not None:
+    if session.mask.operations.running is not None:
         return  # what is done over the slide comes first; another view follows
     if classes.shape != (region.height, region.width):
         return  # a later view has been written meanwhile, its event follows
@@ -54,10 +54,10 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
             region.clip(entry.mask_shape), partial(_likely, prediction), visible=entry.complete
         )
         if not entry.complete:
-            session.corrections.do(take_prediction(prediction, region, entry.complete_in, session.corrections.locked))
+            session.corrections.run(merge_prediction(prediction, region, entry.complete_in, session.corrections.locked))
     elif not entry.complete:
         with project.open_mask(slide_id) as mask:
-            mask.do(take_prediction(prediction, region, entry.complete_in, session.corrections.locked))
+            mask.run(merge_prediction(prediction, region, entry.complete_in, session.corrections.locked))
 
 
 def _part(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:

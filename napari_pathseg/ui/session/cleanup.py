@@ -8,8 +8,8 @@ from typing import Any
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
-from napari_pathseg.masks.cleanup import CleaningOptions, fill_holes, grow, remove_specks, smooth
-from napari_pathseg.masks.edit_region import Place
+from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
+from napari_pathseg.masks.edit_region import EditRegion
 from napari_pathseg.masks.edits import assign, clear
 from napari_pathseg.masks.label_rules import Locked
 from napari_pathseg.masks.stroke_queue import Brush
@@ -20,8 +20,8 @@ _TILE = 1024  # small, so that Cancel is heard soon
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of cleaning.
+class CleanupMethod:
+    """A cleanup method.
 
     Attributes
     ----------
@@ -42,25 +42,27 @@ class Way:
     onto: bool = False
 
 
-WAYS = {
-    "holes": Way("Fill holes up to", AREA, 1000.0, "Give the class what it encloses, nothing larger; 0 fills all."),
-    "specks": Way("Remove specks below", AREA, 500.0, "Take parts of the class away that are smaller."),
-    "smooth": Way("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
-    "grow": Way("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
-    "shrink": Way("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
-    "assign": Way("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
-    "clear": Way("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
+CLEANUP_METHODS = {
+    "holes": CleanupMethod(
+        "Fill holes up to", AREA, 1000.0, "Give the class what it encloses, nothing larger; 0 fills all."
+    ),
+    "specks": CleanupMethod("Remove specks below", AREA, 500.0, "Take parts of the class away that are smaller."),
+    "smooth": CleanupMethod("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
+    "grow": CleanupMethod("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
+    "shrink": CleanupMethod("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
+    "assign": CleanupMethod("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
+    "clear": CleanupMethod("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cleaning:
+class CleanupRequest:
     """What is to be cleaned.
 
     Attributes
     ----------
-    deed
-        A key of `WAYS`.
+    method
+        A key of `CLEANUP_METHODS`.
     label
         The class; 0 for any, which only "assign" and "clear" know.
     amount
@@ -71,9 +73,9 @@ class Cleaning:
         One of `places.PLACES`.
     """
 
-    deed: str = "holes"
+    method: str = "holes"
     label: int = 2
-    amount: float = WAYS["holes"].usual
+    amount: float = CLEANUP_METHODS["holes"].usual
     onto: int = 1
     where: str = SELECTION
 
@@ -82,41 +84,43 @@ class Cleaning:
         return asdict(self)
 
 
-def unit_of(deed: str, mpp: float | None) -> str:
-    """Return the unit of a deed's amount.
+def unit_of(method: str, mpp: float | None) -> str:
+    """Return the unit of a method's amount.
 
     >>> unit_of("holes", 0.5), unit_of("grow", None), unit_of("assign", 0.5)
     ('µm²', 'px', '')
     """
-    amount = WAYS[deed].amount
+    amount = CLEANUP_METHODS[method].amount
     if not amount or mpp is None:
         return "px" if amount else ""
     return "µm²" if amount == AREA else "µm"
 
 
 def clean(
-    mask: Mask, cleaning: Cleaning, place: Place, mpp: float | None, options: CleaningOptions | None = None
+    mask: Mask, request: CleanupRequest, place: EditRegion, mpp: float | None, options: CleanupOptions | None = None
 ) -> Region:
     """Clean a place of a mask of `mpp` micrometres per pixel, as one undo step; return the box that changed."""
-    options = options or CleaningOptions()
+    options = options or CleanupOptions()
     step = 1.0 if mpp is None else mpp
-    label, box, length, area = cleaning.label, place.box, cleaning.amount / step, cleaning.amount / step**2
-    match cleaning.deed:
+    label, box, length, area = request.label, place.box, request.amount / step, request.amount / step**2
+    match request.method:
         case "holes":
             return fill_holes(mask, label, box, area or None, options)
         case "specks":
-            return remove_specks(mask, label, box, area, options)
+            return remove_small_objects(mask, label, box, area, options)
         case "smooth":
             return smooth(mask, label, box, length, options)
         case "grow" | "shrink":
-            return grow(mask, label, box, length if cleaning.deed == "grow" else -length, options)
+            return grow(mask, label, box, length if request.method == "grow" else -length, options)
         case "clear":
-            return mask.do(clear(box, label or None, options.locked, place.inside))
-    return mask.do(assign(box, Brush(cleaning.onto, label or None, options.locked), place.inside))
+            return mask.run(clear(box, label or None, options.locked, place.inside))
+    return mask.run(assign(box, Brush(request.onto, label or None, options.locked), place.inside))
 
 
 def options_for(
-    mask: Mask, place: Place, locked: Locked, progress: Callable[[float], bool] | None = None
-) -> CleaningOptions:
+    mask: Mask, place: EditRegion, locked: Locked, progress: Callable[[float], bool] | None = None
+) -> CleanupOptions:
     """Return how a place of a mask is gone over."""
-    return CleaningOptions(locked=locked, progress=progress, touched=mask.touched, tile=_TILE, inside=place.inside)
+    return CleanupOptions(
+        locked=locked, progress=progress, touched=mask.nonempty_chunks, tile=_TILE, inside=place.inside
+    )

@@ -14,8 +14,8 @@ from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
-from napari_pathseg.masks.label_rules import Locked, turned
-from napari_pathseg.masks.operations import Deed, Editable, Piece
+from napari_pathseg.masks.label_rules import Locked, reassign_provenance
+from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 
 _MOST_STEPS = 50  # that can be undone on a slide
 _ZSTD = Zstd(level=1)
@@ -40,29 +40,29 @@ def no_steps() -> BoxSteps:
     return defaultdict(lambda: deque(maxlen=_MOST_STEPS))
 
 
-def clearing(region: Region, found: Found, locked: Locked) -> Deed:
+def clearing(region: Region, found: Found, locked: Locked) -> MaskOperation:
     """Take a model's pixels out of a box, for a person has spoken there; they are added to `found`."""
 
-    def pieces(mask: Editable) -> Iterator[Piece]:
-        boxes = list(mask.touched(region))
+    def pieces(mask: Editable) -> Iterator[OperationStep]:
+        boxes = list(mask.nonempty_chunks(region))
         for number, box in enumerate(boxes, 1):
             before = np.stack(mask.read(box))
-            after = turned(before, Provenance.MODEL, Provenance.NONE, locked)
+            after = reassign_provenance(before, Provenance.MODEL, Provenance.NONE, locked)
             gone = np.where(after[0] != before[0], before[0], np.uint8(0))
             if gone.any():
                 found.append((box, _ZSTD.encode(gone)))
-            yield Piece(mask.edit(box, *after), number / len(boxes))
+            yield OperationStep(mask.edit(box, *after), number / len(boxes))
 
-    return Deed("Clearing the complete box", pieces, can_be_cancelled=False)
+    return MaskOperation("Clearing the complete box", pieces, can_be_cancelled=False)
 
 
-def giving_back(found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked) -> Deed:
-    """Fill in again what a model had found, unless a person has spoken there since; see `take_prediction`."""
+def giving_back(found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked) -> MaskOperation:
+    """Fill in again what a model had found, unless a person has spoken there since; see `merge_prediction`."""
 
-    def pieces(mask: Editable) -> Iterator[Piece]:
+    def pieces(mask: Editable) -> Iterator[OperationStep]:
         for number, (box, packed) in enumerate(found, 1):
             classes = np.frombuffer(_ZSTD.decode(packed), np.uint8).reshape(box.height, box.width)
             changed = fill_from_model(mask, box, classes, complete_in(box), locked)
-            yield Piece(changed, number / len(found))
+            yield OperationStep(changed, number / len(found))
 
-    return Deed("Giving back what the model found", pieces, can_be_cancelled=False)
+    return MaskOperation("Giving back what the model found", pieces, can_be_cancelled=False)

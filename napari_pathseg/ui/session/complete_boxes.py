@@ -116,7 +116,7 @@ class CompleteBoxes(ThinShapes):
         others[entry.id].append(self._change(step.before))
         here.pop()
         complete_in, locked = self._session.in_view.complete_in, self._session.corrections.locked
-        self._session.corrections.do(giving_back(step.found, complete_in, locked))
+        self._session.corrections.run(giving_back(step.found, complete_in, locked))
         self.show()
 
     def _change(self, boxes: Boxes) -> BoxStep:
@@ -126,7 +126,7 @@ class CompleteBoxes(ThinShapes):
         for box in boxes:
             if box not in entry.boxes:
                 here = on_grid(box, entry.downsample).clip(entry.mask_shape)
-                self._session.corrections.do(clearing(here, found, self._session.corrections.locked))
+                self._session.corrections.run(clearing(here, found, self._session.corrections.locked))
         self._session.project_changed.emit()
         return BoxStep(entry.boxes, boxes, found)
 

@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.edit_region import Place, place_of
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.edit_region import EditRegion, resolve_region
+from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.projects.slide_record import SlideRecord
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ PLACES = (SELECTION, VIEW, SLIDE)
 NONE_SELECTED, DRAW_SELECTION = "Nothing is selected on this slide.", "Draw around an area with Select first."
 
 
-def find_place(session: Session, where: str) -> Place:
+def find_place(session: Session, where: str) -> EditRegion:
     """Return the place that one of `PLACES` means now.
 
     Raises
@@ -31,16 +31,16 @@ def find_place(session: Session, where: str) -> Place:
     """
     entry = session.in_view
     if where == SLIDE:
-        return Place(Region(0, 0, *entry.mask_shape))
+        return EditRegion(Region(0, 0, *entry.mask_shape))
     if where == VIEW:
-        return Place(session.layers.view_region())
+        return EditRegion(session.layers.view_region())
     outlines = selection(session)
     if not outlines:
         raise ProjectError(f"{NONE_SELECTED} {DRAW_SELECTION}")
-    return place_of(outlines, entry.mask_shape)
+    return resolve_region(outlines, entry.mask_shape)
 
 
-def selection(session: Session) -> tuple[Outline, ...]:
+def selection(session: Session) -> tuple[PolygonShape, ...]:
     """Return what is selected on the slide in view, in pixels of the mask; see `Selection.outlines`."""
     entry = session.slide
     if entry is None:
@@ -48,6 +48,6 @@ def selection(session: Session) -> tuple[Outline, ...]:
     return tuple(outline_on(entry, points) for points in session.selection.outlines())
 
 
-def outline_on(entry: SlideRecord, points: npt.NDArray[np.float64]) -> Outline:
+def outline_on(entry: SlideRecord, points: npt.NDArray[np.float64]) -> PolygonShape:
     """Return a closed line of level-0 pixels as a shape on the mask of its slide."""
-    return Outline([(points - (entry.downsample - 1) / 2) / entry.downsample])
+    return PolygonShape([(points - (entry.downsample - 1) / 2) / entry.downsample])

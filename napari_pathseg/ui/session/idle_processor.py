@@ -35,7 +35,7 @@ class Strokes(QObject):
         layer = self._session.layers.mask
         if layer is not None and layer is not self._heard:
             self._heard = layer
-            layer.strokes_wait.connect(self._begin)
+            layer.pending_changed.connect(self._begin)
 
     def _begin(self) -> None:
         self._timer.start()
@@ -45,8 +45,10 @@ class Strokes(QObject):
         more = False
         if layer is not None and mask is layer.mask:
             with show_errors():
-                layer.work(_TIME_BUDGET_S)
-            more = layer.mask.waits and not layer.mask.refused  # a deed that failed is over, the rest goes on
+                layer.process_pending(_TIME_BUDGET_S)
+            more = (
+                layer.mask.has_pending and not layer.mask.write_failed
+            )  # an operation that failed is over, the rest goes on
         if more:
             self._told.throttle()
         else:  # done, or the disk refuses a stroke: the next one tries again

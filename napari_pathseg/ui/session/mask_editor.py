@@ -1,4 +1,4 @@
-"""What is done to the mask in view beside the brush: outlines, accepting and rejecting, cleaning.
+"""What is done to the mask in view beside the brush: outlines, accepting and rejecting, cleanup.
 
 No Qt here; each is one step of undo.
 """
@@ -14,9 +14,9 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.edits import accept, reject
-from napari_pathseg.masks.operations import Deed
+from napari_pathseg.masks.operations import MaskOperation
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
-from napari_pathseg.ui.session.cleanup import Cleaning, clean, options_for
+from napari_pathseg.ui.session.cleanup import CleanupRequest, clean, options_for
 from napari_pathseg.ui.session.edit_scope import SLIDE, VIEW, find_place, outline_on
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ class Corrections:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.busy = False
-        self.patience: Callable[[Mask], None] = Mask.settle
+        self.patience: Callable[[Mask], None] = Mask.apply_pending
 
-    def do(self, deed: Deed) -> None:
-        """Begin a deed on the mask in view; what of it would be felt is carried out by and by."""
+    def run(self, operation: MaskOperation) -> None:
+        """Begin an operation on the mask in view; what of it would be felt is carried out by and by."""
         if self._session.mask is not None:
-            self._session.mask.begin(deed)
+            self._session.mask.enqueue(operation)
         if self._session.layers.mask is not None:
-            self._session.layers.mask.carry_out()
+            self._session.layers.mask.apply_pending()
 
-    def settle(self) -> None:
-        """Carry out all that waits, before others need the mask; a deed that fails is told.
+    def apply_pending(self) -> None:
+        """Carry out all that waits, before others need the mask; an operation that fails is told.
 
         Raises
         ------
@@ -55,14 +55,14 @@ class Corrections:
             If the disk refuses a stroke.
         """
         mask = self._session.mask
-        while mask is not None and mask.waits:
+        while mask is not None and mask.has_pending:
             try:
                 with self._alone():
                     self.patience(mask)
             except ProjectError as error:
-                if mask.refused:
+                if mask.write_failed:
                     raise
-                self._session.message.emit(str(error), "", "error")  # a deed; it is over, and the rest goes on
+                self._session.message.emit(str(error), "", "error")  # an operation; it is over, and the rest goes on
             finally:
                 if self._session.layers.mask is not None:
                     self._session.layers.mask.show_changed()
@@ -85,13 +85,13 @@ class Corrections:
             self._session.save_mask()
             create_version(self._session.opened, self._session.in_view.id, ACCEPT_ALL)
         place = find_place(self._session, where)
-        self.do(accept(place.box, self.locked, place.inside))
+        self.run(accept(place.box, self.locked, place.inside))
 
     def reject(self, where: str = VIEW) -> None:
         """Take the model's pixels in a place away."""
         self._require_mask()
         place = find_place(self._session, where)
-        self.do(reject(place.box, self.locked, place.inside))
+        self.run(reject(place.box, self.locked, place.inside))
 
     def set_complete(self, complete: bool) -> None:
         """Say whether what is unlabelled on the slide in view is Background: then a person has spoken everywhere."""
@@ -99,17 +99,17 @@ class Corrections:
         session.layers.entry = session.opened.update_slide(session.in_view.id, complete=complete)
         if complete and session.mask is not None:
             rest = reject(Region(0, 0, *session.mask.shape), self.locked)
-            self.do(replace(rest, can_be_cancelled=False))
+            self.run(replace(rest, can_be_cancelled=False))
         session.project_changed.emit()
 
-    def clean(self, cleaning: Cleaning, progress: Callable[[float], bool] | None = None) -> bool:
+    def clean(self, request: CleanupRequest, progress: Callable[[float], bool] | None = None) -> bool:
         """Clean up a class; return whether anything changed.
 
         `progress` is told how far it is, 0 to 1, and ends it by returning True: then all is as before.
         What a model says meanwhile waits.
         """
         mask, mpp = self._require_mask(), self._session.in_view.mask_mpp
-        place, stopped = find_place(self._session, cleaning.where), False
+        place, stopped = find_place(self._session, request.where), False
 
         def tell(share: float) -> bool:
             nonlocal stopped
@@ -117,10 +117,10 @@ class Corrections:
             return stopped
 
         changed = place.box  # as far as is known until it is done
-        self.settle()
+        self.apply_pending()
         try:
             with self._alone():
-                changed = clean(mask, cleaning, place, mpp, options_for(mask, place, self.locked, tell))
+                changed = clean(mask, request, place, mpp, options_for(mask, place, self.locked, tell))
                 if stopped and not changed.empty:
                     mask.undo()
         finally:

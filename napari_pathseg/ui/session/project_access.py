@@ -55,7 +55,7 @@ class Access:
 
     def open_mask(self, project: Project, slide_id: str) -> Mask:
         """Open a slide's mask to be edited, or as it was saved last where the project can only be looked at."""
-        return project.look_at_mask(slide_id) if self.read_only else project.open_mask(slide_id)
+        return project.open_mask_readonly(slide_id) if self.read_only else project.open_mask(slide_id)
 
     def watch(self) -> None:
         """Take the project once its holder has left, and let go of it when it was taken over; ask now and then."""

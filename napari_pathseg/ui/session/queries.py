@@ -143,7 +143,7 @@ def _taught(session: Session, entry: SlideRecord) -> int:
     if not entry.boxes:
         return labelled
     mask = session.mask if session.slide is not None and session.slide.id == entry.id else None
-    return labelled + rest_of_boxes(entry, mask or session.opened.look_at_mask(entry.id))
+    return labelled + rest_of_boxes(entry, mask or session.opened.open_mask_readonly(entry.id))
 
 
 def slide_state(session: Session, entry: SlideRecord) -> str:

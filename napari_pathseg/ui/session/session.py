@@ -166,7 +166,7 @@ class Session:
     def counts(self, slide_id: str) -> Counts:
         """Return a slide's pixels by (class, provenance), strokes of this moment included."""
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
-            return self.mask.counts_so_far
+            return self.mask.committed_counts
         return self.opened.counts(slide_id)
 
     def view_snapshot(self, longest: int) -> ViewSnapshot | None:
@@ -200,7 +200,7 @@ class Session:
     def mask_edited(self, region: Region) -> None:
         """Show and tell that a box of the mask was changed here, not by the brush."""
         if self.mask is not None:
-            self.mask.close_step()
+            self.mask.end_undo_group()
         if self.layers.mask is not None:
             self.layers.mask.show(region)
         self.mask_changed.emit()
@@ -209,15 +209,15 @@ class Session:
         """Bring the strokes so far into the mask on disk, for other processes to read."""
         if self.mask is not None and not self.read_only:
             self.opened.lock.check()
-            self.mask.close_step()
-            self.corrections.settle()
+            self.mask.end_undo_group()
+            self.corrections.apply_pending()
             self.mask.flush()
 
     def _close_slide(self) -> None:
         """Save and let the slide in view go; where the disk refuses it stays."""
         if self.mask is not None and self.mask.writable and self.access.keeps():
-            self.corrections.settle()
-            self.mask.close_step()
+            self.corrections.apply_pending()
+            self.mask.end_undo_group()
             self.mask.flush()
         self._forget_slide()
 

@@ -9,7 +9,7 @@ from napari.layers import Labels
 
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import grid_to_level0
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.ui.tools.brush import screen_pixels
 from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
@@ -127,7 +127,7 @@ class LiveWireTool(InteractiveTool):
         if len(ring) > 2 and label and self.context.preferences.edit_first:
             self._hand_over(ring)
         elif len(ring) > 2:
-            self.context.paint(Outline([ring]), label)
+            self.context.paint(PolygonShape([ring]), label)
 
     def _hand_over(self, ring: Points) -> None:
         """Leave the closed line on the contours layer to be edited, with corners far enough apart to be grasped."""

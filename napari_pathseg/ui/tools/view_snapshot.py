@@ -2,7 +2,7 @@
 
 Its pixels and those of the mask's grid fit into each other: one of the picture covers whole
 pixels of the mask, or whole ones of the picture cover one of the mask, where a mask is coarser
-than the slide.  So what a gesture takes is a `data.mask.shapes.Area` at once.
+than the slide.  So what a gesture takes is a `data.mask.shapes.BitmapShape` at once.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.interactive import LiveWire
-from napari_pathseg.masks.shapes import Area, box_around
+from napari_pathseg.masks.shapes import BitmapShape, bounding_box
 from napari_pathseg.slides.slide import Slide
 
 
@@ -50,21 +50,21 @@ class ViewTransform:
         """Return positions in the picture as positions on the mask's grid."""
         return np.asarray((position + self._corner + 0.5) * self._step - 0.5)
 
-    def area(self, place: Region, found: BoolArray) -> Area | None:
+    def area(self, place: Region, found: BoolArray) -> BitmapShape | None:
         """Return what was found in a box of the picture as an area of the mask; None where that is nothing."""
-        tight = box_around(found)
+        tight = bounding_box(found)
         if tight.empty:
             return None
         found = found[tight.slices]
         box = tight.shift(place.top + self.box.top, place.left + self.box.left)
         if self.per_mask_pixel == 1:
-            return Area(found, box, self.mask_pixels)
+            return BitmapShape(found, box, self.mask_pixels)
         count = self.per_mask_pixel
         coarse = box.coarser(count)
         wide = np.zeros((coarse.height * count, coarse.width * count), bool)
         wide[box.shift(-coarse.top * count, -coarse.left * count).slices] = found
         shares = wide.reshape(coarse.height, count, coarse.width, count).mean(axis=(1, 3))
-        return Area(shares >= 0.5, coarse, 1)
+        return BitmapShape(shares >= 0.5, coarse, 1)
 
     @property
     def _step(self) -> float:

@@ -45,9 +45,9 @@ def settle(mask: Mask, parent: QWidget | None = None) -> None:
     """Carry out what waits on a mask, and say so where that takes long."""
     progress = BusyDialog("Bringing all into the mask…", parent, cancel=False)
     try:
-        while mask.waits:
-            mask.work(_TIME_BUDGET_S)
-            progress.report(mask.deeds.share)
+        while mask.has_pending:
+            mask.process_pending(_TIME_BUDGET_S)
+            progress.report(mask.operations.fraction_done)
     finally:
         progress.close()
         progress.deleteLater()

@@ -10,7 +10,7 @@ from napari_pathseg.engine.evaluation.metrics import SCORE_NAMES
 from napari_pathseg.engine.events import Stop
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import learnt_labels
+from napari_pathseg.masks import training_labels
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
@@ -35,7 +35,7 @@ def add_model(project):
 def truth_of(project, slide):
     entry = project.slide(slide)
     with project.open_mask(slide) as mask:
-        return learnt_labels(*mask.read(Region(0, 0, *entry.mask_shape)), True)
+        return training_labels(*mask.read(Region(0, 0, *entry.mask_shape)), True)
 
 
 def predict_as(project, slide, classes):

@@ -80,7 +80,7 @@ def test_a_region_alone_is_predicted_where_it_is_asked_for(trained):
 def test_a_region_fills_no_more_of_the_mask_than_itself(trained, predicted):
     project, _, bundle = trained
     with project.write_lock(), project.open_mask("case5") as mask:
-        mask.do(edits.reject(WHOLE))
+        mask.run(edits.reject(WHOLE))
     fill_masks(project, bundle.id, run(predict(project, slides=["case5"], region=Region(50, 60, 30, 40))))
     assert project.counts("case5")[1:].sum() == 30 * 40
 

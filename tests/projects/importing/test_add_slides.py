@@ -11,7 +11,7 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import write_contours
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, learnt_labels
+from napari_pathseg.masks import Provenance, training_labels
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.checks.checks import check
 from napari_pathseg.projects.exporting.export import ExportOptions, export
@@ -120,7 +120,7 @@ def test_qupath_ignores_are_left_out_and_american_tumors_found(empty, slides, tm
     add_slides(empty, slides[5:], AddOptions(contours=path))
     assert imported(empty, "case5") == 100
     labels, provenance = empty.open_mask("case5").read(Region(15, 50, 1, 1))
-    assert learnt_labels(labels, provenance, complete=True) == 0
+    assert training_labels(labels, provenance, complete=True) == 0
 
 
 def test_importing_again_keeps_the_patient_and_what_was_corrected(empty, slides):

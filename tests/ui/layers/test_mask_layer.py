@@ -28,7 +28,7 @@ def layer(tmp_path):
 def predicted(layer):
     """The layer after a model found tumour everywhere."""
     edits.fill_from_model(layer.mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
-    layer.mask.close_step()
+    layer.mask.end_undo_group()
     layer.show(WHOLE)
     return layer
 

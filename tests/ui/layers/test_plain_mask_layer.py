@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.ui.layers import plain_mask_layer
 from napari_pathseg.ui.layers.mask_layer import MaskLabels, can_paint_pyramids, make_mask_layer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
@@ -41,7 +41,7 @@ def test_strokes_go_through_to_the_mask_and_are_undone(layer, mask):
     layer.paint((100, 100), TUMOUR)
     painted = mask.counts[TUMOUR, Provenance.DRAWN]
     assert painted == (np.asarray(layer.data) == TUMOUR).sum() > 300
-    layer.stroke(Pull((200, 200), (200, 300), 10), TUMOUR)
+    layer.stroke(BrushSegment((200, 200), (200, 300), 10), TUMOUR)
     assert mask.counts[TUMOUR].sum() > painted + 1500
     layer.undo()
     assert mask.counts[TUMOUR].sum() == painted

@@ -7,7 +7,7 @@ import pytest
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import edits, open_mask
-from napari_pathseg.masks.shapes import Outline
+from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
@@ -134,8 +134,8 @@ def test_shares_of_a_giant_slide_are_told_at_once(tmp_path, shown):
     tissue = np.zeros((469, 469), bool)
     tissue[:, : 469 // 2] = True
     with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
-        half = Outline([np.array([[0, 0], [0, side], [side // 2, side], [side // 2, 0]], float)])
-        mask.stroke(Stroke(half, Brush(2)))
+        half = PolygonShape([np.array([[0, 0], [0, side], [side // 2, side], [side // 2, 0]], float)])
+        mask.add_stroke(Stroke(half, Brush(2)))
         shares_of(tissue, entry, mask)
         start = time.perf_counter()
         shares = shares_of(tissue, entry, mask)

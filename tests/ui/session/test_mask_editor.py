@@ -7,7 +7,7 @@ from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.versions import versions
 from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
-from napari_pathseg.ui.session.cleanup import Cleaning, unit_of
+from napari_pathseg.ui.session.cleanup import CleanupRequest, unit_of
 from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE, VIEW, find_place
 
 TUMOUR = 2
@@ -46,7 +46,7 @@ def draw(session, *corners):
 
 def test_holes_of_the_slide_are_filled_as_one_step(shown):
     before = ring(shown)
-    assert shown.corrections.clean(Cleaning(deed="holes", label=TUMOUR, amount=0, where=SLIDE))
+    assert shown.corrections.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, where=SLIDE))
     assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
     shown.layers.mask.undo()
     np.testing.assert_array_equal(labels_of(shown), before)
@@ -58,7 +58,7 @@ def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path
     session.opened.update_slide("case0", mpp=0.5)
     session.show_slide("case0")
     ring(session)
-    small, large = (Cleaning(deed="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
+    small, large = (CleanupRequest(method="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
     assert not session.corrections.clean(small)  # the hole has 25 µm²
     assert session.corrections.clean(large)
     assert (unit_of("holes", 0.5), unit_of("grow", 0.5), unit_of("specks", None)) == ("µm²", "µm", "px")
@@ -66,7 +66,9 @@ def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path
 
 def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
     before = ring(shown)
-    assert not shown.corrections.clean(Cleaning(deed="grow", label=TUMOUR, amount=5, where=SLIDE), lambda share: True)
+    assert not shown.corrections.clean(
+        CleanupRequest(method="grow", label=TUMOUR, amount=5, where=SLIDE), lambda share: True
+    )
     np.testing.assert_array_equal(labels_of(shown), before)
     assert not shown.corrections.busy
 
@@ -83,7 +85,7 @@ def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
         return False
 
     learnable.show_slide("case0")
-    learnable.corrections.clean(Cleaning(deed="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
+    learnable.corrections.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
     assert len(heard) == len(shares) > 0
 
 
@@ -104,7 +106,7 @@ def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_
 def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
     ring(shown)
     draw(shown, [40, 40], [40, 160], [160, 40])
-    shown.corrections.clean(Cleaning(deed="assign", label=TUMOUR, onto=1, where=SELECTION))
+    shown.corrections.clean(CleanupRequest(method="assign", label=TUMOUR, onto=1, where=SELECTION))
     labels = labels_of(shown)
     assert (labels[60, 60], labels[140, 140]) == (1, TUMOUR)
 
@@ -130,8 +132,8 @@ def test_before_a_whole_slide_is_accepted_a_version_is_kept(shown):
 def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_remembers(shown):
     before = ring(shown)
     lock(shown, TUMOUR, True)
-    for deed in ("specks", "shrink", "smooth", "assign"):
-        shown.corrections.clean(Cleaning(deed=deed, label=TUMOUR, amount=20, where=SLIDE))
+    for method in ("specks", "shrink", "smooth", "assign"):
+        shown.corrections.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, where=SLIDE))
     shown.layers.mask.brush_size = 40
     shown.layers.mask.paint((60, 60), 1)
     draw(shown, [55, 55], [55, 80], [80, 80], [80, 55])
@@ -165,4 +167,4 @@ def test_nonsense_that_a_project_remembers_locks_nothing(shown):
 def test_without_a_slide_cleaning_is_refused(session, tmp_path):
     session.new_project(tmp_path / "empty.pathseg")
     with pytest.raises(ProjectError, match="No slide is in view"):
-        session.corrections.clean(Cleaning())
+        session.corrections.clean(CleanupRequest())

@@ -79,7 +79,7 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     opened.annotate.select.click()
     lasso(opened, qtbot)
     assert dialog.where.currentText() == "In the selection"
-    dialog.deed.setCurrentIndex(dialog.deed.findData("assign"))
+    dialog.method.setCurrentIndex(dialog.method.findData("assign"))
     dialog.onto.setCurrentIndex(dialog.onto.findData(1))
     dialog.label.setCurrentIndex(dialog.label.findData(0))
     inside = find_place(opened.session, SELECTION).inside(Region(0, 0, 256, 256))

@@ -33,7 +33,7 @@ def around(wire, mouse):
 
 
 def painted(dock):
-    dock.session.mask.work(10)
+    dock.session.mask.process_pending(10)
     return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
 
 

@@ -9,7 +9,7 @@ SQUARE = ((60, 80), (60, 180), (160, 180), (160, 80))
 
 
 def painted(dock):
-    dock.session.mask.work(10)
+    dock.session.mask.process_pending(10)
     return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
 
 

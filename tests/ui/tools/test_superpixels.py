@@ -12,7 +12,7 @@ ALT, SHIFT, CONTROL = (
 
 
 def painted(dock):
-    dock.session.mask.work(10)
+    dock.session.mask.process_pending(10)
     return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
 
 

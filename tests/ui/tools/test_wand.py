@@ -17,7 +17,7 @@ def wand(opened, mouse):
 
 def painted(dock):
     """Return where the mask of the slide in view is tumour."""
-    dock.session.mask.work(10)
+    dock.session.mask.process_pending(10)
     return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
 
 

@@ -6,7 +6,7 @@ from qtpy.QtCore import QEvent, QObject, QPoint
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
 
-from napari_pathseg.ui.session.cleanup import AREA, WAYS, Cleaning, unit_of
+from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, unit_of
 from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
@@ -53,10 +53,10 @@ class CleanUp(QDialog):
         self._session = session
         self._was_open = False  # then it stays where the user put it
         self.setWindowTitle("Clean up")
-        self.label, self.deed, self.onto, self.where = (_choice() for _ in range(4))
+        self.label, self.method, self.onto, self.where = (_choice() for _ in range(4))
         self.amount = ScientificSpinBox()
-        for key, deed in WAYS.items():
-            self.deed.addItem(deed.name, key)
+        for key, method in CLEANUP_METHODS.items():
+            self.method.addItem(method.name, key)
         for key, name in _PLACES.items():
             self.where.addItem(name, key)
         self._amounts = QStackedWidget()
@@ -67,14 +67,14 @@ class CleanUp(QDialog):
         self._help, self._told = SecondaryLabel(), SecondaryLabel()
         self.apply = push_button("Apply", "Do it; undo takes it back.")
         close = push_button("Close", "Keep the settings and close.")
-        rows = labelled_rows([("Class", self.label), ("What", self.deed), ("", self._amounts), ("Where", self.where)])
+        rows = labelled_rows([("Class", self.label), ("What", self.method), ("", self._amounts), ("Where", self.where)])
         column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACING,) * 4)
         self.apply.clicked.connect(self.do)
         close.clicked.connect(self.close)
         self._bind_undo()
-        self.deed.currentIndexChanged.connect(self._show_deed)
+        self.method.currentIndexChanged.connect(self._show_method)
         session.project_changed.connect(self._fill_classes)
-        session.slide_changed.connect(self._show_deed)
+        session.slide_changed.connect(self._show_method)
         session.selection.changed.connect(self._follow_selection)
         self._fill_classes()
         self._recall()
@@ -98,13 +98,13 @@ class CleanUp(QDialog):
 
     def do(self) -> None:
         """Clean up; long work tells how far it is, and can be cancelled."""
-        cleaning = self.cleaning
+        request = self.request
         with show_errors():
             changed = run_with_progress(
-                "Cleaning up…", lambda progress: self._session.corrections.clean(cleaning, progress), self
+                "Cleaning up…", lambda progress: self._session.corrections.clean(request, progress), self
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
-            self._session.opened.set_setting(_SETTING, cleaning.to_json())
+            self._session.opened.set_setting(_SETTING, request.to_json())
 
     def event(self, event: QEvent | None) -> bool:
         """Notice what was selected or dropped while another window was in front."""
@@ -122,10 +122,10 @@ class CleanUp(QDialog):
         return super().eventFilter(watched, event)
 
     @property
-    def cleaning(self) -> Cleaning:
+    def request(self) -> CleanupRequest:
         """What is asked for."""
-        return Cleaning(
-            deed=self.deed.currentData(),
+        return CleanupRequest(
+            method=self.method.currentData(),
             label=self.label.currentData() or 0,
             amount=self.amount.value(),
             onto=self.onto.currentData() or 0,
@@ -143,23 +143,23 @@ class CleanUp(QDialog):
             for spec in specs:
                 box.addItem(swatch(spec.color), spec.name, spec.index)
             box.setCurrentIndex(max(0, box.findData(chosen)))
-        self._show_deed()
+        self._show_method()
 
-    def _show_deed(self, *_: Any) -> None:
-        deed, entry = WAYS[self.deed.currentData()], self._session.slide
-        self._help.setText(deed.help)
-        shown = self.amount if deed.amount else self.onto if deed.onto else self._no_amount
+    def _show_method(self, *_: Any) -> None:
+        method, entry = CLEANUP_METHODS[self.method.currentData()], self._session.slide
+        self._help.setText(method.help)
+        shown = self.amount if method.amount else self.onto if method.onto else self._no_amount
         self._amounts.setCurrentWidget(shown)
-        if deed.amount:
-            unit = unit_of(self.deed.currentData(), None if entry is None else entry.mask_mpp)
+        if method.amount:
+            unit = unit_of(self.method.currentData(), None if entry is None else entry.mask_mpp)
             self.amount.setSuffix(f" {unit}")
-            self.amount.set_range(0.0, _MAX_AMOUNT[deed.amount], None)
-            if self.sender() is self.deed:
-                self.amount.setValue(deed.usual)
+            self.amount.set_range(0.0, _MAX_AMOUNT[method.amount], None)
+            if self.sender() is self.method:
+                self.amount.setValue(method.usual)
         any_class = self.label.findText(_ANY)
-        if deed.amount and any_class >= 0:
+        if method.amount and any_class >= 0:
             self.label.removeItem(any_class)
-        elif not deed.amount and any_class < 0:
+        elif not method.amount and any_class < 0:
             self.label.addItem(_ANY, 0)
         self.apply.setEnabled(entry is not None and not self._session.read_only)
 
@@ -214,9 +214,9 @@ class CleanUp(QDialog):
     def _recall(self) -> None:
         project = self._session.project
         kept = {} if project is None else project.settings.get(_SETTING, {})
-        for box, name in ((self.deed, "deed"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
-            box.setCurrentIndex(max(0, box.findData(kept.get(name))))
-        amount = kept.get("amount", WAYS[self.deed.currentData()].usual)
+        for box, name in ((self.method, "method"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
+            box.setCurrentIndex(max(0, box.findData(kept.get(name, kept.get("deed") if name == "method" else None))))
+        amount = kept.get("amount", CLEANUP_METHODS[self.method.currentData()].usual)
         self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
 
 

@@ -4,7 +4,7 @@ from qtpy.QtCore import QElapsedTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.masks.operations import Deed
+from napari_pathseg.masks.operations import MaskOperation
 from napari_pathseg.ui.session.idle_processor import Strokes
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
@@ -19,7 +19,7 @@ class OperationProgressBar(QWidget):
     def __init__(self, session: Session, strokes: Strokes, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._deed: Deed | None = None
+        self._operation: MaskOperation | None = None
         self._most = 0  # chunks that waited to be painted
         self._since = QElapsedTimer()
         self.text = QLabel()
@@ -38,23 +38,27 @@ class OperationProgressBar(QWidget):
     def refresh(self) -> None:
         """Show what is being done, or nothing."""
         mask = self._session.mask
-        deed = None if mask is None else mask.deeds.running
-        left = 0 if mask is None else mask.painting.chunks_left
-        if deed is not self._deed or (deed is None and not self._most):
+        operation = None if mask is None else mask.operations.running
+        left = 0 if mask is None else mask.stroke_queue.pending_chunks
+        if operation is not self._operation or (operation is None and not self._most):
             self._since.start()
-        self._deed, self._most = deed, max(left, self._most) if left else 0
-        if mask is None or (deed is None and not left):
+        self._operation, self._most = operation, max(left, self._most) if left else 0
+        if mask is None or (operation is None and not left):
             self.hide()
         elif self._since.elapsed() > _SHOW_AFTER_MS:
-            name, share = ("Painting", 1 - left / self._most) if deed is None else (deed.name, mask.deeds.share)
+            name, share = (
+                ("Painting", 1 - left / self._most)
+                if operation is None
+                else (operation.name, mask.operations.fraction_done)
+            )
             self.text.setText(f"{name} · {share:.0%}")
             self.bar.setValue(round(1000 * share))
-            self.cancel.setVisible(deed is not None and deed.can_be_cancelled)
+            self.cancel.setVisible(operation is not None and operation.can_be_cancelled)
             self.show()
 
     def _cancel(self) -> None:
         mask = self._session.mask
-        if mask is not None and mask.deeds.running is self._deed:  # and not what began just now
+        if mask is not None and mask.operations.running is self._operation:  # and not what began just now
             with show_errors():
                 mask.cancel()
             self.refresh()

@@ -99,7 +99,7 @@ class VersionsDialog(QDialog):
         with show_errors():
             self._session.save_mask()
             create_version(self._session.opened, self._slide.id, BEFORE_RESTORE, protect=version)
-            self._session.corrections.do(restore(version))
+            self._session.corrections.run(restore(version))
             notify("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
             self.accept()
 

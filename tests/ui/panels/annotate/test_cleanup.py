@@ -51,7 +51,7 @@ def click(qtbot, button):
 
 
 def test_a_hole_is_filled_at_a_click_and_undo_brings_it_back(ring, clean_up, qtbot):
-    choose(clean_up.deed, "holes")
+    choose(clean_up.method, "holes")
     choose(clean_up.where, SLIDE)
     assert clean_up.label.currentText() == "Tumour"
     assert clean_up.amount.suffix() == " px"
@@ -69,37 +69,37 @@ def test_the_amount_is_told_in_the_unit_of_what_is_done(ring, clean_up):
     ring.session.opened.update_slide("case0", mpp=0.5)
     ring.session.show_slide("case0")
     shown = {}
-    for deed in ("holes", "smooth", "assign"):
-        choose(clean_up.deed, deed)
+    for method in ("holes", "smooth", "assign"):
+        choose(clean_up.method, method)
         assert clean_up.amount.isVisible() != clean_up.onto.isVisible()
-        shown[deed] = clean_up.amount.suffix() if clean_up.amount.isVisible() else ""
+        shown[method] = clean_up.amount.suffix() if clean_up.amount.isVisible() else ""
     assert shown == {"holes": " µm²", "smooth": " µm", "assign": ""}
 
 
 def test_any_class_can_be_given_another_one_but_not_be_smoothed(clean_up):
-    choose(clean_up.deed, "assign")
+    choose(clean_up.method, "assign")
     assert clean_up.label.findText("Any class") >= 0
-    choose(clean_up.deed, "smooth")
+    choose(clean_up.method, "smooth")
     assert clean_up.label.findText("Any class") < 0
 
 
 def test_what_was_asked_for_is_asked_again_with_the_project(ring, clean_up, qtbot):
-    choose(clean_up.deed, "shrink")
+    choose(clean_up.method, "shrink")
     clean_up.amount.setValue(3)
     choose(clean_up.where, SLIDE)
     click(qtbot, clean_up.apply)
-    asked = clean_up.cleaning
+    asked = clean_up.request
     folder = ring.session.opened.folder
     ring.session.close()
     ring.session.open_project(folder)
     again = CleanUp(ring.session)
     qtbot.addWidget(again)
-    assert again.cleaning == asked
+    assert again.request == asked
 
 
 def test_all_is_cleared_at_a_click_and_undo_brings_it_back(ring, clean_up, qtbot):
     before = labels_of(ring)
-    choose(clean_up.deed, "clear")
+    choose(clean_up.method, "clear")
     choose(clean_up.label, 0)
     choose(clean_up.where, SLIDE)
     assert not clean_up.onto.isVisible()
@@ -139,7 +139,7 @@ def test_the_window_leaves_the_middle_of_the_canvas_free_and_stays_where_it_is_p
 @pytest.mark.parametrize("focused", ["where", "amount"])
 def test_the_keys_of_undo_are_the_masks_while_the_window_is_in_front(ring, clean_up, qtbot, focused):
     before = labels_of(ring)
-    choose(clean_up.deed, "grow")
+    choose(clean_up.method, "grow")
     choose(clean_up.where, SLIDE)
     click(qtbot, clean_up.apply)
     grown = labels_of(ring)
@@ -201,7 +201,7 @@ def test_long_work_tells_how_far_it_is_and_cancel_takes_it_back(ring, clean_up, 
     timer = QTimer()
     timer.timeout.connect(look)
     timer.start(0)
-    choose(clean_up.deed, "grow")
+    choose(clean_up.method, "grow")
     clean_up.amount.setValue(4)
     choose(clean_up.where, SLIDE)
     click(qtbot, clean_up.apply)

@@ -11,8 +11,8 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
-from napari_pathseg.masks.operations import Deed, Piece
-from napari_pathseg.masks.shapes import Pull
+from napari_pathseg.masks.operations import MaskOperation, OperationStep
+from napari_pathseg.masks.shapes import BrushSegment
 
 TUMOUR = 2
 
@@ -30,11 +30,11 @@ def slow(mask):
         time.sleep(0.02)
         size = (box.height, box.width)
         changed = mask.edit(box, np.full(size, TUMOUR, np.uint8), np.full(size, Provenance.ACCEPTED, np.uint8))
-        yield Piece(changed, number / len(boxes))
+        yield OperationStep(changed, number / len(boxes))
 
 
 def tumour(dock):
-    return int(dock.session.mask.counts_so_far[TUMOUR].sum())
+    return int(dock.session.mask.committed_counts[TUMOUR].sum())
 
 
 def shown(dock):
@@ -44,25 +44,27 @@ def shown(dock):
 
 def refused(mask):
     """Fail after a piece."""
-    yield Piece(mask.edit(Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8), np.full((9, 9), 4, np.uint8)), 0.5)
+    yield OperationStep(
+        mask.edit(Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8), np.full((9, 9), 4, np.uint8)), 0.5
+    )
     raise ProjectError("The disk is full. Free it.")
 
 
 def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
     mask = opened.session.mask
-    opened.session.corrections.do(Deed("Filling", slow))
+    opened.session.corrections.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert opened.operation_progress.text.text().startswith("Filling · ")
     assert 0 < opened.operation_progress.bar.value() < 1000
-    opened.session.layers.mask.stroke(Pull((20, 20), (20, 60), 5), 1)
-    assert mask.deeds.running is not None
-    qtbot.waitUntil(lambda: not mask.waits)
+    opened.session.layers.mask.stroke(BrushSegment((20, 20), (20, 60), 5), 1)
+    assert mask.operations.running is not None
+    qtbot.waitUntil(lambda: not mask.has_pending)
     qtbot.waitUntil(opened.operation_progress.isHidden)
     assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
     opened.annotate.undo_step()
     assert tumour(opened) == mask.shape[0] * mask.shape[1]
     opened.annotate.undo_step()
-    qtbot.waitUntil(lambda: not mask.waits)
+    qtbot.waitUntil(lambda: not mask.has_pending)
     assert tumour(opened) == 0
 
 
@@ -70,25 +72,25 @@ def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opene
     monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._TIME_BUDGET_S", 0)
     monkeypatch.setattr("napari_pathseg.ui.panels.annotate.operation_progress._SHOW_AFTER_MS", 0)
     changed, mask = [], opened.session.mask
-    opened.session.mask_changed.connect(lambda: changed.append(mask.waits))
+    opened.session.mask_changed.connect(lambda: changed.append(mask.has_pending))
     paint = mask._paint
     monkeypatch.setattr(mask, "_paint", lambda *chunk: (time.sleep(0.05), paint(*chunk)))
     for row in range(0, 250, 10):
-        opened.session.layers.mask.stroke(Pull((row, 10), (row, 250), 3), TUMOUR)
+        opened.session.layers.mask.stroke(BrushSegment((row, 10), (row, 250), 3), TUMOUR)
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert opened.operation_progress.text.text().startswith("Painting · ")
     assert opened.operation_progress.cancel.isHidden()
-    qtbot.waitUntil(lambda: not mask.waits)
+    qtbot.waitUntil(lambda: not mask.has_pending)
     qtbot.waitUntil(opened.operation_progress.isHidden)
     assert True in changed
 
 
 def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
-    opened.session.corrections.do(Deed("Filling", slow))
+    opened.session.corrections.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert tumour(opened)
     qtbot.mouseClick(opened.operation_progress.cancel, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: not opened.session.mask.waits)
+    qtbot.waitUntil(lambda: not opened.session.mask.has_pending)
     assert tumour(opened) == 0
     qtbot.waitUntil(opened.operation_progress.isHidden)
 
@@ -104,13 +106,13 @@ def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far
     timer = QTimer()
     timer.timeout.connect(look)
     timer.start(0)
-    opened.session.corrections.do(Deed("Filling", slow))
+    opened.session.corrections.run(MaskOperation("Filling", slow))
     opened.session.save_mask()
     timer.stop()
     assert {busy for _, busy in seen} == {True}
     assert len({value for value, _ in seen}) > 2
     assert tumour(opened) == opened.session.mask.shape[0] * opened.session.mask.shape[1]
-    assert not opened.session.mask.waits
+    assert not opened.session.mask.has_pending
     assert (shown(opened) == TUMOUR).all()
 
 
@@ -128,9 +130,9 @@ def told():
 
 
 def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_on(opened, qtbot, told):
-    opened.session.mask.begin(Deed("Refused", refused))
-    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
-    qtbot.waitUntil(lambda: not opened.session.mask.waits)
+    opened.session.mask.enqueue(MaskOperation("Refused", refused))
+    opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
+    qtbot.waitUntil(lambda: not opened.session.mask.has_pending)
     assert told == ["The disk is full. Free it."]
     assert shown(opened)[4, 4] == TUMOUR
     assert opened.session.mask.read(Region(100, 100, 1, 1))[0] == 1
@@ -141,8 +143,8 @@ def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_
 
 def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
     project, mask = opened.session.project, opened.session.mask
-    mask.begin(Deed("Refused", refused))
-    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), 1)
+    mask.enqueue(MaskOperation("Refused", refused))
+    opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
     opened.shutdown()
     assert opened.session.project is None
     assert not project.lock.held
@@ -151,13 +153,13 @@ def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
 
 
 def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeypatch, told):
-    opened.session.layers.mask.stroke(Pull((100, 100), (100, 100), 5), TUMOUR)
+    opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), TUMOUR)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         opened.slides.show_slide("case1")
     assert "No space left" in told[-1]
     assert opened.session.slide.id == "case0"
-    opened.session.layers.mask.stroke(Pull((50, 50), (50, 50), 5), TUMOUR)
+    opened.session.layers.mask.stroke(BrushSegment((50, 50), (50, 50), 5), TUMOUR)
     opened.slides.show_slide("case1")
     assert opened.session.slide.id == "case1"
     assert opened.session.opened.counts("case0")[TUMOUR].sum() > 100
@@ -167,7 +169,7 @@ def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
     found = np.full(opened.session.mask.shape, TUMOUR, np.uint8)
     opened.session.mask_edited(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
     begun = []
-    opened.session.mask.begin = begun.append
+    opened.session.mask.enqueue = begun.append
     opened.session.corrections.set_complete(True)
-    opened.session.layers.mask.carry_out()
-    assert [deed.can_be_cancelled for deed in begun] == [False]
+    opened.session.layers.mask.apply_pending()
+    assert [operation.can_be_cancelled for operation in begun] == [False]
