@@ -70,9 +70,9 @@ def membrane_project(folder: Path, data: Path) -> Project:
     return project
 
 
-def scores_on_test(project: Project, bundle: Bundle, positions: int = 1) -> dict:
+def scores_on_test(project: Project, bundle: Bundle, tta: int = 1) -> dict:
     """Return the scores of a model on all that was held out for testing."""
-    run(predict(project, PredictConfig(role="test", positions=positions), bundle.id))
+    run(predict(project, PredictConfig(role="test", tta=tta), bundle.id))
     return score(project, "test", bundle.id)
 
 
@@ -191,7 +191,7 @@ def membranes(options: argparse.Namespace, folder: Path) -> dict:
     """The default network for ten minutes, seen in eight positions; the classic one runs and learns."""
     project = membrane_project(_fresh(folder, "membranes"), options.membranes)
     bundle, _ = learn(project, TrainConfig(minutes=10))
-    plain, scores = scores_on_test(project, bundle), scores_on_test(project, bundle, positions=8)
+    plain, scores = scores_on_test(project, bundle), scores_on_test(project, bundle, tta=8)
     objects = scores["objects"]["Cell"]
     classic, dice = learn(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
     return {

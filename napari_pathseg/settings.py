@@ -1,7 +1,10 @@
-"""What a setting is: a field with a default, a help text, a unit and limits, that checks itself."""
+"""Settings: dataclass fields with a default, a help text, a unit and limits, checked on construction.
+
+A renamed setting keeps its old names as `aliases`, so that files and scripts written before work.
+"""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +13,7 @@ from napari_pathseg.errors import ConfigError
 
 @dataclass(frozen=True)
 class Limits:
-    """What a setting may be, and how a form shows it."""
+    """The values that a setting may have, how a form shows it, and the names it had before."""
 
     help: str
     unit: str = ""
@@ -21,6 +24,7 @@ class Limits:
     choices: tuple[str, ...] = ()
     expert: bool = True
     group: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
@@ -30,7 +34,7 @@ def setting(default: Any, help: str, **limits: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What all settings share: they check themselves when they are made."""
+    """Base of all settings classes; the constructor checks every value."""
 
     def __post_init__(self) -> None:
         for field, limits in self.described():
@@ -38,12 +42,12 @@ class Settings:
 
     @classmethod
     def described(cls) -> Iterator[tuple[dataclasses.Field[Any], Limits]]:
-        """Yield each setting's field with its limits, in order."""
+        """Yield each field with its limits, in order."""
         for field in dataclasses.fields(cls):
             yield field, field.metadata["limits"]
 
     def replace(self, **changes: Any) -> Self:
-        """Return the same settings but for `changes`."""
+        """Return a copy with `changes`."""
         return dataclasses.replace(self, **changes)
 
     def to_json(self) -> dict[str, Any]:
@@ -51,15 +55,32 @@ class Settings:
         return dataclasses.asdict(self)
 
     @classmethod
+    def renamed(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `values` with old names replaced by today's; unknown names stay, and a name of today wins.
+
+        >>> from napari_pathseg.config import TrainConfig
+        >>> TrainConfig.renamed({"clip": 2.0, "batch": 8})
+        {'gradient_clip_norm': 2.0, 'batch': 8}
+        """
+        today = {alias: field.name for field, limits in cls.described() for alias in limits.aliases}
+        return {today.get(name, name): value for name, value in values.items() if today.get(name) not in values}
+
+    @classmethod
+    def with_first_names(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `values` under the names that settings had at first: the inverse of `renamed`."""
+        first = {field.name: limits.aliases[0] for field, limits in cls.described() if limits.aliases}
+        return {first.get(name, name): value for name, value in values.items()}
+
+    @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:
-        """Return the settings of `values`; what is left out has its default.
+        """Return the settings of `values`, under their names or old ones; what is left out has its default.
 
         Raises
         ------
         ConfigError
-            If a name is no setting, or a value lies outside its limits.
+            If a name is unknown, or a value lies outside its limits.
         """
-        known = {field.name for field in dataclasses.fields(cls)}
+        known, values = {field.name for field in dataclasses.fields(cls)}, cls.renamed(values)
         for name in values:
             if name not in known:
                 raise ConfigError(f"{name} is no setting of {cls.__name__}. There are: {', '.join(sorted(known))}.")

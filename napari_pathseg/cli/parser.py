@@ -220,11 +220,13 @@ def _add_settings(command: argparse.ArgumentParser, kind: type[Settings]) -> Non
             groups[limits.group] = command.add_argument_group(limits.group)
         unit = f" [{limits.unit}]" if limits.unit else ""
         name, text = "--" + field.name.replace("_", "-"), f"{limits.help}{unit} ({field.default})"
-        if isinstance(field.default, bool):
-            groups[limits.group].add_argument(name, action=argparse.BooleanOptionalAction, help=text)
-            continue
-        metavar = "|".join(limits.choices) or field.name.upper()
-        groups[limits.group].add_argument(name, type=type(field.default), metavar=metavar, help=text)
+        options: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        if not isinstance(field.default, bool):
+            options = {"type": type(field.default), "metavar": "|".join(limits.choices) or field.name.upper()}
+        groups[limits.group].add_argument(name, help=text, **options)
+        for alias in limits.aliases:
+            old_name = "--" + alias.replace("_", "-")
+            command.add_argument(old_name, dest=field.name, help=argparse.SUPPRESS, **options)
 
 
 def _mpp(text: str) -> float | None:

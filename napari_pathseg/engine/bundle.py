@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import BundleError, ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, save_json
@@ -100,7 +101,8 @@ def load_bundle(folder: Path) -> Bundle:
         found = content.get("format") if isinstance(content, dict) else None
         raise BundleError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
     try:
-        return Bundle(**{**content, "network": NetworkSpec(**content["network"])})
+        network, config = NetworkSpec(**content["network"]), TrainConfig.renamed(content["config"])
+        return Bundle(**{**content, "network": network, "config": config})
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path} is damaged ({error}). Train again, or restore it from a copy.") from error
 

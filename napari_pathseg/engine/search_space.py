@@ -51,7 +51,7 @@ class Varied:
             If it says neither, the field is no setting, or a value lies outside its limits.
         """
         name, _, listed = text.partition("=")
-        name = name.strip().replace("-", "_")
+        (name,) = TrainConfig.renamed({name.strip().replace("-", "_"): listed})
         defaults = TrainConfig().to_json()
         if name not in defaults:
             TrainConfig.from_json({name: ""})  # says which there are
@@ -111,8 +111,7 @@ class TuneRequest:
         if self.parent == "latest":
             raise ConfigError("parent is 'latest', which each trial would change. Name a model, or none.")
         if not self.name:
-            digest = hashlib.sha256(json.dumps(self.shared, sort_keys=True).encode()).hexdigest()
-            object.__setattr__(self, "name", "-".join([*sorted(fields)[:3], digest[:8]]))
+            object.__setattr__(self, "name", _automatic_name(fields, self.shared))
         if not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ConfigError(f"name is {self.name!r}; use letters, digits, dots and dashes.")
         self._check_search()
@@ -142,6 +141,14 @@ class TuneRequest:
         return [varied.field for varied in self.varied]
 
     @property
+    def first_name(self) -> str:
+        """The name of this tuning where a version began it that knew settings by their first names."""
+        if self.name != _automatic_name(self.fields, self.shared):
+            return self.name
+        fields = list(TrainConfig.with_first_names(dict.fromkeys(self.fields)))
+        return _automatic_name(fields, TrainConfig.with_first_names({**self.shared, "varied": sorted(fields)}))
+
+    @property
     def shared(self) -> dict[str, Any]:
         """What all trials of a tuning have in common, as plain values."""
         rest = {name: value for name, value in self.config.to_json().items() if name not in self.fields}
@@ -158,6 +165,11 @@ class TuneRequest:
         if self.search == "grid":
             return next((settings for settings in grid(self) if settings not in tried), None)
         return _suggested(self, tried, scores) if self.left(tried) else None
+
+
+def _automatic_name(fields: Sequence[str], shared: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    return "-".join([*sorted(fields)[:3], digest[:8]])
 
 
 def grid(request: TuneRequest) -> list[Settings]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.engine.search_space import Settings, TuneRequest
 from napari_pathseg.errors import ConfigError, ProjectError
@@ -95,7 +96,7 @@ class Study:
         """Return the trials that began, best first; one that was stopped comes after all that were finished."""
         begun = [trial for trial in self.trials if trial.run or trial.state != RUNNING]
         ranked = sorted(begun, key=lambda t: (t.state == FINISHED, -1.0 if t.score is None else t.score), reverse=True)
-        return TuneResult(self.request.name, ranked)
+        return TuneResult(self.folder.name.removeprefix("tune-"), ranked)
 
     def save(self) -> None:
         """Write the trials and their table."""
@@ -111,7 +112,9 @@ class Study:
         path = self.folder / _FILE
         kept = load_json(path)
         try:
-            shared, trials = kept["shared"], [TrialRecord(**trial) for trial in kept["trials"]]
+            shared = TrainConfig.renamed(kept["shared"])
+            shared["varied"] = sorted(TrainConfig.renamed(dict.fromkeys(shared["varied"])))
+            trials = [_trial(trial) for trial in kept["trials"]]
         except (KeyError, TypeError) as error:
             raise ProjectError(f"{path} is damaged ({error}). Delete it, or tune under another name.") from error
         for name, value in self.request.shared.items():
@@ -135,6 +138,10 @@ class Study:
             trial.end(bundle)
 
 
+def _trial(kept: dict[str, Any]) -> TrialRecord:
+    return TrialRecord(**{**kept, "settings": TrainConfig.renamed(kept["settings"])})
+
+
 @contextmanager
 def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
     """Open the study of a tuning, or make it; what failed or was stopped is forgotten, to begin anew.
@@ -146,7 +153,9 @@ def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
     ConfigError
         If what all trials share was another then.
     """
-    folder = project.folder / "runs" / f"tune-{request.name}"
+    folder, begun = (project.folder / "runs" / f"tune-{name}" for name in (request.name, request.first_name))
+    if begun.exists():
+        folder = begun
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

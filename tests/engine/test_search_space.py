@@ -30,7 +30,7 @@ def test_some_trials_of_a_grid_are_the_first_of_a_shuffled_order_and_more_go_on_
     ("text", "values"),
     [
         ("weight-decay=0,1e-4", (0.0, 1e-4)),
-        ("turns=true,no", (True, False)),
+        ("flip_rotate=true,no", (True, False)),
         ("loss=dice, focal", ("dice", "focal")),
         ("batch=2,2,4", (2, 4)),
     ],
@@ -45,7 +45,7 @@ def test_values_are_read_as_the_setting_is(text, values):
         (["rate=1,2"], {}, "rate is no setting of TrainConfig. There are: accumulate"),
         (["batch=2,0"], {}, "batch is 0; it must lie between 1 and 256."),
         (["batch=two"], {}, "batch is 'two'; it must be a whole number."),
-        (["turns=maybe"], {}, "turns is 'maybe'; it must be true or false."),
+        (["flip_rotate=maybe"], {}, "flip_rotate is 'maybe'; it must be true or false."),
         (["tile=64,100"], {}, "tile is 100; it must be a multiple of 32."),
         (["batch"], {}, "write FIELD=A,B,C or FIELD=LOW..HIGH."),
         (["batch=2", "batch=4"], {}, "give all values of a setting at once"),

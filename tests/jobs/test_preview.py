@@ -22,7 +22,7 @@ def test_a_seed_shows_the_same_samples_and_another_one_others(project):
 
 
 def test_without_variation_all_samples_are_the_tile_itself(project):
-    picture = samples(project, SMALL.replace(turns=False, warped=0.0, spoiled=0.0, stain_jitter=0.0), 0)
+    picture = samples(project, SMALL.replace(flip_rotate=False, geometric_p=0.0, degrade_p=0.0, stain_jitter=0.0), 0)
     assert (picture[:160, :160] == picture[-160:, -160:]).all()
 
 

@@ -55,7 +55,7 @@ class Variation:
         planes = to_planes(tile.pixels)
         around = None if tile.context is None else to_planes(tile.context)
         labels, weights = tile.labels, tile.weights
-        if rng.random() < self._config.warped:
+        if rng.random() < self._config.geometric_p:
             warp = _Warp.draw(self._config, rng)
             shifts = warp.displacement(len(labels))
             planes, labels = _warp_planes(planes, shifts), _warp_mask(labels, shifts)
@@ -64,12 +64,12 @@ class Variation:
         if self._config.stain_jitter > 0:
             restain = _draw_stain(self._config.stain_jitter, rng, grey=_is_grey(planes))
             planes, around = restain(planes), None if around is None else restain(around)
-        if rng.random() < self._config.spoiled:
+        if rng.random() < self._config.degrade_p:
             planes = _spoil(planes, self._config, rng)
         return Tile(to_pixels(planes), labels, weights, None if around is None else to_pixels(around))
 
     def _turn(self, tile: Tile, rng: np.random.Generator) -> Tile:
-        if not self._config.turns:
+        if not self._config.flip_rotate:
             return tile
         number = int(rng.integers(8))
         pixels, labels = turn(number, tile.pixels, tile.labels)

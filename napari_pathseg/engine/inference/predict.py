@@ -124,7 +124,7 @@ class _Predictor:
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
         network, model = load_network(folder), folder.name
         self._project, self._config, self._bundle = project, config, bundle
-        self._network = Turned(network.eval(), config.positions)
+        self._network = Turned(network.eval(), config.tta)
         self._model, self._stamp = model, weights_stamp(project, model)
         side = config.tile + 2 * config.halo
         side = -(-side // network.multiple) * network.multiple

@@ -131,7 +131,7 @@ class Supply:
     def kept(self) -> tuple[list[Tensor], Batch]:
         """Return kept features of some tiles as a batch, flipped by chance, with what is learnt from them."""
         chosen = self.rng.permutation(len(self._kept))[: self._config.batch]
-        axes = [axis for axis in (2, 3) if self.rng.random() < 0.5] if self._config.turns else []
+        axes = [axis for axis in (2, 3) if self.rng.random() < 0.5] if self._config.flip_rotate else []
         levels = zip(*(self._kept[number][0] for number in chosen), strict=True)
         features = [torch.stack(level).flip(axes).contiguous(memory_format=torch.channels_last) for level in levels]
         tiles = [self._kept[number][1] for number in chosen]

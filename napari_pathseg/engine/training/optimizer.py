@@ -25,8 +25,8 @@ def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool
     """
     decayed = {id(parameter) for parameter in network.decayed_parameters()}
     parts = [(network.decoder_parameters(), 1.0)]
-    if not decoder_only and config.encoder_rate > 0:
-        parts.append((network.encoder_parameters(), config.encoder_rate * network.encoder_share))
+    if not decoder_only and config.encoder_lr_scale > 0:
+        parts.append((network.encoder_parameters(), config.encoder_lr_scale * network.encoder_share))
     alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameters, scale in parts:
         for parameter in parameters:
@@ -35,7 +35,7 @@ def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool
         {"params": chosen, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
         for (decays, scale), chosen in alike.items()
     ]
-    rate = config.decoder_rate if decoder_only else config.learning_rate
+    rate = config.decoder_learning_rate if decoder_only else config.learning_rate
     match config.optimizer:
         case "sgd":
             return optim.SGD(groups, rate, momentum=_MOMENTUM, nesterov=True, fused=True)

@@ -76,7 +76,7 @@ class Learner:
 
     def begin(self, *, decoder_only: bool) -> None:
         """Begin a stage with a fresh optimiser, of the decoder or of everything."""
-        freeze_encoder(self.network, frozen=decoder_only or self.config.encoder_rate == 0)
+        freeze_encoder(self.network, frozen=decoder_only or self.config.encoder_lr_scale == 0)
         self.optimizer = build_optimizer(self.network, self.config, decoder_only=decoder_only)
         train_mode(self.network)
 
@@ -120,14 +120,14 @@ class Learner:
         length = nn.utils.get_total_norm([parameter.grad for parameter in learning if parameter.grad is not None])
         if not math.isfinite(loss) or not torch.isfinite(length):
             return False
-        if self.config.clip and length > self.config.clip:
-            nn.utils.clip_grads_with_norm_(learning, self.config.clip, length)
+        if self.config.gradient_clip_norm and length > self.config.gradient_clip_norm:
+            nn.utils.clip_grads_with_norm_(learning, self.config.gradient_clip_norm, length)
         set_rate(self.optimizer, rate)
         self.optimizer.step()
         self.step += 1
         self.loss = loss if self.loss is None else _SMOOTHING * self.loss + (1 - _SMOOTHING) * loss
         if self.step % self._mean_every == 0:
-            self.follow(min(self.config.averaging, self.step / (self.step + 10)) ** self._mean_every)
+            self.follow(min(self.config.ema_decay, self.step / (self.step + 10)) ** self._mean_every)
         return True
 
     def join(self, *, fresh: bool) -> None:

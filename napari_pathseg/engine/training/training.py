@@ -150,7 +150,7 @@ def _learn_decoder(course: Course) -> Iterator[Event]:
         share = made / steps if clock.by_steps else (clock.elapsed - begin) / max(seconds, 1e-9)
         if share >= 1:
             break
-        rate = course.config.decoder_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
+        rate = course.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
         learner.learn_decoder(*supply.kept(), rate)
         made += 1
         yield from course.tell("Quick look", rate)

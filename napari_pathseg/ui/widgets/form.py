@@ -16,6 +16,7 @@ from napari_pathseg.ui.widgets.section import Section
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 _Kind = TypeVar("_Kind", bound=Settings)
+_WORDS = {"ema": "EMA", "jpeg": "JPEG", "lr": "LR", "tta": "TTA", "p": "probability"}
 
 
 class SettingsForm(QWidget):
@@ -133,7 +134,7 @@ def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] |
 def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
     """Return the settings of `values` as far as this version knows and allows them, the others by default."""
     settings = kind()
-    for name, value in values.items():
+    for name, value in kind.renamed(values).items():
         default = getattr(settings, name, None)
         wanted = (int, float) if isinstance(default, float) else type(default)
         if default is not None and isinstance(value, wanted):
@@ -147,8 +148,11 @@ def name_text(name: str) -> str:
 
     >>> name_text("learning_rate")
     'Learning rate'
+    >>> name_text("ema_decay")
+    'EMA decay'
     """
-    return name.replace("_", " ").capitalize()
+    words = [_WORDS.get(word, word) for word in name.split("_")]
+    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
 def _field(setting: Field[Any], limits: Limits) -> SettingField:

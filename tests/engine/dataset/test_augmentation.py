@@ -8,8 +8,10 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation import Variation, turn
 from napari_pathseg.engine.dataset.tiles import Tile
 
-STILL = TrainConfig(turns=False, warped=0, spoiled=0, stain_jitter=0)
-STRONG = TrainConfig(warped=1, rotation=90, shift=0.3, shear=30, zoom=0.5, elastic=12, spoiled=1, stain_jitter=0.3)
+STILL = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
+STRONG = TrainConfig(
+    geometric_p=1, rotation=90, shift=0.3, shear=30, zoom=0.5, elastic=12, degrade_p=1, stain_jitter=0.3
+)
 FIXED = {"rotation": 0, "shift": 0, "shear": 0, "zoom": 0, "elastic": 0}
 
 
@@ -64,8 +66,8 @@ def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(see
     "config",
     [
         STILL,
-        STILL.replace(warped=1, **FIXED),
-        STILL.replace(spoiled=1, blur=0, noise=0, jpeg=100),
+        STILL.replace(geometric_p=1, **FIXED),
+        STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100),
     ],
 )
 def test_what_is_set_to_nothing_changes_nothing(config):
@@ -88,7 +90,7 @@ def test_all_variants_are_whole_tiles_that_a_tensor_can_be_made_of():
 def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rotation, elastic):
     labels = blobs(side, seed)
     tile = Tile(np.repeat(labels[..., None] * np.uint8(60), 3, axis=-1), labels, labels.astype(np.float32) / 7)
-    config = STRONG.replace(rotation=rotation, elastic=elastic, spoiled=0, stain_jitter=0)
+    config = STRONG.replace(rotation=rotation, elastic=elastic, degrade_p=0, stain_jitter=0)
     varied = Variation(config)(tile, np.random.default_rng(seed))
     assert set(np.unique(varied.labels)) <= set(np.unique(labels))
     assert np.array_equal(varied.weights, varied.labels.astype(np.float32) / 7)
@@ -103,7 +105,7 @@ def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rota
 def test_no_point_is_bent_farther_than_the_limit(seed, limit):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
-    config = STILL.replace(warped=1, **(FIXED | {"elastic": limit}))
+    config = STILL.replace(geometric_p=1, **(FIXED | {"elastic": limit}))
     varied = Variation(config)(tile, np.random.default_rng(seed))
     moved = varied.pixels.astype(int) - tile.pixels
     assert np.abs(moved).max() <= limit + 1
@@ -114,7 +116,7 @@ def test_no_point_is_bent_farther_than_the_limit(seed, limit):
 def test_no_tile_is_shifted_farther_than_the_limit(seed):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
-    config = STILL.replace(warped=1, **(FIXED | {"shift": 0.1}))
+    config = STILL.replace(geometric_p=1, **(FIXED | {"shift": 0.1}))
     moved = Variation(config)(tile, np.random.default_rng(seed)).pixels[40:80, 40:80].astype(int)
     moved -= tile.pixels[40:80, 40:80]
     assert np.abs(moved).max() <= 13
@@ -129,7 +131,7 @@ def test_the_context_goes_with_its_tile(seed):
     middle = slice(side * 3 // 2, side * 5 // 2)
     context = large.reshape(side, 4, side, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
     tile = Tile(np.ascontiguousarray(large[middle, middle]), np.ones((side, side), np.uint8), None, context)
-    config = STRONG.replace(rotation=180, shift=0.1, shear=20, zoom=0.3, elastic=0, spoiled=0, stain_jitter=0.2)
+    config = STRONG.replace(rotation=180, shift=0.1, shear=20, zoom=0.3, elastic=0, degrade_p=0, stain_jitter=0.2)
     varied = Variation(config)(tile, np.random.default_rng(seed))
     small = varied.pixels.reshape(side // 4, 4, side // 4, 4, 3).mean(axis=(1, 3))
     # An eighth of the side around the centre, which comes from inside the tile whatever the warp.
@@ -140,7 +142,7 @@ def test_the_context_goes_with_its_tile(seed):
 
 def test_as_many_tiles_are_warped_as_is_asked_for():
     tile = coloured(32)
-    vary, rng = Variation(STILL.replace(warped=0.3)), np.random.default_rng(0)
+    vary, rng = Variation(STILL.replace(geometric_p=0.3)), np.random.default_rng(0)
     warped = [not same(vary(tile, rng), tile) for _ in range(400)]
     assert 0.22 < np.mean(warped) < 0.38
 
@@ -176,7 +178,7 @@ def roughness(pixels):
 
 def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
     tile = coloured()
-    nothing = STILL.replace(spoiled=1, blur=0, noise=0, jpeg=100)
+    nothing = STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100)
     for seed in range(5):
         blurred, noisy, packed = (
             Variation(nothing.replace(**only))(tile, np.random.default_rng(seed)).pixels
@@ -189,7 +191,7 @@ def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
 
 def test_labels_are_not_spoiled():
     tile = coloured()
-    varied = Variation(STILL.replace(spoiled=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
+    varied = Variation(STILL.replace(degrade_p=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
     assert np.array_equal(varied.labels, tile.labels)
     assert np.array_equal(varied.weights, tile.weights)
     assert not np.array_equal(varied.pixels, tile.pixels)

@@ -51,7 +51,7 @@ def test_all_samples_differ_and_a_seed_repeats_them(tile):
 
 
 def test_without_variation_all_samples_are_the_tile(tile):
-    still = TrainConfig(turns=False, warped=0, spoiled=0, stain_jitter=0)
+    still = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
     assert len({sample.tobytes() for sample in samples(preview(tile, still, 0))}) == 1
 
 
@@ -65,7 +65,7 @@ def test_a_tile_of_any_size_fits(tile, side):
 def test_each_class_has_its_own_outline_and_unlabelled_pixels_none(tile):
     labels = np.zeros((160, 160), np.uint8)
     labels[20:60, 20:60], labels[20:60, 90:130], labels[90:130, 20:60] = 1, 2, 3
-    still = TrainConfig(turns=False, warped=0, spoiled=0, stain_jitter=0)
+    still = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
     first = samples(preview(Tile(tile.pixels, labels), still, 0))[0]
     drawn = (first != tile.pixels).any(axis=-1)
     assert not drawn[labels == 0].any()

@@ -10,7 +10,9 @@ from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training.batches import Supply
 from napari_pathseg.errors import OutOfMemoryError
 
-CONFIG = TrainConfig(tile=64, batch=4, accumulate=2, cached_tiles=8, turns=False, warped=0, spoiled=0, stain_jitter=0)
+CONFIG = TrainConfig(
+    tile=64, batch=4, accumulate=2, cached_tiles=8, flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def test_a_step_learns_from_as_many_batches_as_are_accumulated(supply):
 
 
 def test_a_seed_repeats_what_is_drawn(supply):
-    first, second, other = (supply(seed=seed, warped=1, spoiled=1).batches()[0] for seed in (3, 3, 4))
+    first, second, other = (supply(seed=seed, geometric_p=1, degrade_p=1).batches()[0] for seed in (3, 3, 4))
     assert torch.equal(first.pixels, second.pixels)
     assert not torch.equal(first.pixels, other.pixels)
 
@@ -58,7 +60,7 @@ def test_kept_features_are_those_of_their_tiles(supply, network):
 
 
 def test_kept_labels_turn_with_their_features(supply, network):
-    kept = supply(turns=True)
+    kept = supply(flip_rotate=True)
     list(kept.keep_features(network))
     for _ in range(6):
         _, batch = kept.kept()

@@ -30,7 +30,7 @@ rank, size, port, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sy
 torch.manual_seed(rank)  # other weights in each process, until the leader shares its own
 team = Team(rank, size, port) if size > 1 else None
 network = build_network(NetworkSpec("unet", "mobilenet_v2", 2))
-config = TrainConfig(precision="fp32", clip=0, accumulate=2)
+config = TrainConfig(precision="fp32", gradient_clip_norm=0, accumulate=2)
 device = choose_device(network, torch.zeros(1, 3, 64, 64), "fp32", fabric=team and team.fabric)
 learner = Learner(network, device, config, [1, 1], team)
 if rank == 0:

@@ -53,7 +53,7 @@ def test_without_a_choice_the_preset_chooses_the_schedule(preset, name):
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_each_optimizer_moves_the_encoder_its_share(network, name):
-    optimizer = build_optimizer(network, TrainConfig(optimizer=name, encoder_rate=0.1, weight_decay=0.01))
+    optimizer = build_optimizer(network, TrainConfig(optimizer=name, encoder_lr_scale=0.1, weight_decay=0.01))
     set_rate(optimizer, 1.0)
     rates = {group["lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.1}

@@ -41,7 +41,7 @@ def test_steps_make_the_loss_smaller(batch):
 
 
 def test_the_running_mean_follows_the_network(batch):
-    learner = make_learner(averaging=0.9)
+    learner = make_learner(ema_decay=0.9)
     before = learner.mean_network.state_dict()["net.segmentation_head.0.weight"].clone()
     for _ in range(2):
         learner.learn([batch], 1e-2)
@@ -51,7 +51,7 @@ def test_the_running_mean_follows_the_network(batch):
 
 
 def test_without_averaging_the_last_weights_count(batch):
-    learner = make_learner(averaging=0.0)
+    learner = make_learner(ema_decay=0.0)
     for _ in range(2):
         learner.learn([batch], 1e-2)
     for mean, now in zip(learner.mean_network.parameters(), learner.network.parameters(), strict=True):

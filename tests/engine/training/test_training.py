@@ -211,7 +211,7 @@ def test_steps_are_those_of_all_stages_together(project, preset, steps, stages):
 
 
 def test_with_steps_a_seed_repeats_a_run(project):
-    config = SHORT.replace(steps=8, cached_tiles=4, warped=1.0, spoiled=1.0)
+    config = SHORT.replace(steps=8, cached_tiles=4, geometric_p=1.0, degrade_p=1.0)
     first, second = (run(train(project, config, None)) for _ in range(2))
     third = run(train(project, config.replace(seed=1), None))
     weights = [load_file(project.folder / "models" / b.id / "weights.safetensors") for b in (first, second, third)]

@@ -87,7 +87,7 @@ def test_the_expert_form_leaves_out_what_the_panel_asks_itself(form):
 def test_settings_stand_in_the_groups_that_the_configuration_names(form):
     groups = list(dict.fromkeys(limits.group for _, limits in TrainConfig.described() if limits.expert))
     assert list(form.groups) == groups
-    assert form.fields["jpeg"].box.isVisibleTo(form.groups["Variation"].body)
+    assert form.fields["jpeg"].box.isVisibleTo(form.groups["Augmentation"].body)
 
 
 def test_labels_of_all_groups_are_equally_wide(form, qtbot):
@@ -98,7 +98,7 @@ def test_labels_of_all_groups_are_equally_wide(form, qtbot):
 
 def test_a_group_tells_how_many_of_its_settings_were_changed(form):
     form.show_settings(TrainConfig(jpeg=50, blur=1.0, tile=512))
-    assert form.groups["Variation"].note == "2 changed"
+    assert form.groups["Augmentation"].note == "2 changed"
     assert form.groups["Tiles"].note == "1 changed"
     assert form.groups["Loss"].note == ""
 

@@ -24,7 +24,7 @@ class AugmentationPreviewDialog(QDialog):
     def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session, self._config, self._seed = session, config, 0
-        self.setWindowTitle("Variation")
+        self.setWindowTitle("Augmentation")
         self.setModal(False)
         self.sentence = QLabel()
         self.sentence.setWordWrap(True)

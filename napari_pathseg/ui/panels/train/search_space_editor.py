@@ -40,7 +40,7 @@ class SearchSpaceEditor(QWidget):
         for shown in list(self.rows):
             self._take_away(shown)
         known = _variable()
-        for name, text in values.items():
+        for name, text in TrainConfig.renamed(values).items():
             if name in known:
                 self._add(name, str(text))
         self.changed.emit()

@@ -28,7 +28,7 @@ class TrainSettings(QWidget):
         assert isinstance(weights, TextField)
         weights.add_beside(self.choose_weights)
         self.preview = push_button("Preview variation", "")
-        variation = self.form.grid("Variation")
+        variation = self.form.grid("Augmentation")
         variation.addWidget(self.preview, variation.rowCount(), 0, 1, _WHOLE_ROW)
         self.reset = push_button("Reset", "Set every setting below Expert to its default.")
         self.samples = AugmentationPreviewDialog(session, self.config, self)

@@ -81,7 +81,7 @@ class TuningPanel(QWidget):
         if trial is None:
             return
         with show_errors():
-            settings = trial["settings"]
+            settings = TrainConfig.renamed(trial["settings"])
             known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
             self.taken.emit(self._config().replace(**known))
             named = ", ".join(f"{name_text(name).lower()} {setting_text(value)}" for name, value in known.items())
