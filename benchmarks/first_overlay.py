@@ -41,14 +41,14 @@ def main() -> None:
         session.show_slide(entry.id)
         wait(lambda: False, 15)  # the worker warms up, as it does while a person outlines
         start = time.perf_counter()
-        session.learning.train(TrainConfig(minutes=1), parent=None)
+        session.training.train(TrainConfig(minutes=1), parent=None)
         if not wait(lambda: session.mask.counts[1:, Provenance.MODEL].any(), 60):
             sys.exit("no overlay came within a minute")
         first = time.perf_counter() - start
         wait(lambda: not session.mask.counts[0].any(), 60)
         full = time.perf_counter() - start
-        session.learning.stop()
-        wait(lambda: not session.learning.active, 60)
+        session.training.stop()
+        wait(lambda: not session.training.active, 60)
         session.close()
         worker.close()
         viewer.close()

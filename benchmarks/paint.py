@@ -35,7 +35,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, open_mask
 from napari_pathseg.masks.edits import fill_from_model
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
 BRUSH = 50  # pixels on screen
 VIEWS = ("close", "far")
@@ -105,10 +105,10 @@ def latency(viewer: napari.Viewer, layer: Labels, steps: int, rounds: int) -> fl
     seconds: list[float] = []
     for number in range(rounds + 1):
         found = Hand(viewer).drag(
-            steps, partial(layer.process_pending, 0.008) if isinstance(layer, MaskLabels) else lambda: None
+            steps, partial(layer.process_pending, 0.008) if isinstance(layer, MaskLayer) else lambda: None
         )
         seconds += found if number else []
-        if isinstance(layer, MaskLabels):
+        if isinstance(layer, MaskLayer):
             layer.process_pending(60)
         layer.selected_label = 3 - layer.selected_label  # else nothing changes in the next round
     return float(np.median(seconds)) * 1e3
@@ -116,7 +116,7 @@ def latency(viewer: napari.Viewer, layer: Labels, steps: int, rounds: int) -> fl
 
 def check_painted(layer: Labels) -> None:
     """Stop where a stroke left nothing."""
-    painted = layer.mask.counts[1:3].sum() if isinstance(layer, MaskLabels) else np.count_nonzero(layer.data)
+    painted = layer.mask.counts[1:3].sum() if isinstance(layer, MaskLayer) else np.count_nonzero(layer.data)
     if not painted:
         raise SystemExit("Nothing was painted: the figures say nothing.")
 
@@ -140,7 +140,7 @@ def measure_push(folder: Path, rounds: int) -> float:
     """Return what a model's tile of 512² costs on screen, of a full refresh; the frame that both need is left out."""
     viewer = napari.Viewer()
     with open_mask(folder / "pushed.zarr", (PUSHED, PUSHED), DEFAULT_CLASSES) as mask:
-        layer = MaskLabels(mask, DEFAULT_CLASSES)
+        layer = MaskLayer(mask, DEFAULT_CLASSES)
         plain = Labels(np.zeros((PUSHED, PUSHED), np.uint8))
         viewer.add_layer(plain)
         settle(viewer)
@@ -183,7 +183,7 @@ def main() -> None:
 
         def layer_of(side: int) -> Labels:
             masks.append(open_mask(folder / f"{side}-{len(masks)}.zarr", (side, side), DEFAULT_CLASSES))
-            return MaskLabels(masks[-1], DEFAULT_CLASSES)
+            return MaskLayer(masks[-1], DEFAULT_CLASSES)
 
         found: list[Turn] = []
         taken: list[float] = []

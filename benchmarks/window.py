@@ -109,15 +109,15 @@ def rate_beside(session: Session, loop: Loop, config: TrainConfig, seconds: floa
         if message.get("stage") == "Training":
             steps.append(message["step"])
 
-    session.learning._worker.event.connect(hear)
-    session.learning.train(config, parent=None)
+    session.training._worker.event.connect(hear)
+    session.training.train(config, parent=None)
     if not wait(lambda: len(steps) > 3, 120):
         sys.exit("the worker did not start to train")
     first, start = steps[-1], time.perf_counter()
     stall = loop.run(seconds)
     rate = (steps[-1] - first) / (time.perf_counter() - start)
-    session.learning.stop()
-    wait(lambda: not session.learning.active, 60)
+    session.training.stop()
+    wait(lambda: not session.training.active, 60)
     return stall, rate
 
 

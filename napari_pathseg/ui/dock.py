@@ -18,7 +18,7 @@ from napari_pathseg.ui.panels.job_progress import JobProgressBar
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
-from napari_pathseg.ui.session.idle_processor import Strokes
+from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.next_step import NextStep
 from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
@@ -67,9 +67,9 @@ class PathsegDock(QWidget):
             "review": Section("4  Review", self.review),
             "export": Section("5  Export", self.export),
         }
-        strokes = Strokes(self.session, self)
+        strokes = IdleProcessor(self.session, self)
         self.operation_progress = OperationProgressBar(self.session, strokes)
-        self.session.corrections.patience = partial(settle, parent=self)
+        self.session.editor.run_pending = partial(settle, parent=self)
         self._lay_out()
         self._connect()
 
@@ -87,7 +87,7 @@ class PathsegDock(QWidget):
             self._window = None
         if clear:
             unbind_keys(self._viewer)
-        self.session.corrections.patience = Mask.apply_pending  # no dialog while the window goes
+        self.session.editor.run_pending = Mask.apply_pending  # no dialog while the window goes
         try:
             self.session.close(clear=clear)
         finally:

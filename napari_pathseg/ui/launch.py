@@ -83,7 +83,7 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
         raise PathsegError("\n".join(problems))
     wanted = [path.absolute() for path in classify_paths(paths, None).slides[:1]]
     for entry in session.project.slides.values() if session.project is not None else ():
-        if session.opened.find_file(entry) in wanted and entry != session.slide:
+        if session.require_project().find_file(entry) in wanted and entry != session.slide:
             session.show_slide(entry.id)
 
 

@@ -16,7 +16,7 @@ from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours, ste
 from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.slide import count_pages, open_slide
-from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData] | list[tuple[None]]]
@@ -58,8 +58,8 @@ def slide_layer(path: Path) -> LayerData:
         "multiscale": True,
         "rgb": slide.channels == 3,
         "contrast_limits": (0, 255),
-        "metadata": {KEY: {"slide": stem_of(path), "role": "file"}, "mpp": slide.mpp},
-        **placement(slide.mpp, 1),
+        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": "file"}, "mpp": slide.mpp},
+        **layer_transform(slide.mpp, 1),
     }
     return slide.level_arrays(), settings, "image"
 
@@ -86,8 +86,8 @@ def contours_layer(path: Path, mpp: float | None = None) -> LayerData:
             "hole": np.array([hole for *_, hole in rings], bool),
         },
         "feature_defaults": {"class": "", "hole": False},
-        "metadata": {KEY: {"slide": stem_of(path), "role": "file"}},
-        **placement(mpp, 1),
+        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": "file"}},
+        **layer_transform(mpp, 1),
     }
     if not rings:
         return [], settings | {"ndim": 2}, "shapes"
@@ -107,7 +107,7 @@ def _mpp_in_view(stem: str) -> float | None:
     """Return the pixel size at which the slide of that name is shown, if it is."""
     viewer = napari.current_viewer()
     for layer in viewer.layers if viewer is not None else ():
-        mark = layer.metadata.get(KEY, {})
+        mark = layer.metadata.get(METADATA_KEY, {})
         if mark.get("slide") == stem and mark.get("role") in ("file", "image"):
             return float(layer.scale[0]) if str(layer.units[0]) == "micrometer" else None
     return None

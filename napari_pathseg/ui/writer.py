@@ -11,7 +11,7 @@ from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.contours.formats import write_contours
 from napari_pathseg.contours.formats.label_images.label_image import write_label_image
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.ui.layers.slide_layers import outline_of as outline_of
+from napari_pathseg.ui.layers.slide_layers import shape_outline as shape_outline
 
 _OPEN_SHAPES = ("line", "path")
 
@@ -75,7 +75,7 @@ def _contours(data: list[npt.NDArray[np.float64]], meta: dict[str, Any]) -> list
         if kind not in _OPEN_SHAPES and len(points) > 2:
             group = inner if hole is True or hole == "True" else rings
             group.setdefault(name if isinstance(name, str) else "", []).append(
-                outline_of(np.asarray(points)[:, -2:], kind)
+                shape_outline(np.asarray(points)[:, -2:], kind)
             )
     return [
         Contour(ring, tuple(holes), name)

@@ -163,7 +163,7 @@ def test_the_brush_keeps_its_width_on_screen(opened, viewer):
 
 def test_accepting_the_view_makes_the_models_pixels_a_persons(opened, qtbot):
     session = opened.session
-    session.mask_edited(fill_from_model(session.mask, Region(100, 100, 50, 50), np.full((50, 50), 2, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, Region(100, 100, 50, 50), np.full((50, 50), 2, np.uint8)))
     opened.sections["review"].set_open(True)
     qtbot.mouseClick(opened.review.accept, Qt.MouseButton.LeftButton)
     assert session.mask.counts[2].tolist() == [0, 0, 2500, 0, 0, 0]
@@ -234,8 +234,8 @@ def test_training_from_the_button_ends_with_a_model(opened, mask_folder, picture
     assert opened.train.button.text() == "Stop"
     qtbot.waitUntil(opened.job_progress.isVisible)
     qtbot.waitUntil(lambda: opened.train.button.text() == "Train", timeout=90_000)
-    assert [bundle.id for bundle in load_bundles(session.opened)] == ["m001"]
+    assert [bundle.id for bundle in load_bundles(session.require_project())] == ["m001"]
     assert opened.review.model.itemData(0) == "m001"
     assert opened.train.parent_model.currentText() == "Newest model (m001)"
-    qtbot.waitUntil(lambda: not session.learning.active, timeout=60_000)
+    qtbot.waitUntil(lambda: not session.training.active, timeout=60_000)
     assert session.project.settings["train"]["config"]["minutes"] == 0.1

@@ -11,8 +11,8 @@ from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.edits import paint
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
-from napari_pathseg.ui.layers.slide_layers import placement
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.reader import contours_layer
 from napari_pathseg.ui.writer import write_mask, write_shapes
 
@@ -27,7 +27,7 @@ def save(layer, path, write):
 
 def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
     labels = np.array([[0, 1], [2, 1]], np.int32)
-    save(Labels(labels, **placement(0.5, 2)), tmp_path / "a.tif", write_mask)
+    save(Labels(labels, **layer_transform(0.5, 2)), tmp_path / "a.tif", write_mask)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.asarray().tolist() == labels.tolist()
         assert file.pages.first.resolution[0] == pytest.approx(1e4)  # pixels of 1 um in a centimetre
@@ -36,7 +36,7 @@ def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
 def test_the_mask_of_a_project_is_saved_as_any_labels_layer(tmp_path):
     with open_mask(tmp_path / "a.zarr", (40, 30), DEFAULT_CLASSES) as mask:
         paint(mask, Region(5, 5, 10, 10), np.full((10, 10), 2, np.uint8))
-        layer = MaskLabels(mask, DEFAULT_CLASSES, **placement(0.25, 4))
+        layer = MaskLayer(mask, DEFAULT_CLASSES, **layer_transform(0.25, 4))
         viewer = ViewerModel()
         viewer.add_layer(layer)
         viewer.layers.save(str(tmp_path / "a.tif"), plugin="napari-pathseg")

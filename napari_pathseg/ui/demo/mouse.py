@@ -13,7 +13,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_pathseg.ui.demo.correction_strokes import Stroke
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
 _PAUSE_S = 0.02  # between two moves; napari merges those that come faster than 5 ms
 _MARGIN = 3.0  # of the view around a stroke, in its own lengths
@@ -37,7 +37,7 @@ class Mouse:
             w for w in widgets if w.isVisible() and type(w).__name__.startswith("CanvasBackend")
         )
 
-    def zoom_to(self, layer: MaskLabels, stroke: Stroke) -> None:
+    def zoom_to(self, layer: MaskLayer, stroke: Stroke) -> None:
         """Zoom to where a stroke will be."""
         low, high = (np.array(layer.data_to_world(p)) for p in (stroke.path.min(axis=0), stroke.path.max(axis=0)))
         brush = stroke.diameter * float(layer.scale[-1])
@@ -46,7 +46,7 @@ class Mouse:
         self._viewer.scene.camera.zoom = min(height, width) / (_MARGIN * (float((high - low).max()) + brush))
         idle(0.3)
 
-    def paint(self, layer: MaskLabels, stroke: Stroke) -> None:
+    def paint(self, layer: MaskLayer, stroke: Stroke) -> None:
         """Draw a stroke with the brush in the hand.
 
         Raises
@@ -62,13 +62,13 @@ class Mouse:
             self._send(QEvent.Type.MouseMove, point, Qt.MouseButton.NoButton, Qt.MouseButton.LeftButton)
         self._send(QEvent.Type.MouseButtonRelease, points[-1], Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton)
 
-    def _on_canvas(self, layer: MaskLabels, point: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> QPointF:
+    def _on_canvas(self, layer: MaskLayer, point: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> QPointF:
         """Return where a position of the mask, ``(row, column)``, is on the canvas."""
         away = np.array(layer.data_to_world(point)) - np.array(self._viewer.scene.camera.center)[-2:]
         row, column = away * self._viewer.scene.camera.zoom
         return QPointF(self._canvas.width() / 2 + column, self._canvas.height() / 2 + row)
 
-    def _check_arrived(self, layer: MaskLabels, stroke: Stroke) -> None:
+    def _check_arrived(self, layer: MaskLayer, stroke: Stroke) -> None:
         found = np.array(layer.world_to_data(self._viewer.cursor.position))
         if np.abs(found - stroke.path[0]).max() > max(2.0, stroke.diameter / 4):
             raise RuntimeError(

@@ -60,9 +60,9 @@ class DemoScript:
 
     def train(self, slide: str, config: TrainConfig, picture: str | None = None) -> str:
         """Train on while `slide` is in view, until the new model has predicted it; return the model."""
-        before = self._session.opened.model_ids()
+        before = self._session.require_project().model_ids()
         self._session.show_slide(slide)
-        learning = self._session.learning
+        learning = self._session.training
         learning.train(config)
         end = time.monotonic() + config.longest_minutes * 60 + _START_S
         if picture is not None:
@@ -72,8 +72,8 @@ class DemoScript:
             self._wait("Training", lambda: not self._training() or self._progress() > _PICTURED_AT, end)
             self._screenshot(picture)
         self._wait("Training", lambda: not learning.active, end)
-        made = [name for name in self._session.opened.model_ids() if name not in before]
-        if not made or self._session.opened.find_prediction(made[-1], slide) is None:
+        made = [name for name in self._session.require_project().model_ids() if name not in before]
+        if not made or self._session.require_project().find_prediction(made[-1], slide) is None:
             raise RuntimeError(f"Training ended without a model that predicted {slide}. {self._last_words()}")
         return made[-1]
 
@@ -86,7 +86,7 @@ class DemoScript:
         if layer is None or session.mask is None:
             raise RuntimeError("No mask is in view to be corrected.")
         self._screenshot("prediction")
-        entry = session.in_view
+        entry = session.require_slide()
         middle = slice(entry.downsample // 2, None, entry.downsample)
         strokes = correction_strokes(np.asarray(layer.data), np.maximum(truth[middle, middle], BACKGROUND), count)
         if not strokes:
@@ -105,8 +105,8 @@ class DemoScript:
 
     def compare(self) -> dict[str, dict[str, float]]:
         """Return the Dice by class of the two newest models on the same held-out slides."""
-        learning = self._session.learning
-        models = self._session.opened.model_ids()[-2:]
+        learning = self._session.training
+        models = self._session.require_project().model_ids()[-2:]
         learning.compare()
         self._wait("Scoring", lambda: not learning.active, time.monotonic() + _SCORE_S)
         if missing := [name for name in models if name not in learning.scores]:
@@ -121,11 +121,11 @@ class DemoScript:
     # -- inside
 
     def _training(self) -> bool:
-        run = self._session.learning.run
+        run = self._session.training.run
         return run is not None and run.active and run.kind == "train"
 
     def _progress(self) -> float:
-        run = self._session.learning.run
+        run = self._session.training.run
         return 0.0 if run is None else run.fraction
 
     def _model_seen(self) -> bool:

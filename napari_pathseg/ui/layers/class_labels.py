@@ -7,7 +7,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
 _LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
 _LIGHTER_LINE = 0.7  # and of their borders, which are thin
@@ -19,7 +19,7 @@ class ClassLabels(Labels):  # type: ignore[misc]
     Attributes
     ----------
     hidden_classes
-        Classes that are not shown; change them with :meth:`hide_classes`.
+        Classes that are not shown; change them with :meth:`set_hidden_classes`.
     """
 
     contour: int  # napari's: pixels of the shown level, 0 where areas are shown
@@ -39,24 +39,24 @@ class ClassLabels(Labels):  # type: ignore[misc]
     def _type_string(self) -> str:
         return "labels"
 
-    def show_classes(self, classes: ClassTable) -> None:
+    def set_classes(self, classes: ClassTable) -> None:
         """Take names and colours from the project."""
         self._classes = classes
         self.colormap = class_colors(classes, self.hidden_classes, _LIGHTER_LINE if self.contour else _LIGHTER)
         self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
 
-    def hide_classes(self, hidden: frozenset[int]) -> None:
+    def set_hidden_classes(self, hidden: frozenset[int]) -> None:
         """Show all classes but these."""
         self.hidden_classes = hidden
-        self.show_classes(self._classes)
+        self.set_classes(self._classes)
 
-    def show_borders(self, width: int) -> None:
+    def set_contour_width(self, width: int) -> None:
         """Show borders instead of areas, as wide in pixels of the level that is shown; with 0 areas again."""
         if width != self.contour:
             turned = (width > 0) != (self.contour > 0)
             self.contour = width
             if turned:
-                self.show_classes(self._classes)
+                self.set_classes(self._classes)
 
 
 def class_colors(
@@ -68,5 +68,5 @@ def class_colors(
         red, green, blue = (part / 255 for part in spec.rgb)
         seen = spec.index not in hidden
         colors[spec.index] = (red, green, blue, float(seen))
-        colors[spec.index + UNREVIEWED] = (red, green, blue, lighter * seen)
+        colors[spec.index + UNREVIEWED_OFFSET] = (red, green, blue, lighter * seen)
     return DirectLabelColormap(color_dict=colors)

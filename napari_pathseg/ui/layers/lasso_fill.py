@@ -17,12 +17,12 @@ from napari_pathseg.contours.contour import Points
 from napari_pathseg.masks.shapes import PolygonShape
 
 if TYPE_CHECKING:
-    from napari_pathseg.ui.layers.mask_layer import MaskLabels
+    from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
 _CLICK = 5.0  # pixels on screen that a hand may move in a click
 
 
-def draw_ring(layer: MaskLabels, event: Any, label: int) -> Iterator[None]:
+def lasso_fill(layer: MaskLayer, event: Any, label: int) -> Iterator[None]:
     """Paint along the mouse while it is down, then what that encloses: one step of undo; a click does nothing."""
     pressed, start = np.array(event.pos), mouse_event_to_labels_coordinate(layer, event)
     yield

@@ -13,7 +13,7 @@ from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 
-UNREVIEWED = 128  # added to a class on screen where only a model found it
+UNREVIEWED_OFFSET = 128  # added to a class on screen where only a model found it
 
 
 class _Level:
@@ -33,8 +33,8 @@ class _Level:
         return self.shape[0] * self.shape[1]
 
     def __getitem__(self, key: Any) -> Any:
-        region = region_of(key, self.shape)
-        return self._read(region)[within(key, region)]
+        region = bounding_region(key, self.shape)
+        return self._read(region)[relative_index(key, region)]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self._read(Region(0, 0, *self.shape)), dtype=dtype)
@@ -44,26 +44,26 @@ class _Level:
         return labels
 
 
-class Shown(_Level):
-    """A level as it is shown: a class and, where only a model found it, `UNREVIEWED` more."""
+class DisplayLevel(_Level):
+    """A level as it is shown: a class and, where only a model found it, `UNREVIEWED_OFFSET` more."""
 
     def _read(self, region: Region) -> UInt8Array:
-        return codes(self.mask.preview(region, self.level))
+        return encode_display(self.mask.preview(region, self.level))
 
 
-def codes(pixels: UInt8Array) -> UInt8Array:
+def encode_display(pixels: UInt8Array) -> UInt8Array:
     """Return what is shown of labels and provenance, ``(2, rows, columns)``."""
     labels, provenance = pixels
     unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
-    shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED)
+    shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED_OFFSET)
     return shown
 
 
-def pixels_of(shown: UInt8Array) -> UInt8Array:
+def decode_display(shown: UInt8Array) -> UInt8Array:
     """Return labels and provenance of what is shown, as far as it tells."""
-    labels = shown % UNREVIEWED
+    labels = shown % UNREVIEWED_OFFSET
     by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
-    return np.stack([labels, np.where(shown >= UNREVIEWED, np.uint8(Provenance.MODEL), by_person)])
+    return np.stack([labels, np.where(shown >= UNREVIEWED_OFFSET, np.uint8(Provenance.MODEL), by_person)])
 
 
 class MaskData(MultiScaleData):  # type: ignore[misc]
@@ -87,21 +87,21 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int | np.integer):
             return super().__getitem__(int(key))
-        region = region_of(key, self.shape)
-        return self.mask.read(region)[0][within(key, region)]
+        region = bounding_region(key, self.shape)
+        return self.mask.read(region)[0][relative_index(key, region)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Take what was painted as a person's."""
-        region = region_of(key, self.shape)
+        region = bounding_region(key, self.shape)
         painted = self.mask.read(region)[0]
-        painted[within(key, region)] = value
+        painted[relative_index(key, region)] = value
         paint(self.mask, region, painted, None, self.locked)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self.mask.read(Region(0, 0, *self.mask.shape))[0], dtype=dtype)
 
 
-def region_of(key: Any, shape: tuple[int, ...]) -> Region:
+def bounding_region(key: Any, shape: tuple[int, ...]) -> Region:
     """Return the smallest box around an index of slices, whole numbers or arrays of them."""
     if not isinstance(key, tuple):
         key = (key, slice(None))
@@ -117,7 +117,7 @@ def region_of(key: Any, shape: tuple[int, ...]) -> Region:
     return Region(*starts, *sizes)
 
 
-def within(key: Any, region: Region) -> Any:
+def relative_index(key: Any, region: Region) -> Any:
     """Return an index of the whole mask as one of `region`."""
     if not isinstance(key, tuple):
         key = (key, slice(None))

@@ -24,10 +24,10 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
-from napari_pathseg.ui.layers.lasso_fill import draw_ring
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED
+from napari_pathseg.ui.layers.lasso_fill import lasso_fill
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 from napari_pathseg.ui.layers.mask_view import MaskView
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
 _SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
 _SHOWN_EVERY_S = 0.25
@@ -36,11 +36,11 @@ _SUBTRACT = "Alt"  # held while a stroke begins it erases
 _RIGHT = 2  # the mouse button
 
 
-def brush_drag(layer: "MaskLabels", event: Any) -> Iterator[None]:
+def brush_drag(layer: "MaskLayer", event: Any) -> Iterator[None]:
     """Paint, erase or fill while the mouse is down; with Alt erase, with the right button round an area."""
     label = 0 if layer.mode == Mode.ERASE or _SUBTRACT in event.modifiers else layer.selected_label
     if event.button == _RIGHT and layer.mode != Mode.FILL:
-        yield from draw_ring(layer, event, label)
+        yield from lasso_fill(layer, event, label)
         return
     last = mouse_event_to_labels_coordinate(layer, event)
     with layer.block_history():
@@ -54,7 +54,7 @@ def brush_drag(layer: "MaskLabels", event: Any) -> Iterator[None]:
             yield
 
 
-def pick(layer: "MaskLabels", event: Any) -> None:
+def pick(layer: "MaskLayer", event: Any) -> None:
     """Take the class that is under the mouse in hand."""
     found = layer.get_value(
         event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
@@ -62,7 +62,7 @@ def pick(layer: "MaskLabels", event: Any) -> None:
     layer.selected_label = (found[1] if found else None) or 0
 
 
-class MaskLabels(MaskView):
+class MaskLayer(MaskView):
     """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too.
 
     Signals: `pending_changed` (there is work for :meth:`process_pending`).
@@ -84,9 +84,9 @@ class MaskLabels(MaskView):
         Mode.ERASE: Labels._move_modes[Mode.PAN_ZOOM],
     }
 
-    def show_mask(self, mask: Mask) -> None:
+    def set_mask(self, mask: Mask) -> None:
         """Show another mask."""
-        super().show_mask(mask)
+        super().set_mask(mask)
         self.data.locked = self.locked_classes
 
     def _mode_setter_helper(self, mode: Any) -> Any:
@@ -143,7 +143,7 @@ class MaskLabels(MaskView):
         if inside.empty:
             return
         window = self.in_view.coarser(step).intersect(tile)
-        labels = self._slice.image.raw[window.shift(-tile.top, -tile.left).slices] % UNREVIEWED
+        labels = self._slice.image.raw[window.shift(-tile.top, -tile.left).slices] % UNREVIEWED_OFFSET
         seed = (row // step - window.top, column // step - window.left)
         if not (0 <= seed[0] < labels.shape[0] and 0 <= seed[1] < labels.shape[1]):
             return
@@ -213,10 +213,10 @@ class MaskLabels(MaskView):
                 or self.mask.write_failed
                 or time.perf_counter() - self._shown > _SHOWN_EVERY_S
             ):
-                self.show_changed()
+                self.refresh_changed()
         return self.mask.has_pending
 
-    def show_changed(self) -> None:
+    def refresh_changed(self) -> None:
         """Bring to the screen what was carried out since the last time."""
         self._shown = time.perf_counter()
         self.show(self.mask.pop_changed())
@@ -231,11 +231,11 @@ _PRIVATE = (
 
 
 def can_paint_pyramids() -> bool:
-    """Whether this napari is one in which `MaskLabels` works."""
+    """Whether this napari is one in which `MaskLayer` works."""
     known = any(napari.__version__.startswith(".".join(map(str, one)) + ".") for one in _KNOWN)
     return known and all(hasattr(Labels, name) for name in _PRIVATE)
 
 
-def make_mask_layer(mask: Mask, classes: ClassTable, **settings: Any) -> "MaskLabels | PlainMaskLabels":
+def make_mask_layer(mask: Mask, classes: ClassTable, **settings: Any) -> "MaskLayer | PlainMaskLayer":
     """Return a layer on a mask: a pyramid where napari allows it, else a plain one."""
-    return (MaskLabels if can_paint_pyramids() else PlainMaskLabels)(mask, classes, **settings)
+    return (MaskLayer if can_paint_pyramids() else PlainMaskLayer)(mask, classes, **settings)

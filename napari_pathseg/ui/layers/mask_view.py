@@ -16,7 +16,7 @@ from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.stroke_queue import Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED, MaskData, Shown, codes, pixels_of
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, DisplayLevel, MaskData, decode_display, encode_display
 
 
 class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
     def _make_slice_request_internal(self, **parts: Any) -> Any:
         request = super()._make_slice_request_internal(**parts)
         mask = self.layer.mask
-        shown, small = Shown(mask, request.data_level), Shown(mask, request.thumbnail_level)
+        shown, small = DisplayLevel(mask, request.data_level), DisplayLevel(mask, request.thumbnail_level)
         return replace(request, data_at_data_level=shown, data_at_thumbnail_level=small)
 
 
@@ -42,7 +42,7 @@ class MaskView(ClassLabels):
         self.in_view = Region(0, 0, *mask.shape)
         super().__init__(MaskData(mask), multiscale=True, **settings)
         self._take(mask)
-        self.show_classes(classes)
+        self.set_classes(classes)
 
     @property
     def mask(self) -> Mask:
@@ -50,7 +50,7 @@ class MaskView(ClassLabels):
         mask: Mask = self._data[0].mask
         return mask
 
-    def show_mask(self, mask: Mask) -> None:
+    def set_mask(self, mask: Mask) -> None:
         """Show another mask."""
         self.data = MaskData(mask)
         self._take(mask)
@@ -67,7 +67,7 @@ class MaskView(ClassLabels):
         tile, level = self._tile(), self.data_level
         box = region.coarser(2**level).intersect(tile)
         if not box.empty:
-            self._draw_box(box, codes(self.mask.preview(box, level)))
+            self._draw_box(box, encode_display(self.mask.preview(box, level)))
 
     def _preview(self, stroke: Stroke) -> None:
         """Paint a stroke on the screen alone."""
@@ -76,8 +76,8 @@ class MaskView(ClassLabels):
         if box.empty:
             return
         here = box.shift(-tile.top, -tile.left).slices
-        after = paint_all([stroke], box, pixels_of(self._slice.image.raw[here]), step)
-        self._draw_box(box, codes(after))
+        after = paint_all([stroke], box, decode_display(self._slice.image.raw[here]), step)
+        self._draw_box(box, encode_display(after))
 
     def _tile(self) -> Region:
         """Return the box of the level shown that is in napari's hands."""
@@ -106,7 +106,7 @@ class MaskView(ClassLabels):
         part = raw if data_slice is None else raw[data_slice]
         if not self.contour:
             return part.copy()
-        labels = super()._raw_to_displayed(raw % np.uint8(UNREVIEWED), data_slice)
+        labels = super()._raw_to_displayed(raw % np.uint8(UNREVIEWED_OFFSET), data_slice)
         return np.where(labels > 0, part, np.uint8(0))
 
     def _update_level_and_corners(self, data_bbox_int: Any, shape_threshold: Any, displayed_axes: Any) -> None:
@@ -120,7 +120,7 @@ class MaskView(ClassLabels):
     def _get_value(self, position: Any) -> tuple[int, int | None]:
         """Return the level shown and the class at a position."""
         level, shown = super()._get_value(position)
-        return level, None if shown is None else int(shown) % UNREVIEWED
+        return level, None if shown is None else int(shown) % UNREVIEWED_OFFSET
 
     def _ensure_int_labels(self, data: Any) -> Any:
         return data

@@ -7,8 +7,8 @@ from psygnal import Signal
 from qtpy.QtCore import QObject
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.brush import screen_pixels
 
@@ -18,7 +18,7 @@ _OPACITY = 0.95
 _SETTLED_MS = 100  # by then napari has taken the level that the zoom asks for
 
 
-class ContourOnly(QObject):
+class OutlineRendering(QObject):
     """Shows borders of the mask in view, and areas again as strongly as they were shown.
 
     Signals: `changed` (borders are shown now, or areas).
@@ -29,7 +29,7 @@ class ContourOnly(QObject):
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._session = session
-        self._heard: MaskLabels | PlainMaskLabels | None = None
+        self._heard: MaskLayer | PlainMaskLayer | None = None
         self._opacity: float | None = None  # of the areas, while borders are shown instead
         self._follow_soon = qthrottled(self._follow, timeout=_SETTLED_MS, leading=False, parent=self)
         session.layers.viewer.scene.camera.events.zoom.connect(self._follow_soon.throttle)
@@ -49,7 +49,7 @@ class ContourOnly(QObject):
             return
         if on:
             self._opacity, layer.opacity = layer.opacity, _OPACITY
-        layer.show_borders(self._width if on else 0)
+        layer.set_contour_width(self._width if on else 0)
 
     @property
     def _width(self) -> int:
@@ -62,7 +62,7 @@ class ContourOnly(QObject):
     def _follow(self) -> None:
         """Keep the line as wide on screen."""
         if self._opacity is not None and self._session.layers.mask is not None:
-            self._session.layers.mask.show_borders(self._width)
+            self._session.layers.mask.set_contour_width(self._width)
 
     def _listen(self) -> None:
         layer = self._session.layers.mask

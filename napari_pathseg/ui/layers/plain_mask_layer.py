@@ -20,7 +20,7 @@ from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.masks.shapes import Shape
 from napari_pathseg.ui.layers.class_labels import ClassLabels
-from napari_pathseg.ui.layers.mask_data import region_of, within
+from napari_pathseg.ui.layers.mask_data import bounding_region, relative_index
 
 LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
 
@@ -64,10 +64,10 @@ class MaskArray:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Take what was painted as a person's."""
-        region = region_of(key, self.shape)
+        region = bounding_region(key, self.shape)
         before = self.labels[region.slices]
         after = before.copy()
-        after[within(key, region)] = value
+        after[relative_index(key, region)] = value
         step = self.downsample
         fine = region.finer(step).clip(self.mask.shape)
         try:
@@ -85,8 +85,8 @@ class MaskArray:
         self.labels[box.slices] = self.mask.preview(box, self.level)[0]
 
 
-class PlainMaskLabels(ClassLabels):
-    """What `mask_layer.MaskLabels` is, on one array."""
+class PlainMaskLayer(ClassLabels):
+    """What `mask_layer.MaskLayer` is, on one array."""
 
     pending_changed = Signal()
     _drags = 0  # that are one step; within each other
@@ -95,7 +95,7 @@ class PlainMaskLabels(ClassLabels):
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
         self.events.paint.connect(self._hear)
-        self.show_classes(classes)
+        self.set_classes(classes)
 
     @property
     def mask(self) -> Mask:
@@ -108,7 +108,7 @@ class PlainMaskLabels(ClassLabels):
         """The box of the mask that is on screen: all of it, for napari does not say."""
         return Region(0, 0, *self.mask.shape)
 
-    def show_mask(self, mask: Mask) -> None:
+    def set_mask(self, mask: Mask) -> None:
         """Show another mask."""
         self.data = MaskArray(mask)
         self.data.locked = self.locked_classes
@@ -181,10 +181,10 @@ class PlainMaskLabels(ClassLabels):
         try:
             self.mask.process_pending(budget_s)
         finally:
-            self.show_changed()
+            self.refresh_changed()
         return self.mask.has_pending
 
-    def show_changed(self) -> None:
+    def refresh_changed(self) -> None:
         """Bring to the screen what was carried out since the last time."""
         self.show(self.mask.pop_changed())
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Shapes
 from psygnal import Signal
 
-from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.slide_record import SlideRecord
@@ -18,7 +18,7 @@ _RIGHT = 2  # the mouse button
 _NO_SHAPES: list[Any] = []
 
 
-class ThinShapes:
+class ShapesOverlay:
     """Shapes of one role, drawn with one tool.
 
     Signals: `drawn` (a person drew, moved or deleted one; napari is still at it), `changed` (what
@@ -43,7 +43,7 @@ class ThinShapes:
     @property
     def layer(self) -> Shapes | None:
         """The layer, None where it is not needed or was taken away."""
-        layer = self._session.layers.extras.get(self.role)
+        layer = self._session.layers.overlays.get(self.role)
         return layer if layer is not None and layer in self._session.layers.viewer.layers else None
 
     @property
@@ -54,15 +54,15 @@ class ThinShapes:
 
     def take(self) -> None:
         """Take the tool in hand that draws them."""
-        self._session.access.require()
-        layer = self.layer or self._make(self._session.in_view)
+        self._session.access.require_writable()
+        layer = self.layer or self._make(self._session.require_slide())
         layer.visible = True
         self._session.layers.viewer.layers.selection.active = layer
         layer.mode = self.mode
         self._keep_thin()
         self.changed.emit()
 
-    def lay_down(self) -> None:
+    def deactivate(self) -> None:
         """Let the mouse move the slide again."""
         if self.layer is not None:
             self.layer.mode = "pan_zoom"
@@ -84,24 +84,26 @@ class ThinShapes:
         self._place(layer, entry)
 
     def _place(self, layer: Shapes, entry: SlideRecord) -> None:
-        for name, value in {"name": f"{entry.id} · {self.role}", **placement(entry.mpp, 1)}.items():
+        for name, value in {"name": f"{entry.id} · {self.role}", **layer_transform(entry.mpp, 1)}.items():
             setattr(layer, name, value)
-        layer.metadata = {KEY: {"slide": entry.id, "role": self.role}}
+        layer.metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
         layer.editable = not self._session.read_only
         self._keep_thin()
 
     def _make(self, entry: SlideRecord) -> Shapes:
         layers = self._session.layers
         look = {"edge_color": self.edge, "face_color": self.face}
-        metadata = {KEY: {"slide": entry.id, "role": self.role}}
-        layer = Shapes(ndim=2, name=f"{entry.id} · {self.role}", metadata=metadata, **look, **placement(entry.mpp, 1))
+        metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
+        layer = Shapes(
+            ndim=2, name=f"{entry.id} · {self.role}", metadata=metadata, **look, **layer_transform(entry.mpp, 1)
+        )
         layer.events.data.connect(self._heard)
         layer.events.mode.connect(self._tell)
         layer.mouse_drag_callbacks.append(self._pressed)
         active = layers.viewer.layers.selection.active
         layers.viewer.layers.insert(len(layers.viewer.layers), layer)
         layers.viewer.layers.selection.active = active
-        layers.extras[self.role] = layer
+        layers.overlays[self.role] = layer
         return layer
 
     def _pressed(self, layer: Shapes, event: Any) -> None:

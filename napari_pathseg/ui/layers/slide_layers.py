@@ -20,10 +20,10 @@ from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.masks import Mask
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.ui.layers.mask_layer import MaskLabels, make_mask_layer
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer, make_mask_layer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
-KEY = "napari_pathseg"
+METADATA_KEY = "napari_pathseg"
 _ORDER = ("image", "probability", "mask", "contours")  # from below
 _LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
 _LARGEST_PICTURE = 8192  # pixels of a side
@@ -32,7 +32,7 @@ _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
 DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices, and what napari calls its kind
 
 
-def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
+def layer_transform(mpp: float | None, downsample: int) -> dict[str, Any]:
     """Return scale, translate and units of a layer on a grid `downsample` times coarser than level 0.
 
     Grid pixel 0 covers level-0 pixels 0 to d-1, so its centre lies half a grid pixel less half
@@ -47,7 +47,7 @@ def placement(mpp: float | None, downsample: int) -> dict[str, Any]:
     }
 
 
-def probability_step(entry: SlideRecord) -> int:
+def probability_downsample(entry: SlideRecord) -> int:
     """Return how many pixels of the mask one of the probability layer stands for: it is one picture in memory."""
     return -(-max(entry.mask_shape) // _LARGEST_PICTURE)
 
@@ -60,9 +60,9 @@ class SlideLayers:
         self.entry: SlideRecord | None = None
         self.image: Image | None = None
         self.contours: Shapes | None = None
-        self.mask: MaskLabels | PlainMaskLabels | None = None
+        self.mask: MaskLayer | PlainMaskLayer | None = None
         self.probability: Image | None = None
-        self.extras: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
+        self.overlays: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
         _clear_brush(viewer)
 
@@ -70,11 +70,11 @@ class SlideLayers:
         """Show a slide with its mask; the layers of the slide before are used again."""
         first = self.entry is None
         if self.entry is not None and self._alive(self.contours):
-            self._unfilled[self.entry.id] = shapes_on(self.contours)
+            self._unfilled[self.entry.id] = drawn_shapes(self.contours)
         self.entry = entry
-        for layer in (self.image, self.probability, self.mask, self.contours, *self.extras.values()):
+        for layer in (self.image, self.probability, self.mask, self.contours, *self.overlays.values()):
             if layer is not None:  # all at once: a drawing in between would warn of mixed units
-                layer.units = placement(entry.mpp, 1)["units"]
+                layer.units = layer_transform(entry.mpp, 1)["units"]
         self._show_image(entry, slide)
         self._show_probability(entry)
         self._show_mask(entry, mask, classes)
@@ -90,14 +90,14 @@ class SlideLayers:
 
     def clear(self) -> None:
         """Take the layers away."""
-        for layer in (self.image, self.contours, self.mask, self.probability, *self.extras.values()):
+        for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
         self.image = self.contours = self.mask = self.probability = self.entry = None
-        self.extras.clear()
+        self.overlays.clear()
         self._unfilled.clear()
 
-    def view_region(self) -> Region:
+    def visible_region(self) -> Region:
         """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
         assert self.mask is not None
         return self.mask.in_view
@@ -107,9 +107,9 @@ class SlideLayers:
         if self.contours is None:
             return []
         shapes = zip(self.contours.data, self.contours.shape_type, strict=True)
-        return [outline_of(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
+        return [shape_outline(np.asarray(points), kind) for points, kind in shapes if kind not in ("line", "path")]
 
-    def drop_outlines(self) -> None:
+    def clear_outlines(self) -> None:
         """Clear the contours layer."""
         if self.contours is not None:
             self.contours.data = _NO_OUTLINES
@@ -120,7 +120,7 @@ class SlideLayers:
         """Show how likely the class to find is in a box of the mask's grid; `read` gives 0 to 255 of a part of it."""
         if self.probability is None or self.entry is None:
             return
-        step = probability_step(self.entry)
+        step = probability_downsample(self.entry)
         for piece in layout(region, _PIECE * step):
             rows, columns = (slice(-start % step, None, step) for start in piece[:2])
             likely = read(piece)[rows, columns]
@@ -133,7 +133,7 @@ class SlideLayers:
 
     def _show_image(self, entry: SlideRecord, slide: Slide) -> None:
         levels = slide.level_arrays()
-        settings = {"name": entry.id, **placement(entry.mpp, 1)}
+        settings = {"name": entry.id, **layer_transform(entry.mpp, 1)}
         layer = self.image
         rgb = slide.channels == 3
         if layer is not None and self._alive(layer):
@@ -146,8 +146,8 @@ class SlideLayers:
         self.image = self._insert(layer, entry, "image")
 
     def _show_probability(self, entry: SlideRecord) -> None:
-        step = probability_step(entry)
-        settings = {"name": f"{entry.id} · probability", **placement(entry.mpp, entry.downsample * step)}
+        step = probability_downsample(entry)
+        settings = {"name": f"{entry.id} · probability", **layer_transform(entry.mpp, entry.downsample * step)}
         empty = np.zeros(grid_shape(entry.mask_shape, step), np.uint8)
         if self.probability is not None and self._alive(self.probability):
             self.probability.data = empty
@@ -157,10 +157,10 @@ class SlideLayers:
         self.probability = self._insert(layer, entry, "probability")
 
     def _show_mask(self, entry: SlideRecord, mask: Mask, classes: ClassTable) -> None:
-        settings = {"name": f"{entry.id} · mask", **placement(entry.mpp, entry.downsample)}
+        settings = {"name": f"{entry.id} · mask", **layer_transform(entry.mpp, entry.downsample)}
         if self.mask is not None and self._alive(self.mask):
-            self.mask.show_mask(mask)
-            self.mask.show_classes(classes)
+            self.mask.set_mask(mask)
+            self.mask.set_classes(classes)
             _place(self.mask, entry, "mask", settings)
             return
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
@@ -169,7 +169,7 @@ class SlideLayers:
         self.mask = self._insert(layer, entry, "mask")
 
     def _show_contours(self, entry: SlideRecord) -> None:
-        settings = {"name": f"{entry.id} · contours", **placement(entry.mpp, 1)}
+        settings = {"name": f"{entry.id} · contours", **layer_transform(entry.mpp, 1)}
         if self.contours is not None and self._alive(self.contours):
             with self.contours.events.data.blocker():  # nothing was drawn now
                 self.contours.data = self._unfilled.pop(entry.id, None) or _NO_OUTLINES
@@ -188,7 +188,7 @@ class SlideLayers:
 
 
 def _mark(entry: SlideRecord, role: str) -> dict[str, Any]:
-    return {KEY: {"slide": entry.id, "role": role}}
+    return {METADATA_KEY: {"slide": entry.id, "role": role}}
 
 
 def _place(layer: Layer, entry: SlideRecord, role: str, settings: dict[str, Any]) -> None:
@@ -204,14 +204,14 @@ def _clear_brush(viewer: ViewerModel) -> None:
             overlay.box = False
 
 
-def shapes_on(layer: Shapes) -> list[DrawnShape]:
+def drawn_shapes(layer: Shapes) -> list[DrawnShape]:
     """Return what is drawn on a layer as its `data` takes it, without what is no shape yet."""
     drawn = zip(layer.data, layer.shape_type, strict=True)
     shapes = [(np.array(points, float)[:, -2:], str(kind)) for points, kind in drawn]
     return [(points, kind) for points, kind in shapes if len(points) > 2 or kind == "line"]
 
 
-def outline_of(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
+def shape_outline(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.float64]:
     """Return the vertices of a drawn shape; an ellipse is given by its box."""
     if kind != "ellipse":
         return points

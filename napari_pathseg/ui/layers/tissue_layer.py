@@ -9,14 +9,14 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.tissue_masks import forget_tissue, load_tissue, save_tissue
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.session.session import Session
 
 _COLOR = "#3ec1d3"
 _OPACITY = 0.35
 
 
-class TissueView:
+class TissueOverlay:
     """Shows and hides the tissue; what a person paints there is kept when it goes, or the slide does."""
 
     def __init__(self, session: Session) -> None:
@@ -47,8 +47,8 @@ class TissueView:
     def show(self) -> None:
         """Find the tissue, or what a person made of it, and show it."""
         self._keep()
-        entry = self._session.in_view
-        self._project, self._slide = self._session.opened, entry.id
+        entry = self._session.require_slide()
+        self._project, self._slide = self._session.require_project(), entry.id
         self._tissue = load_tissue(self._project, entry.id)
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: _COLOR})
         self._layer = Labels(
@@ -56,8 +56,8 @@ class TissueView:
             name=f"{entry.id} · tissue",
             opacity=_OPACITY,
             colormap=colors,
-            metadata={KEY: {"slide": entry.id, "role": "tissue"}},
-            **placement(entry.mpp, self._tissue.downsample),
+            metadata={METADATA_KEY: {"slide": entry.id, "role": "tissue"}},
+            **layer_transform(entry.mpp, self._tissue.downsample),
         )
         self._layer.selected_label = 1
         self._layer.brush_size = 5
@@ -75,7 +75,7 @@ class TissueView:
         """Forget what was painted and find the tissue anew."""
         self._tissue = None
         self.hide()
-        forget_tissue(self._session.opened, self._session.in_view.id)
+        forget_tissue(self._session.require_project(), self._session.require_slide().id)
         self.show()
 
     def _keep(self, *_: Any) -> None:

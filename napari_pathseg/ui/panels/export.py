@@ -49,7 +49,7 @@ class ExportPanel(QWidget):
     def ask_for_folder(self) -> None:
         """Let the user choose where to write."""
         with show_errors():
-            start = str(self._session.opened.folder.parent)
+            start = str(self._session.require_project().folder.parent)
             folder = QFileDialog.getExistingDirectory(self, "Export into a folder", start)
             if folder:
                 self.export_to(Path(folder))

@@ -51,7 +51,7 @@ class Header(QWidget):
         session.project_changed.connect(self._show_project)
         session.slide_changed.connect(self._soon.throttle)
         session.mask_changed.connect(self._soon.throttle)
-        session.learning.run_changed.connect(self._soon.throttle)
+        session.training.run_changed.connect(self._soon.throttle)
         self._fill_menu()
         self._show_project()
 

@@ -4,7 +4,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.session.queries import run_text
+from napari_pathseg.ui.session.queries import format_job
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
@@ -32,18 +32,18 @@ class JobProgressBar(QWidget):
         self._leave.timeout.connect(self.hide)
         self._soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self.stop.clicked.connect(self._stop)
-        session.learning.run_changed.connect(self._soon.throttle)
+        session.training.run_changed.connect(self._soon.throttle)
         self.hide()
 
     def _stop(self) -> None:
-        self._session.learning.stop()
+        self._session.training.stop()
 
     def _show_run(self) -> None:
-        run = self._session.learning.run
+        run = self._session.training.run
         if run is None:  # its project was closed
             self.hide()
             return
-        self.text.setText(run_text(run))
+        self.text.setText(format_job(run))
         self.bar.setValue(round(1000 * run.fraction))
         self.stop.setVisible(run.active)
         self.stop.setEnabled(not run.stopping)

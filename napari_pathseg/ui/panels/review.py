@@ -7,9 +7,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.outline_rendering import ContourOnly
-from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
-from napari_pathseg.ui.session.queries import compared, model_text, project_models
+from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
+from napari_pathseg.ui.session.edit_scope import (
+    DRAW_SELECTION,
+    NONE_SELECTED,
+    SELECTION,
+    SLIDE,
+    VIEW,
+    selected_outlines,
+)
+from napari_pathseg.ui.session.queries import compare_scores, format_model, project_models
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.layout import column, push_button, row
@@ -40,7 +47,7 @@ class ReviewPanel(QWidget):
         self.opacity.setToolTip(with_key("How strongly the mask covers the slide. Hold H to hide it", "hold_mask"))
         self.only_contour = QCheckBox("Contour only")
         self.only_contour.setToolTip("Show the borders of the mask instead of areas, as a line that is well seen.")
-        self._contour = ContourOnly(session, self)
+        self._contour = OutlineRendering(session, self)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self._lay_out()
         self._connect()
@@ -73,8 +80,8 @@ class ReviewPanel(QWidget):
     def predict(self, *, view: bool = False, everything: bool = False) -> None:
         """Predict the slide in view, only what is on screen of it, or all slides."""
         with show_errors():
-            slides = list(self._session.opened.slides) if everything else [self._session.in_view.id]
-            self._session.learning.predict(slides, view=view, model=self.model.currentData())
+            slides = list(self._session.require_project().slides) if everything else [self._session.require_slide().id]
+            self._session.training.predict(slides, view=view, model=self.model.currentData())
 
     def _predict_view(self) -> None:
         self.predict(view=True)
@@ -97,17 +104,17 @@ class ReviewPanel(QWidget):
     def accept_in(self, where: str) -> None:
         """Stand for what the model found in a place."""
         with show_errors():
-            self._session.corrections.accept(where)
+            self._session.editor.accept(where)
 
     def reject_in(self, where: str) -> None:
         """Take away what the model found in a place."""
         with show_errors():
-            self._session.corrections.reject(where)
+            self._session.editor.reject(where)
 
     def compare_models(self) -> None:
         """Score the two newest models."""
         with show_errors():
-            self._session.learning.compare()
+            self._session.training.compare()
 
     def hide_mask(self, hidden: bool) -> None:
         """Hide the mask while a key is held."""
@@ -123,7 +130,7 @@ class ReviewPanel(QWidget):
             newer = bool(models) and self.model.count() > 0 and self.model.itemData(0) != models[-1].id
             self.model.clear()
             for bundle in reversed(models):
-                self.model.addItem(model_text(bundle), bundle.id)
+                self.model.addItem(format_model(bundle), bundle.id)
             self.model.setCurrentIndex(0 if newer else max(0, self.model.findData(chosen)))
             if not models:
                 self.model.addItem("None yet: train one", None)
@@ -133,7 +140,7 @@ class ReviewPanel(QWidget):
         """Allow what can be done now."""
         project = self._session.project
         models = [] if project is None else project.model_ids()
-        free = bool(models) and not self._session.learning.active
+        free = bool(models) and not self._session.training.active
         self.model.setEnabled(bool(models))
         may_predict = free and not self._session.read_only
         self.predict_all.setEnabled(may_predict)
@@ -148,7 +155,7 @@ class ReviewPanel(QWidget):
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
-        names, rows = compared(self._session)
+        names, rows = compare_scores(self._session)
         for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
             for place, text in enumerate(cells):
                 label = QLabel(f"<b>{text}</b>" if number == 0 else text)
@@ -171,7 +178,7 @@ class ReviewPanel(QWidget):
 
     def _show_choices(self) -> None:
         """Offer the selection where there is one."""
-        selected = bool(selection(self._session))
+        selected = bool(selected_outlines(self._session))
         for more in (self.accept_more, self.reject_more):
             action = more.choices.actions()[0]
             action.setEnabled(selected)
@@ -202,7 +209,7 @@ class ReviewPanel(QWidget):
         self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self._session.project_changed.connect(self._show_models)
         self._session.slide_changed.connect(self._show_slide)
-        self._session.learning.run_changed.connect(self._run_soon.throttle)
+        self._session.training.run_changed.connect(self._run_soon.throttle)
 
     def _set_opacity(self, percent: int) -> None:
         layer = self._session.layers.mask

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_pathseg.ui.session.session import Session
 
 
-def take_view(session: Session, message: dict[str, Any]) -> None:
+def apply_preview(session: Session, message: dict[str, Any]) -> None:
     """Let the mask in view take in what a model in training sees."""
     region = Region(*message["region"])
     if session.mask is None or session.slide is None or session.slide.id != message["slide"]:
@@ -38,13 +38,13 @@ def take_view(session: Session, message: dict[str, Any]) -> None:
         session.layers.show_probability(region, partial(_part, found, region), visible=True)
     else:
         complete = session.slide.complete_in(region)
-        locked = session.corrections.locked
-        session.mask_edited(fill_from_model(session.mask, region, classes, complete, locked))
+        locked = session.editor.locked
+        session.refresh_mask(fill_from_model(session.mask, region, classes, complete, locked))
 
 
-def take_slide(session: Session, model: str, slide_id: str, region: Region) -> None:
+def apply_prediction(session: Session, model: str, slide_id: str, region: Region) -> None:
     """Let a slide's mask take in what a model predicted in a box of it, as far as no person has spoken."""
-    project = session.opened
+    project = session.require_project()
     entry = project.slide(slide_id)
     prediction = project.find_prediction(model, slide_id)
     if prediction is None:
@@ -54,10 +54,10 @@ def take_slide(session: Session, model: str, slide_id: str, region: Region) -> N
             region.clip(entry.mask_shape), partial(_likely, prediction), visible=entry.complete
         )
         if not entry.complete:
-            session.corrections.run(merge_prediction(prediction, region, entry.complete_in, session.corrections.locked))
+            session.editor.run(merge_prediction(prediction, region, entry.complete_in, session.editor.locked))
     elif not entry.complete:
         with project.open_mask(slide_id) as mask:
-            mask.run(merge_prediction(prediction, region, entry.complete_in, session.corrections.locked))
+            mask.run(merge_prediction(prediction, region, entry.complete_in, session.editor.locked))
 
 
 def _part(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:

@@ -11,9 +11,9 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.box_rest import rest_of_boxes
-from napari_pathseg.ui.session.queries import area_text
+from napari_pathseg.ui.session.queries import format_area
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.tissue_cache import TissuePixels, looked_at
+from napari_pathseg.ui.session.tissue_cache import TissueCache, sampling_level
 
 
 @dataclass(frozen=True)
@@ -24,19 +24,19 @@ class ClassArea:
     percent: str
 
 
-class Areas:
+class ClassAreas:
     """The areas of a session's slide; they are asked for at every stroke, so that the window never waits for them.
 
     `tissue` knows how much of the slide is tissue, once it was made to look.
     """
 
     def __init__(self, session: Session) -> None:
-        self._session, self.tissue = session, TissuePixels(session)
+        self._session, self.tissue = session, TissueCache(session)
 
     @property
     def of_tissue(self) -> bool:
         """Whether shares are of the tissue, and not of what is labelled."""
-        return self.tissue.of_slide is not None
+        return self.tissue.pixel_count is not None
 
     def by_class(self) -> dict[int, ClassArea]:
         """Return the areas by class; where it is complete the rest is Background.
@@ -52,22 +52,22 @@ class Areas:
             pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
         elif entry.boxes and mask is not None:
             pixels[BACKGROUND] += rest_of_boxes(entry, mask)
-        tissue = self.tissue.on_mask
+        tissue = self.tissue.bits
         if tissue is None or mask is None:
             shares = pixels / max(int(pixels[1:].sum()), 1)
         else:
-            shares = shares_of(tissue, entry, mask)
+            shares = class_shares(tissue, entry, mask)
         areas = {}
         for spec in project.classes:
             number = int(pixels[spec.index])
             percent = f"{100 * shares[spec.index]:.0f} %" if number else ""
-            areas[spec.index] = ClassArea(area_text(number, entry.mask_mpp), percent)
+            areas[spec.index] = ClassArea(format_area(number, entry.mask_mpp), percent)
         return areas
 
 
-def shares_of(tissue: BoolArray, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
-    """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `looked_at`."""
-    level, every = looked_at(entry.mask_shape)
+def class_shares(tissue: BoolArray, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
+    """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `sampling_level`."""
+    level, every = sampling_level(entry.mask_shape)
     labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
     for box in [Region(0, 0, *entry.mask_shape)] if entry.complete else entry.mask_boxes:
         inside = box.coarser(2**level * every).clip(tissue.shape).slices

@@ -30,8 +30,8 @@ def lock(session: Session, index: int, is_locked: bool) -> None:
     ProjectError
         If the project can only be looked at.
     """
-    session.access.require()
-    session.opened.set_setting(_SETTING, sorted(_marked(locked(session), index, is_locked)))
+    session.access.require_writable()
+    session.require_project().set_setting(_SETTING, sorted(_marked(locked(session), index, is_locked)))
     recall_locked(session)
 
 
@@ -51,7 +51,7 @@ def hide(session: Session, index: int, is_hidden: bool) -> None:
     """Hide a class or show it again."""
     layer = session.layers.mask
     if layer is not None and (index in layer.hidden_classes) != is_hidden:
-        layer.hide_classes(_marked(layer.hidden_classes, index, is_hidden))
+        layer.set_hidden_classes(_marked(layer.hidden_classes, index, is_hidden))
 
 
 def _marked(marked: frozenset[int], index: int, wanted: bool) -> frozenset[int]:

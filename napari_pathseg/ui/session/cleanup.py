@@ -70,7 +70,7 @@ class CleanupRequest:
     onto
         The class that "assign" gives.
     where
-        One of `places.PLACES`.
+        One of `places.EDIT_SCOPES`.
     """
 
     method: str = "holes"

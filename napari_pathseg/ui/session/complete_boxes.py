@@ -18,7 +18,7 @@ from napari.layers import Shapes
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, on_grid
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.layers.shapes_overlay import ThinShapes
+from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.complete_box_steps import (
     Boxes,
     BoxStep,
@@ -36,7 +36,7 @@ _SMALLEST = 6.0  # pixels of the screen; a click without a pull draws less
 _LEFT = 1  # the mouse button
 
 
-class CompleteBoxes(ThinShapes):
+class CompleteBoxes(ShapesOverlay):
     """The boxes of a session's slide; what was `drawn` is the project's after :meth:`keep`."""
 
     role, mode = "complete boxes", "add_rectangle"
@@ -67,8 +67,8 @@ class CompleteBoxes(ThinShapes):
 
     def remove(self, position: tuple[float, ...]) -> None:
         """Delete the boxes that lie under a position."""
-        entry, gone = self._session.in_view, self.at(position)
-        self._session.access.require()
+        entry, gone = self._session.require_slide(), self.at(position)
+        self._session.access.require_writable()
         if gone:
             self._do(tuple(box for box in entry.boxes if box not in gone))
             self.show()
@@ -98,14 +98,14 @@ class CompleteBoxes(ThinShapes):
 
     def _do(self, boxes: Boxes) -> None:
         """Change the boxes in a step that can be taken back."""
-        slide = self._session.in_view.id
+        slide = self._session.require_slide().id
         self._done[slide].append(self._change(boxes))
         self._undone[slide].clear()
 
     def _turn(self, steps: BoxSteps, others: BoxSteps) -> None:
         """Take the last of some steps back; what takes that back in turn is the last of the others."""
-        self._session.access.require()
-        entry = self._session.in_view
+        self._session.access.require_writable()
+        entry = self._session.require_slide()
         here = steps[entry.id]
         if self._pulls or not here:
             return
@@ -115,18 +115,18 @@ class CompleteBoxes(ThinShapes):
             return
         others[entry.id].append(self._change(step.before))
         here.pop()
-        complete_in, locked = self._session.in_view.complete_in, self._session.corrections.locked
-        self._session.corrections.run(giving_back(step.found, complete_in, locked))
+        complete_in, locked = self._session.require_slide().complete_in, self._session.editor.locked
+        self._session.editor.run(giving_back(step.found, complete_in, locked))
         self.show()
 
     def _change(self, boxes: Boxes) -> BoxStep:
         """Let the project have other boxes; what a model found in new ones goes."""
-        entry, found = self._session.in_view, Found()
-        self._session.layers.entry = self._session.opened.update_slide(entry.id, boxes=boxes)
+        entry, found = self._session.require_slide(), Found()
+        self._session.layers.entry = self._session.require_project().update_slide(entry.id, boxes=boxes)
         for box in boxes:
             if box not in entry.boxes:
                 here = on_grid(box, entry.downsample).clip(entry.mask_shape)
-                self._session.corrections.run(clearing(here, found, self._session.corrections.locked))
+                self._session.editor.run(clearing(here, found, self._session.editor.locked))
         self._session.project_changed.emit()
         return BoxStep(entry.boxes, boxes, found)
 

@@ -17,30 +17,30 @@ if TYPE_CHECKING:
     from napari_pathseg.ui.session.session import Session
 
 SELECTION, VIEW, SLIDE = "selection", "view", "slide"
-PLACES = (SELECTION, VIEW, SLIDE)
+EDIT_SCOPES = (SELECTION, VIEW, SLIDE)
 NONE_SELECTED, DRAW_SELECTION = "Nothing is selected on this slide.", "Draw around an area with Select first."
 
 
-def find_place(session: Session, where: str) -> EditRegion:
-    """Return the place that one of `PLACES` means now.
+def resolve_scope(session: Session, where: str) -> EditRegion:
+    """Return the place that one of `EDIT_SCOPES` means now.
 
     Raises
     ------
     ProjectError
         If the selection is meant and nothing is selected.
     """
-    entry = session.in_view
+    entry = session.require_slide()
     if where == SLIDE:
         return EditRegion(Region(0, 0, *entry.mask_shape))
     if where == VIEW:
-        return EditRegion(session.layers.view_region())
-    outlines = selection(session)
+        return EditRegion(session.layers.visible_region())
+    outlines = selected_outlines(session)
     if not outlines:
         raise ProjectError(f"{NONE_SELECTED} {DRAW_SELECTION}")
     return resolve_region(outlines, entry.mask_shape)
 
 
-def selection(session: Session) -> tuple[PolygonShape, ...]:
+def selected_outlines(session: Session) -> tuple[PolygonShape, ...]:
     """Return what is selected on the slide in view, in pixels of the mask; see `Selection.outlines`."""
     entry = session.slide
     if entry is None:

@@ -4,7 +4,7 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.notifications import show_errors
 
@@ -12,18 +12,18 @@ _TIME_BUDGET_S = 0.008  # half a frame, so that the hand feels nothing
 _NOTIFY_INTERVAL_MS = 500  # between two times at which it is said that the mask changed
 
 
-class Strokes(QObject):
+class IdleProcessor(QObject):
     """Listens to the mask of the slide in view and works on what waits there.
 
-    Signals: `worked` (that something was done, or all is done).
+    Signals: `progressed` (that something was done, or all is done).
     """
 
-    worked = Signal()
+    progressed = Signal()
 
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._session = session
-        self._heard: MaskLabels | None = None
+        self._heard: MaskLayer | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(0)  # when all other events are done
         self._timer.timeout.connect(self._work)
@@ -54,4 +54,4 @@ class Strokes(QObject):
         else:  # done, or the disk refuses a stroke: the next one tries again
             self._timer.stop()
             self._session.mask_changed.emit()
-        self.worked.emit()
+        self.progressed.emit()

@@ -109,7 +109,7 @@ def add_files(session: Session, paths: Sequence[Path], *, complete: bool = True)
 def import_contour_files(session: Session, paths: Sequence[Path], *, complete: bool) -> ImportResult:
     """Import files of contours where all is plain; else leave them all to be asked about."""
     in_view = None if session.slide is None else session.slide.id
-    choices = unambiguous_imports(session.opened, paths, in_view, complete=complete)
+    choices = unambiguous_imports(session.require_project(), paths, in_view, complete=complete)
     if choices is None:
         return ImportResult([], asked=[*paths])
     slides, more = run_imports(session, choices)

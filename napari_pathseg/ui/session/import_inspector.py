@@ -88,8 +88,8 @@ def run_imports(
     done, problems = [], []
     for choice in choices:
         try:
-            with session.changing_mask(choice.slide):
-                run(partial(_import, session.opened, choice))
+            with session.mask_released(choice.slide):
+                run(partial(_import, session.require_project(), choice))
             done.append(choice.slide)
         except PathsegError as error:
             problems.append(str(error))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.session.queries import labelled_slides, plural, time_text, unreviewed
+from napari_pathseg.ui.session.queries import format_duration, labelled_slides, plural, unreviewed
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.session.training_controller import labelled_pixels
 
@@ -34,16 +34,16 @@ def next_step(session: Session) -> NextStep:
     if session.read_only:
         text = "Everything can be looked at and exported; nothing can be changed."
         return NextStep(text, "Export…", "export", "export")
-    if session.learning.active and session.learning.run is not None and session.learning.run.kind != "preview":
+    if session.training.active and session.training.run is not None and session.training.run.kind != "preview":
         return _running(session)
     labelled = labelled_slides(session)
     return _not_enough(project, labelled) or _with_model(session, project, labelled)
 
 
 def _running(session: Session) -> NextStep:
-    run = session.learning.run
+    run = session.training.run
     assert run is not None
-    left = f" About {time_text(run.seconds_left)} left." if run.seconds_left >= 1 else ""
+    left = f" About {format_duration(run.seconds_left)} left." if run.seconds_left >= 1 else ""
     if run.kind == "train":
         complete = session.slide is not None and session.slide.complete
         shown = "yellow is what it finds" if complete else "the slide shows what it finds"

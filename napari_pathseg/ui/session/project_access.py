@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _PROGRAM = "the window"
 
 
-def take(project: Project) -> str:
+def try_acquire(project: Project) -> str:
     """Hold a project for the window; return why it can only be looked at, empty where it is held."""
     try:
         project.acquire_lock(_PROGRAM)
@@ -24,14 +24,14 @@ def take(project: Project) -> str:
     return ""
 
 
-class Access:
+class ProjectAccess:
     """The right of a session to change its project; `read_only` says why it has none, empty where it has."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.read_only = ""
 
-    def require(self) -> None:
+    def require_writable(self) -> None:
         """Refuse what would change a project that can only be looked at.
 
         Raises
@@ -40,10 +40,10 @@ class Access:
             Saying who holds it.
         """
         if self.read_only:
-            name = self._session.opened.folder.name
+            name = self._session.require_project().folder.name
             raise ProjectError(f"{name} can only be looked at here: {self.read_only}. Close it there first.")
 
-    def keeps(self) -> bool:
+    def is_writable(self) -> bool:
         """Return whether what is in hand may be written: the project is held, and nobody took it over."""
         if self._session.project is None or self.read_only:
             return False
@@ -57,9 +57,9 @@ class Access:
         """Open a slide's mask to be edited, or as it was saved last where the project can only be looked at."""
         return project.open_mask_readonly(slide_id) if self.read_only else project.open_mask(slide_id)
 
-    def watch(self) -> None:
+    def poll(self) -> None:
         """Take the project once its holder has left, and let go of it when it was taken over; ask now and then."""
-        if self._session.project is None or self._session.corrections.busy:
+        if self._session.project is None or self._session.editor.busy:
             return
         if self.read_only:
             self._try_again(self._session.project)
@@ -67,12 +67,12 @@ class Access:
             self._give_up(self._session.project)
 
     def _try_again(self, project: Project) -> None:
-        reason = take(project)
+        reason = try_acquire(project)
         if reason == self.read_only:
             return
         self.read_only = reason
         if not reason:
-            self._session.learning.recall()
+            self._session.training.restore_last_run()
             self._show_anew(project)
             self._session.message.emit(f"{project.folder.name} can be changed now.", "", "info")
         self._session.project_changed.emit()
@@ -84,7 +84,7 @@ class Access:
             self._session.show_slide(shown.id if shown is not None and shown.id in slides else slides[0])
 
     def _give_up(self, project: Project) -> None:
-        self._session.learning.leave()
+        self._session.training.detach()
         self.read_only = f"taken over by {project.lock.taken_by}, as this window had given no sign for a while"
         self._show_anew(project)
         project.release_lock()

@@ -34,7 +34,7 @@ class SlideRow:
 
 
 @dataclass(frozen=True)
-class Learning:
+class TrainingSummary:
     """What a training would learn from."""
 
     slides: int
@@ -62,10 +62,10 @@ def plural(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def area_text(pixels: float, mpp: float | None) -> str:
+def format_area(pixels: float, mpp: float | None) -> str:
     """Return an area in words: mm² where the pixel size is known, else megapixels; small ones in µm² or pixels.
 
-    >>> area_text(2_500_000, 1.0), area_text(2_500_000, None), area_text(2_120, 1.0), area_text(0, 1.0)
+    >>> format_area(2_500_000, 1.0), format_area(2_500_000, None), format_area(2_120, 1.0), format_area(0, 1.0)
     ('2.50 mm²', '2.50 Mpx', '2120 µm²', '')
     """
     if not pixels:
@@ -76,10 +76,10 @@ def area_text(pixels: float, mpp: float | None) -> str:
     return f"{value / 1e6:.{0 if value >= 1e8 else 2}f} {units[1]}"
 
 
-def time_text(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time in minutes and seconds.
 
-    >>> time_text(130.4)
+    >>> format_duration(130.4)
     '2:10'
     """
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
@@ -98,7 +98,9 @@ def slide_row(session: Session, entry: SlideRecord) -> SlideRow:
     """Return a slide as the list shows it."""
     counts = session.counts(entry.id)
     found = int(counts[BACKGROUND + 1 :].sum())
-    return SlideRow(entry.id, entry.patient, entry.role, slide_state(session, entry), area_text(found, entry.mask_mpp))
+    return SlideRow(
+        entry.id, entry.patient, entry.role, slide_state(session, entry), format_area(found, entry.mask_mpp)
+    )
 
 
 def labelled_slides(session: Session) -> dict[str, set[int]]:
@@ -110,10 +112,10 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
     return {slide: classes for slide, classes in found.items() if classes}
 
 
-def learning(session: Session) -> Learning:
+def training_summary(session: Session) -> TrainingSummary:
     """Return what a training would learn from now, roles settled as it would settle them."""
     if session.project is None:
-        return Learning(0, 0, 0, "")
+        return TrainingSummary(0, 0, 0, "")
     slides = session.project.slides
     labelled = labelled_slides(session)
     candidates = [
@@ -126,11 +128,11 @@ def learning(session: Session) -> Learning:
     corrected = [entry for entry in teaching if slide_state(session, entry) == "corrected"]
     known = [entry for entry in teaching if entry.mask_mpp is not None]
     if len(known) == len(teaching):
-        area = area_text(sum(_taught(session, entry) * (entry.mask_mpp or 1) ** 2 for entry in known), 1.0)
+        area = format_area(sum(_taught(session, entry) * (entry.mask_mpp or 1) ** 2 for entry in known), 1.0)
     else:
-        area = area_text(sum(_taught(session, entry) for entry in teaching), None)
+        area = format_area(sum(_taught(session, entry) for entry in teaching), None)
     held_out = sum(role[name] == roles.VAL for name in labelled)
-    return Learning(len(teaching), len(corrected), held_out, area)
+    return TrainingSummary(len(teaching), len(corrected), held_out, area)
 
 
 def _taught(session: Session, entry: SlideRecord) -> int:
@@ -143,7 +145,7 @@ def _taught(session: Session, entry: SlideRecord) -> int:
     if not entry.boxes:
         return labelled
     mask = session.mask if session.slide is not None and session.slide.id == entry.id else None
-    return labelled + rest_of_boxes(entry, mask or session.opened.open_mask_readonly(entry.id))
+    return labelled + rest_of_boxes(entry, mask or session.require_project().open_mask_readonly(entry.id))
 
 
 def slide_state(session: Session, entry: SlideRecord) -> str:
@@ -156,16 +158,16 @@ def unreviewed(session: Session, slide_id: str) -> int:
     return int(session.counts(slide_id)[1:, Provenance.MODEL].sum())
 
 
-def model_text(bundle: Bundle) -> str:
+def format_model(bundle: Bundle) -> str:
     """Return a model in words: its name, its score, where it came from."""
     parent = f"from {bundle.parent}" if bundle.parent else "new"
     unfinished = "" if bundle.finished else " · not finished"
     return f"{bundle.id} · Dice {bundle.mean_dice:.2f} · {parent}{unfinished}"
 
 
-def compared(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
+def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
     """Return the two newest scored models, and by class the Dice before, after, and the difference."""
-    scores = session.learning.scores
+    scores = session.training.scores
     names = [bundle.id for bundle in project_models(session) if bundle.id in scores][-2:]
     if len(names) < 2:
         return [], []
@@ -189,39 +191,39 @@ def dice_legend(run: Run, colors: Mapping[str, str]) -> str:
     return " &nbsp; ".join(parts)
 
 
-def rate_text(rate: float) -> str:
+def format_learning_rate(rate: float) -> str:
     """Return a step size as short as it can be told.
 
-    >>> rate_text(0.00032), rate_text(0.00001), rate_text(0.5)
+    >>> format_learning_rate(0.00032), format_learning_rate(0.00001), format_learning_rate(0.5)
     ('3.2e-4', '1e-5', '0.5')
     """
     return f"{rate:.2g}" if rate >= 0.01 else f"{rate:.1e}".replace("e-0", "e-").replace(".0e", "e")
 
 
-def setting_text(value: object) -> str:
+def format_setting(value: object) -> str:
     """Return the value of a setting as short as it can be told.
 
-    >>> setting_text(0.0001), setting_text(4), setting_text("adamw")
+    >>> format_setting(0.0001), format_setting(4), format_setting("adamw")
     ('1e-4', '4', 'adamw')
     """
     if isinstance(value, float):
-        return f"{value:.4g}".replace("e-0", "e-") if value == 0 or abs(value) >= 0.001 else rate_text(value)
+        return f"{value:.4g}".replace("e-0", "e-") if value == 0 or abs(value) >= 0.001 else format_learning_rate(value)
     return str(value)
 
 
-def ranges(vary: Mapping[str, str]) -> bool:
+def has_range(vary: Mapping[str, str]) -> bool:
     """Return whether a setting is varied within a range, as in 1e-4..1e-2, and not by a list of values."""
     return any(".." in text for text in vary.values())
 
 
-def trials_text(vary: Mapping[str, str], most: int, minutes: float) -> str:
+def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
     """Return how many combinations there are to try and how long that takes, in words.
 
-    >>> trials_text({"batch": "4, 8", "tile": "128,256"}, 0, 1.5)
+    >>> format_trials({"batch": "4, 8", "tile": "128,256"}, 0, 1.5)
     '4 trials, about 6 min'
     """
     number = math.prod(sum(bool(value.strip()) for value in text.split(",")) for text in vary.values()) if vary else 0
-    if ranges(vary):
+    if has_range(vary):
         number = most or _SUGGESTIONS
     tried = min(number, most) if most else number
     of = f" of {number} combinations" if tried < number else ""
@@ -230,10 +232,10 @@ def trials_text(vary: Mapping[str, str], most: int, minutes: float) -> str:
     return f"{plural(tried, 'trial')}{of}, about {time}" if tried else "Name values to try."
 
 
-def preset_minutes_text(preset: str) -> str:
+def format_preset_minutes(preset: str) -> str:
     """Return how long a preset takes, in words.
 
-    >>> preset_minutes_text("quick"), preset_minutes_text("normal")
+    >>> format_preset_minutes("quick"), format_preset_minutes("normal")
     ('10 s', '2 min')
     """
     if preset == "thorough":
@@ -254,7 +256,7 @@ def interrupted_run(session: Session) -> str:
     return run if not models or run[1:] >= models[-1][1:] else ""
 
 
-def run_text(run: Run) -> str:
+def format_job(run: Run) -> str:
     """Return what runs and how long it still takes, in words."""
     if not run.active:
         return f"{run.title}: {'broke off' if run.broken else 'done'}"
@@ -263,5 +265,7 @@ def run_text(run: Run) -> str:
     if not run.fraction:
         return f"{run.title}: starting…"
     trial = f" · {run.trials[-1]['number']} of {run.trials[-1]['of']}" if run.kind == "tune" and run.trials else ""
-    left = f"{time_text(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"  # time unknown
+    left = (
+        f"{format_duration(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"
+    )  # time unknown
     return f"{run.title}{trial} · {left}"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.ui.layers.shapes_overlay import ThinShapes
-from napari_pathseg.ui.layers.slide_layers import KEY, DrawnShape, outline_of, shapes_on
+from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, DrawnShape, drawn_shapes, shape_outline
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.session.session import Session
 
 
-class Selection(ThinShapes):
+class Selection(ShapesOverlay):
     """Outlines that a person draws around what is meant; they are never filled in."""
 
     role, mode = "selection", "add_polygon_lasso"
@@ -35,7 +35,7 @@ class Selection(ThinShapes):
             found = []
             for number in sorted(layer.selected_data) or range(len(layer.data)):
                 kind = str(layer.shape_type[number])
-                points = outline_of(np.asarray(layer.data[number], float)[:, -2:], kind)
+                points = shape_outline(np.asarray(layer.data[number], float)[:, -2:], kind)
                 if kind not in ("line", "path") and len(points) > 2:
                     found.append(points)
             return found
@@ -54,7 +54,7 @@ class Selection(ThinShapes):
             self._kept.clear()
         else:
             if self.layer is not None:
-                self._kept[self.layer.metadata[KEY]["slide"]] = shapes_on(self.layer)
+                self._kept[self.layer.metadata[METADATA_KEY]["slide"]] = drawn_shapes(self.layer)
             self._put(entry, self._kept.pop(entry.id, []))
         self.changed.emit()
 

@@ -25,10 +25,10 @@ from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
 from napari_pathseg.ui.session.class_flags import recall_locked
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
-from napari_pathseg.ui.session.mask_editor import Corrections
-from napari_pathseg.ui.session.project_access import Access, take
+from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.project_access import ProjectAccess, try_acquire
 from napari_pathseg.ui.session.selection import Selection
-from napari_pathseg.ui.session.training_controller import Learning, Worker
+from napari_pathseg.ui.session.training_controller import TrainingController, Worker
 from napari_pathseg.ui.tools.view import view_snapshot
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
 
@@ -51,9 +51,9 @@ class Session:
         self.project: Project | None = None
         self.mask: Mask | None = None
         self._slide: Slide | None = None
-        self.access = Access(self)
-        self.corrections = Corrections(self)
-        self.learning = Learning(self, worker)
+        self.access = ProjectAccess(self)
+        self.editor = MaskEditor(self)
+        self.training = TrainingController(self, worker)
         self.boxes, self.selection = CompleteBoxes(self), Selection(self)
 
     # -- the project
@@ -68,11 +68,11 @@ class Session:
         project = Project.open(folder)
         if self.project is not None and self.project.folder == project.folder:
             self.close()
-        reason = take(project)
+        reason = try_acquire(project)
         self.close()
         self.project, self.access.read_only = project, reason
-        self.learning.warm_up()
-        self.learning.recall()
+        self.training.warm_up()
+        self.training.restore_last_run()
         self.project_changed.emit()
         if project.slides:
             self.show_slide(next(iter(project.slides)))
@@ -90,7 +90,7 @@ class Session:
         if clear:
             self.layers.clear()
         if self.project is not None:
-            self.learning.leave()
+            self.training.detach()
             self.project.release_lock()
             self.project, self.access.read_only = None, ""
             self.slide_changed.emit()
@@ -99,7 +99,7 @@ class Session:
     def add_slides(self, paths: Sequence[Path], options: AddOptions | None = None) -> list[SlideRecord]:
         """Add slides and show the first of them where none is shown."""
         self.save_mask()
-        entries = add_slides(self.opened, paths, options)
+        entries = add_slides(self.require_project(), paths, options)
         self.project_changed.emit()
         if self.slide is None and entries:
             self.show_slide(entries[0].id)
@@ -108,7 +108,7 @@ class Session:
         return entries
 
     @contextlib.contextmanager
-    def changing_mask(self, slide: str) -> Iterator[None]:
+    def mask_released(self, slide: str) -> Iterator[None]:
         """Let go of a slide's mask inside the block, in which somebody else writes it."""
         shown = self.slide is not None and self.slide.id == slide
         if shown:
@@ -122,20 +122,20 @@ class Session:
 
     def change_classes(self, classes: ClassTable) -> None:
         """Rename, recolour or append classes."""
-        self.opened.change_classes(classes)
+        self.require_project().change_classes(classes)
         if self.layers.mask is not None:
-            self.layers.mask.show_classes(classes)
+            self.layers.mask.set_classes(classes)
         self.project_changed.emit()
 
     def set_role(self, slide_id: str, role: str) -> None:
         """Give a slide, and so its patient's other slides, a role."""
-        set_role(self.opened, slide_id, role)
+        set_role(self.require_project(), slide_id, role)
         self.project_changed.emit()
 
     def export(self, folder: Path, options: ExportOptions) -> list[Path]:
         """Write masks or predictions; see `data.exporting.export`."""
         self.save_mask()
-        return export(self.opened, folder, options)
+        return export(self.require_project(), folder, options)
 
     # -- the slide in view
 
@@ -146,7 +146,7 @@ class Session:
 
     def show_slide(self, slide_id: str) -> None:
         """Bring a slide into view; the one before is saved."""
-        project = self.opened
+        project = self.require_project()
         slide = project.open_slide(slide_id)
         try:
             self._close_slide()
@@ -167,7 +167,7 @@ class Session:
         """Return a slide's pixels by (class, provenance), strokes of this moment included."""
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
             return self.mask.committed_counts
-        return self.opened.counts(slide_id)
+        return self.require_project().counts(slide_id)
 
     def view_snapshot(self, longest: int) -> ViewSnapshot | None:
         """Return what is on screen of the slide, no side longer than so many pixels; None where nothing is."""
@@ -180,16 +180,14 @@ class Session:
         """Why the project can be looked at and not changed; empty where it can be changed."""
         return self.access.read_only
 
-    @property
-    def opened(self) -> Project:
-        """The project; a `ProjectError` where none is open."""
+    def require_project(self) -> Project:
+        """Return the open project; raise a `ProjectError` if there is none."""
         if self.project is None:
             raise ProjectError("No project is open. Make a new one or open one in the project menu.")
         return self.project
 
-    @property
-    def in_view(self) -> SlideRecord:
-        """The slide in view; a `ProjectError` where none is."""
+    def require_slide(self) -> SlideRecord:
+        """Return the slide in view; raise a `ProjectError` if there is none."""
         if self.slide is None:
             raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
         return self.slide
@@ -197,7 +195,7 @@ class Session:
     def _painted(self) -> None:
         self.mask_changed.emit()
 
-    def mask_edited(self, region: Region) -> None:
+    def refresh_mask(self, region: Region) -> None:
         """Show and tell that a box of the mask was changed here, not by the brush."""
         if self.mask is not None:
             self.mask.end_undo_group()
@@ -208,15 +206,15 @@ class Session:
     def save_mask(self) -> None:
         """Bring the strokes so far into the mask on disk, for other processes to read."""
         if self.mask is not None and not self.read_only:
-            self.opened.lock.check()
+            self.require_project().lock.check()
             self.mask.end_undo_group()
-            self.corrections.apply_pending()
+            self.editor.apply_pending()
             self.mask.flush()
 
     def _close_slide(self) -> None:
         """Save and let the slide in view go; where the disk refuses it stays."""
-        if self.mask is not None and self.mask.writable and self.access.keeps():
-            self.corrections.apply_pending()
+        if self.mask is not None and self.mask.writable and self.access.is_writable():
+            self.editor.apply_pending()
             self.mask.end_undo_group()
             self.mask.flush()
         self._forget_slide()

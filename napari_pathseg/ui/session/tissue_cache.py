@@ -51,7 +51,7 @@ class _Search(threading.Thread):
         self.found = _find(self._project, self._entry)
 
 
-class TissuePixels:
+class TissueCache:
     """The tissue of a session's slides in pixels of their masks, as far as it is known."""
 
     def __init__(self, session: Session) -> None:
@@ -60,24 +60,24 @@ class TissuePixels:
         self._search: _Search | None = None
 
     @property
-    def of_slide(self) -> float | None:
+    def pixel_count(self) -> float | None:
         """The tissue of the slide in view; None where it is not known yet, or there is none."""
         slide = self._in_view()
         return None if slide is None or slide not in self._known else self._known[slide].pixels
 
     @property
-    def on_mask(self) -> BoolArray | None:
-        """Where tissue is, of the pixels that :func:`looked_at` says; None as in `of_slide`."""
+    def bits(self) -> BoolArray | None:
+        """Where tissue is, of the pixels that :func:`sampling_level` says; None as in `pixel_count`."""
         slide, entry = self._in_view(), self._session.slide
         found = None if slide is None else self._known.get(slide)
         if entry is None or found is None or found.bits is None:
             return None
-        level, every = looked_at(entry.mask_shape)
+        level, every = sampling_level(entry.mask_shape)
         shape = grid_shape(entry.mask_shape, 2**level * every)
         return np.unpackbits(found.bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
 
     @property
-    def is_new(self) -> bool:
+    def needs_update(self) -> bool:
         """Whether the slide in view is to be looked at: for the first time, or since its tissue was changed."""
         slide, project = self._in_view(), self._session.project
         if slide is None or project is None:
@@ -85,7 +85,7 @@ class TissuePixels:
         known = self._known.get(slide)
         return known is None or known.written != _written(tissue_path(project, slide[1]))
 
-    def look(self) -> bool:
+    def update(self) -> bool:
         """Take what was found, or begin to look; return whether something is still to come."""
         if self._search is not None:
             if self._search.is_alive():
@@ -93,7 +93,7 @@ class TissuePixels:
             done, self._search = self._search, None
             self._known[done.slide] = done.found or _Found(_written(done.path), None)  # nothing fails twice
         slide, project, entry = self._in_view(), self._session.project, self._session.slide
-        if slide is None or project is None or entry is None or not self.is_new:
+        if slide is None or project is None or entry is None or not self.needs_update:
             return False
         self._search = _Search(project, slide, entry)
         self._search.start()
@@ -106,10 +106,10 @@ class TissuePixels:
         return str(project.folder), entry.id, entry.fingerprint, entry.downsample
 
 
-def looked_at(shape: tuple[int, int]) -> tuple[int, int]:
+def sampling_level(shape: tuple[int, int]) -> tuple[int, int]:
     """Return the level of a mask of `shape` on which shares are counted, and that of so many pixels one is.
 
-    >>> looked_at((256, 256)), looked_at((60_000, 60_000))
+    >>> sampling_level((256, 256)), sampling_level((60_000, 60_000))
     ((0, 1), (6, 2))
     """
     level = 0
@@ -133,7 +133,7 @@ def _find(project: Project, entry: SlideRecord) -> _Found:
 
 def _on_mask(tissue: TissueMask, entry: SlideRecord) -> BoolArray:
     """Return whether the centres of the pixels that are looked at lie on tissue."""
-    level, every = looked_at(entry.mask_shape)
+    level, every = sampling_level(entry.mask_shape)
     at = []
     for size, most in zip(grid_shape(entry.mask_shape, 2**level), tissue.pixels.shape, strict=True):
         centres = (np.arange(0, size, every) + 0.5) * 2**level * entry.downsample

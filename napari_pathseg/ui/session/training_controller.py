@@ -17,7 +17,7 @@ from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import TRAINING
 from napari_pathseg.storage.atomic import load_json
-from napari_pathseg.ui.session.apply_predictions import take_slide, take_view
+from napari_pathseg.ui.session.apply_predictions import apply_prediction, apply_preview
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.run_history import newest_lesson, past_run
 
@@ -40,10 +40,10 @@ class Worker(Protocol):
 
 def labelled_pixels(session: Session) -> dict[str, list[int]]:
     """Return, by slide, whether it (1) or how much of it is complete, and the pixels of each class of a person."""
-    classes = len(session.opened.classes)
+    classes = len(session.require_project().classes)
     return {
         name: [_completed(entry), *session.counts(name)[1 : classes + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
-        for name, entry in session.opened.slides.items()
+        for name, entry in session.require_project().slides.items()
     }
 
 
@@ -51,7 +51,7 @@ def _completed(entry: SlideRecord) -> int:
     return int(entry.complete) or sum(box.height * box.width for box in entry.boxes)
 
 
-class Learning:
+class TrainingController:
     """The jobs of a session, one at a time; `run_changed` tells that `run` did."""
 
     run_changed = Signal()
@@ -59,11 +59,11 @@ class Learning:
     def __init__(self, session: Session, worker: Worker) -> None:
         self._session, self._worker = session, worker
         self._run: Run | None = None
-        self.lesson: Run | None = None
+        self.last_training: Run | None = None
         self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
         self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
-        self.holding_back = worker.event.paused  # a block in which what the worker says waits
+        self.events_paused = worker.event.paused  # a block in which what the worker says waits
         worker.event.connect(self._hear)
         worker.died.connect(self._worker_died)
 
@@ -73,14 +73,14 @@ class Learning:
 
     @property
     def run(self) -> Run | None:
-        """What runs, or ran last; `lesson` is the last in which a model learnt."""
+        """What runs, or ran last; `last_training` is the last in which a model learnt."""
         return self._run
 
     @run.setter
     def run(self, run: Run | None) -> None:
         self._run = run
         if run is None or run.learns:
-            self.lesson = run
+            self.last_training = run
 
     @property
     def active(self) -> bool:
@@ -91,16 +91,16 @@ class Learning:
         """Fine-tune a model in the worker; the view's overlay follows."""
         self._begin_learning(Run("train", minutes=config.longest_minutes))
         self._send("train", config=config.to_json(), parent=parent)
-        self.show_what_is_on_screen()
+        self.request_preview()
 
     def resume(self, run: str) -> None:
         """Go on with an interrupted training, with its own settings."""
-        kept = load_json(self._session.opened.folder / "runs" / run / "config.json").get("config", {})
+        kept = load_json(self._session.require_project().folder / "runs" / run / "config.json").get("config", {})
         minutes = TrainConfig.from_json(kept).longest_minutes
-        before = past_run(self._session.opened.folder / "runs" / run) or Run("train")
+        before = past_run(self._session.require_project().folder / "runs" / run) or Run("train")
         self._begin_learning(replace(before, minutes=minutes, active=True, stage="Starting", fraction=0.0))
         self._send("train", config=kept, parent=None, resume=run)
-        self.show_what_is_on_screen()
+        self.request_preview()
 
     def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
         """Train with each of many settings and compare; see `TuneRequest.read`, which checks them."""
@@ -108,7 +108,7 @@ class Learning:
         self._begin_learning(Run("tune", minutes=config.longest_minutes))
         self._send("tune", config=config.to_json(), vary=list(vary), trials=trials, search=search)
 
-    def preview(self, config: TrainConfig, seed: int) -> None:
+    def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
         """Have samples of the variation drawn; the run's `picture` is where they lie."""
         self._ready()
         self._session.save_mask()
@@ -119,10 +119,10 @@ class Learning:
         """Predict slides in the worker with the newest model; of one slide maybe only the view."""
         self._ready()
         self._session.save_mask()
-        names = self._session.opened.model_ids()
+        names = self._session.require_project().model_ids()
         if not names:
-            raise ProjectError(f"{self._session.opened.folder.name} has no model yet. Train one first.")
-        region = self._session.layers.view_region().finer(self._session.in_view.downsample) if view else None
+            raise ProjectError(f"{self._session.require_project().folder.name} has no model yet. Train one first.")
+        region = self._session.layers.visible_region().finer(self._session.require_slide().downsample) if view else None
         self.run = Run("predict", model=model or names[-1])
         self._send("predict", model=self.run.model, slides=list(slides), region=region)
 
@@ -130,7 +130,7 @@ class Learning:
         """Score the two newest models on the same held-out slides."""
         self._ready(writes=False)
         self._session.save_mask()
-        models = self._session.opened.model_ids()[-2:]
+        models = self._session.require_project().model_ids()[-2:]
         self.run = Run("score", waiting=models[1:])
         self._send("score", role="val", model=models[0])
 
@@ -141,12 +141,12 @@ class Learning:
             self._worker.send({"command": "stop"})
             self.run_changed.emit()
 
-    def recall(self) -> None:
+    def restore_last_run(self) -> None:
         """Show again how the newest model of the project that was opened learnt."""
-        self.lesson = newest_lesson(self._session.opened)
+        self.last_training = newest_lesson(self._session.require_project())
         self.run_changed.emit()
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Let go of what runs and of what was scored, for the project is closed; a training keeps its best."""
         if self.run is not None and self.run.active:
             self._ending = True
@@ -158,12 +158,12 @@ class Learning:
         self.run, self.scores = None, {}
         self.run_changed.emit()
 
-    def show_what_is_on_screen(self) -> None:
+    def request_preview(self) -> None:
         """Ask a training to predict what is on screen, now and as it learns."""
         if self.run is None or not self.run.active or self.run.kind != "train":
             return
         if self._session.slide is not None:
-            region = self._session.layers.view_region()
+            region = self._session.layers.visible_region()
             self._worker.send({"command": "show", "slide": self._session.slide.id, "region": list(region)})
 
     # -- what the worker says
@@ -177,9 +177,9 @@ class Learning:
         self.run = self.run.hear(message)
         match message["event"]:
             case "view":
-                take_view(self._session, message)
+                apply_preview(self._session, message)
             case "slidedone":
-                take_slide(self._session, self.run.model, message["slide"], Region(*message["region"]))
+                apply_prediction(self._session, self.run.model, message["slide"], Region(*message["region"]))
             case "note":
                 self._session.message.emit(message["text"], "", "warning" if message.get("warning") else "info")
             case "finished":
@@ -198,7 +198,7 @@ class Learning:
                 if self._score_next():
                     return
             case "train":
-                self._session.opened.set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
+                self._session.require_project().set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
         self._session.project_changed.emit()
         if message["command"] == "tune" and (best := result["best"]) is not None:
             text = (
@@ -238,19 +238,19 @@ class Learning:
         """Get ready for a run that learns from the masks as they are now."""
         self._ready()
         self._session.save_mask()
-        assign_train_val_split(self._session.opened)  # raises where nothing can be learnt
-        self._session.corrections.create_versions(TRAINING)
+        assign_train_val_split(self._session.require_project())  # raises where nothing can be learnt
+        self._session.editor.create_versions(TRAINING)
         self._session.project_changed.emit()  # roles may have been settled
         self._learnt, self.run = labelled_pixels(self._session), run
 
     def _ready(self, *, writes: bool = True) -> None:
         if writes:
-            self._session.access.require()
+            self._session.access.require_writable()
         if self._ending:
             raise PathsegError("What ran in the project before is still ending. Press the button again in a moment.")
         if self.run is not None and self.run.active:
             raise PathsegError(f"{self.run.title} still runs. Wait for it, or stop it first.")
 
     def _send(self, command: str, **values: Any) -> None:
-        self._worker.send({"command": command, "project": str(self._session.opened.folder), **values})
+        self._worker.send({"command": command, "project": str(self._session.require_project().folder), **values})
         self.run_changed.emit()

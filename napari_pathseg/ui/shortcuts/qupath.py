@@ -13,7 +13,7 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_pathseg.ui.layers.slide_layers import KEY
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY
 from napari_pathseg.ui.shortcuts.keymap import Key, pressed
 from napari_pathseg.ui.widgets.user_settings import user_settings
 
@@ -55,7 +55,7 @@ class QuPathKeys:
         self._bind(event.value)
 
     def _bind(self, layer: Layer) -> None:
-        if KEY not in layer.metadata:
+        if METADATA_KEY not in layer.metadata:
             return
         for key in QUPATH_KEYS:
             layer.bind_key(key.key, pressed(self._actions[key.action]) if self.on else None, overwrite=True)

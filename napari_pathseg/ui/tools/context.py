@@ -12,8 +12,8 @@ from napari.layers import Labels
 
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.masks.shapes import Shape
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.preferences import ToolPreferences
 from napari_pathseg.ui.tools.view import current_view_transform
@@ -39,7 +39,7 @@ class ToolContext:
         self._picture: ViewSnapshot | None = None
 
     @property
-    def layer(self) -> MaskLabels | PlainMaskLabels | None:
+    def layer(self) -> MaskLayer | PlainMaskLayer | None:
         """The mask's layer."""
         return self.session.layers.mask
 

@@ -144,7 +144,7 @@ class ToolController(QObject):
         viewer.scene.camera.events.zoom.connect(self.schedule_view_change)
         viewer.layers.selection.events.active.connect(self._active_changed)
         self._session.slide_changed.connect(self._slide_changed)
-        self._session.learning.run_changed.connect(self._learnt)
+        self._session.training.run_changed.connect(self._learnt)
         self._heard: Labels | None = None
         self._slide_changed()
 
@@ -194,7 +194,7 @@ class ToolController(QObject):
 
     def _learnt(self) -> None:
         """Take up what the model says now."""
-        if not self._session.learning.active:
+        if not self._session.training.active:
             self._context.forget()
             self.schedule_view_change()
 

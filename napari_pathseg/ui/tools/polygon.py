@@ -10,7 +10,7 @@ from napari.layers import Shapes
 from qtpy.QtCore import QObject
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.slide_layers import DrawnShape, shapes_on
+from napari_pathseg.ui.layers.slide_layers import DrawnShape, drawn_shapes
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.controller import ToolController
 from napari_pathseg.ui.tools.registry import OUTLINES
@@ -92,7 +92,7 @@ class PolygonEditor(QObject):
             self._ended.throttle()
         elif action == "changed" and self._controller.editing and self._session.layers.contours is not None:
             self._before = [*self._before, self._now][-_KEPT:]
-            self._after, self._now = [], shapes_on(self._session.layers.contours)
+            self._after, self._now = [], drawn_shapes(self._session.layers.contours)
 
     def _take_up(self) -> None:
         """Fill what was ended, or have it edited first."""
@@ -112,11 +112,11 @@ class PolygonEditor(QObject):
         """Let corners be dragged until a key ends it, with the tool in hand that drew the outline."""
         layer = self._session.layers.contours
         assert layer is not None
-        self._mended[self._session.in_view.id] = name, self._cuts
+        self._mended[self._session.require_slide().id] = name, self._cuts
         if name in OUTLINES:
             self._controller.edit(name)
         layer.mode = _EDITING
-        self._before, self._after, self._now = [], [], shapes_on(layer)
+        self._before, self._after, self._now = [], [], drawn_shapes(layer)
         for key, deed in _KEYS.items():
             layer.bind_key(key, self._pressed(deed), overwrite=True)
         layer.bind_key(_UNDO, self.undo, overwrite=True)
@@ -168,7 +168,7 @@ class PolygonEditor(QObject):
         name = self._controller.editing or "polygon"
         self._leave()
         if deed == "drop":
-            self._session.layers.drop_outlines()
+            self._session.layers.clear_outlines()
         else:
             self._burn(cut=deed == "cut" or self._cuts)
         self._controller.choose(name)
@@ -196,7 +196,7 @@ class PolygonEditor(QObject):
     def _burn(self, *, cut: bool) -> None:
         self._cuts = False
         with show_errors():
-            self._session.corrections.burn_outlines(0 if cut else self._label())
+            self._session.editor.rasterize_outlines(0 if cut else self._label())
 
     # -- how it looks
 

@@ -14,7 +14,7 @@ from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.interactive.superpixels import Labels as Patches
 from napari_pathseg.interactive.superpixels import touched
-from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.tools.context import LONGEST, InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.view import current_view_transform
 from napari_pathseg.ui.tools.view_snapshot import ViewTransform
@@ -82,7 +82,7 @@ class SuperpixelTool(InteractiveTool):
         self.context.session.worker.send(
             {
                 "command": "superpixels",
-                "project": str(self.context.session.opened.folder),
+                "project": str(self.context.session.require_project().folder),
                 "slide": slide.id,
                 "box": list(frame.box),
                 "downsample": frame.downsample,
@@ -143,7 +143,7 @@ class SuperpixelTool(InteractiveTool):
         mask = self.context.layer
         if entry is None or mask is None:
             return
-        places, finer = placement(entry.mpp, frame.downsample), max(1, round(frame.screen / _LINE))
+        places, finer = layer_transform(entry.mpp, frame.downsample), max(1, round(frame.screen / _LINE))
         scale = np.array(places["scale"])
         corner = np.array(frame.box[:2]) * scale + places["translate"] - scale * (1 - 1 / finer) / 2
         settings = places | {"scale": tuple(scale / finer), "translate": tuple(corner)}
@@ -156,7 +156,7 @@ class SuperpixelTool(InteractiveTool):
         layer = Image(
             borders, name=f"{entry.id} · superpixels", colormap=_LINES, contrast_limits=(0, 1), opacity=0.6, **settings
         )
-        layer.metadata = {KEY: {"slide": entry.id, "role": "superpixels"}}
+        layer.metadata = {METADATA_KEY: {"slide": entry.id, "role": "superpixels"}}
         with self.context.preserving_active_layer():
             viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
         self._borders = layer

@@ -2,7 +2,7 @@
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_step
+from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_downsample
 from napari_pathseg.ui.tools.brush import screen_pixels
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform, read_pixels, sample, view_transform
 
@@ -11,7 +11,7 @@ def current_view_transform(layers: SlideLayers, longest: int) -> ViewTransform |
     """Return where on the slide the screen looks; None where no part of a slide is on it."""
     if layers.mask is None or layers.entry is None:
         return None
-    view = layers.view_region().clip(layers.entry.mask_shape)
+    view = layers.visible_region().clip(layers.entry.mask_shape)
     return None if view.empty else view_transform(view, layers.entry.downsample, screen_pixels(layers), longest)
 
 
@@ -34,5 +34,5 @@ def _probability(layers: SlideLayers, frame: ViewTransform) -> UInt8Array | None
     """Return the model's probability in a frame, None where it says nothing there."""
     if layers.probability is None or layers.entry is None:
         return None
-    found = sample(layers.probability.data, probability_step(layers.entry), frame)
+    found = sample(layers.probability.data, probability_downsample(layers.entry), frame)
     return found if found.any() else None

@@ -8,7 +8,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
 SHAPE = (600, 800)
 WHOLE = Region(0, 0, *SHAPE)
@@ -18,7 +18,7 @@ BACKGROUND, TUMOUR = 1, 2
 @pytest.fixture
 def layer(tmp_path):
     with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
-        layer = MaskLabels(mask, DEFAULT_CLASSES)
+        layer = MaskLayer(mask, DEFAULT_CLASSES)
         ViewerModel().add_layer(layer)
         layer.brush_size = 20
         yield layer
@@ -96,7 +96,7 @@ def test_setting_single_pixels_heeds_locked_classes(layer, tmp_path):
     assert layer.mask.counts[BACKGROUND].sum() == 1
     with open_mask(tmp_path / "other.zarr", SHAPE, DEFAULT_CLASSES) as other:
         edits.paint(other, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
-        layer.show_mask(other)
+        layer.set_mask(other)
         layer.data[0:5, 0:5] = BACKGROUND
         assert not other.counts[BACKGROUND].any()
 
@@ -142,7 +142,7 @@ def test_naparis_own_tick_keeps_what_is_labelled(layer):
 def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
     layer.paint((100, 100), TUMOUR)
     with open_mask(tmp_path / "other.zarr", (300, 200), DEFAULT_CLASSES) as other:
-        layer.show_mask(other)
+        layer.set_mask(other)
         assert layer.data.shape == (300, 200)
         layer.paint((50, 50), TUMOUR)
         assert other.counts[TUMOUR].any()

@@ -10,8 +10,8 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.ui.layers import plain_mask_layer
-from napari_pathseg.ui.layers.mask_layer import MaskLabels, can_paint_pyramids, make_mask_layer
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids, make_mask_layer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
 SHAPE, TUMOUR = (1500, 2000), 2
 
@@ -24,7 +24,7 @@ def mask(tmp_path):
 
 @pytest.fixture
 def layer(mask):
-    layer = PlainMaskLabels(mask, DEFAULT_CLASSES)
+    layer = PlainMaskLayer(mask, DEFAULT_CLASSES)
     ViewerModel().add_layer(layer)
     layer.brush_size = 20
     return layer
@@ -32,9 +32,9 @@ def layer(mask):
 
 def test_a_napari_that_was_not_tried_gets_the_plain_layer(mask, monkeypatch):
     assert can_paint_pyramids()
-    assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), MaskLabels)
+    assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), MaskLayer)
     monkeypatch.setattr(napari, "__version__", "0.99.0")
-    assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), PlainMaskLabels)
+    assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), PlainMaskLayer)
 
 
 def test_strokes_go_through_to_the_mask_and_are_undone(layer, mask):
@@ -53,7 +53,7 @@ def test_strokes_go_through_to_the_mask_and_are_undone(layer, mask):
 
 def test_a_mask_too_large_for_a_picture_is_painted_coarser(mask, monkeypatch):
     monkeypatch.setattr(plain_mask_layer, "LARGEST_SIDE", 1000)
-    layer = PlainMaskLabels(mask, DEFAULT_CLASSES)
+    layer = PlainMaskLayer(mask, DEFAULT_CLASSES)
     ViewerModel().add_layer(layer)
     assert layer.data.shape == (750, 1000)
     layer.data_setitem((np.array([3]), np.array([4])), TUMOUR)

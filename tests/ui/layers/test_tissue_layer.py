@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.projects.tissue_masks import load_tissue
-from napari_pathseg.ui.layers.tissue_layer import TissueView
+from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def opened(session, project):
 
 @pytest.fixture
 def view(opened):
-    return TissueView(opened)
+    return TissueOverlay(opened)
 
 
 def layer_of(session):
@@ -32,12 +32,12 @@ def test_tissue_is_a_layer_on_its_slide_that_comes_and_goes(view, opened):
 
 def test_what_a_person_paints_there_is_kept_when_another_slide_is_shown(view, opened):
     view.show()
-    found = load_tissue(opened.opened, opened.slide.id)
+    found = load_tissue(opened.require_project(), opened.slide.id)
     layer_of(opened).data = np.zeros(found.pixels.shape, np.uint8)
     first = opened.slide.id
     opened.show_slide("case1")
     assert not view.shown
-    kept = load_tissue(opened.opened, first)
+    kept = load_tissue(opened.require_project(), first)
     assert kept.edited
     assert not kept.pixels.any()
 
@@ -45,13 +45,13 @@ def test_what_a_person_paints_there_is_kept_when_another_slide_is_shown(view, op
 def test_tissue_that_nobody_touched_is_not_called_edited(view, opened):
     view.toggle()
     view.toggle()
-    assert not load_tissue(opened.opened, opened.slide.id).edited
+    assert not load_tissue(opened.require_project(), opened.slide.id).edited
 
 
 def test_tissue_can_be_found_again(view, opened):
     view.show()
-    before = load_tissue(opened.opened, opened.slide.id).pixels
+    before = load_tissue(opened.require_project(), opened.slide.id).pixels
     layer_of(opened).data = np.zeros(before.shape, np.uint8)
     view.find_again()
     assert np.array_equal(np.asarray(layer_of(opened).data) > 0, before)
-    assert not load_tissue(opened.opened, opened.slide.id).edited
+    assert not load_tissue(opened.require_project(), opened.slide.id).edited

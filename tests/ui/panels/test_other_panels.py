@@ -98,8 +98,8 @@ def test_without_a_model_nothing_can_be_predicted_or_compared(opened):
 
 
 def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
-    opened.session.learning.run = Run("predict", model="m001", fraction=0.5, seconds_left=65)
-    opened.session.learning.run_changed.emit()
+    opened.session.training.run = Run("predict", model="m001", fraction=0.5, seconds_left=65)
+    opened.session.training.run_changed.emit()
     qtbot.waitUntil(opened.job_progress.isVisible)
     assert opened.job_progress.text.text() == "Predicting m001 · 1:05 left"
     assert opened.job_progress.bar.value() == 500
@@ -110,17 +110,17 @@ def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
 def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, qtbot):
     running = Run("train", model="m001", fraction=0.5)
     for message, text in (("finished", "Training m001: done"), ("failed", "Training m001: broke off")):
-        opened.session.learning.run = running.hear({"event": message})
-        opened.session.learning.run_changed.emit()
+        opened.session.training.run = running.hear({"event": message})
+        opened.session.training.run_changed.emit()
         qtbot.waitUntil(lambda text=text: opened.job_progress.text.text() == text)
 
 
 def test_while_something_runs_the_button_of_the_next_step_is_away(opened, qtbot):
-    opened.session.learning.run = Run("train", seconds_left=70)
-    opened.session.learning.run_changed.emit()
+    opened.session.training.run = Run("train", seconds_left=70)
+    opened.session.training.run_changed.emit()
     qtbot.waitUntil(lambda: not opened.header.button.isVisible())
-    opened.session.learning.run = None
-    opened.session.learning.run_changed.emit()
+    opened.session.training.run = None
+    opened.session.training.run_changed.emit()
     qtbot.waitUntil(opened.header.button.isVisible)
 
 
@@ -134,7 +134,7 @@ def test_an_open_project_is_listed_as_recent(opened):
 def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictures):
     dock.slides.file_drop.add_files(pictures)
     folder = dock.session.project.folder
-    dock.session.opened.set_setting("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
+    dock.session.require_project().set_setting("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
     dock.session.close()
     dock.session.open_project(folder)
     assert dock.train.presets.minutes.value() == 7.5

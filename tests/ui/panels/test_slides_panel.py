@@ -34,7 +34,7 @@ def test_a_double_click_shows_a_slide(panel, qtbot):
 def test_slides_that_need_a_person_come_first(panel):
     session = panel._session
     session.show_slide("case3")
-    session.mask_edited(fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8)))
     panel.refresh()
     assert names(panel) == ["case3", "case0", "case1", "case2"]
     panel.order.setCurrentIndex(1)

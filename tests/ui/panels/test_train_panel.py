@@ -104,7 +104,7 @@ def test_the_curves_are_over_the_seconds_that_have_passed(panel, worker, learnab
     panel.presets.buttons["quick"].click()
     panel.button.click()
     worker.event.emit(progress())
-    assert learnable.learning.run.losses == ((9, 0.8),)
+    assert learnable.training.run.losses == ((9, 0.8),)
 
 
 def test_what_a_training_takes_is_told_before_it_begins(panel, qtbot):
@@ -124,7 +124,7 @@ def test_classes_have_curves_in_their_colours_and_the_step_size_is_told(panel, w
     for message in (progress(), validated(), validated(9.0)):
         worker.event.emit(message)
     qtbot.waitUntil(lambda: "step size 3.2e-4" in panel.curves.rate.text())
-    colors = {spec.name: spec.color for spec in learnable.opened.classes}
+    colors = {spec.name: spec.color for spec in learnable.require_project().classes}
     curves = panel.curves._class_curves
     assert {name: curve.opts["pen"].color().name() for name, curve in curves.items()} == colors
     assert list(curves["Tumour"].getData()[0]) == [5, 9]
@@ -179,7 +179,7 @@ def test_curves_of_one_project_are_not_shown_in_another(panel, worker, learnable
 
 
 def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot):
-    broken_run(learnable.opened, minutes=3)
+    broken_run(learnable.require_project(), minutes=3)
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
     texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
@@ -188,12 +188,12 @@ def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot
     panel.parent_model.setCurrentIndex(0)
     panel.button.click()
     assert (worker.sent[0]["command"], worker.sent[0]["resume"]) == ("train", "r001")
-    assert learnable.learning.run.minutes == 3
+    assert learnable.training.run.minutes == 3
 
 
 def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, learnable, said, qtbot):
     panel.button.click()
-    broken_run(learnable.opened)
+    broken_run(learnable.require_project())
     start(worker)
     worker.died.emit("killed")
     assert re.search("ended from outside.*Press the button again to go on", said[-1][0])
@@ -203,8 +203,8 @@ def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, 
 
 
 def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable, qtbot):
-    broken_run(learnable.opened, "r001")
-    model = learnable.opened.folder / "models" / "m002"
+    broken_run(learnable.require_project(), "r001")
+    model = learnable.require_project().folder / "models" / "m002"
     model.mkdir(parents=True)
     (model / "bundle.json").write_text(json.dumps(asdict(MODEL)))
     panel = TrainPanel(learnable)
@@ -217,16 +217,16 @@ def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable
 
 
 def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
-    folder = learnable.opened.folder
+    folder = learnable.require_project().folder
     kept = {"minutes": 7.5, "tile": 512, "network": "unet-small", "loss": "bce"}
-    learnable.opened.set_setting("train", {"config": kept, "anew": False})
+    learnable.require_project().set_setting("train", {"config": kept, "anew": False})
     learnable.close()
     learnable.open_project(folder)
     assert panel.config() == TrainConfig(minutes=7.5, tile=512)
 
 
 def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable):
-    folder = learnable.opened.folder
+    folder = learnable.require_project().folder
     panel.presets.buttons["quick"].click()
     panel.settings.form.fields["jpeg"].show_value(60)
     panel.button.click()

@@ -12,8 +12,8 @@ from napari_pathseg.masks.stroke_queue import Brush, Stroke
 from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.session.box_rest import rest_of_boxes
-from napari_pathseg.ui.session.class_areas import Areas, shares_of
-from napari_pathseg.ui.session.queries import learning
+from napari_pathseg.ui.session.class_areas import ClassAreas, class_shares
+from napari_pathseg.ui.session.queries import training_summary
 
 AREA, PERCENT = 5, 6
 WHOLE = Region(0, 0, 256, 256)
@@ -24,14 +24,14 @@ def shown(session, tmp_path, pictures):
     """A session with a slide of 256 x 256 pixels of 1 mm in view, of which 100 x 100 are tumour."""
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
     session.add_slides(pictures[:1])
-    session.opened.update_slide("case0", mpp=1000.0)
+    session.require_project().update_slide("case0", mpp=1000.0)
     session.show_slide("case0")
     paint(session, Region(0, 0, 100, 100), 2)
     return session
 
 
 def paint(session, region, label):
-    session.mask_edited(edits.paint(session.mask, region, np.full(region[2:], label, np.uint8)))
+    session.refresh_mask(edits.paint(session.mask, region, np.full(region[2:], label, np.uint8)))
 
 
 def texts(areas):
@@ -40,7 +40,7 @@ def texts(areas):
 
 def look(areas, qtbot):
     """Wait until the areas know the tissue of the slide in view."""
-    qtbot.waitUntil(lambda: not areas.tissue.look(), timeout=10_000)
+    qtbot.waitUntil(lambda: not areas.tissue.update(), timeout=10_000)
     return areas
 
 
@@ -48,72 +48,72 @@ def paint_tissue(session, rows):
     """Say that the uppermost rows of the slide are tissue."""
     pixels = np.zeros((64, 64), bool)
     pixels[: rows // 4] = True
-    save_tissue(session.opened, "case0", TissueMask(pixels, 4, (256, 256), 1000.0))
+    save_tissue(session.require_project(), "case0", TissueMask(pixels, 4, (256, 256), 1000.0))
 
 
 def test_without_tissue_shares_are_of_what_is_labelled(shown):
     paint(shown, Region(200, 0, 50, 100), 1)
-    assert texts(Areas(shown)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
+    assert texts(ClassAreas(shown)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
 
 
 def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
-    areas = look(Areas(shown), qtbot)
+    areas = look(ClassAreas(shown), qtbot)
     assert areas.by_class()[2].percent == f"{100 * 10_000 / 256**2:.0f} %"  # the slide is pink all over
-    written = tissue_path(shown.opened, "case0").stat().st_mtime_ns
-    assert not areas.tissue.is_new
-    look(Areas(shown), qtbot)
-    assert tissue_path(shown.opened, "case0").stat().st_mtime_ns == written
+    written = tissue_path(shown.require_project(), "case0").stat().st_mtime_ns
+    assert not areas.tissue.needs_update
+    look(ClassAreas(shown), qtbot)
+    assert tissue_path(shown.require_project(), "case0").stat().st_mtime_ns == written
 
 
 def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
-    areas = Areas(shown)
+    areas = ClassAreas(shown)
     assert not areas.of_tissue
     paint_tissue(shown, 128)
     assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (128 * 256):.0f} %"
     paint_tissue(shown, 64)
-    assert areas.tissue.is_new
+    assert areas.tissue.needs_update
     assert areas.of_tissue  # as it was, until the new one is read
     assert look(areas, qtbot).by_class()[2].percent == f"{100 * 64 * 100 / (64 * 256):.0f} %"
 
 
 def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
-    shown.opened.release_lock()
-    areas = look(Areas(shown), qtbot)
+    shown.require_project().release_lock()
+    areas = look(ClassAreas(shown), qtbot)
     assert areas.of_tissue
-    assert not areas.tissue.is_new
-    assert not tissue_path(shown.opened, "case0").exists()
+    assert not areas.tissue.needs_update
+    assert not tissue_path(shown.require_project(), "case0").exists()
 
 
 def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
     shown.add_slides(pictures[1:2])
     paint_tissue(shown, 128)
-    areas = Areas(shown)
-    assert areas.tissue.look()
+    areas = ClassAreas(shown)
+    assert areas.tissue.update()
     shown.show_slide("case1")
-    assert areas.tissue.of_slide is None
-    assert look(areas, qtbot).tissue.of_slide == 256 * 256
+    assert areas.tissue.pixel_count is None
+    assert look(areas, qtbot).tissue.pixel_count == 256 * 256
     shown.show_slide("case0")
-    assert areas.tissue.of_slide == 128 * 256
+    assert areas.tissue.pixel_count == 128 * 256
 
 
 def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pictures, qtbot):
     pictures[0].unlink()
-    areas = look(Areas(shown), qtbot)
+    areas = look(ClassAreas(shown), qtbot)
     assert texts(areas)[2] == ("10000 mm²", "100 %")
-    assert not areas.tissue.is_new  # it is not tried at every stroke
+    assert not areas.tissue.needs_update  # it is not tried at every stroke
 
 
 def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 128)
-    shown.corrections.set_complete(True)
+    shown.editor.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
-    assert texts(look(Areas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
+    assert texts(look(ClassAreas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
 
 
 def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 64)
     paint(shown, WHOLE, 2)
-    areas = look(Areas(shown), qtbot)
+    areas = look(ClassAreas(shown), qtbot)
     assert texts(areas)[2] == ("65536 mm²", "100 %")
     paint(shown, Region(0, 0, 16, 256), 1)
     assert [percent for _, percent in texts(areas).values()] == ["25 %", "75 %"]
@@ -121,9 +121,9 @@ def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
 
 def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
     paint_tissue(shown, 128)
-    shown.layers.entry = shown.opened.update_slide("case0", boxes=(Region(96, 0, 64, 256),))
+    shown.layers.entry = shown.require_project().update_slide("case0", boxes=(Region(96, 0, 64, 256),))
     found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
-    assert {key: percent for key, (_, percent) in texts(look(Areas(shown), qtbot)).items()} == {
+    assert {key: percent for key, (_, percent) in texts(look(ClassAreas(shown), qtbot)).items()} == {
         key: f"{share:.0f} %" for key, share in found.items()
     }
 
@@ -136,35 +136,37 @@ def test_shares_of_a_giant_slide_are_told_at_once(tmp_path, shown):
     with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
         half = PolygonShape([np.array([[0, 0], [0, side], [side // 2, side], [side // 2, 0]], float)])
         mask.add_stroke(Stroke(half, Brush(2)))
-        shares_of(tissue, entry, mask)
+        class_shares(tissue, entry, mask)
         start = time.perf_counter()
-        shares = shares_of(tissue, entry, mask)
+        shares = class_shares(tissue, entry, mask)
         assert time.perf_counter() - start < 0.1
     assert shares[:3] == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
 
 
 def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):
     paint_tissue(shown, 128)
-    tissue_path(shown.opened, "case0").write_bytes(b"no picture")
-    assert texts(look(Areas(shown), qtbot))[2] == ("10000 mm²", "100 %")
+    tissue_path(shown.require_project(), "case0").write_bytes(b"no picture")
+    assert texts(look(ClassAreas(shown), qtbot))[2] == ("10000 mm²", "100 %")
 
 
 def test_the_unlabelled_in_complete_boxes_is_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
-    shown.layers.entry = shown.opened.update_slide("case0", boxes=boxes)
-    assert texts(Areas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
+    shown.layers.entry = shown.require_project().update_slide("case0", boxes=boxes)
+    assert texts(ClassAreas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
 def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures):
     shown.add_slides(pictures[1:2])
     shown.set_role("case0", "train")
     paint(shown, Region(100, 0, 20, 30), 1)
-    shown.layers.entry = shown.opened.update_slide("case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30)))
+    shown.layers.entry = shown.require_project().update_slide(
+        "case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30))
+    )
     rest = (20 * 20 - 10 * 10) + (10 * 30 - 10 * 15)  # the second box without the first, and without what is labelled
     taught = 100 * 100 + 20 * 30 + rest
-    assert learning(shown).area == f"{taught} mm²"
+    assert training_summary(shown).area == f"{taught} mm²"
     shown.show_slide("case1")
-    assert learning(shown).area == f"{taught} mm²"  # read from the disk now
+    assert training_summary(shown).area == f"{taught} mm²"  # read from the disk now
 
 
 def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, shown):

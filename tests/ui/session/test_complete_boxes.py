@@ -56,7 +56,7 @@ def drag(dock, qtbot, start, end):
 
 
 def boxes_of(dock):
-    return Project.open(dock.session.opened.folder).slide(dock.session.slide.id).boxes
+    return Project.open(dock.session.require_project().folder).slide(dock.session.slide.id).boxes
 
 
 def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
@@ -71,7 +71,7 @@ def test_a_box_is_drawn_with_the_mouse_and_kept(opened, qtbot):
     draw(opened, qtbot)
     (box,) = boxes_of(opened)
     assert np.allclose((box.top, box.left, box.bottom, box.right), (20, 30, 80, 120), atol=3)
-    assert len(opened.session.layers.extras["complete boxes"].data) == 1
+    assert len(opened.session.layers.overlays["complete boxes"].data) == 1
     assert opened.annotate.complete_box.isChecked()
 
 
@@ -79,14 +79,14 @@ def test_boxes_follow_their_slide_and_outlive_the_window(opened, qtbot):
     draw(opened, qtbot)
     kept = boxes_of(opened)
     opened.session.show_slide("case1")
-    assert len(opened.session.layers.extras["complete boxes"].data) == 0
+    assert len(opened.session.layers.overlays["complete boxes"].data) == 0
     assert boxes_of(opened) == ()
-    folder = opened.session.opened.folder
+    folder = opened.session.require_project().folder
     opened.session.close()
     assert not any("boxes" in layer.name for layer in opened._viewer.layers)
     opened.session.open_project(folder)
     assert opened.session.slide.boxes == kept
-    assert len(opened.session.layers.extras["complete boxes"].data) == 1
+    assert len(opened.session.layers.overlays["complete boxes"].data) == 1
 
 
 def test_a_slide_without_boxes_has_no_layer_for_them(opened):
@@ -95,7 +95,7 @@ def test_a_slide_without_boxes_has_no_layer_for_them(opened):
 
 def test_a_chosen_box_goes_with_the_delete_key_and_is_drawn_again(opened, qtbot):
     draw(opened, qtbot)
-    layer = opened.session.layers.extras["complete boxes"]
+    layer = opened.session.layers.overlays["complete boxes"]
     layer.mode = "select"
     layer.selected_data = {0}
     native = canvas(opened)
@@ -108,7 +108,7 @@ def test_a_chosen_box_goes_with_the_delete_key_and_is_drawn_again(opened, qtbot)
 
 def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     draw(opened, qtbot)
-    opened.session.boxes.lay_down()
+    opened.session.boxes.deactivate()
     qtbot.mouseClick(canvas(opened), Qt.MouseButton.RightButton, pos=to_canvas(opened, 50, 60))
     menu = QApplication.activePopupWidget()
     assert isinstance(menu, QMenu)
@@ -116,7 +116,7 @@ def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     menu.actions()[0].trigger()
     menu.close()
     assert boxes_of(opened) == ()
-    assert len(opened.session.layers.extras["complete boxes"].data) == 0
+    assert len(opened.session.layers.overlays["complete boxes"].data) == 0
 
 
 def test_what_the_menu_removed_is_taken_back_though_the_menu_took_the_release_of_the_mouse(opened, qtbot):
@@ -162,9 +162,9 @@ def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_un
 
 def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_person(opened, qtbot):
     session, whole = opened.session, Region(0, 0, 256, 256)
-    session.mask_edited(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
     draw(opened, qtbot)
-    session.mask_edited(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
+    session.refresh_mask(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
     session.boxes.undo()
     assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - 25
     assert session.mask.counts[1].sum() == 25
@@ -175,7 +175,7 @@ def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_pers
 
 def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
     opened.session.boxes.take()
-    layer = opened.session.layers.extras["complete boxes"]
+    layer = opened.session.layers.overlays["complete boxes"]
     where = to_canvas(opened, 50, 60)
     qtbot.mouseClick(canvas(opened), Qt.MouseButton.LeftButton, pos=where)
     qtbot.waitUntil(lambda: len(layer.data) == 0)
@@ -184,7 +184,7 @@ def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
 
 def test_a_box_that_was_moved_is_kept_where_it_is_now(opened, qtbot):
     draw(opened, qtbot)
-    layer, (before,) = opened.session.layers.extras["complete boxes"], boxes_of(opened)
+    layer, (before,) = opened.session.layers.overlays["complete boxes"], boxes_of(opened)
     layer.mode = "select"
     drag(opened, qtbot, (50, 60), (90, 60))
     qtbot.waitUntil(lambda: boxes_of(opened) != (before,))
@@ -195,8 +195,8 @@ def test_a_box_that_was_moved_is_kept_where_it_is_now(opened, qtbot):
 
 def test_what_a_model_found_in_a_new_box_goes_and_what_a_person_drew_stays(opened, qtbot):
     session, whole = opened.session, Region(0, 0, 256, 256)
-    session.mask_edited(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
-    session.mask_edited(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
+    session.refresh_mask(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
     draw(opened, qtbot)
     (box,) = boxes_of(opened)
     labels, provenance = session.mask.read(box)
@@ -207,7 +207,7 @@ def test_what_a_model_found_in_a_new_box_goes_and_what_a_person_drew_stays(opene
 
 def test_the_line_stays_as_thin_on_screen_at_any_zoom(opened, qtbot):
     draw(opened, qtbot)
-    layer, camera = opened.session.layers.extras["complete boxes"], opened._viewer.scene.camera
+    layer, camera = opened.session.layers.overlays["complete boxes"], opened._viewer.scene.camera
     widths = []
     for zoom in (0.5, 4.0):
         camera.zoom = zoom

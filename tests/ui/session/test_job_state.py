@@ -1,7 +1,7 @@
 import pytest
 
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import dice_legend, run_text, trials_text
+from napari_pathseg.ui.session.queries import dice_legend, format_job, format_trials
 
 
 def progress(fraction, **others):
@@ -48,12 +48,12 @@ def test_the_time_left_of_a_tuning_counts_the_trials_to_come():
     run = heard(Run("tune", minutes=1, model="m002"), trial(1, 0.5), trial(2), progress(0.5))
     assert run.fraction == pytest.approx(0.5)
     assert run.seconds_left == 90
-    assert run_text(run) == "Finding settings m002 · 2 of 3 · 1:30 left"
+    assert format_job(run) == "Finding settings m002 · 2 of 3 · 1:30 left"
 
 
 def test_where_no_time_left_is_known_the_share_of_the_run_is_told():
-    assert run_text(heard(Run("train", model="m001"), progress(0.25, seconds_left=0.0))) == "Training m001 · 25%"
-    assert run_text(heard(Run("train", model="m001"), progress(0.25))) == "Training m001 · 0:30 left"
+    assert format_job(heard(Run("train", model="m001"), progress(0.25, seconds_left=0.0))) == "Training m001 · 25%"
+    assert format_job(heard(Run("train", model="m001"), progress(0.25))) == "Training m001 · 0:30 left"
 
 
 def test_a_trial_that_ends_takes_the_place_of_its_beginning():
@@ -78,6 +78,6 @@ def test_a_class_name_is_text_in_the_legend_whatever_it_holds():
 
 
 def test_the_number_of_trials_is_told_before_they_begin():
-    assert trials_text({}, 0, 1) == "Name values to try."
-    assert trials_text({"batch": "2, 4, 8", "tile": "128, 256"}, 4, 1) == "4 trials of 6 combinations, about 4 min"
-    assert trials_text({"learning_rate": "1e-5..1e-2"}, 0, 1) == "20 trials, about 20 min"
+    assert format_trials({}, 0, 1) == "Name values to try."
+    assert format_trials({"batch": "2, 4, 8", "tile": "128, 256"}, 4, 1) == "4 trials of 6 combinations, about 4 min"
+    assert format_trials({"learning_rate": "1e-5..1e-2"}, 0, 1) == "20 trials, about 20 min"

@@ -8,7 +8,7 @@ from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.versions import versions
 from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
 from napari_pathseg.ui.session.cleanup import CleanupRequest, unit_of
-from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE, VIEW, find_place
+from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE, VIEW, resolve_scope
 
 TUMOUR = 2
 
@@ -31,13 +31,13 @@ def ring(session):
     labels[50:150, 50:150] = TUMOUR
     labels[90:100, 90:100] = 0
     labels[200:202, 200:202] = TUMOUR
-    session.mask_edited(paint(session.mask, Region(0, 0, *session.mask.shape), labels))
+    session.refresh_mask(paint(session.mask, Region(0, 0, *session.mask.shape), labels))
     return labels
 
 
 def found_by_model(session):
     whole = Region(0, 0, *session.mask.shape)
-    session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
 
 
 def draw(session, *corners):
@@ -46,7 +46,7 @@ def draw(session, *corners):
 
 def test_holes_of_the_slide_are_filled_as_one_step(shown):
     before = ring(shown)
-    assert shown.corrections.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, where=SLIDE))
+    assert shown.editor.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, where=SLIDE))
     assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
     shown.layers.mask.undo()
     np.testing.assert_array_equal(labels_of(shown), before)
@@ -55,27 +55,27 @@ def test_holes_of_the_slide_are_filled_as_one_step(shown):
 def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path, pictures):
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
     session.add_slides(pictures[:1])
-    session.opened.update_slide("case0", mpp=0.5)
+    session.require_project().update_slide("case0", mpp=0.5)
     session.show_slide("case0")
     ring(session)
     small, large = (CleanupRequest(method="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
-    assert not session.corrections.clean(small)  # the hole has 25 µm²
-    assert session.corrections.clean(large)
+    assert not session.editor.clean(small)  # the hole has 25 µm²
+    assert session.editor.clean(large)
     assert (unit_of("holes", 0.5), unit_of("grow", 0.5), unit_of("specks", None)) == ("µm²", "µm", "px")
 
 
 def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
     before = ring(shown)
-    assert not shown.corrections.clean(
+    assert not shown.editor.clean(
         CleanupRequest(method="grow", label=TUMOUR, amount=5, where=SLIDE), lambda share: True
     )
     np.testing.assert_array_equal(labels_of(shown), before)
-    assert not shown.corrections.busy
+    assert not shown.editor.busy
 
 
 def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
-    heard, worker = [], learnable.learning._worker
-    worker.event.connect(lambda message: heard.append(learnable.corrections.busy))
+    heard, worker = [], learnable.training._worker
+    worker.event.connect(lambda message: heard.append(learnable.editor.busy))
     shares = []
 
     def progress(share):
@@ -85,7 +85,7 @@ def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
         return False
 
     learnable.show_slide("case0")
-    learnable.corrections.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
+    learnable.editor.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
     assert len(heard) == len(shares) > 0
 
 
@@ -93,20 +93,20 @@ def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_
     with pytest.raises(
         ProjectError, match=r"^Nothing is selected on this slide\. Draw around an area with Select first\.$"
     ):
-        find_place(shown, SELECTION)
+        resolve_scope(shown, SELECTION)
     draw(shown, [10, 10], [10, 40], [40, 40], [40, 10])
     draw(shown, [100, 100], [100, 120], [120, 120], [120, 100])
-    assert len(find_place(shown, SELECTION).shapes) == 2
+    assert len(resolve_scope(shown, SELECTION).shapes) == 2
     shown.layers.contours.selected_data = {1}
-    place = find_place(shown, SELECTION)
+    place = resolve_scope(shown, SELECTION)
     assert place.inside(place.box).sum() == 400
-    assert find_place(shown, VIEW).inside is None
+    assert resolve_scope(shown, VIEW).inside is None
 
 
 def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
     ring(shown)
     draw(shown, [40, 40], [40, 160], [160, 40])
-    shown.corrections.clean(CleanupRequest(method="assign", label=TUMOUR, onto=1, where=SELECTION))
+    shown.editor.clean(CleanupRequest(method="assign", label=TUMOUR, onto=1, where=SELECTION))
     labels = labels_of(shown)
     assert (labels[60, 60], labels[140, 140]) == (1, TUMOUR)
 
@@ -114,9 +114,9 @@ def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
 def test_the_models_pixels_are_accepted_in_a_selection_and_rejected_on_the_slide(shown):
     found_by_model(shown)
     draw(shown, [9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5])
-    shown.corrections.accept(SELECTION)
+    shown.editor.accept(SELECTION)
     assert shown.mask.counts[TUMOUR, Provenance.ACCEPTED] == 100
-    shown.corrections.reject(SLIDE)
+    shown.editor.reject(SLIDE)
     assert shown.mask.counts[TUMOUR].sum() == 100
     shown.layers.mask.undo()
     assert shown.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - 100
@@ -124,22 +124,22 @@ def test_the_models_pixels_are_accepted_in_a_selection_and_rejected_on_the_slide
 
 def test_before_a_whole_slide_is_accepted_a_version_is_kept(shown):
     found_by_model(shown)
-    shown.corrections.accept(SLIDE)
+    shown.editor.accept(SLIDE)
     assert shown.mask.counts[TUMOUR, Provenance.ACCEPTED] == 256 * 256
-    assert len(versions(shown.opened, "case0")) == 1
+    assert len(versions(shown.require_project(), "case0")) == 1
 
 
 def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_remembers(shown):
     before = ring(shown)
     lock(shown, TUMOUR, True)
     for method in ("specks", "shrink", "smooth", "assign"):
-        shown.corrections.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, where=SLIDE))
+        shown.editor.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, where=SLIDE))
     shown.layers.mask.brush_size = 40
     shown.layers.mask.paint((60, 60), 1)
     draw(shown, [55, 55], [55, 80], [80, 80], [80, 55])
-    shown.corrections.burn_outlines(1)
+    shown.editor.rasterize_outlines(1)
     np.testing.assert_array_equal(labels_of(shown)[before == TUMOUR], TUMOUR)
-    folder = shown.opened.folder
+    folder = shown.require_project().folder
     shown.close()
     shown.open_project(folder)
     assert locked(shown) == shown.layers.mask.locked_classes == {TUMOUR}
@@ -159,7 +159,7 @@ def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
 
 
 def test_nonsense_that_a_project_remembers_locks_nothing(shown):
-    shown.opened.set_setting("locked", [7, "x", None])
+    shown.require_project().set_setting("locked", [7, "x", None])
     shown.show_slide("case1")
     assert shown.layers.mask.locked_classes == frozenset()
 
@@ -167,4 +167,4 @@ def test_nonsense_that_a_project_remembers_locks_nothing(shown):
 def test_without_a_slide_cleaning_is_refused(session, tmp_path):
     session.new_project(tmp_path / "empty.pathseg")
     with pytest.raises(ProjectError, match="No slide is in view"):
-        session.corrections.clean(CleanupRequest())
+        session.editor.clean(CleanupRequest())

@@ -92,34 +92,34 @@ def test_enough_contours_lead_to_training(session, pictures, mask_folder):
 
 def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
     add_files(session, pictures)
-    session.learning.run = Run("train", seconds_left=70)
+    session.training.run = Run("train", seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
 
 
 def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(session, pictures, tmp_path):
     said = []
-    session.learning._worker.send = said.append
+    session.training._worker.send = said.append
     add_files(session, pictures)
-    session.learning.run = Run("train", model="m001", has_best=True)
-    session.learning.scores = {"m001": {"Tumour": 0.9}}
+    session.training.run = Run("train", model="m001", has_best=True)
+    session.training.scores = {"m001": {"Tumour": 0.9}}
     session.new_project(tmp_path / "other.pathseg")
     assert said == [{"command": "stop"}]
-    assert (session.learning.active, session.learning.scores) == (False, {})
+    assert (session.training.active, session.training.scores) == (False, {})
     with pytest.raises(PathsegError, match="still ending"):
-        session.learning.compare()
-    worker = session.learning._worker
+        session.training.compare()
+    worker = session.training._worker
     worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
     worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
     assert "learnt" not in session.project.settings
     with pytest.raises(PathsegError, match="no model yet"):
-        session.learning.predict(["case0"])
+        session.training.predict(["case0"])
 
 
 def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
     add_files(session, pictures)
-    session.corrections.set_complete(True)
-    session.learning.run = Run("train")
+    session.editor.set_complete(True)
+    session.training.run = Run("train")
     assert "yellow is what it finds" in next_step(session).text
 
 
@@ -131,7 +131,7 @@ def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
     assert step(session) == ("predict_all", "review")
     fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8))
     assert step(session) == ("accept", "review")
-    session.corrections.accept()
+    session.editor.accept()
     assert step(session)[0] != "accept"
 
 
@@ -139,7 +139,7 @@ def test_corrections_lead_to_training_again(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
-    session.opened.set_setting("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
+    session.require_project().set_setting("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
     assert step(session)[0] == "predict_all"
     session.show_slide("case3")
     paint_box(session, 2, Region(0, 0, 20, 20))

@@ -109,7 +109,7 @@ def test_nothing_of_a_held_project_changes_while_it_is_looked_at(looking, projec
     for slide in project.slides:
         looking.show_slide(slide)
     looking.export(tmp_path / "out", ExportOptions(format="geojson"))
-    looking.access.watch()
+    looking.access.poll()
     looking.close()
     assert {path: beat for path, beat in files_of(project).items() if ".lock" not in path.name} == before
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -133,11 +133,11 @@ def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda session: session.learning.train(TrainConfig()),
-        lambda session: session.learning.predict(["case0"]),
+        lambda session: session.training.train(TrainConfig()),
+        lambda session: session.training.predict(["case0"]),
         lambda session: session.set_role("case0", "test"),
-        lambda session: session.corrections.set_complete(False),
-        lambda session: session.change_classes(session.opened.classes.add("Necrosis")),
+        lambda session: session.editor.set_complete(False),
+        lambda session: session.change_classes(session.require_project().classes.add("Necrosis")),
         lambda session: session.add_slides([]),
     ],
     ids=["train", "predict", "role", "complete", "classes", "add"],
@@ -145,12 +145,12 @@ def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
 def test_what_would_change_a_held_project_is_refused_with_its_holder(looking, change):
     with pytest.raises(ProjectError, match="open in the window of "):
         change(looking)
-    assert not looking.learning.active
+    assert not looking.training.active
 
 
 def test_the_window_can_write_once_the_holder_was_killed(looking, holder, project):
     kill(holder)
-    looking.access.watch()
+    looking.access.poll()
     assert looking.read_only == ""
     dab(looking)
     looking.close()
@@ -162,9 +162,9 @@ def test_what_the_holder_changed_is_seen_when_it_has_left(looking, holder):
     ask(holder, "release")
     heard = []
     looking.project_changed.connect(lambda: heard.append(looking.read_only))
-    looking.access.watch()
+    looking.access.poll()
     assert heard[-1:] == [""]
-    assert looking.opened.slide("case0").patient == "Smith"
+    assert looking.require_project().slide("case0").patient == "Smith"
     assert looking.slide.patient == "Smith"
 
 
@@ -202,11 +202,11 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
             assert mask.counts[1, Provenance.DRAWN] + mask.counts[1, Provenance.CORRECTED] > 0
             paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
         until = time.monotonic() + 10
-        while not session.opened.lock.taken_by and time.monotonic() < until:
+        while not session.require_project().lock.taken_by and time.monotonic() < until:
             time.sleep(0.05)
         with pytest.raises(ProjectError, match="was taken over by the other window"):
             session.set_role("case0", "test")
-        session.access.watch()
+        session.access.poll()
         assert session.read_only.startswith("taken over by the other window of ")
         assert not session.layers.mask.editable
         session.close()

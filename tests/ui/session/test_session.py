@@ -13,7 +13,7 @@ from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.importing.contour_import import ImportOptions
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.layers.slide_layers import KEY, placement
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.session.import_inspector import ImportTask, run_imports
 from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
@@ -51,7 +51,7 @@ def sentences(session):
 def test_a_project_opens_on_its_first_slide_with_four_layers(opened):
     layers = opened.layers.viewer.layers
     assert [layer.name for layer in layers] == ["case0", "case0 · probability", "case0 · mask", "case0 · contours"]
-    assert {layer.metadata[KEY]["slide"] for layer in layers} == {"case0"}
+    assert {layer.metadata[METADATA_KEY]["slide"] for layer in layers} == {"case0"}
 
 
 def test_another_slide_swaps_the_layers_and_leaves_the_users_own_alone(opened):
@@ -78,7 +78,7 @@ def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened
 
 @pytest.mark.parametrize("downsample", [1, 2, 4])
 def test_a_mask_pixel_lies_over_the_pixels_it_covers(downsample):
-    settings = placement(0.5, downsample)
+    settings = layer_transform(0.5, downsample)
     first = settings["translate"][0] - settings["scale"][0] / 2
     assert first == pytest.approx(-0.25)
     assert settings["units"] == ("um", "um")
@@ -99,7 +99,7 @@ def test_strokes_are_there_when_the_project_is_opened_again(opened, project):
 def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
     opened.show_slide("case5")
     opened.layers.contours.add_polygons([[[10, 10], [10, 60], [60, 60], [60, 10]]])
-    opened.corrections.burn_outlines(2)
+    opened.editor.rasterize_outlines(2)
     assert opened.mask.counts[2, Provenance.DRAWN] == pytest.approx(2500, rel=0.05)
     assert len(opened.layers.contours.data) == 0
 
@@ -134,8 +134,8 @@ def test_training_an_unready_project_starts_nothing(session, slides, tmp_path):
     session.new_project(tmp_path / "new.pathseg")
     session.add_slides(slides)
     with pytest.raises(NothingToLearnError, match="has a contour"):
-        session.learning.train(QUICK)
-    assert not session.learning.active
+        session.training.train(QUICK)
+    assert not session.training.active
 
 
 def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
@@ -143,34 +143,34 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
     opened.layers.mask.brush_size = 20
     opened.layers.mask.paint((100, 100), 1)
     drawn = int(opened.mask.counts[1, Provenance.DRAWN])
-    opened.learning.train(QUICK)
+    opened.training.train(QUICK)
     qtbot.waitUntil(lambda: opened.mask.counts[:, Provenance.MODEL].any(), timeout=90_000)
     assert opened.mask.counts[1, Provenance.DRAWN] == drawn
     with pytest.raises(PathsegError, match="Training .*still runs"):
-        opened.learning.train(QUICK)
-    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
-    (bundle,) = load_bundles(opened.opened)
+        opened.training.train(QUICK)
+    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
+    (bundle,) = load_bundles(opened.require_project())
     assert bundle.id == "m001"
     assert slide_state(opened, opened.slide) == "predicted"
-    opened.corrections.reject()
+    opened.editor.reject()
     opened.show_slide("case0")
-    opened.learning.predict(["case5"])  # out of view, its mask takes the prediction in as well
-    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
+    opened.training.predict(["case5"])  # out of view, its mask takes the prediction in as well
+    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
     assert opened.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192 - drawn
 
 
 def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbot, project):
     heard = sentences(opened)
-    opened.learning.train(QUICK.replace(minutes=10))
-    qtbot.waitUntil(lambda: opened.learning.run.has_best, timeout=90_000)
+    opened.training.train(QUICK.replace(minutes=10))
+    qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
     os.kill(worker.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: not opened.learning.active, timeout=10_000)
+    qtbot.waitUntil(lambda: not opened.training.active, timeout=10_000)
     severity, text = heard[-1]
     assert severity == "warning"
     assert text.startswith("Training was ended from outside. The best of model m001 so far is kept.")
     assert Project.open(project.folder).model_ids() == ["m001"]
-    opened.learning.predict(["case5"])  # a new worker goes on
-    qtbot.waitUntil(lambda: not opened.learning.active, timeout=90_000)
+    opened.training.predict(["case5"])  # a new worker goes on
+    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
     assert project.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192
 
 
@@ -178,4 +178,4 @@ def test_adding_a_file_that_is_no_slide_adds_nothing(opened, tmp_path):
     (tmp_path / "letter.tif").write_text("Dear doctor")
     with pytest.raises(PathsegError, match=r"letter\.tif"):
         opened.add_slides([tmp_path / "letter.tif"], AddOptions())
-    assert len(opened.opened.slides) == 6
+    assert len(opened.require_project().slides) == 6

@@ -118,7 +118,7 @@ def test_the_models_probability_leads_it_where_there_is_one(wire, mouse, qtbot):
     rows, columns = np.mgrid[:256, :256]
     other = np.where((rows - 100) ** 2 + (columns - 128) ** 2 < 45**2, np.uint8(240), np.uint8(10))
     wire.session.layers.probability.data[:] = other
-    wire.session.learning.run_changed.emit()
+    wire.session.training.run_changed.emit()
     for degrees in (0, 90, 180, 270):
         mouse.click(rim(degrees, away=-14))
     mouse.key(Qt.Key.Key_Return)

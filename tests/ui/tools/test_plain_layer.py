@@ -5,7 +5,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_pathseg.masks import Provenance
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
 ROWS = ([(60, 60), (60, 100), (70, 140), (60, 180)], [(150, 60), (150, 100), (140, 140), (150, 180)])
@@ -15,7 +15,7 @@ ROWS = ([(60, 60), (60, 100), (70, 140), (60, 180)], [(150, 60), (150, 100), (14
 def plain(monkeypatch, request):
     monkeypatch.setattr(napari, "__version__", "0.99.0")
     opened = request.getfixturevalue("opened")
-    assert isinstance(opened.session.layers.mask, PlainMaskLabels)
+    assert isinstance(opened.session.layers.mask, PlainMaskLayer)
     return opened
 
 

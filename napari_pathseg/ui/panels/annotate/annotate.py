@@ -7,8 +7,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.mask_layer import MaskLabels
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLabels
+from napari_pathseg.ui.layers.mask_layer import MaskLayer
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.panels.annotate.classes import ClassTableView
 from napari_pathseg.ui.panels.annotate.cleanup import clean_up_button
 from napari_pathseg.ui.panels.annotate.region_buttons import CompleteBoxButton, SelectButton
@@ -114,7 +114,7 @@ class AnnotatePanel(QWidget):
         self.classes.refresh()
 
     @property
-    def _undoable(self) -> PolygonEditor | CompleteBoxes | MaskLabels | PlainMaskLabels | None:
+    def _undoable(self) -> PolygonEditor | CompleteBoxes | MaskLayer | PlainMaskLayer | None:
         if self.tool_controller.editing:
             return self._polygon_editor
         layers, boxes = self._session.layers, self._session.boxes
@@ -153,7 +153,7 @@ class AnnotatePanel(QWidget):
 
     def _set_complete(self, complete: bool) -> None:
         with show_errors():
-            self._session.corrections.set_complete(complete)
+            self._session.editor.set_complete(complete)
 
 
 def _tool_button(icon: str, help: str) -> QToolButton:

@@ -5,7 +5,7 @@ from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_pathseg.classes import ClassTable, class_table
-from napari_pathseg.ui.session.class_areas import Areas
+from napari_pathseg.ui.session.class_areas import ClassAreas
 from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import themed_icon
@@ -24,7 +24,7 @@ class ClassTableView(QTreeWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._areas = session, Areas(session)
+        self._session, self._areas = session, ClassAreas(session)
         self._filling = False
         self._looking = QTimer(self)  # for the tissue, which is found beside the window; the slide comes first
         self._looking.setInterval(_POLL_MS)
@@ -113,7 +113,7 @@ class ClassTableView(QTreeWidget):
 
     def show_areas(self) -> None:
         """Show how much of the slide in view is of each class."""
-        if self._areas.tissue.is_new and not self._looking.isActive():
+        if self._areas.tissue.needs_update and not self._looking.isActive():
             self._looking.start()
         areas = self._areas.by_class()
         share = "Share of the tissue" if self._areas.of_tissue else "Share of what is labelled"
@@ -126,7 +126,7 @@ class ClassTableView(QTreeWidget):
         self._filling = False
 
     def _look_for_tissue(self) -> None:
-        if not self._areas.tissue.look():
+        if not self._areas.tissue.update():
             self._looking.stop()
             self.show_areas()
 
@@ -138,7 +138,7 @@ class ClassTableView(QTreeWidget):
     def add_class(self) -> None:
         """Append a class and let the user name it."""
         with show_errors():
-            classes = self._session.opened.classes
+            classes = self._session.require_project().classes
             self._session.change_classes(classes.add(_free_name(classes)))
             item = self._items()[len(classes)]
             self.select(len(classes) + 1)
@@ -168,7 +168,7 @@ class ClassTableView(QTreeWidget):
 
     def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:
         with show_errors():
-            specs = self._session.opened.classes
+            specs = self._session.require_project().classes
             entries = [
                 (name or spec.name, color or spec.color) if spec.index == index else (spec.name, spec.color)
                 for spec in specs
@@ -188,7 +188,7 @@ class ClassTableView(QTreeWidget):
             return
         self.select(index)
         if column == _SWATCH and not self._session.read_only:
-            spec = self._session.opened.classes.specs[index - 1]
+            spec = self._session.require_project().classes.specs[index - 1]
             color = QColorDialog.getColor(QColor(spec.color), self, f"Colour of {spec.name}")
             if color.isValid():
                 self.set_color(index, color.name())

@@ -7,7 +7,14 @@ from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  #
 from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
 
 from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, unit_of
-from napari_pathseg.ui.session.edit_scope import DRAW_SELECTION, NONE_SELECTED, SELECTION, SLIDE, VIEW, selection
+from napari_pathseg.ui.session.edit_scope import (
+    DRAW_SELECTION,
+    NONE_SELECTED,
+    SELECTION,
+    SLIDE,
+    VIEW,
+    selected_outlines,
+)
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
@@ -87,7 +94,7 @@ class CleanUp(QDialog):
         if layer is not None and self.label.findData(layer.selected_label) >= 0:
             self.label.setCurrentIndex(self.label.findData(layer.selected_label))
         self._show_places()
-        if selection(self._session):
+        if selected_outlines(self._session):
             self.where.setCurrentIndex(self.where.findData(SELECTION))
         self._told.setText("")
         if not self._was_open:
@@ -101,10 +108,10 @@ class CleanUp(QDialog):
         request = self.request
         with show_errors():
             changed = run_with_progress(
-                "Cleaning up…", lambda progress: self._session.corrections.clean(request, progress), self
+                "Cleaning up…", lambda progress: self._session.editor.clean(request, progress), self
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
-            self._session.opened.set_setting(_SETTING, request.to_json())
+            self._session.require_project().set_setting(_SETTING, request.to_json())
 
     def event(self, event: QEvent | None) -> bool:
         """Notice what was selected or dropped while another window was in front."""
@@ -166,12 +173,12 @@ class CleanUp(QDialog):
     def _follow_selection(self) -> None:
         """Keep to what was selected just now."""
         self._show_places()
-        if self.isVisible() and selection(self._session):
+        if self.isVisible() and selected_outlines(self._session):
             self.where.setCurrentIndex(self.where.findData(SELECTION))
 
     def _show_places(self) -> None:
         """Offer the selection where there is one."""
-        selected, place = bool(selection(self._session)), self.where.findData(SELECTION)
+        selected, place = bool(selected_outlines(self._session)), self.where.findData(SELECTION)
         model = self.where.model()
         assert isinstance(model, QStandardItemModel)
         if (item := model.item(place)) is not None:

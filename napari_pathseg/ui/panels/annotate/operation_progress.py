@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.masks.operations import MaskOperation
-from napari_pathseg.ui.session.idle_processor import Strokes
+from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
@@ -16,7 +16,7 @@ _SHOW_AFTER_MS = 400
 class OperationProgressBar(QWidget):
     """One line at the bottom of the dock; the slide can be worked on meanwhile."""
 
-    def __init__(self, session: Session, strokes: Strokes, parent: QWidget | None = None) -> None:
+    def __init__(self, session: Session, strokes: IdleProcessor, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self._operation: MaskOperation | None = None
@@ -31,7 +31,7 @@ class OperationProgressBar(QWidget):
         column(self, row(self.text, None, self.cancel), self.bar)
         self.cancel.clicked.connect(self._cancel)
         self._soon = qthrottled(self.refresh, timeout=100, leading=False, parent=self)
-        strokes.worked.connect(self._soon.throttle)
+        strokes.progressed.connect(self._soon.throttle)
         session.slide_changed.connect(self.refresh)
         self.hide()
 

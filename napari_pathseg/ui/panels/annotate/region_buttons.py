@@ -4,7 +4,7 @@ from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.shapes_overlay import ThinShapes
+from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.icons import set_icon
@@ -23,7 +23,7 @@ _SELECT_HELP = (
 class _AreaButton(QPushButton):
     """Takes a tool in hand that draws areas, and lays it down again."""
 
-    def __init__(self, text: str, icon: str, session: Session, shapes: ThinShapes) -> None:
+    def __init__(self, text: str, icon: str, session: Session, shapes: ShapesOverlay) -> None:
         super().__init__(text)
         self._session, self._shapes = session, shapes
         self.setCheckable(True)
@@ -52,7 +52,7 @@ class _AreaButton(QPushButton):
         return self._shapes.in_hand
 
     def _lay_down(self) -> None:
-        self._shapes.lay_down()
+        self._shapes.deactivate()
 
     def _take_up(self) -> None:
         raise NotImplementedError
@@ -104,7 +104,7 @@ class SelectButton(_AreaButton):
 
     def _lay_down(self) -> None:
         self._selection.clear()
-        self._selection.lay_down()
+        self._selection.deactivate()
 
     def _take_up(self) -> None:
         self._selection.chose()

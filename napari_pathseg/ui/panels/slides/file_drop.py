@@ -43,7 +43,7 @@ class FileDropHandler:
     def open_import(self, paths: Sequence[Path]) -> None:
         """Show what files of contours hold, and import what is chosen."""
         with show_errors():
-            if not contour_files(paths, self._session.opened):
+            if not contour_files(paths, self._session.require_project()):
                 named = ", ".join(path.name for path in paths[:_SHOWN_PROBLEMS])
                 raise AnnotationError(f"{named}: no file of contours, or picture named after a slide. Choose another.")
             dialog = ImportDialog(self._session, paths, complete=self._complete(), parent=self._parent)
@@ -54,10 +54,10 @@ class FileDropHandler:
 
     def _import_chosen(self, dialog: ImportDialog) -> None:
         with show_errors():
-            choices, classes = dialog.choices, self._session.opened.classes
+            choices, classes = dialog.choices, self._session.require_project().classes
             for name, color in dialog.classes.new_classes:
                 classes = classes.add(name, color)
-            if classes != self._session.opened.classes:
+            if classes != self._session.require_project().classes:
                 self._session.change_classes(classes)
             slides, problems = run_imports(self._session, choices, self._run_beside)
             self._tell(ImportResult(problems, slides))
@@ -81,7 +81,7 @@ class FileDropHandler:
         needed = memory_needed(path)
         if needed is None:
             return False
-        project = self._session.opened
+        project = self._session.require_project()
         target = project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"  # names may meet
         if not ask_to_convert(path, target, needed, self._parent):
             return False

@@ -34,7 +34,7 @@ class ImportDialog(QDialog):
         self.heading, self.hint = QLabel("Reading…"), SecondaryLabel()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
-        self.files, self.classes = FilesTable(session.opened), ClassesTable(session.opened)
+        self.files, self.classes = FilesTable(session.require_project()), ClassesTable(session.require_project())
         self.complete = QCheckBox("Everything that is not outlined on these slides is Background")
         self.complete.setChecked(complete)
         self.complete.setToolTip("Tick it when all that is to be found was outlined; else the rest stays unlabelled.")
@@ -42,7 +42,9 @@ class ImportDialog(QDialog):
         self._lay_out()
         self.files.changed.connect(self._file_changed)
         self.classes.changed.connect(self._show_sum)
-        self._inspector = ImportInspector(session.opened, paths, None if session.slide is None else session.slide.id)
+        self._inspector = ImportInspector(
+            session.require_project(), paths, None if session.slide is None else session.slide.id
+        )
         self._timer = QTimer(self)
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._take_found)

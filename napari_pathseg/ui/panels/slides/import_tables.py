@@ -13,7 +13,7 @@ from napari_pathseg.projects.importing.contour_import import WHITE, ImportOption
 from napari_pathseg.projects.importing.import_preview import AnnotationClassInfo, AnnotationFileInfo
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.import_inspector import ImportTask
-from napari_pathseg.ui.session.queries import area_text
+from napari_pathseg.ui.session.queries import format_area
 from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import swatch
 
@@ -145,7 +145,7 @@ class ClassesTable(QTableWidget):
     def _area(self, parts: Sequence[tuple[AnnotationFileInfo, AnnotationClassInfo]]) -> str:
         sizes = {None if f.slide is None else self._project.slide(f.slide).mpp for f, _ in parts}
         pixels = sum(found.pixels for _, found in parts)
-        return area_text(pixels, sizes.pop() if len(sizes) == 1 else None)
+        return format_area(pixels, sizes.pop() if len(sizes) == 1 else None)
 
     def _class_box(self, name: str, file: AnnotationFileInfo) -> QComboBox:
         box = _box("The class of the project that this name becomes.")

@@ -19,7 +19,7 @@ from napari_pathseg.projects.patients import name_patients, set_patient, suggest
 from napari_pathseg.projects.relink import find_moved, missing, relink
 from napari_pathseg.projects.roles import ROLES
 from napari_pathseg.projects.splits import split_project
-from napari_pathseg.ui.layers.tissue_layer import TissueView
+from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
 from napari_pathseg.ui.session.queries import plural
@@ -34,10 +34,10 @@ _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
 class SlideMenu(QMenu):
     """The menu of one slide."""
 
-    def __init__(self, session: Session, tissue: TissueView, slide_id: str, parent: QWidget) -> None:
+    def __init__(self, session: Session, tissue: TissueOverlay, slide_id: str, parent: QWidget) -> None:
         super().__init__(parent)
         self._session, self._tissue, self._slide, self._window = session, tissue, slide_id, parent
-        entry = session.opened.slide(slide_id)
+        entry = session.require_project().slide(slide_id)
         for role in ROLES:
             action = self.addAction(ROLE_WORDS[role])
             assert action is not None
@@ -55,7 +55,7 @@ class SlideMenu(QMenu):
                 self.addAction("Find tissue again", self._find_tissue)
             self.addAction("Versions…", self._show_versions)
         self.addAction("Pixel size…", self.ask_for_mpp)
-        if missing(session.opened):
+        if missing(session.require_project()):
             self.addAction("Find moved files…", self.ask_where_moved)
         for action in self.actions() if session.read_only else ():
             action.setEnabled(action.text() in _LOOKS)
@@ -64,22 +64,22 @@ class SlideMenu(QMenu):
 
     def ask_for_patient(self) -> None:
         """Let the user say whose slide it is."""
-        entry = self._session.opened.slide(self._slide)
+        entry = self._session.require_project().slide(self._slide)
         name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {entry.id}", text=entry.patient)
         if given and name.strip():
             with show_errors():
-                set_patient(self._session.opened, [self._slide], name)
+                set_patient(self._session.require_project(), [self._slide], name)
                 self._session.project_changed.emit()
 
     def ask_for_pattern(self) -> None:
         """Let the user give the part of the names that is the patient."""
-        names = list(self._session.opened.slides)
+        names = list(self._session.require_project().slides)
         text = "The part of a slide's name that is its patient, as a regular expression"
         usual = suggest_pattern(names) or r"^[^-_]+"
         pattern, given = QInputDialog.getText(self._window, "Patients from names", text, text=usual)
         if given and pattern:
             with show_errors():
-                found = set(name_patients(self._session.opened, pattern).values())
+                found = set(name_patients(self._session.require_project(), pattern).values())
                 self._session.project_changed.emit()
                 notify(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
 
@@ -88,7 +88,7 @@ class SlideMenu(QMenu):
         dialog = SplitDialog(self._window)
         if dialog.exec():
             with show_errors():
-                split_project(self._session.opened, dialog.shares)
+                split_project(self._session.require_project(), dialog.shares)
                 self._session.project_changed.emit()
 
     def _set_role(self, role: str) -> None:
@@ -99,19 +99,19 @@ class SlideMenu(QMenu):
 
     def ask_for_mpp(self) -> None:
         """Let the user say how large a pixel is."""
-        entry = self._session.opened.slide(self._slide)
+        entry = self._session.require_project().slide(self._slide)
         text = f"Micrometres per pixel of {entry.id}"
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
         if given:
             with show_errors():
-                self._session.opened.update_slide(self._slide, mpp=mpp)
+                self._session.require_project().update_slide(self._slide, mpp=mpp)
                 if self._session.slide is not None and self._session.slide.id == self._slide:
                     self._session.show_slide(self._slide)
                 self._session.project_changed.emit()
 
     def ask_where_moved(self) -> None:
         """Look for slides whose files are gone, in a folder that the user names."""
-        start = str(self._session.opened.folder.parent)
+        start = str(self._session.require_project().folder.parent)
         folder = QFileDialog.getExistingDirectory(self._window, "Where the moved files are", start)
         if folder:
             with show_errors():
@@ -119,7 +119,7 @@ class SlideMenu(QMenu):
 
     def find_moved(self, folder: Path) -> None:
         """Look for missing files below a folder, and take what is found."""
-        project = self._session.opened
+        project = self._session.require_project()
         progress = QProgressDialog("Looking…", "Stop", 0, 0, self._window)
         search = find_moved(project, folder)
         found: dict[str, Path] = {}

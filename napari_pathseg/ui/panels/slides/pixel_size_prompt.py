@@ -55,7 +55,7 @@ class PixelSizePrompt(QWidget):
 
     def _tell(self) -> None:
         with show_errors():
-            project = self._session.opened
+            project = self._session.require_project()
             slides, shown = slides_without_pixel_size(project), self._session.slide
             with project.write_lock():
                 for slide in slides:
@@ -66,7 +66,7 @@ class PixelSizePrompt(QWidget):
 
     def _leave(self) -> None:
         with show_errors():
-            project = self._session.opened
+            project = self._session.require_project()
             with project.write_lock():
                 known = [*project.settings.get(_KEY, []), *slides_without_pixel_size(project)]
                 project.settings[_KEY] = [slide for slide in known if slide in project.slides]

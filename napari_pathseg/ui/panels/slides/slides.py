@@ -19,7 +19,7 @@ from superqt.utils import qthrottled
 
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
 from napari_pathseg.slides.slide import SLIDE_SUFFIXES
-from napari_pathseg.ui.layers.tissue_layer import TissueView
+from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 from napari_pathseg.ui.panels.slides.file_drop import FileDropHandler
 from napari_pathseg.ui.panels.slides.menu import SlideMenu
 from napari_pathseg.ui.panels.slides.pixel_size_prompt import PixelSizePrompt
@@ -53,7 +53,7 @@ class SlidesPanel(QWidget):
         self.complete = QCheckBox("Imported contours are complete")
         self.complete.setChecked(True)
         self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
-        self.tissue = TissueView(session)
+        self.tissue = TissueOverlay(session)
         self.file_drop = FileDropHandler(session, self.complete.isChecked, self)
         self.size_question = PixelSizePrompt(session)
         buttons = row(self.add_button, self.import_button, self.order)

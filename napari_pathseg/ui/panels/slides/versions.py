@@ -37,7 +37,7 @@ from napari_pathseg.projects.versions import (
     overview,
     versions,
 )
-from napari_pathseg.ui.session.queries import area_text, plural
+from napari_pathseg.ui.session.queries import format_area, plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
@@ -63,7 +63,7 @@ class VersionsDialog(QDialog):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._slide = session, session.in_view
+        self._session, self._slide = session, session.require_slide()
         self._versions: list[Version] = []
         self.setWindowTitle(f"Versions of {self._slide.id}")
         self.resize(_SIZE)
@@ -86,7 +86,7 @@ class VersionsDialog(QDialog):
         """Keep how the mask is now."""
         with show_errors():
             self._session.save_mask()
-            kept = create_version(self._session.opened, self._slide.id, BY_HAND)
+            kept = create_version(self._session.require_project(), self._slide.id, BY_HAND)
             self._fill()
             if kept is None:
                 self.hint.setText("Nothing changed since the newest version: the mask is kept already.")
@@ -98,8 +98,8 @@ class VersionsDialog(QDialog):
             return
         with show_errors():
             self._session.save_mask()
-            create_version(self._session.opened, self._slide.id, BEFORE_RESTORE, protect=version)
-            self._session.corrections.run(restore(version))
+            create_version(self._session.require_project(), self._slide.id, BEFORE_RESTORE, protect=version)
+            self._session.editor.run(restore(version))
             notify("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
             self.accept()
 
@@ -107,7 +107,7 @@ class VersionsDialog(QDialog):
 
     def _fill(self) -> None:
         """List the versions anew, and choose the newest."""
-        project = self._session.opened
+        project = self._session.require_project()
         self._versions = versions(project, self._slide.id)
         counts = self._session.counts(self._slide.id)
         self.table.setRowCount(len(self._versions))
@@ -117,7 +117,7 @@ class VersionsDialog(QDialog):
                 self.table.setItem(place, column, _cell(text, version.problem))
         self.heading.setText(f"<b>{escape(self._slide.id)}</b>: {plural(len(self._versions), 'version')}")
         if (mask := project.mask_path(self._slide.id)).exists():
-            self.now.show_mask(overview(mask), project.classes)
+            self.now.set_mask(overview(mask), project.classes)
         self.keep_now.setEnabled(not self._session.read_only)
         self.table.clearSelection()
         self.table.selectRow(0)
@@ -133,7 +133,7 @@ class VersionsDialog(QDialog):
         self.then.title.setText(when_text(version.when, datetime.now()).capitalize())
         try:
             check_version(version)
-            self.then.show_mask(overview(version.kept), self._session.opened.classes)
+            self.then.set_mask(overview(version.kept), self._session.require_project().classes)
             changed = changed_regions(version)
         except PathsegError as error:
             self.hint.setText(str(error))
@@ -185,7 +185,7 @@ class _Picture(QWidget):
         """Show nothing."""
         self.picture.clear()
 
-    def show_mask(self, labels: npt.NDArray[np.uint8], classes: ClassTable) -> None:
+    def set_mask(self, labels: npt.NDArray[np.uint8], classes: ClassTable) -> None:
         """Show classes in their colours."""
         colors = np.tile(np.array(_GROUND, np.uint8), (256, 1))
         for spec in classes:
@@ -222,9 +222,9 @@ def version_texts(version: Version, counts: Counts, classes: ClassTable, mpp: fl
     if version.counts is None:
         return when, f"⚠ version {version.number} cannot be read", "", ""
     then, now = version.counts.sum(axis=1), counts.sum(axis=1)
-    areas = [f"{name} {area_text(then[index], mpp)}" for index, name in enumerate(classes.names, 1) if then[index]]
+    areas = [f"{name} {format_area(then[index], mpp)}" for index, name in enumerate(classes.names, 1) if then[index]]
     more = {name: int(now[index] - then[index]) for index, name in enumerate(classes.names, 1)}
-    since = [f"{name} {'+' if n > 0 else '−'}{area_text(abs(n), mpp)}" for name, n in more.items() if n]
+    since = [f"{name} {'+' if n > 0 else '−'}{format_area(abs(n), mpp)}" for name, n in more.items() if n]
     why = _WHY.get(version.why, version.why)
     return when, why, " · ".join(areas) or "nothing labelled", " · ".join(since) or "same areas"
 

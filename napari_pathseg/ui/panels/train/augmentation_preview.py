@@ -39,7 +39,7 @@ class AugmentationPreviewDialog(QDialog):
         self.another.clicked.connect(self.draw_another)
         self.close_button.clicked.connect(self.close)
         self._redraw = qthrottled(self._draw_if_seen, timeout=_REDRAW_MS, leading=False, parent=self)
-        session.learning.run_changed.connect(self._show_run)
+        session.training.run_changed.connect(self._show_run)
 
     def draw_another(self) -> None:
         """Draw another tile."""
@@ -49,7 +49,7 @@ class AugmentationPreviewDialog(QDialog):
     def draw(self) -> None:
         """Have the samples drawn as the settings are now."""
         try:
-            self._session.learning.preview(self._config(), self._seed)
+            self._session.training.preview_augmentation(self._config(), self._seed)
         except PathsegError as error:
             self.sentence.setText(str(error))
 
@@ -63,8 +63,8 @@ class AugmentationPreviewDialog(QDialog):
             self.draw()
 
     def _show_run(self) -> None:
-        run = self._session.learning.run
-        self.another.setEnabled(not self._session.learning.active)
+        run = self._session.training.run
+        self.another.setEnabled(not self._session.training.active)
         if run is None or run.kind != "preview":
             return
         if run.active:

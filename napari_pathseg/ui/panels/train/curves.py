@@ -8,7 +8,7 @@ from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import dice_legend, rate_text
+from napari_pathseg.ui.session.queries import dice_legend, format_learning_rate
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 
@@ -60,7 +60,7 @@ class CurvesView(QWidget):
             plot.setXRange(0, end, padding=0.02)
         self.legend.setText(dice_legend(run, colors))
         self.legend.setVisible(bool(run.dice_by_class))
-        rate = "" if run.rate is None else f" · step size {rate_text(run.rate)}"
+        rate = "" if run.rate is None else f" · step size {format_learning_rate(run.rate)}"
         self.rate.setText(f"{run.stage}{rate}" if run.active else "")
         self.rate.setVisible(run.active)
 

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
 
 from napari_pathseg.config import PRESETS, TrainConfig
 from napari_pathseg.settings import Limits
-from napari_pathseg.ui.session.queries import preset_minutes_text
+from napari_pathseg.ui.session.queries import format_preset_minutes
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
 
@@ -64,12 +64,12 @@ class PresetChoice(QWidget):
     def show_choice(self, config: TrainConfig) -> None:
         """Show the preset and the minutes of a configuration."""
         self.buttons[config.preset].setChecked(True)
-        self.minutes.setSpecialValueText(preset_minutes_text(config.preset))
+        self.minutes.setSpecialValueText(format_preset_minutes(config.preset))
         self.minutes.setValue(config.minutes)
 
     def _chosen(self, _: QPushButton, checked: bool) -> None:
         if checked:
-            self.minutes.setSpecialValueText(preset_minutes_text(self.preset))
+            self.minutes.setSpecialValueText(format_preset_minutes(self.preset))
             self.changed.emit()
 
     def _tell(self, _: float) -> None:

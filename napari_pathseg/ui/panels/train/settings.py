@@ -38,7 +38,7 @@ class TrainSettings(QWidget):
         self.reset.clicked.connect(self.show_defaults)
         self.form.changed.connect(self._follow)
         session.project_changed.connect(self._show_state)
-        session.learning.run_changed.connect(self._show_state)
+        session.training.run_changed.connect(self._show_state)
         self._follow()
         self._show_state()
 
@@ -82,7 +82,7 @@ class TrainSettings(QWidget):
         self.changed.emit()
 
     def _show_state(self) -> None:
-        project, active = self._session.project, self._session.learning.active
+        project, active = self._session.project, self._session.training.active
         can_draw = project is not None and bool(project.slides) and not self._session.read_only
         self.preview.setEnabled(can_draw and not active)
         self.preview.setToolTip(

@@ -15,7 +15,7 @@ from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.panels.train.validation_samples import ValidationSamplesView
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import interrupted_run, learning, model_text, project_models
+from napari_pathseg.ui.session.queries import format_model, interrupted_run, project_models, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import known_settings
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
@@ -74,7 +74,7 @@ class TrainPanel(QWidget):
         self.settings.changed.connect(self._estimate_soon.throttle)
         session.project_changed.connect(self._show_project)
         session.mask_changed.connect(self._mask_soon.throttle)
-        session.learning.run_changed.connect(self._run_soon.throttle)
+        session.training.run_changed.connect(self._run_soon.throttle)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Estimate what a training takes, which is not done while nobody sees it."""
@@ -90,16 +90,16 @@ class TrainPanel(QWidget):
     def train_or_stop(self) -> None:
         """Begin a training, go on with one that was interrupted, or end the one that runs."""
         with show_errors():
-            if self._session.learning.active:
-                self._session.learning.stop()
+            if self._session.training.active:
+                self._session.training.stop()
                 return
             start = str(self.parent_model.currentData())
             if start.startswith(_RUN):
-                self._session.learning.resume(start)
+                self._session.training.resume(start)
             else:
                 config = self.config()
-                self._session.opened.set_setting("train", {"config": config.to_json(), "anew": self._anew})
-                self._session.learning.train(config, None if start == _NONE else start)
+                self._session.require_project().set_setting("train", {"config": config.to_json(), "anew": self._anew})
+                self._session.training.train(config, None if start == _NONE else start)
         self._show_run()
 
     def _choose_parent(self) -> None:
@@ -109,7 +109,7 @@ class TrainPanel(QWidget):
     # -- what the user sees
 
     def _show_project(self) -> None:
-        self.sentence.setText(learning(self._session).sentence)
+        self.sentence.setText(training_summary(self._session).sentence)
         project = self._session.project
         folder = None if project is None else project.folder
         if folder != self._folder:
@@ -122,7 +122,7 @@ class TrainPanel(QWidget):
 
     def _show_masks(self) -> None:
         """Show what was outlined since."""
-        self.sentence.setText(learning(self._session).sentence)
+        self.sentence.setText(training_summary(self._session).sentence)
         if self._numbers is None:  # maybe there is enough to learn from now
             self._estimate_soon.throttle()
 
@@ -150,7 +150,7 @@ class TrainPanel(QWidget):
                 self.parent_model.addItem(f"Go on with m{run[1:]} (interrupted)", run)
             self.parent_model.addItem("Anew", _NONE)
             for bundle in reversed(models[:-1]):
-                self.parent_model.addItem(model_text(bundle), bundle.id)
+                self.parent_model.addItem(format_model(bundle), bundle.id)
             kept = chosen != _NONE or self._anew
             first = 0 if models or not run else self.parent_model.findData(_NONE)
             found = self.parent_model.findData(chosen) if kept else -1
@@ -170,7 +170,7 @@ class TrainPanel(QWidget):
     def _show_estimate(self) -> None:
         """Say what a training would take; nothing where none can begin, which the sentence says."""
         project, text = self._session.project, ""
-        if not self.isVisible() or self._session.learning.active:  # what runs takes memory and time of its own
+        if not self.isVisible() or self._session.training.active:  # what runs takes memory and time of its own
             return
         if str(self.parent_model.currentData()).startswith(_RUN):
             text = "Goes on where it was broken off, with the settings it had."
@@ -183,7 +183,7 @@ class TrainPanel(QWidget):
         self.estimate.setText(f"{text[:1].upper()}{text[1:]}")
 
     def _show_run(self) -> None:
-        run, active = self._session.learning.lesson, self._session.learning.active
+        run, active = self._session.training.last_training, self._session.training.active
         self._show_button()
         if run is not None:
             project = self._session.project
@@ -210,7 +210,7 @@ class TrainPanel(QWidget):
             self._show_start()
 
     def _show_button(self) -> None:
-        run, active = self._session.learning.run, self._session.learning.active
+        run, active = self._session.training.run, self._session.training.active
         project = self._session.project
         training = active and run is not None and run.kind == "train"
         self.button.setText("Stop" if training else "Train")

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_pathseg.ui.session.queries import setting_text
+from napari_pathseg.ui.session.queries import format_setting
 from napari_pathseg.ui.widgets.form import name_text
 
 _ROWS_SEEN = 6
@@ -47,7 +47,7 @@ class TrialsTable(QTableWidget):
         self.setHorizontalHeaderLabels(["Dice", *map(name_text, names), "Model"])
         self.setRowCount(len(over))
         for number, trial in enumerate(over):
-            values = [setting_text(trial["settings"].get(name, "")) for name in names]
+            values = [format_setting(trial["settings"].get(name, "")) for name in names]
             score = _score(trial)
             for place, text in enumerate(["failed" if score is None else f"{score:.3f}", *values, trial["model"]]):
                 item = QTableWidgetItem(text)

@@ -10,7 +10,7 @@ from superqt.utils import qthrottled
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
-from napari_pathseg.ui.session.queries import ranges, setting_text, trials_text
+from napari_pathseg.ui.session.queries import format_setting, format_trials, has_range
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
@@ -54,7 +54,7 @@ class TuningPanel(QWidget):
         self.use.clicked.connect(self.take)
         self.table.cellDoubleClicked.connect(self.take)
         self.table.itemSelectionChanged.connect(self._show_use)
-        self._session.learning.run_changed.connect(self._run_soon.throttle)
+        self._session.training.run_changed.connect(self._run_soon.throttle)
         self._session.project_changed.connect(self._show_project)
         self._folder: object = None
 
@@ -63,16 +63,16 @@ class TuningPanel(QWidget):
     def find_or_stop(self) -> None:
         """Begin the trials, or end them and keep what was found."""
         with show_errors():
-            if self._session.learning.active:
-                self._session.learning.stop()
+            if self._session.training.active:
+                self._session.training.stop()
                 return
             vary = self.rows.values()
             config = self._config().replace(preset="normal", minutes=self.minutes.value())
             kept = {"vary": vary, "trials": self.trials.value(), "minutes": self.minutes.value()}
-            self._session.opened.set_setting("tune", kept)
-            search = "optuna" if ranges(vary) else "grid"
+            self._session.require_project().set_setting("tune", kept)
+            search = "optuna" if has_range(vary) else "grid"
             texts = [f"{name}={text}" for name, text in vary.items()]
-            self._session.learning.tune(texts, config, self.trials.value(), search)
+            self._session.training.tune(texts, config, self.trials.value(), search)
         self._show_run()
 
     def take(self, *_: Any) -> None:
@@ -84,7 +84,7 @@ class TuningPanel(QWidget):
             settings = TrainConfig.renamed(trial["settings"])
             known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
             self.taken.emit(self._config().replace(**known))
-            named = ", ".join(f"{name_text(name).lower()} {setting_text(value)}" for name, value in known.items())
+            named = ", ".join(f"{name_text(name).lower()} {format_setting(value)}" for name, value in known.items())
             self._session.message.emit(f"The next training takes {named}.", "", "info")
 
     # -- what the user sees
@@ -102,10 +102,10 @@ class TuningPanel(QWidget):
         self._show_run()
 
     def _show_effort(self, *_: Any) -> None:
-        self.effort.setText(trials_text(self.rows.values(), self.trials.value(), self.minutes.value()))
+        self.effort.setText(format_trials(self.rows.values(), self.trials.value(), self.minutes.value()))
 
     def _show_run(self) -> None:
-        run, active = self._session.learning.run, self._session.learning.active
+        run, active = self._session.training.run, self._session.training.active
         project = self._session.project
         finding = active and run is not None and run.kind == "tune"
         self.button.setText("Stop" if finding else "Find")

@@ -26,7 +26,7 @@ def ring(opened):
     labels = np.zeros(opened.session.mask.shape, np.uint8)
     labels[50:150, 50:150] = TUMOUR
     labels[90:100, 90:100] = 0
-    opened.session.mask_edited(paint(opened.session.mask, Region(0, 0, *labels.shape), labels))
+    opened.session.refresh_mask(paint(opened.session.mask, Region(0, 0, *labels.shape), labels))
     return opened
 
 
@@ -66,7 +66,7 @@ def test_the_window_leaves_the_slide_to_be_worked_on(clean_up):
 
 
 def test_the_amount_is_told_in_the_unit_of_what_is_done(ring, clean_up):
-    ring.session.opened.update_slide("case0", mpp=0.5)
+    ring.session.require_project().update_slide("case0", mpp=0.5)
     ring.session.show_slide("case0")
     shown = {}
     for method in ("holes", "smooth", "assign"):
@@ -89,7 +89,7 @@ def test_what_was_asked_for_is_asked_again_with_the_project(ring, clean_up, qtbo
     choose(clean_up.where, SLIDE)
     click(qtbot, clean_up.apply)
     asked = clean_up.request
-    folder = ring.session.opened.folder
+    folder = ring.session.require_project().folder
     ring.session.close()
     ring.session.open_project(folder)
     again = CleanUp(ring.session)
@@ -181,7 +181,7 @@ def test_a_name_in_the_table_is_still_typed(ring, qtbot):
     editor = table.findChild(QLineEdit)
     qtbot.keyClicks(editor, "BEW")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: ring.session.opened.classes.names[0] == "BEW", timeout=2000)
+    qtbot.waitUntil(lambda: ring.session.require_project().classes.names[0] == "BEW", timeout=2000)
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -194,7 +194,7 @@ def test_long_work_tells_how_far_it_is_and_cancel_takes_it_back(ring, clean_up, 
         progress = next((w for w in QApplication.topLevelWidgets() if isinstance(w, QProgressDialog)), None)
         if progress is None or not progress.isVisible():
             return
-        seen.append((QApplication.activeModalWidget() is progress, ring.session.corrections.busy))
+        seen.append((QApplication.activeModalWidget() is progress, ring.session.editor.busy))
         if cancel:
             progress.cancel()
 
@@ -240,7 +240,7 @@ def test_a_hidden_class_that_is_taken_in_hand_is_seen_again(ring):
 def test_the_menus_accept_and_reject_in_outlines_and_on_the_slide(opened):
     session, review = opened.session, opened.review
     whole = Region(0, 0, *session.mask.shape)
-    session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
     opened.session.layers.contours.events.data.disconnect()  # what is drawn stays a selection here
     session.layers.contours.add_polygons([SQUARE])
     menu = review.accept_more.choices
@@ -257,7 +257,7 @@ def test_the_menus_accept_and_reject_in_outlines_and_on_the_slide(opened):
 def test_without_a_selection_the_menus_do_not_offer_it_and_nothing_is_done_instead(opened):
     session, review = opened.session, opened.review
     whole = Region(0, 0, *session.mask.shape)
-    session.mask_edited(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
     for more in (review.accept_more, review.reject_more):
         more.choices.aboutToShow.emit()
         there, everywhere = more.choices.actions()

@@ -52,7 +52,7 @@ def refused(mask):
 
 def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
     mask = opened.session.mask
-    opened.session.corrections.run(MaskOperation("Filling", slow))
+    opened.session.editor.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert opened.operation_progress.text.text().startswith("Filling · ")
     assert 0 < opened.operation_progress.bar.value() < 1000
@@ -86,7 +86,7 @@ def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opene
 
 
 def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
-    opened.session.corrections.run(MaskOperation("Filling", slow))
+    opened.session.editor.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert tumour(opened)
     qtbot.mouseClick(opened.operation_progress.cancel, Qt.MouseButton.LeftButton)
@@ -101,12 +101,12 @@ def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far
 
     def look():
         found = [one for one in QApplication.topLevelWidgets() if isinstance(one, QProgressDialog) and one.isVisible()]
-        seen.extend((one.value(), opened.session.corrections.busy) for one in found)
+        seen.extend((one.value(), opened.session.editor.busy) for one in found)
 
     timer = QTimer()
     timer.timeout.connect(look)
     timer.start(0)
-    opened.session.corrections.run(MaskOperation("Filling", slow))
+    opened.session.editor.run(MaskOperation("Filling", slow))
     opened.session.save_mask()
     timer.stop()
     assert {busy for _, busy in seen} == {True}
@@ -162,14 +162,14 @@ def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeyp
     opened.session.layers.mask.stroke(BrushSegment((50, 50), (50, 50), 5), TUMOUR)
     opened.slides.show_slide("case1")
     assert opened.session.slide.id == "case1"
-    assert opened.session.opened.counts("case0")[TUMOUR].sum() > 100
+    assert opened.session.require_project().counts("case0")[TUMOUR].sum() > 100
 
 
 def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
     found = np.full(opened.session.mask.shape, TUMOUR, np.uint8)
-    opened.session.mask_edited(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
+    opened.session.refresh_mask(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
     begun = []
     opened.session.mask.enqueue = begun.append
-    opened.session.corrections.set_complete(True)
+    opened.session.editor.set_complete(True)
     opened.session.layers.mask.apply_pending()
     assert [operation.can_be_cancelled for operation in begun] == [False]

@@ -24,8 +24,12 @@ def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(d
     answer(monkeypatch, True)
     dock.slides.file_drop.add_files([giant])
     session = dock.session
-    qtbot.waitUntil(lambda: "giant" in session.opened.slides, timeout=60_000)
-    assert session.opened.find_file(session.opened.slide("giant")).is_relative_to(session.opened.folder / "slides")
+    qtbot.waitUntil(lambda: "giant" in session.require_project().slides, timeout=60_000)
+    assert (
+        session.require_project()
+        .find_file(session.require_project().slide("giant"))
+        .is_relative_to(session.require_project().folder / "slides")
+    )
     assert len(session.layers.image.data) > 3
     assert np.asarray(session.layers.image.data[0][50, 50]) == 77
 
@@ -33,5 +37,5 @@ def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(d
 def test_without_consent_nothing_is_written(dock, giant, monkeypatch):
     answer(monkeypatch, False)
     dock.slides.file_drop.add_files([giant])
-    assert not dock.session.opened.slides
-    assert not (dock.session.opened.folder / "slides").exists()
+    assert not dock.session.require_project().slides
+    assert not (dock.session.require_project().folder / "slides").exists()

@@ -38,12 +38,12 @@ def ask(shown, qtbot):
 def paint(session, region, label=2):
     shape = (region.height, region.width)
     labels, provenance = np.full(shape, label, np.uint8), np.full(shape, Provenance.DRAWN, np.uint8)
-    session.mask_edited(session.mask.edit(region, labels, provenance))
+    session.refresh_mask(session.mask.edit(region, labels, provenance))
 
 
 def keep(session, why):
     session.save_mask()
-    version = create_version(session.opened, session.slide.id, why)
+    version = create_version(session.require_project(), session.slide.id, why)
     assert version is not None
     return version
 
@@ -78,7 +78,7 @@ def test_versions_are_listed_newest_first_in_words(shown, ask):
 
 
 def test_areas_are_told_in_square_millimetres_where_the_pixel_size_is_known(shown, ask):
-    shown.opened.update_slide("case0", mpp=100.0)
+    shown.require_project().update_slide("case0", mpp=100.0)
     shown.show_slide("case0")
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
@@ -112,7 +112,7 @@ def test_what_was_there_before_a_restore_is_a_version_too(shown, ask, qtbot):
     paint(shown, Region(0, 0, 200, 200), 1)
     dialog = ask()
     click(qtbot, dialog.ok)
-    assert [version.why for version in versions(shown.opened, "case0")] == ["before restore", "import"]
+    assert [version.why for version in versions(shown.require_project(), "case0")] == ["before restore", "import"]
 
 
 def test_where_nothing_differs_there_is_nothing_to_restore(shown, ask):
@@ -151,7 +151,7 @@ def test_the_pictures_show_the_mask_then_and_now_in_the_colours_of_the_classes(s
     keep(shown, "import")
     paint(shown, Region(0, 0, 256, 256), 1)
     dialog = ask()
-    background, tumour = shown.opened.classes
+    background, tumour = shown.require_project().classes
     assert shows(dialog.then, 0.25, tumour)
     assert not any(shows(dialog.then, 0.75, spec) for spec in (background, tumour))
     assert all(shows(dialog.now, share, background) for share in (0.25, 0.75))

@@ -55,7 +55,7 @@ def test_what_keeps_samples_from_being_drawn_is_said_where_they_would_be(samples
 
 def test_while_something_runs_no_samples_can_be_asked_for(settings, learnable):
     assert settings.preview.isEnabled()
-    learnable.learning.train(TrainConfig())
+    learnable.training.train(TrainConfig())
     assert not settings.preview.isEnabled()
     learnable.close()
     assert not settings.preview.isEnabled()

@@ -68,7 +68,7 @@ def test_values_that_cannot_be_are_told_and_nothing_begins(panel, worker, learna
     panel.tuning.rows.show_values(values)
     panel.tuning.button.click()
     assert worker.sent == []
-    assert not learnable.learning.active
+    assert not learnable.training.active
     assert [record.severity.value for record in notification_manager.records] == ["error"]
 
 
@@ -119,7 +119,7 @@ def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
 
 
 def test_what_was_varied_is_shown_again_with_the_project(panel, learnable, worker):
-    folder = learnable.opened.folder
+    folder = learnable.require_project().folder
     panel.tuning.rows.show_values({"batch": "2, 4"})
     panel.tuning.button.click()
     learnable.close()
