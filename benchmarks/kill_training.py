@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.bundle_io import load_network
-from napari_pathseg.engine.training.checkpoint import load_state
+from napari_pathseg.engine.training.checkpoint import load_checkpoint
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
@@ -75,7 +75,7 @@ def readable(project: Project, run: Path) -> bool:
     """Whether the best model and the state of a run, where there are any, are whole."""
     model = project.folder / "models" / run.name.replace("r", "m", 1)
     try:
-        load_state(run)
+        load_checkpoint(run)
         if (model / "weights.safetensors").exists() and (model / "bundle.json").exists():
             load_bundle(model)
             load_network(model)
@@ -101,7 +101,7 @@ def main() -> None:
         resume = False
         while answer["kills"] < kills:
             runs = sorted((project.folder / "runs").glob("r*"))
-            state = load_state(runs[-1]) if resume else None
+            checkpoint = load_checkpoint(runs[-1]) if resume else None
             told = len(steps_told(runs[-1])) if resume else 0
             resume = killed(project.folder, resume, chance.uniform(5, 25))
             run = (
@@ -113,9 +113,9 @@ def main() -> None:
                 continue
             answer["unreadable"] += not readable(project, run)
             steps = steps_told(run)
-            if state is not None and steps[told:] and steps[told] != state.numbers["step"] + 1:
+            if checkpoint is not None and steps[told:] and steps[told] != checkpoint.numbers["step"] + 1:
                 answer["not_resumed"] += 1
-            after = load_state(run)
+            after = load_checkpoint(run)
             lost = steps[-1] - after.numbers["step"] if steps and after is not None else 0
             answer["lost_steps"] = max(answer["lost_steps"], lost)
             print(

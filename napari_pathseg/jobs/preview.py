@@ -7,7 +7,7 @@ from PIL import Image
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation_preview import preview
-from napari_pathseg.engine.dataset.patches import LearningSet
+from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.events import Job
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
@@ -26,7 +26,7 @@ def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[st
     """
     yield from ()
     train, _ = train_val_split(project, {name: project.counts(name) for name in project.slides})
-    with LearningSet(project, train, config, keep=False) as learning:
+    with PatchDataset(project, train, config, keep=False) as learning:
         samples = preview(learning.draw(np.random.default_rng(seed)), config, seed)
     path = project.folder / "runs" / FILE
     path.parent.mkdir(exist_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
 from napari_pathseg.engine.events import Command, Job, Note, Show, Started, Stop, Trial
 from napari_pathseg.engine.search_space import TuneRequest
-from napari_pathseg.engine.training.tensorboard import check_board, write_trial
+from napari_pathseg.engine.training.tensorboard import check_tensorboard, log_trial
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.run_log import recorded
@@ -37,7 +37,7 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
         As `engine.training.train` does, before the first trial, or where all trials failed; as
         `open_study` does.
     """
-    check_board(request.config)
+    check_tensorboard(request.config)
     assign_train_val_split(project)
     if request.parent is not None:
         check_classes(project, load_bundle(find_bundle(project, request.parent)))
@@ -84,7 +84,7 @@ class _Tuning:
             trial.end(bundle, STOPPED if self.stopped else FINISHED)
         self._study.save()
         if trial.state == FINISHED and self._study.request.config.tensorboard and trial.score is not None:
-            write_trial(self._study.folder / "tensorboard", trial.model, trial.settings, trial.score)
+            log_trial(self._study.folder / "tensorboard", trial.model, trial.settings, trial.score)
         self._heed((yield self._event(number, trial)))
 
     def _train(self, trial: TrialRecord) -> Job[Bundle]:

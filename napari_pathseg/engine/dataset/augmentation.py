@@ -29,8 +29,8 @@ _KNOTS = 8  # control points of bending along each side
 _CONTEXT = 4  # how much coarser the context is than the tile
 
 
-class Variation:
-    """Draws variants of tiles, as the settings of the group *Variation* say.
+class Augmentation:
+    """Draws variants of tiles, as the settings of the group *Augmentation* say.
 
     References
     ----------

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import class_table
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.augmentation import Variation
+from napari_pathseg.engine.dataset.augmentation import Augmentation
 from napari_pathseg.engine.dataset.tiles import Tile
 
 SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side; pixels of each, and between them
@@ -23,7 +23,7 @@ def preview(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
     tile
         A square one, of any size.
     config
-        Its group *Variation* counts.
+        Its group *Augmentation* counts.
     seed
         The same one shows the same variants.
 
@@ -32,7 +32,7 @@ def preview(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
     grid : RGB pixels, 4 x 160 and three gaps of 2 along each side
         The outlines of the classes are drawn in the first colours of the palette.
     """
-    vary, rng = Variation(config), np.random.default_rng(seed)
+    vary, rng = Augmentation(config), np.random.default_rng(seed)
     whole = SAMPLES * (SIDE + GAP) - GAP
     grid = np.full((whole, whole, 3), 255, np.uint8)
     for number in range(SAMPLES**2):

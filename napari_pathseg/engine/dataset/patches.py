@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import Tile
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
@@ -22,7 +22,7 @@ _BLOCK = 32  # side of the squares in which the places of a class are remembered
 _KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.6 GB; the others are read tile by tile
 
 
-class LearningSet:
+class PatchDataset:
     """The labelled slides of one role; a context manager that closes their files.
 
     `keep` holds what is read in memory, as far as it fits: for those who draw often.
@@ -33,7 +33,7 @@ class LearningSet:
     ) -> None:
         sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
         self.slides = [
-            LearningSlide(project, entry, keep=bool(keep and size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
+            SlidePatchSource(project, entry, keep=bool(keep and size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
             for entry, size in zip(entries, sizes, strict=True)
         ]
         self._config = config
@@ -48,7 +48,7 @@ class LearningSet:
             slide.close()
 
     @property
-    def tiles_in_a_pass(self) -> int:
+    def tiles_per_epoch(self) -> int:
         """How many tiles show every labelled place once."""
         blocks = sum(len(np.unique(_corners(places), axis=0)) for places in self._places)
         return max(1, blocks * _BLOCK**2 // self._config.tile**2)
@@ -60,7 +60,7 @@ class LearningSet:
         number = having[rng.integers(len(having))]
         return self._tile(self.slides[number], self._place(self._places[number][label], rng), rng)
 
-    def spread(self, side: int, most: int, rng: np.random.Generator) -> Iterator[tuple[LearningSlide, Region]]:
+    def spread(self, side: int, most: int, rng: np.random.Generator) -> Iterator[tuple[SlidePatchSource, Region]]:
         """Yield at most `most` boxes of masks' grids that tile the labelled places of all slides, without overlap."""
         tiles = []
         for slide, places in zip(self.slides, self._places, strict=True):
@@ -80,7 +80,7 @@ class LearningSet:
         place: npt.NDArray[np.int32] = chosen[rng.integers(len(chosen))] + _BLOCK // 2
         return place
 
-    def _tile(self, slide: LearningSlide, place: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
+    def _tile(self, slide: SlidePatchSource, place: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
         """Return a tile that holds `place` somewhere, inside the slide where it fits."""
         config, side = self._config, self._config.tile
         corner = (place / slide.factor).astype(int) - rng.integers(side // 8, side - side // 8, size=2)

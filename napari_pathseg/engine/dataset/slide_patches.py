@@ -30,7 +30,7 @@ _THUMBNAIL = 1024  # side of the picture on which the stains of a slide are meas
 Weights = npt.NDArray[np.float32]
 
 
-class LearningSlide:
+class SlidePatchSource:
     """An open slide with what a person said of it.
 
     Parameters

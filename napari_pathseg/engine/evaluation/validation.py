@@ -9,8 +9,8 @@ from torch import Tensor
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.dataset.patches import LearningSet
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.patches import PatchDataset
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
@@ -30,7 +30,7 @@ def as_tensor(pixels: UInt8Array) -> Tensor:
 
 @torch.inference_mode()
 def predict_region(
-    network: Network | Turned, device: Device, slide: LearningSlide, region: Region, halo: int = _HALO
+    network: Network | Turned, device: Device, slide: SlidePatchSource, region: Region, halo: int = _HALO
 ) -> UInt8Array:
     """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
     work = slide.on_working_grid(region)
@@ -64,12 +64,12 @@ def _on_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -
 class Validator:
     """The held-out tiles of a run: the same ones for every score in it."""
 
-    def __init__(self, held_out: LearningSet, classes: int, most: int | None = None) -> None:
+    def __init__(self, held_out: PatchDataset, classes: int, most: int | None = None) -> None:
         self._classes = classes
         tiles = list(held_out.spread(_SIDE, 1 << 40, np.random.default_rng(0)))
         self.whole = most is None or len(tiles) <= most  # whether everything labelled is scored
         chosen = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
-        self.tiles: list[tuple[LearningSlide, Region]] = [tiles[number] for number in chosen]
+        self.tiles: list[tuple[SlidePatchSource, Region]] = [tiles[number] for number in chosen]
 
     def score(self, network: Network, device: Device) -> Confusion:
         """Return the pixels of the held-out tiles by true and predicted class."""

@@ -12,12 +12,12 @@ import torch
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.bundle_io import load_network
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.cpu_threads import CpuThreadTuner
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.validation import predict_region
 from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
 from napari_pathseg.engine.inference.tta import Turned
-from napari_pathseg.engine.training.cpu_threads import FreeThreads
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks.edits import merge_prediction
@@ -130,14 +130,14 @@ class _Predictor:
         side = -(-side // network.multiple) * network.multiple
         sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)
         self._device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
-        self._threads = FreeThreads()
+        self._threads = CpuThreadTuner()
         self.start = time.perf_counter()
 
     def slide(self, entry: SlideRecord, region: Region) -> Iterator[tuple[int, int]]:
         """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
         path = self._project.prediction_path(self._model, entry.id)
         prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)
-        slide = LearningSlide(self._project, entry, stain_norm=self._bundle.config.get("stain_norm", "none"))
+        slide = SlidePatchSource(self._project, entry, stain_norm=self._bundle.config.get("stain_norm", "none"))
         tiles = list(layout(region, self._config.tile))
         try:
             for number, tile in enumerate(tiles, 1):

@@ -3,7 +3,7 @@
 import time
 
 
-class Clock:
+class TrainingBudget:
     """Counts the seconds and the steps of a run, and of the last of its stages that learn.
 
     Parameters
@@ -37,7 +37,7 @@ class Clock:
         return max(0.0, self._seconds - self.elapsed)
 
     @property
-    def by_steps(self) -> bool:
+    def counts_steps(self) -> bool:
         """Whether steps count, so that a seed repeats a run."""
         return self._steps > 0
 
@@ -45,7 +45,7 @@ class Clock:
         """Begin the last stage that learns: it takes what is left of the run."""
         self.stage_began = self.elapsed, step
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """Learning is over, maybe before its time."""
         self._ended = True
 
@@ -53,18 +53,18 @@ class Clock:
         """Return the steps made in the last stage."""
         return step - self._began(step)[1]
 
-    def share(self, step: int) -> float:
+    def stage_progress(self, step: int) -> float:
         """Return how much of the last stage is over, 1 or more when it is."""
         seconds, first = self._began(step)
-        if self.by_steps:
+        if self.counts_steps:
             return (step - first) / (self._steps - first) if self._steps > first else 1.0
         return (self.elapsed - seconds) / max(self._seconds - seconds, 1e-9)
 
-    def fraction(self, step: int) -> float:
+    def progress(self, step: int) -> float:
         """Return how much of the run is over, 0 to 1."""
         if self._ended:
             return 1.0
-        if self.by_steps:
+        if self.counts_steps:
             return min(1.0, step / self._steps)
         return min(1.0, self.elapsed / max(self._seconds, 1e-9))
 
@@ -75,7 +75,7 @@ class Clock:
         """
         if self._ended:
             return 0.0
-        if not self.by_steps:
+        if not self.counts_steps:
             return self.left
         seconds, first = self._began(step)
         made = step - first

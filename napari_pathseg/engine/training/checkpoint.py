@@ -20,21 +20,21 @@ _FILE = "checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingCheckpoint:
     """Where a run was: its tensors by name, and plain values."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
 
 
-def save_state(run: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+def save_checkpoint(run: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
     """Write the state of a run; the one before stays until this one is whole."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replace_file(run / _FILE) as partial:
         save_file(plain, partial, metadata={"numbers": json.dumps(numbers)})
 
 
-def load_state(run: Path) -> State | None:
+def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
     """Return the last state of a run, or None where it had none yet.
 
     Raises
@@ -48,13 +48,13 @@ def load_state(run: Path) -> State | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return State(tensors, json.loads(file.metadata()["numbers"]))
+            return TrainingCheckpoint(tensors, json.loads(file.metadata()["numbers"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ProjectError(
             f"{path} cannot be read ({error}). Train again from the model {run.name.replace('r', 'm', 1)}."
         ) from error
 
 
-def forget_state(run: Path) -> None:
+def delete_checkpoint(run: Path) -> None:
     """Delete the state of a run that is over."""
     (run / _FILE).unlink(missing_ok=True)

@@ -10,14 +10,14 @@ _FAR_BELOW = 0.25  # Dice by which validation may stay behind training
 _EARLY = 60  # steps before which a network may see one class only
 
 
-class Alarm:
+class TrainingDiagnostics:
     """Looks at each validation; every kind of trouble is told once."""
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self._names = class_names
         self._told: set[str] = set()
 
-    def look(self, confusion: Confusion, training_dice: float | None, step: int) -> str | None:
+    def check(self, confusion: Confusion, training_dice: float | None, step: int) -> str | None:
         """Return what is wrong after a validation, or None.
 
         Parameters

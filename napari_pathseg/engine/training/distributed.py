@@ -1,6 +1,6 @@
-"""Several processes that share each step of a training: a leader, and companions that follow it.
+"""Several processes that share each step of a training: a leader and its workers.
 
-The training itself leads.  It starts its companions, tells them before each step what to do,
+The training itself leads.  It starts its workers, tells them before each step what to do,
 and all average their gradients, through Lightning Fabric and torch's DistributedDataParallel:
 on GPUs with nccl, on processors with gloo.
 """
@@ -23,19 +23,19 @@ from torch import Tensor, nn
 
 from napari_pathseg.errors import ConfigError, PathsegError
 
-_TIMEOUT = timedelta(minutes=30)  # a companion waits so long while the leader validates
+_TIMEOUT = timedelta(minutes=30)  # a worker waits so long while the leader validates
 
 
-class Order(IntEnum):
-    """What a companion is told to do."""
+class RankCommand(IntEnum):
+    """What a worker is told to do."""
 
     END = 0
     STEP = 1
-    BEGIN = 2  # take the leader's weights, with a fresh optimiser
-    GO_ON = 3  # take the leader's weights, with the optimiser's state as it was loaded
+    START = 2  # take the leader's weights, with a fresh optimiser
+    RESUME = 3  # take the leader's weights, with the optimiser's state as it was loaded
 
 
-class Team:
+class ProcessGroup:
     """A process among those that share each step.
 
     Attributes
@@ -51,8 +51,8 @@ class Team:
     def __init__(self, rank: int, size: int, port: int) -> None:
         self.rank, self.size = rank, size
         self.together = False
-        self.in_step = False  # a team that is parted in mid-step would wait for each other for ever
-        self._companions: list[subprocess.Popen[bytes]] = []
+        self.in_step = False  # a group that is parted in mid-step would wait for each other for ever
+        self._workers: list[subprocess.Popen[bytes]] = []
         self.fabric = _fabric(rank, size, port)
         self._threads = torch.get_num_threads()
         torch.set_num_threads(max(1, self._threads // size))
@@ -60,44 +60,44 @@ class Team:
 
     # -- the leader
 
-    def tell(self, order: Order, rate: float = 0.0, accumulate: int = 1) -> None:
-        """Tell all companions what to do next."""
-        for number, process in enumerate(self._companions, 1):
+    def broadcast(self, order: RankCommand, rate: float = 0.0, accumulate: int = 1) -> None:
+        """Tell all workers what to do next."""
+        for number, process in enumerate(self._workers, 1):
             if process.poll() is not None:
                 raise PathsegError(
                     f"Process {number + 1} of {self.size} ended with code {process.returncode}; see "
-                    f"companion{number}.log in the run's folder. Train with fewer devices, or resume."
+                    f"worker{number}.log in the run's folder. Train with fewer devices, or resume."
                 )
         dist.broadcast(torch.tensor([order, rate, accumulate], dtype=torch.float64, device=self.fabric.device), 0)
 
     def close(self) -> None:
-        """Let the companions go."""
+        """Let the workers go."""
         torch.set_num_threads(self._threads)
-        alive = all(process.poll() is None for process in self._companions)
+        alive = all(process.poll() is None for process in self._workers)
         if self.rank == 0 and alive and not self.in_step:
-            self.tell(Order.END)
+            self.broadcast(RankCommand.END)
         else:
-            for process in self._companions:
+            for process in self._workers:
                 process.kill()
         dist.destroy_process_group()
-        for process in self._companions:
+        for process in self._workers:
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    # -- a companion
+    # -- a worker
 
-    def hear(self) -> tuple[Order, float, int]:
+    def receive(self) -> tuple[RankCommand, float, int]:
         """Return what the leader wants, the step size, and the batches in a step."""
         said = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)
         dist.broadcast(said, 0)
         order, rate, accumulate = said.tolist()
-        return Order(int(order)), rate, int(accumulate)
+        return RankCommand(int(order)), rate, int(accumulate)
 
     # -- all of them
 
-    def share_weights(self, network: nn.Module) -> None:
+    def broadcast_weights(self, network: nn.Module) -> None:
         """Give all the leader's weights."""
         with torch.no_grad():
             for tensor in network.state_dict().values():
@@ -109,18 +109,18 @@ class Team:
         """Return the network as all of them run it: its gradients are averaged."""
         return self.fabric.setup_module(network, move_to_device=False)
 
-    def total(self, part: Tensor) -> Tensor:
+    def all_reduce(self, part: Tensor) -> Tensor:
         """Return the sum of what each has; gradients flow through it."""
         together: Tensor = _Sum.apply(part) if self.together else part
         return together
 
-    def adopt(self, companions: list["subprocess.Popen[bytes]"]) -> None:
-        """Look after the processes that follow this one."""
-        self._companions = companions
+    def attach(self, workers: list["subprocess.Popen[bytes]"]) -> None:
+        """Look after the worker processes."""
+        self._workers = workers
 
 
-def gather_team(project: Path, run: Path, size: int) -> Team:
-    """Start the companions of a run and return the leader's end of the team.
+def start_process_group(project: Path, run: Path, size: int) -> ProcessGroup:
+    """Start the workers of a run and return the leader's end of the group.
 
     Raises
     ------
@@ -130,20 +130,20 @@ def gather_team(project: Path, run: Path, size: int) -> Team:
     if torch.cuda.is_available() and torch.cuda.device_count() < size:
         raise ConfigError(f"devices is {size}; this computer has {torch.cuda.device_count()} GPU. Lower devices.")
     port = _free_port()
-    companions = [_start(project, run, rank, size, port) for rank in range(1, size)]
+    workers = [_start(project, run, rank, size, port) for rank in range(1, size)]
     try:
-        team = Team(0, size, port)
+        group = ProcessGroup(0, size, port)
     except BaseException:
-        for process in companions:
+        for process in workers:
             process.kill()
         raise
-    team.adopt(companions)
-    return team
+    group.attach(workers)
+    return group
 
 
 def _start(project: Path, run: Path, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "napari_pathseg.engine.training.ddp_worker"]
-    with (run / f"companion{rank}.log").open("wb") as log:
+    with (run / f"worker{rank}.log").open("wb") as log:
         return subprocess.Popen(
             [*command, str(project), run.name, *map(str, (rank, size, port))],
             stdin=subprocess.DEVNULL,

@@ -16,7 +16,7 @@ from napari_pathseg.storage.atomic import load_json
 _SILENCE = 600  # seconds without a word after which a run on another computer counts as interrupted
 
 
-def find_interrupted(project: Project, run_id: str = "") -> Path:
+def find_resumable_run(project: Project, run_id: str = "") -> Path:
     """Return the folder of a run that did not end, the newest where none is named.
 
     Raises

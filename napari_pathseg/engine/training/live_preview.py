@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.arrays import UInt8Array
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.events import Show, View
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.projects.project import Project
@@ -24,7 +24,7 @@ _PAUSE = 3.0  # seconds between the last tile of a view and the first of the nex
 _FILES = 4096  # names used in turn, so that none is overwritten before the window has read it
 
 
-class LiveView:
+class LivePreview:
     """The view that is shown while a network learns.
 
     Parameters
@@ -41,11 +41,11 @@ class LiveView:
         self,
         project: Project,
         folder: Path,
-        predict: Callable[[LearningSlide, Region], UInt8Array],
+        predict: Callable[[SlidePatchSource, Region], UInt8Array],
         stain_norm: str = "none",
     ) -> None:
         self._project, self._folder, self._predict, self._stain_norm = project, folder, predict, stain_norm
-        self._slide: LearningSlide | None = None
+        self._slide: SlidePatchSource | None = None
         self._region = EMPTY_REGION
         self._waiting: list[Region] = []
         self._round_over = self._since = self._spent = 0.0
@@ -56,7 +56,7 @@ class LiveView:
         entry = self._project.slide(command.slide)
         if self._slide is None or self._slide.entry.id != entry.id:
             self.close()
-            self._slide = LearningSlide(self._project, entry, stain_norm=self._stain_norm)
+            self._slide = SlidePatchSource(self._project, entry, stain_norm=self._stain_norm)
         self._region = command.region.clip(entry.mask_shape)
         self._waiting = _from_centre(self._region)
         self._since, self._spent = time.perf_counter(), 0.0
@@ -80,7 +80,7 @@ class LiveView:
             self._slide.close()
             self._slide = None
 
-    def _tile(self, slide: LearningSlide, region: Region) -> View:
+    def _tile(self, slide: SlidePatchSource, region: Region) -> View:
         classes = (self._predict(slide, region).argmax(axis=0) + 1).astype(np.uint8)
         path = self._folder / f"view{self._written % _FILES}.npy"
         self._written += 1

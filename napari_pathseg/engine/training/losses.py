@@ -18,12 +18,14 @@ from torch import Tensor
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import ConfigError
 
-Total = Callable[[Tensor], Tensor]
+AllReduce = Callable[[Tensor], Tensor]
 _SMOOTH = 0.5  # pixels; of a class that hardly occurs, a few wrong pixels are no disaster
 _SUREST = 1e-6  # least doubt of the focal loss, whose slope is endless at 0 for a small gamma
 
 
-def build_loss(config: TrainConfig, pixels_by_class: Sequence[int], total: Total = lambda sums: sums) -> "Loss":
+def build_loss(
+    config: TrainConfig, pixels_by_class: Sequence[int], all_reduce: AllReduce = lambda sums: sums
+) -> "Loss":
     """Return the loss of `config.loss`, by the class weights of `config.class_weights`.
 
     Parameters
@@ -32,7 +34,7 @@ def build_loss(config: TrainConfig, pixels_by_class: Sequence[int], total: Total
         Its group *Loss* counts.
     pixels_by_class
         Labelled pixels of each class, Background first.
-    total
+    all_reduce
         Adds up a vector over processes and lets gradients through; once for a batch.
 
     Raises
@@ -41,15 +43,15 @@ def build_loss(config: TrainConfig, pixels_by_class: Sequence[int], total: Total
         If `class_weights` is neither a known word nor a number for each class.
     """
     shares = class_weights(config.class_weights, pixels_by_class)
-    parts: dict[str, tuple[Part, ...]] = {
-        "cross-entropy+dice": (Entropy(shares), Overlap(shares)),
-        "cross-entropy": (Entropy(shares),),
-        "dice": (Overlap(shares),),
-        "focal": (Entropy(shares, config.focal_gamma),),
-        "tversky": (Overlap(shares, config.tversky_alpha),),
-        "lovasz": (Lovasz(shares),),
+    parts: dict[str, tuple[LossTerm, ...]] = {
+        "cross-entropy+dice": (FocalCrossEntropyLoss(shares), DiceTverskyLoss(shares)),
+        "cross-entropy": (FocalCrossEntropyLoss(shares),),
+        "dice": (DiceTverskyLoss(shares),),
+        "focal": (FocalCrossEntropyLoss(shares, config.focal_gamma),),
+        "tversky": (DiceTverskyLoss(shares, config.tversky_alpha),),
+        "lovasz": (LovaszSoftmaxLoss(shares),),
     }
-    return Loss(parts[config.loss], total)
+    return Loss(parts[config.loss], all_reduce)
 
 
 def class_weights(text: str, pixels_by_class: Sequence[int]) -> tuple[float, ...]:
@@ -92,7 +94,7 @@ def _number(part: str, text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Batch:
+class LossInputs:
     """What the parts of a loss look at.
 
     Attributes
@@ -110,7 +112,7 @@ class Batch:
     truth: Tensor
 
     @classmethod
-    def of(cls, logits: Tensor, labels: Tensor, weights: Tensor | None) -> "Batch":
+    def of(cls, logits: Tensor, labels: Tensor, weights: Tensor | None) -> "LossInputs":
         """Compute in float32 at least, whatever the logits are."""
         log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=1)
         labels = labels.unsqueeze(1)
@@ -133,10 +135,10 @@ class Batch:
         return _by_class(self.truth)
 
 
-class Part(Protocol):
+class LossTerm(Protocol):
     """A loss, or a summand of one: sums over a batch, and the value they make."""
 
-    def sums(self, batch: Batch) -> Tensor:
+    def sums(self, batch: LossInputs) -> Tensor:
         """Return a vector that may be added up over parts of a batch."""
 
     def value(self, sums: Tensor) -> Tensor:
@@ -147,8 +149,8 @@ class Part(Protocol):
 class Loss:
     """What a batch costs; 0, with gradients of 0, where nothing is labelled."""
 
-    parts: tuple[Part, ...]
-    total: Total
+    parts: tuple[LossTerm, ...]
+    all_reduce: AllReduce
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
         """Return the loss of a batch, float32 or finer.
@@ -162,15 +164,15 @@ class Loss:
         weights
             What each pixel counts, same shape; None where all count alike.
         """
-        batch = Batch.of(logits, labels, weights)
+        batch = LossInputs.of(logits, labels, weights)
         sums = [part.sums(batch) for part in self.parts]
-        whole = torch.split(self.total(torch.cat(sums)), [len(vector) for vector in sums])
+        whole = torch.split(self.all_reduce(torch.cat(sums)), [len(vector) for vector in sums])
         values = [part.value(vector) for part, vector in zip(self.parts, whole, strict=True)]
         return torch.stack(values).sum()
 
 
 @dataclass(frozen=True)
-class Entropy:
+class FocalCrossEntropyLoss:
     """Cross-entropy, a weighted mean over pixels; with a `gamma` the focal loss.
 
     The focal loss multiplies each pixel's entropy by ``(1 - p) ** gamma`` [1]_.
@@ -183,7 +185,7 @@ class Entropy:
     shares: tuple[float, ...]
     gamma: float = 0.0
 
-    def sums(self, batch: Batch) -> Tensor:
+    def sums(self, batch: LossInputs) -> Tensor:
         """Return the entropies and the counts of each class."""
         entropy = batch.log_p * batch.truth
         if self.gamma > 0:
@@ -197,7 +199,7 @@ class Entropy:
 
 
 @dataclass(frozen=True)
-class Overlap:
+class DiceTverskyLoss:
     """The Dice loss; with an `alpha` other than a half the Tversky loss.
 
     Over a batch, by class: 1 minus what is found rightly, divided by itself, `alpha` times
@@ -213,7 +215,7 @@ class Overlap:
     shares: tuple[float, ...]
     alpha: float = 0.5
 
-    def sums(self, batch: Batch) -> Tensor:
+    def sums(self, batch: LossInputs) -> Tensor:
         """Return, by class, what is found rightly, what is found, and what is there."""
         return torch.cat([_by_class(batch.p * batch.truth), _by_class(batch.p * batch.weights), batch.true])
 
@@ -226,7 +228,7 @@ class Overlap:
 
 
 @dataclass(frozen=True)
-class Lovasz:
+class LovaszSoftmaxLoss:
     """The Lovász-softmax loss: the convex extension of the Jaccard index [1]_.
 
     By tile, the mean of the classes that occur in it, weighted by `shares`; then the mean of the
@@ -239,7 +241,7 @@ class Lovasz:
 
     shares: tuple[float, ...]
 
-    def sums(self, batch: Batch) -> Tensor:
+    def sums(self, batch: LossInputs) -> Tensor:
         """Return the losses of the labelled tiles, and their number."""
         weights = batch.weights.expand_as(batch.truth).flatten(2)
         truth = batch.truth.flatten(2)

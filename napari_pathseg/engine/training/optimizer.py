@@ -30,7 +30,7 @@ def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool
     alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameters, scale in parts:
         for parameter in parameters:
-            alike.setdefault((id(parameter) in decayed, scale * _share_of(parameter)), []).append(parameter)
+            alike.setdefault((id(parameter) in decayed, scale * _fan_in_scale(parameter)), []).append(parameter)
     groups = [
         {"params": chosen, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
         for (decays, scale), chosen in alike.items()
@@ -44,13 +44,13 @@ def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool
     return optim.AdamW(groups, rate, fused=True)
 
 
-def _share_of(parameter: nn.Parameter) -> float:
+def _fan_in_scale(parameter: nn.Parameter) -> float:
     """Return the share of the step size for weights of very many inputs, 1 for all others."""
     inputs = parameter[0].numel() if parameter.ndim > 1 else 1
     return 1.0 if inputs <= _MANY_INPUTS else _USUAL_INPUTS / inputs
 
 
-def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
+def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
     """Give all groups a step size, each its share of it."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
@@ -72,21 +72,21 @@ def train_mode(network: nn.Module) -> None:
 
 
 @dataclass
-class Schedule:
+class LearningRateSchedule:
     """What is left of the step size: a factor from the share of the time that is over.
 
     Attributes
     ----------
     config
         Its `schedule`, and the numbers that belong to it.
-    steps_in_a_pass
+    steps_per_epoch
         Steps in which all labelled places are seen once.
     reductions, stale
         How often a plateau was met, and validations since the best.
     """
 
     config: TrainConfig
-    steps_in_a_pass: int
+    steps_per_epoch: int
     reductions: int = 0
     stale: int = 0
 
@@ -102,21 +102,21 @@ class Schedule:
         share = min(1.0, share)
         if self.name == "one-cycle":
             return _one_cycle(share)
-        return self._warm_up(share, step) * self._fall(share, step)
+        return self._warm_up(share, step) * self._decay(share, step)
 
     def _warm_up(self, share: float, step: int) -> float:
         if self.config.warm_up == 0:
             return 1.0
         return min(1.0, _FIRST_SHARE + max(share / self.config.warm_up, step / _LONGEST_WARM_UP))
 
-    def _fall(self, share: float, step: int) -> float:
+    def _decay(self, share: float, step: int) -> float:
         match self.name:
             case "cosine":
                 return 0.5 * (1 + math.cos(math.pi * share)) * (1 - _LAST_SHARE) + _LAST_SHARE
             case "plateau":
                 return float(self.config.plateau_factor**self.reductions)
             case "staircase":
-                return float(self.config.staircase_factor ** (step // self.steps_in_a_pass))
+                return float(self.config.staircase_factor ** (step // self.steps_per_epoch))
         return 1.0
 
     def validated(self, *, best: bool) -> None:

@@ -13,10 +13,10 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, new_run
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.networks import Network, build_network
-from napari_pathseg.engine.training.checkpoint import State, load_state
-from napari_pathseg.engine.training.interrupted import find_interrupted
+from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, load_checkpoint
+from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.engine.training.losses import class_weights
-from napari_pathseg.engine.training.tensorboard import check_board
+from napari_pathseg.engine.training.tensorboard import check_tensorboard
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.ground_truth import labelled_pixel_counts
@@ -28,8 +28,8 @@ _OWN_ENCODERS = ("unet-classic", "fcn8s")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A training that can start, or go on from `state`."""
+class TrainingPlan:
+    """A training that can start, or go on from `checkpoint`."""
 
     config: TrainConfig
     train: list[SlideRecord]
@@ -41,16 +41,16 @@ class Plan:
     model_id: str
     run: Path
     pixels_by_class: list[int]
-    state: State | None = None
+    checkpoint: TrainingCheckpoint | None = None
 
 
-def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
+def plan_training(project: Project, config: TrainConfig, parent: str | None) -> TrainingPlan:
     """Check that a project can be learnt from, and reserve a run; see `training.train` for errors."""
     if config.batch % config.devices:
         raise ConfigError(
             f"batch is {config.batch}; {config.devices} devices share it, so make it a multiple of {config.devices}."
         )
-    check_board(config)
+    check_tensorboard(config)
     train, val = assign_train_val_split(project)
     names, pixels = list(project.classes.names), _pixels_by_class(project, train)
     class_weights(config.class_weights, pixels)  # refuses what it cannot read
@@ -68,15 +68,15 @@ def prepare(project: Project, config: TrainConfig, parent: str | None) -> Plan:
     kept = {"parent": parent, "network": asdict(spec), "config": config.to_json(), "classes": names}
     kept |= {"train": [entry.id for entry in train], "val": [entry.id for entry in val]}
     save_json(run / "config.json", kept)
-    return Plan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels)
+    return TrainingPlan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels)
 
 
-def prepare_to_resume(project: Project, run_id: str) -> Plan:
+def plan_resume(project: Project, run_id: str) -> TrainingPlan:
     """Return the plan of an interrupted run, the newest where none is named."""
-    return plan_of_run(project, find_interrupted(project, run_id))
+    return plan_of_run(project, find_resumable_run(project, run_id))
 
 
-def plan_of_run(project: Project, run: Path) -> Plan:
+def plan_of_run(project: Project, run: Path) -> TrainingPlan:
     """Return the plan that a run was begun with, and the state in which it was left."""
     kept = load_json(run / "config.json")
     try:
@@ -87,12 +87,12 @@ def plan_of_run(project: Project, run: Path) -> Plan:
         parent = kept["parent"]
     except (KeyError, TypeError) as error:
         raise ProjectError(f"{run / 'config.json'} is of an older version. Train without resuming.") from error
-    check_board(config)
-    state = load_state(run)
-    network = build_network(spec) if state is not None else _build(project, config, spec, parent)
+    check_tensorboard(config)
+    checkpoint = load_checkpoint(run)
+    network = build_network(spec) if checkpoint is not None else _build(project, config, spec, parent)
     names, model = list(project.classes.names), run.name.replace("r", "m", 1)
     pixels = _pixels_by_class(project, train)
-    return Plan(config, train, val, names, spec, network, parent, model, run, pixels, state)
+    return TrainingPlan(config, train, val, names, spec, network, parent, model, run, pixels, checkpoint)
 
 
 def _still(project: Project, slides: list[str], role: str, run: Path) -> list[SlideRecord]:

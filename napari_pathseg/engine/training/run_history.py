@@ -10,12 +10,12 @@ from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.engine.bundle_io import save_bundle
 from napari_pathseg.engine.evaluation.metrics import Confusion, mean_dice
 from napari_pathseg.engine.events import Validated
-from napari_pathseg.engine.training.plan import Plan
-from napari_pathseg.engine.training.train_step import Learner
+from napari_pathseg.engine.training.plan import TrainingPlan
+from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.project import Project
 
 
-class Record:
+class RunHistory:
     """The curves of a run and the best of it.
 
     Attributes
@@ -28,14 +28,14 @@ class Record:
         A row for each validation.
     """
 
-    def __init__(self, project: Project, plan: Plan) -> None:
+    def __init__(self, project: Project, plan: TrainingPlan) -> None:
         self._project, self._plan = project, plan
         self.best: Confusion | None = None
         self.best_step = 0
         self.stale = 0
         self.curves: list[dict[str, Any]] = []
 
-    def validated(self, learner: Learner, confusion: Confusion, seconds: float, rate: float) -> Validated:
+    def validated(self, state: TrainState, confusion: Confusion, seconds: float, rate: float) -> Validated:
         """Take note of a validation; weights that are the best so far are on disk when it returns."""
         dice = mean_dice(confusion)
         best = self.best is None or dice > mean_dice(self.best)
@@ -44,31 +44,31 @@ class Record:
         by_class = {name: values["dice"] for name, values in scores.items()}
         self.curves.append(
             {
-                "step": learner.step,
+                "step": state.step,
                 "seconds": round(seconds, 2),
-                "loss": learner.loss,
+                "loss": state.loss,
                 "rate": rate,
-                "training_dice": learner.training_dice,
+                "training_dice": state.training_dice,
                 "dice": dice,
                 **by_class,
             }
         )
         if best:
-            self.best, self.best_step = confusion, learner.step
-            self._save(learner.mean_network.state_dict(), learner.step, seconds)
-        return Validated(learner.step, seconds, learner.loss, by_class, dice, best, rate)
+            self.best, self.best_step = confusion, state.step
+            self._save(state.ema_model.state_dict(), state.step, seconds)
+        return Validated(state.step, seconds, state.loss, by_class, dice, best, rate)
 
-    def best_weights(self) -> dict[str, Tensor]:
+    def load_best_weights(self) -> dict[str, Tensor]:
         """Return the best weights so far, from the disk."""
         return load_file(self._project.folder / "models" / self._plan.model_id / "weights.safetensors")
 
-    def later_weights(self) -> dict[str, Tensor] | None:
+    def load_newer_weights(self) -> dict[str, Tensor] | None:
         """Return weights that were written after the state from which a run goes on, None if there are none."""
         folder = self._project.folder / "models" / self._plan.model_id
         if not (folder / "bundle.json").exists() or load_bundle(folder).steps <= self.best_step:
             return None
         self.best_step = load_bundle(folder).steps
-        return self.best_weights()
+        return self.load_best_weights()
 
     def finish(self, steps: int, seconds: float, scores: Confusion) -> Bundle:
         """Write the model's last word and return it; `scores` are of its weights on all that is held out."""

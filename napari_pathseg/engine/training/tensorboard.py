@@ -18,7 +18,7 @@ from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.networks import Network
-from napari_pathseg.engine.training.train_step import Learner
+from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.errors import ConfigError
 
 _logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _KERNEL = 12  # pixels of a shown kernel, about
 _UNTRACEABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
 
 
-def check_board(config: TrainConfig) -> None:
+def check_tensorboard(config: TrainConfig) -> None:
     """Refuse to write for TensorBoard where it is not installed.
 
     Raises
@@ -44,39 +44,39 @@ def check_board(config: TrainConfig) -> None:
         )
 
 
-class Board:
+class TensorBoardLogger:
     """Writes a run's files for TensorBoard; a resumed run goes on in the same folder.
 
     Parameters
     ----------
     folder
         Where the files go.
-    learner
+    state
         What learns; its step numbers the points.
     resumed
         Whether the run goes on from a checkpoint: points after that do not count any more.
     """
 
-    def __init__(self, folder: Path, learner: Learner, *, resumed: bool) -> None:
+    def __init__(self, folder: Path, state: TrainState, *, resumed: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         begun = folder.exists()
-        self._learner = learner
+        self._state = state
         self._last_step = -1
-        self._writer: Any = SummaryWriter(folder, purge_step=learner.step + 1 if resumed else 0)
-        sample = learner.device.send(torch.zeros(1, 3, _SAMPLE, _SAMPLE, dtype=torch.uint8))
-        tiles = (sample,) if learner.network.surroundings is None else (sample, sample)
-        self._layers = shown_layers(learner.mean_network, tiles)
+        self._writer: Any = SummaryWriter(folder, purge_step=state.step + 1 if resumed else 0)
+        sample = state.device.send(torch.zeros(1, 3, _SAMPLE, _SAMPLE, dtype=torch.uint8))
+        tiles = (sample,) if state.network.surroundings is None else (sample, sample)
+        self._layers = visualized_layers(state.ema_model, tiles)
         if not begun:
             self._write_graph(tiles)
 
-    def stepped(self, rate: float | None) -> None:
+    def log_step(self, rate: float | None) -> None:
         """Add points to the training's curves, at every tenth step."""
-        step, loss = self._learner.step, self._learner.loss
+        step, loss = self._state.step, self._state.loss
         if loss is None or rate is None or step % _EVERY != 1 or step == self._last_step:
             return
         self._last_step = step
-        values = {"loss": loss, "rate": rate, "dice": self._learner.training_dice}
+        values = {"loss": loss, "rate": rate, "dice": self._state.training_dice}
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(f"training/{name}", value, step)
@@ -102,14 +102,14 @@ class Board:
                 warnings.simplefilter("ignore")
                 # Traced here, since add_graph compares two traces, and those of some encoders
                 # differ in the numbers of their constants alone.
-                traced = torch.jit.trace(self._learner.mean_network, tiles, check_trace=False)  # type: ignore[no-untyped-call]
+                traced = torch.jit.trace(self._state.ema_model, tiles, check_trace=False)  # type: ignore[no-untyped-call]
                 self._writer.add_graph(traced, tiles)
         except _UNTRACEABLE as error:
             _logger.warning("TensorBoard shows no graph of this network: %s", error)
 
 
 @torch.no_grad()
-def shown_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Module]:
+def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Module]:
     """Return by name the first convolution of the encoder, and the first and the last of the decoder.
 
     Those with kernels of more than a pixel, in the order in which they compute.
@@ -148,7 +148,7 @@ def kernel_grid(layer: nn.Module) -> UInt8Array:
     return grid
 
 
-def write_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: float) -> None:
+def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: float) -> None:
     """Add a trial of a tuning to TensorBoard's table of hyperparameters."""
     from torch.utils.tensorboard import SummaryWriter
 

@@ -14,19 +14,19 @@ from contextlib import ExitStack
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
-from napari_pathseg.engine.dataset.patches import LearningSet
+from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import Event, Job, Note, Started
-from napari_pathseg.engine.training.plan import Plan, prepare, prepare_to_resume
-from napari_pathseg.engine.training.trainer import Course, is_out_of_memory
+from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_training
+from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
 from napari_pathseg.errors import OutOfMemoryError
 from napari_pathseg.projects.project import Project
 
-_RATES = (0.2, 1.0, 5.0)  # of the step size, that a thorough training tries
+_LR_FACTORS = (0.2, 1.0, 5.0)  # of the step size, that a thorough training tries
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of such a trial, whichever is over first
 _STEPS_APART = 4  # where steps count: at most one in so many is of the quick look, and one of that search
-_BROKEN = 3  # steps without a number after which it goes back to the best
-_RETURNS = 3  # times it does so
+_MAX_NAN_STEPS = 3  # steps without a number after which it goes back to the best
+_MAX_RESTARTS = 3  # times it does so
 
 
 def train(
@@ -62,13 +62,13 @@ def train(
     OutOfMemoryError
         If not even a single tile fits into memory.
     """
-    plan = prepare(project, config or TrainConfig(), parent) if resume is None else prepare_to_resume(project, resume)
+    plan = plan_training(project, config or TrainConfig(), parent) if resume is None else plan_resume(project, resume)
     with ExitStack() as stack:
-        course = _open_course(project, plan, stack)
+        trainer = _open_trainer(project, plan, stack)
         try:
-            for event in _stages(course):
-                course.heed((yield event))
-            return course.bundle
+            for event in _stages(trainer):
+                trainer.handle_command((yield event))
+            return trainer.bundle
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -77,154 +77,154 @@ def train(
                 "tile, or choose a smaller network; its best so far is kept."
             ) from error
         finally:
-            course.close()
+            trainer.close()
 
 
-def _open_course(project: Project, plan: Plan, stack: ExitStack) -> Course:
-    """Return the course of a plan; `stack` closes its slides.  A run that cannot begin leaves nothing behind."""
-    began = (plan.run / "status.json").exists() or plan.state is not None
+def _open_trainer(project: Project, plan: TrainingPlan, stack: ExitStack) -> Trainer:
+    """Return the trainer of a plan; `stack` closes its slides.  A run that cannot begin leaves nothing behind."""
+    began = (plan.run / "status.json").exists() or plan.checkpoint is not None
     try:
-        sets = (LearningSet(project, entries, plan.config) for entries in (plan.train, plan.val))
+        sets = (PatchDataset(project, entries, plan.config) for entries in (plan.train, plan.val))
         learning, held_out = (stack.enter_context(slides) for slides in sets)
-        return Course(project, plan, learning, held_out)
+        return Trainer(project, plan, learning, held_out)
     except BaseException:
         if not began:
             shutil.rmtree(plan.run)
         raise
 
 
-def _stages(course: Course) -> Iterator[Event]:
+def _stages(trainer: Trainer) -> Iterator[Event]:
     """Learn, in all stages, telling how it goes."""
-    plan = course.plan
+    plan = trainer.plan
     train, val = [entry.id for entry in plan.train], [entry.id for entry in plan.val]
     yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val)
-    if plan.state is None:
-        yield from _begin(course)
-    if course.config.preset != "quick" or not _knows_something(course):
-        yield from _learn_everything(course)
-    if plan.parent_id is not None and course.record.best_step == 0:
+    if plan.checkpoint is None:
+        yield from _begin(trainer)
+    if trainer.config.preset != "quick" or not _encoder_is_pretrained(trainer):
+        yield from _train_network(trainer)
+    if plan.parent_id is not None and trainer.history.best_step == 0:
         text = f"Nothing better than {plan.parent_id} was found on the held-out slides; {plan.model_id} is a copy."
         yield Note(text)
-    yield from course.finish()
+    yield from trainer.finish()
 
 
-def _begin(course: Course) -> Iterator[Event]:
+def _begin(trainer: Trainer) -> Iterator[Event]:
     """Bring a fresh network to where everything may learn."""
-    config, learnt = course.config, course.plan.parent_id is not None
+    config, learnt = trainer.config, trainer.plan.parent_id is not None
     quick = config.preset == "quick"
     if learnt:
-        yield from course.validate()  # what the parent can is what must be beaten
-    if _knows_something(course) and (quick or (not learnt and config.decoder_seconds > 0)):
-        yield from _learn_decoder(course)
+        yield from trainer.validate()  # what the parent can is what must be beaten
+    if _encoder_is_pretrained(trainer) and (quick or (not learnt and config.decoder_seconds > 0)):
+        yield from _train_decoder(trainer)
     if quick or not learnt:
-        yield from course.validate()
-    if config.preset == "thorough" and not course.stopped:
-        yield from _search_rate(course)
-    course.learner.begin(decoder_only=False)
-    course.clock.begin_stage(course.learner.step)
+        yield from trainer.validate()
+    if config.preset == "thorough" and not trainer.stopped:
+        yield from _search_learning_rate(trainer)
+    trainer.state.reset_optimizer(decoder_only=False)
+    trainer.budget.begin_stage(trainer.state.step)
 
 
-def _knows_something(course: Course) -> bool:
+def _encoder_is_pretrained(trainer: Trainer) -> bool:
     """Whether the encoder starts from what it learnt before, so that its features are worth decoding."""
-    config = course.config
-    return course.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
+    config = trainer.config
+    return trainer.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
 
 
-def _learn_decoder(course: Course) -> Iterator[Event]:
+def _train_decoder(trainer: Trainer) -> Iterator[Event]:
     """Teach the decoder alone, on the frozen encoder's features of a few tiles."""
-    clock, learner, supply = course.clock, course.learner, course.supply
-    steps, seconds = _quick_look(course)
-    if clock.by_steps and not steps:
+    budget, state, loader = trainer.budget, trainer.state, trainer.loader
+    steps, seconds = _quick_look(trainer)
+    if budget.counts_steps and not steps:
         return
-    begin = clock.elapsed
-    learner.begin(decoder_only=True)
-    for read, _ in enumerate(supply.keep_features(learner.network), 1):
-        yield from course.tell("Reading")
-        if course.stopped or (read >= steps if clock.by_steps else clock.elapsed > begin + seconds / 3):
+    begin = budget.elapsed
+    state.reset_optimizer(decoder_only=True)
+    for read, _ in enumerate(loader.cache_features(state.network), 1):
+        yield from trainer.tell("Reading")
+        if trainer.stopped or (read >= steps if budget.counts_steps else budget.elapsed > begin + seconds / 3):
             break
-    learner.begin(decoder_only=True)
-    if course.config.preset == "quick":
-        clock.begin_stage(learner.step)
+    state.reset_optimizer(decoder_only=True)
+    if trainer.config.preset == "quick":
+        budget.begin_stage(state.step)
     made = 0  # a step without a number counts too, so that this ends
-    while not course.stopped:
-        share = made / steps if clock.by_steps else (clock.elapsed - begin) / max(seconds, 1e-9)
+    while not trainer.stopped:
+        share = made / steps if budget.counts_steps else (budget.elapsed - begin) / max(seconds, 1e-9)
         if share >= 1:
             break
-        rate = course.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
-        learner.learn_decoder(*supply.kept(), rate)
+        rate = trainer.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
+        state.decoder_step(*loader.cached_batch(), rate)
         made += 1
-        yield from course.tell("Quick look", rate)
-    supply.forget()
+        yield from trainer.tell("Quick look", rate)
+    loader.discard()
 
 
-def _quick_look(course: Course) -> tuple[int, float]:
+def _quick_look(trainer: Trainer) -> tuple[int, float]:
     """Return the steps, where they count, and the longest seconds in which the decoder learns alone."""
-    config, left = course.config, course.clock.left
+    config, left = trainer.config, trainer.budget.left
     if config.preset == "quick":
         return config.steps, left
     return min(config.cached_tiles, config.steps // _STEPS_APART), min(config.decoder_seconds, left)
 
 
-def _search_rate(course: Course) -> Iterator[Event]:
+def _search_learning_rate(trainer: Trainer) -> Iterator[Event]:
     """Try some step sizes from the same start, and go on with the one whose Dice is highest."""
-    learner, clock = course.learner, course.clock
+    state, budget = trainer.state, trainer.budget
     most = _TRIAL_STEPS
-    if clock.by_steps:
-        most = min(most, course.config.steps // (_STEPS_APART * len(_RATES)))
+    if budget.counts_steps:
+        most = min(most, trainer.config.steps // (_STEPS_APART * len(_LR_FACTORS)))
     if not most:
         return
-    start = {name: tensor.clone() for name, tensor in learner.mean_network.state_dict().items()}
+    start = {name: tensor.clone() for name, tensor in state.ema_model.state_dict().items()}
     tried: dict[float, float] = {}
-    for rate in (course.rate * share for share in _RATES):
-        learner.start_over(start)
-        first, end = learner.step, math.inf if clock.by_steps else clock.elapsed + _TRIAL_SECONDS
-        while learner.step < first + most and clock.elapsed < end and not course.stopped:
-            if not math.isfinite(course.step(rate)):
+    for rate in (trainer.rate * share for share in _LR_FACTORS):
+        state.restart_from(start)
+        first, end = state.step, math.inf if budget.counts_steps else budget.elapsed + _TRIAL_SECONDS
+        while state.step < first + most and budget.elapsed < end and not trainer.stopped:
+            if not math.isfinite(trainer.step(rate)):
                 break
-            yield from course.tell("Searching the step size", rate)
-        tried[rate] = mean_dice(course.score())
-    course.rate = max(tried, key=lambda rate: tried[rate])
-    learner.start_over(start)
+            yield from trainer.tell("Searching the step size", rate)
+        tried[rate] = mean_dice(trainer.score())
+    trainer.rate = max(tried, key=lambda rate: tried[rate])
+    state.restart_from(start)
     listed = ", ".join(f"{dice:.3f} with {rate:g}" for rate, dice in tried.items())
-    yield Note(f"The step size is {course.rate:g}: Dice {listed} after short trials.")
+    yield Note(f"The step size is {trainer.rate:g}: Dice {listed} after short trials.")
 
 
-def _learn_everything(course: Course) -> Iterator[Event]:
+def _train_network(trainer: Trainer) -> Iterator[Event]:
     """Teach the whole network on freshly drawn tiles."""
-    learner, rate, broken = course.learner, course.rate, 0
-    validated = learner.step if course.plan.state is None else -1
-    learner.join(fresh=course.plan.state is None)
-    course.keep_state()
-    while (share := course.clock.share(learner.step)) < 1 and not course.stopped:
-        rate = course.rate * course.schedule.factor(share, course.clock.steps_in_stage(learner.step))
-        broken = 0 if math.isfinite(course.step(rate)) else broken + 1
-        yield from course.tell("Training", rate)
-        if broken == _BROKEN:
+    state, rate, broken = trainer.state, trainer.rate, 0
+    validated = state.step if trainer.plan.checkpoint is None else -1
+    state.join_group(fresh=trainer.plan.checkpoint is None)
+    trainer.save_checkpoint_if_due()
+    while (share := trainer.budget.stage_progress(state.step)) < 1 and not trainer.stopped:
+        rate = trainer.rate * trainer.schedule.factor(share, trainer.budget.steps_in_stage(state.step))
+        broken = 0 if math.isfinite(trainer.step(rate)) else broken + 1
+        yield from trainer.tell("Training", rate)
+        if broken == _MAX_NAN_STEPS:
             broken = 0
-            if not (yield from _go_back(course)):
+            if not (yield from _restart_from_best(trainer)):
                 return
-        if course.validation_due:
-            yield from course.validate(rate)
-            validated = learner.step
-            if course.record.stale >= course.config.patience:
+        if trainer.validation_due:
+            yield from trainer.validate(rate)
+            validated = state.step
+            if trainer.history.stale >= trainer.config.patience:
                 yield Note("Training ended early: the held-out slides no longer improve.")
                 return
-        course.keep_state()
-    if learner.step > validated:
-        yield from course.validate(rate)
+        trainer.save_checkpoint_if_due()
+    if state.step > validated:
+        yield from trainer.validate(rate)
 
 
-def _go_back(course: Course) -> Generator[Event, None, bool]:
+def _restart_from_best(trainer: Trainer) -> Generator[Event, None, bool]:
     """After steps without a number go back to the best weights at half the step size; return whether that helps."""
-    course.returns += 1
-    if course.returns > _RETURNS:
+    trainer.returns += 1
+    if trainer.returns > _MAX_RESTARTS:
         yield Note("Training ended: its loss is no number any more. Lower the step size, or train in fp32.", True)
         return False
-    course.rate /= 2
-    course.learner.start_over(course.record.best_weights())
-    course.learner.join(fresh=True)
+    trainer.rate /= 2
+    trainer.state.restart_from(trainer.history.load_best_weights())
+    trainer.state.join_group(fresh=True)
     yield Note(
-        f"The loss was no number any more; training went back to its best, with step size {course.rate:g}. "
+        f"The loss was no number any more; training went back to its best, with step size {trainer.rate:g}. "
         "Lower learning_rate next time.",
         warning=True,
     )

@@ -8,7 +8,7 @@ from PIL import Image
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, ClassTable
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.validation import Validator, classes_of, predict_region
 from napari_pathseg.engine.networks import Network
@@ -21,7 +21,7 @@ _GAP = 4
 _TINT = 0.45  # how far a class colours the image
 
 
-class ExamplePatches:
+class ValidationSamples:
     """The patches of a run, the same ones each time; those that show most classes come first."""
 
     def __init__(self, validator: Validator, classes: ClassTable) -> None:
@@ -46,7 +46,7 @@ class ExamplePatches:
         return picture
 
     @staticmethod
-    def _image(slide: LearningSlide, region: Region) -> UInt8Array:
+    def _image(slide: SlidePatchSource, region: Region) -> UInt8Array:
         pixels = slide.pixels(slide.on_working_grid(region))
         return np.asarray(Image.fromarray(pixels).resize((region.width, region.height), Image.Resampling.BILINEAR))
 
@@ -56,7 +56,7 @@ class ExamplePatches:
         return tinted
 
 
-def _chosen(tiles: list[tuple[LearningSlide, Region]]) -> list[tuple[LearningSlide, Region]]:
+def _chosen(tiles: list[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
     """Return the patches of tiles in which the rarer of their classes is largest, of each slide one first."""
     patches = [(slide, box) for slide, tile in tiles for box in layout(tile, _SIDE)]
     ranked = sorted(patches, key=lambda patch: -_variety(patch[0].labels(patch[1])))

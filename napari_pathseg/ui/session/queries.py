@@ -8,7 +8,7 @@ from html import escape
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, load_bundles
-from napari_pathseg.engine.training.interrupted import find_interrupted
+from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects import roles
@@ -249,7 +249,7 @@ def interrupted_run(session: Session) -> str:
     if session.project is None:
         return ""
     try:
-        run = find_interrupted(session.project).name
+        run = find_resumable_run(session.project).name
     except ProjectError:
         return ""
     models = session.project.model_ids()

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.augmentation import Variation, turn
+from napari_pathseg.engine.dataset.augmentation import Augmentation, turn
 from napari_pathseg.engine.dataset.tiles import Tile
 
 STILL = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
@@ -28,7 +28,7 @@ def blobs(side, seed, classes=4):
 
 def restained(pixels, strength, seed):
     tile = Tile(pixels, np.ones(pixels.shape[:2], np.uint8))
-    return Variation(STILL.replace(stain_jitter=strength))(tile, np.random.default_rng(seed)).pixels.astype(int)
+    return Augmentation(STILL.replace(stain_jitter=strength))(tile, np.random.default_rng(seed)).pixels.astype(int)
 
 
 def coloured(side=64, seed=0):
@@ -56,9 +56,9 @@ def test_the_eight_turns_differ_and_keep_mask_and_picture_together():
 @pytest.mark.parametrize("seed", range(4))
 def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(seed):
     tile, copy = coloured(), coloured()
-    first = Variation(STRONG)(tile, np.random.default_rng(seed))
-    assert same(first, Variation(STRONG)(tile, np.random.default_rng(seed)))
-    assert not same(first, Variation(STRONG)(tile, np.random.default_rng(seed + 100)))
+    first = Augmentation(STRONG)(tile, np.random.default_rng(seed))
+    assert same(first, Augmentation(STRONG)(tile, np.random.default_rng(seed)))
+    assert not same(first, Augmentation(STRONG)(tile, np.random.default_rng(seed + 100)))
     assert same(tile, copy)
 
 
@@ -72,13 +72,13 @@ def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(see
 )
 def test_what_is_set_to_nothing_changes_nothing(config):
     tile = coloured()
-    assert same(Variation(config)(tile, np.random.default_rng(0)), tile)
+    assert same(Augmentation(config)(tile, np.random.default_rng(0)), tile)
 
 
 def test_all_variants_are_whole_tiles_that_a_tensor_can_be_made_of():
     tile = coloured()
     for seed in range(8):
-        varied = Variation(STRONG)(tile, np.random.default_rng(seed))
+        varied = Augmentation(STRONG)(tile, np.random.default_rng(seed))
         for part in ("pixels", "labels", "weights", "context"):
             before, after = getattr(tile, part), getattr(varied, part)
             assert (after.shape, after.dtype) == (before.shape, before.dtype)
@@ -91,7 +91,7 @@ def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rota
     labels = blobs(side, seed)
     tile = Tile(np.repeat(labels[..., None] * np.uint8(60), 3, axis=-1), labels, labels.astype(np.float32) / 7)
     config = STRONG.replace(rotation=rotation, elastic=elastic, degrade_p=0, stain_jitter=0)
-    varied = Variation(config)(tile, np.random.default_rng(seed))
+    varied = Augmentation(config)(tile, np.random.default_rng(seed))
     assert set(np.unique(varied.labels)) <= set(np.unique(labels))
     assert np.array_equal(varied.weights, varied.labels.astype(np.float32) / 7)
     inside = ndimage.maximum_filter(varied.labels, 3) == ndimage.minimum_filter(varied.labels, 3)
@@ -106,7 +106,7 @@ def test_no_point_is_bent_farther_than_the_limit(seed, limit):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
     config = STILL.replace(geometric_p=1, **(FIXED | {"elastic": limit}))
-    varied = Variation(config)(tile, np.random.default_rng(seed))
+    varied = Augmentation(config)(tile, np.random.default_rng(seed))
     moved = varied.pixels.astype(int) - tile.pixels
     assert np.abs(moved).max() <= limit + 1
     assert np.abs(moved).max() > 0
@@ -117,7 +117,7 @@ def test_no_tile_is_shifted_farther_than_the_limit(seed):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
     config = STILL.replace(geometric_p=1, **(FIXED | {"shift": 0.1}))
-    moved = Variation(config)(tile, np.random.default_rng(seed)).pixels[40:80, 40:80].astype(int)
+    moved = Augmentation(config)(tile, np.random.default_rng(seed)).pixels[40:80, 40:80].astype(int)
     moved -= tile.pixels[40:80, 40:80]
     assert np.abs(moved).max() <= 13
     assert np.ptp(moved[..., 0]) <= 1
@@ -132,7 +132,7 @@ def test_the_context_goes_with_its_tile(seed):
     context = large.reshape(side, 4, side, 4, 3).mean(axis=(1, 3)).astype(np.uint8)
     tile = Tile(np.ascontiguousarray(large[middle, middle]), np.ones((side, side), np.uint8), None, context)
     config = STRONG.replace(rotation=180, shift=0.1, shear=20, zoom=0.3, elastic=0, degrade_p=0, stain_jitter=0.2)
-    varied = Variation(config)(tile, np.random.default_rng(seed))
+    varied = Augmentation(config)(tile, np.random.default_rng(seed))
     small = varied.pixels.reshape(side // 4, 4, side // 4, 4, 3).mean(axis=(1, 3))
     # An eighth of the side around the centre, which comes from inside the tile whatever the warp.
     seen, around = small[6:10, 6:10], varied.context[side // 2 - 2 : side // 2 + 2, side // 2 - 2 : side // 2 + 2]
@@ -142,7 +142,7 @@ def test_the_context_goes_with_its_tile(seed):
 
 def test_as_many_tiles_are_warped_as_is_asked_for():
     tile = coloured(32)
-    vary, rng = Variation(STILL.replace(geometric_p=0.3)), np.random.default_rng(0)
+    vary, rng = Augmentation(STILL.replace(geometric_p=0.3)), np.random.default_rng(0)
     warped = [not same(vary(tile, rng), tile) for _ in range(400)]
     assert 0.22 < np.mean(warped) < 0.38
 
@@ -158,7 +158,7 @@ def test_jitter_changes_colours_a_little(seed):
 @pytest.mark.parametrize("seed", range(12))
 def test_a_grey_tile_stays_grey_whatever_is_done_to_it(seed):
     tile = grey()
-    varied = Variation(STRONG)(tile, np.random.default_rng(seed))
+    varied = Augmentation(STRONG)(tile, np.random.default_rng(seed))
     assert (varied.pixels == varied.pixels[..., :1]).all()
     assert not np.array_equal(varied.pixels, tile.pixels)
 
@@ -181,7 +181,7 @@ def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
     nothing = STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100)
     for seed in range(5):
         blurred, noisy, packed = (
-            Variation(nothing.replace(**only))(tile, np.random.default_rng(seed)).pixels
+            Augmentation(nothing.replace(**only))(tile, np.random.default_rng(seed)).pixels
             for only in ({"blur": 3.0}, {"noise": 20.0}, {"jpeg": 10})
         )
         assert roughness(blurred) <= roughness(tile.pixels) <= roughness(noisy)
@@ -191,7 +191,7 @@ def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
 
 def test_labels_are_not_spoiled():
     tile = coloured()
-    varied = Variation(STILL.replace(degrade_p=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
+    varied = Augmentation(STILL.replace(degrade_p=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
     assert np.array_equal(varied.labels, tile.labels)
     assert np.array_equal(varied.weights, tile.weights)
     assert not np.array_equal(varied.pixels, tile.pixels)

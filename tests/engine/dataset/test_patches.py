@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.patches import LearningSet
+from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import edits
 
@@ -10,7 +10,7 @@ SMALL = TrainConfig(tile=64)
 
 
 def learning_set(project, config=SMALL, slides=range(5)):
-    return LearningSet(project, [project.slide(f"case{n}") for n in slides], config)
+    return PatchDataset(project, [project.slide(f"case{n}") for n in slides], config)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_a_gap_at_the_edge_of_a_tile_weighs_what_it_does_inside(project):
         labels[40:90, 40:90] = labels[40:90, 93:150] = 2
         edits.paint(mask, Region(0, 0, 192, 192), labels)
     config, entry = TrainConfig(border_weight=10), [project.slide("case5")]
-    with LearningSet(project, entry, config) as kept, LearningSet(project, entry, config, keep=False) as read:
+    with PatchDataset(project, entry, config) as kept, PatchDataset(project, entry, config, keep=False) as read:
         found = [one.slides[0].border_weights(Region(30, 92, 64, 64), 10, 5) for one in (kept, read)]
     assert found[0][20, 0] > 5  # though the object on the left lies outside
     np.testing.assert_allclose(*found, rtol=1e-3)
@@ -115,7 +115,7 @@ def test_validation_tiles_cover_the_labels_without_overlap(learning):
 
 
 def test_a_pass_shows_as_many_tiles_as_cover_what_is_labelled(learning):
-    assert learning.tiles_in_a_pass == 5 * 9
+    assert learning.tiles_per_epoch == 5 * 9
 
 
 def test_a_network_sees_background_in_a_complete_box_and_nothing_beside_it(project):
@@ -123,7 +123,7 @@ def test_a_network_sees_background_in_a_complete_box_and_nothing_beside_it(proje
     entry = project.update_slide("case5", boxes=(box,))
     expected = np.zeros((192, 192), np.uint8)
     expected[box.slices] = 1
-    with LearningSet(project, [entry], TrainConfig(tile=192)) as learning:
+    with PatchDataset(project, [entry], TrainConfig(tile=192)) as learning:
         assert learning.classes == [1]
         labels = learning.draw(np.random.default_rng(0)).labels
         assert (labels == 1).sum() == pytest.approx(2000, rel=0.3)  # turned, stretched and shifted

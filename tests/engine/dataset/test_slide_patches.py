@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_pathseg.engine.dataset.slide_patches import LearningSlide
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
@@ -26,7 +26,7 @@ def scans(tmp_path):
     paths = [write_scan(tmp_path, f"scan{mpp}".replace(".", "_"), mpp) for mpp in (0.25, 0.7, 1.0, 1.6)]
     project = Project.create(tmp_path / "scans.pathseg", mpp=1.0)
     entries = add_slides(project, paths, AddOptions(contours=tmp_path / "masks"))
-    slides = [LearningSlide(project, entry, keep=keep) for entry, keep in zip(entries, (1, 0, 1, 0), strict=True)]
+    slides = [SlidePatchSource(project, entry, keep=keep) for entry, keep in zip(entries, (1, 0, 1, 0), strict=True)]
     yield slides
     for slide in slides:
         slide.close()
@@ -66,7 +66,7 @@ def test_a_box_of_the_mask_is_covered_by_its_box_of_the_working_grid(scans):
 
 def test_a_stain_norm_changes_what_the_network_sees(project):
     entry = project.slide("case0")
-    plain, normal = (LearningSlide(project, entry, stain_norm=name) for name in ("none", "reinhard"))
+    plain, normal = (SlidePatchSource(project, entry, stain_norm=name) for name in ("none", "reinhard"))
     region = Region(0, 0, 64, 64)
     assert not np.array_equal(plain.pixels(region), normal.pixels(region))
     plain.close()

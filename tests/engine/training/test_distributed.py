@@ -21,29 +21,29 @@ from safetensors.torch import save_file
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
-from napari_pathseg.engine.training.train_step import Batch, Learner
+from napari_pathseg.engine.training.train_state import Batch, TrainState
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training.optimizer import train_mode
-from napari_pathseg.engine.training.distributed import Order, Team
+from napari_pathseg.engine.training.distributed import RankCommand, ProcessGroup
 
 rank, size, port, out = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 torch.manual_seed(rank)  # other weights in each process, until the leader shares its own
-team = Team(rank, size, port) if size > 1 else None
+group = ProcessGroup(rank, size, port) if size > 1 else None
 network = build_network(NetworkSpec("unet", "mobilenet_v2", 2))
 config = TrainConfig(precision="fp32", gradient_clip_norm=0, accumulate=2)
-device = choose_device(network, torch.zeros(1, 3, 64, 64), "fp32", fabric=team and team.fabric)
-learner = Learner(network, device, config, [1, 1], team)
+device = choose_device(network, torch.zeros(1, 3, 64, 64), "fp32", fabric=group and group.fabric)
+state = TrainState(network, device, config, [1, 1], group)
 if rank == 0:
-    learner.join(fresh=True)
+    state.join_group(fresh=True)
 else:
-    assert team.hear()[0] is Order.BEGIN
-    learner.join(fresh=True)
+    assert group.receive()[0] is RankCommand.START
+    state.join_group(fresh=True)
 for module in network.modules():  # what a batch norm takes from its tiles it takes from its own process alone
     if isinstance(module, torch.nn.BatchNorm2d):
         module.weight.requires_grad_(False), module.bias.requires_grad_(False)
 train_mode(network)
-if team is not None:
-    learner._forward = team.wrap(network)
+if group is not None:
+    state._forward = group.wrap(network)
 chance = torch.Generator().manual_seed(9)
 pixels = torch.randint(0, 255, (8, 3, 64, 64), dtype=torch.uint8, generator=chance)
 labels = torch.randint(0, 3, (8, 64, 64), dtype=torch.uint8, generator=chance)
@@ -51,8 +51,8 @@ labels[:3] = labels[:3].clamp(max=1)  # shares that differ: a loss of means of m
 parts = [slice(0, 4), slice(4, 8)]
 mine = [range(part.start + rank * 4 // size, part.start + (rank + 1) * 4 // size) for part in parts]
 if rank:
-    team.hear()
-learner.learn([Batch(pixels[list(own)], labels[list(own)]) for own in mine], 0.0)
+    group.receive()
+state.training_step([Batch(pixels[list(own)], labels[list(own)]) for own in mine], 0.0)
 if rank == 0:
     gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
     save_file({name: tensor.contiguous() for name, tensor in gradients.items()}, out)

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from napari_pathseg.engine.training.interrupted import find_interrupted
+from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.atomic import save_json
 
@@ -21,26 +21,26 @@ def make_run(project, name, **status):
 def test_the_newest_interrupted_run_is_found(project):
     make_run(project, "r001")
     newest = make_run(project, "r002", state="running", pid=2**22 + 1, time=0)
-    assert find_interrupted(project) == newest
-    assert find_interrupted(project, "r001").name == "r001"
+    assert find_resumable_run(project) == newest
+    assert find_resumable_run(project, "r001").name == "r001"
 
 
 def test_a_run_on_another_computer_lives_while_it_says_something(project):
     run = make_run(project, "r001", state="running", pid=1, time=0, host="elsewhere")
     (run / "events.jsonl").touch()
     with pytest.raises(ProjectError, match="still runs in process 1 of elsewhere"):
-        find_interrupted(project)
+        find_resumable_run(project)
     long_ago = time.time() - 3600
     os.utime(run / "events.jsonl", (long_ago, long_ago))
-    assert find_interrupted(project) == run
+    assert find_resumable_run(project) == run
 
 
 def test_a_run_of_a_living_process_is_left_alone(project):
     make_run(project, "r001", state="running", pid=os.getpid(), time=time.time())
     with pytest.raises(ProjectError, match=f"still runs in process {os.getpid()}"):
-        find_interrupted(project)
+        find_resumable_run(project)
 
 
 def test_without_an_interrupted_run_there_is_nothing_to_resume(project):
     with pytest.raises(ProjectError, match="no training that was interrupted"):
-        find_interrupted(project)
+        find_resumable_run(project)

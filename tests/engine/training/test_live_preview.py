@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.engine.events import Show
-from napari_pathseg.engine.training.live_preview import LiveView
+from napari_pathseg.engine.training.live_preview import LivePreview
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import add_slides
 
@@ -14,7 +14,7 @@ from napari_pathseg.projects.importing.add_slides import add_slides
 def view(project, tmp_path):
     Image.fromarray(np.zeros((1500, 1500, 3), np.uint8)).save(tmp_path / "large.png")
     add_slides(project, [tmp_path / "large.png"])
-    view = LiveView(project, tmp_path, lambda slide, box: np.zeros((2, box.height, box.width), np.uint8))
+    view = LivePreview(project, tmp_path, lambda slide, box: np.zeros((2, box.height, box.width), np.uint8))
     yield view
     view.close()
 

@@ -12,10 +12,10 @@ from napari_pathseg.errors import ConfigError
 every_loss = pytest.mark.parametrize("name", LOSS_NAMES)
 
 
-def loss_of(name, classes=3, total=None, **changes):
+def loss_of(name, classes=3, all_reduce=None, **changes):
     config = TrainConfig(loss=name, **changes)
     pixels = [100] * classes
-    return build_loss(config, pixels) if total is None else build_loss(config, pixels, total)
+    return build_loss(config, pixels) if all_reduce is None else build_loss(config, pixels, all_reduce)
 
 
 def batch(seed=0, tiles=2, classes=3, side=6, unlabelled=True, dtype=torch.float64):
@@ -147,10 +147,10 @@ def test_two_processes_with_half_a_batch_get_the_loss_of_the_whole(name):
         return vector
 
     for half in halves:
-        loss_of(name, total=remember, class_weights="1,3,2")(*half)
+        loss_of(name, all_reduce=remember, class_weights="1,3,2")(*half)
     assert len(sums) == 2  # once for a batch
     for half, other, part in zip(halves, reversed(sums), ([0, 1], [2, 3]), strict=True):
-        loss = loss_of(name, total=lambda vector, other=other: vector + other, class_weights="1,3,2")(*half)
+        loss = loss_of(name, all_reduce=lambda vector, other=other: vector + other, class_weights="1,3,2")(*half)
         loss.backward()
         assert torch.allclose(loss, whole)
         assert torch.allclose(half[0].grad, slope[part])

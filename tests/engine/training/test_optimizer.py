@@ -5,7 +5,13 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.networks.fcn8s import FCN8s
-from napari_pathseg.engine.training.optimizer import Schedule, build_optimizer, freeze_encoder, set_rate, train_mode
+from napari_pathseg.engine.training.optimizer import (
+    LearningRateSchedule,
+    build_optimizer,
+    freeze_encoder,
+    set_learning_rate,
+    train_mode,
+)
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +20,12 @@ def network():
 
 
 def factors(name, shares, steps=10_000, **changes):
-    schedule = Schedule(TrainConfig(schedule=name, **changes), 10)
+    schedule = LearningRateSchedule(TrainConfig(schedule=name, **changes), 10)
     return [schedule.factor(share, steps) for share in shares]
 
 
 def test_the_cosine_rises_in_the_warm_up_and_falls_to_a_hundredth():
-    schedule = Schedule(TrainConfig(schedule="cosine", warm_up=0.1), 10)
+    schedule = LearningRateSchedule(TrainConfig(schedule="cosine", warm_up=0.1), 10)
     rise = [schedule.factor(share, 0) for share in (0, 0.05, 0.1)]
     assert rise[0] == pytest.approx(0.05)
     assert rise == sorted(rise)
@@ -33,12 +39,12 @@ def test_one_cycle_has_its_peak_at_a_third():
 
 
 def test_the_staircase_loses_a_twentieth_with_each_pass():
-    schedule = Schedule(TrainConfig(schedule="staircase", warm_up=0), 10)
+    schedule = LearningRateSchedule(TrainConfig(schedule="staircase", warm_up=0), 10)
     assert [schedule.factor(0, step) for step in (0, 9, 10, 25)] == pytest.approx([1, 1, 0.95, 0.95**2])
 
 
 def test_a_plateau_halves_the_step_after_its_patience():
-    schedule = Schedule(TrainConfig(schedule="plateau", warm_up=0), 10)
+    schedule = LearningRateSchedule(TrainConfig(schedule="plateau", warm_up=0), 10)
     for best in (True, False, False):
         schedule.validated(best=best)
     assert schedule.factor(0.5, 0) == 1
@@ -48,13 +54,13 @@ def test_a_plateau_halves_the_step_after_its_patience():
 
 @pytest.mark.parametrize(("preset", "name"), [("normal", "cosine"), ("thorough", "plateau")])
 def test_without_a_choice_the_preset_chooses_the_schedule(preset, name):
-    assert Schedule(TrainConfig(preset=preset), 10).name == name
+    assert LearningRateSchedule(TrainConfig(preset=preset), 10).name == name
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 def test_each_optimizer_moves_the_encoder_its_share(network, name):
     optimizer = build_optimizer(network, TrainConfig(optimizer=name, encoder_lr_scale=0.1, weight_decay=0.01))
-    set_rate(optimizer, 1.0)
+    set_learning_rate(optimizer, 1.0)
     rates = {group["lr"] for group in optimizer.param_groups}
     assert rates == {1.0, 0.1}
     assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0, 0.01}
@@ -66,7 +72,7 @@ def test_weights_of_very_many_inputs_and_an_encoder_without_norms_take_smaller_s
     with torch.device("meta"):  # of its half a gigabyte only the shapes matter
         network = FCN8s(NetworkSpec("fcn8s", "", 2))
     optimizer = build_optimizer(network, TrainConfig())
-    set_rate(optimizer, 1.0)
+    set_learning_rate(optimizer, 1.0)
     rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
     assert rate_of[id(network.fc6.weight)] == pytest.approx(1024 / (512 * 7 * 7))
     assert rate_of[id(network.fc7.weight)] == 1

@@ -12,7 +12,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.events import Progress, Validated, run
 from napari_pathseg.engine.networks import build_network
-from napari_pathseg.engine.training.tensorboard import kernel_grid, shown_layers
+from napari_pathseg.engine.training.tensorboard import kernel_grid, visualized_layers
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ConfigError
 
@@ -91,7 +91,7 @@ def test_without_the_package_nothing_begins_and_the_user_is_told_what_to_install
 def test_the_kernels_are_those_of_the_first_and_last_layers_as_they_compute(architecture, encoder, names):
     network = build_network(NetworkSpec(architecture, encoder, 2))
     tiles = (torch.zeros(1, 3, 64, 64),)
-    assert tuple(shown_layers(network.eval(), tiles)) == names
+    assert tuple(visualized_layers(network.eval(), tiles)) == names
 
 
 def test_a_kernel_is_grey_around_zero():

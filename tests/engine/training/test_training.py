@@ -15,9 +15,9 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.events import Examples, Note, Progress, Show, Started, Stop, Validated, View, run
 from napari_pathseg.engine.networks.weights import lite0_weights
-from napari_pathseg.engine.training import trainer as course
-from napari_pathseg.engine.training.checkpoint import load_state
-from napari_pathseg.engine.training.train_step import Learner
+from napari_pathseg.engine.training import trainer as trainer
+from napari_pathseg.engine.training.checkpoint import load_checkpoint
+from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import BundleError, NothingToLearnError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
@@ -221,11 +221,11 @@ def test_with_steps_a_seed_repeats_a_run(project):
 
 
 def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypatch):
-    monkeypatch.setattr(course, "_STATE_COST", 0)  # a state after each pass, however long it takes to write
+    monkeypatch.setattr(trainer, "_CHECKPOINT_COST", 0)  # a state after each pass, however long it takes to write
     config = SHORT.replace(steps=11, weights="none", batch=8)  # five steps are a pass over the slides
     whole = run(train(project, config, None))
     job, folder = train(project, config, None), project.folder / "runs" / "r002"
-    while (state := load_state(folder)) is None or state.numbers["step"] < 5:
+    while (checkpoint := load_checkpoint(folder)) is None or checkpoint.numbers["step"] < 5:
         next(job)
     del job  # as if it had been killed
     resumed = run(train(project, resume=""))
@@ -235,7 +235,7 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypat
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
     curves = [list(csv.DictReader((project.folder / "models" / b.id / "curves.csv").open())) for b in (whole, resumed)]
     assert [row["step"] for row in curves[0]] == [row["step"] for row in curves[1]]
-    assert load_state(folder) is None
+    assert load_checkpoint(folder) is None
 
 
 def test_a_run_killed_before_its_first_state_begins_anew(project):
@@ -271,13 +271,13 @@ def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
 
 
 def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch):
-    real, rates = Learner.learn, []
+    real, rates = TrainState.training_step, []
 
     def broken(self, batches, rate):
         rates.append(rate)
         return math.nan if 3 <= len(rates) < 6 else real(self, batches, rate)
 
-    monkeypatch.setattr(Learner, "learn", broken)
+    monkeypatch.setattr(TrainState, "training_step", broken)
     job, notes = train(project, SHORT.replace(steps=8, schedule="constant", warm_up=0, cached_tiles=4)), []
     with contextlib.suppress(StopIteration):
         while True:
@@ -290,14 +290,14 @@ def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch
 
 
 def test_when_memory_runs_out_steps_take_half_the_tiles_and_it_is_told(project, monkeypatch):
-    real = Learner.learn
+    real = TrainState.training_step
 
     def starved(self, batches, rate):
         if len(batches[0].pixels) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, batches, rate)
 
-    monkeypatch.setattr(Learner, "learn", starved)
+    monkeypatch.setattr(TrainState, "training_step", starved)
     job, notes = train(project, SHORT), []
     with contextlib.suppress(StopIteration):
         while True:

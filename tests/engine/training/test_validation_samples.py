@@ -4,10 +4,10 @@ import torch
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle_io import load_network
-from napari_pathseg.engine.dataset.patches import LearningSet
+from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.validation import Validator
-from napari_pathseg.engine.training.validation_samples import ExamplePatches
+from napari_pathseg.engine.training.validation_samples import ValidationSamples
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,8 @@ def picture(trained):
     project, _, bundle = trained
     network = load_network(project.folder / "models" / bundle.id).eval()
     device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
-    with LearningSet(project, [project.slide(f"case{n}") for n in range(5)], TrainConfig()) as held_out:
-        examples = ExamplePatches(Validator(held_out, 2), project.classes)
+    with PatchDataset(project, [project.slide(f"case{n}") for n in range(5)], TrainConfig()) as held_out:
+        examples = ValidationSamples(Validator(held_out, 2), project.classes)
         return examples.draw(network, device)
 
 

@@ -8,20 +8,20 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.networks import build_network
-from napari_pathseg.engine.training.train_step import Batch, Learner
+from napari_pathseg.engine.training.train_state import Batch, TrainState
 
 CONFIG = TrainConfig(tile=64, precision="fp32", architecture="unet-classic")
 SPEC = NetworkSpec("unet", "mobilenet_v2", 2)
 
 
-def make_learner(spec=SPEC, **changes):
+def make_state(spec=SPEC, **changes):
     config = CONFIG.replace(**changes)
     torch.manual_seed(0)
     network = build_network(spec)
     device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
-    learner = Learner(network, device, config, [1, 1])
-    learner.begin(decoder_only=False)
-    return learner
+    state = TrainState(network, device, config, [1, 1])
+    state.reset_optimizer(decoder_only=False)
+    return state
 
 
 @pytest.fixture
@@ -33,85 +33,85 @@ def batch():
 
 
 def test_steps_make_the_loss_smaller(batch):
-    learner = make_learner()
-    losses = [learner.learn([batch], 1e-3) for _ in range(12)]
+    state = make_state()
+    losses = [state.training_step([batch], 1e-3) for _ in range(12)]
     assert losses[-1] < 0.7 * losses[0]
-    assert learner.step == 12
-    assert learner.training_dice is not None
+    assert state.step == 12
+    assert state.training_dice is not None
 
 
 def test_the_running_mean_follows_the_network(batch):
-    learner = make_learner(ema_decay=0.9)
-    before = learner.mean_network.state_dict()["net.segmentation_head.0.weight"].clone()
+    state = make_state(ema_decay=0.9)
+    before = state.ema_model.state_dict()["net.segmentation_head.0.weight"].clone()
     for _ in range(2):
-        learner.learn([batch], 1e-2)
-    now = learner.network.state_dict()["net.segmentation_head.0.weight"]
-    mean = learner.mean_network.state_dict()["net.segmentation_head.0.weight"]
+        state.training_step([batch], 1e-2)
+    now = state.network.state_dict()["net.segmentation_head.0.weight"]
+    mean = state.ema_model.state_dict()["net.segmentation_head.0.weight"]
     assert 0 < (mean - before).abs().sum() < (now - before).abs().sum() * 1.01
 
 
 def test_without_averaging_the_last_weights_count(batch):
-    learner = make_learner(ema_decay=0.0)
+    state = make_state(ema_decay=0.0)
     for _ in range(2):
-        learner.learn([batch], 1e-2)
-    for mean, now in zip(learner.mean_network.parameters(), learner.network.parameters(), strict=True):
+        state.training_step([batch], 1e-2)
+    for mean, now in zip(state.ema_model.parameters(), state.network.parameters(), strict=True):
         assert torch.equal(mean, now)
 
 
 def test_a_step_without_a_number_moves_nothing(batch):
-    learner = make_learner()
-    before = [parameter.detach().clone() for parameter in learner.network.parameters()]
-    learner._loss = lambda logits, labels, weights: logits.sum() * math.nan
-    assert math.isnan(learner.learn([batch], 1e-2))
-    assert all(torch.equal(a, b) for a, b in zip(before, learner.network.parameters(), strict=True))
-    assert learner.step == 0
+    state = make_state()
+    before = [parameter.detach().clone() for parameter in state.network.parameters()]
+    state._loss = lambda logits, labels, weights: logits.sum() * math.nan
+    assert math.isnan(state.training_step([batch], 1e-2))
+    assert all(torch.equal(a, b) for a, b in zip(before, state.network.parameters(), strict=True))
+    assert state.step == 0
 
 
 def test_two_halves_accumulated_are_as_good_as_the_whole_where_tiles_weigh_alike(batch):
-    whole, halves = (make_learner(NetworkSpec("unet-classic", "", 2, 3), loss="cross-entropy") for _ in range(2))
-    for learner in (whole, halves):
-        for module in learner.network.modules():
+    whole, halves = (make_state(NetworkSpec("unet-classic", "", 2, 3), loss="cross-entropy") for _ in range(2))
+    for state in (whole, halves):
+        for module in state.network.modules():
             if isinstance(module, torch.nn.Dropout | torch.nn.Dropout2d):
                 module.p = 0.0
     parts = [Batch(batch.pixels[i : i + 1], batch.labels[i : i + 1]) for i in range(2)]
-    assert whole.learn([batch], 0.0) == pytest.approx(halves.learn(parts, 0.0), rel=1e-5)
+    assert whole.training_step([batch], 0.0) == pytest.approx(halves.training_step(parts, 0.0), rel=1e-5)
     for a, b in zip(whole.network.parameters(), halves.network.parameters(), strict=True):
         assert (a.grad - b.grad).norm() <= 1e-2 * a.grad.norm() + 1e-6
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_learner_goes_on_from_its_tensors_as_if_nothing_had_happened(batch, optimizer):
-    first = make_learner(optimizer=optimizer)
+    first = make_state(optimizer=optimizer)
     for _ in range(3):
-        first.learn([batch], 1e-3)
+        first.training_step([batch], 1e-3)
     kept = {name: tensor.clone() for name, tensor in first.tensors().items()}
-    second = make_learner(optimizer=optimizer)
+    second = make_state(optimizer=optimizer)
     second.load_tensors(kept, {"step": first.step, "loss": first.loss})
-    for learner in (first, second):
+    for state in (first, second):
         for _ in range(2):
-            learner.learn([batch], 1e-3)
+            state.training_step([batch], 1e-3)
     assert second.loss == first.loss
     for a, b in zip(first.tensors().values(), second.tensors().values(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_learning_leaves_the_worlds_random_numbers_alone(batch):
-    learner = make_learner(NetworkSpec("unet-classic", "", 2, 3))
+    state = make_state(NetworkSpec("unet-classic", "", 2, 3))
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    learner.learn([batch], 1e-3)
+    state.training_step([batch], 1e-3)
     assert torch.equal(torch.rand(3), expected)
 
 
 def test_while_the_encoder_is_frozen_only_the_decoder_moves(batch):
-    learner = make_learner()
-    learner.begin(decoder_only=True)
-    encoder = [parameter.detach().clone() for parameter in learner.network.encoder_parameters()]
+    state = make_state()
+    state.reset_optimizer(decoder_only=True)
+    encoder = [parameter.detach().clone() for parameter in state.network.encoder_parameters()]
     with torch.no_grad():
-        features = learner.network.encode(batch.pixels)
-    first = learner.learn_decoder(features, batch, 1e-2)
+        features = state.network.encode(batch.pixels)
+    first = state.decoder_step(features, batch, 1e-2)
     for _ in range(8):
-        last = learner.learn_decoder(features, batch, 1e-2)
+        last = state.decoder_step(features, batch, 1e-2)
     assert last < first
-    assert all(torch.equal(a, b) for a, b in zip(encoder, learner.network.encoder_parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(encoder, state.network.encoder_parameters(), strict=True))

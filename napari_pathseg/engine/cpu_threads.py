@@ -15,7 +15,7 @@ _EVERY = 1.0  # seconds between two looks
 _NOISE = 0.35  # cores that others may use before a thread is given up
 
 
-class FreeThreads:
+class CpuThreadTuner:
     """Sets torch's number of threads to the cores that other programs leave free."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class FreeThreads:
             return
         then, self._seen = self._seen, self._look()
         seconds, idle, own = (now - before for now, before in zip(self._seen, then, strict=True))
-        wanted = free_threads((idle + own) / seconds, self._most)
+        wanted = usable_threads((idle + own) / seconds, self._most)
         if wanted != torch.get_num_threads():
             torch.set_num_threads(wanted)
 
@@ -43,6 +43,6 @@ class FreeThreads:
         return time.monotonic(), psutil.cpu_times().idle, own.user + own.system
 
 
-def free_threads(free_cores: float, most: int) -> int:
+def usable_threads(free_cores: float, most: int) -> int:
     """Return how many threads fit on cores that are idle or ours, 1 to `most`."""
     return max(1, min(most, math.floor(free_cores + _NOISE)))

@@ -17,9 +17,9 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion, mean_dice
 from napari_pathseg.engine.networks import Network
-from napari_pathseg.engine.training.distributed import Order, Team
+from napari_pathseg.engine.training.distributed import ProcessGroup, RankCommand
 from napari_pathseg.engine.training.losses import build_loss
-from napari_pathseg.engine.training.optimizer import build_optimizer, freeze_encoder, set_rate, train_mode
+from napari_pathseg.engine.training.optimizer import build_optimizer, freeze_encoder, set_learning_rate, train_mode
 
 _PARAMETERS_A_STEP = 20_000_000  # larger networks move their running mean less often: it is a tenth of a step
 _SMOOTHING = 0.9  # of the loss and the Dice that are shown
@@ -36,12 +36,12 @@ class Batch:
     context: Tensor | None = None
 
 
-class Learner:
+class TrainState:
     """A network, the optimiser that moves it, and the running mean of its weights.
 
     Attributes
     ----------
-    network, mean_network
+    network, ema_model
         What learns, and what counts: the mean that follows it.
     step
         Steps made in all stages.
@@ -56,36 +56,38 @@ class Learner:
         device: Device,
         config: TrainConfig,
         pixels_by_class: Sequence[int],
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         self.network, self.device, self.config = network, device, config
-        self.mean_network: Network = deepcopy(network).eval()
-        for parameter in self.mean_network.parameters():
+        self.ema_model: Network = deepcopy(network).eval()
+        for parameter in self.ema_model.parameters():
             parameter.requires_grad_(False)
-        self._team = team
-        self._loss = build_loss(config, pixels_by_class, team.total) if team else build_loss(config, pixels_by_class)
+        self._group = group
+        self._loss = (
+            build_loss(config, pixels_by_class, group.all_reduce) if group else build_loss(config, pixels_by_class)
+        )
         self._forward: Any = network
         self.step = 0
         self.loss: float | None = None
         self.training_dice: float | None = None
-        self.chance = torch.Generator().manual_seed(config.seed).get_state()  # what dropout draws from
+        self.rng_state = torch.Generator().manual_seed(config.seed).get_state()  # what dropout draws from
         size = sum(parameter.numel() for parameter in network.parameters())
-        self._mean_every = 2 + size // _PARAMETERS_A_STEP
-        self._pairs = _pairs(self.mean_network, network)
+        self._ema_every = 2 + size // _PARAMETERS_A_STEP
+        self._ema_pairs = _ema_pairs(self.ema_model, network)
         self.optimizer = build_optimizer(network, config)
 
-    def begin(self, *, decoder_only: bool) -> None:
+    def reset_optimizer(self, *, decoder_only: bool) -> None:
         """Begin a stage with a fresh optimiser, of the decoder or of everything."""
         freeze_encoder(self.network, frozen=decoder_only or self.config.encoder_lr_scale == 0)
         self.optimizer = build_optimizer(self.network, self.config, decoder_only=decoder_only)
         train_mode(self.network)
 
-    def learn(self, batches: list[Batch], rate: float) -> float:
+    def training_step(self, batches: list[Batch], rate: float) -> float:
         """Make one step on the gradients of all `batches` together; return the loss."""
-        if self._team is not None and self._team.together and self._team.rank == 0:
-            self._team.tell(Order.STEP, rate, len(batches))
-            self._team.in_step = True
-        with self._own_chance():
+        if self._group is not None and self._group.together and self._group.rank == 0:
+            self._group.broadcast(RankCommand.STEP, rate, len(batches))
+            self._group.in_step = True
+        with self._own_rng():
             self.optimizer.zero_grad(set_to_none=True)
             total = 0.0
             for number, batch in enumerate(batches, 1):
@@ -93,56 +95,56 @@ class Learner:
                     with self.device.autocast():
                         logits = self._forward(batch.pixels, batch.context)
                     total += self._backward(logits, batch, len(batches))
-            moved = self._move(rate, total)
-        if self._team is not None:
-            self._team.in_step = False
+            moved = self._apply_gradients(rate, total)
+        if self._group is not None:
+            self._group.in_step = False
         if self.step % _LOOK == 0:
-            self._look(logits.detach(), batches[-1].labels)
+            self._update_training_dice(logits.detach(), batches[-1].labels)
         return total if moved else math.nan
 
-    def learn_decoder(self, features: list[Tensor], batch: Batch, rate: float) -> float:
+    def decoder_step(self, features: list[Tensor], batch: Batch, rate: float) -> float:
         """Make one step of the decoder on the encoder's features of a batch."""
-        with self._own_chance():
+        with self._own_rng():
             self.optimizer.zero_grad(set_to_none=True)
             with self.device.autocast():
                 logits = self.network.decode(features)
             total = self._backward(logits, batch, 1)
-            return total if self._move(rate, total) else math.nan
+            return total if self._apply_gradients(rate, total) else math.nan
 
     def _backward(self, logits: Tensor, batch: Batch, parts: int) -> float:
         loss = self._loss(logits, batch.labels, batch.weights) / parts
         loss.backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
-    def _move(self, rate: float, loss: float) -> bool:
-        """Follow the gradients, and let the running mean follow the network, unless they are no numbers."""
+    def _apply_gradients(self, rate: float, loss: float) -> bool:
+        """Apply the gradients and update the EMA; return False, changing nothing, if they are not finite."""
         learning = [parameter for parameter in self.network.parameters() if parameter.grad is not None]
         length = nn.utils.get_total_norm([parameter.grad for parameter in learning if parameter.grad is not None])
         if not math.isfinite(loss) or not torch.isfinite(length):
             return False
         if self.config.gradient_clip_norm and length > self.config.gradient_clip_norm:
             nn.utils.clip_grads_with_norm_(learning, self.config.gradient_clip_norm, length)
-        set_rate(self.optimizer, rate)
+        set_learning_rate(self.optimizer, rate)
         self.optimizer.step()
         self.step += 1
         self.loss = loss if self.loss is None else _SMOOTHING * self.loss + (1 - _SMOOTHING) * loss
-        if self.step % self._mean_every == 0:
-            self.follow(min(self.config.ema_decay, self.step / (self.step + 10)) ** self._mean_every)
+        if self.step % self._ema_every == 0:
+            self.update_ema(min(self.config.ema_decay, self.step / (self.step + 10)) ** self._ema_every)
         return True
 
-    def join(self, *, fresh: bool) -> None:
-        """Share each step with the team from now on, from the leader's weights; `fresh` begins the optimiser anew."""
-        if self._team is None:
+    def join_group(self, *, fresh: bool) -> None:
+        """Share each step with the group from now on, from the leader's weights; `fresh` begins the optimiser anew."""
+        if self._group is None:
             return
-        if self._team.rank == 0:
-            self._team.tell(Order.BEGIN if fresh else Order.GO_ON)
-        self._team.share_weights(self.network)
+        if self._group.rank == 0:
+            self._group.broadcast(RankCommand.START if fresh else RankCommand.RESUME)
+        self._group.broadcast_weights(self.network)
         if fresh:
-            self.begin(decoder_only=False)
-        self._forward = self._team.wrap(self.network)
-        self._team.together = True
+            self.reset_optimizer(decoder_only=False)
+        self._forward = self._group.wrap(self.network)
+        self._group.together = True
 
-    def _look(self, logits: Tensor, labels: Tensor) -> None:
+    def _update_training_dice(self, logits: Tensor, labels: Tensor) -> None:
         """Take note of how well the tiles of a step are told."""
         confusion = Confusion.empty(logits.shape[1])
         confusion.add(labels.cpu().numpy(), (logits.argmax(dim=1) + 1).to(torch.uint8).cpu().numpy())
@@ -150,36 +152,36 @@ class Learner:
         self.training_dice = dice if kept is None else _SMOOTHING * kept + (1 - _SMOOTHING) * dice
 
     @torch.no_grad()
-    def follow(self, keep: float) -> None:
+    def update_ema(self, keep: float) -> None:
         """Move the running mean towards the network; `keep` is what stays of it."""
-        slow, fast, counters = self._pairs
+        slow, fast, counters = self._ema_pairs
         torch._foreach_lerp_(slow, fast, 1 - keep)
         for mean, now in counters:
             mean.copy_(now)
 
-    def start_over(self, weights: dict[str, Tensor]) -> None:
+    def restart_from(self, weights: dict[str, Tensor]) -> None:
         """Go back to `weights`, the running mean too, with a fresh optimiser."""
         self.network.load_state_dict(weights)
-        self.follow(0.0)
+        self.update_ema(0.0)
         self.loss = None
-        self.begin(decoder_only=False)
+        self.reset_optimizer(decoder_only=False)
 
     def _unshared(self, wanted: bool) -> AbstractContextManager[Any]:
-        """Keep gradients from the team inside the block, where that is `wanted`: they are shared once a step."""
-        if self._team is None or not self._team.together or not wanted:
+        """Keep gradients from the group inside the block, where that is `wanted`: they are shared once a step."""
+        if self._group is None or not self._group.together or not wanted:
             return nullcontext()
-        unshared: AbstractContextManager[Any] = self._team.fabric.no_backward_sync(self._forward)
+        unshared: AbstractContextManager[Any] = self._group.fabric.no_backward_sync(self._forward)
         return unshared
 
     @contextmanager
-    def _own_chance(self) -> Iterator[None]:
-        """Let torch draw from the learner's own random numbers inside the block; the world's stay as they were."""
+    def _own_rng(self) -> Iterator[None]:
+        """Let torch draw from the state's own random numbers inside the block; the world's stay as they were."""
         world = torch.get_rng_state()
-        torch.set_rng_state(self.chance)
+        torch.set_rng_state(self.rng_state)
         try:
             yield
         finally:
-            self.chance = torch.get_rng_state()
+            self.rng_state = torch.get_rng_state()
             torch.set_rng_state(world)
 
     # -- what a checkpoint holds
@@ -187,16 +189,16 @@ class Learner:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors that it takes to go on: weights, running mean, optimiser, chance."""
         kept = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        kept |= {f"mean.{name}": tensor for name, tensor in self.mean_network.state_dict().items()}
+        kept |= {f"mean.{name}": tensor for name, tensor in self.ema_model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             kept |= {f"optimizer.{index}.{name}": tensor for name, tensor in values.items() if tensor is not None}
-        return kept | {"chance": self.chance}
+        return kept | {"chance": self.rng_state}
 
     def load_tensors(self, kept: dict[str, Tensor], numbers: dict[str, Any]) -> None:
         """Go on from :meth:`tensors` and the step and loss in `numbers`."""
         self.network.load_state_dict(_below("network.", kept))
-        self.mean_network.load_state_dict(_below("mean.", kept))
-        self.begin(decoder_only=False)
+        self.ema_model.load_state_dict(_below("mean.", kept))
+        self.reset_optimizer(decoder_only=False)
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _below("optimizer.", kept).items():
             index, _, part = name.partition(".")
@@ -207,7 +209,7 @@ class Learner:
             for name, tensor in values.items():
                 if tensor.shape == parameter.shape:
                     values[name] = torch.empty_like(parameter).copy_(tensor)
-        self.chance = kept["chance"]
+        self.rng_state = kept["chance"]
         self.step, self.loss = int(numbers["step"]), numbers["loss"]
 
 
@@ -215,7 +217,7 @@ def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _pairs(mean: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
+def _ema_pairs(mean: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor], list[tuple[Tensor, Tensor]]]:
     """Return the tensors of both that are averaged, and the counters that are copied."""
     slow, fast, counters = [], [], []
     for ours, theirs in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
