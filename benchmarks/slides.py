@@ -99,7 +99,7 @@ def open_ours(path: Path):
     def show():
         level = slide.levels[-1]
         top, left = (slide.shape[0] - SCREEN[0]) // 2, (slide.shape[1] - SCREEN[1]) // 2
-        return slide.pixels(len(slide.levels) - 1, ps.Region(0, 0, *level.shape)), slide.read(
+        return slide.read_level(len(slide.levels) - 1, ps.Region(0, 0, *level.shape)), slide.read(
             ps.Region(top, left, *SCREEN)
         )
 

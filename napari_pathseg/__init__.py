@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from napari_pathseg.geometry import Region
     from napari_pathseg.jobs.tuning import tune
     from napari_pathseg.projects.project import Project
-    from napari_pathseg.slides.slide import Slide, open_slide
+    from napari_pathseg.slides.registry import open_slide
+    from napari_pathseg.slides.slide import Slide
 
 _HOMES = {
     "Contour": "contours.contour",
@@ -30,7 +31,7 @@ _HOMES = {
     "Slide": "slides.slide",
     "TrainConfig": "config",
     "TuneRequest": "engine.search_space",
-    "open_slide": "slides.slide",
+    "open_slide": "slides.registry",
     "predict": "engine.inference.predict",
     "rasterize": "contours.rasterize",
     "read_contours": "contours.formats",

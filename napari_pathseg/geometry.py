@@ -1,4 +1,4 @@
-"""Where things are: boxes on a grid, and the step from level 0 to a coarser grid.
+"""Boxes of pixels, tiles, and the step from level 0 to a coarser grid.
 
 ``(row, column)`` everywhere, pixel centres on whole numbers, as napari draws them.  A grid
 that is `downsample` times coarser than level 0 has pixels that cover whole blocks of it:
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Region(NamedTuple):
-    """A box of whole pixels: its first row and column, its height and width."""
+    """A box of pixels: its first row and column, its height and width."""
 
     top: int
     left: int
@@ -40,17 +40,17 @@ class Region(NamedTuple):
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def clip(self, shape: tuple[int, int]) -> "Region":
-        """Return the part that lies inside an array of `shape`; maybe an empty one."""
+        """Return the part that lies inside an array of `shape`; it may be empty."""
         return self.intersect(Region(0, 0, *shape))
 
     def intersect(self, other: "Region") -> "Region":
-        """Return what both boxes share; maybe an empty one."""
+        """Return the intersection of both boxes; it may be empty."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Region(top, left, max(0, bottom - top), max(0, right - left))
 
     def unite(self, other: "Region") -> "Region":
-        """Return the smallest box around both; an empty one adds nothing."""
+        """Return the smallest box around both; an empty box adds nothing."""
         if self.empty or other.empty:
             return other if self.empty else self
         top, left = min(self.top, other.top), min(self.left, other.left)
@@ -58,7 +58,7 @@ class Region(NamedTuple):
         return Region(top, left, bottom - top, right - left)
 
     def shift(self, rows: int, columns: int) -> "Region":
-        """Return the box moved by so many rows and columns."""
+        """Return the box moved by `rows` and `columns`."""
         return self._replace(top=self.top + rows, left=self.left + columns)
 
     def coarser(self, downsample: int) -> "Region":
@@ -73,10 +73,12 @@ class Region(NamedTuple):
 
 
 EMPTY_REGION = Region(0, 0, 0, 0)
+TILE_SIDE = 512  # pixels; of the tiles and chunks that we write
+MAX_COARSEST_SIDE = 1024  # pixels; of the last level of a pyramid that we write
 
 
 def layout(region: Region, tile: int) -> Iterator[Region]:
-    """Cut a box into tiles, row by row; those at the right and the bottom may be smaller."""
+    """Yield the tiles of a box, row by row; those at the right and bottom edge may be smaller."""
     for top in range(region.top, region.bottom, tile):
         for left in range(region.left, region.right, tile):
             yield Region(top, left, tile, tile).intersect(region)
@@ -95,6 +97,18 @@ def grid_shape(shape: tuple[int, int], downsample: float) -> tuple[int, int]:
     return math.ceil(shape[0] / downsample), math.ceil(shape[1] / downsample)
 
 
+def pyramid_shapes(shape: tuple[int, int], coarsest_side: int = MAX_COARSEST_SIDE) -> list[tuple[int, int]]:
+    """Return the shapes of all levels of a pyramid: each half the one before, rounded up, until it is small enough.
+
+    >>> pyramid_shapes((3000, 1001))
+    [(3000, 1001), (1500, 501), (750, 251)]
+    """
+    shapes = [shape]
+    while max(shapes[-1]) > coarsest_side:
+        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    return shapes
+
+
 def grid_to_level0(positions: float, downsample: int) -> float:
-    """Return the level-0 position of the centre of a grid pixel (numbers or arrays)."""
+    """Return the level-0 position of the centre of a grid pixel; works on arrays, too."""
     return positions * downsample + (downsample - 1) / 2

@@ -13,7 +13,7 @@ from napari_pathseg.contours.formats.label_images.label_image import read_label_
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.contours.vectorize import outline
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 
 def convert(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:

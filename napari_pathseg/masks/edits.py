@@ -31,7 +31,7 @@ from napari_pathseg.masks.operations import Editable, MaskOperation, OperationSt
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.shapes import bounding_box
 from napari_pathseg.masks.stroke_queue import Brush
-from napari_pathseg.storage.scratch_array import canvas
+from napari_pathseg.storage.portable import scratch_array
 
 _PIECE = 2048  # rows and columns edited at once where a whole slide is
 
@@ -102,7 +102,7 @@ def import_labels(mask: Mask, region: Region, labels: UInt8Array, known: BoolArr
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
     """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
     mask.end_undo_group()
-    drawn = canvas(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
+    drawn = scratch_array(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
     reached = EMPTY_REGION
     for contour in contours:
         for region, inside in fill(contour, mask.shape, downsample):

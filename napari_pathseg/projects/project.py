@@ -19,7 +19,8 @@ from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.manifest import Manifest, read_manifest, write_manifest
 from napari_pathseg.projects.recovery import repair, slides_with_unapplied_strokes
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.slides.slide import Slide, open_slide
+from napari_pathseg.slides.registry import open_slide
+from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.lock import ProjectLock
 
 FOLDER_SUFFIX = ".pathseg"

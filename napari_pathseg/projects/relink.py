@@ -13,7 +13,8 @@ from pathlib import Path
 from napari_pathseg.errors import ConfigError, ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.slides.slide import SLIDE_SUFFIXES, fingerprint
+from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 
 _SECONDS = 120.0
 _CLOSED = (".pathseg", ".zarr")  # folders of thousands of files, none of them a slide of its own

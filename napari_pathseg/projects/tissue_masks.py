@@ -18,10 +18,9 @@ from PIL.PngImagePlugin import PngImageFile, PngInfo
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.slides.slide import DECODER_ERRORS
-from napari_pathseg.slides.tissue.detect import TissueConfig, find_tissue
-from napari_pathseg.slides.tissue.mask import TissueMask
+from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.untrusted import decoding
 
 _CHUNK = "napari-pathseg"
 _WRITING = threading.Lock()  # what a person paints, and what a thread finds meanwhile, go to the same file
@@ -107,13 +106,14 @@ def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
 
 def _read(path: Path, entry: SlideRecord) -> tuple[TissueMask, TissueConfig]:
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
+        with decoding(), Image.open(path, formats=("PNG",)) as picture:
             assert isinstance(picture, PngImageFile)
-            about = json.loads(picture.text[_CHUNK])
+            text = picture.text[_CHUNK]
             pixels = np.array(picture.convert("1"))
+        about = json.loads(text)
         config = TissueConfig.from_json(about["settings"])
         tissue = TissueMask(pixels, int(about["downsample"]), entry.shape, entry.mpp, bool(about["edited"]))
-    except (*DECODER_ERRORS, PathsegError) as error:
+    except (LookupError, TypeError, ValueError, PathsegError) as error:
         raise ProjectError(
             f"{path} cannot be read as the tissue mask of {entry.id} ({error!s:.200}). Delete the file, and tissue is "
             "found anew."

@@ -23,7 +23,7 @@ from napari_pathseg.masks.counts import counts_from, counts_to
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, save_json
-from napari_pathseg.storage.hardlinks import differing, link_tree, stamp
+from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
 KEPT = 10  # the newest of a slide; at least 5 are promised
@@ -51,7 +51,7 @@ class Version:
         What was about to be done: one of the five words above.
     counts
         Pixels by class and provenance; None where that cannot be read.
-    stamp
+    checksum
         The files that it had when it was kept.
     problem
         What is wrong with it, where, and what to do; empty where all is well.
@@ -64,7 +64,7 @@ class Version:
     when: datetime
     why: str = ""
     counts: Counts | None = field(default=None, compare=False)
-    stamp: str = ""
+    checksum: str = ""
     problem: str = ""
 
     @property
@@ -149,9 +149,9 @@ def check_version(version: Version) -> None:
     """
     if version.problem:
         raise ProjectError(version.problem)
-    found = stamp(version.kept)
-    if found != version.stamp:
-        raise ProjectError(_damaged(version.folder, f"its mask had {version.stamp}, and has {found}"))
+    found = tree_checksum(version.kept)
+    if found != version.checksum:
+        raise ProjectError(_damaged(version.folder, f"its mask had {version.checksum}, and has {found}"))
 
 
 def overview(mask: Path) -> npt.NDArray[np.uint8]:
@@ -198,13 +198,13 @@ def _make(project: Project, slide_id: str, number: int, why: str) -> Version:
     counts = project.counts(slide_id)
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        link_tree(mask, partial / "mask.zarr")
+        hardlink_tree(mask, partial / "mask.zarr")
         content = {
             "format": _FORMAT,
             "why": why,
             "when": datetime.now(UTC).isoformat(timespec="seconds"),
             "counts": counts_to(counts),
-            "stamp": stamp(partial / "mask.zarr"),
+            "stamp": tree_checksum(partial / "mask.zarr"),
         }
         save_json(partial / "version.json", content)
         partial.rename(folder)
@@ -259,7 +259,7 @@ def _changed(version: Version, *, first: bool = False) -> list[str]:
     names = []
     try:
         for level in _FINEST:
-            for name in differing(version.kept / level, version.mask_path / level):
+            for name in differing_files(version.kept / level, version.mask_path / level):
                 names.append(f"{level}/{name}")
                 if first:
                     return names

@@ -37,11 +37,16 @@ class LevelArray:
         (top, height, rows), (left, width, columns) = (
             _window(entry, stop) for entry, stop in zip(keys[:2], self.shape[:2], strict=True)
         )
-        block = self._slide.pixels(self._level, Region(top, left, height, width))
+        block = self._slide.read_level(self._level, Region(top, left, height, width))
         return block[(rows, columns, *keys[2:])]
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:, :], dtype=dtype)
+
+
+def level_arrays(slide: Slide) -> list[LevelArray]:
+    """Return one lazy array per level, finest first, as napari's multiscale image layer takes them."""
+    return [LevelArray(slide, index) for index in range(len(slide.levels))]
 
 
 def _window(key: Any, stop: int) -> tuple[int, int, int | slice]:

@@ -38,7 +38,7 @@ class Orientation(NamedTuple):
             return Region(left, top, box.width, box.height)
         return Region(top, left, box.height, box.width)
 
-    def turn(self, pixels: UInt8Array) -> UInt8Array:
+    def apply(self, pixels: UInt8Array) -> UInt8Array:
         """Return stored pixels (rows, columns, ...) as they are meant to be seen, one after the other in memory."""
         if self.exchange:
             pixels = pixels.swapaxes(0, 1)

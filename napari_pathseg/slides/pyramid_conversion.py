@@ -1,9 +1,9 @@
-"""A slide that cannot be read in pieces, made into one that can: a tiled pyramid in another file.
+"""Convert a slide that cannot be read in parts into a tiled pyramid in another file.
 
-Some programs write a slide as one giant strip; to see any of it all must be decoded.  Where the
-codec allows (none, deflate) the strip is read row by row, so that a few bands of rows are all
-that is ever in memory; a slide whose strips or tiles are small is read band by band; else it is
-decoded once, if the memory is there.
+Some programs write a slide as one giant strip; showing any of it means decoding all of it.  If the
+codec allows it (none, deflate), the strip is read row by row, so that only a few bands of rows are in
+memory; a slide of small strips or tiles is read band by band; any other is decoded once, if there is
+enough memory.
 """
 
 import zlib
@@ -17,19 +17,19 @@ from tifffile import COMPRESSION, TiffPage
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import OutOfMemoryError, UnsupportedSlideError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import TILE_SIDE, Region
 from napari_pathseg.slides.orientation import UPRIGHT
-from napari_pathseg.slides.pyramid_writer import TILE, PyramidFile
+from napari_pathseg.slides.pyramid_writer import PyramidWriter
 from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape
 from napari_pathseg.slides.readers.tiff_samples import page_samples
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import replace_file
-from napari_pathseg.storage.concurrent_file import PositionedFile
-from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
+from napari_pathseg.storage.portable import ConcurrentFileReader
+from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
 _UNLIMITED = 1 << 62
-_ROWS = TILE
+_ROWS = TILE_SIDE
 _READ_BYTES = 1 << 20
 # Smaller strips are decoded one at a time.
 _GIANT_BYTES = 1 << 20
@@ -38,35 +38,34 @@ _PREDICTORS = (1, 2)
 
 
 def memory_to_convert(path: Path, page: int | None = None) -> int:
-    """Return about how many bytes `convert` needs at once: some bands of rows, and the largest piece decoded.
+    """Estimate how many bytes of memory `convert` needs: some bands of rows, and the largest decoded piece.
 
     Raises
     ------
     UnsupportedSlideError
         If no reader takes the slide.
     """
-    with open_slide(path, page, largest_chunk=_UNLIMITED) as slide:
+    with open_slide(path, page, max_chunk_bytes=_UNLIMITED) as slide:
         return _memory(slide)
 
 
 def convert(path: Path, target: Path, page: int | None = None) -> Generator[float, None, None]:
-    """Write a slide as a tiled pyramid with the same pixels; yield what share is done, 0 to 1.
+    """Write a slide as a tiled pyramid with the same pixels; yield the fraction done, 0 to 1.
 
-    `target` appears when all is written; until then, and when the iterator is closed or fails,
-    there is none.
+    `target` appears when all is written, and not at all if the iterator is closed or fails.
 
     Raises
     ------
     UnsupportedSlideError
         If no reader takes the slide, or its pixels cannot be decoded.
     OutOfMemoryError
-        If it must be decoded at once and the memory for that is not free.
+        If it must be decoded at once and there is not enough free memory.
     ProjectError
         If `target` cannot be written.
     """
     if target.resolve() == path.resolve():
         raise ValueError(f"{target} is the slide itself; write the pyramid to another file.")
-    with open_slide(path, page, largest_chunk=_UNLIMITED) as slide:
+    with open_slide(path, page, max_chunk_bytes=_UNLIMITED) as slide:
         needed, free = _memory(slide), psutil.virtual_memory().available
         if needed > free:
             raise OutOfMemoryError(
@@ -75,7 +74,7 @@ def convert(path: Path, target: Path, page: int | None = None) -> Generator[floa
             )
         done = 0
         with replace_file(target) as partial, partial.open("wb") as file:
-            pyramid = PyramidFile(file, slide.shape, slide.channels, slide.mpp)
+            pyramid = PyramidWriter(file, slide.shape, slide.channels, slide.mpp)
             for rows in _bands(slide):
                 pyramid.add(rows)
                 done += len(rows)
@@ -89,7 +88,7 @@ def _gigabytes(count: int) -> str:
 
 
 def _memory(slide: Slide) -> int:
-    """Return about how many bytes a conversion takes at its peak."""
+    """Estimate the peak memory of a conversion, in bytes."""
     bands = 6 * _ROWS * slide.shape[1] * slide.channels
     page = _streamed_page(slide)
     if page is not None:
@@ -100,7 +99,7 @@ def _memory(slide: Slide) -> int:
         # As stored, as 8 bits, and once more where samples are unpacked.
         return bands + 3 * height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1)
     whole = slide.shape[0] * slide.shape[1] * slide.channels
-    return bands + (2 * whole if whole > MAXIMUM_DECODED_BYTES else 0)
+    return bands + (2 * whole if whole > MAX_DECODED_BYTES else 0)
 
 
 def _bands(slide: Slide) -> Iterator[UInt8Array]:
@@ -110,11 +109,11 @@ def _bands(slide: Slide) -> Iterator[UInt8Array]:
         yield from _streamed_bands(slide, page)
         return
     for top in range(0, slide.shape[0], _ROWS):
-        yield slide.pixels(0, Region(top, 0, min(_ROWS, slide.shape[0] - top), slide.shape[1]))
+        yield slide.read_level(0, Region(top, 0, min(_ROWS, slide.shape[0] - top), slide.shape[1]))
 
 
 def _streamed_page(slide: Slide) -> TiffPage | None:
-    """Return level 0 of a slide if it is giant strips that can be decoded row by row."""
+    """Return level 0 of a slide if it consists of giant strips that can be decoded row by row."""
     if not isinstance(slide, TiffSlide) or slide.orientation != UPRIGHT:
         return None
     page = slide.pages[0]
@@ -132,7 +131,7 @@ def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
     """Yield the rows of a page of giant strips, decoded as they are read."""
     samples, size = page_samples(page), _row_bytes(page)
     kind = np.dtype(f"{page.parent.byteorder}u{page.bitspersample // 8}")
-    file = PositionedFile(slide.path)
+    file = ConcurrentFileReader(slide.path)
     try:
         for index in range(-(-page.imagelength // page.rowsperstrip)):
             left = min(page.rowsperstrip, page.imagelength - index * page.rowsperstrip)
@@ -141,11 +140,9 @@ def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
                 if page.predictor == 2:
                     rows = np.cumsum(rows, axis=1, dtype=kind.newbyteorder("="))
                 yield samples.to_uint8(rows)
-    except DECODER_ERRORS as error:
-        if isinstance(error, UnsupportedSlideError):
-            raise
+    except (DecodeError, OSError) as error:
         raise UnsupportedSlideError(
-            f"{slide.path} could not be decoded to its end ({type(error).__name__}: {error!s:.200}); "
+            f"{slide.path} could not be decoded to its end ({error!s:.250}); "
             "the file is damaged: copy it again from its source."
         ) from error
     finally:
@@ -163,11 +160,11 @@ def _row_blocks(pieces: Iterator[bytes], size: int, rows: int) -> Iterator[bytes
             del kept[: count * size]
             rows -= count
     if rows:
-        raise EOFError(f"{rows} rows are missing")
+        raise DecodeError(f"{rows} rows are missing")
 
 
-def _stream(file: PositionedFile, page: TiffPage, index: int) -> Iterator[bytes]:
-    """Yield the bytes of a strip, decompressed, at most a few MB at a time."""
+def _stream(file: ConcurrentFileReader, page: TiffPage, index: int) -> Iterator[bytes]:
+    """Yield the bytes of a strip, decompressed, a few MB at a time."""
     start, count = page.dataoffsets[index], page.databytecounts[index]
     inflate: Any = None if page.compression == COMPRESSION.NONE else zlib.decompressobj()
     for offset in range(start, start + count, _READ_BYTES):
@@ -175,7 +172,12 @@ def _stream(file: PositionedFile, page: TiffPage, index: int) -> Iterator[bytes]
         if inflate is None:
             yield data
             continue
-        # Once more without input: it may hold back what did not fit.
-        while piece := inflate.decompress(data, _READ_BYTES):
+        # Called once more without input, since it may hold back output that did not fit.
+        while piece := _inflate(inflate, data):
             yield piece
             data = inflate.unconsumed_tail
+
+
+def _inflate(inflate: Any, data: bytes) -> bytes:
+    with decoding():
+        return bytes(inflate.decompress(data, _READ_BYTES))

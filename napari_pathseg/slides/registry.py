@@ -1,30 +1,101 @@
-"""Which reader opens a slide: the first that does not refuse it.
+"""The table of slide formats, and how a slide is opened: by the first reader that does not refuse it.
 
-The readers are loaded with the first slide, OpenSlide only for a file that no other reader takes.
+A new format is a row here and a reader in `slides.readers`.  All other lists of slide suffixes are derived from
+this table, or tested against it.  Readers are imported when a file needs them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.slides.fingerprint import is_zarr, require_file
-from napari_pathseg.storage.untrusted import MAXIMUM_DECODED_BYTES
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES
 
-if TYPE_CHECKING:
-    from napari_pathseg.slides.slide import Slide
-
-# Of OME-Zarr the suffix is a folder's; the last line is read through OpenSlide.
-SLIDE_SUFFIXES = frozenset(
-    {
-        ".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff", ".zarr",
-        ".png", ".jpg", ".jpeg", ".bmp", ".jp2",
-        ".bif", ".mrxs", ".vms", ".vmu", ".svslide", ".dcm",
-    }
-)  # fmt: skip
+_READERS = "napari_pathseg.slides.readers"
 
 
-def open_slide(path: str | Path, page: int | None = None, *, largest_chunk: int = MAXIMUM_DECODED_BYTES) -> "Slide":
+@dataclass(frozen=True, kw_only=True)
+class SlideFormat:
+    """A kind of slide file.
+
+    Attributes
+    ----------
+    name
+        What messages call its reader.
+    suffixes
+        Of the files that people open with it.  The content decides who reads a file, not its suffix.
+    opener
+        ``module:function`` in `slides.readers`; takes a path, a page or None, and the most bytes to decode at
+        once, and raises UnsupportedSlideError for what it cannot read.
+    page_counter
+        ``module:function`` in `slides.readers` that returns how many slides a path holds, or None where it
+        is always one.
+    folder
+        Whether such a slide is a folder.
+    in_manifest
+        Whether napari's manifest offers this package as the reader of these suffixes.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    opener: str
+    page_counter: str | None
+    folder: bool
+    in_manifest: bool
+
+    def open(self, path: Path, page: int | None, max_chunk_bytes: int) -> Slide:
+        """Open `path` with the reader of this format."""
+        opener: Callable[[Path, int | None, int], Slide] = _load(self.opener)
+        return opener(path, page, max_chunk_bytes)
+
+    def count_pages(self, path: Path) -> int:
+        """Return how many slides `path` holds, if it is of this format."""
+        return 1 if self.page_counter is None else int(_load(self.page_counter)(path))
+
+
+# In the order in which they are tried; OpenSlide is loaded only for a file that no other reader takes.
+SLIDE_FORMATS = (
+    SlideFormat(
+        name="OME-Zarr",
+        suffixes=(".zarr",),
+        opener="ome_zarr:open_ome_zarr",
+        page_counter="ome_zarr:count_channels",
+        folder=True,
+        in_manifest=True,
+    ),
+    SlideFormat(
+        name="TIFF",
+        suffixes=(".tif", ".tiff", ".btf", ".tf8", ".svs", ".ndpi", ".scn", ".qptiff"),
+        opener="tiff:open_tiff",
+        page_counter="tiff:count_tiff_pages",
+        folder=False,
+        in_manifest=True,
+    ),
+    SlideFormat(
+        name="PNG and JPEG",
+        suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".jp2"),
+        opener="image_file:open_image",
+        page_counter=None,
+        folder=False,
+        in_manifest=True,
+    ),
+    SlideFormat(
+        name="OpenSlide",
+        suffixes=(".bif", ".mrxs", ".vms", ".vmu", ".svslide", ".dcm", ".czi"),
+        opener="openslide:open_with_openslide",
+        page_counter=None,
+        folder=False,
+        in_manifest=True,
+    ),
+)
+SLIDE_SUFFIXES = frozenset(suffix for known in SLIDE_FORMATS for suffix in known.suffixes)
+
+
+def open_slide(path: str | Path, page: int | None = None, *, max_chunk_bytes: int = MAX_DECODED_BYTES) -> Slide:
     """Open a slide with the first reader that does not refuse it.
 
     Parameters
@@ -33,23 +104,23 @@ def open_slide(path: str | Path, page: int | None = None, *, largest_chunk: int 
         The file, or the folder of an OME-Zarr.
     page
         Which page or channel, counted from 0, of a file that holds several; each is a slide of its own.
-    largest_chunk
+    max_chunk_bytes
         Bytes that may be decoded at once; a file whose strips or tiles are larger is refused.
 
     Raises
     ------
     UnsupportedSlideError
-        If the file is missing or unreadable, or every reader refuses: who did and why.
+        If the file is missing or unreadable, or every reader refuses it: which reader, and why.
     """
     path = Path(path)
     if not is_zarr(path):
         require_file(path)
     reasons = []
-    for name, reader in _readers(path):
+    for known in _candidates(path):
         try:
-            slide = reader(path, page, largest_chunk)
+            slide = known.open(path, page, max_chunk_bytes)
         except UnsupportedSlideError as refusal:
-            reasons.append(f"{name} reader: {refusal}")
+            reasons.append(f"{known.name} reader: {refusal}")
         else:
             slide.page = page
             return slide
@@ -57,36 +128,29 @@ def open_slide(path: str | Path, page: int | None = None, *, largest_chunk: int 
 
 
 def count_pages(path: str | Path) -> int:
-    """Return how many slides a file holds: 1, or the pages of a stack, or the channels of a picture.
+    """Return how many slides a file holds: 1, the pages of a stack, or the channels of an image.
 
     Raises
     ------
     UnsupportedSlideError
         If the file is missing or unreadable.
     """
-    from napari_pathseg.slides.readers.ome_zarr import count_channels
-    from napari_pathseg.slides.readers.tiff import count_tiff_pages
-
     path = Path(path)
     try:
-        if is_zarr(path):
-            return count_channels(path)
-        require_file(path)
-        return count_tiff_pages(path)
+        if not is_zarr(path):
+            require_file(path)
+        return max(known.count_pages(path) for known in _candidates(path))
     except UnsupportedSlideError as refusal:
         if str(path) in str(refusal):
             raise
         raise UnsupportedSlideError(f"The pages of {path} could not be counted: {refusal}") from refusal
 
 
-def _readers(path: Path) -> "list[tuple[str, Callable[[Path, int | None, int], Slide]]]":
-    """Return who may try a slide, in order."""
-    # Imported here because the readers are built on this module.
-    from napari_pathseg.slides.readers.image_file import open_picture
-    from napari_pathseg.slides.readers.ome_zarr import open_ome_zarr
-    from napari_pathseg.slides.readers.openslide import open_with_openslide
-    from napari_pathseg.slides.readers.tiff import open_tiff
+def _candidates(path: Path) -> Iterator[SlideFormat]:
+    """Yield the formats that a path may have, in order."""
+    return (known for known in SLIDE_FORMATS if known.folder == path.is_dir())
 
-    if path.is_dir():
-        return [("OME-Zarr", open_ome_zarr)]
-    return [("TIFF", open_tiff), ("PNG and JPEG", open_picture), ("OpenSlide", open_with_openslide)]
+
+def _load(name: str) -> Any:
+    module, _, function = name.partition(":")
+    return getattr(import_module(f"{_READERS}.{module}"), function)

@@ -19,7 +19,7 @@ from napari_pathseg.geometry import Region
 _ROWS = 32
 
 
-def average(
+def area_resample(
     read: Callable[[Region], UInt8Array],
     within: tuple[int, int],
     corner: tuple[float, float],

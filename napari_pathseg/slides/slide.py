@@ -13,25 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region, grid_shape
-from napari_pathseg.slides.fingerprint import fingerprint
-from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
-from napari_pathseg.slides.resampling import average
-from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES
-
-if TYPE_CHECKING:
-    from napari_pathseg.slides.level_array import LevelArray
-
-__all__ = [
-    "DECODER_ERRORS", "MAXIMUM_DECODED_BYTES", "SLIDE_SUFFIXES", "Level", "Slide", "count_pages", "fingerprint",
-    "open_slide",
-]  # fmt: skip
+from napari_pathseg.slides.resampling import area_resample
+from napari_pathseg.storage.untrusted import DecodeError
 
 # read_grid goes through larger boxes in bands, so that a whole slide fits into memory.
 _BAND_PIXELS = 1 << 25
@@ -96,7 +86,7 @@ class Slide(ABC):
     def _decode(self, level: int, box: Region) -> UInt8Array:
         """Return a new array of a box, in pixels of `level`, that lies inside it and is not empty."""
 
-    def pixels(self, level: int, box: Region) -> UInt8Array:
+    def read_level(self, level: int, box: Region) -> UInt8Array:
         """Return a box given in pixels of `level`; an empty one gives an empty array.
 
         Raises
@@ -110,10 +100,10 @@ class Slide(ABC):
             return np.empty((max(0, box.height), max(0, box.width), 3)[: 2 + self.channels // 3], np.uint8)
         try:
             return self._decode(level, box)
-        except DECODER_ERRORS as error:
+        except (DecodeError, OSError) as error:
             raise UnsupportedSlideError(
                 f"{self.path} could not be read at level {level}, rows {box.top} to {box.bottom - 1}, columns "
-                f"{box.left} to {box.right - 1} ({type(error).__name__}: {error!s:.200}); "
+                f"{box.left} to {box.right - 1} ({error!s:.250}); "
                 "the file is damaged or was moved: copy it again from its source."
             ) from error
 
@@ -151,7 +141,7 @@ class Slide(ABC):
         width = min(columns, max(1, round(region.width / downsample)))
         top = min(round(region.top / downsample), rows - height)
         left = min(round(region.left / downsample), columns - width)
-        return self.pixels(level, Region(top, left, height, width))
+        return self.read_level(level, Region(top, left, height, width))
 
     def read_grid(self, box: Region, downsample: float) -> UInt8Array:
         """Read a box of the grid that is `downsample` times coarser than level 0, each pixel an average.
@@ -167,7 +157,7 @@ class Slide(ABC):
             If the pixels cannot be decoded.
         """
         self._require_inside(box, grid_shape(self.shape, downsample))
-        level = self._level_for(downsample)
+        level = self._level_at_most(downsample)
         factor = downsample / self.levels[level].downsample
         if abs(factor - round(factor)) * max(box.bottom, box.right) < 0.5:
             factor = round(factor)
@@ -175,24 +165,8 @@ class Slide(ABC):
         bands = []
         for top in range(box.top, box.bottom, rows):
             corner, shape = (top * factor, box.left * factor), (min(rows, box.bottom - top), box.width)
-            bands.append(self._average(level, corner, factor, shape))
+            bands.append(self._resample(level, corner, factor, shape))
         return np.concatenate(bands) if len(bands) > 1 else bands[0]
-
-    def level_for(self, mpp: float) -> int:
-        """Return the coarsest level whose pixels are not larger than `mpp` micrometres, 0 where all are.
-
-        Raises
-        ------
-        UnsupportedSlideError
-            If the slide does not say its pixel size.
-        """
-        return self._level_for(self._step(mpp))
-
-    def level_arrays(self) -> list["LevelArray"]:
-        """Return one lazy array per level, finest first, as napari's multiscale image layer takes them."""
-        from napari_pathseg.slides.level_array import LevelArray
-
-        return [LevelArray(self, index) for index in range(len(self.levels))]
 
     def thumbnail(self, size: int = 256) -> UInt8Array:
         """Return the whole slide, its longest side `size` pixels or fewer."""
@@ -205,17 +179,17 @@ class Slide(ABC):
                 f"{box} does not lie inside {self.path.name}, which has {shape[0]} x {shape[1]} pixels there."
             )
 
-    def _level_for(self, downsample: float) -> int:
+    def _level_at_most(self, downsample: float) -> int:
         finer = [i for i, level in enumerate(self.levels) if level.downsample <= downsample * _TOLERANCE]
         return max(finer, default=0)
 
     def _read_at(self, region: Region, mpp: float) -> UInt8Array:
         step = self._step(mpp)
-        level = self._level_for(step)
+        level = self._level_at_most(step)
         downsample = self.levels[level].downsample
         shape = max(1, round(region.height / step)), max(1, round(region.width / step))
         corner = region.top / downsample, region.left / downsample
-        return self._average(level, corner, step / downsample, shape)
+        return self._resample(level, corner, step / downsample, shape)
 
     def _step(self, mpp: float) -> float:
         """Return the level-0 pixels per pixel of `mpp` micrometres."""
@@ -228,8 +202,8 @@ class Slide(ABC):
             )
         return mpp / self.mpp
 
-    def _average(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> UInt8Array:
-        return average(partial(self.pixels, level), self.levels[level].shape, corner, factor, shape)
+    def _resample(self, level: int, corner: tuple[float, float], factor: float, shape: tuple[int, int]) -> UInt8Array:
+        return area_resample(partial(self.read_level, level), self.levels[level].shape, corner, factor, shape)
 
 
 def _downsample(shape: tuple[int, int], level: tuple[int, int]) -> float:

@@ -1,6 +1,5 @@
 """How files are written so that a crash leaves the old one or the new one, and who may write them.
 
-Atomic replacement, hard links, concurrent reads, untrusted input and the project's lock live here;
-everything that differs between operating systems does too.  It imports only `errors` and
-`geometry`.  Begin with `atomic.py`.
+Atomic files and folders, hard links, files of strangers, the project's lock, and all that differs between
+operating systems (`portable.py`).  It imports only what every room may use.  Begin with `atomic.py`.
 """

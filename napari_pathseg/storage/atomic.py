@@ -1,17 +1,20 @@
-"""How a file is written so that a crash leaves the old one or the new one, never half of one.
+"""Atomic writes: a crash leaves the old file or folder, or the new one, never half of one.
 
-It is written beside its final name, flushed to the disk, and moved over.
+Each is written beside its final name and moved over; files are flushed to the disk before.
 """
 
 import errno
 import json
 import os
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from napari_pathseg.errors import PathsegError, ProjectError
+from napari_pathseg.storage.portable import is_open_elsewhere, remove, replace
 
 _MIB = 1 << 20
 _REMEDIES = {
@@ -28,44 +31,80 @@ _REMEDIES = {
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; move it over `path` when all went well.
+    """Yield a temporary path beside `path` to write to; move it over `path` if all goes well.
 
-    On an error the temporary file is removed and `path` is what it was.
+    On an error the temporary file is removed and `path` stays as it was.
 
     Raises
     ------
     ProjectError
-        If the folder cannot be written to or the disk is full: which, and what to do.
+        If the folder cannot be written to, the disk is full, or another program has the file open.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         with partial.open("r+b") as file:
             os.fsync(file.fileno())
-        os.replace(partial, path)
+        replace(partial, path)
     except OSError as error:
         if error.errno is None or isinstance(error, PathsegError):
             raise
+        if is_open_elsewhere(error):
+            raise ProjectError(
+                f"{path} could not be written: another program has it open, or you may not write there. "
+                "Close it there or choose another place, then try again."
+            ) from error
         remedy = _REMEDIES.get(error.errno, "Choose another place, then try again.")
         raise ProjectError(f"{path} could not be written: {error.strerror}. {remedy}") from error
     finally:
         _remove(partial)
 
 
+@contextmanager
+def atomic_folder(path: Path, *, unique: bool = False) -> Iterator[Path]:
+    """Yield a path beside `path` at which to create a folder; rename it to `path` if all goes well.
+
+    On an error what was written is removed, and the error goes to the caller.  A killed program leaves a
+    hidden ``*.partial``; the next call for the same `path` removes it.
+
+    Parameters
+    ----------
+    path
+        The folder to make; there must be none of that name.
+    unique
+        Write under a random name, and leave other such folders alone: where a write failed before, a
+        library's threads may still be writing there.
+    """
+    mark = f".{secrets.token_hex(4)}" if unique else ""
+    partial = path.with_name(f".{path.name}{mark}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        yield partial
+        replace(partial, path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
 def save_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON: beside, then moved over; ProjectError where the disk refuses."""
+    """Write `value` as JSON, atomically.
+
+    Raises
+    ------
+    ProjectError
+        If the disk refuses.
+    """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     with replace_file(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
 def load_json(path: Path, limit_bytes: int = 64 * _MIB) -> Any:
-    """Return what `path` holds.
+    """Return the content of a JSON file.
 
     Raises
     ------
     ProjectError
-        If the file is missing, cannot be read, is larger than `limit_bytes`, or is no JSON.
+        If the file is missing, unreadable, larger than `limit_bytes`, or not JSON.
     """
     try:
         size = path.stat().st_size
@@ -85,7 +124,5 @@ def load_json(path: Path, limit_bytes: int = 64 * _MIB) -> Any:
 
 def _remove(partial: Path) -> None:
     """Remove what is left of a temporary file, if the disk lets us."""
-    try:
-        partial.unlink(missing_ok=True)
-    except OSError:  # the reason is on its way to the user already
-        return
+    with suppress(OSError):  # the reason is on its way to the user already
+        remove(partial)

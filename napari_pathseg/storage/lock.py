@@ -1,88 +1,227 @@
-"""One writer at a time on a project folder, of all programs on all computers that reach it.
+"""One writer at a time on a project folder, among all programs on all computers that reach it.
 
-The holder writes ``.lock-N``, which says who it is, and touches it every few seconds, the
-beat.  What has not beaten for half a minute, or belongs to a process of this computer that
-is gone, may be taken over by making ``.lock-N+1``: of many that try, one can make that file.
-The one that did looks whether anything was touched since it first looked, and only then
-removes the old file.  A holder that slept in between touches its file first and looks for
-others then, so at least one of the two sees the other and gives way.
+The owner writes ``.lock-N``, which says who it is, and touches it every few seconds: the heartbeat.
+A lock without a heartbeat for half a minute, or of a process of this computer that has stopped, may be
+taken over by creating ``.lock-N+1``: of many that try, one can create that file.  That one looks
+whether anything was touched since it first looked, and only then removes the old file.  An owner that
+slept in between touches its file first and looks for others then, so at least one of the two sees the
+other and gives way.
 
-Ages are differences of times that the disk's own computer wrote, for clocks differ.  The
-operating system's locks are not used: on network shares they may bind nobody, or outlive
-the host that held them.
+Ages are differences of times that the disk's own computer wrote, since clocks differ.  The operating
+system's locks, and libraries built on them, are not used: on network shares they may bind nobody, or
+outlive the host that held them, and none of them can be taken over from another host.
+
+A process is known to have stopped only if its computer is this one.  A host name does not identify it:
+computers and containers may share a name.  On Linux the boot and the process namespace do [1]_, elsewhere
+the address of the network card.
+
+References
+----------
+.. [1] https://man7.org/linux/man-pages/man7/pid_namespaces.7.html, and proc_sys_kernel(5) on ``boot_id``.
 """
 
 import contextlib
 import errno
+import getpass
+import json
 import os
 import random
 import re
+import secrets
+import socket
+import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
+
+import psutil
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.storage.lock_owner import Holder, read_holder
+from napari_pathseg.storage.portable import remove
 
+_MAX_BYTES = 10_000
 _NAME = re.compile(r"\.lock-(\d{1,9})")
-_TRIES = 20
-_SOON = 0.5  # seconds in which one that takes over is done with it
-_SLICE = 1.0  # seconds between looks at the clock, which jumps when a computer wakes
-_GONE = (errno.ENOENT, errno.ESTALE)
+_ATTEMPTS = 20
+_TAKE_OVER_S = 0.5  # by then a program that takes over has finished doing so
+_CLOCK_CHECK_S = 1.0  # between looks at the clock, which jumps when a computer wakes
+_GONE_ERRNOS = (errno.ENOENT, errno.ESTALE)
 _ANOTHER = "another program"
 
 
 @dataclass(frozen=True)
-class Pace:
-    """Seconds between two beats, and without a beat until a lock may be taken over."""
+class LockOwner:
+    """A program that holds the lock of a project.
 
-    beat: float = 5.0
-    stale: float = 30.0
+    Attributes
+    ----------
+    program
+        What people call it: "the window", or the command.
+    process, user, host
+        Its process id, its user, and the name of its computer.
+    machine
+        Identifies that computer, and one boot of it.
+    since
+        When it took the lock, ISO 8601 with the offset from UTC.
+    token
+        Identifies this acquisition of the lock.
+    """
+
+    program: str
+    process: int
+    user: str
+    host: str
+    machine: str
+    since: str
+    token: str
+
+    @classmethod
+    def here(cls, program: str = "") -> Self:
+        """Return this process as an owner since now; `program` defaults to its command."""
+        return cls(
+            program=program or _command(),
+            process=os.getpid(),
+            user=_user(),
+            host=socket.gethostname(),
+            machine=_machine(),
+            since=datetime.now(UTC).isoformat(timespec="seconds"),
+            token=secrets.token_hex(8),
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self | None:
+        """Return the owner named in a lock file, or None if it is incomplete or not ours."""
+        try:
+            values = json.loads(text)
+            names = {name: kind(values[name]) for name, kind in _FIELDS.items()}
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return cls(**names)
+
+    def to_json(self) -> str:
+        """Return the content of the lock file."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    def __str__(self) -> str:
+        return f"{self.program} of {self.user} on host {self.host} since {self.since_text}"
+
+    @property
+    def since_text(self) -> str:
+        """When it took the lock, in local time; with the date if that is not today."""
+        try:
+            since = datetime.fromisoformat(self.since).astimezone()
+        except ValueError:
+            return self.since
+        today = datetime.now().astimezone().date()
+        return f"{since:%H:%M}" if since.date() == today else f"{since:%d %b %Y %H:%M}"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process is known to have ended; never for a process of another computer."""
+        if self.machine != _machine():
+            return False
+        try:
+            return psutil.Process(self.process).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.Error:
+            return False
 
 
-PACE = Pace()
+_FIELDS: dict[str, type] = {name: int if name == "process" else str for name in LockOwner.__dataclass_fields__}
+
+
+def read_lock_file(path: Path) -> tuple[LockOwner | None, int]:
+    """Return the owner in a lock file, None if it is unreadable, and its last heartbeat in nanoseconds.
+
+    The file is opened even for the heartbeat alone: on network file systems that fetches the current
+    time stamp, while `os.stat` of a path may return a cached one [1]_.
+
+    References
+    ----------
+    .. [1] https://man7.org/linux/man-pages/man5/nfs.5.html, "close-to-open cache consistency".
+    """
+    with path.open("rb") as file:
+        text = file.read(_MAX_BYTES).decode("utf8", errors="replace")
+        return LockOwner.from_json(text), os.fstat(file.fileno()).st_mtime_ns
+
+
+def _command() -> str:
+    name = Path(sys.argv[0]).stem if sys.argv else ""
+    if name == "__main__":
+        name = Path(sys.argv[0]).parent.name
+    words = [word for word in sys.argv[1:2] if name == "pathseg" and not word.startswith("-")]
+    return " ".join([name, *words]) if name not in ("", "-", "-c") else "a Python program"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container may have no name for its user
+        return "somebody"
+
+
+def _machine() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{socket.gethostname()} {boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return f"{socket.gethostname()} {uuid.getnode():x}"
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A lock file as it was found: by whom, and its last beat in nanoseconds."""
+class LeaseTiming:
+    """Seconds between two heartbeats, and without one until a lock may be taken over."""
+
+    heartbeat_s: float = 5.0
+    stale_s: float = 30.0
+
+
+LEASE_TIMING = LeaseTiming()
+
+
+@dataclass(frozen=True)
+class _LockFile:
+    """A lock file as it was found: its owner, and the last heartbeat in nanoseconds."""
 
     path: Path
-    holder: Holder | None
-    beat: int
+    owner: LockOwner | None
+    heartbeat_ns: int
 
     @property
     def number(self) -> int:
-        return _number(self.path)
+        return int(self.path.name.rpartition("-")[2])
 
 
 class ProjectLock:
-    """The lock of a project folder; taken more than once by one holder, it is let go as often."""
+    """Re-entrant lock on a project folder; release it as often as it was acquired."""
 
-    def __init__(self, folder: Path, pace: Pace | None = None) -> None:
-        self._folder, self._pace = folder, PACE if pace is None else pace
-        self._guard = threading.RLock()  # a holder may work in threads, and the beat is one
+    def __init__(self, folder: Path, timing: LeaseTiming | None = None) -> None:
+        self._folder, self._timing = folder, LEASE_TIMING if timing is None else timing
+        self._guard = threading.RLock()  # threads share the lock, and the heartbeat is one
         self._depth = 0
-        self._me: Holder | None = None
-        self._own = folder / ".lock-0"
-        self._beaten = 0.0  # by the clock that goes on while the computer sleeps
-        self._taken_by = ""
-        self._ended = threading.Event()
+        self._owner: LockOwner | None = None
+        self._path = folder / ".lock-0"
+        self._last_heartbeat = 0.0  # by the wall clock, which runs while the computer sleeps
+        self._lost_to = ""
+        self._stopped = threading.Event()
 
     @property
     def held(self) -> bool:
-        """Whether this program holds it, as far as is known."""
-        return self._me is not None and not self._taken_by
+        """Whether this program holds the lock, as of the last heartbeat."""
+        return self._owner is not None and not self._lost_to
 
     @property
-    def taken_by(self) -> str:
-        """Who took the lock over while it was held here; empty until that happens, and again once it is let go."""
-        return self._taken_by
+    def lost_to(self) -> str:
+        """Who took the lock over while this program held it; empty otherwise, and after `release`."""
+        return self._lost_to
 
     def acquire(self, program: str = "") -> bool:
-        """Take the lock as `program`, by default the command that runs; return whether this is the first time.
+        """Acquire the lock as `program` (default: the running command); return False if it was held here already.
 
         Raises
         ------
@@ -94,182 +233,179 @@ class ProjectLock:
                 self.check()
                 self._depth += 1
                 return False
-            me, begin = Holder.here(program), time.time()
+            me, begin = LockOwner.here(program), time.time()
             try:
-                self._own = self._claim(me)
+                self._path = self._claim(me)
             except OSError as error:
                 raise ProjectError(
                     f"{self._folder} cannot be written ({error.strerror}). Allow writing to the project folder."
                 ) from error
-            self._me, self._beaten, self._depth, self._taken_by = me, begin, 1, ""
-            self._ended = threading.Event()
-            threading.Thread(target=self._beat, args=(self._ended,), name="lock", daemon=True).start()
+            self._owner, self._last_heartbeat, self._depth, self._lost_to = me, begin, 1, ""
+            self._stopped = threading.Event()
+            threading.Thread(target=self._send_heartbeats, args=(self._stopped,), name="lock", daemon=True).start()
             return True
 
     def release(self) -> None:
-        """Let the lock go once; nothing happens where it is not held."""
+        """Undo one `acquire`; do nothing if the lock is not held."""
         with self._guard:
             self._depth = max(0, self._depth - 1)
-            if self._depth or self._me is None:
+            if self._depth or self._owner is None:
                 return
-            self._ended.set()
+            self._stopped.set()
             with contextlib.suppress(OSError):
                 if self._is_mine():
-                    self._own.unlink()
-            self._me, self._taken_by = None, ""
+                    remove(self._path)
+            self._owner, self._lost_to = None, ""
 
     def check(self) -> None:
-        """Make sure that the lock was not lost since it was taken; cheap unless the last beat was long ago.
+        """Raise unless the lock is still ours; cheap unless the last heartbeat was long ago.
 
         Raises
         ------
         ProjectError
             If it was taken over, naming who did, or the folder cannot be reached.
         """
-        fresh = abs(time.time() - self._beaten) < 2 * self._pace.beat
-        if self._me is None or (fresh and not self._taken_by):
+        fresh = abs(time.time() - self._last_heartbeat) < 2 * self._timing.heartbeat_s
+        if self._owner is None or (fresh and not self._lost_to):
             return
         with self._guard:
             try:
-                if not self._taken_by:
+                if not self._lost_to:
                     self._verify()
             except OSError as error:
                 raise ProjectError(
                     f"{self._folder} cannot be reached ({error.strerror}). Nothing is written until it can."
                 ) from error
-            if self._taken_by:
+            if self._lost_to:
                 raise ProjectError(
-                    f"{self._folder} was taken over by {self._taken_by}, for this program had given no sign for "
-                    f"{self._pace.stale:g} s. Nothing more is written from here: close the project and open it again."
+                    f"{self._folder} was taken over by {self._lost_to}, because this program did not respond for "
+                    f"{self._timing.stale_s:g} s. Nothing more is written from here: close the project and open it "
+                    "again."
                 )
 
-    def other(self) -> str:
-        """Return who else holds the lock now; empty where nobody does."""
-        held = [seen for seen in self._look() if seen.path != self._own or self._me is None]
-        return _text(held)
+    def other_owner(self) -> str:
+        """Return who else holds the lock now, or an empty text."""
+        held = [one for one in self._lock_files() if one.path != self._path or self._owner is None]
+        return _describe(held)
 
-    # -- taking it
-
-    def _claim(self, me: Holder) -> Path:
-        """Make a lock file that all others respect, and return its path."""
-        for _ in range(_TRIES):
-            seen = self._look()
-            self._refuse_if_held(seen)
-            own = self._folder / f".lock-{max((one.number for one in seen), default=0) + 1}"
-            if not _make(own, me):
-                continue  # another was quicker: look who
-            if self._takes_over(own, seen):
+    def _claim(self, me: LockOwner) -> Path:
+        """Create a lock file that all others respect, and return its path."""
+        for _ in range(_ATTEMPTS):
+            found = self._lock_files()
+            self._refuse_if_held(found)
+            own = self._folder / f".lock-{max((one.number for one in found), default=0) + 1}"
+            if not _create(own, me):
+                continue  # another program was quicker
+            if self._take_over(own, found):
                 return own
-            time.sleep(random.uniform(0, 2 / _TRIES))
+            time.sleep(random.uniform(0, 2 / _ATTEMPTS))
         raise ProjectError(f"{self._folder} is being opened by other programs. Try again in a moment.")
 
-    def _takes_over(self, own: Path, seen: list[_Seen]) -> bool:
-        """Remove the lock files that were `seen` and are as they were then; where one is not, give way."""
+    def _take_over(self, own: Path, found: list[_LockFile]) -> bool:
+        """Remove the lock files `found` earlier if none was touched since; otherwise give way."""
         try:
-            unchanged = [one for one in self._look() if one.path != own] == seen and own.exists()
-            for one in seen if unchanged else ():
-                one.path.unlink(missing_ok=True)
+            unchanged = [one for one in self._lock_files() if one.path != own] == found and own.exists()
+            for one in found if unchanged else ():
+                remove(one.path)
         except OSError:
-            own.unlink(missing_ok=True)
+            remove(own)
             raise
         if not unchanged:
-            own.unlink(missing_ok=True)
+            remove(own)
         return unchanged
 
-    def _refuse_if_held(self, seen: list[_Seen]) -> None:
-        living = [one for one in seen if one.holder is None or not one.holder.gone]
+    def _refuse_if_held(self, found: list[_LockFile]) -> None:
+        living = [one for one in found if one.owner is None or not one.owner.has_ended]
         if not living:
             return
-        now, stale = _disk_time(self._folder), self._pace.stale * 1e9
-        held = [one for one in living if abs(now - one.beat) < stale]  # a beat of the future: a clock was set back
+        now, stale = _disk_time(self._folder), self._timing.stale_s * 1e9
+        # abs: a heartbeat in the future means that a clock was set back.
+        held = [one for one in living if abs(now - one.heartbeat_ns) < stale]
         if held:
-            who = _text(held, process=True)
+            who = _describe(held, process=True)
             raise ProjectError(f"{self._folder} is open in {who}. Close it there, then try again.")
 
-    def _look(self) -> list[_Seen]:
-        """Return the lock files that are there."""
+    def _lock_files(self) -> list[_LockFile]:
+        """Return the lock files of the folder."""
         found = []
         for path in sorted(self._folder.glob(".lock-*")):
             if _NAME.fullmatch(path.name):
-                with contextlib.suppress(FileNotFoundError):  # let go this moment
-                    found.append(_Seen(path, *read_holder(path)))
+                with contextlib.suppress(FileNotFoundError):  # released this moment
+                    found.append(_LockFile(path, *read_lock_file(path)))
         return found
 
-    # -- keeping it
-
-    def _beat(self, ended: threading.Event) -> None:
-        """Give a sign now and then, and look whether somebody took over."""
-        while not ended.wait(min(self._pace.beat, _SLICE)):
-            if abs(time.time() - self._beaten) < self._pace.beat * 0.9:
+    def _send_heartbeats(self, stopped: threading.Event) -> None:
+        """Touch the lock file regularly, and check that nobody took over."""
+        while not stopped.wait(min(self._timing.heartbeat_s, _CLOCK_CHECK_S)):
+            if abs(time.time() - self._last_heartbeat) < self._timing.heartbeat_s * 0.9:
                 continue
-            with self._guard, contextlib.suppress(OSError):  # a share may be away for a while; `check` tells of it
-                if ended.is_set() or self._taken_by:
+            with (
+                self._guard,
+                contextlib.suppress(OSError),
+            ):  # a share may be away; `check` reports it
+                if stopped.is_set() or self._lost_to:
                     return
                 self._verify()
 
     def _verify(self) -> None:
-        """Beat, then find out whether somebody took over; in doubt they did."""
+        """Touch the lock file, then find out whether somebody took over; in doubt they did."""
         now, lost = time.time(), not self._is_mine()
         if not lost:
             try:
-                os.utime(self._own)  # without a time: a share's server takes its own clock's
+                os.utime(self._path)  # without a time, so that a share's server uses its own clock
             except OSError as error:
-                if error.errno not in _GONE:
+                if error.errno not in _GONE_ERRNOS:
                     raise
                 lost = True
         if not lost and self._others():
-            time.sleep(_SOON)
+            time.sleep(_TAKE_OVER_S)
             lost = bool(self._others()) or not self._is_mine()
             if lost and self._is_mine():
-                self._own.unlink(missing_ok=True)
-        self._beaten = now
+                remove(self._path)
+        self._last_heartbeat = now
         if lost:
-            self._taken_by = _text(self._others()) or _ANOTHER
+            self._lost_to = _describe(self._others()) or _ANOTHER
 
-    def _others(self) -> list[_Seen]:
-        return [seen for seen in self._look() if seen.path != self._own or seen.holder != self._me]
+    def _others(self) -> list[_LockFile]:
+        return [one for one in self._lock_files() if one.path != self._path or one.owner != self._owner]
 
     def _is_mine(self) -> bool:
         try:
-            return read_holder(self._own)[0] == self._me
+            return read_lock_file(self._path)[0] == self._owner
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in _GONE_ERRNOS:
                 raise
             return False
 
 
-def _number(path: Path) -> int:
-    return int(path.name.rpartition("-")[2])
-
-
-def _text(held: list[_Seen], *, process: bool = False) -> str:
-    """Name the holder of the newest of lock files."""
+def _describe(held: list[_LockFile], *, process: bool = False) -> str:
+    """Return the owner of the newest lock file as text."""
     if not held:
         return ""
-    holder = max(held, key=lambda one: one.number).holder
-    if holder is None:
+    owner = max(held, key=lambda one: one.number).owner
+    if owner is None:
         return _ANOTHER
-    return f"{holder} (process {holder.process})" if process else str(holder)
+    return f"{owner} (process {owner.process})" if process else str(owner)
 
 
-def _make(path: Path, holder: Holder) -> bool:
-    """Write a lock file that is not there yet; return whether it was this program that made it."""
+def _create(path: Path, owner: LockOwner) -> bool:
+    """Create a lock file; return False if it exists already."""
     try:
         file = path.open("x", encoding="utf8")
     except FileExistsError:
         return False
     try:
         with file:
-            file.write(holder.to_json())
+            file.write(owner.to_json())
     except OSError:
-        path.unlink(missing_ok=True)  # a full disk took the name and not the text
+        remove(path)  # a full disk took the name and not the text
         raise
     return True
 
 
 def _disk_time(folder: Path) -> int:
-    """Return what time it is by the clock that stamps files in `folder`, in nanoseconds."""
-    handle, name = tempfile.mkstemp(prefix=".lock.", suffix=".partial", dir=folder)  # swept where this is killed
+    """Return the time by the clock that stamps files in `folder`, in nanoseconds."""
+    handle, name = tempfile.mkstemp(prefix=".lock.", suffix=".partial", dir=folder)  # a repair sweeps it
     try:
         return os.fstat(handle).st_mtime_ns
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.ui.session.import_controller import add_files, classify_paths
 from napari_pathseg.ui.session.session import Session
 

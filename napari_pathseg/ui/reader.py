@@ -15,7 +15,8 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours, stem_of
 from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
-from napari_pathseg.slides.slide import count_pages, open_slide
+from napari_pathseg.slides.level_array import level_arrays
+from napari_pathseg.slides.registry import count_pages, open_slide
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -61,7 +62,7 @@ def slide_layer(path: Path) -> LayerData:
         "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": "file"}, "mpp": slide.mpp},
         **layer_transform(slide.mpp, 1),
     }
-    return slide.level_arrays(), settings, "image"
+    return level_arrays(slide), settings, "image"
 
 
 def contours_layer(path: Path, mpp: float | None = None) -> LayerData:

@@ -290,7 +290,7 @@ def test_what_is_missing_is_told(project, mask):
     paint(mask, Region(0, 0, 600, 1200))
     version = keep(project)
     check_version(version)
-    files = int(version.stamp.split()[0])
+    files = int(version.checksum.split()[0])
     lose_chunk(version)
     with pytest.raises(ProjectError) as refused:
         check_version(version)

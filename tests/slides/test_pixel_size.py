@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 from napari_pathseg.slides.pixel_size import mean_mpp, mpp_from_description, mpp_from_ome, mpp_from_scales, plausible
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 PHILIPS = """<?xml version="1.0"?><DataObject ObjectType="DPUfsImport"><Attribute Name="PIM_DP_SCANNED_IMAGES">
 <Attribute Name="DICOM_PIXEL_SPACING" Group="0x0028">&quot;0.000243&quot; &quot;0.000247&quot;</Attribute>

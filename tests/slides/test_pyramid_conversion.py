@@ -11,10 +11,9 @@ import tifffile
 from PIL import Image
 
 from napari_pathseg.errors import OutOfMemoryError, ProjectError, UnsupportedSlideError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import Region, pyramid_shapes
 from napari_pathseg.slides.pyramid_conversion import convert, memory_to_convert
-from napari_pathseg.slides.pyramid_writer import level_shapes
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 
 def draw(rows, columns):
@@ -48,7 +47,7 @@ def test_a_converted_slide_has_the_same_pixels_as_a_pyramid(tmp_path, name):
     assert steps == sorted(steps)
     assert (steps[-1], len(steps) > 3) == (1.0, True)
     with tifffile.TiffFile(target) as tiff:
-        assert [page.shape[:2] for page in tiff.pages] == level_shapes(COLOUR.shape[:2])
+        assert [page.shape[:2] for page in tiff.pages] == pyramid_shapes(COLOUR.shape[:2])
         assert np.array_equal(tiff.pages[0].asarray(), COLOUR)
     with open_slide(target) as slide:
         assert [level.downsample for level in slide.levels] == [1, 2]

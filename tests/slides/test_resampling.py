@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_pathseg.slides.resampling import average
+from napari_pathseg.slides.resampling import area_resample
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (61, 47, 3)).astype(np.uint8)
 
@@ -30,7 +30,7 @@ def test_a_grid_pixel_is_the_mean_by_area(factor, corner, shape):
         max(1, min(count, int((size - start) / factor)))
         for count, size, start in zip(shape, PICTURE.shape, corner, strict=False)
     )
-    pixels = average(lambda box: PICTURE[box.slices], PICTURE.shape[:2], corner, factor, shape)
+    pixels = area_resample(lambda box: PICTURE[box.slices], PICTURE.shape[:2], corner, factor, shape)
     assert pixels.shape == (*shape, 3)
     assert np.abs(pixels - by_area(corner, factor, shape)).max() <= 0.51
 
@@ -40,7 +40,7 @@ def test_a_grid_pixel_is_the_mean_by_area(factor, corner, shape):
 def test_one_colour_stays_that_colour(factor, value):
     plain = np.full((50, 50), value, np.uint8)
     shape = (max(1, int(50 / factor)),) * 2
-    pixels = average(lambda box: plain[box.slices], (50, 50), (0.0, 0.0), factor, shape)
+    pixels = area_resample(lambda box: plain[box.slices], (50, 50), (0.0, 0.0), factor, shape)
     assert (pixels == value).all()
 
 
@@ -49,7 +49,7 @@ def test_what_hangs_over_the_edge_averages_what_is_inside(factor):
     grey = PICTURE[..., 0]
     rows, columns = (int(-(-size // factor)) for size in grey.shape)
     corner = (rows - 1) * factor, (columns - 1) * factor
-    pixels = average(lambda box: grey[box.slices], grey.shape, corner, factor, (1, 1))
+    pixels = area_resample(lambda box: grey[box.slices], grey.shape, corner, factor, (1, 1))
     top, left = (int(start) for start in corner)
     inside = grey[top:, left:]
     down, across = (np.ones(size) for size in inside.shape)

@@ -9,7 +9,9 @@ from PIL import Image
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import fingerprint, open_slide
+from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.slides.level_array import level_arrays
+from napari_pathseg.slides.registry import open_slide
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"
 REAL_SLIDES = [
@@ -83,7 +85,7 @@ def test_a_pyramid_has_its_levels_however_they_are_stored(pyramid, picture):
         assert [level.shape for level in slide.levels] == [(701, 530), (350, 265), (175, 132)]
         assert [level.downsample for level in slide.levels] == [1, 2, 4]
         for level, expected in enumerate(halves(picture)):
-            assert np.array_equal(slide.pixels(level, Region(0, 0, *expected.shape[:2])), expected)
+            assert np.array_equal(slide.read_level(level, Region(0, 0, *expected.shape[:2])), expected)
 
 
 def test_a_region_is_in_level_0_pixels_at_every_level(pyramid, picture):
@@ -170,7 +172,7 @@ def test_reading_at_a_pixel_size_needs_one(tmp_path, picture):
 @pytest.mark.parametrize(
     ("mpp", "level"), [(0.1, 0), (0.5, 0), (0.9, 0), (0.997, 1), (1, 1), (1.9, 1), (2, 2), (50, 2)]
 )
-def test_the_level_for_a_pixel_size_is_the_coarsest_that_is_fine_enough(tmp_path, picture, mpp, level):
+def test_read_at_a_pixel_size_uses_the_coarsest_level_that_is_fine_enough(tmp_path, picture, mpp, level, monkeypatch):
     path = tmp_path / "pyramid.tif"
     with tifffile.TiffWriter(path) as writer:
         for number, pixels in enumerate(halves(picture)):
@@ -184,12 +186,15 @@ def test_the_level_for_a_pixel_size_is_the_coarsest_that_is_fine_enough(tmp_path
                 metadata=None,
             )
     with open_slide(path) as slide:
-        assert slide.level_for(mpp) == level
+        levels, read_level = [], slide.read_level
+        monkeypatch.setattr(slide, "read_level", lambda number, box: levels.append(number) or read_level(number, box))
+        slide.read(Region(0, 0, 200, 200), mpp=mpp)
+        assert set(levels) == {level}
 
 
 def test_level_arrays_decode_what_a_slice_covers(pyramid, picture):
     with open_slide(pyramid) as slide:
-        arrays = slide.level_arrays()
+        arrays = level_arrays(slide)
         assert [array.shape for array in arrays] == [(701, 530, 3), (350, 265, 3), (175, 132, 3)]
         for key in [
             np.s_[5:50, 7:9],

@@ -6,6 +6,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 from skimage.filters import threshold_otsu
 
 from napari_pathseg.errors import ConfigError, ProjectError
@@ -14,9 +15,8 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.tissue_masks import forget_tissue, load_tissue, save_tissue, tissue_path
 from napari_pathseg.samples import draw_field, write_pyramid
 from napari_pathseg.samples.slides import write_flat_slide
-from napari_pathseg.slides.slide import open_slide
-from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
-from napari_pathseg.slides.tissue.detect import median, otsu, tissue_of
+from napari_pathseg.slides.registry import open_slide
+from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue, median, otsu, tissue_of
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"
 GLASS, INK_GREEN, INK_BLUE = (244, 242, 240), (10, 140, 70), (20, 40, 190)
@@ -172,8 +172,8 @@ def test_a_pyramid_is_looked_at_in_micrometres(tmp_path):
         coarser = find_tissue(slide, TissueConfig(mpp=16))
     assert (tissue.downsample, coarser.downsample) == (32, 46)  # no fewer than 64 pixels across
     assert 0.3 < tissue.pixels.mean() < 0.8
-    assert tissue.share(Region(1400, 1900, 200, 200)) == 1
-    assert tissue.share(Region(0, 0, 200, 200)) == 0
+    assert tissue.pixels[Region(1400, 1900, 200, 200).coarser(32).slices].all()
+    assert not tissue.pixels[Region(0, 0, 200, 200).coarser(32).slices].any()
 
 
 def test_specks_are_meant_in_square_micrometres(tmp_path):
@@ -182,8 +182,9 @@ def test_specks_are_meant_in_square_micrometres(tmp_path):
     picture[1500:1700, 1500:1700] = (170, 90, 150)  # 100 um
     write_flat_slide(tmp_path / "a.tif", picture, 0.5)
     with open_slide(tmp_path / "a.tif") as slide:
-        assert len(find_tissue(slide, TissueConfig(specks_um2=1_000)).regions()) == 2
-        assert len(find_tissue(slide, TissueConfig(specks_um2=20_000)).regions()) == 1
+        for specks_um2, count in ((1_000, 2), (20_000, 1)):
+            pixels = find_tissue(slide, TissueConfig(specks_um2=specks_um2)).pixels
+            assert ndimage.label(pixels)[1] == count
 
 
 def test_a_very_small_picture_is_looked_at_too(tmp_path):
@@ -210,46 +211,6 @@ def test_the_threshold_is_otsus(values):
         return len(low) * len(high) * (high.mean() - low.mean()) ** 2
 
     assert between(ours) == pytest.approx(between(int(theirs)))
-
-
-masks = st.builds(
-    lambda rows, columns, step, seed, part: TissueMask(
-        np.random.default_rng(seed).random((-(-rows // step), -(-columns // step))) < part,
-        step,
-        (rows, columns),
-        0.5,
-    ),
-    st.integers(1, 60),
-    st.integers(1, 60),
-    st.integers(1, 7),
-    st.integers(0, 99),
-    st.floats(0, 1),
-)
-regions = st.builds(Region, st.integers(-20, 70), st.integers(-20, 70), st.integers(0, 50), st.integers(0, 50))
-
-
-@settings(max_examples=80)
-@given(masks, regions)
-def test_a_box_without_tissue_is_one_that_touches_none(mask, region):
-    fine = np.kron(mask.pixels, np.ones((mask.downsample,) * 2, bool))
-    inner = region.clip(mask.shape)
-    box = inner.coarser(mask.downsample).finer(mask.downsample)
-    expected = 0 if inner.empty else fine[box.slices].mean()
-    assert mask.share(region) == pytest.approx(expected)
-
-
-@settings(max_examples=50)
-@given(masks, regions)
-def test_the_boxes_hold_all_tissue_within(mask, region):
-    for within in (None, region):
-        outer = Region(0, 0, *mask.shape) if within is None else within.clip(mask.shape)
-        boxes = mask.regions(within)
-        covered = np.zeros(mask.shape, bool)
-        for box in boxes:
-            assert box.intersect(outer) == box
-            covered[box.slices] = True
-        fine = np.kron(mask.pixels, np.ones((mask.downsample,) * 2, bool))[: mask.shape[0], : mask.shape[1]]
-        assert covered[outer.slices][fine[outer.slices]].all()
 
 
 def test_a_mask_of_another_grid_is_a_mistake():

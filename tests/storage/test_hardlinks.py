@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from napari_pathseg.storage.hardlinks import differing, link_tree, stamp
+from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
 
 
 @pytest.fixture
@@ -20,11 +20,11 @@ def replace(path, text):
 
 
 def test_a_linked_file_keeps_what_it_held_when_the_first_is_replaced(folder, tmp_path):
-    link_tree(folder, tmp_path / "kept")
+    hardlink_tree(folder, tmp_path / "kept")
     assert os.path.samefile(folder / "a/b/1", tmp_path / "kept/a/b/1")
     replace(folder / "a/b/1", "other")
     assert (tmp_path / "kept/a/b/1").read_text() == "one"
-    assert list(differing(folder, tmp_path / "kept")) == ["a/b/1"]
+    assert list(differing_files(folder, tmp_path / "kept")) == ["a/b/1"]
 
 
 def test_where_the_disk_knows_no_links_files_are_copied(folder, tmp_path, monkeypatch):
@@ -32,31 +32,31 @@ def test_where_the_disk_knows_no_links_files_are_copied(folder, tmp_path, monkey
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
-    link_tree(folder, tmp_path / "kept")
+    hardlink_tree(folder, tmp_path / "kept")
     assert not os.path.samefile(folder / "top", tmp_path / "kept/top")
-    assert list(differing(folder, tmp_path / "kept")) == []
+    assert list(differing_files(folder, tmp_path / "kept")) == []
     (folder / "top").write_text("THREE")
-    assert list(differing(folder, tmp_path / "kept")) == ["top"]
+    assert list(differing_files(folder, tmp_path / "kept")) == ["top"]
 
 
 def test_a_file_that_was_replaced_by_the_same_does_not_differ(folder, tmp_path):
-    link_tree(folder, tmp_path / "kept")
+    hardlink_tree(folder, tmp_path / "kept")
     replace(folder / "top", "three")
-    assert list(differing(folder, tmp_path / "kept")) == []
+    assert list(differing_files(folder, tmp_path / "kept")) == []
 
 
 def test_what_is_half_written_is_no_file_of_a_folder(folder, tmp_path):
-    before = stamp(folder)
+    before = tree_checksum(folder)
     (folder / "a/b/7.partial").write_text("ha")
-    link_tree(folder, tmp_path / "kept")
+    hardlink_tree(folder, tmp_path / "kept")
     assert not (tmp_path / "kept/a/b/7.partial").exists()
-    assert stamp(folder) == stamp(tmp_path / "kept") == before
+    assert tree_checksum(folder) == tree_checksum(tmp_path / "kept") == before
 
 
 @pytest.mark.parametrize("name", ["a/b/1", "top"])
 def test_a_lost_or_a_cut_file_changes_the_stamp(folder, name):
-    before = stamp(folder)
+    before = tree_checksum(folder)
     (folder / name).write_text("x")
-    cut = stamp(folder)
+    cut = tree_checksum(folder)
     (folder / name).unlink()
-    assert len({before, cut, stamp(folder)}) == 3
+    assert len({before, cut, tree_checksum(folder)}) == 3

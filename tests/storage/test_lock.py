@@ -11,17 +11,16 @@ import time
 import pytest
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.storage.lock import Pace, ProjectLock
-from napari_pathseg.storage.lock_owner import Holder
+from napari_pathseg.storage.lock import LeaseTiming, LockOwner, ProjectLock
 
-QUICK = Pace(beat=0.05, stale=0.6)
+QUICK = LeaseTiming(heartbeat_s=0.05, stale_s=0.6)
 HOLDER = """
 import sys
 from pathlib import Path
-from napari_pathseg.storage.lock import Pace, ProjectLock
+from napari_pathseg.storage.lock import LeaseTiming, ProjectLock
 from napari_pathseg.errors import ProjectError
 
-lock = ProjectLock(Path(sys.argv[1]), Pace(float(sys.argv[2]), float(sys.argv[3])))
+lock = ProjectLock(Path(sys.argv[1]), LeaseTiming(float(sys.argv[2]), float(sys.argv[3])))
 lock.acquire("the window")
 print("held", flush=True)
 for order in sys.stdin:
@@ -35,7 +34,7 @@ RACER = """
 import json, os, random, sys, time
 from dataclasses import replace
 from pathlib import Path
-from napari_pathseg.storage.lock_owner import Holder
+from napari_pathseg.storage.lock import LockOwner
 from napari_pathseg.storage.lock import ProjectLock
 from napari_pathseg.errors import ProjectError
 
@@ -55,7 +54,7 @@ while time.time() < end:
     inside.unlink(missing_ok=True)
     if entered % 2:  # as if it had died long ago on another computer
         own = next(path for path in folder.glob(".lock-*") if path.suffix == "")
-        own.write_text(replace(Holder.here("gone"), machine="elsewhere").to_json())
+        own.write_text(replace(LockOwner.here("gone"), machine="elsewhere").to_json())
         os.utime(own, (0, 0))
     lock.release()
 print(entered, met)
@@ -82,7 +81,7 @@ def start():
 @pytest.fixture
 def holder(start, tmp_path):
     """A second process that holds the lock of the folder; it beats quickly."""
-    process = start(HOLDER, tmp_path, QUICK.beat, QUICK.stale)
+    process = start(HOLDER, tmp_path, QUICK.heartbeat_s, QUICK.stale_s)
     assert process.stdout.readline() == "held\n"
     return process
 
@@ -96,7 +95,7 @@ def ask(process, order):
 def leave_foreign(folder, seconds_ago, name=".lock-3"):
     """Leave the lock file of a computer called ws12, which beat so long ago."""
     values = {"program": "the window", "user": "anna", "host": "ws12", "machine": "ws12 7e5f"}
-    here = Holder.here()
+    here = LockOwner.here()
     content = {"process": here.process, "since": here.since, "token": here.token, **values}
     (folder / name).write_text(json.dumps(content))
     beat = time.time() - seconds_ago
@@ -147,7 +146,7 @@ def test_a_killed_holder_that_nobody_waited_for_is_gone_too(holder, tmp_path):
 
 
 def test_a_holder_that_beats_keeps_the_lock(holder, tmp_path):
-    time.sleep(2 * QUICK.stale)
+    time.sleep(2 * QUICK.stale_s)
     with pytest.raises(ProjectError, match="is open in the window"):
         ProjectLock(tmp_path, QUICK).acquire()
     assert ask(holder, "check") == "done"
@@ -182,7 +181,7 @@ def test_a_lock_file_half_written_is_respected_while_it_is_fresh(tmp_path):
 
 def test_a_holder_that_slept_is_told_who_took_over_and_leaves_them_in_peace(holder, tmp_path):
     holder.send_signal(signal.SIGSTOP)
-    time.sleep(1.2 * QUICK.stale)
+    time.sleep(1.2 * QUICK.stale_s)
     taker = ProjectLock(tmp_path, QUICK)
     assert taker.acquire("pathseg add")
     holder.send_signal(signal.SIGCONT)
@@ -193,23 +192,23 @@ def test_a_holder_that_slept_is_told_who_took_over_and_leaves_them_in_peace(hold
     with pytest.raises(ProjectError, match="is open in pathseg add"):
         ProjectLock(tmp_path, QUICK).acquire()
     taker.check()
-    taker.release_lock()
+    taker.release()
 
 
 def test_a_holder_finds_out_by_itself_that_it_was_taken_over(tmp_path):
-    slept, taker = ProjectLock(tmp_path, Pace(0.5, 30)), ProjectLock(tmp_path, Pace(0.05, 0.1))
+    slept, taker = ProjectLock(tmp_path, LeaseTiming(0.5, 30)), ProjectLock(tmp_path, LeaseTiming(0.05, 0.1))
     slept.acquire()
     time.sleep(0.2)
     taker.acquire("the other")
     until = time.monotonic() + 5
-    while not slept.taken_by and time.monotonic() < until:
+    while not slept.lost_to and time.monotonic() < until:
         time.sleep(0.02)
-    assert slept.taken_by.startswith("the other of ")
+    assert slept.lost_to.startswith("the other of ")
     with pytest.raises(ProjectError, match="was taken over by the other"):
         slept.acquire()
     slept.release()
-    assert taker.other() == ""
-    taker.release_lock()
+    assert taker.other_owner() == ""
+    taker.release()
 
 
 def test_a_lock_taken_twice_is_let_go_twice(tmp_path):

@@ -25,7 +25,7 @@ from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import replace_file
-from napari_pathseg.storage.scratch_array import canvas
+from napari_pathseg.storage.portable import scratch_array
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Exported:
 
     def labels(self) -> UInt8Array:
         """Return the classes, on the mask's grid."""
-        labels = canvas(self.entry.mask_shape)
+        labels = scratch_array(self.entry.mask_shape)
         for box in self.touched():
             labels[box.slices] = self.read(box)[0]
         return labels

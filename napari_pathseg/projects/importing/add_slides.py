@@ -22,7 +22,8 @@ from napari_pathseg.projects.relink import relative_path
 from napari_pathseg.projects.restore import restore
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import IMPORT, Version, create_version, versions
-from napari_pathseg.slides.slide import count_pages, fingerprint, open_slide
+from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.slides.registry import count_pages, open_slide
 
 LARGEST_MASK_SIDE = 131_072  # of a mask; a larger slide has one that is coarser
 

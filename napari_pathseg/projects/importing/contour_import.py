@@ -23,7 +23,7 @@ from napari_pathseg.projects.importing.import_log import ImportRecord, import_re
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import IMPORT, create_version
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.storage.atomic import replace_file
 
 ParsedAnnotations = list[Contour] | UInt8Array  # outlines with their classes' numbers, or labels on the mask's grid

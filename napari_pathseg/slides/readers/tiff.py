@@ -1,8 +1,8 @@
 """TIFF slides: flat ones and pyramids, in strips or tiles, BigTIFF, SVS, NDPI, OME and their kin.
 
-tifffile finds the pages and decodes one strip or tile at a time; which of them a read needs,
-and which were decoded lately, is kept here.  What the samples of a page mean is
-in :mod:`napari_pathseg.slides.readers.tiff_samples`.
+tifffile finds the pages and decodes one strip or tile at a time; this module chooses which of them a read
+needs, and caches the last ones.  What the samples of a page mean is in
+:mod:`napari_pathseg.slides.readers.tiff_samples`.
 """
 
 import sys
@@ -22,17 +22,22 @@ from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import orientation_of
 from napari_pathseg.slides.pixel_size import tiff_mpp
-from napari_pathseg.slides.readers.image_file import PictureSlide
+from napari_pathseg.slides.readers.image_file import ImageSlide
 from napari_pathseg.slides.readers.tiff_pages import count_slides, main_series, slide_pages
-from napari_pathseg.slides.readers.tiff_samples import IMAGE_CODECS, page_samples, require_small
-from napari_pathseg.slides.readers.tiff_ycbcr import decode_ycbcr, is_raw_ycbcr
+from napari_pathseg.slides.readers.tiff_samples import (
+    IMAGE_CODECS,
+    decode_ycbcr,
+    is_raw_ycbcr,
+    page_samples,
+    require_small,
+)
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.storage.concurrent_file import PositionedFile
-from napari_pathseg.storage.untrusted import DECODER_ERRORS, MAXIMUM_DECODED_BYTES, quiet
+from napari_pathseg.storage.portable import ConcurrentFileReader
+from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, parsing, silence_tifffile
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Decoded strips and tiles that are kept: neighbouring reads share their borders.
-_KEPT_BYTES = 64 << 20
+# Cache of decoded strips and tiles: neighbouring reads share those at their borders.
+_CACHE_BYTES = 64 << 20
 # XOffsetFromSlideCenter and YOffsetFromSlideCenter; https://openslide.org/formats/hamamatsu/.
 _NDPI_OFFSETS = (65422, 65423)
 
@@ -51,23 +56,23 @@ class TiffSlide(Slide):
         for page in pages:
             page.init_decode()  # before threads do it at the same time
         self._tables = [page.jpegtables for page in pages]
-        self._kept: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
-        self._kept_bytes = 0
+        self._cache: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
+        self._cached_bytes = 0
         self._lock = threading.Lock()
-        self._file = PositionedFile(path)
+        self._file = ConcurrentFileReader(path)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file.  Further reads raise ValueError."""
         super().close()
         self._file.close()
         with self._lock:
             self._tiff.close()
-            self._kept.clear()
-            self._kept_bytes = 0
+            self._cache.clear()
+            self._cached_bytes = 0
 
     def _decode(self, level: int, box: Region) -> UInt8Array:
         stored = self.orientation.stored_box(box, self._stored[level])
-        return self.orientation.turn(self._decode_stored(level, stored))
+        return self.orientation.apply(self._decode_stored(level, stored))
 
     def _decode_stored(self, level: int, box: Region) -> UInt8Array:
         """Return a box of a level as it lies in the file."""
@@ -80,19 +85,24 @@ class TiffSlide(Slide):
                 chunk = self._chunk(level, row * across + column)
                 part = Region(row * height, column * width, height, width).intersect(box)
                 source = part.shift(-row * height, -column * width)
-                pixels[part.shift(-box.top, -box.left).slices] = chunk[source.slices]
+                found = chunk[source.slices]
+                if found.shape[:2] != (part.height, part.width) or found.shape[2:] not in ((), (1,), (3,)):
+                    raise DecodeError(f"a strip or tile of {height} x {width} pixels decodes to {chunk.shape}")
+                pixels[part.shift(-box.top, -box.left).slices] = found
         return pixels
 
     def _chunk(self, level: int, index: int) -> UInt8Array:
-        """Return a decoded strip or tile, from memory where it was used lately."""
+        """Return a decoded strip or tile, from the cache if it was used lately."""
         with self._lock:
-            if (level, index) in self._kept:
-                self._kept.move_to_end((level, index))
-                return self._kept[level, index]
+            if (level, index) in self._cache:
+                self._cache.move_to_end((level, index))
+                return self._cache[level, index]
         page, samples = self.pages[level], self._samples[level]
         # Outside the lock: threads decode side by side.
         planes = [self._segment(level, index + plane * chunk_count(page)) for plane in range(samples.planes)]
         stored = [plane for plane in planes if plane is not None]
+        if len({plane.shape for plane in stored}) > 1:
+            raise DecodeError(f"its planes decode to {', '.join(str(plane.shape) for plane in stored)}")
         if len(stored) == len(planes):
             chunk = samples.to_uint8(stored[0] if len(stored) == 1 else np.concatenate(stored, axis=-1))
         else:
@@ -100,11 +110,11 @@ class TiffSlide(Slide):
             chunk = np.full((*chunk_shape(page), samples.channels), 255 if samples.channels == 3 else 0, np.uint8)
             chunk = chunk[..., 0] if samples.channels == 1 else chunk
         with self._lock:
-            if (level, index) not in self._kept:
-                self._kept[level, index] = chunk
-                self._kept_bytes += chunk.nbytes
-            while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
-                self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+            if (level, index) not in self._cache:
+                self._cache[level, index] = chunk
+                self._cached_bytes += chunk.nbytes
+            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return chunk
 
     def _segment(self, level: int, index: int) -> npt.NDArray[np.generic] | None:
@@ -113,39 +123,39 @@ class TiffSlide(Slide):
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
             return None
-        data = self._file.read(offset, min(count, _largest_count(page)))
+        data = self._file.read(offset, min(count, _max_byte_count(page)))
         if page.compression in IMAGE_CODECS:
             require_small(data)
         if is_raw_ycbcr(page):
             return decode_ycbcr(page, data, *chunk_shape(page))
-        with quiet():
+        with decoding(), silence_tifffile():
             decoded = page.decode(data, index, jpegtables=self._tables[level], jpegheader=page.jpegheader)[0]
         return None if decoded is None else decoded[0]
 
 
-def open_tiff(path: Path, page: int | None = None, largest_chunk: int = MAXIMUM_DECODED_BYTES) -> Slide:
+def open_tiff(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DECODED_BYTES) -> Slide:
     """Open a TIFF, or the page of a stack, as a slide.
 
     Raises
     ------
     UnsupportedSlideError
-        If it is no TIFF, damaged, a stack of which no page is named, has strips or tiles of more
-        than `largest_chunk` bytes, or its pixels are neither colour nor grey: which of them.
+        If it is not a TIFF, damaged, a stack and no page is chosen, has strips or tiles of more than
+        `max_chunk_bytes`, or its pixels are neither colour nor grey.
     """
     with _open(path) as tiff:
         main = main_series(tiff)
         pages = slide_pages(tiff, main, page)
         if pages[0].compression == COMPRESSION.OJPEG:
             tiff.close()
-            return _open_old_jpeg(path, tiff, pages[0], largest_chunk)
+            return _open_old_jpeg(path, tiff, pages[0], max_chunk_bytes)
         size = path.stat().st_size
         for level in pages:
-            _check_chunks(level, size, largest_chunk)
+            _check_chunks(level, size, max_chunk_bytes)
         return TiffSlide(path, tiff, pages, tiff_mpp(tiff, pages[0], tiff.series.index(main)))
 
 
 def count_tiff_pages(path: Path) -> int:
-    """Return how many slides a TIFF holds; 1 for what is no TIFF."""
+    """Return how many slides a TIFF holds; 1 for another file."""
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC:
             return 1
@@ -157,42 +167,44 @@ def count_tiff_pages(path: Path) -> int:
 
 @contextmanager
 def _open(path: Path) -> Iterator[TiffFile]:
-    """Open a file with tifffile; what goes wrong closes it and is an UnsupportedSlideError."""
+    """Open a file with tifffile.  An error closes it; of a damaged file it is an UnsupportedSlideError."""
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC:
-            raise UnsupportedSlideError("the file is none.")
-    with quiet():
+            raise UnsupportedSlideError("the file is not a TIFF.")
+    with silence_tifffile():
         try:
-            # _multifile: an OME-TIFF may name other files, which are not to be opened.
-            tiff = TiffFile(path, _multifile=False)
-        except DECODER_ERRORS as error:
-            raise _damaged(error) from error
-        try:
-            yield tiff
-        except UnsupportedSlideError:
-            tiff.close()
-            raise
-        except DECODER_ERRORS as error:
-            tiff.close()
-            raise _damaged(error) from error
+            # _multifile: an OME-TIFF may name other files, which must not be opened.
+            with decoding():
+                tiff = TiffFile(path, _multifile=False)
+            try:
+                # tifffile parses on while its attributes are read.
+                with parsing("tifffile", "numpy", "imagecodecs"):
+                    yield tiff
+            except BaseException:
+                tiff.close()
+                raise
+        except DecodeError as error:
+            raise UnsupportedSlideError(
+                f"its structure is damaged ({error}); copy it again from its source."
+            ) from error
 
 
-def _open_old_jpeg(path: Path, tiff: TiffFile, page: TiffPage, largest_chunk: int) -> Slide:
-    """Open a TIFF of the JPEG form that was given up in 1995, which only libtiff (in Pillow) can put together."""
+def _open_old_jpeg(path: Path, tiff: TiffFile, page: TiffPage, max_chunk_bytes: int) -> Slide:
+    """Open a TIFF of old-style JPEG, deprecated in 1995, which only libtiff (in Pillow) can decode."""
     if len(tiff.pages) > 1 or page.offset != tiff.pages.first.offset:
-        raise UnsupportedSlideError("its pages are old-style JPEG; save the page you need as a JPEG of its own.")
-    return PictureSlide(path, TiffImageFile, largest_chunk)
+        raise UnsupportedSlideError("its pages are old-style JPEG; save the page you need as a JPEG.")
+    return ImageSlide(path, TiffImageFile, max_chunk_bytes)
 
 
 def _centre_offset_um(page: TiffPage) -> tuple[float, float] | None:
-    """Return where an NDPI says that the slide's centre lies, its private tags being in nanometres."""
+    """Return where the slide's centre lies, from the private tags of NDPI, which are in nanometres."""
     offset = [page.tags.valueof(tag) for tag in _NDPI_OFFSETS]
     known = page.is_ndpi and all(isinstance(value, int) for value in offset)
     return (offset[0] / 1e3, offset[1] / 1e3) if known else None
 
 
-def _largest_count(page: TiffPage) -> int:
-    """Return how many bytes a strip or tile can have: the tag may say more where nothing is compressed."""
+def _max_byte_count(page: TiffPage) -> int:
+    """Return the most bytes a strip or tile can have; the tag of an uncompressed one may claim more."""
     if page.compression != COMPRESSION.NONE or not isinstance(page.bitspersample, int):
         return sys.maxsize
     height, width = chunk_shape(page)
@@ -211,28 +223,22 @@ def chunk_count(page: TiffPage) -> int:
     return -(-page.imagelength // height) * -(-page.imagewidth // width)
 
 
-def _damaged(error: BaseException) -> UnsupportedSlideError:
-    return UnsupportedSlideError(
-        f"its structure is damaged ({type(error).__name__}: {error!s:.200}); copy it again from its source."
-    )
-
-
-def _check_chunks(page: TiffPage, file_size: int, largest_chunk: int) -> None:
-    """Raise where strips or tiles are too large, too few, or lie outside the file."""
+def _check_chunks(page: TiffPage, file_size: int, max_chunk_bytes: int) -> None:
+    """Raise if strips or tiles are too large, too few, or lie outside the file."""
     height, width = chunk_shape(page)
-    where = f"its picture of {page.imagelength} x {page.imagewidth} pixels"
+    where = f"its image of {page.imagelength} x {page.imagewidth} pixels"
     if min(page.imagelength, page.imagewidth, height, width) < 1:
         raise UnsupportedSlideError(f"{where} has strips or tiles of {height} x {width} pixels.")
-    if height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1) > largest_chunk:
+    if height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1) > max_chunk_bytes:
         raise UnsupportedSlideError(
             f"{where} lies in strips or tiles of {height} x {width} pixels, each of which needs more than "
-            f"{largest_chunk >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
+            f"{max_chunk_bytes >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
         )
     wanted = chunk_count(page) * page_samples(page).planes
     offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
     if min(len(offsets), len(counts)) < wanted:
         raise UnsupportedSlideError(f"{where} needs {wanted} strips or tiles, and lists {len(offsets)}; copy it again.")
-    offsets, counts = offsets[:wanted], np.minimum(counts[:wanted], _largest_count(page))
+    offsets, counts = offsets[:wanted], np.minimum(counts[:wanted], _max_byte_count(page))
     present = (offsets > 0) & (counts > 0)
     if not present.any():
         raise UnsupportedSlideError(f"{where} has no pixels in the file; copy it again from its source.")

@@ -19,6 +19,7 @@ from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.masks import Mask
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.mask_layer import MaskLayer, make_mask_layer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
@@ -132,7 +133,7 @@ class SlideLayers:
     # -- one layer each
 
     def _show_image(self, entry: SlideRecord, slide: Slide) -> None:
-        levels = slide.level_arrays()
+        levels = level_arrays(slide)
         settings = {"name": entry.id, **layer_transform(entry.mpp, 1)}
         layer = self.image
         rgb = slide.channels == 3

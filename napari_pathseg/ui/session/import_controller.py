@@ -12,7 +12,7 @@ from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, ste
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.import_preview import find_slide_named
 from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
-from napari_pathseg.slides.slide import SLIDE_SUFFIXES
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.ui.session.import_inspector import run_imports, unambiguous_imports
 from napari_pathseg.ui.session.session import Session
 

@@ -19,7 +19,7 @@ def try_acquire(project: Project) -> str:
     try:
         project.acquire_lock(_PROGRAM)
     except ProjectError as error:
-        holder = project.lock.other()
+        holder = project.lock.other_owner()
         return f"open in {holder}" if holder else str(error).rstrip(".")
     return ""
 
@@ -63,7 +63,7 @@ class ProjectAccess:
             return
         if self.read_only:
             self._try_again(self._session.project)
-        elif self._session.project.lock.taken_by:
+        elif self._session.project.lock.lost_to:
             self._give_up(self._session.project)
 
     def _try_again(self, project: Project) -> None:
@@ -85,7 +85,7 @@ class ProjectAccess:
 
     def _give_up(self, project: Project) -> None:
         self._session.training.detach()
-        self.read_only = f"taken over by {project.lock.taken_by}, as this window had given no sign for a while"
+        self.read_only = f"taken over by {project.lock.lost_to}, as this window had given no sign for a while"
         self._show_anew(project)
         project.release_lock()
         self._session.message.emit(f"{project.folder.name} was {self.read_only}.", "", "warning")

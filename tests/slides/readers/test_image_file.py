@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
 
@@ -51,8 +51,8 @@ def test_16_bit_grey_keeps_its_upper_8(tmp_path):
 def test_a_picture_too_large_is_refused_unless_allowed(tmp_path):
     Image.fromarray(COLOUR).save(tmp_path / "a.png")
     with pytest.raises(UnsupportedSlideError, match=r"a\.png.*its 40 x 60 pixels need more than 0 MiB.*convert it"):
-        open_slide(tmp_path / "a.png", largest_chunk=7199)
-    open_slide(tmp_path / "a.png", largest_chunk=7200).close()
+        open_slide(tmp_path / "a.png", max_chunk_bytes=7199)
+    open_slide(tmp_path / "a.png", max_chunk_bytes=7200).close()
 
 
 def test_large_grey_pictures_open_without_a_warning(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 openslide = pytest.importorskip("openslide")
 

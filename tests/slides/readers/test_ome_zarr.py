@@ -8,7 +8,8 @@ import zarr
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import count_pages, fingerprint, open_slide
+from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.slides.registry import count_pages, open_slide
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (300, 200, 3)).astype(np.uint8)
 
@@ -54,7 +55,7 @@ def test_colour_comes_from_axes_in_any_order(tmp_path, axes, version):
         assert (slide.shape, slide.channels, slide.mpp) == ((300, 200), 3, 0.5)
         assert [level.downsample for level in slide.levels] == [1, 2, 4]
         assert np.array_equal(slide.read(Region(10, 20, 201, 99)), PICTURE[10:211, 20:119])
-        assert np.array_equal(slide.pixels(2, Region(3, 4, 50, 30)), PICTURE[12:212:4, 16:136:4])
+        assert np.array_equal(slide.read_level(2, Region(3, 4, 50, 30)), PICTURE[12:212:4, 16:136:4])
 
 
 def test_shards_are_read(tmp_path):
@@ -138,7 +139,7 @@ def test_a_chunk_too_large_to_decode_is_refused_unless_allowed(tmp_path):
     group.create_array("0", shape=(20_000, 20_000), chunks=(20_000, 20_000), dtype="uint8")
     group.attrs.put({"multiscales": [{"axes": ["y", "x"], "datasets": [{"path": "0"}]}]})
     assert "more than 256 MiB" in refusal(path)
-    open_slide(path, largest_chunk=1 << 30).close()
+    open_slide(path, max_chunk_bytes=1 << 30).close()
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_the_only_series_of_a_converter_is_the_slide(tmp_path):
     with open_slide(tmp_path / "a.zarr") as slide:
         assert slide.shape == (300, 200)
     write_zarr(tmp_path / "a.zarr" / "1")
-    assert "several pictures" in refusal(tmp_path / "a.zarr")
+    assert "several images" in refusal(tmp_path / "a.zarr")
 
 
 def test_a_fingerprint_of_a_folder_survives_a_move_and_tells_pictures_apart(tmp_path):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 openslide = pytest.importorskip("openslide")
 
@@ -74,7 +74,7 @@ def write_scn(path, picture, corners):
 
 
 def whole(slide, level=0):
-    return slide.pixels(level, Region(0, 0, *slide.levels[level].shape))
+    return slide.read_level(level, Region(0, 0, *slide.levels[level].shape))
 
 
 def test_a_slide_that_only_openslide_knows_has_the_pixels_of_its_jpeg(vms):
@@ -104,7 +104,9 @@ def test_a_leica_slide_of_two_regions_shows_both_in_their_places(tmp_path, pictu
         assert np.array_equal(first, second)
         assert np.abs(first.astype(int) - picture).mean() < 3
         assert (slide.read(Region(0, 1100, 500, 1900)) == 255).all()
-        assert np.array_equal(slide.pixels(1, Region(200, 500, 128, 256)), slide.pixels(1, Region(0, 0, 128, 256)))
+        assert np.array_equal(
+            slide.read_level(1, Region(200, 500, 128, 256)), slide.read_level(1, Region(0, 0, 128, 256))
+        )
 
 
 def test_threads_read_what_one_reads(vms):

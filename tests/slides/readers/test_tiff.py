@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import exif_orientation, orientation_of
-from napari_pathseg.slides.slide import count_pages, open_slide
+from napari_pathseg.slides.registry import count_pages, open_slide
 
 FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
@@ -70,7 +70,7 @@ def test_a_channel_of_a_pyramid_keeps_its_levels(tmp_path):
     write_pyramids(tmp_path / "a.ome.tif")
     with open_slide(tmp_path / "a.ome.tif", 3) as slide:
         assert [level.shape for level in slide.levels] == [(60, 90), (30, 45)]
-        assert np.array_equal(slide.pixels(1, Region(0, 0, 30, 45)), PAGES[3, ::2, ::2])
+        assert np.array_equal(slide.read_level(1, Region(0, 0, 30, 45)), PAGES[3, ::2, ::2])
 
 
 def test_one_picture_is_one_page_and_page_0(tmp_path):
@@ -141,14 +141,14 @@ def test_the_orientation_tag_turns_the_picture_as_pillow_does(tmp_path, orientat
 @given(st.integers(0, 9), st.data())
 def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, data):
     orientation = orientation_of(tag)
-    seen = orientation.turn(PAGES[0])
+    seen = orientation.apply(PAGES[0])
     assert seen.shape == orientation.shape(PAGES[0].shape)
     top, left = (data.draw(st.integers(0, size - 1)) for size in seen.shape)
     box = Region(
         top, left, data.draw(st.integers(1, seen.shape[0] - top)), data.draw(st.integers(1, seen.shape[1] - left))
     )
     stored = orientation.stored_box(box, PAGES[0].shape)
-    assert np.array_equal(orientation.turn(PAGES[0][stored.slices]), seen[box.slices])
+    assert np.array_equal(orientation.apply(PAGES[0][stored.slices]), seen[box.slices])
 
 
 @settings(max_examples=60 * FUZZ, deadline=None)
@@ -195,8 +195,8 @@ def test_a_large_strip_is_read_where_the_caller_allows_it(tmp_path):
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, np.zeros((2000, 1000), np.uint8), rowsperstrip=2000, compression="deflate")
     with pytest.raises(UnsupportedSlideError, match=r"large\.tif.*each of which needs more than 1 MiB; convert it"):
-        open_slide(path, largest_chunk=1 << 20)
-    with open_slide(path, largest_chunk=2_000_000) as slide:
+        open_slide(path, max_chunk_bytes=1 << 20)
+    with open_slide(path, max_chunk_bytes=2_000_000) as slide:
         assert not slide.read(Region(1990, 0, 10, 1000)).any()
 
 
@@ -204,5 +204,5 @@ def test_tiles_that_overlap_are_left_to_openslide(tmp_path):
     path = tmp_path / "a.bif"
     tags = [(700, "B", 8, b"<iScan/>", True)]
     tifffile.imwrite(path, COLOUR, photometric="rgb", tile=(16, 16), software="Ventana", metadata=None, extratags=tags)
-    with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide joins them"):
+    with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide stitches them"):
         open_slide(path)

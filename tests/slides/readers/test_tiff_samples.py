@@ -5,7 +5,7 @@ from PIL import Image
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
-from napari_pathseg.slides.slide import open_slide
+from napari_pathseg.slides.registry import open_slide
 
 
 def whole(slide):

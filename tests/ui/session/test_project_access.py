@@ -17,7 +17,7 @@ from napari_pathseg.masks.edits import paint
 from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage import lock
-from napari_pathseg.storage.lock import Pace
+from napari_pathseg.storage.lock import LeaseTiming
 from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
@@ -33,7 +33,7 @@ for order in sys.stdin:
     if order.strip() == "change":
         project.update_slide("case0", patient="Smith")
     else:
-        project.release_lock()
+        project.release()
     print("done", flush=True)
 """
 
@@ -191,7 +191,7 @@ def test_the_banner_tries_again_by_itself(looking, holder, qtbot):
 
 
 def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(learnable_from, project, monkeypatch):
-    monkeypatch.setattr(lock, "PACE", Pace(beat=1.0, stale=0.1))
+    monkeypatch.setattr(lock, "LEASE_TIMING", LeaseTiming(heartbeat_s=1.0, stale_s=0.1))
     session = learnable_from(project)
     dab(session)
     time.sleep(0.2)
@@ -202,7 +202,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
             assert mask.counts[1, Provenance.DRAWN] + mask.counts[1, Provenance.CORRECTED] > 0
             paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
         until = time.monotonic() + 10
-        while not session.require_project().lock.taken_by and time.monotonic() < until:
+        while not session.require_project().lock.lost_to and time.monotonic() < until:
             time.sleep(0.05)
         with pytest.raises(ProjectError, match="was taken over by the other window"):
             session.set_role("case0", "test")
@@ -212,7 +212,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
         session.close()
         assert taker.counts("case0")[2].sum() == 192 * 192
     finally:
-        taker.release_lock()
+        taker.release()
 
 
 def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):

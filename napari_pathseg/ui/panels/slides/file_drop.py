@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QProgressDialog, QWidget
 from napari_pathseg.contours.formats import stem_of
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.projects.importing.import_preview import contour_files
-from napari_pathseg.slides.slide import fingerprint
+from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.pyramid_conversion import PyramidProgress, ask_to_convert, memory_needed
 from napari_pathseg.ui.session.import_controller import ImportResult, add_files, import_contour_files

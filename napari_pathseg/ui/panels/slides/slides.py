@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import qthrottled
 
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
-from napari_pathseg.slides.slide import SLIDE_SUFFIXES
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 from napari_pathseg.ui.panels.slides.file_drop import FileDropHandler
 from napari_pathseg.ui.panels.slides.menu import SlideMenu

@@ -11,7 +11,7 @@ References
    Systems, Man and Cybernetics 9 (1979) 62-66.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.settings import Settings, setting
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.slides.tissue.mask import TissueMask
 
 _ASSUMED_MPP = 0.5  # of a slide that does not say: a 20x scan
 _LEAST_SIDE = 64  # grid pixels across a small picture, which is looked at more finely
@@ -53,6 +52,50 @@ class TissueConfig(Settings):
     holes_um2: float = setting(
         100_000.0, "Holes smaller than this count as tissue.", unit="um2", minimum=0.0, maximum=1e9
     )
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMask:
+    """Where on a slide tissue lies.
+
+    Attributes
+    ----------
+    pixels
+        True where there is tissue, on the grid.
+    downsample
+        Level-0 pixels per pixel of the grid.
+    shape
+        Rows and columns of the slide's level 0.
+    mpp
+        Micrometres per level-0 pixel, or None where the slide does not say.
+    edited
+        Whether a person changed it; such a mask is never found anew.
+    """
+
+    pixels: BoolArray
+    downsample: int
+    shape: tuple[int, int]
+    mpp: float | None
+    edited: bool = False
+
+    def __post_init__(self) -> None:
+        wanted = grid_shape(self.shape, self.downsample)
+        if self.pixels.shape != wanted or self.pixels.dtype != bool:
+            raise ValueError(
+                f"pixels are {self.pixels.dtype} of {self.pixels.shape}; a slide of {self.shape} at downsample "
+                f"{self.downsample} takes bool of {wanted}."
+            )
+
+    @property
+    def area_mm2(self) -> float | None:
+        """The area of the tissue in square millimetres, or None where the pixel size is unknown."""
+        if self.mpp is None:
+            return None
+        return int(self.pixels.sum()) * (self.mpp * self.downsample / 1000) ** 2
+
+    def edit(self, pixels: BoolArray) -> "TissueMask":
+        """Return the mask with `pixels` that a person drew."""
+        return replace(self, pixels=pixels, edited=True)
 
 
 def find_tissue(slide: Slide, config: TissueConfig | None = None) -> TissueMask:
