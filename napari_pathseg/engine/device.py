@@ -1,4 +1,4 @@
-"""Where a network computes, and in which precision: Lightning Fabric's choice, tried before it is trusted.
+"""The device on which a network computes, and its precision.
 
 bfloat16 halves the time of a step on many processors, but some convolutions of torch are
 slower or wrong with it, so it is tried on the network itself before it is used.
@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 _LARGEST_DIFFERENCE = 0.05  # of the range of the fp32 answer
@@ -19,15 +18,10 @@ _TRIALS, _LONGEST_TRIAL = 4, 1.0  # times each is tried, and seconds after which
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device with the precision found to be right and fast on it."""
+    """A torch device with the precision found to be accurate and fast on it."""
 
-    fabric: Fabric
+    torch_device: torch.device
     bfloat16: bool
-
-    @property
-    def torch_device(self) -> torch.device:
-        """The device of torch."""
-        return self.fabric.device
 
     def autocast(self) -> AbstractContextManager[None]:
         """Compute in the chosen precision inside the block."""
@@ -39,9 +33,14 @@ class Device:
 
 
 def choose_device(
-    network: nn.Module, sample: Tensor, precision: str = "auto", *, timed: bool = True, fabric: Fabric | None = None
+    network: nn.Module,
+    sample: Tensor,
+    precision: str = "auto",
+    *,
+    timed: bool = True,
+    device: torch.device | None = None,
 ) -> Device:
-    """Move `network` to the best device and find out whether bfloat16 serves it.
+    """Move `network` to a device and choose the precision in which it computes.
 
     Parameters
     ----------
@@ -54,21 +53,27 @@ def choose_device(
     timed
         Whether the trial may ask the clock; without, bfloat16 is taken where the processor has
         instructions for it, so that the choice is the same each time.
-    fabric
-        The processes that compute together; one alone if left out.
+    device
+        A GPU if there is one, else the CPU, if left out.
     """
-    fabric = fabric or Fabric(accelerator="auto", devices=1)
-    kind = fabric.device.type
-    network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = device or _best_device()
+    kind = device.type
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision != "auto":
-        return Device(fabric, precision == "bf16")
+        return Device(device, precision == "bf16")
     if kind == "mps":
-        return Device(fabric, bfloat16=False)
+        return Device(device, bfloat16=False)
     if kind == "cuda":
-        return Device(fabric, bfloat16=torch.cuda.is_bf16_supported())
+        return Device(device, bfloat16=torch.cuda.is_bf16_supported())
     if not timed:
-        return Device(fabric, bfloat16=torch.cpu._is_avx512_bf16_supported())
-    return Device(fabric, bfloat16=_bfloat16_serves(network, sample))
+        return Device(device, bfloat16=torch.cpu._is_avx512_bf16_supported())
+    return Device(device, bfloat16=_bfloat16_serves(network, sample))
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 @torch.inference_mode()

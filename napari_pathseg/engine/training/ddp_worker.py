@@ -1,6 +1,6 @@
-"""A process that follows the leader of a group: ``python -m napari_pathseg.engine.training.ddp_worker``.
+"""A worker process of data-parallel training: ``python -m napari_pathseg.engine.training.ddp_worker``.
 
-It builds the same network, draws its own share of every batch, and makes the same steps.
+It builds the same network as rank 0, draws its own share of every batch, and makes the same steps.
 """
 
 import sys
@@ -16,33 +16,33 @@ from napari_pathseg.engine.training.plan import plan_of_run
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.project import Project
 
-_APART = 7919  # what the random numbers of two processes differ by
+_SEED_STRIDE = 7919  # between the seeds of two ranks
 
 
 def run_worker(project: Project, run: Path, group: ProcessGroup) -> None:
-    """Do what the leader of a run says until it ends."""
+    """Carry out the commands of rank 0 until the run ends."""
     plan = plan_of_run(project, run)
-    config = plan.config.replace(seed=(plan.config.seed + _APART * group.rank) % 2**31)
-    with PatchDataset(project, plan.train, config) as learning:
+    config = plan.config.replace(seed=(plan.config.seed + _SEED_STRIDE * group.rank) % 2**31)
+    with PatchDataset(project, plan.train, config) as dataset:
         sample = torch.zeros(2, 3, config.tile, config.tile, dtype=torch.uint8)
-        device = choose_device(plan.network, sample, config.precision, timed=False, fabric=group.fabric)
-        loader = BatchLoader(learning, config, device, group.size)
+        device = choose_device(plan.network, sample, config.precision, timed=False, device=group.device)
+        loader = BatchLoader(dataset, config, device, group.size)
         state = TrainState(plan.network, device, config, plan.pixels_by_class, group)
         if plan.checkpoint is not None:
             state.load_tensors(plan.checkpoint.tensors, plan.checkpoint.numbers)
         while True:
-            order, rate, loader.accumulate = group.receive()
-            if order is RankCommand.END:
+            command, learning_rate, loader.accumulate = group.receive()
+            if command is RankCommand.END:
                 loader.close()
                 return
-            if order is RankCommand.STEP:
-                state.training_step(loader.next_batches(), rate)
+            if command is RankCommand.STEP:
+                state.training_step(loader.next_batches(), learning_rate)
             else:
-                state.join_group(fresh=order is RankCommand.START)
+                state.join_group(fresh=command is RankCommand.START)
 
 
 def main() -> None:
-    """Follow the run that is named."""
+    """Join the group of the run that the arguments name."""
     folder, run, rank, size, port = sys.argv[1:]
     project = Project.open(folder)
     group = ProcessGroup(int(rank), int(size), int(port))

@@ -1,8 +1,8 @@
-"""Several processes that share each step of a training: a leader and its workers.
+"""Data-parallel training: a leader and its worker processes share each step.
 
-The training itself leads.  It starts its workers, tells them before each step what to do,
-and all average their gradients, through Lightning Fabric and torch's DistributedDataParallel:
-on GPUs with nccl, on processors with gloo.
+The training itself is rank 0.  It starts the workers, broadcasts a command before each step, and
+all ranks average their gradients by torch's DistributedDataParallel: on GPUs through nccl, on
+CPUs through gloo.  What a worker does with a command stands in `ddp_worker`.
 """
 
 import socket
@@ -15,63 +15,69 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from napari_pathseg.errors import ConfigError, PathsegError
 
-_TIMEOUT = timedelta(minutes=30)  # a worker waits so long while the leader validates
+_TIMEOUT = timedelta(minutes=30)  # of a worker that waits while the leader validates
 
 
 class RankCommand(IntEnum):
-    """What a worker is told to do."""
+    """A command from rank 0 to the workers."""
 
     END = 0
     STEP = 1
-    START = 2  # take the leader's weights, with a fresh optimiser
-    RESUME = 3  # take the leader's weights, with the optimiser's state as it was loaded
+    START = 2  # take the leader's weights, with a new optimizer
+    RESUME = 3  # take the leader's weights, with the optimizer state of the checkpoint
 
 
 class ProcessGroup:
-    """A process among those that share each step.
+    """Membership of a process in the group that shares each training step.
 
     Attributes
     ----------
     rank, size
-        Its number, 0 for the leader, and how many there are.
-    fabric
-        Lightning Fabric, launched.
+        Number of this process, 0 for the leader, and number of processes.
+    device
+        The GPU or CPU on which this process computes.
     together
-        Whether steps are shared already; the first stages are the leader's alone.
+        Whether steps are shared; the first stages of a training are the leader's alone.
+    in_step
+        Whether a shared step is under way.  Closing the group then would deadlock, so `close` kills the workers.
     """
 
     def __init__(self, rank: int, size: int, port: int) -> None:
         self.rank, self.size = rank, size
-        self.together = False
-        self.in_step = False  # a group that is parted in mid-step would wait for each other for ever
+        self.together = self.in_step = False
         self._workers: list[subprocess.Popen[bytes]] = []
-        self.fabric = _fabric(rank, size, port)
+        self.device = torch.device("cuda", rank) if torch.cuda.is_available() else torch.device("cpu")
         self._threads = torch.get_num_threads()
         torch.set_num_threads(max(1, self._threads // size))
-        self.fabric.launch()
+        backend, address = "nccl" if self.device.type == "cuda" else "gloo", f"tcp://127.0.0.1:{port}"
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        dist.init_process_group(backend, init_method=address, rank=rank, world_size=size, timeout=_TIMEOUT)
 
-    # -- the leader
+    # -- rank 0
 
-    def broadcast(self, order: RankCommand, rate: float = 0.0, accumulate: int = 1) -> None:
-        """Tell all workers what to do next."""
+    def broadcast(self, command: RankCommand, learning_rate: float = 0.0, accumulate: int = 1) -> None:
+        """Send all workers their next command."""
         for number, process in enumerate(self._workers, 1):
             if process.poll() is not None:
                 raise PathsegError(
                     f"Process {number + 1} of {self.size} ended with code {process.returncode}; see "
                     f"worker{number}.log in the run's folder. Train with fewer devices, or resume."
                 )
-        dist.broadcast(torch.tensor([order, rate, accumulate], dtype=torch.float64, device=self.fabric.device), 0)
+        message = [command, learning_rate, accumulate]
+        dist.broadcast(torch.tensor(message, dtype=torch.float64, device=self.device), 0)
+
+    def attach(self, workers: list["subprocess.Popen[bytes]"]) -> None:
+        """Own worker processes: watch them at each command, and end them on `close`."""
+        self._workers = workers
 
     def close(self) -> None:
-        """Let the workers go."""
+        """Leave the group; as rank 0, end the workers."""
         torch.set_num_threads(self._threads)
         alive = all(process.poll() is None for process in self._workers)
         if self.rank == 0 and alive and not self.in_step:
@@ -89,88 +95,38 @@ class ProcessGroup:
     # -- a worker
 
     def receive(self) -> tuple[RankCommand, float, int]:
-        """Return what the leader wants, the step size, and the batches in a step."""
-        said = torch.zeros(3, dtype=torch.float64, device=self.fabric.device)
-        dist.broadcast(said, 0)
-        order, rate, accumulate = said.tolist()
-        return RankCommand(int(order)), rate, int(accumulate)
+        """Wait for a command; return it with the learning rate and the number of batches in a step."""
+        message = torch.zeros(3, dtype=torch.float64, device=self.device)
+        dist.broadcast(message, 0)
+        command, learning_rate, accumulate = message.tolist()
+        return RankCommand(int(command)), learning_rate, int(accumulate)
 
-    # -- all of them
+    # -- all ranks
 
     def broadcast_weights(self, network: nn.Module) -> None:
-        """Give all the leader's weights."""
+        """Give all ranks the weights of rank 0."""
         with torch.no_grad():
             for tensor in network.state_dict().values():
-                plain = tensor.contiguous()
-                dist.broadcast(plain, 0)
-                tensor.copy_(plain)
+                contiguous = tensor.contiguous()
+                dist.broadcast(contiguous, 0)
+                tensor.copy_(contiguous)
 
-    def wrap(self, network: nn.Module) -> Any:
-        """Return the network as all of them run it: its gradients are averaged."""
-        return self.fabric.setup_module(network, move_to_device=False)
+    def wrap(self, network: nn.Module) -> DistributedDataParallel:
+        """Return the network with gradients averaged over all ranks."""
+        return DistributedDataParallel(network, [self.rank] if self.device.type == "cuda" else None)
 
     def all_reduce(self, part: Tensor) -> Tensor:
-        """Return the sum of what each has; gradients flow through it."""
-        together: Tensor = _Sum.apply(part) if self.together else part
-        return together
-
-    def attach(self, workers: list["subprocess.Popen[bytes]"]) -> None:
-        """Look after the worker processes."""
-        self._workers = workers
+        """Return the sum over all ranks; gradients flow through it."""
+        total: Tensor = _AllReduce.apply(part) if self.together else part
+        return total
 
 
-def start_process_group(project: Path, run: Path, size: int) -> ProcessGroup:
-    """Start the workers of a run and return the leader's end of the group.
+class _AllReduce(torch.autograd.Function):
+    """Differentiable sum over all ranks; each rank's loss depends on it, so the gradient is a sum as well.
 
-    Raises
-    ------
-    ConfigError
-        If the computer has GPUs, but not so many.
+    `torch.distributed.nn.functional.all_reduce` does the same, but is deprecated since torch 2.14 in favour of a
+    private module.
     """
-    if torch.cuda.is_available() and torch.cuda.device_count() < size:
-        raise ConfigError(f"devices is {size}; this computer has {torch.cuda.device_count()} GPU. Lower devices.")
-    port = _free_port()
-    workers = [_start(project, run, rank, size, port) for rank in range(1, size)]
-    try:
-        group = ProcessGroup(0, size, port)
-    except BaseException:
-        for process in workers:
-            process.kill()
-        raise
-    group.attach(workers)
-    return group
-
-
-def _start(project: Path, run: Path, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "napari_pathseg.engine.training.ddp_worker"]
-    with (run / f"worker{rank}.log").open("wb") as log:
-        return subprocess.Popen(
-            [*command, str(project), run.name, *map(str, (rank, size, port))],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
-def _fabric(rank: int, size: int, port: int) -> Fabric:
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    strategy = DDPStrategy(
-        cluster_environment=_Place(rank, size, port), process_group_backend=backend, timeout=_TIMEOUT
-    )
-    try:
-        return Fabric(accelerator="cuda" if backend == "nccl" else "cpu", devices=size, strategy=strategy)
-    except MisconfigurationException as error:
-        raise ConfigError(f"devices is {size}; {error} Lower devices.") from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; each one's loss is made of it, so gradients are summed as well."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -187,42 +143,40 @@ class _Sum(torch.autograd.Function):
         return total
 
 
-class _Place(ClusterEnvironment):
-    """Where a process stands among those of its computer; the processes are started here, not by Fabric."""
+def start_process_group(project: Path, run: Path, size: int) -> ProcessGroup:
+    """Start the workers of a run and return rank 0 of the group.
 
-    def __init__(self, rank: int, size: int, port: int) -> None:
-        self._rank, self._size, self._port = rank, size, port
+    Raises
+    ------
+    ConfigError
+        If the computer has fewer GPUs than `size`, but any.
+    """
+    if torch.cuda.is_available() and torch.cuda.device_count() < size:
+        raise ConfigError(f"devices is {size}; this computer has {torch.cuda.device_count()} GPU. Lower devices.")
+    port = _free_port()
+    workers = [_start_worker(project, run, rank, size, port) for rank in range(1, size)]
+    try:
+        group = ProcessGroup(0, size, port)
+    except BaseException:
+        for process in workers:
+            process.kill()
+        raise
+    group.attach(workers)
+    return group
 
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
 
-    @property
-    def main_address(self) -> str:
-        return "127.0.0.1"
+def _start_worker(project: Path, run: Path, rank: int, size: int, port: int) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "napari_pathseg.engine.training.ddp_worker"]
+    with (run / f"worker{rank}.log").open("wb") as log:
+        return subprocess.Popen(
+            [*command, str(project), run.name, *map(str, (rank, size, port))],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
-    @property
-    def main_port(self) -> int:
-        return self._port
 
-    @staticmethod
-    def detect() -> bool:
-        return False
-
-    def world_size(self) -> int:
-        return self._size
-
-    def set_world_size(self, size: int) -> None:
-        """Stay as it is."""
-
-    def global_rank(self) -> int:
-        return self._rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """Stay as it is."""
-
-    def local_rank(self) -> int:
-        return self._rank
-
-    def node_rank(self) -> int:
-        return 0
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -54,8 +54,8 @@ class Trainer:
         )
         sample = torch.zeros(2, 3, self.config.tile, self.config.tile, dtype=torch.uint8)
         timed = self.config.steps == 0 and self._group is None
-        fabric = None if self._group is None else self._group.fabric
-        self._device = choose_device(plan.network, sample, self.config.precision, timed=timed, fabric=fabric)
+        shared = None if self._group is None else self._group.device
+        self._device = choose_device(plan.network, sample, self.config.precision, timed=timed, device=shared)
         self.budget = TrainingBudget(self.config.longest_minutes, self.config.steps, elapsed)
         self.loader = BatchLoader(learning, self.config, self._device, self.config.devices)
         self.state = TrainState(plan.network, self._device, self.config, plan.pixels_by_class, self._group)

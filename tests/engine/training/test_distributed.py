@@ -31,7 +31,7 @@ torch.manual_seed(rank)  # other weights in each process, until the leader share
 group = ProcessGroup(rank, size, port) if size > 1 else None
 network = build_network(NetworkSpec("unet", "mobilenet_v2", 2))
 config = TrainConfig(precision="fp32", gradient_clip_norm=0, accumulate=2)
-device = choose_device(network, torch.zeros(1, 3, 64, 64), "fp32", fabric=group and group.fabric)
+device = choose_device(network, torch.zeros(1, 3, 64, 64), "fp32", device=group and group.device)
 state = TrainState(network, device, config, [1, 1], group)
 if rank == 0:
     state.join_group(fresh=True)

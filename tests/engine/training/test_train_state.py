@@ -8,6 +8,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.training import train_state
 from napari_pathseg.engine.training.train_state import Batch, TrainState
 
 CONFIG = TrainConfig(tile=64, precision="fp32", architecture="unet-classic")
@@ -48,6 +49,26 @@ def test_the_running_mean_follows_the_network(batch):
     now = state.network.state_dict()["net.segmentation_head.0.weight"]
     mean = state.ema_model.state_dict()["net.segmentation_head.0.weight"]
     assert 0 < (mean - before).abs().sum() < (now - before).abs().sum() * 1.01
+
+
+@pytest.mark.parametrize("decay", [0.9, 0.98, 0.0])
+def test_ema_equals_the_formula_of_earlier_versions(batch, decay, monkeypatch):
+    monkeypatch.setattr(train_state, "_PARAMETERS_PER_STEP", 5_000_000)
+    state = make_state(ema_decay=decay)
+    size = sum(parameter.numel() for parameter in state.network.parameters())
+    every = 2 + size // 5_000_000
+    assert every > 2
+    expected = {name: tensor.clone() for name, tensor in state.network.state_dict().items()}
+    for step in range(1, 3 * every + 1):
+        state.training_step([batch], 1e-2)
+        if step % every == 0:
+            keep = min(decay, step / (step + 10)) ** every
+            for name, now in state.network.state_dict().items():
+                if now.is_floating_point():
+                    expected[name].lerp_(now, 1 - keep)
+    for name, mean in state.ema_model.state_dict().items():
+        if mean.is_floating_point():
+            assert torch.equal(mean, expected[name]), name
 
 
 def test_without_averaging_the_last_weights_count(batch):
