@@ -28,7 +28,7 @@ from rasterio.features import rasterize as gdal_rasterize
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
 from napari_pathseg.contours.rasterize import rasterize
-from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.contours.vectorize import vectorize
 
 FORMATS = {"svg": ".svg", "geojson": ".geojson", "asap": ".xml"}
 SIDE = 4096
@@ -104,7 +104,7 @@ def patches(side: int, count: int) -> np.ndarray:
 
 def outlining(mask: np.ndarray) -> tuple[float, int]:
     """Return the seconds to outline a mask, the best of some, and the wrong pixels when painted again."""
-    rounds = [timed(lambda: outline(mask, 2)) for _ in range(ROUNDS)]
+    rounds = [timed(lambda: vectorize(mask, 2)) for _ in range(ROUNDS)]
     contours = rounds[0][1]
     return min(seconds for seconds, _ in rounds), int((rasterize(contours, mask.shape) != mask).sum())
 

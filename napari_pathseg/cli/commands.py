@@ -38,13 +38,13 @@ def new_project(args: argparse.Namespace) -> Answer:
 
 def add_to_project(args: argparse.Namespace) -> Answer:
     """Add slides with their contours."""
-    from napari_pathseg.contours.alignment import Remedy
+    from napari_pathseg.contours.alignment import AxisScaleTransform
     from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
     from napari_pathseg.projects.importing.contour_import import ImportOptions
 
     project = _open(args)
     chosen = {"contours": args.contours, "partial": args.partial, "negative": args.negative, "role": args.role}
-    import_options = ImportOptions(_meanings(project, args.map or []), Remedy(args.scale, args.swapped))
+    import_options = ImportOptions(_meanings(project, args.map or []), AxisScaleTransform(args.scale, args.swapped))
     options = AddOptions(**chosen, patient=args.patient, import_options=import_options)
     return describe(project, add_slides(project, expand(args.slides), options), args.contours)
 
@@ -202,9 +202,9 @@ def export_project(args: argparse.Namespace) -> Answer:
 
 def convert_contours(args: argparse.Namespace) -> Answer:
     """Write contours in another format."""
-    from napari_pathseg.contours.conversion import convert
+    from napari_pathseg.contours.conversion import convert_contours
 
-    contours = convert(args.source, args.target, args.slide, args.format)
+    contours = convert_contours(args.source, args.target, args.slide, args.format)
     classes = Counter(contour.class_name or "(no class)" for contour in contours)
     return {"file": str(args.target), "contours": len(contours), "classes": dict(classes)}
 

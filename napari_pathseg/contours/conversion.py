@@ -8,15 +8,15 @@ import numpy as np
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.label_images.label_image import read_label_image, write_label_image
 from napari_pathseg.contours.rasterize import rasterize
-from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.slides.registry import open_slide
 
 
-def convert(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:
+def convert_contours(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:
     """Read contours, or the patches of a label image, and write them in another format.
 
     Parameters
@@ -43,10 +43,10 @@ def convert(source: Path, target: Path, slide: Path | None = None, format: str |
     """
     if source.exists() and target.exists() and source.samefile(target):
         raise AnnotationError(f"{target} is the file that is read. Give the new file another name.")
-    frame = Frame()
+    frame = SlideGeometry()
     if slide is not None:
         with open_slide(slide) as opened:
-            frame = Frame.of(opened)
+            frame = SlideGeometry.from_slide(opened)
     contours = _read(source, frame)
     if target.suffix.lower() in MASK_SUFFIXES:
         _write_labels(target, contours, frame)
@@ -55,21 +55,21 @@ def convert(source: Path, target: Path, slide: Path | None = None, format: str |
     return contours
 
 
-def _read(path: Path, frame: Frame) -> list[Contour]:
+def _read(path: Path, frame: SlideGeometry) -> list[Contour]:
     if path.suffix.lower() not in MASK_SUFFIXES:
         return read_contours(path, frame)
-    labels = read_label_image(path, _shape(path, frame))
+    labels = read_label_image(path, _shape(path, frame)).values
     values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
-    return [replace(patch, class_name=str(value)) for value in values for patch in outline(labels, int(value))]
+    return [replace(patch, class_name=str(value)) for value in values for patch in vectorize(labels, int(value))]
 
 
-def _shape(path: Path, frame: Frame) -> tuple[int, int]:
+def _shape(path: Path, frame: SlideGeometry) -> tuple[int, int]:
     if frame.shape is None:
         raise AnnotationError(f"{path.name} is a label image, which has the size of its slide. Name the slide.")
     return frame.shape
 
 
-def _write_labels(path: Path, contours: list[Contour], frame: Frame) -> None:
+def _write_labels(path: Path, contours: list[Contour], frame: SlideGeometry) -> None:
     """Paint contours in the order of the file; class names that are numbers are kept, others counted from 2."""
     shape = _shape(path, frame)
     names = list(dict.fromkeys(contour.class_name for contour in contours))

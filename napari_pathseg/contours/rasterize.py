@@ -80,12 +80,12 @@ def rasterize(contours: Iterable[Contour], shape: tuple[int, int], downsample: i
     check_contours(contours)
     mask = np.zeros(shape, np.uint8)
     for contour in contours:
-        for region, inside in fill(contour, shape, downsample):
+        for region, inside in scanline_fill(contour, shape, downsample):
             np.copyto(mask[region.slices], np.uint8(contour.label), where=inside)
     return mask
 
 
-def fill(
+def scanline_fill(
     contour: Contour, shape: tuple[int, int], downsample: int = 1
 ) -> Iterator[tuple[Region, npt.NDArray[np.bool_]]]:
     """Yield the inside of `contour` band by band, from top to bottom, clipped to a mask of `shape`.

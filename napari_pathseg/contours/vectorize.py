@@ -25,7 +25,7 @@ _TRIES = 5  # with half the smoothing each
 _FINEST = 0.05  # pixels: less is no smoothing
 
 
-def outline(
+def vectorize(
     mask: npt.NDArray[np.uint8],
     label: int,
     downsample: int = 1,
@@ -69,7 +69,7 @@ def outline(
     --------
     >>> mask = np.zeros((4, 4), np.uint8)
     >>> mask[1, 1:3] = 2
-    >>> [contour] = outline(mask, 2)
+    >>> [contour] = vectorize(mask, 2)
     >>> contour.exterior.tolist()
     [[1.0, 0.5], [0.5, 1.0], [0.5, 2.0], [1.0, 2.5], [1.5, 2.0], [1.5, 1.0]]
     """

@@ -12,7 +12,7 @@ import numpy as np
 from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.rasterize import fill
+from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
@@ -105,7 +105,7 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     drawn = scratch_array(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
     reached = EMPTY_REGION
     for contour in contours:
-        for region, inside in fill(contour, mask.shape, downsample):
+        for region, inside in scanline_fill(contour, mask.shape, downsample):
             np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
             reached = reached.unite(region)
     for piece in pieces(reached):

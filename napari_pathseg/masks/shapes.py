@@ -19,7 +19,7 @@ from numcodecs.zstd import Zstd
 
 from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.rasterize import fill
+from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region
 
 _PULL = struct.Struct("<5d")
@@ -131,7 +131,7 @@ class PolygonShape:
         origin = (region.top * downsample, region.left * downsample)
         rings = [ring - origin for ring in self.rings]
         flags = np.zeros((region.height, region.width), bool)
-        for band, inside in fill(Contour(rings[0], tuple(rings[1:])), flags.shape, downsample):
+        for band, inside in scanline_fill(Contour(rings[0], tuple(rings[1:])), flags.shape, downsample):
             flags[band.slices] = inside
         return flags if flags.any() else None
 

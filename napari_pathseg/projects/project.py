@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from napari_pathseg.classes import DEFAULT_CLASSES, ClassTable
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Mask, open_mask, open_mask_readonly, read_counts
 from napari_pathseg.masks.counts import Counts
@@ -194,10 +194,10 @@ class Project:
         _check_size(slide, entry)
         return slide
 
-    def frame(self, slide_id: str) -> Frame:
+    def frame(self, slide_id: str) -> SlideGeometry:
         """Return what contour formats may want to know of a slide; the errors are those of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
-            return Frame.of(slide, self.slide(slide_id).mpp)
+            return SlideGeometry.from_slide(slide, self.slide(slide_id).mpp)
 
     def mask_path(self, slide_id: str) -> Path:
         """Return the folder of a slide's mask, whether it is there or not."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize as gdal_rasterize
 
 from napari_pathseg.contours.contour import Contour, check_inside, nest
-from napari_pathseg.contours.rasterize import fill, rasterize
+from napari_pathseg.contours.rasterize import rasterize, scanline_fill
 from napari_pathseg.errors import AnnotationError
 
 SHAPE = (40, 50)
@@ -74,7 +74,7 @@ def test_a_contour_larger_than_a_whole_slide_comes_in_bands_that_stay_small():
     circle = np.linspace(0, 2 * np.pi, 1000, endpoint=False)
     ring = 5000 + 6000 * np.stack([np.sin(circle), np.cos(circle)], axis=1)
     rows = 0
-    for region, inside in fill(Contour(ring, (box(-far, 4000, far, 4999.5).exterior,)), (10_000, 10_000)):
+    for region, inside in scanline_fill(Contour(ring, (box(-far, 4000, far, 4999.5).exterior,)), (10_000, 10_000)):
         assert inside.shape == (region.height, region.width)
         assert inside.size <= 4_000_000
         assert inside[0, [5500 - region.left, 4500 - region.left]].tolist() == [True, False]
@@ -83,8 +83,8 @@ def test_a_contour_larger_than_a_whole_slide_comes_in_bands_that_stay_small():
 
 
 def test_what_lies_outside_the_mask_is_left_out():
-    assert not list(fill(box(100, 100, 200, 200), SHAPE))
-    assert not list(fill(box(5, 100, 9, 200), SHAPE))
+    assert not list(scanline_fill(box(100, 100, 200, 200), SHAPE))
+    assert not list(scanline_fill(box(5, 100, 9, 200), SHAPE))
     assert rasterize([box(-100, -100, 100, 9.5)], SHAPE).sum() == 2 * 40 * 10
 
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import rasterize
-from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.contours.vectorize import vectorize
 
 masks = arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 3))
 
@@ -23,14 +23,14 @@ def polygon(contour: Contour) -> shapely.Polygon:
 @settings(max_examples=150, deadline=None)
 @given(masks, st.integers(1, 7))
 def test_the_outlines_of_a_mask_paint_the_same_mask(mask, downsample):
-    contours = [contour for label in (1, 2, 3) for contour in outline(mask, label, downsample)]
+    contours = [contour for label in (1, 2, 3) for contour in vectorize(mask, label, downsample)]
     assert np.array_equal(rasterize(contours, mask.shape, downsample), mask)
 
 
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.uint8, (50, 70), elements=st.integers(0, 2), fill=st.just(0)), st.sampled_from([1, 2, 4]))
 def test_patches_far_from_one_another_paint_the_same_mask(mask, downsample):
-    contours = [contour for label in (1, 2) for contour in outline(mask, label, downsample, offset=(3, 5))]
+    contours = [contour for label in (1, 2) for contour in vectorize(mask, label, downsample, offset=(3, 5))]
     whole = np.zeros((53, 75), np.uint8)
     whole[3:, 5:] = mask
     assert np.array_equal(rasterize(contours, whole.shape, downsample), whole)
@@ -39,7 +39,7 @@ def test_patches_far_from_one_another_paint_the_same_mask(mask, downsample):
 @settings(max_examples=60, deadline=None)
 @given(masks)
 def test_outlines_are_sound_and_those_of_two_classes_never_overlap(mask):
-    one, two = ([polygon(contour) for contour in outline(mask, label)] for label in (1, 2))
+    one, two = ([polygon(contour) for contour in vectorize(mask, label)] for label in (1, 2))
     assert all(shapely.is_valid(shape) for shape in one + two)
     assert shapely.union_all(one).intersection(shapely.union_all(two)).area == 0
 
@@ -49,7 +49,7 @@ def test_holes_belong_to_the_outline_around_them_and_islands_are_outlines():
     mask[2:28, 2:28] = 2
     mask[5:25, 5:25] = 0
     mask[10:15, 10:15] = 2
-    outer, island = sorted(outline(mask, 2), key=lambda contour: -len(contour.holes))
+    outer, island = sorted(vectorize(mask, 2), key=lambda contour: -len(contour.holes))
     assert (len(outer.holes), len(island.holes)) == (1, 0)
     assert outer.label == island.label == 2
     assert polygon(outer).covers(polygon(island)) is False
@@ -58,14 +58,14 @@ def test_holes_belong_to_the_outline_around_them_and_islands_are_outlines():
 def test_a_part_of_a_mask_gives_outlines_in_the_whole_slide():
     mask = np.zeros((40, 60), np.uint8)
     mask[20:30, 35:50] = 2
-    [contour] = outline(mask[15:, 30:], 2, downsample=4, offset=(15, 30))
+    [contour] = vectorize(mask[15:, 30:], 2, downsample=4, offset=(15, 30))
     assert np.array_equal(rasterize([contour], mask.shape, 4), mask)
     assert contour.exterior.min(axis=0) == pytest.approx([79.5, 139.5])
     assert len(contour.exterior) == 8  # straight sides have no points on them
 
 
 def test_a_class_that_is_not_there_has_no_outline():
-    assert outline(np.ones((5, 5), np.uint8), 2) == []
+    assert vectorize(np.ones((5, 5), np.uint8), 2) == []
 
 
 def wavy(shape, cells, seed):
@@ -81,7 +81,7 @@ def wavy(shape, cells, seed):
 @pytest.mark.parametrize("smooth", [1.0, 3.0, 6.0])
 def test_smoothed_outlines_keep_near_the_pixels_and_keep_holes_and_islands(smooth):
     mask = wavy((200, 200), 10, 4)
-    exact, smoothed = outline(mask, 1, 2), outline(mask, 1, 2, smooth=smooth)
+    exact, smoothed = vectorize(mask, 1, 2), vectorize(mask, 1, 2, smooth=smooth)
     assert len(exact) == len(smoothed) > 3
     for before, after in zip(exact, smoothed, strict=True):
         assert len(before.holes) == len(after.holes)
@@ -96,7 +96,7 @@ def test_smoothed_outlines_keep_near_the_pixels_and_keep_holes_and_islands(smoot
 def test_smoothed_outlines_have_lost_the_steps_of_pixels():
     rows, columns = np.mgrid[:120, :120]
     disc = (np.hypot(rows - 60, columns - 60) < 50).astype(np.uint8)
-    [exact], [smooth] = outline(disc, 1), outline(disc, 1, smooth=3)
+    [exact], [smooth] = vectorize(disc, 1), vectorize(disc, 1, smooth=3)
     length, area = polygon(smooth).length, polygon(smooth).area
     assert polygon(exact).length > 1.04 * 2 * np.pi * 50
     assert length == pytest.approx(2 * np.pi * 50, rel=0.01)
@@ -106,8 +106,8 @@ def test_smoothed_outlines_have_lost_the_steps_of_pixels():
 
 def test_smoothed_classes_that_touch_differ_by_no_more_than_the_smoothing():
     mask = wavy((200, 200), 10, 7)
-    one, two = (shapely.union_all([polygon(c) for c in outline(mask, label, smooth=2)]) for label in (1, 2))
-    border = shapely.union_all([polygon(c) for c in outline(mask, 1)]).boundary
+    one, two = (shapely.union_all([polygon(c) for c in vectorize(mask, label, smooth=2)]) for label in (1, 2))
+    border = shapely.union_all([polygon(c) for c in vectorize(mask, 1)]).boundary
     assert border.buffer(1 + 1e-6).covers(one.intersection(two))
 
 
@@ -117,7 +117,7 @@ def test_what_is_too_small_to_be_smoothed_stays(smooth):
     mask[3:27, 3:27] = 1
     mask[10, 10] = mask[20:22, 5:24] = 0
     mask[0, 0] = 1
-    assert sorted(len(contour.holes) for contour in outline(mask, 1, smooth=smooth)) == [0, 2]
+    assert sorted(len(contour.holes) for contour in vectorize(mask, 1, smooth=smooth)) == [0, 2]
 
 
 def test_the_outlines_of_a_large_mask_are_found_soon():
@@ -127,7 +127,7 @@ def test_the_outlines_of_a_large_mask_are_found_soon():
     for top, left in zip(*np.unravel_index(np.arange(0, 2500, 5), (50, 50)), strict=True):
         mask[top * 80 + 5 : top * 80 + 56, left * 80 + 5 : left * 80 + 56][blob] = 2
     start = time.process_time()
-    contours = outline(mask, 2)
+    contours = vectorize(mask, 2)
     assert time.process_time() - start < 2  # 0.2 s on a quiet core
     assert len(contours) == 500
     assert np.array_equal(rasterize(contours, mask.shape), mask)

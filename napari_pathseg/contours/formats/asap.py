@@ -27,7 +27,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -58,7 +58,7 @@ def is_asap(root: Element) -> bool:
 
 
 @without_collector()
-def read_asap(root: Element, source: Source) -> list[Contour]:
+def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of an ASAP file.
 
     Raises
@@ -85,7 +85,7 @@ def read_asap(root: Element, source: Source) -> list[Contour]:
     return _with_holes(contours, named, areas, source.name)
 
 
-def write_asap(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_asap(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write polygons; a group for each class and colour, and one for the holes in it."""
     groups = _NewGroups()
     with path.open("w", encoding="utf-8", newline="\n") as file:

@@ -1,7 +1,7 @@
-"""What a contour format is, and what a contour file cannot say of its slide.
+"""What a contour format must provide, and what it may ask about the slide.
 
-A file is read once into a document, by what it is made of (XML or JSON); the first format
-that knows the document reads it, whatever the file is called.
+A file is parsed once into a document, XML or JSON; the first format whose `matches` accepts the
+document reads it, whatever the file is called.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Frame:
-    """What is known of the slide that contours belong to; formats that need more say so.
+class SlideGeometry:
+    """What is known about the slide that contours belong to; a format that needs more says so.
 
     Attributes
     ----------
     name
-        The slide's file name, or its stem: which picture's contours are meant in a file of many.
+        The slide's file name or stem: selects the image in a file of several.
     shape
         Rows and columns of level 0.
     mpp
         Micrometres per level-0 pixel.
     centre_offset_um
-        Where the slide's centre lies on the glass, ``(x, y)`` from the middle of the glass, as
-        Hamamatsu's files say.
+        The slide's centre relative to the middle of the glass, ``(x, y)`` in micrometres, as
+        Hamamatsu's files give it.
     """
 
     name: str = ""
@@ -38,43 +38,54 @@ class Frame:
     centre_offset_um: tuple[float, float] | None = None
 
     @classmethod
-    def of(cls, slide: "Slide", mpp: float | None = None) -> "Frame":
-        """Return that of an open slide; `mpp` is what a person told of it."""
+    def from_slide(cls, slide: "Slide", mpp: float | None = None) -> "SlideGeometry":
+        """Return the geometry of an open slide; `mpp` overrides the file's pixel size."""
         return cls(slide.path.name, slide.shape, mpp or slide.mpp, slide.centre_offset_um)
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a document comes from: the file's name for messages, and the slide's frame."""
+class DocumentSource:
+    """Where a document comes from: the file's name, for messages, and the slide's geometry."""
 
     name: str
-    frame: Frame = Frame()
+    geometry: SlideGeometry = SlideGeometry()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ContourFormat:
-    """One row of the table of formats.
+    """One row of the table of contour formats.  Every field is required.
 
     Attributes
     ----------
-    key, title
-        What commands and people call it.
-    suffix
-        Of the files that are written.
-    knows
-        Whether a document is of this format.
+    key
+        The name in commands and options.
+    title
+        The name shown to users.
+    suffixes
+        Suffixes of the files to which this format is written unless another one is named, where
+        no earlier row claims them.
+    parse
+        Parses a file into a document.  Formats that share a parser may stand in one another's files.
+    matches
+        Whether a document is in this format.
     read
-        Contours of a document, ``(row, column)`` in level-0 pixels with centres on whole numbers.
+        Returns a document's contours, ``(row, column)`` in level-0 pixels with centres on whole numbers.
     write
-        Contours to a file; None where the format is only read.
-    of_many
-        Whether a document holds the contours of many slides, each under its name.
+        Writes contours to a file.
+    has_multiple_images
+        Whether a document holds the contours of several images, each under its name.
     """
 
     key: str
     title: str
-    suffix: str
-    knows: Callable[[Any], bool]
-    read: Callable[[Any, Source], list[Contour]]
-    write: Callable[[Path, Sequence[Contour], Frame], None] | None = None
-    of_many: Callable[[Any], bool] = lambda _: False
+    suffixes: tuple[str, ...]
+    parse: Callable[[Path], Any]
+    matches: Callable[[Any], bool]
+    read: Callable[[Any, DocumentSource], list[Contour]]
+    write: Callable[[Path, Sequence[Contour], SlideGeometry], None]
+    has_multiple_images: Callable[[Any], bool]
+
+
+def is_single_image(document: Any) -> bool:
+    """Return False: `has_multiple_images` of formats with one image per file."""
+    return False

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, nest
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
 from napari_pathseg.contours.formats.json_tree import (
     check_picture,
@@ -49,7 +49,7 @@ class _Category(NamedTuple):
 class _Reader:
     """One pass through the annotations of a file."""
 
-    def __init__(self, source: Source, categories: Mapping[int | str, _Category]) -> None:
+    def __init__(self, source: DocumentSource, categories: Mapping[int | str, _Category]) -> None:
         self._name = source.name
         self._categories = categories
         self._points = PointBudget(source.name)
@@ -101,7 +101,7 @@ def has_many_images(document: Any) -> bool:
 
 
 @without_collector()
-def read_coco(document: Any, source: Source) -> list[Contour]:
+def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
     """Return the outlines of the picture that is named like the slide; a picture alone is taken.
 
     Raises
@@ -129,10 +129,10 @@ def read_coco(document: Any, source: Source) -> list[Contour]:
     return contours
 
 
-def write_coco(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_coco(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write a file of one picture, that of the frame, with an annotation for each contour."""
-    rows, columns = picture_size([contour.exterior for contour in contours], frame.shape)
-    image = {"id": 1, "file_name": frame.name, "height": rows, "width": columns}
+    rows, columns = picture_size([contour.exterior for contour in contours], geometry.shape)
+    image = {"id": 1, "file_name": geometry.name, "height": rows, "width": columns}
     colors = {contour.class_name: contour.color for contour in reversed(contours)}
     numbers = {name: number for number, name in enumerate(reversed(colors), 1)}
     categories = [
@@ -151,13 +151,13 @@ def write_coco(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
     )
 
 
-def _image(images: Sequence[Any], source: Source) -> Mapping[str, Any]:
+def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
     """Return the entry of the slide's picture."""
     entries = [image for image in images if isinstance(image, dict)]
     if len(entries) == 1:
         return entries[0]
     names = [_base_name(image.get("file_name")) for image in entries]
-    wanted = _base_name(source.frame.name)
+    wanted = _base_name(source.geometry.name)
     for like in (
         lambda name: name == wanted,
         lambda name: _stem(name) == wanted,

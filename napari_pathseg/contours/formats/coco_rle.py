@@ -16,7 +16,7 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats.json_tree import shown
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
 
 Runs = npt.NDArray[np.int64]
@@ -100,7 +100,7 @@ def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBu
 def mask_contours(inside: npt.NDArray[np.bool_], corner: tuple[int, int]) -> list[Contour]:
     """Return the outlines of an object's mask whose first pixel lies at row and column `corner`."""
     label = Contour.label
-    return outline(inside * np.uint8(label), label, offset=corner)
+    return vectorize(inside * np.uint8(label), label, offset=corner)
 
 
 def _runs_in(mask: npt.NDArray[np.bool_]) -> int:

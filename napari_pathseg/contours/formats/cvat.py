@@ -23,7 +23,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
 from napari_pathseg.contours.formats.hole_bridging import join, split
 from napari_pathseg.contours.formats.json_tree import without_collector
@@ -51,7 +51,7 @@ def has_many_pictures(root: Element) -> bool:
 
 
 @without_collector()
-def read_cvat(root: Element, source: Source) -> list[Contour]:
+def read_cvat(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of the slide's picture.
 
     Raises
@@ -73,15 +73,15 @@ def read_cvat(root: Element, source: Source) -> list[Contour]:
     return [contour for _, contours in sorted(found, key=lambda pair: pair[0]) for contour in contours]
 
 
-def write_cvat(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_cvat(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write the polygons of one picture, named after the slide."""
     colors: dict[str, str | None] = {}
     for contour in contours:
         name = contour.class_name or _NO_CLASS
         colors[name] = colors.get(name) or contour.color
     corner = np.max([contour.exterior.max(axis=0) for contour in contours], axis=0, initial=0) + 1
-    height, width = frame.shape or [math.ceil(side) for side in np.broadcast_to(corner, 2)]
-    name = frame.name or "slide"
+    height, width = geometry.shape or [math.ceil(side) for side in np.broadcast_to(corner, 2)]
+    name = geometry.name or "slide"
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n<version>1.1</version>\n')
         file.write(f"<meta><task><name>{content(name)}</name><size>1</size><mode>annotation</mode><labels>\n")
@@ -106,7 +106,7 @@ def _polygon(contour: Contour) -> str:
     return f'<polygon label={label} source="manual" occluded="0" points="{points}" z_order="0"{marks}></polygon>\n'
 
 
-def _picture(root: Element, source: Source) -> list[Element]:
+def _picture(root: Element, source: DocumentSource) -> list[Element]:
     """Return the shapes of the slide's picture."""
     pictures = root.findall("image")
     if root.find("track") is not None:
@@ -117,13 +117,13 @@ def _picture(root: Element, source: Source) -> list[Element]:
         return list(pictures[0]) if pictures else []
     names = [PurePosixPath(picture.get("name", "").replace("\\", "/")).name for picture in pictures]
     for same in (_as_it_is, _stem):
-        wanted = {source.frame.name, same(source.frame.name)} - {""}
+        wanted = {source.geometry.name, same(source.geometry.name)} - {""}
         fitting = [picture for picture, name in zip(pictures, names, strict=True) if same(name) in wanted]
         if len(fitting) == 1:
             return list(fitting[0])
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     raise AnnotationError(
-        f'{source.name}: holds {len(names)} pictures ({shown}), and which is the slide "{source.frame.name}" is not '
+        f'{source.name}: holds {len(names)} pictures ({shown}), and which is the slide "{source.geometry.name}" is not '
         "clear. Name the slide as its picture, or export it alone."
     )
 

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.json_tree import (
     clean,
     from_corner,
@@ -52,7 +52,7 @@ def is_geojson(document: Any) -> bool:
 
 
 @without_collector()
-def read_geojson(document: Any, source: Source) -> list[Contour]:
+def read_geojson(document: Any, source: DocumentSource) -> list[Contour]:
     """Return the polygons of GeoJSON; points and lines are left out.
 
     Read are feature collections, lists of features, single features and bare geometries.
@@ -84,7 +84,7 @@ def read_geojson(document: Any, source: Source) -> list[Contour]:
     return contours
 
 
-def write_geojson(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_geojson(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write a feature collection of annotations that QuPath imports by dropping it on a slide."""
     features = ",\n".join(json.dumps(_feature(contour), ensure_ascii=False) for contour in contours)
     path.write_text(f'{{"type": "FeatureCollection", "features": [\n{features}\n]}}\n', encoding="utf-8")

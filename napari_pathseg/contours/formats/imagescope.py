@@ -30,7 +30,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -64,7 +64,7 @@ def is_imagescope(root: Element) -> bool:
 
 
 @without_collector()
-def read_imagescope(root: Element, source: Source) -> list[Contour]:
+def read_imagescope(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of a file of ImageScope or HALO.
 
     Raises
@@ -95,10 +95,10 @@ def read_imagescope(root: Element, source: Source) -> list[Contour]:
     return _cut_by_layer(contours, [region.layer for region in solid], unnamed, source.name)
 
 
-def write_imagescope(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_imagescope(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write polygons in a layer for each class and colour, as ImageScope does."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'<Annotations MicronsPerPixel="{frame.mpp or 0}">\n')
+        file.write(f'<Annotations MicronsPerPixel="{geometry.mpp or 0}">\n')
         for number, (layer, numbered) in enumerate(_layers(contours).items(), 1):
             class_name, color = layer
             file.write(
@@ -113,7 +113,7 @@ def write_imagescope(path: Path, contours: Sequence[Contour], frame: Frame) -> N
         file.write("</Annotations>\n")
 
 
-def write_halo(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_halo(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write polygons in a layer for each class and colour, as HALO does."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write("<Annotations>\n")

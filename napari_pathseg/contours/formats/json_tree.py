@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.limits import PointBudget, open_limited
 from napari_pathseg.errors import AnnotationError
 
@@ -149,10 +149,10 @@ def to_corner(ring: Points) -> npt.NDArray[np.float64]:
     return corner
 
 
-def check_picture(rows: Any, columns: Any, source: Source) -> None:
+def check_picture(rows: Any, columns: Any, source: DocumentSource) -> None:
     """Refuse contours of a picture that is not as large as the slide, where both are known."""
     known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
-    shape = source.frame.shape
+    shape = source.geometry.shape
     if known and shape is not None and (rows, columns) != tuple(shape):
         raise AnnotationError(
             f"{source.name}: was drawn on a picture of {shown(rows)} x {shown(columns)} pixels, its slide has "

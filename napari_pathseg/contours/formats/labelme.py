@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, nest
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, mask_contours
 from napari_pathseg.contours.formats.json_tree import (
     check_picture,
@@ -76,7 +76,7 @@ def is_labelme(document: Any) -> bool:
 
 
 @without_collector()
-def read_labelme(document: Any, source: Source) -> list[Contour]:
+def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     """Return polygons, rectangles, masks, and circles flattened to 0.1 px.
 
     Raises
@@ -108,15 +108,15 @@ def read_labelme(document: Any, source: Source) -> list[Contour]:
     return [contour for found in objects.values() for contour in found.contours(source.name)]
 
 
-def write_labelme(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_labelme(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write a polygon for each contour, and one of its group for each hole."""
-    rows, columns = picture_size([contour.exterior for contour in contours], frame.shape)
+    rows, columns = picture_size([contour.exterior for contour in contours], geometry.shape)
     shapes = ",\n".join(
         json.dumps(shape, ensure_ascii=False)
         for group, contour in enumerate(contours, 1)
         for shape in _shapes(contour, group)
     )
-    picture = {"imagePath": frame.name, "imageData": None, "imageHeight": rows, "imageWidth": columns}
+    picture = {"imagePath": geometry.name, "imageData": None, "imageHeight": rows, "imageWidth": columns}
     head = json.dumps({"version": "5.5.0", "flags": {}} | picture, ensure_ascii=False)
     path.write_text(f'{head[:-1]}, "shapes": [\n{shapes}\n]}}\n', encoding="utf-8")
 

@@ -3,7 +3,7 @@
 Coordinates are nanometres from the middle of the glass, x to the right and y down.  With the
 slide's offset from there, its pixel size and its size they are pixels from the corner of the
 first one [1]_; ours is the centre, hence the half pixel.  So nothing can be read or written
-without these three (:class:`~napari_pathseg.contours.formats.base.Frame`).
+without these three (:class:`~napari_pathseg.contours.formats.base.SlideGeometry`).
 
 An annotation's title is its class.  Read are closed freehand lines, rectangles among them, and
 circles; open lines, pins, pointers and measures have no inside and are left out.
@@ -26,7 +26,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.hole_bridging import join, split
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -71,7 +71,7 @@ def is_ndpa(root: Element) -> bool:
 
 
 @without_collector()
-def read_ndpa(root: Element, source: Source) -> list[Contour]:
+def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the closed outlines of an NDPA file.
 
     Raises
@@ -83,7 +83,7 @@ def read_ndpa(root: Element, source: Source) -> list[Contour]:
     states = list(root)
     if not states:
         return []
-    glass = _glass(source.frame, source.name)
+    glass = _glass(source.geometry, source.name)
     budget = PointBudget(source.name)
     return [
         contour
@@ -92,24 +92,24 @@ def read_ndpa(root: Element, source: Source) -> list[Contour]:
     ]
 
 
-def write_ndpa(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_ndpa(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write closed freehand lines; AnnotationError if too little is known of the slide."""
-    glass = _glass(frame, path.name)
+    glass = _glass(geometry, path.name)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8" standalone="yes"?>\n<annotations>\n')
         file.writelines(_state(number, contour, glass) for number, contour in enumerate(contours, 1))
         file.write("</annotations>\n")
 
 
-def _glass(frame: Frame, name: str) -> _Glass:
+def _glass(geometry: SlideGeometry, name: str) -> _Glass:
     """Return how the slide lies on the glass; refuse to guess it."""
-    if frame.shape is not None and frame.mpp is not None and frame.centre_offset_um is not None:
-        half = np.array(frame.shape[::-1]) / 2
-        return _Glass(np.array(frame.centre_offset_um) * 1000, half, frame.mpp * 1000)
+    if geometry.shape is not None and geometry.mpp is not None and geometry.centre_offset_um is not None:
+        half = np.array(geometry.shape[::-1]) / 2
+        return _Glass(np.array(geometry.centre_offset_um) * 1000, half, geometry.mpp * 1000)
     needed = {
-        "its size": frame.shape,
-        "its pixel size": frame.mpp,
-        "the offset of its centre from the middle of the glass": frame.centre_offset_um,
+        "its size": geometry.shape,
+        "its pixel size": geometry.mpp,
+        "the offset of its centre from the middle of the glass": geometry.centre_offset_um,
     }
     missing = ", ".join(what for what, value in needed.items() if value is None)
     raise AnnotationError(

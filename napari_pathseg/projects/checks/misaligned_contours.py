@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from napari_pathseg.contours.alignment import CHANCE, SCALES, Extent, propose
+from napari_pathseg.contours.alignment import MAX_FALSE_ALARM, PYRAMID_SCALES, BoundingBox, suggest_transform
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.errors import AnnotationError, PathsegError
 from napari_pathseg.projects.importing.import_log import ImportRecord, import_records
 from napari_pathseg.projects.project import Project
@@ -14,7 +14,7 @@ _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 
 def find_misaligned_contours(project: Project) -> Iterator[str]:
     """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
-    drawn: list[tuple[str, str, Extent]] = []
+    drawn: list[tuple[str, str, BoundingBox]] = []
     known = import_records(project)
     for path in sorted(project.folder.glob("contours/*.*")):
         told = known.get(path.name, ImportRecord(path.stem, path.name, ""))  # older projects told nothing
@@ -27,7 +27,7 @@ def find_misaligned_contours(project: Project) -> Iterator[str]:
         except AnnotationError as error:
             yield f"{error} Its outlines are in the mask of {told.slide} already; import it again to be sure."
             continue
-        found = Extent.of(contours, project.slides[told.slide].shape)
+        found = BoundingBox.from_contours(contours, project.slides[told.slide].shape)
         if found is not None:
             drawn.append((told.file, told.slide, found))
     for file, slide, extent in drawn:
@@ -36,31 +36,31 @@ def find_misaligned_contours(project: Project) -> Iterator[str]:
     yield from _corner([(slide, extent) for _, slide, extent in drawn if extent.fits()])
 
 
-def _frame(project: Project, slide_id: str) -> Frame:
+def _frame(project: Project, slide_id: str) -> SlideGeometry:
     try:
         return project.frame(slide_id)
     except PathsegError:  # which is told elsewhere
         entry = project.slide(slide_id)
-        return Frame(entry.id, entry.shape, entry.mpp)
+        return SlideGeometry(entry.id, entry.shape, entry.mpp)
 
 
-def _outside(file: str, slide: str, extent: Extent) -> str:
-    rows, columns = extent.shape
+def _outside(file: str, slide: str, extent: BoundingBox) -> str:
+    rows, columns = extent.slide_shape
     text = (
         f"{file} lies at rows {extent.top:.0f} to {extent.bottom:.0f}, columns {extent.left:.0f} to "
         f"{extent.right:.0f}; {slide} has {rows} rows and {columns} columns."
     )
-    remedy = propose(extent)
+    remedy = suggest_transform(extent)
     if remedy is None:
         return f"{text} Import the file that belongs to this slide."
-    return f"{text} It would fit {remedy.text}: import it again and choose so."
+    return f"{text} It would fit {remedy.description}: import it again and choose so."
 
 
-def _corner(drawn: Sequence[tuple[str, Extent]]) -> Iterator[str]:
+def _corner(drawn: Sequence[tuple[str, BoundingBox]]) -> Iterator[str]:
     """Find outlines that were drawn on a smaller copy: all of them lie in the upper left corner."""
     reach = max((extent.reach for _, extent in drawn), default=1.0)
-    fitting = [scale for scale in SCALES if reach <= 1 / scale]
-    if fitting and fitting[-1] ** (-2 * len(drawn)) <= CHANCE:
+    fitting = [scale for scale in PYRAMID_SCALES if reach <= 1 / scale]
+    if fitting and fitting[-1] ** (-2 * len(drawn)) <= MAX_FALSE_ALARM:
         scale = fitting[-1]
         which = f"The outlines of {drawn[0][0]}" if len(drawn) == 1 else f"All outlines of {len(drawn)} slides"
         yield (

@@ -15,7 +15,7 @@ from napari_pathseg.contours import formats
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats.label_images.label_image import write_label_image
 from napari_pathseg.contours.formats.label_images.label_pyramid import write_label_pyramid
-from napari_pathseg.contours.vectorize import outline
+from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
@@ -91,7 +91,7 @@ def outlines(slide: Exported, smooth_um: float = 0.0) -> list[Contour]:
     for region in _united(slide.touched(), entry.mask_shape):
         labels = slide.outlined(region)
         for spec in slide.project.classes:
-            lines = outline(labels, spec.index, entry.downsample, (region.top, region.left), smooth)
+            lines = vectorize(labels, spec.index, entry.downsample, (region.top, region.left), smooth)
             found += [replace(contour, class_name=spec.name, color=spec.color) for contour in lines]
     return found
 
@@ -152,7 +152,7 @@ def _write_areas(slide: Exported, path: Path, _: float) -> None:
 _Writer = Callable[[Exported, Path, float], None]
 FORMATS: dict[str, tuple[str, _Writer]] = {
     **{
-        key: (known.suffix, partial(_write_contours, key))
+        key: (known.suffixes[0], partial(_write_contours, key))
         for key, known in formats.FORMATS.items()
         if known.write is not None
     },

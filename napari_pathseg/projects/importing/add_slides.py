@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import MASK_SUFFIXES, find_contours, holds_many, stem_of
+from napari_pathseg.contours.formats import MASK_SUFFIXES, find_contour_file, has_multiple_images, stem_of
 from napari_pathseg.errors import AnnotationError, ConfigError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.importing.contour_import import (
@@ -171,8 +171,10 @@ def _plan(project: Project, path: Path, page: int | None, options: AddOptions, t
     if options.contours is not None:
         if not options.contours.exists():
             raise AnnotationError(f"{options.contours} does not exist. Name a file or folder of contours.")
-        named = None if page is None else find_contours(path.with_name(f"{entry.id}{path.suffix}"), options.contours)
-        contours = named or find_contours(path, options.contours)
+        named = (
+            None if page is None else find_contour_file(path.with_name(f"{entry.id}{path.suffix}"), options.contours)
+        )
+        contours = named or find_contour_file(path, options.contours)
     complete = entry.complete or options.negative or (contours is not None and not options.partial)
     entry = replace(entry, complete=complete)
     said = None if contours is None else check_file(project, entry, contours, options.import_options)
@@ -201,7 +203,7 @@ def _check_pairs(plans: Sequence[_Plan]) -> None:
         if other.id == plan.entry.id:
             continue
         paged = plan.entry.page is not None  # a stack of masks goes with a stack of slides
-        if not (_is_stack(plan.contours) if paged else holds_many(plan.contours)):
+        if not (_is_stack(plan.contours) if paged else has_multiple_images(plan.contours)):
             raise AnnotationError(
                 f"{plan.contours.name} would be imported into both {other.id} and {plan.entry.id}. Name a folder with "
                 "a file for each slide, or add the slides one by one."

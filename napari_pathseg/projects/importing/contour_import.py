@@ -10,11 +10,11 @@ import numpy as np
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
-from napari_pathseg.contours.alignment import AS_IT_IS, Remedy
+from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour, check_inside
 from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours
-from napari_pathseg.contours.formats.base import Frame
-from napari_pathseg.contours.formats.label_images.label_image import read_labels
+from napari_pathseg.contours.formats.base import SlideGeometry
+from napari_pathseg.contours.formats.label_images.label_image import read_label_image
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import open_mask
@@ -43,7 +43,7 @@ class ImportOptions:
     """
 
     classes: Mapping[str, int] = field(default_factory=dict)
-    remedy: Remedy = AS_IT_IS
+    remedy: AxisScaleTransform = IDENTITY
 
 
 DEFAULT_IMPORT_OPTIONS = ImportOptions()
@@ -146,7 +146,7 @@ def painted_colors(classes: ClassTable) -> dict[str, int]:
 def _contours(project: Project, entry: SlideRecord, path: Path, options: ImportOptions) -> list[Contour]:
     """Read contours and give each the number of its class."""
     with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
-        frame = Frame.of(slide, entry.mpp)
+        frame = SlideGeometry.from_slide(slide, entry.mpp)
     found = options.remedy.apply(read_contours(path, frame))
     contours = []
     for number, contour in enumerate(found, 1):
@@ -165,7 +165,7 @@ def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: Import
 
     Without another meaning 0/1 and 0/255 are Background and the first class.
     """
-    image, certain = read_labels(path, entry.shape, painted_colors(classes), entry.page, entry.mask_shape)
+    image, certain = read_label_image(path, entry.shape, painted_colors(classes), entry.page, entry.mask_shape)
     found = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
     table = np.arange(256, dtype=np.uint8)
     if not certain and is_two_valued(found):

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.contours.alignment import Extent, Remedy, propose
+from napari_pathseg.contours.alignment import AxisScaleTransform, BoundingBox, suggest_transform
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, read_contours, stem_of
-from napari_pathseg.contours.formats.base import Frame
-from napari_pathseg.contours.formats.label_images.label_image import read_labels
+from napari_pathseg.contours.formats.base import SlideGeometry
+from napari_pathseg.contours.formats.label_images.label_image import read_label_image
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.contour_import import WHITE, is_two_valued, painted_colors
 from napari_pathseg.projects.project import Project
@@ -56,7 +56,7 @@ class AnnotationFileInfo:
     contours: int = 0
     holes: int = 0
     fits: bool = True
-    proposal: Remedy | None = None
+    proposal: AxisScaleTransform | None = None
     problem: str = ""
 
     @property
@@ -97,7 +97,7 @@ def inspect_file(path: Path, project: Project, slide: str | None) -> AnnotationF
     try:
         if path.suffix.lower() in MASK_SUFFIXES:
             return _picture(path, project, slide)
-        frame = Frame() if slide is None else project.frame(slide)
+        frame = SlideGeometry() if slide is None else project.frame(slide)
         contours = read_contours(path, frame)
     except PathsegError as error:
         return AnnotationFileInfo(path, slide, problem=str(error))
@@ -112,9 +112,9 @@ def guess_slide(path: Path, project: Project, in_view: str | None) -> str | None
     return find_slide_named(path, project) or in_view or only
 
 
-def _place(contours: Sequence[Contour], project: Project, slide: str | None) -> tuple[bool, Remedy | None]:
+def _place(contours: Sequence[Contour], project: Project, slide: str | None) -> tuple[bool, AxisScaleTransform | None]:
     """Return whether contours lie on their slide, and what seems to be the matter with them."""
-    extent = None if slide is None else Extent.of(contours, project.slide(slide).shape)
+    extent = None if slide is None else BoundingBox.from_contours(contours, project.slide(slide).shape)
     if slide is None or extent is None:
         return True, None
     entry, ratios = project.slide(slide), []
@@ -122,7 +122,7 @@ def _place(contours: Sequence[Contour], project: Project, slide: str | None) -> 
         ratios = [1 / entry.mpp]  # micrometres
         if project.mpp is not None:
             ratios.append(project.mpp / entry.mpp)
-    return extent.fits(), propose(extent, ratios)
+    return extent.fits(), suggest_transform(extent, ratios)
 
 
 def _classes(contours: Sequence[Contour]) -> tuple[AnnotationClassInfo, ...]:
@@ -150,7 +150,9 @@ def _picture(path: Path, project: Project, slide: str | None) -> AnnotationFileI
     if slide is None:
         return AnnotationFileInfo(path, None)
     entry = project.slide(slide)
-    numbers, certain = read_labels(path, entry.shape, painted_colors(project.classes), entry.page, entry.mask_shape)
+    numbers, certain = read_label_image(
+        path, entry.shape, painted_colors(project.classes), entry.page, entry.mask_shape
+    )
     counts = np.bincount(numbers.ravel(), minlength=256)
     values = [int(value) for value in np.flatnonzero(counts[1:]) + 1]
     white = not certain and is_two_valued(values)

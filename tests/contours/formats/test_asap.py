@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import FORMATS, read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -183,7 +183,7 @@ COLORS = st.sampled_from([None, "#a05aa0", "#ff0000"])
 CONTOURS = st.lists(st.builds(Contour, RINGS, st.lists(RINGS, max_size=3).map(tuple), NAMES, color=COLORS), max_size=6)
 OFFSETS = st.floats(-3e4, 3e4)
 FRAMES = st.builds(
-    Frame,
+    SlideGeometry,
     st.just("slide.ndpi"),
     st.tuples(st.integers(1, 300_000), st.integers(1, 300_000)),
     st.sampled_from([0.25, 0.5, 1.0]),
@@ -194,7 +194,7 @@ FRAMES = st.builds(
 @settings(max_examples=60 * FUZZ, deadline=None)
 @given(CONTOURS, FRAMES, st.sampled_from(["asap", "aperio", "halo", "cvat", "ndpa"]))
 def test_any_contours_come_back_from_every_format_holes_and_all(tmp_path_factory, contours, frame, key):
-    path = tmp_path_factory.mktemp("round") / f"copy{FORMATS[key].suffix}"
+    path = tmp_path_factory.mktemp("round") / f"copy{FORMATS[key].suffixes[0]}"
     write_contours(path, contours, format=key, frame=frame)
     check_same(contours, read_contours(path, frame))
 
@@ -207,7 +207,7 @@ def test_outlines_in_outlines_and_holes_beside_theirs_come_back_as_they_were(tmp
         Contour(rings[5], (), "Tumour"),
     ]
     for key in ("asap", "aperio", "halo", "cvat"):
-        path = tmp_path / f"copy{FORMATS[key].suffix}"
+        path = tmp_path / f"copy{FORMATS[key].suffixes[0]}"
         write_contours(path, contours, format=key)
         check_same(contours, read_contours(path))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import Frame, read_contours, write_contours
-from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats import SlideGeometry, read_contours, write_contours
+from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.coco import read_coco
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
@@ -37,7 +37,7 @@ def annotated(*segmentations, images=PICTURES, **more):
 
 
 def read(document, frame=None):
-    return read_coco(document, Source("a.json", frame or Frame()))
+    return read_coco(document, DocumentSource("a.json", frame or SlideGeometry()))
 
 
 def counts_of(mask):
@@ -126,57 +126,65 @@ IMAGES = [picture(1, "train/a.png"), picture(2, "b.ome.tif"), picture(3, "C:\\sl
 def test_of_several_pictures_the_one_named_like_the_slide_is_read(name, number):
     document = annotated(OUTER, images=IMAGES)
     document["annotations"] += [{"image_id": 2, "segmentation": [INNER]}, {"image_id": 3, "segmentation": [ISLAND]}]
-    [contour] = read(document, Frame(name))
+    [contour] = read(document, SlideGeometry(name))
     assert contour.exterior[0].tolist() == [[-0.5, -0.5], [0.5, 0.5], [1.5, 1.5]][number - 1]
 
 
 @pytest.mark.parametrize(
     ("document", "frame", "message"),
     [
-        (annotated(OUTER, images=IMAGES), Frame(), "a.json has the contours of 3 pictures (a.png, b.ome.tif, c.x.jpg"),
         (
             annotated(OUTER, images=IMAGES),
-            Frame("d.tif"),
+            SlideGeometry(),
+            "a.json has the contours of 3 pictures (a.png, b.ome.tif, c.x.jpg",
+        ),
+        (
+            annotated(OUTER, images=IMAGES),
+            SlideGeometry("d.tif"),
             "a.json has the contours of 3 pictures (a.png, b.om",
         ),
-        (annotated(OUTER, images=IMAGES * 2), Frame("a"), "a.json: 2 of its pictures are named a. "),
-        (annotated(OUTER, images=[]), Frame("a"), "a.json has the contours of 0 pictures"),
+        (annotated(OUTER, images=IMAGES * 2), SlideGeometry("a"), "a.json: 2 of its pictures are named a. "),
+        (annotated(OUTER, images=[]), SlideGeometry("a"), "a.json has the contours of 0 pictures"),
         (
             annotated(OUTER),
-            Frame(shape=(10, 13)),
+            SlideGeometry(shape=(10, 13)),
             "a.json: was drawn on a picture of 10 x 12 pixels, its slide has 1",
         ),
-        (annotated([OUTER, OUTER[:5]]), Frame(), "a.json, annotation 1: its outline is not a list of x, y, x, y"),
-        (annotated([OUTER[:4]]), Frame(), "a.json, annotation 1: has 2 points; an outline needs 3 or more"),
-        (annotated([OUTER], 7), Frame(), "a.json, annotation 2: its segmentation is 7; polygons and runs"),
+        (
+            annotated([OUTER, OUTER[:5]]),
+            SlideGeometry(),
+            "a.json, annotation 1: its outline is not a list of x, y, x, y",
+        ),
+        (annotated([OUTER[:4]]), SlideGeometry(), "a.json, annotation 1: has 2 points; an outline needs 3 or more"),
+        (annotated([OUTER], 7), SlideGeometry(), "a.json, annotation 2: its segmentation is 7; polygons and runs"),
         (
             annotated([OUTER], category_id=9),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: category 9 is not in the file's cat",
         ),
         (
             annotated({"counts": [12]}),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: the size of its mask is null, not [rows",
         ),
         (
             annotated({"size": [2, 6], "counts": [1, 2]}),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: the runs of its mask do not",
         ),
         (
             annotated({"size": [2, 6], "counts": "~"}),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: the runs of its mask cannot",
         ),
         (
             annotated({"size": [20_000, 20_000], "counts": []}),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: its mask has 20000 x 20000 pixels; 268,435,456 are read",
         ),
         (
             annotated({"size": [16_000, 16_000], "counts": [0, 256_000_000]}),
-            Frame(),
+            SlideGeometry(),
             "a.json, annotation 1: its mask covers 16,000 x 16,000 pixels; 67,108,864 are read",
         ),
     ],
@@ -190,7 +198,7 @@ def test_what_cannot_be_read_is_refused_by_file_and_annotation(document, frame, 
 def test_what_is_written_is_coco(tmp_path):
     square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5], [1.5, -0.5]])
     contours = [Contour(square, (square / 2,), "Tumour"), Contour(square, class_name="Stroma")]
-    frame = Frame("a.tif", (100, 200))
+    frame = SlideGeometry("a.tif", (100, 200))
     write_contours(tmp_path / "a.json", contours, {"Tumour": "#c80000"}, format="coco", frame=frame)
     document = json.loads((tmp_path / "a.json").read_text())
     assert document["images"] == [{"id": 1, "file_name": "a.tif", "height": 100, "width": 200}]
@@ -233,4 +241,4 @@ def test_real_files_with_boxes_only_hold_no_contour():
         pytest.skip("the real data are not here")
     for pattern, name in (("*instances_train*", ""), ("*relaxed*", "train_001.png"), ("*coco__train*", "train_002")):
         [path] = SHARED.glob(pattern)
-        assert read_contours(path, Frame(name)) == []
+        assert read_contours(path, SlideGeometry(name)) == []

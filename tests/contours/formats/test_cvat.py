@@ -8,7 +8,7 @@ import shapely
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -85,23 +85,23 @@ def test_the_picture_is_the_one_with_the_slides_name(cvat, name):
     path = cvat(*((picture, TRIANGLE.format(picture)) for picture in names))
     if name in ("", "slides/b.svs"):
         with pytest.raises(AnnotationError, match="case.xml: holds 4 pictures .a.png, b.png, .*, ....*is not clear"):
-            read_contours(path, Frame(name))
+            read_contours(path, SlideGeometry(name))
         return
     expected = {"b": "folder/b.png", "2": names[2], "c": names[3]}[name[0]]
-    assert [contour.class_name for contour in read_contours(path, Frame(name))] == [expected]
+    assert [contour.class_name for contour in read_contours(path, SlideGeometry(name))] == [expected]
 
 
 def test_an_only_picture_is_taken_and_an_empty_one_is_none(cvat):
-    assert len(read_contours(cvat(("a.png", TRIANGLE)), Frame("other.svs"))) == 1
+    assert len(read_contours(cvat(("a.png", TRIANGLE)), SlideGeometry("other.svs"))) == 1
     assert read_contours(cvat(("a.png", ""))) == []
     assert read_contours(cvat()) == []
 
 
 def test_two_pictures_of_one_name_are_not_told_apart_by_chance(cvat):
     path = cvat(("a.png", TRIANGLE.format("1")), ("a.jpg", TRIANGLE.format("2")))
-    assert read_contours(path, Frame("a.jpg"))[0].class_name == "2"
+    assert read_contours(path, SlideGeometry("a.jpg"))[0].class_name == "2"
     with pytest.raises(AnnotationError, match="holds 2 pictures"):
-        read_contours(path, Frame("a.svs"))
+        read_contours(path, SlideGeometry("a.svs"))
 
 
 def test_the_tracks_of_a_video_are_refused(tmp_path):
@@ -113,7 +113,9 @@ def test_the_tracks_of_a_video_are_refused(tmp_path):
 def test_a_contour_with_holes_is_one_polygon_that_cvat_fills_rightly(tmp_path):
     ring = np.array([(0, 0), (0, 60), (60, 60), (60, 0)]) - 0.5
     contour = Contour(ring, (ring / 4 + 10, ring[::-1] / 4 + 30), "Tumour", color="#a05aa0")
-    write_contours(tmp_path / "a.xml", [contour, Contour(ring)], format="cvat", frame=Frame("a.svs", (100, 200)))
+    write_contours(
+        tmp_path / "a.xml", [contour, Contour(ring)], format="cvat", frame=SlideGeometry("a.svs", (100, 200))
+    )
     root = ElementTree.parse(tmp_path / "a.xml").getroot()
     assert root.find("image").attrib == {"id": "0", "name": "a.svs", "width": "200", "height": "100"}
     labels = [(label.findtext("name"), label.findtext("color")) for label in root.iter("label")]

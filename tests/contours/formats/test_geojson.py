@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import find_contours, read_contours, write_contours
+from napari_pathseg.contours.formats import find_contour_file, read_contours, write_contours
 from napari_pathseg.errors import AnnotationError, ProjectError
 
 SHARED = Path(__file__).parents[3].parent / "shared/data"
@@ -286,16 +286,16 @@ STEM = "2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048"
 def test_a_slide_finds_its_contours_by_its_name(tmp_path, slide, contours):
     for name in (slide, contours, "other.svg", "b.tif", f"{STEM}2.svg", "aa.geojson"):
         (tmp_path / name).touch()
-    assert find_contours(tmp_path / slide, tmp_path) == tmp_path / contours
+    assert find_contour_file(tmp_path / slide, tmp_path) == tmp_path / contours
 
 
 def test_a_slide_is_never_its_own_mask_and_outlines_come_before_pictures(tmp_path):
     slide = tmp_path / "a.tif"
     slide.touch()
-    assert find_contours(slide, tmp_path) is None
+    assert find_contour_file(slide, tmp_path) is None
     for name in ("mask_a.png", "a.png", "a_mask.png", "a.json"):
         (tmp_path / name).touch()
-    assert find_contours(slide, tmp_path) == tmp_path / "a.json"
-    assert find_contours(slide, tmp_path / "a.png") == tmp_path / "a.png"
+    assert find_contour_file(slide, tmp_path) == tmp_path / "a.json"
+    assert find_contour_file(slide, tmp_path / "a.png") == tmp_path / "a.png"
     with pytest.raises(AnnotationError, match="none does not exist"):
-        find_contours(slide, tmp_path / "none")
+        find_contour_file(slide, tmp_path / "none")

@@ -9,7 +9,7 @@ import shapely
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -125,7 +125,7 @@ def test_layers_are_written_as_the_programs_write_them(tmp_path):
     ring = np.array([(-0.5, -0.5), (-0.5, 9.5), (9.5, 9.5), (9.5, -0.5)])
     contours = [Contour(ring, class_name=name, color="#ff0080") for name in "ABA"]
     contours[2] = Contour(ring, (ring / 2 + 2,), "A", color="#ff0080")
-    write_contours(tmp_path / "a.xml", contours, format="aperio", frame=Frame(mpp=0.25))
+    write_contours(tmp_path / "a.xml", contours, format="aperio", frame=SlideGeometry(mpp=0.25))
     write_contours(tmp_path / "a.annotations", contours)
     aperio, halo = (ElementTree.parse(tmp_path / name).getroot() for name in ("a.xml", "a.annotations"))
     assert aperio.get("MicronsPerPixel") == "0.25"

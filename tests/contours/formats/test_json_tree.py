@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import FORMATS, Frame, read_contours, write_contours
-from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats import FORMATS, SlideGeometry, read_contours, write_contours
+from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.errors import AnnotationError
 
 FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
@@ -52,8 +52,8 @@ CONTOURS = st.lists(
 @given(contours=CONTOURS)
 @MODEST
 def test_contours_come_back_with_their_holes_and_classes(tmp_path, key, contours):
-    write_contours(tmp_path / "a.json", contours, format=key, frame=Frame("a.tif", (50, 60)))
-    assert_same(read_contours(tmp_path / "a.json", Frame("a", (50, 60))), contours)
+    write_contours(tmp_path / "a.json", contours, format=key, frame=SlideGeometry("a.tif", (50, 60)))
+    assert_same(read_contours(tmp_path / "a.json", SlideGeometry("a", (50, 60))), contours)
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -146,12 +146,12 @@ JSON = st.recursive(
 
 def read_or_refuse(key, document):
     """Read a document as a format, if it is one; anything but an AnnotationError is a bug."""
-    if not FORMATS[key].knows(document):
+    if not FORMATS[key].matches(document):
         return
-    for frame in (Frame(), Frame("a.png", (4, 3))):
+    for frame in (SlideGeometry(), SlideGeometry("a.png", (4, 3))):
         message = "a.json"
         try:
-            FORMATS[key].read(document, Source("a.json", frame))
+            FORMATS[key].read(document, DocumentSource("a.json", frame))
         except AnnotationError as error:
             message = str(error)
         assert message.startswith("a.json")
@@ -167,7 +167,7 @@ def test_whatever_json_comes_is_read_or_refused(key, document):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_each_seed_is_read_before_it_is_spoilt(key):
-    assert FORMATS[key].read(SEEDS[key], Source("a.json", Frame("a.png")))
+    assert FORMATS[key].read(SEEDS[key], DocumentSource("a.json", SlideGeometry("a.png")))
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -257,9 +257,9 @@ def test_masks_that_are_each_as_large_as_is_read_are_refused_together(tmp_path, 
     monkeypatch.setattr("napari_pathseg.contours.formats.coco_rle.LARGEST_PICTURE", 30)
     mask = {"size": [4, 3], "counts": [0, 12]}
     document = COCO | {"annotations": [{"image_id": 1, "segmentation": mask}] * 2}
-    assert len(FORMATS["coco"].read(document, Source("a.json"))) == 2
+    assert len(FORMATS["coco"].read(document, DocumentSource("a.json"))) == 2
     with pytest.raises(AnnotationError, match="its masks cover more than 30 pixels"):
-        FORMATS["coco"].read(document | {"annotations": document["annotations"] * 2}, Source("a.json"))
+        FORMATS["coco"].read(document | {"annotations": document["annotations"] * 2}, DocumentSource("a.json"))
 
 
 def test_what_is_said_twice_with_one_value_is_read(tmp_path):

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import Frame, read_contours, write_contours
-from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats import SlideGeometry, read_contours, write_contours
+from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.labelme import read_labelme
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
@@ -25,7 +25,7 @@ def shape(points, kind="polygon", **more):
 
 
 def read(*shapes, frame=None, **more):
-    return read_labelme({"shapes": list(shapes), **more}, Source("a.json", frame or Frame()))
+    return read_labelme({"shapes": list(shapes), **more}, DocumentSource("a.json", frame or SlideGeometry()))
 
 
 def png(pixels):
@@ -127,7 +127,7 @@ def test_a_mask_that_is_too_large_is_refused_before_it_is_decoded():
 
 
 def test_shapes_of_a_picture_of_another_size_are_refused():
-    frame = Frame(shape=(20, 30))
+    frame = SlideGeometry(shape=(20, 30))
     assert len(read(shape(SQUARE), frame=frame, imageHeight=20, imageWidth=30)) == 1
     with pytest.raises(AnnotationError, match=r"picture of 10 x 15 pixels, its slide has 20 x 30 \(rows x columns\)"):
         read(shape(SQUARE), frame=frame, imageHeight=10, imageWidth=15)
@@ -136,7 +136,7 @@ def test_shapes_of_a_picture_of_another_size_are_refused():
 def test_what_is_written_is_what_labelme_reads(tmp_path):
     square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5], [1.5, -0.5]])
     contours = [Contour(square, class_name="Stroma"), Contour(square, (square / 2,), "Tumour")]
-    write_contours(tmp_path / "a.json", contours, format="labelme", frame=Frame("a.tif", (100, 200)))
+    write_contours(tmp_path / "a.json", contours, format="labelme", frame=SlideGeometry("a.tif", (100, 200)))
     document = json.loads((tmp_path / "a.json").read_text())
     plain, outer, hole = document.pop("shapes")
     assert document == {

@@ -8,11 +8,11 @@ import shapely
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
-FRAME = Frame("a.ndpi", (2000, 1000), 0.5, (100.0, -200.0))
+FRAME = SlideGeometry("a.ndpi", (2000, 1000), 0.5, (100.0, -200.0))
 
 
 def entry(inside, kind="freehand", title="Tumour", unit="nanometers"):
@@ -72,10 +72,10 @@ def test_a_circle_is_an_outline_and_lines_and_pins_are_none(ndpa):
 @pytest.mark.parametrize(
     ("frame", "missing"),
     [
-        (Frame(), "its size, its pixel size, the offset of its centre from the middle of the glass"),
-        (Frame("a", (9, 9), 0.5), "the offset of its centre from the middle of the glass"),
-        (Frame("a", None, 0.5, (0, 0)), "its size"),
-        (Frame("a", (9, 9), None, (0, 0)), "its pixel size"),
+        (SlideGeometry(), "its size, its pixel size, the offset of its centre from the middle of the glass"),
+        (SlideGeometry("a", (9, 9), 0.5), "the offset of its centre from the middle of the glass"),
+        (SlideGeometry("a", None, 0.5, (0, 0)), "its size"),
+        (SlideGeometry("a", (9, 9), None, (0, 0)), "its pixel size"),
     ],
 )
 def test_without_knowing_the_slide_nothing_is_guessed(ndpa, tmp_path, frame, missing):

@@ -6,7 +6,7 @@ import tifffile
 from PIL import Image
 
 from napari_pathseg.classes import class_table
-from napari_pathseg.contours.alignment import Remedy
+from napari_pathseg.contours.alignment import AxisScaleTransform
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import write_contours
 from napari_pathseg.errors import AnnotationError, ConfigError, ProjectError, UnsupportedSlideError
@@ -276,10 +276,12 @@ def test_a_stack_that_is_added_twice_is_not_there_twice(stack):
 def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(project, slides, tmp_path):
     square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
     write_contours(tmp_path / "small.geojson", [Contour(square, class_name="Lesion")])
-    options = ImportOptions({"Lesion": 2}, Remedy(scale=4.0))
+    options = ImportOptions({"Lesion": 2}, AxisScaleTransform(scale=4.0))
     import_file(project, "case5", tmp_path / "small.geojson", complete=True, options=options)
     assert imported(project, "case5") == 1600
-    assert import_records(Project.open(project.folder), "case5")["case5.geojson"].remedy == Remedy(scale=4.0)
+    assert import_records(Project.open(project.folder), "case5")["case5.geojson"].remedy == AxisScaleTransform(
+        scale=4.0
+    )
     assert check(project) == []
 
 
@@ -287,7 +289,13 @@ def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path
     square = np.array([[4.5, 4.5], [4.5, 14.5], [14.5, 14.5], [14.5, 4.5]])
     write_contours(tmp_path / "a.svg", [Contour(square + 30)])
     import_file(project, "case5", tmp_path / "a.svg", complete=False)
-    import_file(project, "case5", tmp_path / "a.svg", complete=False, options=ImportOptions(remedy=Remedy(scale=0.5)))
+    import_file(
+        project,
+        "case5",
+        tmp_path / "a.svg",
+        complete=False,
+        options=ImportOptions(remedy=AxisScaleTransform(scale=0.5)),
+    )
     assert imported(project, "case5") == 25
     write_contours(tmp_path / "b.svg", [Contour(square + 100)])
     import_file(project, "case5", tmp_path / "b.svg", complete=False)

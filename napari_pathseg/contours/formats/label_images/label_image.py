@@ -50,23 +50,16 @@ class LabelImage(NamedTuple):
     255, may mean something of their own.
     """
 
-    numbers: npt.NDArray[np.uint8]
-    certain: bool
+    values: npt.NDArray[np.uint8]
+    are_classes: bool
 
 
 def read_label_image(
-    path: Path, shape: tuple[int, int], colors: Mapping[str, int] | None = None
-) -> npt.NDArray[np.uint8]:
-    """Return the numbers of a label image; see :func:`read_labels`."""
-    return read_labels(path, shape, colors).numbers
-
-
-def read_labels(
     path: Path,
     shape: tuple[int, int],
     colors: Mapping[str, int] | None = None,
     page: int | None = None,
-    coarse: tuple[int, int] | None = None,
+    mask_shape: tuple[int, int] | None = None,
 ) -> LabelImage:
     """Return the numbers of a label image of `shape`, rows and columns, 0 to 255.
 
@@ -80,8 +73,8 @@ def read_labels(
         The number of each colour, as ``#rrggbb``, that a class is painted in.
     page
         Which mask of a TIFF with several, from 0; the first where None.
-    coarse
-        Another shape that it may have, that of the slide's mask.
+    mask_shape
+        Another shape that it may have: that of the slide's mask.
 
     Raises
     ------
@@ -91,7 +84,7 @@ def read_labels(
     """
     tiff = path.suffix.lower() in _TIFF
     try:
-        shapes = [shape] if coarse is None else [shape, coarse]
+        shapes = [shape] if mask_shape is None else [shape, mask_shape]
         painted = _read_tiff(path, shapes, page) if tiff else _read_picture(path, shapes)
     except AnnotationError:
         raise

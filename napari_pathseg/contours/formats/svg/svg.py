@@ -27,7 +27,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points
-from napari_pathseg.contours.formats.base import Frame, Source
+from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.svg.fill import (
     CrossingBudget,
@@ -49,7 +49,7 @@ def is_svg(root: Element) -> bool:
 
 
 @without_collector()
-def read_svg(root: Element, source: Source) -> list[Contour]:
+def read_svg(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the outlines of an SVG picture, curves flattened to 0.1 px.
 
     Raises
@@ -93,10 +93,10 @@ def _tangled(figures: Sequence[tuple[int, Figure]]) -> list[tuple[int, Figure]]:
     return [figures[index] for index in np.flatnonzero(crosses).tolist()]
 
 
-def write_svg(path: Path, contours: Sequence[Contour], frame: Frame) -> None:
+def write_svg(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write outlines without fill, holes as further rings of a path, so that they read back exactly."""
     corner = np.max([contour.exterior.max(axis=0) for contour in contours], axis=0, initial=0) + 1
-    height, width = (str(math.ceil(side)) for side in frame.shape or np.broadcast_to(corner, 2))
+    height, width = (str(math.ceil(side)) for side in geometry.shape or np.broadcast_to(corner, 2))
     root = Element("svg", xmlns="http://www.w3.org/2000/svg", version="1.1", width=width, height=height)
     # Moved as one, not point by point, which would round them.
     group = SubElement(root, "g", transform="translate(0.5 0.5)")

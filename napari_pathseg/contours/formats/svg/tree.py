@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import FURTHEST, Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import Source
+from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.svg.names import class_of, kind_of, layer_of
 from napari_pathseg.contours.formats.svg.shapes import SHAPES
@@ -85,7 +85,7 @@ class _Step(NamedTuple):
 class Walk:
     """One pass through the elements of a file."""
 
-    def __init__(self, root: Element, source: Source) -> None:
+    def __init__(self, root: Element, source: DocumentSource) -> None:
         self._root = root
         self._source = source
         self._budget = PointBudget(source.name)
@@ -143,7 +143,7 @@ class Walk:
         self._sheet = read_sheets(sheets)
         if uses:
             Copies(self._source.name, self._by_id, self.place).check(self._root)
-        matrix, ruler = picture(self._root, self._source.frame)
+        matrix, ruler = picture(self._root, self._source.geometry)
         return Style(_CORNER, 1.0, ruler, {}).moved(matrix)
 
     def _inside(self, step: _Step) -> list[_Step]:

@@ -24,7 +24,7 @@ from xml.etree.ElementTree import Element
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.svg.path import NUMBER, numbers
 
 Matrix = npt.NDArray[np.float64]
@@ -72,16 +72,16 @@ class Ruler(NamedTuple):
         return math.hypot(self.width, self.height) / math.sqrt(2)
 
 
-def picture(root: Element, frame: Frame) -> tuple[Matrix, Ruler]:
+def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, Ruler]:
     """Return how the picture's user units lie on slide pixels, from corner to corner, and its ruler."""
     box = view_box(root)
     width, height = (_pixels(root.get(name, "")) for name in ("width", "height"))
     if box is None:
-        rows, columns = frame.shape or (None, None)
+        rows, columns = geometry.shape or (None, None)
         return np.eye(3), Ruler(width or columns, height or rows)
     across, down = box[2:]
     size = across, down
-    if frame.shape is None or max(abs(down - frame.shape[0]), abs(across - frame.shape[1])) >= 1:
+    if geometry.shape is None or max(abs(down - geometry.shape[0]), abs(across - geometry.shape[1])) >= 1:
         if width and height:
             size = width, height
         elif width and not root.get("height"):

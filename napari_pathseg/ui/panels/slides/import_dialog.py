@@ -133,7 +133,7 @@ def _hint(files: Sequence[AnnotationFileInfo]) -> str:
         parts.append(f"{plural(len(homeless), 'file')} is named after no slide: choose one, or leave it out.")
     odd = [file for file in files if file.proposal is not None]
     if odd:
-        text = odd[0].proposal.text if odd[0].proposal is not None else ""
+        text = odd[0].proposal.description if odd[0].proposal is not None else ""
         which = odd[0].path.name if len(odd) == 1 else f"{odd[0].path.name} and {len(odd) - 1} more"
         parts.append(f"{which} may be misplaced: it would fit {text}. Choose under Place what is right.")
     elif any(not file.fits for file in files):

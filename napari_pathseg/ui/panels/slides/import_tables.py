@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_pathseg.classes import ClassTable
-from napari_pathseg.contours.alignment import AS_IT_IS
+from napari_pathseg.contours.alignment import IDENTITY
 from napari_pathseg.projects.importing.contour_import import WHITE, ImportOptions, class_number
 from napari_pathseg.projects.importing.import_preview import AnnotationClassInfo, AnnotationFileInfo
 from napari_pathseg.projects.project import Project
@@ -65,7 +65,7 @@ class FilesTable(QTableWidget):
             if not slide or file.problem:
                 continue
             place = self.cellWidget(self._rows[path], _PLACE)
-            remedy = place.currentData() if isinstance(place, QComboBox) else AS_IT_IS
+            remedy = place.currentData() if isinstance(place, QComboBox) else IDENTITY
             own = {found.name: meanings[found.name] for found in file.classes if found.name in meanings}
             chosen.append(ImportTask(path, slide, ImportOptions(own, remedy), complete))
         return chosen
@@ -182,10 +182,10 @@ def _usual(name: str, file: AnnotationFileInfo, classes: ClassTable) -> int | No
 
 def _place_box(file: AnnotationFileInfo) -> QWidget:
     box = _box("Where the outlines lie: as the file says, or after a remedy.")
-    box.addItem("as in the file", AS_IT_IS)
+    box.addItem("as in the file", IDENTITY)
     if file.proposal is not None:
-        box.addItem(f"⚠ {file.proposal.text}", file.proposal)
-        box.setToolTip(f"The outlines seem misplaced: the file would fit {file.proposal.text}.")
+        box.addItem(f"⚠ {file.proposal.description}", file.proposal)
+        box.setToolTip(f"The outlines seem misplaced: the file would fit {file.proposal.description}.")
     box.setEnabled(file.proposal is not None)
     return box
 

@@ -13,7 +13,6 @@ from PIL import Image
 from napari_pathseg.contours.formats.label_images.label_image import (
     decode_png,
     read_label_image,
-    read_labels,
     write_label_image,
 )
 from napari_pathseg.errors import AnnotationError, ProjectError
@@ -25,16 +24,20 @@ TABLE = np.array([[0, 0, 0], [0x96, 0xC8, 0x96], [0xC8, 0, 0], [0x32, 0x32, 0x32
 MASK = np.random.default_rng(0).integers(0, 256, (60, 40), np.uint8)
 
 
+def read_values(path, shape, colors=None):
+    return read_label_image(path, shape, colors).values
+
+
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.TIFF", "a.bmp"])
 def test_a_mask_comes_back_as_it_was_written(tmp_path, name):
     write_label_image(tmp_path / name, MASK)
-    assert np.array_equal(read_label_image(tmp_path / name, MASK.shape), MASK)
+    assert np.array_equal(read_values(tmp_path / name, MASK.shape), MASK)
 
 
 def test_a_large_tiff_mask_comes_back_with_its_pixel_size(tmp_path):
     large = np.tile(MASK, (15, 20))
     write_label_image(tmp_path / "a.tif", large, mpp=0.5)
-    assert np.array_equal(read_label_image(tmp_path / "a.tif", large.shape), large)
+    assert np.array_equal(read_values(tmp_path / "a.tif", large.shape), large)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         page = file.pages.first
         assert page.get_resolution("MICROMETER") == pytest.approx((2, 2))
@@ -56,7 +59,7 @@ def test_black_and_white_grey_palette_and_16_bit_pictures_give_their_numbers(tmp
     expected = {"bits": bits, "grey": MASK, "16": MASK, "palette": MASK % 4}
     names = ["bits.png", "grey.png", "16.png", "palette.png", "16.tif", "grey.tif", "bits.tif"]
     for name in names:
-        found = read_label_image(tmp_path / name, MASK.shape)
+        found = read_values(tmp_path / name, MASK.shape)
         assert found.dtype == np.uint8
         assert np.array_equal(found, expected[name.split(".")[0]]), name
 
@@ -65,13 +68,13 @@ def test_white_is_one_in_a_tiff_that_counts_from_white(tmp_path):
     Image.fromarray(MASK > 99).save(tmp_path / "a.tif", tiffinfo={262: 0}, compression="group4")
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-    assert np.array_equal(read_label_image(tmp_path / "a.tif", MASK.shape), np.asarray(Image.open(tmp_path / "a.tif")))
+    assert np.array_equal(read_values(tmp_path / "a.tif", MASK.shape), np.asarray(Image.open(tmp_path / "a.tif")))
 
 
 def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path):
     write_label_image(tmp_path / "a.png", MASK)
     with pytest.raises(AnnotationError, match=r"a\.png is 60 x 40 pixels, its slide 60 x 41 \(rows x columns\)"):
-        read_label_image(tmp_path / "a.png", (60, 41))
+        read_values(tmp_path / "a.png", (60, 41))
 
 
 def test_what_is_no_mask_is_refused(tmp_path):
@@ -94,7 +97,7 @@ def test_what_is_no_mask_is_refused(tmp_path):
         "none.png": "does not exist",
     }.items():
         with pytest.raises(AnnotationError, match=message):
-            read_label_image(tmp_path / name, MASK.shape)
+            read_values(tmp_path / name, MASK.shape)
 
 
 def test_a_mask_that_cannot_be_written_is_refused(tmp_path):
@@ -122,7 +125,7 @@ def narrow_png(path, bits, numbers):
 def test_a_narrow_png_gives_the_numbers_that_are_stored(tmp_path, bits):
     numbers = MASK % 2**bits
     narrow_png(tmp_path / "a.png", bits, numbers)
-    assert np.array_equal(read_label_image(tmp_path / "a.png", MASK.shape), numbers)
+    assert np.array_equal(read_values(tmp_path / "a.png", MASK.shape), numbers)
 
 
 def painted(path, labels, alpha=None):
@@ -138,9 +141,9 @@ def painted(path, labels, alpha=None):
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
 def test_a_picture_painted_in_class_colours_gives_the_classes(tmp_path, name):
     painted(tmp_path / name, MASK % 4)
-    image = read_labels(tmp_path / name, MASK.shape, COLORS)
-    assert image.certain
-    assert np.array_equal(image.numbers, MASK % 4)
+    image = read_label_image(tmp_path / name, MASK.shape, COLORS)
+    assert image.are_classes
+    assert np.array_equal(image.values, MASK % 4)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -148,18 +151,18 @@ def test_what_is_transparent_has_no_class_whatever_its_colour(tmp_path, name):
     alpha = np.where(MASK > 99, 255, 0).astype(np.uint8)
     painted(tmp_path / name, MASK % 3 + 1, alpha)
     expected = np.where(alpha > 0, MASK % 3 + 1, 0)
-    assert np.array_equal(read_label_image(tmp_path / name, MASK.shape, COLORS), expected)
+    assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), expected)
 
 
 def test_a_picture_in_one_grey_class_colour_gives_that_class_and_grey_numbers_stay(tmp_path):
     painted(tmp_path / "a.png", np.where(MASK > 99, 3, 0))
-    assert np.array_equal(read_label_image(tmp_path / "a.png", MASK.shape, COLORS), np.where(MASK > 99, 3, 0))
+    assert np.array_equal(read_values(tmp_path / "a.png", MASK.shape, COLORS), np.where(MASK > 99, 3, 0))
     Image.fromarray(np.dstack([MASK] * 3)).save(tmp_path / "grey.png")
     for name in ("grey.png", "plain.png"):
         Image.fromarray(MASK).save(tmp_path / "plain.png")
-        image = read_labels(tmp_path / name, MASK.shape, COLORS)
-        assert not image.certain
-        assert np.array_equal(image.numbers, MASK)
+        image = read_label_image(tmp_path / name, MASK.shape, COLORS)
+        assert not image.are_classes
+        assert np.array_equal(image.values, MASK)
 
 
 def with_palette(path, colors, labels):
@@ -173,10 +176,10 @@ def with_palette(path, colors, labels):
 def test_of_a_palette_its_class_colours_decide_and_else_its_indices(tmp_path, name):
     order = [2, 0, 1, 3]
     with_palette(tmp_path / name, TABLE[order], MASK % 4)
-    assert np.array_equal(read_label_image(tmp_path / name, MASK.shape, COLORS), np.array(order)[MASK % 4])
-    assert np.array_equal(read_label_image(tmp_path / name, MASK.shape), MASK % 4)
+    assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), np.array(order)[MASK % 4])
+    assert np.array_equal(read_values(tmp_path / name, MASK.shape), MASK % 4)
     with_palette(tmp_path / name, [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]], MASK % 4)
-    assert np.array_equal(read_label_image(tmp_path / name, MASK.shape, COLORS), MASK % 4)
+    assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), MASK % 4)
 
 
 def test_unknown_colours_are_named_with_how_many_pixels_they_have(tmp_path):
@@ -185,32 +188,32 @@ def test_unknown_colours_are_named_with_how_many_pixels_they_have(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     message = r"a\.png holds colours .*: #010203 \(7 pixels\), #ff0000 \(3 pixels\), #0909\S+ \(1 pixels\) and 1 more\."
     with pytest.raises(AnnotationError, match=message):
-        read_label_image(tmp_path / "a.png", MASK.shape, COLORS)
+        read_values(tmp_path / "a.png", MASK.shape, COLORS)
     with_palette(tmp_path / "palette.png", [*TABLE[1:3], [1, 2, 3]], np.minimum(MASK, 2))
     with pytest.raises(AnnotationError, match=rf"palette\.png .*: #010203 \({int((MASK > 1).sum()):,} pixels\)\. Give"):
-        read_label_image(tmp_path / "palette.png", MASK.shape, COLORS)
+        read_values(tmp_path / "palette.png", MASK.shape, COLORS)
 
 
 def test_a_photograph_is_no_mask(tmp_path):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 40, 3), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(AnnotationError, match="more than 1,000 colours that are no class's"):
-        read_label_image(tmp_path / "a.png", MASK.shape, COLORS)
+        read_values(tmp_path / "a.png", MASK.shape, COLORS)
 
 
 def test_of_several_masks_in_a_tiff_the_one_of_the_slide_is_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([MASK, MASK // 2]), photometric="minisblack")
-    assert np.array_equal(read_label_image(tmp_path / "a.tif", MASK.shape), MASK)
-    assert np.array_equal(read_labels(tmp_path / "a.tif", MASK.shape, page=1).numbers, MASK // 2)
+    assert np.array_equal(read_values(tmp_path / "a.tif", MASK.shape), MASK)
+    assert np.array_equal(read_label_image(tmp_path / "a.tif", MASK.shape, page=1).values, MASK // 2)
     with pytest.raises(AnnotationError, match=r"a\.tif has 2 masks; number 3 was asked for"):
-        read_labels(tmp_path / "a.tif", MASK.shape, page=2)
+        read_label_image(tmp_path / "a.tif", MASK.shape, page=2)
     write_label_image(tmp_path / "one.tif", MASK)
-    assert np.array_equal(read_labels(tmp_path / "one.tif", MASK.shape, page=2).numbers, MASK)
+    assert np.array_equal(read_label_image(tmp_path / "one.tif", MASK.shape, page=2).values, MASK)
 
 
 def test_16_bit_colours_are_refused_as_what_they_are(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack([MASK.astype(np.uint16)] * 3)))
     with pytest.raises(AnnotationError, match="holds 16-bit colours"):
-        read_label_image(tmp_path / "a.png", MASK.shape, COLORS)
+        read_values(tmp_path / "a.png", MASK.shape, COLORS)
 
 
 @pytest.mark.parametrize("present", [[1], [1, 2], [0, 2]])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -193,5 +193,5 @@ def test_a_class_name_with_letters_that_xml_forbids_can_be_read_again(tmp_path):
 
 
 def test_a_picture_is_as_large_as_the_slide_where_that_is_known(tmp_path):
-    write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9)], frame=Frame(shape=(300, 400)))
+    write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9)], frame=SlideGeometry(shape=(300, 400)))
     assert 'width="400" height="300"' in (tmp_path / "a.svg").read_text()

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
@@ -165,7 +165,7 @@ def test_real_files_cover_what_another_program_paints(files, tmp_path):
         painted = np.asarray(Image.open(f"{copy}.png").convert("L")) < 128
         # The picture's own units are wanted, not the size it has on a page.
         shape = tuple(round(side / ZOOM) for side in painted.shape)
-        contours = read_contours(copy, Frame(shape=shape))
+        contours = read_contours(copy, SlideGeometry(shape=shape))
         ours = rasterize([zoomed(contour) for contour in contours], painted.shape) > 0
         assert (ours & painted).sum() / (ours | painted).sum() > 0.98, copy.name
 

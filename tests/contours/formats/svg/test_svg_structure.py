@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from napari_pathseg.contours.formats import read_contours
-from napari_pathseg.contours.formats.base import Frame
+from napari_pathseg.contours.formats.base import SlideGeometry
 
 SQUARE = '<rect width="10" height="20"/>'
 
@@ -57,7 +57,7 @@ PICTURES = [
 
 @pytest.mark.parametrize(("attributes", "shape", "expected"), PICTURES)
 def test_a_pixel_of_the_slide_is_found_from_viewbox_size_and_slide(read, attributes, shape, expected):
-    [contour] = read(SQUARE, attributes, Frame(shape=shape))
+    [contour] = read(SQUARE, attributes, SlideGeometry(shape=shape))
     assert box(contour) == expected
 
 

@@ -4,7 +4,7 @@ from napari.utils.notifications import notification_manager
 from PIL import Image
 from qtpy.QtCore import Qt
 
-from napari_pathseg.contours.alignment import AS_IT_IS, Remedy
+from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import write_contours
 
@@ -63,9 +63,9 @@ def test_outlines_of_a_larger_copy_are_moved_only_if_a_person_says_so(opened, as
     write_contours(tmp_path / "case2.svg", [Contour((SQUARE + 0.5) * 8 - 0.5, class_name="Tumour")])
     dialog = ask(tmp_path / "case2.svg")
     assert "may be misplaced: it would fit at 1/" in dialog.hint.text()
-    assert dialog.choices[0].options.remedy == AS_IT_IS
+    assert dialog.choices[0].options.remedy == IDENTITY
     choose(dialog.files, "case2.svg", 3, "1/")
-    assert isinstance(dialog.choices[0].options.remedy, Remedy)
+    assert isinstance(dialog.choices[0].options.remedy, AxisScaleTransform)
     assert dialog.choices[0].options.remedy.scale < 1
     dialog.accept()
     assert 0 < opened.session.counts("case2")[2].sum() <= 2500 * 4**2
