@@ -112,7 +112,7 @@ def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: Cl
 
     A pixel is of the class afterwards where most of what lies around it was, about as in a disc of
     the radius.  What the class loses goes to the nearest other label, unlabelled included; what it
-    gains it takes from any class that is not locked.  UInt8Array outside `region` count, and stay.
+    gains it takes from any class that is not locked.  Pixels outside `region` count, and stay.
     """
     reach = smoothing_reach(radius_px)
 
@@ -130,7 +130,7 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleanupO
 
     Distances are Euclidean, from pixel centre to pixel centre.  A growing class covers all classes
     that are not locked; a shrinking one leaves its pixels to the nearest other label, unlabelled
-    included, and does not draw back from the edge of the slide.  UInt8Array outside `region` count, and stay.
+    included, and does not draw back from the edge of the slide.  Pixels outside `region` count, and stay.
     """
     limit = squared_limit(by_px)
 

@@ -1,11 +1,11 @@
-"""Who set the pixels of a mask, and how many there are of each class."""
+"""Provenance, which says who set a pixel of a mask, and pixel counts by class and provenance."""
 
 from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.masks.chunk_files import is_uniform
+from napari_pathseg.arrays import UInt8Array
 
 Counts = npt.NDArray[np.int64]  # pixels by class (0 to 255) and provenance
 
@@ -24,7 +24,13 @@ class Provenance(IntEnum):
 _KINDS = len(Provenance)
 
 
-def count(labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> Counts:
+def is_uniform(pixels: UInt8Array) -> bool:
+    """Return whether every plane is constant (true for most chunks, and cheap to check)."""
+    planes = pixels if pixels.ndim > 2 else pixels[None]
+    return pixels.size > 0 and all(plane.min() == plane.max() for plane in planes)
+
+
+def count(labels: UInt8Array, provenance: UInt8Array) -> Counts:
     """Return the number of pixels by class (0 to 255) and provenance."""
     if is_uniform(labels) and is_uniform(provenance):
         counts = np.zeros((256, _KINDS), np.int64)
@@ -35,12 +41,12 @@ def count(labels: npt.NDArray[np.uint8], provenance: npt.NDArray[np.uint8]) -> C
 
 
 def counts_to(counts: Counts) -> dict[str, int]:
-    """Return counts as plain values, without the zeros."""
+    """Return the non-zero counts as JSON values."""
     return {f"{label},{kind}": int(counts[label, kind]) for label, kind in zip(*np.nonzero(counts), strict=True)}
 
 
 def counts_from(saved: dict[str, int]) -> Counts:
-    """Return the counts of :func:`counts_to`'s values."""
+    """Return the counts from the JSON values of :func:`counts_to`."""
     counts = np.zeros((256, _KINDS), np.int64)
     for key, number in saved.items():
         label, kind = map(int, key.split(","))

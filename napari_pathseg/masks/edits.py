@@ -14,9 +14,7 @@ from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
-from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
-from napari_pathseg.masks.edit_region import Inside
 from napari_pathseg.masks.label_rules import (
     NONE_LOCKED,
     Locked,
@@ -29,8 +27,9 @@ from napari_pathseg.masks.label_rules import (
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.prediction import Prediction
-from napari_pathseg.masks.shapes import bounding_box
+from napari_pathseg.masks.shapes import InRegion, bounding_box
 from napari_pathseg.masks.stroke_queue import Brush
+from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.portable import scratch_array
 
 _PIECE = 2048  # rows and columns edited at once where a whole slide is
@@ -57,19 +56,19 @@ def fill_from_model(
     return mask.edit(region, *apply_model(np.stack(mask.read(region)), classes, complete, locked))
 
 
-def accept(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> MaskOperation:
+def accept(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None = None) -> MaskOperation:
     """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
     change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
     return _change("Accepting", region, change, inside)
 
 
-def reject(region: Region, locked: Locked = NONE_LOCKED, inside: Inside | None = None) -> MaskOperation:
+def reject(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None = None) -> MaskOperation:
     """Take the model's pixels out of `region`, or the part of it that `inside` means."""
     change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
     return _change("Rejecting", region, change, inside)
 
 
-def assign(region: Region, brush: Brush, inside: Inside | None = None) -> MaskOperation:
+def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> MaskOperation:
     """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
 
     def change(pixels: UInt8Array) -> UInt8Array:
@@ -81,7 +80,7 @@ def assign(region: Region, brush: Brush, inside: Inside | None = None) -> MaskOp
 
 
 def clear(
-    region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: Inside | None = None
+    region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: InRegion | None = None
 ) -> MaskOperation:
     """Take a class out of `region`, or with None all, whoever set it."""
     return _change("Clearing", region, partial(apply_clear, label=label, locked=locked), inside)
@@ -143,7 +142,7 @@ def merge_prediction(
 
 
 def _change(
-    name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: Inside | None = None
+    name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: InRegion | None = None
 ) -> MaskOperation:
     """Change what is set in a box, or the part of it that is meant."""
 

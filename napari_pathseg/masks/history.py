@@ -1,7 +1,7 @@
-"""What was done to a mask, step by step: what can be undone, and what a killed program left to do.
+"""The undo history of a mask, and the edits that a crash left unapplied.
 
-The steps lie in the journal; in memory is only where.  So the history outlives a save, a
-closed window and `kill -9`, and ten thousand strokes cost no memory.
+Changes are stored in the journal; memory holds only their offsets.  The history therefore
+survives a save, a restart and ``kill -9``, and ten thousand strokes cost hardly any memory.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
 
-HISTORY_BYTES = 256 << 20  # of one mask on disk; half of it is kept where it grows larger
+HISTORY_BYTES = 256 << 20  # journal of one mask on disk; when it grows beyond that, the newest half is kept
 _BOX = struct.Struct("<IIII")
 _ZSTD = Zstd(level=1)
 _logger = logging.getLogger(__name__)
 
-Step = list[Record]
-Packed: TypeAlias = "array[int]"  # where a step's records begin and how long they are: a tenth of the memory
+UndoGroup = list[Record]  # edits that are undone together
+_Packed: TypeAlias = "array[int]"  # offsets and lengths of a group's records: a tenth of the memory
 
 
 class Change(NamedTuple):
@@ -39,113 +39,114 @@ class Change(NamedTuple):
     after: UInt8Array
 
     @property
-    def back(self) -> "Change":
-        """What takes it back."""
+    def inverse(self) -> "Change":
+        """The change that reverts this one."""
         return Change(self.region, self.after, self.before)
 
 
 class History:
-    """The steps of one mask; `journal` is read when it is made, and written from then on.
+    """The undo groups of one mask, read from `journal` on construction and logged to it from then on.
 
     Attributes
     ----------
     unapplied
-        Records that the pyramid does not hold yet, in the order in which they are to be done.
+        Records that the pyramid does not hold yet, in the order in which to apply them.
     damaged
         Whether records were lost that the pyramid may not hold.
     saved
-        What was said when all was in the pyramid last, None where that was never so.
+        The last record which says that the pyramid holds everything before it, or None.
     """
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._undo: deque[Packed] = deque()
-        self._redo: list[Packed] = []
-        self._step: Step = []
-        self._trimmed = 0  # bytes that were left the last time
+        self._undo: deque[_Packed] = deque()
+        self._redo: list[_Packed] = []
+        self._group: UndoGroup = []  # still open
+        self._trimmed_size = 0  # of the journal, after it was trimmed last
         self.damaged = False
         self.saved: Record | None = None
-        self.unapplied: list[tuple[RecordKind, Step]] = []
+        self.unapplied: list[tuple[RecordKind, UndoGroup]] = []
         end = 0
         for record in journal.records():
             self.damaged |= record.offset != end
             end = record.end
-            self._recall(record)
+            self._replay(record)
         self.damaged |= end != journal.size
 
-    # -- what is done now
+    # -- logging
 
-    def note(self, change: Change, kind: RecordKind = RecordKind.EDIT) -> None:
-        """Add a change to the step that is being made; a ProjectError where the disk refuses."""
-        if self._is_other(kind):
+    def record(self, change: Change, kind: RecordKind = RecordKind.EDIT) -> None:
+        """Log a change and add it to the open undo group; raise ProjectError if the disk refuses."""
+        if self._has_other_kind(kind):
             self.end_undo_group()
         pixels = _ZSTD.encode(np.stack([change.before, change.after]))
-        self._step.append(self._journal.append(kind, _BOX.pack(*change.region) + pixels))
+        self._group.append(self._journal.append(kind, _BOX.pack(*change.region) + pixels))
 
-    def end_undo_group(self, painted: bool = False) -> bool:
-        """End the step: what was noted since the last is undone as one; return whether there was one.
+    def end_undo_group(self, strokes: bool = False) -> bool:
+        """End the open undo group; return whether it has changes.
 
-        One of strokes is told though it is empty.
+        The end of a group of strokes is logged even if they changed nothing.
         """
-        noted = bool(self._step)
-        if noted or painted:
-            self._journal.append(RecordKind.OP_END if self._is_other(RecordKind.EDIT) else RecordKind.EDIT_END)
-            self._end_step()
-        return noted
+        has_changes = bool(self._group)
+        if has_changes or strokes:
+            is_operation = self._has_other_kind(RecordKind.EDIT)
+            self._journal.append(RecordKind.OP_END if is_operation else RecordKind.EDIT_END)
+            self._close_group()
+        return has_changes
 
-    def undo_or_redo(self, kind: RecordKind) -> Step:
-        """Undo or redo: return the step that is to be taken back, or to be done again; see :meth:`changes`."""
+    def undo_or_redo(self, kind: RecordKind) -> UndoGroup:
+        """Log an undo or redo; return the group to revert or to repeat, see :meth:`changes`."""
         self.end_undo_group()
         if not (self._undo if kind is RecordKind.UNDO else self._redo):
             return []
         self._journal.append(kind)
-        return self._turned(kind)
+        return self._move_last(kind)
 
-    def note_saved(self, counts: dict[str, int]) -> None:
-        """Note that the pyramid holds all, and what it holds; drop the oldest steps where they are too many."""
+    def record_saved(self, counts: dict[str, int]) -> None:
+        """Log that the pyramid holds everything, with its counts; drop the oldest groups if there are too many."""
         self._journal.append_saved(json.dumps(counts).encode())
-        if self._journal.size > max(HISTORY_BYTES, 2 * self._trimmed) and not self._step:
+        if self._journal.size > max(HISTORY_BYTES, 2 * self._trimmed_size) and not self._group:
             self.trim(HISTORY_BYTES // 2, counts)
-            self._trimmed = self._journal.size  # one step may be larger than all that should be kept
+            self._trimmed_size = self._journal.size  # a single group may exceed the limit
 
-    # -- what was done before
+    # -- reading back
 
-    def changes(self, kind: RecordKind, step: Step) -> Iterator[Change]:
-        """Yield the changes of a step in the order in which they are to be made; damaged ones are skipped."""
-        for record in reversed(step) if kind is RecordKind.UNDO else step:
+    def changes(self, kind: RecordKind, group: UndoGroup) -> Iterator[Change]:
+        """Yield the changes of a group in the order in which to apply them, skipping damaged ones."""
+        for record in reversed(group) if kind is RecordKind.UNDO else group:
             change = self._read(record)
             if change is not None:
-                yield change.back if kind is RecordKind.UNDO else change
+                yield change.inverse if kind is RecordKind.UNDO else change
 
     def saved_counts(self) -> dict[str, int] | None:
-        """Return what the pyramid held when all was in it last."""
+        """Return the counts of the last save, or None."""
         content = None if self.saved is None else self._journal.read(self.saved)
         return None if content is None else {str(key): int(value) for key, value in json.loads(content).items()}
 
     def trim(self, size: int, counts: dict[str, int]) -> None:
-        """Write the journal anew with the newest steps that fit into so many bytes, one at least."""
-        kept: deque[Packed] = deque()
-        room = size - sum(_bytes_of(step) for step in self._redo)
-        for step in reversed(self._undo):
-            room -= _bytes_of(step)
+        """Rewrite the journal with the newest undo groups that fit into `size` bytes, at least one."""
+        kept: deque[_Packed] = deque()
+        room = size - sum(_bytes_of(group) for group in self._redo)
+        for group in reversed(self._undo):
+            room -= _bytes_of(group)
             if room < 0 and kept:
                 break
-            kept.appendleft(step)
+            kept.appendleft(group)
         partial = self._journal.path.with_name(f".{self._journal.path.name}.partial")
         try:
-            undo, redo = self._write_anew(partial, kept, counts)
+            undo, redo = self._rewrite(partial, kept, counts)
             self._journal.replace(partial)
         except (OSError, ProjectError) as error:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
-            _logger.warning("%s stays as large as it is: %s", self._journal.path, error)
+            _logger.warning("%s could not be shortened: %s", self._journal.path, error)
             return
         self._undo, self._redo = undo, redo
 
-    def _write_anew(
-        self, path: Path, undo: Iterable[Packed], counts: dict[str, int]
-    ) -> tuple[deque[Packed], list[Packed]]:
-        """Write the steps into a journal at `path`; return them as they lie there."""
+    def _rewrite(
+        self, path: Path, undo: Iterable[_Packed], counts: dict[str, int]
+    ) -> tuple[deque[_Packed], list[_Packed]]:
+        """Write the groups into a new journal at `path`; return where they are in it."""
         path.unlink(missing_ok=True)
         fresh = Journal(path)
         try:
@@ -158,46 +159,46 @@ class History:
             fresh.close()
         return done, undone
 
-    def _copy(self, steps: Iterable[Packed], fresh: Journal) -> Iterator[Packed]:
-        for step in steps:
-            contents = [self._journal.read(record) for record in _unpacked(step)]
+    def _copy(self, groups: Iterable[_Packed], fresh: Journal) -> Iterator[_Packed]:
+        for group in groups:
+            contents = [self._journal.read(record) for record in _unpacked(group)]
             copied = [fresh.append(RecordKind.EDIT, content) for content in contents if content is not None]
             if copied:
                 fresh.append(RecordKind.EDIT_END)
                 yield _packed(copied)
 
-    def _recall(self, record: Record) -> None:
-        """Follow a record of the journal; remember what is to be done until the pyramid holds it."""
+    def _replay(self, record: Record) -> None:
+        """Follow a record of the journal, and remember it until the pyramid holds it."""
         kind = record.kind
         if kind in (RecordKind.EDIT, RecordKind.OP_CHUNK):
-            if self._is_other(kind):  # an operation was ended by the end of the program
-                self._end_step()
-            self._step.append(record)
+            if self._has_other_kind(kind):  # the program ended within an operation
+                self._close_group()
+            self._group.append(record)
             self.unapplied.append((kind, [record]))
         elif kind in (RecordKind.STROKE, RecordKind.STROKES_END, RecordKind.STROKES_APPLIED):
             self.unapplied.append((kind, [record]))
         elif kind in (RecordKind.EDIT_END, RecordKind.OP_END):
-            self._end_step()
+            self._close_group()
             self.unapplied.append((kind, []))
         elif kind is RecordKind.SAVED:
             self.unapplied.clear()
             self.saved, self.damaged = record, False
         else:
-            self._end_step()
-            self.unapplied.append((kind, self._turned(kind)))
+            self._close_group()
+            self.unapplied.append((kind, self._move_last(kind)))
 
-    def _is_other(self, kind: RecordKind) -> bool:
-        """Whether the open step is of another kind: a step holds parts of an operation, or what strokes changed."""
-        return bool(self._step) and self._step[-1].kind is not kind
+    def _has_other_kind(self, kind: RecordKind) -> bool:
+        """Return whether the open group holds changes of another kind: it is an operation's, or that of strokes."""
+        return bool(self._group) and self._group[-1].kind is not kind
 
-    def _end_step(self) -> None:
-        if self._step:
-            self._undo.append(_packed(self._step))
+    def _close_group(self) -> None:
+        if self._group:
+            self._undo.append(_packed(self._group))
             self._redo.clear()
-            self._step = []
+            self._group = []
 
-    def _turned(self, kind: RecordKind) -> Step:
-        """Move the last step from what can be undone to what can be redone, or back, and return it."""
+    def _move_last(self, kind: RecordKind) -> UndoGroup:
+        """Move the last group from the undo stack to the redo stack, or back, and return it."""
         if kind is RecordKind.UNDO and self._undo:
             self._redo.append(self._undo.pop())
             return _unpacked(self._redo[-1])
@@ -209,7 +210,7 @@ class History:
     def _read(self, record: Record) -> Change | None:
         content = self._journal.read(record)
         if content is None:
-            _logger.warning("%s: the record at byte %d is damaged; it is skipped", self._journal.path, record.offset)
+            _logger.warning("%s: skipped the damaged record at byte %d", self._journal.path, record.offset)
             self.damaged = True
             return None
         region = Region(*_BOX.unpack_from(content))
@@ -218,13 +219,13 @@ class History:
         return Change(region, before, after)
 
 
-def _packed(step: Step) -> Packed:
-    return array("Q", [number for record in step for number in (record.offset, record.length)])
+def _packed(group: UndoGroup) -> _Packed:
+    return array("Q", [number for record in group for number in (record.offset, record.length)])
 
 
-def _unpacked(step: Packed) -> Step:
-    return [Record(offset, RecordKind.EDIT, length) for offset, length in zip(step[::2], step[1::2], strict=True)]
+def _unpacked(group: _Packed) -> UndoGroup:
+    return [Record(offset, RecordKind.EDIT, length) for offset, length in zip(group[::2], group[1::2], strict=True)]
 
 
-def _bytes_of(step: Packed) -> int:
-    return sum(step[1::2])
+def _bytes_of(group: _Packed) -> int:
+    return sum(group[1::2])

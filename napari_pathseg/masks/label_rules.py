@@ -1,7 +1,7 @@
 """The rules that keep training honest: what becomes of a pixel's label and of who set it.
 
 A model's pixels are known as such until a person paints over, erases or accepts them, and a
-model never overwrites a person.  UInt8Array of a class that a person locked stay as they are,
+model never overwrites a person.  Pixels of a class that a person locked stay as they are,
 whoever paints and whatever a model finds.  Arrays here are labels and provenance of a box,
 ``(2, rows, columns)``.
 """

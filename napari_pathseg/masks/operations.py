@@ -1,7 +1,8 @@
-"""OperationQueue: long edits of a mask, made piece by piece, each one step of undo.
+"""Operations: long edits of a mask, applied in steps and undone as one.
 
-To accept what a model found on a slide, or to undo a stroke across it, takes seconds; whoever
-shows the mask goes on meanwhile.  What operations there are is in `edits`.
+Accepting what a model found on a whole slide, or undoing a stroke across it, takes seconds; the
+window stays responsive because it runs one step at a time.  The operations themselves are in
+`edits`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from napari_pathseg.geometry import Region
 
 
 class Editable(Protocol):
-    """What an operation may do with a mask; see `Mask`."""
+    """The part of a `Mask` that an operation may use."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -28,7 +29,7 @@ class Editable(Protocol):
         ...
 
     def nonempty_chunks(self, region: Region) -> Iterator[Region]:
-        """Yield boxes that cover all of `region` in which anything is set."""
+        """Yield boxes that cover every labelled pixel of `region`."""
         ...
 
     def edit(self, region: Region, labels: UInt8Array, provenance: UInt8Array) -> Region:
@@ -36,12 +37,12 @@ class Editable(Protocol):
         ...
 
     def flush(self) -> None:
-        """Write what was edited into the pyramids on disk; only before the first piece."""
+        """Write the edited chunks to disk; allowed only before the first step."""
         ...
 
 
 class OperationStep(NamedTuple):
-    """A part of an operation that was done: the box that changed, and how much of the operation is done, 0 to 1."""
+    """A finished step: the box that changed, and how much of the operation is done, 0 to 1."""
 
     changed: Region
     fraction_done: float
@@ -49,16 +50,16 @@ class OperationStep(NamedTuple):
 
 @dataclass(frozen=True)
 class MaskOperation:
-    """What is done to a mask.
+    """A long edit of a mask.
 
     Attributes
     ----------
     name
-        What it is called while it goes on: "Accepting".
+        What the window calls it while it runs, such as "Accepting".
     steps
-        Begins it; does a piece each time it is asked for the next.
+        Starts it: returns an iterator that does one step each time it is advanced.
     can_be_cancelled
-        Whether it can be given up: what it did is undone then.
+        Whether the user may cancel it, which undoes its finished steps.
     """
 
     name: str
@@ -67,16 +68,16 @@ class MaskOperation:
 
 
 class OperationQueue:
-    """What was begun on a mask, in order: one operation runs, the others wait for it and for the strokes before them.
+    """The operations of a mask, in order: one runs, the others wait for it and for the strokes before them.
 
     Attributes
     ----------
     running
-        The operation that runs.
+        The operation that has been started, or None.
     fraction_done
         How much of it is done, 0 to 1.
     in_step
-        Whether a piece is being done at this moment.
+        Whether one of its steps is being executed at this moment.
     """
 
     def __init__(self) -> None:
@@ -84,28 +85,28 @@ class OperationQueue:
         self.fraction_done = 0.0
         self.in_step = False
         self._steps: Iterator[OperationStep] = iter(())
-        self._waiting: deque[tuple[MaskOperation, int]] = deque()
+        self._queued: deque[tuple[MaskOperation, int]] = deque()
 
     @property
     def has_queued(self) -> bool:
-        """Whether an operation was not begun yet."""
-        return bool(self._waiting)
+        """Whether an operation has not been started yet."""
+        return bool(self._queued)
 
     def add(self, operation: MaskOperation, after: int) -> None:
-        """Let an operation wait for its turn, which comes after so many steps of strokes."""
-        self._waiting.append((operation, after))
+        """Queue an operation, to start once `after` undo groups of strokes have been applied."""
+        self._queued.append((operation, after))
 
-    def put_first(self, operation: MaskOperation) -> None:
-        """Let an operation be the next."""
-        self._waiting.appendleft((operation, 0))
+    def add_first(self, operation: MaskOperation) -> None:
+        """Queue an operation before all others."""
+        self._queued.appendleft((operation, 0))
 
-    def is_next(self, painted: int) -> bool:
-        """Whether an operation may begin once so many steps of strokes are painted."""
-        return self.has_queued and self._waiting[0][1] <= painted
+    def is_next(self, groups_applied: int) -> bool:
+        """Return whether an operation may start once so many undo groups of strokes have been applied."""
+        return self.has_queued and self._queued[0][1] <= groups_applied
 
     def start_next(self, mask: Editable) -> None:
-        """Begin the operation whose turn it is; where it raises it is dropped."""
-        operation, _ = self._waiting.popleft()
+        """Start the first queued operation; if it raises, it is dropped."""
+        operation, _ = self._queued.popleft()
         self.in_step = True
         try:
             self._steps, self.fraction_done = operation.steps(mask), 0.0
@@ -114,23 +115,23 @@ class OperationQueue:
         self.running = operation
 
     def run_next_step(self) -> Region | None:
-        """Do a piece of the operation that runs; return the box that changed, None where it was done.
+        """Run a step of the running operation; return the box that changed, or None if it had no more steps.
 
-        An operation that raises is over.
+        An operation that raises has ended.
         """
-        piece = None
+        step = None
         self.in_step = True
         try:
-            piece = next(self._steps, None)
+            step = next(self._steps, None)
         finally:
             self.in_step = False
-            if piece is None:
+            if step is None:
                 self.running = None
-        if piece is None:
+        if step is None:
             return None
-        self.fraction_done = piece.fraction_done
-        return piece.changed
+        self.fraction_done = step.fraction_done
+        return step.changed
 
-    def end(self) -> None:
-        """Give up the operation that runs."""
+    def stop(self) -> None:
+        """Drop the running operation; its finished steps stay."""
         self._steps, self.running = iter(()), None

@@ -1,14 +1,14 @@
-"""What one gesture covers of a mask, told shortly: a pull of the brush, an outline, an area found at a coarser level.
+"""Compact, serialisable shapes covered by one gesture: brush segment, polygon, bitmap.
 
-UInt8Array of the mask's grid, ``(row, column)``, centres on whole numbers.  A shape is asked for its
-pixels box by box, so that its size costs nothing before it is painted.
+Coordinates are pixels of the mask's grid, ``(row, column)``, with centres on whole numbers.  A
+shape gives its pixels box by box, so a large one costs nothing until it is painted.
 """
 
 import itertools
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -22,13 +22,13 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region
 
-_PULL = struct.Struct("<5d")
+_SEGMENT = struct.Struct("<5d")
 _ZSTD = Zstd(level=1)
 _HALF_DIAGONAL = 0.7072  # of a pixel: the nearest centre is no further away
 
 
 def bounding_box(flags: BoolArray) -> Region:
-    """Return the smallest box around the pixels that are set; an empty one where none is."""
+    """Return the smallest box around the pixels that are set, or an empty one."""
     rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
     if not len(rows):
         return EMPTY_REGION
@@ -37,32 +37,32 @@ def bounding_box(flags: BoolArray) -> Region:
 
 
 class Shape(Protocol):
-    """What a gesture covers."""
+    """The pixels covered by a gesture."""
 
     @property
     def box(self) -> Region:
-        """A box around it, which may reach over the mask's edge."""
+        """A box around it, which may extend beyond the mask."""
         ...
 
     def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
-        """Return which pixels of a box it covers, None where it covers none.
+        """Return which pixels of a box it covers, or None if it covers none.
 
-        The box lies on a grid `downsample` times coarser, of whose pixels the centres count.
+        The box is on a grid `downsample` times coarser; a pixel counts if its centre is covered.
         """
         ...
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:
-        """Return at little cost whether it covers all of a box, none of it, or None where that is not known."""
+        """Return cheaply whether it covers all of a box (True) or nothing of it (False); None if unknown."""
         ...
 
     def to_bytes(self) -> bytes:
-        """Return it as bytes, for `shape_from`."""
+        """Serialize it, for `shape_from`."""
         ...
 
 
 @dataclass(frozen=True)
 class BrushSegment:
-    """A round brush pulled from one point to another; `radius` reaches to the outermost pixel centres."""
+    """A round brush moved in a straight line, a capsule; `radius` extends to the outermost pixel centres."""
 
     start: tuple[float, float]
     end: tuple[float, float]
@@ -78,7 +78,7 @@ class BrushSegment:
 
     def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixel centres of a box lie within the radius of the line."""
-        reach = max(self.radius, downsample * _HALF_DIAGONAL)  # a thin line is seen from afar, too
+        reach = max(self.radius, downsample * _HALF_DIAGONAL)  # a thin line stays visible at coarse levels
         down_to, across_to = _centres(region, downsample)
         rows, columns = down_to[:, None] - np.float32(self.start[0]), across_to - np.float32(self.start[1])
         down, across = np.float32(self.end[0] - self.start[0]), np.float32(self.end[1] - self.start[1])
@@ -90,7 +90,7 @@ class BrushSegment:
         return flags if flags.any() else None
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:
-        """Return whether it covers all of a box (it is convex: the corners tell), none of it, or cannot say."""
+        """Return whether it covers all of a box (it is convex, so the corners decide), nothing, or None if unknown."""
         half = (downsample - 1) / 2
         top, left = region.top * downsample + half, region.left * downsample + half
         bottom, right = top + (region.height - 1) * downsample, left + (region.width - 1) * downsample
@@ -101,7 +101,7 @@ class BrushSegment:
         return False if self._distance((top + bottom) / 2, (left + right) / 2) > beyond else None
 
     def _distance(self, row: float, column: float) -> float:
-        """Return how far a point is from the line."""
+        """Return the distance of a point from the line."""
         down, across = self.end[0] - self.start[0], self.end[1] - self.start[1]
         below, right = row - self.start[0], column - self.start[1]
         length = down * down + across * across
@@ -109,13 +109,13 @@ class BrushSegment:
         return math.hypot(below - along * down, right - along * across)
 
     def to_bytes(self) -> bytes:
-        """Return it as bytes."""
-        return b"p" + _PULL.pack(*self.start, *self.end, self.radius)
+        """Serialize it."""
+        return b"p" + _SEGMENT.pack(*self.start, *self.end, self.radius)
 
 
 @dataclass(frozen=True, eq=False)
 class PolygonShape:
-    """What closed lines enclose, by parity: a later ring inside the first is a hole."""
+    """The inside of closed rings by the even-odd rule: a later ring inside the first is a hole."""
 
     rings: Sequence[npt.NDArray[np.float64]]
 
@@ -136,66 +136,98 @@ class PolygonShape:
         return flags if flags.any() else None
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:
-        """Return False where its box does not meet this one, else None."""
+        """Return False if its box does not overlap this one, else None."""
         return False if self.box.coarser(downsample).intersect(region).empty else None
 
     def to_bytes(self) -> bytes:
-        """Return it as bytes."""
+        """Serialize it."""
         return b"o" + json.dumps([ring.tolist() for ring in self.rings]).encode()
 
 
 @dataclass(frozen=True, eq=False)
 class BitmapShape:
-    """UInt8Array found at a coarser level: `found` covers `place` of a grid `downsample` times coarser."""
+    """Pixels selected at a coarser level: `selected` covers `region` of a grid `downsample` times coarser."""
 
-    found: BoolArray
-    place: Region
+    selected: BoolArray
+    region: Region
     downsample: int
 
     @property
     def box(self) -> Region:
         """A box around it."""
-        return self.place.finer(self.downsample)
+        return self.region.finer(self.downsample)
 
     def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
-        """Return which pixels of a box lie in a coarser one that was found."""
+        """Return which pixels of a box lie in a selected coarser pixel."""
         rows, columns = (np.floor(at / self.downsample).astype(np.intp) for at in _centres(region, downsample))
-        rows, columns = rows - self.place.top, columns - self.place.left
-        height, width = self.found.shape
+        rows, columns = rows - self.region.top, columns - self.region.left
+        height, width = self.selected.shape
         inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-        flags: BoolArray = self.found[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside
+        flags: BoolArray = self.selected[np.ix_(rows.clip(0, height - 1), columns.clip(0, width - 1))] & inside
         return flags if flags.any() else None
 
     def covers(self, region: Region, downsample: int = 1) -> bool | None:
-        """Return False where its box does not meet this one, else None."""
+        """Return False if its box does not overlap this one, else None."""
         return False if self.box.coarser(downsample).intersect(region).empty else None
 
     def to_bytes(self) -> bytes:
-        """Return it as bytes."""
-        head = json.dumps([*self.place, self.downsample]).encode()
-        return b"a" + struct.pack("<I", len(head)) + head + bytes(_ZSTD.encode(np.packbits(self.found)))
+        """Serialize it."""
+        head = json.dumps([*self.region, self.downsample]).encode()
+        return b"a" + struct.pack("<I", len(head)) + head + bytes(_ZSTD.encode(np.packbits(self.selected)))
 
 
 def _centres(region: Region, downsample: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Return where the rows and columns of a box on a coarser grid lie."""
+    """Return the centres of the rows and columns of a box on a coarser grid."""
     half = (downsample - 1) / 2
     rows = np.arange(region.top, region.bottom, dtype=np.float32) * downsample + half
     return rows, np.arange(region.left, region.right, dtype=np.float32) * downsample + half
 
 
 def shape_from(content: bytes) -> Shape:
-    """Return the shape that :meth:`Shape.to_bytes` told; ValueError where it is none."""
+    """Return the shape that :meth:`Shape.to_bytes` serialized; raise ValueError for other bytes."""
     kind, rest = content[:1], content[1:]
     if kind == b"p":
-        top, left, bottom, right, radius = _PULL.unpack(rest)
+        top, left, bottom, right, radius = _SEGMENT.unpack(rest)
         return BrushSegment((top, left), (bottom, right), radius)
     if kind == b"o":
         return PolygonShape([np.array(ring, float) for ring in json.loads(rest)])
     if kind == b"a":
         (length,) = struct.unpack_from("<I", rest)
-        *place, downsample = json.loads(rest[4 : 4 + length])
-        region = Region(*place)
+        *box, downsample = json.loads(rest[4 : 4 + length])
+        region = Region(*box)
         bits = np.frombuffer(_ZSTD.decode(rest[4 + length :]), np.uint8)
-        found = np.unpackbits(bits, count=region.height * region.width).astype(bool)
-        return BitmapShape(found.reshape(region.height, region.width), region, downsample)
-    raise ValueError(f"no shape begins with {kind!r}")
+        selected = np.unpackbits(bits, count=region.height * region.width).astype(bool)
+        return BitmapShape(selected.reshape(region.height, region.width), region, downsample)
+    raise ValueError(f"unknown shape {kind!r}")
+
+
+InRegion = Callable[[Region], BoolArray]  # returns which pixels of a box are to be edited
+
+
+@dataclass(frozen=True)
+class EditRegion:
+    """The part of a mask to edit: a box or, if there are shapes, only what they cover of it."""
+
+    box: Region
+    shapes: tuple[Shape, ...] = ()
+
+    @property
+    def inside(self) -> InRegion | None:
+        """Function that returns which pixels of a box are to be edited; None if all of them are."""
+        return self._covered if self.shapes else None
+
+    def _covered(self, region: Region) -> BoolArray:
+        covered = np.zeros((region.height, region.width), bool)
+        for shape in self.shapes:
+            flags = None if shape.covers(region) is False else shape.flags(region)
+            if flags is not None:
+                covered |= flags
+        return covered
+
+
+def resolve_region(shapes: tuple[Shape, ...], shape: tuple[int, int]) -> EditRegion:
+    """Return the region that `shapes` cover of a mask of `shape`."""
+    box = EMPTY_REGION
+    for one in shapes:
+        box = box.unite(one.box.clip(shape))
+    return EditRegion(box, shapes)

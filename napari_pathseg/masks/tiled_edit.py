@@ -17,9 +17,9 @@ from scipy import ndimage
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import edits
-from napari_pathseg.masks.edit_region import Inside
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.morphology import Sides
+from napari_pathseg.masks.shapes import InRegion
 
 _BLOCK = 32  # changed pixels no farther apart are edited together
 _CELL = 512  # rows and columns of the squares that are known to be empty or not
@@ -46,7 +46,7 @@ class CleanupOptions:
 
     locked: frozenset[int] = frozenset()
     progress: Callable[[float], bool] | None = None
-    inside: Inside | None = None
+    inside: InRegion | None = None
     touched: Callable[[Region], Iterable[Region]] | None = None
     tile: int = 2048
 

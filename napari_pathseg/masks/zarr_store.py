@@ -1,34 +1,44 @@
-"""The pyramids of a mask on disk: labels and provenance as OME-Zarr 0.5.
+"""A mask on disk: the pyramids of its labels and provenance as OME-Zarr 0.5.
 
-zarr makes them and says what they are; their chunks are read and written as files here,
+zarr creates the arrays and their metadata.  Their chunks are read and written here as files,
 which is faster and leaves no doubt about what is replaced when.
 """
 
+import contextlib
+import errno
+import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import zarr
+from numcodecs.zstd import Zstd
 from zarr.codecs import ZstdCodec
 
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles, Key, fsync_all
 
-_COARSEST = 1024  # pixels of the longest side of the last level
-_KINDS = ("labels", "provenance")
+CHUNK = 512  # pixels on each side
+Key = tuple[int, int]  # row and column of a chunk
+DATA_LOSS_ERRNOS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; others mean that the disk cannot sync
+COARSEST = 1024  # pixels on the longest side of the coarsest level, at most
+_ARRAYS = ("labels", "provenance")
 _COUNTED = re.compile(r"(1?\d?\d|2[0-4]\d|25[0-5]),[0-5]")  # a class and a provenance
+PARTIAL = ".partial"  # suffix of a file that is being written
+_SYNC_THREADS = 8
+_ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is detected
 
 
 class MaskStore:
-    """The two pyramids of one mask as they are on disk.
+    """The two pyramids of one mask on disk.
 
     Attributes
     ----------
@@ -42,24 +52,30 @@ class MaskStore:
         try:
             group = zarr.open_group(path, mode="r+")
             self._set_up(path, group, _shapes(group))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # zarr's, for damaged metadata
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ) as error:  # raised by zarr for damaged metadata
             raise ProjectError(
                 f"{path} cannot be read as a mask ({error}). Restore the folder from a copy, or move it "
-                "away to begin this mask anew."
+                "away to start a new mask."
             ) from error
 
     @classmethod
     def missing(cls, path: Path, shape: tuple[int, int]) -> Self:
-        """Return the store of a mask that was never made: nothing is set in it."""
+        """Return the store of a mask that does not exist yet: nothing is set in it."""
         store = cls.__new__(cls)
-        store._set_up(path, None, list(_level_shapes(shape)))
+        store._set_up(path, None, list(_level_shapes(shape, COARSEST)))
         return store
 
     def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
         self.path, self._group, self.shapes = path, group, shapes
-        self._written: set[tuple[int, Key]] = set()  # levels and chunks, since they were brought to the disk
-        self._sync_failed = False  # whether the disk refused that
-        self._files = [[ChunkFiles(path / kind / str(level)) for kind in _KINDS] for level in range(len(self.shapes))]
+        self._written: set[tuple[int, Key]] = set()  # levels and chunks, since the last sync
+        self._sync_failed = False  # the last time
+        self._files = [[ChunkFiles(path / kind / str(level)) for kind in _ARRAYS] for level in range(len(self.shapes))]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -67,7 +83,7 @@ class MaskStore:
         return self.shapes[0]
 
     def read_chunk(self, level: int, key: Key) -> UInt8Array | None:
-        """Return labels and provenance of a chunk, ``(2, CHUNK, CHUNK)``; None where nothing is set."""
+        """Return labels and provenance of a chunk, ``(2, CHUNK, CHUNK)``; None if nothing is set."""
         labels, provenance = (files.read(key) for files in self._files[level])
         if labels is None and provenance is None:
             return None
@@ -75,20 +91,20 @@ class MaskStore:
         return np.stack([empty if labels is None else labels, empty if provenance is None else provenance])
 
     def write_chunk(self, level: int, key: Key, block: UInt8Array) -> None:
-        """Replace labels and provenance of a chunk; an OSError leaves whole chunks behind, old or new."""
+        """Replace labels and provenance of a chunk; after an OSError each of its files is the old or the new one."""
         self._written.add((level, key))
         for files, pixels in zip(self._files[level], block, strict=True):
             files.write(key, pixels)
 
     @property
     def unsynced_count(self) -> int:
-        """How many chunks were written and may not be on the disk yet."""
+        """The number of chunks that were written and may not be on disk yet."""
         return len(self._written)
 
     def sync(self) -> None:
-        """Wait until what was written since the last time is on the disk; an OSError where it refuses.
+        """Wait until everything written since the last sync is on disk; raise OSError if the disk reports lost data.
 
-        A disk says only once what it lost, so after that all of it is written anew.
+        A disk reports a loss only once, so after a failure everything is written again.
         """
         if self._sync_failed:
             for level, key in self._written:
@@ -102,7 +118,7 @@ class MaskStore:
         self._written.clear()
 
     def chunks(self, level: int = 0) -> set[Key]:
-        """Return the chunks in which something is set."""
+        """Return the keys of the chunks in which something is set."""
         return {key for files in self._files[level] for key in files.stored()}
 
     def read(self, region: Region, level: int = 0) -> tuple[UInt8Array, UInt8Array]:
@@ -116,15 +132,15 @@ class MaskStore:
         return pixels[0], pixels[1]
 
     def remove_temp_files(self) -> None:
-        """Remove what a killed program left half-written."""
-        for orphan in self.path.glob(f"*{PARTIAL}"):  # zarr's
+        """Remove the unfinished files of a killed program."""
+        for orphan in self.path.glob(f"*{PARTIAL}"):  # of zarr
             orphan.unlink(missing_ok=True)
         for level in self._files:
             for files in level:
                 files.remove_temp_files()
 
     def load_counts(self) -> dict[str, int] | None:
-        """Return the pixel counts that were saved last, or None where there are none that make sense."""
+        """Return the pixel counts that were saved last, or None if there are none that make sense."""
         counts: Any = None if self._group is None else self._group.attrs.get("pathseg_counts")
         if not isinstance(counts, Mapping):
             return None
@@ -137,20 +153,129 @@ class MaskStore:
         self._group.attrs["pathseg_counts"] = dict(counts)
 
 
+class ChunkFiles:
+    """The chunk files of one zarr array, which is stored in `folder`.
+
+    A chunk is replaced as a whole, by a file written beside it and moved over it: it is the old one
+    or the new one, and a hard link to the old one keeps its content.  A chunk of zeros has no file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "c"
+
+    def read(self, key: Key) -> UInt8Array | None:
+        """Return a chunk's pixels, ``(CHUNK, CHUNK)``, or None if all are 0.
+
+        Raises
+        ------
+        ProjectError
+            If its file is damaged or cannot be read; an unreadable chunk never counts as empty.
+        """
+        path = self.path(key)
+        try:
+            stored = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ProjectError(
+                f"{path} could not be read ({error.strerror or error}); it is part of a mask. Allow reading, or "
+                "restore it from a copy."
+            ) from error
+        try:
+            pixels = np.frombuffer(_ZSTD.decode(stored), np.uint8)
+            return pixels.reshape(CHUNK, CHUNK)
+        except (RuntimeError, ValueError) as error:
+            raise ProjectError(
+                f"{path} is damaged ({error}); it is part of a mask. Restore it from a copy, or go back to a version."
+            ) from error
+
+    def write(self, key: Key, pixels: UInt8Array) -> None:
+        """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one.
+
+        The chunk is then with the operating system, not yet on disk; see :func:`fsync_all`.
+        """
+        path = self.path(key)
+        if not pixels.max():  # faster than any()
+            path.unlink(missing_ok=True)
+            return
+        partial = path.with_name(path.name + PARTIAL)
+        content = _ZSTD.encode(np.ascontiguousarray(pixels))
+        try:
+            try:
+                partial.write_bytes(content)
+            except FileNotFoundError:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                partial.write_bytes(content)
+            os.replace(partial, path)
+        except OSError:
+            with contextlib.suppress(OSError):  # the disk may be full of it
+                partial.unlink(missing_ok=True)
+            raise
+
+    def stored(self) -> Iterator[Key]:
+        """Yield the keys of the chunks that have a file."""
+        if not self._folder.is_dir():
+            return
+        for row in os.scandir(self._folder):
+            if row.name.isdigit():
+                yield from ((int(row.name), int(one.name)) for one in os.scandir(row.path) if one.name.isdigit())
+
+    def remove_temp_files(self) -> None:
+        """Remove the unfinished files of a killed program."""
+        for orphan in self._folder.glob(f"*/*{PARTIAL}"):
+            orphan.unlink(missing_ok=True)
+
+    def path(self, key: Key) -> Path:
+        """Return the path of a chunk's file, which may not exist."""
+        return self._folder / str(key[0]) / str(key[1])
+
+
+def fsync_all(paths: Sequence[Path]) -> None:
+    """Wait until files and folders are on disk and survive a power cut; missing ones count as synced.
+
+    Raise OSError if the disk reports lost data.
+    """
+    try:
+        with ThreadPoolExecutor(_SYNC_THREADS) as threads:  # together they take little longer than one
+            for _ in threads.map(_fsync, paths):
+                pass
+    except RuntimeError:  # the interpreter is shutting down and starts no more threads
+        for path in paths:
+            _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # a chunk of zeros
+        return
+    except PermissionError:  # Windows cannot open a folder
+        if path.is_dir():
+            return
+        raise
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno in DATA_LOSS_ERRNOS:
+            raise
+    finally:
+        os.close(file)
+
+
 def chunks_of(region: Region) -> list[Key]:
-    """Return the chunks that a box meets, row by row."""
+    """Return the keys of the chunks that a box overlaps, row by row."""
     box = region.coarser(CHUNK)
     return [(row, column) for row in range(box.top, box.bottom) for column in range(box.left, box.right)]
 
 
 def morton_order(keys: Iterable[Key]) -> list[Key]:
-    """Return chunks in an order in which those that share a coarser one follow one another: Morton's."""
+    """Return keys in Morton order, in which chunks that share a coarser chunk are adjacent."""
     return sorted(keys, key=lambda key: _interleave_zeros(key[0]) << 1 | _interleave_zeros(key[1]))
 
 
 @cache
 def _interleave_zeros(number: int) -> int:
-    """Return a number with a zero bit after each of its own."""
+    """Return a number with a zero bit inserted before each of its bits."""
     return int(f"{number:b}", 4)
 
 
@@ -160,29 +285,32 @@ def chunk_region(key: Key) -> Region:
 
 
 def overlap(key: Key, region: Region) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return where a chunk and a box meet, as an index into each."""
+    """Return the overlap of a chunk and a box, as an index into each."""
     shared = region.intersect(chunk_region(key))
     return shared.shift(-key[0] * CHUNK, -key[1] * CHUNK).slices, shared.shift(-region.top, -region.left).slices
 
 
 def _shapes(group: zarr.Group) -> list[tuple[int, int]]:
     found: list[list[tuple[int, int]]] = []
-    for kind in _KINDS:
+    for kind in _ARRAYS:
         member: Any = group[kind]
         found.append([member[str(number)].shape for number in range(len(list(member.array_keys())))])
     if found[0] != found[1] or not found[0]:
-        raise ValueError("its labels and provenance are not alike")
+        raise ValueError("its labels and provenance differ in shape")
     return found[0]
 
 
-def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> MaskStore:
-    """Make empty pyramids of `shape` at `path`; it appears there whole or not at all."""
-    # a name of its own: where it failed before, threads of zarr may write there still
+def create_store(path: Path, shape: tuple[int, int], classes: ClassTable, coarsest: int = COARSEST) -> MaskStore:
+    """Create empty pyramids of `shape` at `path`, whole or not at all.
+
+    The longest side of the last level has at most `coarsest` pixels.
+    """
+    # a unique name: threads of zarr may still write to one that failed before
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         group = zarr.open_group(partial, mode="w", zarr_format=3)
-        for kind in _KINDS:
-            _create_pyramid(group.create_group(kind), shape)
+        for name in _ARRAYS:
+            _create_pyramid(group.create_group(name), shape, coarsest)
         group["labels"].attrs["ome"] = _ome_attributes(group["labels"], classes)
         partial.rename(path)
     except OSError as error:
@@ -194,8 +322,8 @@ def create_store(path: Path, shape: tuple[int, int], classes: ClassTable) -> Mas
     return MaskStore(path)
 
 
-def _create_pyramid(group: zarr.Group, shape: tuple[int, int]) -> None:
-    for number, size in enumerate(_level_shapes(shape)):
+def _create_pyramid(group: zarr.Group, shape: tuple[int, int], coarsest: int) -> None:
+    for number, size in enumerate(_level_shapes(shape, coarsest)):
         group.create_array(
             str(number),
             shape=size,
@@ -207,9 +335,9 @@ def _create_pyramid(group: zarr.Group, shape: tuple[int, int]) -> None:
         )
 
 
-def _level_shapes(shape: tuple[int, int]) -> Iterator[tuple[int, int]]:
+def _level_shapes(shape: tuple[int, int], coarsest: int) -> Iterator[tuple[int, int]]:
     yield shape
-    while max(shape) > _COARSEST:
+    while max(shape) > coarsest:
         shape = (-(-shape[0] // 2), -(-shape[1] // 2))
         yield shape
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks.chunk_files import CHUNK, PARTIAL, ChunkFiles
+from napari_pathseg.masks.zarr_store import CHUNK, PARTIAL, ChunkFiles
 
 
 @pytest.fixture

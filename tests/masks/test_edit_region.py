@@ -9,8 +9,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
 from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
-from napari_pathseg.masks.edit_region import EditRegion, resolve_region
-from napari_pathseg.masks.shapes import PolygonShape
+from napari_pathseg.masks.shapes import EditRegion, PolygonShape, resolve_region
 from napari_pathseg.masks.stroke_queue import Brush
 
 SHAPE = (60, 70)

@@ -13,12 +13,12 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly
-from napari_pathseg.masks import zarr_store as store
 from napari_pathseg.masks.counts import count
 from napari_pathseg.masks.journal import Journal, RecordKind, is_saved
 from napari_pathseg.masks.pyramid import downsample_mode2x
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
+from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (100, 540)  # two chunks, and one above them
 WHOLE = Region(0, 0, *SHAPE)
@@ -94,12 +94,10 @@ class Disk:
         return call
 
 
-@pytest.fixture(autouse=True)
-def two_levels(monkeypatch):
-    monkeypatch.setattr(store, "_COARSEST", 300)
-
-
 def opened(path):
+    """Open the mask at `path`, made with more levels than its size asks for."""
+    if not path.exists():
+        create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=300)
     return open_mask(path, SHAPE, DEFAULT_CLASSES)
 
 
@@ -136,19 +134,17 @@ SESSION = [
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
     """A mask that was painted and saved, and how it is after each call of the session."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_COARSEST", 300)
-        folder = tmp_path_factory.mktemp("begun")
-        with opened(folder / "m.zarr") as mask:
-            put(mask, Region(50, 505, 30, 30), 1)
-        kept = shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "m")
-        states = []
-        with opened(folder / "m.zarr") as mask:
+    folder = tmp_path_factory.mktemp("begun")
+    with opened(folder / "m.zarr") as mask:
+        put(mask, Region(50, 505, 30, 30), 1)
+    kept = shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "m")
+    states = []
+    with opened(folder / "m.zarr") as mask:
+        states.append(everything(mask))
+        for call in SESSION:
+            call(mask)
             states.append(everything(mask))
-            for call in SESSION:
-                call(mask)
-                states.append(everything(mask))
-        return kept, states
+    return kept, states
 
 
 def check(path, allowed, steps=None):
@@ -257,6 +253,8 @@ def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no
         real = journal._file
 
         class Full:
+            closed = False
+
             def write(self, content):
                 real.write(bytes(content[: len(content) // 2]))
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

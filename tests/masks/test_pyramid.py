@@ -56,9 +56,9 @@ def test_every_level_is_what_halving_the_whole_gives_whatever_box_is_written(tmp
 
 def test_what_was_written_waits_in_memory_and_is_on_disk_after_a_flush(pyramid, path):
     pyramid.write(WHOLE, specks(WHOLE))
-    assert pyramid.waiting
+    assert pyramid.has_unsaved
     pyramid.flush()
-    assert not pyramid.waiting
+    assert not pyramid.has_unsaved
     assert all(
         (mine == again).all() for mine, again in zip(levels(pyramid), levels(Pyramid(MaskStore(path))), strict=True)
     )
@@ -96,7 +96,7 @@ def test_a_disk_that_refuses_costs_nothing_and_is_told_by_the_flush(path, monkey
     pyramid.write(WHOLE, whole)
     with pytest.raises(OSError, match="directory"):
         pyramid.flush()
-    assert pyramid.waiting
+    assert pyramid.has_unsaved
     (path / "labels/0/c").unlink()
     pyramid.flush()
     assert (Pyramid(MaskStore(path)).read(WHOLE) == whole).all()

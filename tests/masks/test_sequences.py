@@ -9,25 +9,23 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks import Mask, open_mask
-from napari_pathseg.masks import committed_pixels as kept
 from napari_pathseg.masks import label_rules as rules
-from napari_pathseg.masks import zarr_store as store
+from napari_pathseg.masks import mask as mask_module
 from napari_pathseg.masks.counts import Provenance, count
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.pyramid import downsample_mode2x
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
+from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (540, 700)
 WHOLE = Region(0, 0, *SHAPE)
 
 
-@pytest.fixture(autouse=True)
-def three_levels(monkeypatch):
-    monkeypatch.setattr(store, "_COARSEST", 256)
-
-
 def opened(path: Path) -> Mask:
+    """Open the mask at `path`, made with more levels than its size asks for."""
+    if not path.exists():
+        create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
     return open_mask(path, SHAPE, DEFAULT_CLASSES)
 
 
@@ -233,7 +231,7 @@ class Both:
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_killed(tmp_path_factory, seed, number):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kept, "_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
+        patch.setattr(mask_module, "_MAX_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
         both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
         for _ in range(number):
             both.do(some_action(rng))

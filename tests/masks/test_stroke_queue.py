@@ -9,9 +9,9 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.masks import label_rules as rules
-from napari_pathseg.masks import zarr_store as store
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke, StrokeQueue, paint_all, stroke_from
+from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (1100, 1300)
 WHOLE = Region(0, 0, *SHAPE)
@@ -19,8 +19,8 @@ TUMOUR = Brush(2)
 
 
 @pytest.fixture
-def mask(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "_COARSEST", 256)
+def mask(tmp_path):
+    create_store(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES, coarsest=256)
     with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         yield mask
 
@@ -126,18 +126,18 @@ def test_what_waits_is_told_once_and_in_order():
         queue.add(stroke, SHAPE)
     assert list(queue.strokes()) == strokes
     while (chunk := queue.next()) is not None:
-        queue.done(chunk[0])
+        queue.mark_applied(chunk[0])
     assert not queue.has_pending
-    assert queue.open
+    assert queue.has_open_group
     queue.end_undo_group()
-    assert queue.step_ends
+    assert queue.first_group_is_applied
 
 
 def test_a_mask_that_is_only_looked_at_takes_no_stroke(tmp_path):
     from napari_pathseg.masks import open_mask_readonly
 
     open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES).close()
-    with open_mask_readonly(tmp_path / "m.zarr", SHAPE) as mask, pytest.raises(ProjectError, match="for looking only"):
+    with open_mask_readonly(tmp_path / "m.zarr", SHAPE) as mask, pytest.raises(ProjectError, match="open read-only"):
         mask.add_stroke(dab(5, 5))
 
 
@@ -166,10 +166,10 @@ def some_strokes(rng):
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))
-def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_factory, monkeypatch, seed, worked):
-    monkeypatch.setattr(store, "_COARSEST", 256)
-    rng = np.random.default_rng(seed)
-    with open_mask(tmp_path_factory.mktemp("mask") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
+def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_factory, seed, worked):
+    rng, path = np.random.default_rng(seed), tmp_path_factory.mktemp("mask") / "m.zarr"
+    create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
+    with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         put(mask, Region(0, 0, 1100, 640), 2, Provenance.IMPORTED)
         for stroke in some_strokes(rng):
             mask.add_stroke(stroke)

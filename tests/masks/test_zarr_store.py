@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK
-from napari_pathseg.masks.zarr_store import MaskStore, chunks_of, create_store, overlap
+from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunks_of, create_store, overlap
 
 SHAPE = (700, 2600)
 

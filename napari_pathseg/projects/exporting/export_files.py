@@ -17,11 +17,10 @@ from napari_pathseg.contours.formats.label_images.label_image import write_label
 from napari_pathseg.contours.formats.label_images.label_pyramid import write_label_pyramid
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.edits import pieces
 from napari_pathseg.masks.prediction import Prediction
-from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
+from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import replace_file

@@ -9,9 +9,9 @@ from napari.layers._multiscale_data import MultiScaleData
 from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
-from napari_pathseg.masks.chunk_files import CHUNK
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
+from napari_pathseg.masks.zarr_store import CHUNK
 
 UNREVIEWED_OFFSET = 128  # added to a class on screen where only a model found it
 

@@ -9,9 +9,9 @@ from typing import Any
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
-from napari_pathseg.masks.edit_region import EditRegion
 from napari_pathseg.masks.edits import assign, clear
 from napari_pathseg.masks.label_rules import Locked
+from napari_pathseg.masks.shapes import EditRegion
 from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.ui.session.edit_scope import SELECTION
 

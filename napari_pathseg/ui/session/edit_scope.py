@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks.edit_region import EditRegion, resolve_region
-from napari_pathseg.masks.shapes import PolygonShape
+from napari_pathseg.masks.shapes import EditRegion, PolygonShape, resolve_region
 from napari_pathseg.projects.slide_record import SlideRecord
 
 if TYPE_CHECKING:

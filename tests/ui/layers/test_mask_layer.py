@@ -152,7 +152,7 @@ def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
 def test_a_full_disk_takes_the_stroke_back_and_says_so(layer):
     journal = layer.mask._journal
     file, journal._file = journal._file, Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
-    with pytest.raises(ProjectError, match=r"m\.journal takes no more strokes \(No space left on device\)"):
+    with pytest.raises(ProjectError, match=r"m\.journal could not be written \(No space left on device\)"):
         layer.paint((100, 100), TUMOUR)
     assert not np.asarray(layer.data).any()
     journal._file.close()
