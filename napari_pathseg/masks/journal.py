@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks.zarr_store import DATA_LOSS_ERRNOS
+from napari_pathseg.storage.portable import read_at, replace
 
 _MAGIC = b"PSJ2"
 _FRAME = struct.Struct("<4sBII")  # magic, kind, length and CRC-32 of the payload
@@ -150,7 +151,7 @@ class Journal:
         with self._syncing:
             self._file.close()
             try:
-                os.replace(partial, self.path)
+                replace(partial, self.path)
                 self._size = size
             finally:
                 with contextlib.suppress(OSError):  # otherwise the next access opens it
@@ -183,7 +184,7 @@ class Journal:
             raise
 
     def _read_at(self, offset: int, count: int) -> bytes:
-        return os.pread(self._open_file().fileno(), count, offset)
+        return read_at(self._open_file(), offset, count)
 
     def _header(self, position: int) -> Record | None:
         return _parse_header(self._read_at(position, _HEADER_BYTES), position)

@@ -1,7 +1,6 @@
 """A model's raw output on a slide: classes and 8-bit probabilities on the mask's grid.
 
-It is kept apart from the mask, which takes it in as provenance *model*; no training reads
-it.
+It is stored apart from the mask, which merges it as provenance *model*; training never reads it.
 """
 
 import shutil
@@ -10,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 from zarr.codecs import ZstdCodec
 
+from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-
-_CHUNK = 512
+from napari_pathseg.masks.zarr_store import CHUNK
+from napari_pathseg.storage.atomic import atomic_folder
 
 
 class Prediction:
-    """The output of one model on one slide; made by :func:`create_prediction`."""
+    """The output of one model on one slide; created by :func:`create_prediction`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,55 +41,53 @@ class Prediction:
         return rows, columns
 
     def is_whole(self, stamp: int) -> bool:
-        """Whether the whole slide is predicted, by the weights of this `stamp`."""
+        """Return whether the whole slide has been predicted with the weights of this `stamp`."""
         return self._group.attrs.get("whole") == stamp
 
     def finish(self, stamp: int) -> None:
-        """Note that the whole slide is predicted by the weights of this `stamp`."""
+        """Record that the whole slide has been predicted with the weights of this `stamp`."""
         self._group.attrs["whole"] = stamp
 
-    def write(self, region: Region, probabilities: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Keep the probabilities of a box, shape (classes, rows, columns); return the classes."""
-        classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+    def write(self, region: Region, probabilities: UInt8Array) -> UInt8Array:
+        """Store the probabilities of a box, shape (classes, rows, columns); return its classes."""
+        classes: UInt8Array = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
         self.probabilities[(slice(None), *region.slices)] = probabilities
         self.classes[region.slices] = classes
         return classes
 
-    def read(self, region: Region) -> npt.NDArray[np.uint8]:
-        """Return the class of each pixel of a box; 0 where nothing is predicted yet."""
-        classes: npt.NDArray[np.uint8] = np.asarray(self.classes[region.slices])
+    def read(self, region: Region) -> UInt8Array:
+        """Return the class of each pixel of a box, 0 where nothing has been predicted yet."""
+        classes: UInt8Array = np.asarray(self.classes[region.slices])
         return classes
 
 
 def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[str]) -> Prediction:
-    """Return the prediction at `path`, made empty where there is none of this shape and these classes."""
+    """Return the prediction at `path`, replaced by an empty one if it has another shape or other classes.
+
+    Raises
+    ------
+    ProjectError
+        If the folder cannot be written.
+    """
     try:
         if path.exists():
-            kept = Prediction(path)
-            if kept.shape == shape and kept.probabilities.shape[0] == len(class_names):
-                return kept
+            existing = Prediction(path)
+            if existing.shape == shape and existing.probabilities.shape[0] == len(class_names):
+                return existing
             shutil.rmtree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        group = zarr.open_group(partial, mode="w", zarr_format=3)
-        zstd = [ZstdCodec(level=1)]
-        group.create_array(
-            "classes", shape=shape, chunks=(_CHUNK, _CHUNK), dtype="uint8", fill_value=0, compressors=zstd
-        )
-        group.create_array(
-            "probabilities",
-            shape=(len(class_names), *shape),
-            chunks=(1, _CHUNK, _CHUNK),
-            dtype="uint8",
-            fill_value=0,
-            compressors=zstd,
-        )
-        group.attrs["classes"] = list(class_names)
-        partial.rename(path)
+        with atomic_folder(path) as partial:
+            group = zarr.open_group(partial, mode="w", zarr_format=3)
+            _create_array(group, "classes", shape, (CHUNK, CHUNK))
+            _create_array(group, "probabilities", (len(class_names), *shape), (1, CHUNK, CHUNK))
+            group.attrs["classes"] = list(class_names)
     except OSError as error:
         raise ProjectError(
             f"{path} could not be written ({error.strerror or error}). Free the disk or allow writing to "
             "the project folder."
         ) from error
     return Prediction(path)
+
+
+def _create_array(group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:
+    group.create_array(name, shape=shape, chunks=chunks, dtype="uint8", fill_value=0, compressors=[ZstdCodec(level=1)])

@@ -8,8 +8,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -25,6 +23,8 @@ from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.storage.atomic import atomic_folder
+from napari_pathseg.storage.portable import remove, replace
 
 CHUNK = 512  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
@@ -196,7 +196,7 @@ class ChunkFiles:
         """
         path = self.path(key)
         if not pixels.max():  # faster than any()
-            path.unlink(missing_ok=True)
+            remove(path)
             return
         partial = path.with_name(path.name + PARTIAL)
         content = _ZSTD.encode(np.ascontiguousarray(pixels))
@@ -206,7 +206,7 @@ class ChunkFiles:
             except FileNotFoundError:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial.write_bytes(content)
-            os.replace(partial, path)
+            replace(partial, path)
         except OSError:
             with contextlib.suppress(OSError):  # the disk may be full of it
                 partial.unlink(missing_ok=True)
@@ -305,16 +305,13 @@ def create_store(path: Path, shape: tuple[int, int], classes: ClassTable, coarse
 
     The longest side of the last level has at most `coarsest` pixels.
     """
-    # a unique name: threads of zarr may still write to one that failed before
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        group = zarr.open_group(partial, mode="w", zarr_format=3)
-        for name in _ARRAYS:
-            _create_pyramid(group.create_group(name), shape, coarsest)
-        group["labels"].attrs["ome"] = _ome_attributes(group["labels"], classes)
-        partial.rename(path)
+        with atomic_folder(path, unique=True) as partial:  # threads of zarr may still write to one that failed
+            group = zarr.open_group(partial, mode="w", zarr_format=3)
+            for name in _ARRAYS:
+                _create_pyramid(group.create_group(name), shape, coarsest)
+            group["labels"].attrs["ome"] = _ome_attributes(group["labels"], classes)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise ProjectError(
             f"{path} could not be written ({error.strerror or error}). Free the disk or allow writing "
             "to the project folder."
