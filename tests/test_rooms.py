@@ -13,7 +13,7 @@ import napari_pathseg
 PACKAGE = Path(napari_pathseg.__file__).parent
 # Rooms from the lowest up; those of one row do not know each other's row above, nothing points up.
 ORDER = (
-    ("errors", "arrays", "geometry"),
+    ("errors", "geometry"),
     ("settings", "classes", "storage"),
     ("slides", "samples", "config"),
     ("contours",),

@@ -25,9 +25,9 @@ from scipy import ndimage
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 
-from napari_pathseg.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.interactive.optical_density import haematoxylin
 
 Pixel = tuple[int, int]

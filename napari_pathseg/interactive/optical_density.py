@@ -17,7 +17,7 @@ References
 
 import numpy as np
 
-from napari_pathseg.arrays import Float32Array, UInt8Array
+from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
 
 # Red, green and blue density of haematoxylin, eosin and DAB, a row each.
 _RGB_FROM_HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])

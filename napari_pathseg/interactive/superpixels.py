@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from skimage.segmentation import slic
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.interactive.optical_density import stains
 
 Labels = npt.NDArray[np.int32]

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from napari_pathseg.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.interactive.optical_density import stains
 from napari_pathseg.settings import Settings, setting
 

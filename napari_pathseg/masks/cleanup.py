@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.components import ComponentMerger, Components, TileComponents, label_tile, uniform_tile
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.morphology import (

@@ -14,8 +14,8 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray
 
 _Numbers = npt.NDArray[np.int64]
 _Value = TypeVar("_Value", bound=np.generic)

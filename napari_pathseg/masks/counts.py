@@ -5,7 +5,7 @@ from enum import IntEnum
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import UInt8Array
 
 Counts = npt.NDArray[np.int64]  # pixels by class (0 to 255) and provenance
 

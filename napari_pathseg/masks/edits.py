@@ -9,11 +9,11 @@ from functools import partial
 
 import numpy as np
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.label_rules import (
     NONE_LOCKED,

@@ -17,9 +17,9 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
 
 HISTORY_BYTES = 256 << 20  # journal of one mask on disk; when it grows beyond that, the newest half is kept

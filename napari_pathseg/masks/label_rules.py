@@ -8,8 +8,8 @@ whoever paints and whatever a model finds.  Arrays here are labels and provenanc
 
 import numpy as np
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.counts import Provenance
 
 Locked = frozenset[int]  # classes whose pixels stay as they are

@@ -22,9 +22,9 @@ from typing import Self
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.counts import Counts, count, counts_from, counts_to, is_uniform
 from napari_pathseg.masks.history import Change, History, UndoGroup
 from napari_pathseg.masks.journal import Journal, Record, RecordKind

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 
 Sides = tuple[tuple[int, int], tuple[int, int]]  # pixels before and after, of rows and of columns
 _Weights = npt.NDArray[Any]  # the smallest unsigned integers that hold them

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 
 
 class Editable(Protocol):

@@ -12,9 +12,9 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.atomic import atomic_folder
 

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from numcodecs.zstd import Zstd
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import BoolArray
 
 _SEGMENT = struct.Struct("<5d")
 _ZSTD = Zstd(level=1)

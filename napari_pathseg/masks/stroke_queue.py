@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.counts import is_uniform
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, apply_paint
 from napari_pathseg.masks.shapes import Shape, shape_from

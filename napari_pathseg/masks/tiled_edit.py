@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import edits
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.morphology import Sides

@@ -19,10 +19,10 @@ import zarr
 from numcodecs.zstd import Zstd
 from zarr.codecs import ZstdCodec
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import atomic_folder
 from napari_pathseg.storage.portable import remove, replace
 

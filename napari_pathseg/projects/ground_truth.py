@@ -6,9 +6,9 @@ It is what a person labelled; on a complete slide, and in boxes that are, the re
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.counts import Counts, Provenance
 from napari_pathseg.masks.label_rules import training_labels
 from napari_pathseg.masks.zarr_store import MaskStore

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from napari_pathseg.arrays import BoolArray, Float32Array, Float64Array
+from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array
 
 # Root of the integral of the squared cubic B-spline, in both directions.
 _SPLINE_DEVIATION = 0.4794

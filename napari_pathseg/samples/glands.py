@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_pathseg.arrays import BoolArray, Float32Array, Float64Array
+from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array
 from napari_pathseg.samples.fields import at, keep_apart, ramp, scatter
 from napari_pathseg.samples.nuclei import BASAL, LYMPHOCYTE, Nuclei, grow
 

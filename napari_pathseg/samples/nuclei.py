@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from napari_pathseg.arrays import Float32Array, Float64Array
+from napari_pathseg.geometry.arrays import Float32Array, Float64Array
 from napari_pathseg.samples.fields import keep_apart
 
 _CHUNK = 2_000_000  # stamp pixels computed at a time, to bound memory

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_pathseg.arrays import Float32Array, Float64Array, UInt8Array
+from napari_pathseg.geometry.arrays import Float32Array, Float64Array, UInt8Array
 from napari_pathseg.samples.stain import random_stain
 from napari_pathseg.samples.tissue import draw_field
 from napari_pathseg.storage.atomic import replace_file

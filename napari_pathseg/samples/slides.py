@@ -13,7 +13,7 @@ import tifffile
 from scipy import ndimage
 from skimage import measure
 
-from napari_pathseg.arrays import Float32Array
+from napari_pathseg.geometry.arrays import Float32Array
 from napari_pathseg.samples.fields import noise
 from napari_pathseg.samples.tissue import draw_field
 from napari_pathseg.storage.atomic import replace_file

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.arrays import Float32Array
+from napari_pathseg.geometry.arrays import Float32Array
 from napari_pathseg.samples.fields import noise
 
 # Optical densities of red, green, blue: haematoxylin, eosin.

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.arrays import BoolArray, Float32Array
+from napari_pathseg.geometry.arrays import BoolArray, Float32Array
 from napari_pathseg.samples.fields import at, enlarge, noise, ramp, scatter
 from napari_pathseg.samples.glands import Canvas, gland_nuclei, paint_gland, plant_glands
 from napari_pathseg.samples.nuclei import LYMPHOCYTE, SPINDLE, TUMOUR, Nuclei, grow, settle, stamp

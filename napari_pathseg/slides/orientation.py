@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 
 _ORIENTATION = 274
 _SHORT = 3

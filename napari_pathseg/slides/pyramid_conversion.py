@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 from tifffile import COMPRESSION, TiffPage
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import OutOfMemoryError, UnsupportedSlideError
 from napari_pathseg.geometry import TILE_SIDE, Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.orientation import UPRIGHT
 from napari_pathseg.slides.pyramid_writer import PyramidWriter
 from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape

@@ -14,8 +14,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import TILE_SIDE, pyramid_shapes
+from napari_pathseg.geometry.arrays import UInt8Array
 
 _DEFLATE, _HORIZONTAL, _CENTIMETRE = 8, 2, 3
 _SHORT, _LONG, _RATIONAL, _LONG8 = 3, 4, 5, 16

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 
 # Rows of a grid that are averaged together: what they come from stays in the processor's cache.
 _ROWS = 32

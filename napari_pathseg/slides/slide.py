@@ -17,9 +17,9 @@ from typing import Self
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region, grid_shape
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.resampling import area_resample
 from napari_pathseg.storage.untrusted import DecodeError
 

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.geometry import Region, grid_shape
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.settings import Settings, setting
 from napari_pathseg.slides.slide import Slide
 

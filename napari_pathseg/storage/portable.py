@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import UInt8Array
 
 _MAX_BYTES_IN_MEMORY = 1 << 29
 # Windows refuses to replace or delete a file that is open; scanners for viruses hold one for moments.

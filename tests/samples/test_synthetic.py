@@ -11,9 +11,9 @@ import tifffile
 from scipy import ndimage
 from scipy.stats import rankdata
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import rasterize
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.samples import draw_field, write_pyramid
 from napari_pathseg.samples.fields import keep_apart
 from napari_pathseg.samples.slides import draw_sample_slide, outline_generously, svg_of

@@ -19,10 +19,10 @@ from torch import Tensor
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from napari_pathseg.arrays import Float32Array
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.stain import remix, shift_hed, to_pixels, to_planes
 from napari_pathseg.engine.dataset.tiles import Tile
+from napari_pathseg.geometry.arrays import Float32Array
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 _KNOTS = 8  # control points of bending along each side

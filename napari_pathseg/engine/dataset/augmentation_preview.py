@@ -6,11 +6,11 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import class_table
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation import Augmentation
 from napari_pathseg.engine.dataset.tiles import Tile
+from napari_pathseg.geometry.arrays import UInt8Array
 
 SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side; pixels of each, and between them
 

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import label as components
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry.arrays import UInt8Array
 
 Keys = npt.NDArray[np.unsignedinteger]  # a squared distance, then the bits of an object's number
 REACH = 3.0  # in widths; what is farther weighs less than exp(-4.5) = 1.1 % of the most

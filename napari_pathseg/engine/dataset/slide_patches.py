@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.engine.dataset.border_weights import REACH, border_weights
 from napari_pathseg.engine.dataset.stain import stain_normaliser
 from napari_pathseg.engine.dataset.tiles import grow, read_mirrored
 from napari_pathseg.geometry import Region, grid_shape, layout
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord

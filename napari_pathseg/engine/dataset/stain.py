@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import UInt8Array
 
 Matrix = npt.NDArray[np.floating]
 Normaliser = Callable[[UInt8Array], UInt8Array]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 
 
 @dataclass(frozen=True)

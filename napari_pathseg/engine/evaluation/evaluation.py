@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, weights_stamp
 from napari_pathseg.engine.evaluation.instance_metrics import ObjectScores, mean_object_scores, object_scores
@@ -12,6 +11,7 @@ from napari_pathseg.engine.events import Job, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project

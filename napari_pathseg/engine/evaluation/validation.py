@@ -7,7 +7,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
@@ -17,6 +16,7 @@ from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.engine.inference.tta import Turned
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 
 _SIDE = 512
 _HALO = 32

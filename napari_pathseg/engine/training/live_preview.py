@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.events import Show, View
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.errors import ConfigError
+from napari_pathseg.geometry.arrays import UInt8Array
 
 _logger = logging.getLogger(__name__)
 _EVERY = 10  # steps between two points of the training's curves

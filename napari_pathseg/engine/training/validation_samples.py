@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.validation import Validator, classes_of, predict_region
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import replace_file
 
 _PATCHES = 4

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.contours import formats
 from napari_pathseg.contours.contour import Contour
@@ -17,6 +16,7 @@ from napari_pathseg.contours.formats.label_images.label_image import write_label
 from napari_pathseg.contours.formats.label_images.label_pyramid import write_label_pyramid
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.edits import pieces
 from napari_pathseg.masks.prediction import Prediction

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour, check_inside
@@ -17,6 +16,7 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.label_images.label_image import read_label_image
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.edits import import_contours, import_labels, pieces, reject, remove_imported
 from napari_pathseg.projects.importing.import_log import ImportRecord, import_records, record_import

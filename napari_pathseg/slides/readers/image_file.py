@@ -16,9 +16,9 @@ from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.orientation import exif_orientation
 from napari_pathseg.slides.pixel_size import mpp_from_dpi
 from napari_pathseg.slides.slide import Slide

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import zarr
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.pixel_size import mpp_from_scales
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import load_json

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.pixel_size import mean_mpp
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding

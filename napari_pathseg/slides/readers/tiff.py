@@ -17,9 +17,9 @@ import numpy.typing as npt
 from PIL.TiffImagePlugin import TiffImageFile
 from tifffile import COMPRESSION, TiffFile, TiffPage
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.orientation import orientation_of
 from napari_pathseg.slides.pixel_size import tiff_mpp
 from napari_pathseg.slides.readers.image_file import ImageSlide

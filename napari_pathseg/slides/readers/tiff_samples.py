@@ -20,8 +20,8 @@ import numpy.typing as npt
 from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT, TIFF, TiffPage
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.errors import UnsupportedSlideError
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
 # Aperio's JPEG 2000 without a colour transform: the samples are YCbCr whatever the tags say.

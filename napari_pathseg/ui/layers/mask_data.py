@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers._multiscale_data import MultiScaleData
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked

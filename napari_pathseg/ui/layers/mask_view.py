@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from napari.layers.labels.labels import _LabelsSlicingState
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.stroke_queue import Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels

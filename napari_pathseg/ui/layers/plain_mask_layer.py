@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from psygnal import Signal
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.edits import fill_from_model, merge_prediction
 from napari_pathseg.masks.prediction import Prediction
 

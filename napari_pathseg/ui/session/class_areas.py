@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.box_rest import rest_of_boxes

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from numcodecs.zstd import Zstd
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.label_rules import Locked, reassign_provenance

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import grid_shape
+from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue, tissue_path

@@ -9,9 +9,9 @@ import numpy as np
 from napari.layers import Image, Labels
 from napari.utils import Colormap
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.interactive.superpixels import Labels as Patches
 from napari_pathseg.interactive.superpixels import touched
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform

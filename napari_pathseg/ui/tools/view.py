@@ -1,6 +1,6 @@
 """The picture of what is on screen now."""
 
-from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_downsample
 from napari_pathseg.ui.tools.brush import screen_pixels

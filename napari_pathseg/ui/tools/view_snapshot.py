@@ -10,9 +10,9 @@ from functools import cached_property
 
 import numpy as np
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import Region, grid_shape
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.interactive import LiveWire
 from napari_pathseg.masks.shapes import BitmapShape, bounding_box
 from napari_pathseg.slides.slide import Slide

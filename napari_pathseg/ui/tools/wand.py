@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import EMPTY_REGION
+from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.interactive import Wand, WandConfig
 from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot

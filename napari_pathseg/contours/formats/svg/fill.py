@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_pathseg.arrays import BoolArray
 from napari_pathseg.contours.contour import Points, nest
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.geometry.arrays import BoolArray
 
 Outline = tuple[Points, tuple[Points, ...]]
 Polygons = npt.NDArray[np.object_]
