@@ -167,3 +167,20 @@ def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], n
         largest_first = np.argsort(-area[outer], kind="stable")
         parent[inner[largest_first]] = outer[largest_first]
     return depth, parent
+
+
+def enclosed_rings(line: Points) -> list[Points]:
+    """Return the outer rings of everything that a line encloses when its end is joined to its start.
+
+    A line that crosses itself, as a hand-drawn one does when it overshoots its start, leaves no hole.
+
+    Examples
+    --------
+    >>> knot = [[0, 0], [0, 9], [9, 9], [9, 0], [0, 0], [0, 5], [5, 5]]
+    >>> [ring] = enclosed_rings(np.array(knot, float))
+    >>> float(shapely.polygons(ring).area)
+    81.0
+    """
+    closed = shapely.node(shapely.linestrings(np.concatenate([line, line[:1]])))
+    areas = shapely.get_parts(shapely.union_all(shapely.get_parts(shapely.polygonize([closed]))))
+    return [shapely.get_coordinates(shapely.get_exterior_ring(area)) for area in areas]

@@ -18,9 +18,9 @@ from napari_pathseg.ui.panels.job_progress import JobProgressBar
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.next_step import NextStep
-from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.actions import key_actions
 from napari_pathseg.ui.shortcuts.keymap import bind_keys, unbind_keys
@@ -67,8 +67,11 @@ class PathsegDock(QWidget):
             "review": Section("4  Review", self.review),
             "export": Section("5  Export", self.export),
         }
-        strokes = IdleProcessor(self.session, self)
-        self.operation_progress = OperationProgressBar(self.session, strokes)
+        idle_timer = QTimer(self)
+        idle_timer.setInterval(0)  # after all other events
+        self._idle_processor = IdleProcessor(self.session.workspace, idle_timer)
+        idle_timer.timeout.connect(self._idle_processor.process)
+        self.operation_progress = OperationProgressBar(self.session, self._idle_processor)
         self.session.editor.run_pending = partial(settle, parent=self)
         self._lay_out()
         self._connect()

@@ -8,61 +8,45 @@ lean on napari's private API; `can_paint_pyramids` says whether it is as it was,
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import napari
 import numpy as np
 from napari.layers import Labels
 from napari.layers.labels._labels_constants import Mode
-from napari.layers.labels._labels_utils import mouse_event_to_labels_coordinate
+from napari.layers.labels.labels import _LabelsSlicingState
 from psygnal import Signal
 from scipy import ndimage
 
 from napari_pathseg.classes import ClassTable
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
-from napari_pathseg.masks.stroke_queue import Brush, Stroke
-from napari_pathseg.ui.layers.lasso_fill import lasso_fill
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
-from napari_pathseg.ui.layers.mask_view import MaskView
+from napari_pathseg.masks.stroke_queue import Brush, Stroke, paint_all
+from napari_pathseg.ui.layers.class_labels import ClassLabels
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, DisplayLevel, MaskData, decode_display, encode_display
+from napari_pathseg.ui.layers.mouse import brush_drag, pick
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
 _SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
 _SHOWN_EVERY_S = 0.25
 _NOT_FELT_S = 0.05
-_SUBTRACT = "Alt"  # held while a stroke begins it erases
-_RIGHT = 2  # the mouse button
 
 
-def brush_drag(layer: "MaskLayer", event: Any) -> Iterator[None]:
-    """Paint, erase or fill while the mouse is down; with Alt erase, with the right button round an area."""
-    label = 0 if layer.mode == Mode.ERASE or _SUBTRACT in event.modifiers else layer.selected_label
-    if event.button == _RIGHT and layer.mode != Mode.FILL:
-        yield from lasso_fill(layer, event, label)
-        return
-    last = mouse_event_to_labels_coordinate(layer, event)
-    with layer.block_history():
-        layer._draw(label, last, last)
-        yield
-        while event.type == "mouse_move":
-            here = mouse_event_to_labels_coordinate(layer, event)
-            if layer.mode != Mode.FILL:
-                layer._draw(label, last, here)
-            last = here
-            yield
+class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
+    """Gives napari the levels as they are shown."""
+
+    def _make_slice_request_internal(self, **parts: Any) -> Any:
+        request = super()._make_slice_request_internal(**parts)
+        mask = self.layer.mask
+        shown, small = DisplayLevel(mask, request.data_level), DisplayLevel(mask, request.thumbnail_level)
+        return replace(request, data_at_data_level=shown, data_at_thumbnail_level=small)
 
 
-def pick(layer: "MaskLayer", event: Any) -> None:
-    """Take the class that is under the mouse in hand."""
-    found = layer.get_value(
-        event.position, view_direction=event.view_direction, dims_displayed=event.dims_displayed, world=True
-    )
-    layer.selected_label = (found[1] if found else None) or 0
-
-
-class MaskLayer(MaskView):
+class MaskLayer(ClassLabels):
     """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too.
 
     Signals: `pending_changed` (there is work for :meth:`process_pending`).
@@ -84,9 +68,23 @@ class MaskLayer(MaskView):
         Mode.ERASE: Labels._move_modes[Mode.PAN_ZOOM],
     }
 
+    def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
+        self.visible_region = Region(0, 0, *mask.shape)
+        super().__init__(MaskData(mask), multiscale=True, **settings)
+        self._attach_mask(mask)
+        self.set_classes(classes)
+
+    @property
+    def mask(self) -> Mask:
+        """The mask that is shown."""
+        mask: Mask = self._data[0].mask
+        return mask
+
     def set_mask(self, mask: Mask) -> None:
         """Show another mask."""
-        super().set_mask(mask)
+        self.data = MaskData(mask)
+        self._attach_mask(mask)
+        self._reset_history()
         self.data.locked = self.locked_classes
 
     def _mode_setter_helper(self, mode: Any) -> Any:
@@ -117,18 +115,21 @@ class MaskLayer(MaskView):
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint one stamp of the brush."""
         self._validate_label_in_range(new_label)
-        self.pull(coord, coord, new_label)
+        self.paint_segment(coord, coord, new_label)
 
     def _draw(self, new_label: int, last_cursor_coord: Any, coordinates: Any) -> None:
-        """Paint from where the cursor was to where it is."""
+        self.draw_segment(new_label, last_cursor_coord, coordinates)
+
+    def draw_segment(self, new_label: int, last_cursor_coord: Any, coordinates: Any) -> None:
+        """Paint, erase or fill, as the mode says, from where the cursor was to where it is."""
         if coordinates is None:
             return
         if self._mode == Mode.FILL:
             self.fill(coordinates, new_label)
         elif self._mode in (Mode.PAINT, Mode.ERASE):
-            self.pull(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
+            self.paint_segment(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
 
-    def pull(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
+    def paint_segment(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
         """Paint with the brush from one point to another."""
         radius = max(self.brush_size / 2, _SMALLEST_RADIUS)
         ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
@@ -139,10 +140,10 @@ class MaskLayer(MaskView):
         self._validate_label_in_range(new_label)
         step, tile = 2**self.data_level, self._tile()
         row, column = (round(value) for value in coord[-2:])
-        inside = Region(row, column, 1, 1).intersect(self.in_view.clip(self.mask.shape))
+        inside = Region(row, column, 1, 1).intersect(self.visible_region.clip(self.mask.shape))
         if inside.empty:
             return
-        window = self.in_view.coarser(step).intersect(tile)
+        window = self.visible_region.coarser(step).intersect(tile)
         labels = self._slice.image.raw[window.shift(-tile.top, -tile.left).slices] % UNREVIEWED_OFFSET
         seed = (row // step - window.top, column // step - window.left)
         if not (0 <= seed[0] < labels.shape[0] and 0 <= seed[1] < labels.shape[1]):
@@ -220,6 +221,82 @@ class MaskLayer(MaskView):
         """Bring to the screen what was carried out since the last time."""
         self._shown = time.perf_counter()
         self.show(self.mask.pop_changed())
+
+    # -- display
+
+    def _attach_mask(self, mask: Mask) -> None:
+        self._data = MaskData(mask)
+        self._level_materializer = None  # it would keep the coarsest level as it was
+        self.visible_region = Region(0, 0, *mask.shape)
+        self.editable = mask.writable
+
+    def show(self, region: Region) -> None:
+        """Bring a box of the mask that was changed to the screen."""
+        tile, level = self._tile(), self.data_level
+        box = region.coarser(2**level).intersect(tile)
+        if not box.empty:
+            self._draw_box(box, encode_display(self.mask.preview(box, level)))
+
+    def _preview(self, stroke: Stroke) -> None:
+        """Paint a stroke on the screen alone."""
+        tile, step = self._tile(), 2**self.data_level
+        box = stroke.shape.box.coarser(step).intersect(tile)
+        if box.empty:
+            return
+        here = box.shift(-tile.top, -tile.left).slices
+        after = paint_all([stroke], box, decode_display(self._slice.image.raw[here]), step)
+        self._draw_box(box, encode_display(after))
+
+    def _tile(self) -> Region:
+        """Return the box of the level shown that is in napari's hands."""
+        rows, columns = self._slice.image.raw.shape
+        if self._slice.empty:
+            return EMPTY_REGION
+        top, left = np.round(self._slice.tile_to_data.translate[-2:] / 2**self.data_level).astype(int)
+        return Region(int(top), int(left), rows, columns)
+
+    def _draw_box(self, box: Region, shown: UInt8Array) -> None:
+        """Put what is shown into a box of the tile, and that alone on the graphics card."""
+        tile, image = self._tile(), self._slice.image
+        here = box.shift(-tile.top, -tile.left)
+        if not image.raw.flags.writeable:
+            self.refresh(extent=False, thumbnail=False)
+            return
+        image.raw[here.slices] = shown
+        reach = self.contour + 1 if self.contour else 0
+        wide = Region(here.top - reach, here.left - reach, here.height + 2 * reach, here.width + 2 * reach)
+        wide = wide.clip(image.raw.shape)
+        image.view[wide.slices] = self._raw_to_displayed(image.raw, wide.slices)
+        if self._slicing_state.loaded:
+            self.events.labels_update(data=image.view[wide.slices], offset=[wide.top, wide.left])
+
+    def _raw_to_displayed(self, raw: Any, data_slice: Any = None) -> Any:
+        part = raw if data_slice is None else raw[data_slice]
+        if not self.contour:
+            return part.copy()
+        labels = super()._raw_to_displayed(raw % np.uint8(UNREVIEWED_OFFSET), data_slice)
+        return np.where(labels > 0, part, np.uint8(0))
+
+    def _update_level_and_corners(self, data_bbox_int: Any, shape_threshold: Any, displayed_axes: Any) -> None:
+        (top, left), (bottom, right) = np.asarray(data_bbox_int)
+        self.visible_region = Region(int(top), int(left), int(bottom - top) + 1, int(right - left) + 1).clip(
+            self.mask.shape
+        )
+        super()._update_level_and_corners(data_bbox_int, shape_threshold, displayed_axes)
+
+    def _get_layer_slicing_state(self, data: Any, cache: bool) -> _Slicing:
+        return _Slicing(self, data, cache)
+
+    def _get_value(self, position: Any) -> tuple[int, int | None]:
+        """Return the level shown and the class at a position."""
+        level, shown = super()._get_value(position)
+        return level, None if shown is None else int(shown) % UNREVIEWED_OFFSET
+
+    def _ensure_int_labels(self, data: Any) -> Any:
+        return data
+
+    def _reset_editable(self) -> None:
+        self.editable = self.mask.writable
 
 
 _KNOWN = ((0, 9),)  # versions of napari that were tried

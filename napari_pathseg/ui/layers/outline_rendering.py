@@ -1,6 +1,6 @@
-"""Borders of the mask instead of areas: a line as wide on screen at any zoom, and not paled by the mask's opacity.
+"""Draws the mask as outlines instead of filled areas: a line of constant width on screen, nearly opaque.
 
-A line is a pixel of the shown level wide at least, so it grows where one takes more of the screen.
+The line is at least one pixel of the level shown, so it widens where such a pixel is larger on screen.
 """
 
 from psygnal import Signal
@@ -9,72 +9,72 @@ from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.mask_layer import MaskLayer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
-from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.tools.brush import screen_pixels
+from napari_pathseg.ui.layers.slide_layers import SlideLayers, screen_pixels
 
-_WIDTH = 3  # pixels on screen
-_WIDEST = 8  # pixels of the level shown: the work grows with their square
+_WIDTH = 3  # screen pixels
+_MAX_WIDTH = 8  # pixels of the level shown; the cost grows with the square
 _OPACITY = 0.95
-_SETTLED_MS = 100  # by then napari has taken the level that the zoom asks for
+_LEVEL_DELAY_MS = 100  # by then napari has switched to the level that the zoom requires
 
 
 class OutlineRendering(QObject):
-    """Shows borders of the mask in view, and areas again as strongly as they were shown.
+    """Switches the mask layer between outlines and areas, and restores the opacity of the areas.
 
-    Signals: `changed` (borders are shown now, or areas).
+    Call :meth:`attach` whenever another slide comes into view.
+
+    Signals: `changed` (from outlines to areas, or back).
     """
 
     changed = Signal()
 
-    def __init__(self, session: Session, parent: QObject) -> None:
+    def __init__(self, layers: SlideLayers, parent: QObject) -> None:
         super().__init__(parent)
-        self._session = session
-        self._heard: MaskLayer | PlainMaskLayer | None = None
-        self._opacity: float | None = None  # of the areas, while borders are shown instead
-        self._follow_soon = qthrottled(self._follow, timeout=_SETTLED_MS, leading=False, parent=self)
-        session.layers.viewer.scene.camera.events.zoom.connect(self._follow_soon.throttle)
-        session.slide_changed.connect(self._listen)
-        self._listen()
+        self._layers = layers
+        self._layer: MaskLayer | PlainMaskLayer | None = None
+        self._opacity: float | None = None  # of the areas, while outlines are shown
+        self._update_soon = qthrottled(self._update_width, timeout=_LEVEL_DELAY_MS, leading=False, parent=self)
+        layers.viewer.scene.camera.events.zoom.connect(self._update_soon.throttle)
+        self.attach()
 
     @property
-    def on(self) -> bool:
-        """Whether borders are shown, by whatever means."""
-        layer = self._session.layers.mask
+    def enabled(self) -> bool:
+        """Whether outlines are shown, also where napari's own control switched them on."""
+        layer = self._layers.mask
         return layer is not None and layer.contour > 0
 
-    def turn(self, on: bool) -> None:
-        """Show borders, or areas."""
-        layer = self._session.layers.mask
-        if layer is None or on == self.on:
+    def set_enabled(self, enabled: bool) -> None:
+        """Show outlines, or areas."""
+        layer = self._layers.mask
+        if layer is None or enabled == self.enabled:
             return
-        if on:
+        if enabled:
             self._opacity, layer.opacity = layer.opacity, _OPACITY
-        layer.set_contour_width(self._width if on else 0)
+        layer.set_contour_width(self._width if enabled else 0)
+
+    def attach(self) -> None:
+        """Follow the current mask layer."""
+        layer = self._layers.mask
+        if layer is not self._layer:
+            self._layer, self._opacity = layer, None
+            if layer is not None:
+                layer.events.contour.connect(self._on_contour_changed)
+        self._update_soon.throttle()
 
     @property
     def _width(self) -> int:
         """The width of the line in pixels of the level shown."""
-        layer = self._session.layers.mask
+        layer = self._layers.mask
         assert layer is not None
-        shown_pixel = screen_pixels(self._session.layers) * (1 << int(layer.data_level))
-        return min(_WIDEST, max(1, round(_WIDTH / shown_pixel)))
+        shown_pixel = screen_pixels(self._layers) * (1 << int(layer.data_level))
+        return min(_MAX_WIDTH, max(1, round(_WIDTH / shown_pixel)))
 
-    def _follow(self) -> None:
-        """Keep the line as wide on screen."""
-        if self._opacity is not None and self._session.layers.mask is not None:
-            self._session.layers.mask.set_contour_width(self._width)
+    def _update_width(self) -> None:
+        if self._opacity is not None and self._layers.mask is not None:
+            self._layers.mask.set_contour_width(self._width)
 
-    def _listen(self) -> None:
-        layer = self._session.layers.mask
-        if layer is not self._heard:
-            self._heard, self._opacity = layer, None
-            if layer is not None:
-                layer.events.contour.connect(self._turned)
-        self._follow_soon.throttle()
-
-    def _turned(self) -> None:
-        """Give the areas their opacity back; napari has a box of its own for the width of the line."""
-        layer = self._session.layers.mask
+    def _on_contour_changed(self) -> None:
+        """Restore the areas' opacity; napari has its own control for the contour width."""
+        layer = self._layers.mask
         if layer is not None and layer.contour == 0 and self._opacity is not None:
             opacity, self._opacity = self._opacity, None
             layer.opacity = opacity

@@ -104,7 +104,7 @@ class PlainMaskLayer(ClassLabels):
         return mask
 
     @property
-    def in_view(self) -> Region:
+    def visible_region(self) -> Region:
         """The box of the mask that is on screen: all of it, for napari does not say."""
         return Region(0, 0, *self.mask.shape)
 

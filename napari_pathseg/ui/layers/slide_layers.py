@@ -101,7 +101,7 @@ class SlideLayers:
     def visible_region(self) -> Region:
         """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
         assert self.mask is not None
-        return self.mask.in_view
+        return self.mask.visible_region
 
     def drawn_outlines(self) -> list[npt.NDArray[np.float64]]:
         """Return the closed outlines on the contours layer, ``(row, column)`` in level-0 pixels."""
@@ -221,3 +221,9 @@ def shape_outline(points: npt.NDArray[np.float64], kind: str) -> npt.NDArray[np.
     angles = np.linspace(0, 2 * np.pi, 128, endpoint=False)[:, None]
     outline: npt.NDArray[np.float64] = centre + np.cos(angles) * first + np.sin(angles) * second
     return outline
+
+
+def screen_pixels(layers: SlideLayers) -> float:
+    """Return how many screen pixels wide a mask pixel is."""
+    assert layers.mask is not None
+    return float(layers.mask.scale[-1]) * float(layers.viewer.scene.camera.zoom)

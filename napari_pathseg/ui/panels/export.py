@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
 from napari_pathseg.contours.formats import FORMATS
 from napari_pathseg.projects.exporting.export import ExportOptions
-from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors

@@ -4,7 +4,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QProgressBar, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.session.queries import format_job
+from napari_pathseg.ui.session.formatting import format_job
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, push_button, row

@@ -39,4 +39,4 @@ class ReadOnlyBanner(QFrame):
         self._timer.start(_READ_ONLY_MS if reason else _HELD_MS)
 
     def _watch(self) -> None:
-        self._session.access.poll()
+        self._session.poll_lock()

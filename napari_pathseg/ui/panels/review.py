@@ -8,15 +8,15 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolic
 from superqt.utils import qthrottled
 
 from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
-from napari_pathseg.ui.session.edit_scope import (
+from napari_pathseg.ui.session.formatting import format_model
+from napari_pathseg.ui.session.queries import compare_scores, project_models
+from napari_pathseg.ui.session.selection import (
     DRAW_SELECTION,
     NONE_SELECTED,
     SELECTION,
     SLIDE,
     VIEW,
-    selected_outlines,
 )
-from napari_pathseg.ui.session.queries import compare_scores, format_model, project_models
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.layout import column, push_button, row
@@ -47,7 +47,8 @@ class ReviewPanel(QWidget):
         self.opacity.setToolTip(with_key("How strongly the mask covers the slide. Hold H to hide it", "hold_mask"))
         self.only_contour = QCheckBox("Contour only")
         self.only_contour.setToolTip("Show the borders of the mask instead of areas, as a line that is well seen.")
-        self._contour = OutlineRendering(session, self)
+        self._contour = OutlineRendering(session.layers, self)
+        session.slide_changed.connect(self._contour.attach)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self._lay_out()
         self._connect()
@@ -178,7 +179,7 @@ class ReviewPanel(QWidget):
 
     def _show_choices(self) -> None:
         """Offer the selection where there is one."""
-        selected = bool(selected_outlines(self._session))
+        selected = bool(self._session.selection.mask_shapes())
         for more in (self.accept_more, self.reject_more):
             action = more.choices.actions()[0]
             action.setEnabled(selected)
@@ -189,7 +190,7 @@ class ReviewPanel(QWidget):
             self.opacity.setValue(round(100 * self._session.layers.mask.opacity))
 
     def _show_contour(self) -> None:
-        self.only_contour.setChecked(self._contour.on)
+        self.only_contour.setChecked(self._contour.enabled)
 
     # -- how it is made
 
@@ -201,7 +202,7 @@ class ReviewPanel(QWidget):
         self.reject.clicked.connect(self.reject_view)
         self.compare.clicked.connect(self.compare_models)
         self.opacity.valueChanged.connect(self._set_opacity)
-        self.only_contour.clicked.connect(self._contour.turn)
+        self.only_contour.clicked.connect(self._contour.set_enabled)
         self._contour.changed.connect(self._show_contour)
         for more in (self.accept_more, self.reject_more):
             more.choices.setToolTipsVisible(True)

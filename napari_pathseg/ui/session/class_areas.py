@@ -10,10 +10,10 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.session.box_rest import rest_of_boxes
-from napari_pathseg.ui.session.queries import format_area
-from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
+from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.tissue_cache import TissueCache, sampling_level
+from napari_pathseg.ui.session.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class ClassAreas:
     `tissue` knows how much of the slide is tissue, once it was made to look.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session, self.tissue = session, TissueCache(session)
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace, self.tissue = workspace, TissueCache(workspace)
 
     @property
     def of_tissue(self) -> bool:
@@ -43,15 +43,15 @@ class ClassAreas:
 
         Shares are of the tissue, where that was found, else of what is labelled.
         """
-        entry, project, mask = self._session.slide, self._session.project, self._session.mask
+        entry, project, mask = self._workspace.slide, self._workspace.project, self._workspace.mask
         if entry is None or project is None:
             return {}
-        pixels = self._session.counts(entry.id).sum(axis=1)
+        pixels = self._workspace.counts(entry.id).sum(axis=1)
         if entry.complete:
             rows, columns = entry.mask_shape
             pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
         elif entry.boxes and mask is not None:
-            pixels[BACKGROUND] += rest_of_boxes(entry, mask)
+            pixels[BACKGROUND] += unlabelled_in_boxes(entry, mask)
         tissue = self.tissue.bits
         if tissue is None or mask is None:
             shares = pixels / max(int(pixels[1:].sum()), 1)

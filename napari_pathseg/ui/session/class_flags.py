@@ -1,58 +1,59 @@
-"""Which classes are locked, and which are hidden: marks that a person sets in the table of classes.
+"""Which classes are locked and which are hidden: the flags in the table of classes.
 
-Locked classes are remembered by the project: no tool changes their pixels.  Hidden ones are
-only not shown, until the project is opened again.  No Qt here.
+The project remembers locked classes; no tool changes their pixels.  Hidden classes are only not
+shown, until the project is opened again.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.workspace import Workspace
 
 _SETTING = "locked"
 
 
-def locked(session: Session) -> frozenset[int]:
-    """Return the classes whose pixels stay as they are."""
-    if session.project is None:
-        return frozenset()
-    known, kept = range(1, len(session.project.classes) + 1), session.project.settings.get(_SETTING)
-    return frozenset(index for index in kept if index in known) if isinstance(kept, list) else frozenset()
+class ClassFlags:
+    """The flags of the open project's classes."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """The classes whose pixels no tool changes."""
+        project = self._workspace.project
+        if project is None:
+            return frozenset()
+        known, stored = range(1, len(project.classes) + 1), project.settings.get(_SETTING)
+        return frozenset(index for index in stored if index in known) if isinstance(stored, list) else frozenset()
+
+    @property
+    def hidden(self) -> frozenset[int]:
+        """The classes that are not shown."""
+        layer = self._workspace.layers.mask
+        return frozenset() if layer is None else layer.hidden_classes
+
+    def set_locked(self, index: int, locked: bool) -> None:
+        """Lock or unlock a class; the project remembers it.
+
+        Raises
+        ------
+        ProjectError
+            If the project is read-only.
+        """
+        self._workspace.require_writable()
+        flags = sorted(_with_flag(self.locked, index, locked))
+        self._workspace.require_project().set_setting(_SETTING, flags)
+        self.sync_locked()
+
+    def set_hidden(self, index: int, hidden: bool) -> None:
+        """Hide a class or show it again."""
+        layer = self._workspace.layers.mask
+        if layer is not None and (index in layer.hidden_classes) != hidden:
+            layer.set_hidden_classes(_with_flag(layer.hidden_classes, index, hidden))
+
+    def sync_locked(self) -> None:
+        """Pass the locked classes on to the mask layer of the slide in view."""
+        if self._workspace.layers.mask is not None:
+            self._workspace.layers.mask.locked_classes = self.locked
 
 
-def lock(session: Session, index: int, is_locked: bool) -> None:
-    """Lock a class or free it; the project remembers.
-
-    Raises
-    ------
-    ProjectError
-        If the project can only be looked at.
-    """
-    session.access.require_writable()
-    session.require_project().set_setting(_SETTING, sorted(_marked(locked(session), index, is_locked)))
-    recall_locked(session)
-
-
-def recall_locked(session: Session) -> None:
-    """Tell the layer of the slide in view which classes are locked."""
-    if session.layers.mask is not None:
-        session.layers.mask.locked_classes = locked(session)
-
-
-def hidden(session: Session) -> frozenset[int]:
-    """Return the classes that are not shown."""
-    layer = session.layers.mask
-    return frozenset() if layer is None else layer.hidden_classes
-
-
-def hide(session: Session, index: int, is_hidden: bool) -> None:
-    """Hide a class or show it again."""
-    layer = session.layers.mask
-    if layer is not None and (index in layer.hidden_classes) != is_hidden:
-        layer.set_hidden_classes(_marked(layer.hidden_classes, index, is_hidden))
-
-
-def _marked(marked: frozenset[int], index: int, wanted: bool) -> frozenset[int]:
-    return marked | {index} if wanted else marked - {index}
+def _with_flag(flags: frozenset[int], index: int, on: bool) -> frozenset[int]:
+    return flags | {index} if on else flags - {index}

@@ -13,7 +13,7 @@ from napari_pathseg.masks.edits import assign, clear
 from napari_pathseg.masks.label_rules import Locked
 from napari_pathseg.masks.shapes import EditRegion
 from napari_pathseg.masks.stroke_queue import Brush
-from napari_pathseg.ui.session.edit_scope import SELECTION
+from napari_pathseg.ui.session.selection import SELECTION
 
 AREA, LENGTH = "area", "length"
 _TILE = 1024  # small, so that Cancel is heard soon

@@ -6,51 +6,69 @@ back until the project is closed, and what a model had found where a box came is
 No Qt here.
 """
 
-from __future__ import annotations
-
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Shapes
+from numcodecs.zstd import Zstd
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, on_grid
+from napari_pathseg.geometry.arrays import BoolArray
+from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.masks.label_rules import Locked, reassign_provenance
+from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
-from napari_pathseg.ui.session.complete_box_steps import (
-    Boxes,
-    BoxStep,
-    BoxSteps,
-    Found,
-    clearing,
-    giving_back,
-    no_steps,
-)
-
-if TYPE_CHECKING:
-    from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
+from napari_pathseg.ui.session.workspace import Workspace
 
 _SMALLEST = 6.0  # pixels of the screen; a click without a pull draws less
 _LEFT = 1  # the mouse button
+_MAX_STEPS = 50  # that can be undone on a slide
+_ZSTD = Zstd(level=1)
+_MAX_COUNTED_PIXELS = 500_000  # pixels of a complete box; of a larger one coarser pixels are counted
+
+Boxes = tuple[Region, ...]
+Found = list[tuple[Region, bytes]]  # a model's classes that were taken out of parts of a mask, packed
+
+
+class BoxStep(NamedTuple):
+    """The boxes of a slide before and after, and what a model had found where new ones came."""
+
+    before: Boxes
+    after: Boxes
+    found: Found
+
+
+BoxSteps = defaultdict[str, deque[BoxStep]]  # by slide, the last one last
+
+
+def _empty_history() -> BoxSteps:
+    """Return a history in which nothing was done; it forgets the oldest of many steps."""
+    return defaultdict(lambda: deque(maxlen=_MAX_STEPS))
 
 
 class CompleteBoxes(ShapesOverlay):
-    """The boxes of a session's slide; what was `drawn` is the project's after :meth:`keep`."""
+    """The boxes of a session's slide; what was `drawn` is the project's after :meth:`commit`."""
 
     role, mode = "complete boxes", "add_rectangle"
     edge = "#3fa866"  # of what a person is done with
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._done, self._undone = no_steps(), no_steps()
+    def __init__(self, workspace: Workspace, editor: MaskEditor) -> None:
+        super().__init__(workspace)
+        self._editor = editor
+        self._done, self._undone = _empty_history(), _empty_history()
         self._pulls = False  # whether the mouse is down on the layer
 
-    def keep(self) -> None:
+    def commit(self) -> None:
         """Let the project have the boxes as they are on screen; what a model found in new ones goes."""
-        layer, entry = self.layer, self._session.slide
-        if layer is None or entry is None or self._session.read_only:
+        layer, entry = self.layer, self._workspace.slide
+        if layer is None or entry is None or self._workspace.read_only:
             return
         shown = [_box(np.asarray(corners), entry) for corners in layer.data]
         boxes = tuple(dict.fromkeys(box for box in shown if box in entry.boxes or self._is_meant(box)))
@@ -58,54 +76,54 @@ class CompleteBoxes(ShapesOverlay):
             self._do(boxes)
         self.show()
 
-    def at(self, position: tuple[float, ...]) -> list[Region]:
+    def boxes_at(self, position: tuple[float, ...]) -> list[Region]:
         """Return the boxes that lie under a level-0 position, ``(row, column)``."""
         row, column = position[-2:]
-        boxes = () if self._session.slide is None else self._session.slide.boxes
+        boxes = () if self._workspace.slide is None else self._workspace.slide.boxes
         rows = [box for box in boxes if box.top - 0.5 <= row < box.bottom - 0.5]
         return [box for box in rows if box.left - 0.5 <= column < box.right - 0.5]
 
-    def remove(self, position: tuple[float, ...]) -> None:
+    def remove_at(self, position: tuple[float, ...]) -> None:
         """Delete the boxes that lie under a position."""
-        entry, gone = self._session.require_slide(), self.at(position)
-        self._session.access.require_writable()
+        entry, gone = self._workspace.require_slide(), self.boxes_at(position)
+        self._workspace.require_writable()
         if gone:
             self._do(tuple(box for box in entry.boxes if box not in gone))
             self.show()
 
     def undo(self) -> None:
         """Take back what was done last to the boxes of the slide in view."""
-        self._turn(self._done, self._undone)
+        self._undo_or_redo(self._done, self._undone)
 
     def redo(self) -> None:
         """Do to the boxes again what was taken back last."""
-        self._turn(self._undone, self._done)
+        self._undo_or_redo(self._undone, self._done)
 
     def show(self) -> None:
         """Show the boxes of the slide in view."""
-        entry = self._session.slide
+        entry = self._workspace.slide
         if entry is None:
-            self._done, self._undone = no_steps(), no_steps()
+            self._done, self._undone = _empty_history(), _empty_history()
             return
         corners = [_corners(box) for box in entry.boxes]
         if self.layer is not None and _same(corners, self.layer.data):
-            self._place(self.layer, entry)
+            self._update_layer(self.layer, entry)
         else:
-            self._put(entry, [(points, "rectangle") for points in corners])
+            self._set_shapes(entry, [(points, "rectangle") for points in corners])
         self.changed.emit()
 
     # -- steps
 
     def _do(self, boxes: Boxes) -> None:
         """Change the boxes in a step that can be taken back."""
-        slide = self._session.require_slide().id
+        slide = self._workspace.require_slide().id
         self._done[slide].append(self._change(boxes))
         self._undone[slide].clear()
 
-    def _turn(self, steps: BoxSteps, others: BoxSteps) -> None:
+    def _undo_or_redo(self, steps: BoxSteps, others: BoxSteps) -> None:
         """Take the last of some steps back; what takes that back in turn is the last of the others."""
-        self._session.access.require_writable()
-        entry = self._session.require_slide()
+        self._workspace.require_writable()
+        entry = self._workspace.require_slide()
         here = steps[entry.id]
         if self._pulls or not here:
             return
@@ -115,36 +133,36 @@ class CompleteBoxes(ShapesOverlay):
             return
         others[entry.id].append(self._change(step.before))
         here.pop()
-        complete_in, locked = self._session.require_slide().complete_in, self._session.editor.locked
-        self._session.editor.run(giving_back(step.found, complete_in, locked))
+        complete_in, locked = self._workspace.require_slide().complete_in, self._workspace.locked_classes
+        self._editor.run(restore_predictions(step.found, complete_in, locked))
         self.show()
 
     def _change(self, boxes: Boxes) -> BoxStep:
         """Let the project have other boxes; what a model found in new ones goes."""
-        entry, found = self._session.require_slide(), Found()
-        self._session.layers.entry = self._session.require_project().update_slide(entry.id, boxes=boxes)
+        entry, found = self._workspace.require_slide(), Found()
+        self._workspace.update_slide(boxes=boxes)
         for box in boxes:
             if box not in entry.boxes:
                 here = on_grid(box, entry.downsample).clip(entry.mask_shape)
-                self._session.editor.run(clearing(here, found, self._session.editor.locked))
-        self._session.project_changed.emit()
+                self._editor.run(remove_predictions(here, found, self._workspace.locked_classes))
+        self._workspace.project_changed.emit()
         return BoxStep(entry.boxes, boxes, found)
 
     # -- inside
 
-    def _make(self, entry: SlideRecord) -> Shapes:
-        layer = super()._make(entry)
+    def _create_layer(self, entry: SlideRecord) -> Shapes:
+        layer = super()._create_layer(entry)
         layer.mouse_drag_callbacks.append(self._pull)
-        for key, deed in (("Control-Z", self.undo), ("Control-Shift-Z", self.redo)):  # `keys` has them for the mask
-            layer.bind_key(key, self._key_pressed(deed), overwrite=True)
+        for key, action in (("Control-Z", self.undo), ("Control-Shift-Z", self.redo)):  # `keys` has them for the mask
+            layer.bind_key(key, self._key_pressed(action), overwrite=True)
         return layer
 
-    def _key_pressed(self, deed: Callable[[], None]) -> Callable[[Shapes], None]:
+    def _key_pressed(self, action: Callable[[], None]) -> Callable[[Shapes], None]:
         def press(_: Shapes) -> None:
             try:
-                deed()
+                action()
             except ProjectError as error:
-                self._session.message.emit(str(error), "", "warning")
+                self._workspace.message.emit(str(error), "", "warning")
 
         return press
 
@@ -179,3 +197,56 @@ def _same(corners: list[npt.NDArray[np.float64]], shown: list[Any]) -> bool:
     return len(corners) == len(shown) and all(
         np.array_equal(one, np.asarray(other)[:, -2:]) for one, other in zip(corners, shown, strict=True)
     )
+
+
+def remove_predictions(region: Region, found: Found, locked: Locked) -> MaskOperation:
+    """Take a model's pixels out of a box, for a person has spoken there; they are added to `found`."""
+
+    def steps(mask: Editable) -> Iterator[OperationStep]:
+        boxes = list(mask.nonempty_chunks(region))
+        for number, box in enumerate(boxes, 1):
+            before = np.stack(mask.read(box))
+            after = reassign_provenance(before, Provenance.MODEL, Provenance.NONE, locked)
+            gone = np.where(after[0] != before[0], before[0], np.uint8(0))
+            if gone.any():
+                found.append((box, _ZSTD.encode(gone)))
+            yield OperationStep(mask.edit(box, *after), number / len(boxes))
+
+    return MaskOperation("Clearing the complete box", steps, can_be_cancelled=False)
+
+
+def restore_predictions(
+    found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked
+) -> MaskOperation:
+    """Fill in again what a model had found, unless a person has spoken there since; see `merge_prediction`."""
+
+    def steps(mask: Editable) -> Iterator[OperationStep]:
+        for number, (box, packed) in enumerate(found, 1):
+            classes = np.frombuffer(_ZSTD.decode(packed), np.uint8).reshape(box.height, box.width)
+            changed = fill_from_model(mask, box, classes, complete_in(box), locked)
+            yield OperationStep(changed, number / len(found))
+
+    return MaskOperation("Giving back what the model found", steps, can_be_cancelled=False)
+
+
+def unlabelled_in_boxes(entry: SlideRecord, mask: Mask) -> int:
+    """Return about how many pixels in complete boxes nobody labelled; those of small boxes exactly."""
+    found = 0
+    for number, box in enumerate(entry.mask_boxes):
+        level = 0
+        while box.height * box.width > _MAX_COUNTED_PIXELS * 4**level and level < len(mask.shapes) - 1:
+            level += 1
+        step = 2**level
+        window = box.coarser(step).clip(mask.shapes[level])
+        if window.empty:
+            continue
+        provenance = mask.preview(window, level)[1]
+        counted = provenance < Provenance.ACCEPTED
+        for other in entry.mask_boxes[:number]:
+            counted[_within(window, other.coarser(step))] = False
+        found += int(np.count_nonzero(counted)) * step**2
+    return found
+
+
+def _within(window: Region, box: Region) -> tuple[slice, slice]:
+    return box.intersect(window).shift(-window.top, -window.left).slices

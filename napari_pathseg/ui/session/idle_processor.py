@@ -1,57 +1,70 @@
-"""Carries out what waits on the mask in the moments in which the window has nothing else to do."""
+"""Applies the mask's pending operations whenever the event loop is idle."""
+
+import time
+from typing import Protocol
 
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
-from superqt.utils import qthrottled
 
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.layers.mask_layer import MaskLayer
-from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
+from napari_pathseg.ui.session.workspace import Workspace
 
-_TIME_BUDGET_S = 0.008  # half a frame, so that the hand feels nothing
-_NOTIFY_INTERVAL_MS = 500  # between two times at which it is said that the mask changed
+_TIME_BUDGET_S = 0.008  # half a frame, so that the user notices nothing
+_NOTIFY_INTERVAL_S = 0.5  # between two notifications that the mask changed
 
 
-class IdleProcessor(QObject):
-    """Listens to the mask of the slide in view and works on what waits there.
+class IdleTimer(Protocol):
+    """A timer that calls :meth:`IdleProcessor.process` whenever the event loop is idle; a QTimer of 0 ms."""
 
-    Signals: `progressed` (that something was done, or all is done).
+    def start(self) -> None:
+        """Begin to call."""
+
+    def stop(self) -> None:
+        """Stop calling."""
+
+
+class IdleProcessor:
+    """Processes the pending operations of the mask in view in short time slices.
+
+    Signals: `progressed` (after each slice).
     """
 
     progressed = Signal()
 
-    def __init__(self, session: Session, parent: QObject) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._heard: MaskLayer | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(0)  # when all other events are done
-        self._timer.timeout.connect(self._work)
-        self._told = qthrottled(session.mask_changed.emit, timeout=_NOTIFY_INTERVAL_MS, leading=False, parent=self)
-        session.slide_changed.connect(self._listen)
-        self._listen()
+    def __init__(self, workspace: Workspace, timer: IdleTimer) -> None:
+        self._workspace, self._timer = workspace, timer
+        self._layer: MaskLayer | PlainMaskLayer | None = None
+        self._running, self._notified = False, 0.0  # when `mask_changed` was last emitted here
+        workspace.slide_changed.connect(self._attach)
+        self._attach()
 
-    def _listen(self) -> None:
-        layer = self._session.layers.mask
-        if layer is not None and layer is not self._heard:
-            self._heard = layer
-            layer.pending_changed.connect(self._begin)
-
-    def _begin(self) -> None:
-        self._timer.start()
-
-    def _work(self) -> None:
-        layer, mask = self._session.layers.mask, self._session.mask
+    def process(self) -> None:
+        """Process one time slice; stop the timer when nothing is left, or the disk refuses a stroke."""
+        layer, mask = self._workspace.layers.mask, self._workspace.mask
         more = False
         if layer is not None and mask is layer.mask:
-            with show_errors():
+            try:
                 layer.process_pending(_TIME_BUDGET_S)
-            more = (
-                layer.mask.has_pending and not layer.mask.write_failed
-            )  # an operation that failed is over, the rest goes on
-        if more:
-            self._told.throttle()
-        else:  # done, or the disk refuses a stroke: the next one tries again
+            except PathsegError as error:
+                self._workspace.message.emit(str(error), "", "error")
+            # After a failed operation the others go on; after a refused stroke the next stroke tries again.
+            more = layer.mask.has_pending and not layer.mask.write_failed
+        if not more:
+            self._running = False
             self._timer.stop()
-            self._session.mask_changed.emit()
+        if not more or time.monotonic() - self._notified > _NOTIFY_INTERVAL_S:
+            self._notified = time.monotonic()
+            self._workspace.mask_changed.emit()
         self.progressed.emit()
+
+    def _attach(self) -> None:
+        layer = self._workspace.layers.mask
+        if layer is not None and layer is not self._layer:
+            self._layer = layer
+            layer.pending_changed.connect(self._start)
+
+    def _start(self) -> None:
+        if not self._running:
+            self._running, self._notified = True, time.monotonic()
+            self._timer.start()

@@ -1,14 +1,12 @@
-"""What is done to the mask in view beside the brush: outlines, accepting and rejecting, cleanup.
+"""Edits of the mask in view other than brush strokes: outlines, accept and reject, clean-up.
 
-No Qt here; each is one step of undo.
+Each is one undo step.
 """
-
-from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
@@ -17,141 +15,143 @@ from napari_pathseg.masks.edits import accept, reject
 from napari_pathseg.masks.operations import MaskOperation
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
 from napari_pathseg.ui.session.cleanup import CleanupRequest, clean, options_for
-from napari_pathseg.ui.session.edit_scope import SLIDE, VIEW, outline_on, resolve_scope
-
-if TYPE_CHECKING:
-    from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.selection import SLIDE, VIEW, Selection, mask_polygon
+from napari_pathseg.ui.session.workspace import Workspace
 
 
 class MaskEditor:
-    """The edits of a session's mask.
+    """Edits the mask in view.
 
     Attributes
     ----------
     busy
-        Whether one goes on in which nothing else may touch the mask.
+        Whether an edit is running during which nothing else may touch the mask.
     run_pending
-        Carries out what waits on a mask; who shows a window may show there how far it is.
+        Applies all pending operations of a mask.  A window replaces it by one that shows progress.
     """
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(
+        self,
+        workspace: Workspace,
+        selection: Selection,
+        pause_events: Callable[[], AbstractContextManager[object]],
+    ) -> None:
+        self._workspace, self._selection = workspace, selection
+        self._pause_events = pause_events  # holds back the worker's events within a block
         self.busy = False
         self.run_pending: Callable[[Mask], None] = Mask.apply_pending
 
     def run(self, operation: MaskOperation) -> None:
-        """Begin an operation on the mask in view; what of it would be felt is carried out by and by."""
-        if self._session.mask is not None:
-            self._session.mask.enqueue(operation)
-        if self._session.layers.mask is not None:
-            self._session.layers.mask.apply_pending()
+        """Queue an operation on the mask in view; what takes long runs in short background slices."""
+        if self._workspace.mask is not None:
+            self._workspace.mask.enqueue(operation)
+        if self._workspace.layers.mask is not None:
+            self._workspace.layers.mask.apply_pending()
 
     def apply_pending(self) -> None:
-        """Carry out all that waits, before others need the mask; an operation that fails is told.
+        """Apply all pending operations, before other code needs the mask; report an operation that fails.
 
         Raises
         ------
         ProjectError
             If the disk refuses a stroke.
         """
-        mask = self._session.mask
+        mask = self._workspace.mask
         while mask is not None and mask.has_pending:
             try:
-                with self._alone():
+                with self._exclusive():
                     self.run_pending(mask)
             except ProjectError as error:
                 if mask.write_failed:
                     raise
-                self._session.message.emit(str(error), "", "error")  # an operation; it is over, and the rest goes on
+                self._workspace.message.emit(str(error), "", "error")  # one operation failed; go on with the others
             finally:
-                if self._session.layers.mask is not None:
-                    self._session.layers.mask.refresh_changed()
+                if self._workspace.layers.mask is not None:
+                    self._workspace.layers.mask.refresh_changed()
+
+    def save_mask(self) -> None:
+        """Apply and flush all edits of the mask so that other processes can read them."""
+        mask = self._workspace.mask
+        if mask is not None and not self._workspace.read_only:
+            self._workspace.require_project().lock.check()
+            mask.end_undo_group()
+            self.apply_pending()
+            mask.flush()
 
     def rasterize_outlines(self, label: int) -> None:
-        """Fill what is drawn on the contours layer into the mask as a class; the layer is free then."""
-        self._require_mask()
-        layers, entry = self._session.layers, self._session.require_slide()
+        """Fill the outlines on the contours layer into the mask as a class, and clear that layer."""
+        self._workspace.require_mask()
+        layers, record = self._workspace.layers, self._workspace.require_slide()
         assert layers.mask is not None
-        with layers.mask.block_history():  # one step
+        with layers.mask.block_history():  # one undo step
             for points in layers.drawn_outlines():
                 if len(points) > 2:
-                    layers.mask.stroke(outline_on(entry, points), label)
+                    layers.mask.stroke(mask_polygon(record, points), label)
         layers.clear_outlines()
 
-    def accept(self, where: str = VIEW) -> None:
-        """Stand for the model's pixels in a place; before a whole slide's the mask is kept as a version."""
-        self._require_mask()
-        if where == SLIDE:
-            self._session.save_mask()
-            create_version(self._session.require_project(), self._session.require_slide().id, ACCEPT_ALL)
-        place = resolve_scope(self._session, where)
-        self.run(accept(place.box, self.locked, place.inside))
+    def accept(self, scope: str = VIEW) -> None:
+        """Accept the model's pixels in a scope; for a whole slide, keep a version of the mask first."""
+        self._workspace.require_mask()
+        if scope == SLIDE:
+            self.save_mask()
+            create_version(self._workspace.require_project(), self._workspace.require_slide().id, ACCEPT_ALL)
+        region = self._selection.resolve_scope(scope)
+        self.run(accept(region.box, self._workspace.locked_classes, region.inside))
 
-    def reject(self, where: str = VIEW) -> None:
-        """Take the model's pixels in a place away."""
-        self._require_mask()
-        place = resolve_scope(self._session, where)
-        self.run(reject(place.box, self.locked, place.inside))
+    def reject(self, scope: str = VIEW) -> None:
+        """Remove the model's pixels in a scope."""
+        self._workspace.require_mask()
+        region = self._selection.resolve_scope(scope)
+        self.run(reject(region.box, self._workspace.locked_classes, region.inside))
 
     def set_complete(self, complete: bool) -> None:
-        """Say whether what is unlabelled on the slide in view is Background: then a person has spoken everywhere."""
-        session = self._session
-        session.layers.entry = session.require_project().update_slide(session.require_slide().id, complete=complete)
-        if complete and session.mask is not None:
-            rest = reject(Region(0, 0, *session.mask.shape), self.locked)
-            self.run(replace(rest, can_be_cancelled=False))
-        session.project_changed.emit()
+        """Set whether unlabelled pixels of the slide in view are Background; if so, remove the model's pixels."""
+        self._workspace.update_slide(complete=complete)
+        mask = self._workspace.mask
+        if complete and mask is not None:
+            operation = reject(Region(0, 0, *mask.shape), self._workspace.locked_classes)
+            self.run(replace(operation, can_be_cancelled=False))
+        self._workspace.project_changed.emit()
 
     def clean(self, request: CleanupRequest, progress: Callable[[float], bool] | None = None) -> bool:
         """Clean up a class; return whether anything changed.
 
-        `progress` is told how far it is, 0 to 1, and ends it by returning True: then all is as before.
-        What a model says meanwhile waits.
+        `progress` receives the fraction done, 0 to 1.  If it returns True the clean-up is cancelled and undone.  The
+        worker's events are held back meanwhile.
         """
-        mask, mpp = self._require_mask(), self._session.require_slide().mask_mpp
-        place, stopped = resolve_scope(self._session, request.where), False
+        mask, mpp = self._workspace.require_mask(), self._workspace.require_slide().mask_mpp
+        region, cancelled = self._selection.resolve_scope(request.where), False
 
-        def tell(share: float) -> bool:
-            nonlocal stopped
-            stopped = progress is not None and progress(share)
-            return stopped
+        def report(fraction: float) -> bool:
+            nonlocal cancelled
+            cancelled = progress is not None and progress(fraction)
+            return cancelled
 
-        changed = place.box  # as far as is known until it is done
+        changed = region.box  # an upper bound until it is done
         self.apply_pending()
         try:
-            with self._alone():
-                changed = clean(mask, request, place, mpp, options_for(mask, place, self.locked, tell))
-                if stopped and not changed.empty:
+            with self._exclusive():
+                options = options_for(mask, region, self._workspace.locked_classes, report)
+                changed = clean(mask, request, region, mpp, options)
+                if cancelled and not changed.empty:
                     mask.undo()
         finally:
-            self._session.refresh_mask(changed)
-        return not (stopped or changed.empty)
+            self._workspace.refresh_mask(changed)
+        return not (cancelled or changed.empty)
 
     def create_versions(self, why: str) -> None:
-        """Keep all masks as they are now; where the disk refuses that is said, and work goes on."""
+        """Keep a version of every mask; warn if the disk refuses, and go on."""
         try:
-            create_versions(self._session.require_project(), why)
+            create_versions(self._workspace.require_project(), why)
         except ProjectError as error:
-            self._session.message.emit(str(error), "", "warning")
+            self._workspace.message.emit(str(error), "", "warning")
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep everything else away from the mask inside the block: what the worker says waits."""
+    def _exclusive(self) -> Iterator[None]:
+        """Let nothing else touch the mask within the block: the worker's events wait."""
         before, self.busy = self.busy, True
         try:
-            with self._session.training.events_paused():
+            with self._pause_events():
                 yield
         finally:
             self.busy = before
-
-    def _require_mask(self) -> Mask:
-        self._session.access.require_writable()
-        if self._session.mask is None:
-            raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
-        return self._session.mask
-
-    @property
-    def locked(self) -> frozenset[int]:
-        """The classes whose pixels stay as they are."""
-        layer = self._session.layers.mask
-        return frozenset() if layer is None else layer.locked_classes

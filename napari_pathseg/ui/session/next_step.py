@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.session.queries import format_duration, labelled_slides, plural, unreviewed
+from napari_pathseg.ui.session.formatting import format_duration, plural
+from napari_pathseg.ui.session.queries import labelled_slides, unreviewed
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.training_controller import labelled_pixels
 
 
 @dataclass(frozen=True)
@@ -117,5 +117,5 @@ def changed_slides(session: Session) -> int:
     learnt, models = project.settings.get("learnt", {}), project.model_ids()
     if not models or learnt.get("model") != models[-1]:
         return 0
-    now = labelled_pixels(session)
+    now = session.workspace.labelled_pixels()
     return sum(now.get(name) != learnt["pixels"].get(name) for name in {*now, *learnt["pixels"]})

@@ -1,35 +1,43 @@
-"""The area that is selected on the slide in view, for what is done to a part of it.
+"""The selected area of the slide in view, and the scopes of an edit: the selection, the view or the whole slide.
 
-Each slide has its own, until the project is closed.
+Each slide keeps its own selection until the project is closed.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.shapes import EditRegion, PolygonShape, resolve_region
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, DrawnShape, drawn_shapes, shape_outline
+from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
+from napari_pathseg.ui.session.workspace import Workspace
 
-if TYPE_CHECKING:
-    from napari_pathseg.ui.session.session import Session
+SELECTION, VIEW, SLIDE = "selection", "view", "slide"
+EDIT_SCOPES = (SELECTION, VIEW, SLIDE)
+NONE_SELECTED, DRAW_SELECTION = "Nothing is selected on this slide.", "Draw around an area with Select first."
 
 
 class Selection(ShapesOverlay):
-    """Outlines that a person draws around what is meant; they are never filled in."""
+    """Outlines that the user draws around an area of interest; they are never filled in."""
 
     role, mode = "selection", "add_polygon_lasso"
     edge, face = "#3ec1d3", "#3ec1d326"
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._kept: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
+    def __init__(self, workspace: Workspace) -> None:
+        super().__init__(workspace)
+        self._hidden: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
 
     def outlines(self) -> list[npt.NDArray[np.float64]]:
-        """Return the shapes chosen on its layer, or all of them; without any those on the contours layer."""
-        for layer in (self.layer, self._session.layers.contours):
+        """Return the selected closed shapes in level-0 pixels.
+
+        These are the shapes chosen on the selection's layer, or all of them if none is chosen; without any, those on
+        the contours layer.
+        """
+        for layer in (self.layer, self._workspace.layers.contours):
             if layer is None or not len(layer.data):
                 continue
             found = []
@@ -41,25 +49,53 @@ class Selection(ShapesOverlay):
             return found
         return []
 
+    def mask_shapes(self) -> tuple[PolygonShape, ...]:
+        """Return the selected outlines as shapes on the mask of the slide in view."""
+        record = self._workspace.slide
+        return () if record is None else tuple(mask_polygon(record, points) for points in self.outlines())
+
+    def resolve_scope(self, scope: str) -> EditRegion:
+        """Return the region that one of `EDIT_SCOPES` covers now.
+
+        Raises
+        ------
+        ProjectError
+            If the scope is the selection and nothing is selected, or if no slide is in view.
+        """
+        record = self._workspace.require_slide()
+        if scope == SLIDE:
+            return EditRegion(Region(0, 0, *record.mask_shape))
+        if scope == VIEW:
+            return EditRegion(self._workspace.layers.visible_region())
+        shapes = self.mask_shapes()
+        if not shapes:
+            raise ProjectError(f"{NONE_SELECTED} {DRAW_SELECTION}")
+        return resolve_region(shapes, record.mask_shape)
+
     def clear(self) -> None:
-        """Select nothing."""
-        if self.layer is not None and self._session.slide is not None:
-            self._put(self._session.slide, [])
+        """Delete the selection of the slide in view."""
+        if self.layer is not None and self._workspace.slide is not None:
+            self._set_shapes(self._workspace.slide, [])
         self.changed.emit()
 
     def show(self) -> None:
-        """Show what is selected on the slide in view, and keep what was on the one before."""
-        entry = self._session.slide
-        if entry is None:
-            self._kept.clear()
+        """Show the selection of the slide in view, and keep that of the slide before."""
+        record = self._workspace.slide
+        if record is None:
+            self._hidden.clear()
         else:
             if self.layer is not None:
-                self._kept[self.layer.metadata[METADATA_KEY]["slide"]] = drawn_shapes(self.layer)
-            self._put(entry, self._kept.pop(entry.id, []))
+                self._hidden[self.layer.metadata[METADATA_KEY]["slide"]] = drawn_shapes(self.layer)
+            self._set_shapes(record, self._hidden.pop(record.id, []))
         self.changed.emit()
 
-    def chose(self, *_: Any) -> None:
-        """Choose all again, once an outline was drawn: napari has chosen the last one."""
-        if self.layer is not None and self.in_hand:
+    def select_all(self, *_: Any) -> None:
+        """Choose all shapes after one was drawn; napari would choose the last one alone."""
+        if self.layer is not None and self.active:
             self.layer.selected_data = set()
         self.changed.emit()
+
+
+def mask_polygon(record: SlideRecord, points: npt.NDArray[np.float64]) -> PolygonShape:
+    """Return a closed line of level-0 pixels as a shape on the slide's mask."""
+    return PolygonShape([(points - (record.downsample - 1) / 2) / record.downsample])

@@ -1,7 +1,7 @@
-"""What the window is about: a project and the slide in view.
+"""The session: the facade through which panels and tools work on a project and the slide in view.
 
-No Qt and no torch here: panels ask and listen.  What the user does is a method; what
-changed is a signal.  What the worker does for it is `learning`'s.
+What the user does is a method; what changed is a signal.  The state is in the `Workspace`, and each
+part takes only the parts below it: selection, mask editor, complete boxes, training controller.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari.components import ViewerModel
-from psygnal import Signal
+from psygnal import SignalInstance
 
 from napari_pathseg.classes import DEFAULT_CLASSES, ClassTable
 from napari_pathseg.errors import ProjectError
@@ -21,56 +21,45 @@ from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.splits import set_role
-from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
-from napari_pathseg.ui.session.class_flags import recall_locked
+from napari_pathseg.ui.session.class_flags import ClassFlags
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.mask_editor import MaskEditor
-from napari_pathseg.ui.session.project_access import ProjectAccess, try_acquire
 from napari_pathseg.ui.session.selection import Selection
 from napari_pathseg.ui.session.training_controller import TrainingController, Worker
-from napari_pathseg.ui.tools.view import view_snapshot
-from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
+from napari_pathseg.ui.session.workspace import Workspace, try_acquire
 
 
 class Session:
-    """A project in a viewer.
+    """A project in a viewer, with everything the user can do to it.
 
-    Signals: `project_changed` (another project, or its list of slides, classes or models),
-    `slide_changed` (another slide in view), `mask_changed` (its pixels), `message` (a sentence
-    for the user, its details, and "info", "warning" or "error").
+    Its state and signals are those of its `workspace`.
     """
 
-    project_changed = Signal()
-    slide_changed = Signal()
-    mask_changed = Signal()
-    message = Signal(str, str, str)
-
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
-        self.layers, self.worker = SlideLayers(viewer), worker
-        self.project: Project | None = None
-        self.mask: Mask | None = None
-        self._slide: Slide | None = None
-        self.access = ProjectAccess(self)
-        self.editor = MaskEditor(self)
-        self.training = TrainingController(self, worker)
-        self.boxes, self.selection = CompleteBoxes(self), Selection(self)
+        self.worker = worker
+        self.workspace = Workspace(viewer)
+        self.class_flags = ClassFlags(self.workspace)
+        self.selection = Selection(self.workspace)
+        self.editor = MaskEditor(self.workspace, self.selection, worker.event.paused)
+        self.boxes = CompleteBoxes(self.workspace, self.editor)
+        self.training = TrainingController(self.workspace, self.editor, worker)
 
     # -- the project
 
     def new_project(self, folder: Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> None:
-        """Make a project and open it."""
+        """Create a project and open it."""
         Project.create(folder, classes, mpp)
         self.open_project(folder)
 
     def open_project(self, folder: Path) -> None:
-        """Open a project in place of the one that is open, and show its first slide; see `read_only`."""
+        """Close the open project, open another and show its first slide; see `read_only`."""
         project = Project.open(folder)
         if self.project is not None and self.project.folder == project.folder:
             self.close()
         reason = try_acquire(project)
         self.close()
-        self.project, self.access.read_only = project, reason
+        self.workspace.project, self.workspace.read_only = project, reason
         self.training.warm_up()
         self.training.restore_last_run()
         self.project_changed.emit()
@@ -78,38 +67,39 @@ class Session:
             self.show_slide(next(iter(project.slides)))
 
     def close(self, *, clear: bool = True) -> None:
-        """Save and let the project go; `clear` is False where the viewer itself is going.
+        """Save and close the project; `clear` is False when the viewer itself is closing.
 
-        Where the disk refuses that is said: what was drawn is in the journal, and comes back with the project.
+        If the disk refuses to save, the user sees a message; the strokes are in the journal and return with the
+        project.
         """
         try:
             self._close_slide()
         except ProjectError as error:
             self.message.emit(str(error), "", "error")
-            self._forget_slide()
+            self._discard_slide()
         if clear:
             self.layers.clear()
         if self.project is not None:
             self.training.detach()
             self.project.release_lock()
-            self.project, self.access.read_only = None, ""
+            self.workspace.project, self.workspace.read_only = None, ""
             self.slide_changed.emit()
             self.project_changed.emit()
 
     def add_slides(self, paths: Sequence[Path], options: AddOptions | None = None) -> list[SlideRecord]:
-        """Add slides and show the first of them where none is shown."""
+        """Add slides; show the first if no slide is in view."""
         self.save_mask()
-        entries = add_slides(self.require_project(), paths, options)
+        records = add_slides(self.require_project(), paths, options)
         self.project_changed.emit()
-        if self.slide is None and entries:
-            self.show_slide(entries[0].id)
-        elif self.slide is not None and self.slide.id in {entry.id for entry in entries}:
+        if self.slide is None and records:
+            self.show_slide(records[0].id)
+        elif self.slide is not None and self.slide.id in {record.id for record in records}:
             self.show_slide(self.slide.id)
-        return entries
+        return records
 
     @contextlib.contextmanager
     def mask_released(self, slide: str) -> Iterator[None]:
-        """Let go of a slide's mask inside the block, in which somebody else writes it."""
+        """Close a slide's mask within the block so that other code can write it."""
         shown = self.slide is not None and self.slide.id == slide
         if shown:
             self._close_slide()
@@ -128,102 +118,160 @@ class Session:
         self.project_changed.emit()
 
     def set_role(self, slide_id: str, role: str) -> None:
-        """Give a slide, and so its patient's other slides, a role."""
+        """Set the role of a slide and of its patient's other slides."""
         set_role(self.require_project(), slide_id, role)
         self.project_changed.emit()
 
     def export(self, folder: Path, options: ExportOptions) -> list[Path]:
-        """Write masks or predictions; see `data.exporting.export`."""
+        """Write masks or predictions; see `projects.exporting.export`."""
         self.save_mask()
         return export(self.require_project(), folder, options)
 
+    def poll_lock(self) -> None:
+        """Acquire the project once its holder has left, and release it if another program took it over.
+
+        The window calls this at intervals.
+        """
+        if self.project is None or self.editor.busy:
+            return
+        if self.read_only:
+            self._retry_lock(self.project)
+        elif self.project.lock.lost_to:
+            self._release_lost_project(self.project)
+
     # -- the slide in view
+
+    def show_slide(self, slide_id: str) -> None:
+        """Save the slide in view and show another."""
+        project = self.require_project()
+        slide_file = project.open_slide(slide_id)
+        try:
+            self._close_slide()
+        except BaseException:
+            slide_file.close()
+            raise
+        mask = self.workspace.open_mask(project, slide_id)
+        self.workspace.slide_file, self.workspace.mask = slide_file, mask
+        self.layers.show(project.slide(slide_id), slide_file, mask, project.classes)
+        assert self.layers.mask is not None
+        assert self.layers.contours is not None
+        self.layers.contours.editable = not self.read_only
+        self.layers.mask.events.paint.connect(self._notify_painted)
+        self.class_flags.sync_locked()
+        self.slide_changed.emit()
+        self.mask_changed.emit()
+
+    def save_mask(self) -> None:
+        """Apply and flush all edits of the mask so that other processes can read them."""
+        self.editor.save_mask()
+
+    # -- the workspace
+
+    @property
+    def project(self) -> Project | None:
+        """The open project."""
+        return self.workspace.project
 
     @property
     def slide(self) -> SlideRecord | None:
         """The slide in view."""
-        return self.layers.entry
+        return self.workspace.slide
 
-    def show_slide(self, slide_id: str) -> None:
-        """Bring a slide into view; the one before is saved."""
-        project = self.require_project()
-        slide = project.open_slide(slide_id)
-        try:
-            self._close_slide()
-        except BaseException:
-            slide.close()
-            raise
-        self._slide, self.mask = slide, self.access.open_mask(project, slide_id)
-        self.layers.show(project.slide(slide_id), slide, self.mask, project.classes)
-        assert self.layers.mask is not None
-        assert self.layers.contours is not None
-        self.layers.contours.editable = not self.read_only
-        self.layers.mask.events.paint.connect(self._painted)
-        recall_locked(self)
-        self.slide_changed.emit()
-        self.mask_changed.emit()
+    @property
+    def mask(self) -> Mask | None:
+        """The mask of the slide in view."""
+        return self.workspace.mask
 
-    def counts(self, slide_id: str) -> Counts:
-        """Return a slide's pixels by (class, provenance), strokes of this moment included."""
-        if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
-            return self.mask.committed_counts
-        return self.require_project().counts(slide_id)
-
-    def view_snapshot(self, longest: int) -> ViewSnapshot | None:
-        """Return what is on screen of the slide, no side longer than so many pixels; None where nothing is."""
-        return None if self._slide is None else view_snapshot(self._slide, self.layers, longest)
-
-    # -- inside
+    @property
+    def layers(self) -> SlideLayers:
+        """The layers of the slide in view."""
+        return self.workspace.layers
 
     @property
     def read_only(self) -> str:
-        """Why the project can be looked at and not changed; empty where it can be changed."""
-        return self.access.read_only
+        """Why the project cannot be changed; empty if it can."""
+        return self.workspace.read_only
+
+    @property
+    def project_changed(self) -> SignalInstance:
+        """Emitted when the project, or its slides, classes or models change."""
+        return self.workspace.project_changed
+
+    @property
+    def slide_changed(self) -> SignalInstance:
+        """Emitted when another slide comes into view."""
+        return self.workspace.slide_changed
+
+    @property
+    def mask_changed(self) -> SignalInstance:
+        """Emitted when pixels of the mask change."""
+        return self.workspace.mask_changed
+
+    @property
+    def message(self) -> SignalInstance:
+        """Emitted with a sentence for the user, its details, and "info", "warning" or "error"."""
+        return self.workspace.message
 
     def require_project(self) -> Project:
         """Return the open project; raise a `ProjectError` if there is none."""
-        if self.project is None:
-            raise ProjectError("No project is open. Make a new one or open one in the project menu.")
-        return self.project
+        return self.workspace.require_project()
 
     def require_slide(self) -> SlideRecord:
         """Return the slide in view; raise a `ProjectError` if there is none."""
-        if self.slide is None:
-            raise ProjectError("No slide is in view. Add one, or double-click one in the list.")
-        return self.slide
+        return self.workspace.require_slide()
 
-    def _painted(self) -> None:
-        self.mask_changed.emit()
+    def counts(self, slide_id: str) -> Counts:
+        """Return a slide's pixels by (class, provenance), pending strokes included."""
+        return self.workspace.counts(slide_id)
 
     def refresh_mask(self, region: Region) -> None:
-        """Show and tell that a box of the mask was changed here, not by the brush."""
-        if self.mask is not None:
-            self.mask.end_undo_group()
-        if self.layers.mask is not None:
-            self.layers.mask.show(region)
+        """End the undo group after an edit that was not a stroke, and show the edited region."""
+        self.workspace.refresh_mask(region)
+
+    # -- inside
+
+    def _notify_painted(self) -> None:
         self.mask_changed.emit()
 
-    def save_mask(self) -> None:
-        """Bring the strokes so far into the mask on disk, for other processes to read."""
-        if self.mask is not None and not self.read_only:
-            self.require_project().lock.check()
-            self.mask.end_undo_group()
-            self.editor.apply_pending()
-            self.mask.flush()
-
     def _close_slide(self) -> None:
-        """Save and let the slide in view go; where the disk refuses it stays."""
-        if self.mask is not None and self.mask.writable and self.access.is_writable():
+        """Save and close the slide in view; it stays open if the disk refuses."""
+        if self.mask is not None and self.mask.writable and self.workspace.holds_lock():
             self.editor.apply_pending()
             self.mask.end_undo_group()
             self.mask.flush()
-        self._forget_slide()
+        self._discard_slide()
 
-    def _forget_slide(self) -> None:
-        """Let the slide in view go as it is: its strokes are in the journal, which may be another's by now."""
-        if self.mask is not None:
-            self.mask.abandon()
-            self.mask = None
-        if self._slide is not None:
-            self._slide.close()
-            self._slide = None
+    def _discard_slide(self) -> None:
+        """Close the slide in view without saving: its strokes are in the journal, which others may own by now."""
+        if self.workspace.mask is not None:
+            self.workspace.mask.abandon()
+            self.workspace.mask = None
+        if self.workspace.slide_file is not None:
+            self.workspace.slide_file.close()
+            self.workspace.slide_file = None
+
+    def _retry_lock(self, project: Project) -> None:
+        reason = try_acquire(project)
+        if reason == self.read_only:
+            return
+        self.workspace.read_only = reason
+        if not reason:
+            self.training.restore_last_run()
+            self._reload_slide(project)
+            self.message.emit(f"{project.folder.name} can be changed now.", "", "info")
+        self.project_changed.emit()
+
+    def _release_lost_project(self, project: Project) -> None:
+        self.training.detach()
+        lost_to = project.lock.lost_to
+        self.workspace.read_only = f"taken over by {lost_to}, as this window had given no sign for a while"
+        self._reload_slide(project)
+        project.release_lock()
+        self.message.emit(f"{project.folder.name} was {self.read_only}.", "", "warning")
+        self.project_changed.emit()
+
+    def _reload_slide(self, project: Project) -> None:
+        """Show the slide in view as the project now has it, or the first slide if that is gone."""
+        slides, shown = list(project.slides), self.slide
+        if slides:
+            self.show_slide(shown.id if shown is not None and shown.id in slides else slides[0])

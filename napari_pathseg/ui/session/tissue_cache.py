@@ -19,7 +19,7 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.workspace import Workspace
 
 _READ = 1024**2  # pixels; no mask's coarsest level has more
 _LOOKED_AT = 512**2  # of these, so that a brush does not feel it
@@ -54,8 +54,8 @@ class _Search(threading.Thread):
 class TissueCache:
     """The tissue of a session's slides in pixels of their masks, as far as it is known."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._known: dict[_Slide, _Found] = {}
         self._search: _Search | None = None
 
@@ -68,7 +68,7 @@ class TissueCache:
     @property
     def bits(self) -> BoolArray | None:
         """Where tissue is, of the pixels that :func:`sampling_level` says; None as in `pixel_count`."""
-        slide, entry = self._in_view(), self._session.slide
+        slide, entry = self._in_view(), self._workspace.slide
         found = None if slide is None else self._known.get(slide)
         if entry is None or found is None or found.bits is None:
             return None
@@ -79,7 +79,7 @@ class TissueCache:
     @property
     def needs_update(self) -> bool:
         """Whether the slide in view is to be looked at: for the first time, or since its tissue was changed."""
-        slide, project = self._in_view(), self._session.project
+        slide, project = self._in_view(), self._workspace.project
         if slide is None or project is None:
             return False
         known = self._known.get(slide)
@@ -92,7 +92,7 @@ class TissueCache:
                 return True
             done, self._search = self._search, None
             self._known[done.slide] = done.found or _Found(_written(done.path), None)  # nothing fails twice
-        slide, project, entry = self._in_view(), self._session.project, self._session.slide
+        slide, project, entry = self._in_view(), self._workspace.project, self._workspace.slide
         if slide is None or project is None or entry is None or not self.needs_update:
             return False
         self._search = _Search(project, slide, entry)
@@ -100,7 +100,7 @@ class TissueCache:
         return True
 
     def _in_view(self) -> _Slide | None:
-        entry, project = self._session.slide, self._session.project
+        entry, project = self._workspace.slide, self._workspace.project
         if entry is None or project is None:
             return None
         return str(project.folder), entry.id, entry.fingerprint, entry.downsample

@@ -1,10 +1,8 @@
 """What the worker does for a session: train, find settings, predict, score; and what comes back of it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from psygnal import Signal
 
@@ -12,17 +10,14 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
-from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import TRAINING
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.ui.session.apply_predictions import apply_prediction, apply_preview
 from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.run_history import newest_lesson, past_run
-
-if TYPE_CHECKING:
-    from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.workspace import Workspace
 
 
 class Worker(Protocol):
@@ -38,32 +33,18 @@ class Worker(Protocol):
         """Say something to it."""
 
 
-def labelled_pixels(session: Session) -> dict[str, list[int]]:
-    """Return, by slide, whether it (1) or how much of it is complete, and the pixels of each class of a person."""
-    classes = len(session.require_project().classes)
-    return {
-        name: [_completed(entry), *session.counts(name)[1 : classes + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
-        for name, entry in session.require_project().slides.items()
-    }
-
-
-def _completed(entry: SlideRecord) -> int:
-    return int(entry.complete) or sum(box.height * box.width for box in entry.boxes)
-
-
 class TrainingController:
     """The jobs of a session, one at a time; `run_changed` tells that `run` did."""
 
     run_changed = Signal()
 
-    def __init__(self, session: Session, worker: Worker) -> None:
-        self._session, self._worker = session, worker
+    def __init__(self, workspace: Workspace, editor: MaskEditor, worker: Worker) -> None:
+        self._workspace, self._editor, self._worker = workspace, editor, worker
         self._run: Run | None = None
         self.last_training: Run | None = None
         self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
         self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
-        self.events_paused = worker.event.paused  # a block in which what the worker says waits
         worker.event.connect(self._hear)
         worker.died.connect(self._worker_died)
 
@@ -95,9 +76,9 @@ class TrainingController:
 
     def resume(self, run: str) -> None:
         """Go on with an interrupted training, with its own settings."""
-        kept = load_json(self._session.require_project().folder / "runs" / run / "config.json").get("config", {})
+        kept = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
         minutes = TrainConfig.from_json(kept).longest_minutes
-        before = past_run(self._session.require_project().folder / "runs" / run) or Run("train")
+        before = past_run(self._workspace.require_project().folder / "runs" / run) or Run("train")
         self._begin_learning(replace(before, minutes=minutes, active=True, stage="Starting", fraction=0.0))
         self._send("train", config=kept, parent=None, resume=run)
         self.request_preview()
@@ -111,26 +92,28 @@ class TrainingController:
     def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
         """Have samples of the variation drawn; the run's `picture` is where they lie."""
         self._ready()
-        self._session.save_mask()
+        self._editor.save_mask()
         self.run = Run("preview")
         self._send("preview", config=config.to_json(), seed=seed)
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides in the worker with the newest model; of one slide maybe only the view."""
         self._ready()
-        self._session.save_mask()
-        names = self._session.require_project().model_ids()
+        self._editor.save_mask()
+        names = self._workspace.require_project().model_ids()
         if not names:
-            raise ProjectError(f"{self._session.require_project().folder.name} has no model yet. Train one first.")
-        region = self._session.layers.visible_region().finer(self._session.require_slide().downsample) if view else None
+            raise ProjectError(f"{self._workspace.require_project().folder.name} has no model yet. Train one first.")
+        region = (
+            self._workspace.layers.visible_region().finer(self._workspace.require_slide().downsample) if view else None
+        )
         self.run = Run("predict", model=model or names[-1])
         self._send("predict", model=self.run.model, slides=list(slides), region=region)
 
     def compare(self) -> None:
         """Score the two newest models on the same held-out slides."""
         self._ready(writes=False)
-        self._session.save_mask()
-        models = self._session.require_project().model_ids()[-2:]
+        self._editor.save_mask()
+        models = self._workspace.require_project().model_ids()[-2:]
         self.run = Run("score", waiting=models[1:])
         self._send("score", role="val", model=models[0])
 
@@ -143,7 +126,7 @@ class TrainingController:
 
     def restore_last_run(self) -> None:
         """Show again how the newest model of the project that was opened learnt."""
-        self.last_training = newest_lesson(self._session.require_project())
+        self.last_training = newest_lesson(self._workspace.require_project())
         self.run_changed.emit()
 
     def detach(self) -> None:
@@ -152,7 +135,7 @@ class TrainingController:
             self._ending = True
             self._worker.send({"command": "stop"})
             if self.run.has_best:
-                self._session.message.emit(
+                self._workspace.message.emit(
                     f"{self.run.title} was stopped with its project; its best is kept.", "", "info"
                 )
         self.run, self.scores = None, {}
@@ -162,9 +145,9 @@ class TrainingController:
         """Ask a training to predict what is on screen, now and as it learns."""
         if self.run is None or not self.run.active or self.run.kind != "train":
             return
-        if self._session.slide is not None:
-            region = self._session.layers.visible_region()
-            self._worker.send({"command": "show", "slide": self._session.slide.id, "region": list(region)})
+        if self._workspace.slide is not None:
+            region = self._workspace.layers.visible_region()
+            self._worker.send({"command": "show", "slide": self._workspace.slide.id, "region": list(region)})
 
     # -- what the worker says
 
@@ -172,20 +155,22 @@ class TrainingController:
         if self._ending:
             self._ending = message["event"] not in ("finished", "failed")
             return
-        if self.run is None or self._session.project is None:
+        if self.run is None or self._workspace.project is None:
             return
         self.run = self.run.hear(message)
         match message["event"]:
             case "view":
-                apply_preview(self._session, message)
+                apply_preview(self._workspace, message)
             case "slidedone":
-                apply_prediction(self._session, self.run.model, message["slide"], Region(*message["region"]))
+                apply_prediction(
+                    self._workspace, self._editor, self.run.model, message["slide"], Region(*message["region"])
+                )
             case "note":
-                self._session.message.emit(message["text"], "", "warning" if message.get("warning") else "info")
+                self._workspace.message.emit(message["text"], "", "warning" if message.get("warning") else "info")
             case "finished":
                 self._finished(message)
             case "failed" if self.run.kind != "preview":  # who asked for that shows it
-                self._session.message.emit(message["text"], message["details"], "error")
+                self._workspace.message.emit(message["text"], message["details"], "error")
         self.run_changed.emit()
 
     def _finished(self, message: dict[str, Any]) -> None:
@@ -198,19 +183,19 @@ class TrainingController:
                 if self._score_next():
                     return
             case "train":
-                self._session.require_project().set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
-        self._session.project_changed.emit()
+                self._workspace.require_project().set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
+        self._workspace.project_changed.emit()
         if message["command"] == "tune" and (best := result["best"]) is not None:
             text = (
                 f"{best['model']} scored best, Dice {best['score']:.2f}; Find settings shows what it was trained with."
             )
-            self._session.message.emit(text, "", "info")
+            self._workspace.message.emit(text, "", "info")
         if message["command"] == "train":
-            self._session.message.emit(
+            self._workspace.message.emit(
                 f"{result['id']} is ready: Dice {result['mean_dice']:.2f} on held-out slides.", "", "info"
             )
-            if self._session.slide is not None:
-                self.predict([self._session.slide.id], model=result["id"])
+            if self._workspace.slide is not None:
+                self.predict([self._workspace.slide.id], model=result["id"])
 
     def _score_next(self) -> bool:
         """Score the next model that waits for it; return whether there was one."""
@@ -228,29 +213,29 @@ class TrainingController:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
-        self._session.message.emit(
+        self._workspace.message.emit(
             f"{self.run.deed} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
         )
-        self._session.project_changed.emit()
+        self._workspace.project_changed.emit()
         self.run_changed.emit()
 
     def _begin_learning(self, run: Run) -> None:
         """Get ready for a run that learns from the masks as they are now."""
         self._ready()
-        self._session.save_mask()
-        assign_train_val_split(self._session.require_project())  # raises where nothing can be learnt
-        self._session.editor.create_versions(TRAINING)
-        self._session.project_changed.emit()  # roles may have been settled
-        self._learnt, self.run = labelled_pixels(self._session), run
+        self._editor.save_mask()
+        assign_train_val_split(self._workspace.require_project())  # raises where nothing can be learnt
+        self._editor.create_versions(TRAINING)
+        self._workspace.project_changed.emit()  # roles may have been settled
+        self._learnt, self.run = self._workspace.labelled_pixels(), run
 
     def _ready(self, *, writes: bool = True) -> None:
         if writes:
-            self._session.access.require_writable()
+            self._workspace.require_writable()
         if self._ending:
             raise PathsegError("What ran in the project before is still ending. Press the button again in a moment.")
         if self.run is not None and self.run.active:
             raise PathsegError(f"{self.run.title} still runs. Wait for it, or stop it first.")
 
     def _send(self, command: str, **values: Any) -> None:
-        self._worker.send({"command": command, "project": str(self._session.require_project().folder), **values})
+        self._worker.send({"command": command, "project": str(self._workspace.require_project().folder), **values})
         self.run_changed.emit()

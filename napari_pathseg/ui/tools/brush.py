@@ -1,6 +1,6 @@
 """The width of the brush: pixels of the screen, at any zoom."""
 
-from napari_pathseg.ui.layers.slide_layers import SlideLayers
+from napari_pathseg.ui.layers.slide_layers import SlideLayers, screen_pixels
 
 MIN_BRUSH, MAX_BRUSH = 2, 200  # pixels on screen
 
@@ -14,9 +14,3 @@ def set_brush_on_screen(layers: SlideLayers, width: float) -> None:
     """Give the brush a width in pixels of the screen, at least one pixel of the mask."""
     if layers.mask is not None:
         layers.mask.brush_size = max(1, round(width / screen_pixels(layers)))
-
-
-def screen_pixels(layers: SlideLayers) -> float:
-    """Return how many pixels of the screen a pixel of the mask takes."""
-    assert layers.mask is not None
-    return float(layers.mask.scale[-1]) * float(layers.viewer.scene.camera.zoom)

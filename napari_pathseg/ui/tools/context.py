@@ -16,7 +16,7 @@ from napari_pathseg.ui.layers.mask_layer import MaskLayer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.preferences import ToolPreferences
-from napari_pathseg.ui.tools.view import current_view_transform
+from napari_pathseg.ui.tools.view import current_view_transform, view_snapshot
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform
 
 LONGEST = 1200  # pixels of a picture's side: what features are found in fast enough
@@ -53,7 +53,8 @@ class ToolContext:
         """
         asked = current_view_transform(self.session.layers, LONGEST)
         if asked is None or asked != self._asked:
-            self._picture = self.session.view_snapshot(LONGEST)
+            slide_file = self.session.workspace.slide_file
+            self._picture = None if slide_file is None else view_snapshot(slide_file, self.session.layers, LONGEST)
             self._asked = asked
         return self._picture
 

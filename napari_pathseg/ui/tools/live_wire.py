@@ -10,7 +10,7 @@ from napari.layers import Labels
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import grid_to_level0
 from napari_pathseg.masks.shapes import PolygonShape
-from napari_pathseg.ui.tools.brush import screen_pixels
+from napari_pathseg.ui.layers.slide_layers import screen_pixels
 from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
 

@@ -2,8 +2,7 @@
 
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_downsample
-from napari_pathseg.ui.tools.brush import screen_pixels
+from napari_pathseg.ui.layers.slide_layers import SlideLayers, probability_downsample, screen_pixels
 from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform, read_pixels, sample, view_transform
 
 

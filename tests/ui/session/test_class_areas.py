@@ -11,8 +11,8 @@ from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.ui.session.box_rest import rest_of_boxes
 from napari_pathseg.ui.session.class_areas import ClassAreas, class_shares
+from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
 from napari_pathseg.ui.session.queries import training_summary
 
 AREA, PERCENT = 5, 6
@@ -53,20 +53,20 @@ def paint_tissue(session, rows):
 
 def test_without_tissue_shares_are_of_what_is_labelled(shown):
     paint(shown, Region(200, 0, 50, 100), 1)
-    assert texts(ClassAreas(shown)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
+    assert texts(ClassAreas(shown.workspace)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
 
 
 def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
-    areas = look(ClassAreas(shown), qtbot)
+    areas = look(ClassAreas(shown.workspace), qtbot)
     assert areas.by_class()[2].percent == f"{100 * 10_000 / 256**2:.0f} %"  # the slide is pink all over
     written = tissue_path(shown.require_project(), "case0").stat().st_mtime_ns
     assert not areas.tissue.needs_update
-    look(ClassAreas(shown), qtbot)
+    look(ClassAreas(shown.workspace), qtbot)
     assert tissue_path(shown.require_project(), "case0").stat().st_mtime_ns == written
 
 
 def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
-    areas = ClassAreas(shown)
+    areas = ClassAreas(shown.workspace)
     assert not areas.of_tissue
     paint_tissue(shown, 128)
     assert look(areas, qtbot).by_class()[2].percent == f"{100 * 10_000 / (128 * 256):.0f} %"
@@ -78,7 +78,7 @@ def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
 
 def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
     shown.require_project().release_lock()
-    areas = look(ClassAreas(shown), qtbot)
+    areas = look(ClassAreas(shown.workspace), qtbot)
     assert areas.of_tissue
     assert not areas.tissue.needs_update
     assert not tissue_path(shown.require_project(), "case0").exists()
@@ -87,7 +87,7 @@ def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, q
 def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
     shown.add_slides(pictures[1:2])
     paint_tissue(shown, 128)
-    areas = ClassAreas(shown)
+    areas = ClassAreas(shown.workspace)
     assert areas.tissue.update()
     shown.show_slide("case1")
     assert areas.tissue.pixel_count is None
@@ -98,7 +98,7 @@ def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
 
 def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pictures, qtbot):
     pictures[0].unlink()
-    areas = look(ClassAreas(shown), qtbot)
+    areas = look(ClassAreas(shown.workspace), qtbot)
     assert texts(areas)[2] == ("10000 mm²", "100 %")
     assert not areas.tissue.needs_update  # it is not tried at every stroke
 
@@ -107,13 +107,13 @@ def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qt
     paint_tissue(shown, 128)
     shown.editor.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
-    assert texts(look(ClassAreas(shown), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
+    assert texts(look(ClassAreas(shown.workspace), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
 
 
 def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 64)
     paint(shown, WHOLE, 2)
-    areas = look(ClassAreas(shown), qtbot)
+    areas = look(ClassAreas(shown.workspace), qtbot)
     assert texts(areas)[2] == ("65536 mm²", "100 %")
     paint(shown, Region(0, 0, 16, 256), 1)
     assert [percent for _, percent in texts(areas).values()] == ["25 %", "75 %"]
@@ -123,7 +123,7 @@ def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(sho
     paint_tissue(shown, 128)
     shown.layers.entry = shown.require_project().update_slide("case0", boxes=(Region(96, 0, 64, 256),))
     found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
-    assert {key: percent for key, (_, percent) in texts(look(ClassAreas(shown), qtbot)).items()} == {
+    assert {key: percent for key, (_, percent) in texts(look(ClassAreas(shown.workspace), qtbot)).items()} == {
         key: f"{share:.0f} %" for key, share in found.items()
     }
 
@@ -146,13 +146,13 @@ def test_shares_of_a_giant_slide_are_told_at_once(tmp_path, shown):
 def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):
     paint_tissue(shown, 128)
     tissue_path(shown.require_project(), "case0").write_bytes(b"no picture")
-    assert texts(look(ClassAreas(shown), qtbot))[2] == ("10000 mm²", "100 %")
+    assert texts(look(ClassAreas(shown.workspace), qtbot))[2] == ("10000 mm²", "100 %")
 
 
 def test_the_unlabelled_in_complete_boxes_is_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
     shown.layers.entry = shown.require_project().update_slide("case0", boxes=boxes)
-    assert texts(ClassAreas(shown))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
+    assert texts(ClassAreas(shown.workspace))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
 def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures):
@@ -175,9 +175,9 @@ def test_areas_of_a_giant_slide_with_giant_boxes_are_told_at_once(tmp_path, show
     entry = replace(shown.slide, shape=(side, side), boxes=boxes)
     with open_mask(tmp_path / "giant.zarr", (side, side), DEFAULT_CLASSES) as mask:
         edits.paint(mask, Region(100, 100, 2000, 2000), np.full((2000, 2000), 2, np.uint8))
-        rest_of_boxes(entry, mask)
+        unlabelled_in_boxes(entry, mask)
         start = time.perf_counter()
-        found = rest_of_boxes(entry, mask)
+        found = unlabelled_in_boxes(entry, mask)
         assert time.perf_counter() - start < 0.05
     assert found == pytest.approx(side * side // 2 + 700**2 - 2000**2, rel=0.002)
 

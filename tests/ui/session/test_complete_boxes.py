@@ -61,7 +61,7 @@ def boxes_of(dock):
 
 def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
     before = len(boxes_of(dock))
-    if not dock.session.boxes.in_hand:
+    if not dock.session.boxes.active:
         dock.annotate.complete_box.click()
     drag(dock, qtbot, start, end)
     qtbot.waitUntil(lambda: len(boxes_of(dock)) > before, timeout=2000)
@@ -145,12 +145,12 @@ def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_un
     drag(opened, qtbot, (50, 60), (90, 60))
     qtbot.waitUntil(lambda: boxes_of(opened) != drawn)
     moved = boxes_of(opened)
-    opened.session.boxes.remove((90.0, 60.0))
+    opened.session.boxes.remove_at((90.0, 60.0))
     assert [press() for _ in range(4)] == [moved, drawn, (), ()]
     assert len(opened.session.boxes.layer.data) == 0
     opened.session.show_slide("case1")
     opened.session.show_slide("case0")
-    opened.session.boxes.take()
+    opened.session.boxes.activate()
     shift = Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier
     assert [press(shift) for _ in range(3)] == [drawn, moved, ()]
     assert press() == moved
@@ -174,7 +174,7 @@ def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_pers
 
 
 def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
-    opened.session.boxes.take()
+    opened.session.boxes.activate()
     layer = opened.session.layers.overlays["complete boxes"]
     where = to_canvas(opened, 50, 60)
     qtbot.mouseClick(canvas(opened), Qt.MouseButton.LeftButton, pos=where)
@@ -216,10 +216,10 @@ def test_the_line_stays_as_thin_on_screen_at_any_zoom(opened, qtbot):
 
 
 def test_the_button_is_up_when_another_tool_is_taken(opened, qtbot):
-    opened.session.boxes.take()
+    opened.session.boxes.activate()
     assert opened.annotate.complete_box.isChecked()
     opened.annotate.choose("brush")
     assert not opened.annotate.complete_box.isChecked()
     opened.annotate.complete_box.click()
     opened.annotate.complete_box.click()
-    assert not opened.session.boxes.in_hand
+    assert not opened.session.boxes.active

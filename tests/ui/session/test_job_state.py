@@ -1,7 +1,7 @@
 import pytest
 
+from napari_pathseg.ui.session.formatting import dice_legend, format_job, format_trials
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import dice_legend, format_job, format_trials
 
 
 def progress(fraction, **others):

@@ -6,9 +6,8 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.versions import versions
-from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
 from napari_pathseg.ui.session.cleanup import CleanupRequest, unit_of
-from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE, VIEW, resolve_scope
+from napari_pathseg.ui.session.selection import SELECTION, SLIDE, VIEW
 
 TUMOUR = 2
 
@@ -93,14 +92,14 @@ def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_
     with pytest.raises(
         ProjectError, match=r"^Nothing is selected on this slide\. Draw around an area with Select first\.$"
     ):
-        resolve_scope(shown, SELECTION)
+        shown.selection.resolve_scope(SELECTION)
     draw(shown, [10, 10], [10, 40], [40, 40], [40, 10])
     draw(shown, [100, 100], [100, 120], [120, 120], [120, 100])
-    assert len(resolve_scope(shown, SELECTION).shapes) == 2
+    assert len(shown.selection.resolve_scope(SELECTION).shapes) == 2
     shown.layers.contours.selected_data = {1}
-    place = resolve_scope(shown, SELECTION)
+    place = shown.selection.resolve_scope(SELECTION)
     assert place.inside(place.box).sum() == 400
-    assert resolve_scope(shown, VIEW).inside is None
+    assert shown.selection.resolve_scope(VIEW).inside is None
 
 
 def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
@@ -131,7 +130,7 @@ def test_before_a_whole_slide_is_accepted_a_version_is_kept(shown):
 
 def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_remembers(shown):
     before = ring(shown)
-    lock(shown, TUMOUR, True)
+    shown.class_flags.set_locked(TUMOUR, True)
     for method in ("specks", "shrink", "smooth", "assign"):
         shown.editor.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, where=SLIDE))
     shown.layers.mask.brush_size = 40
@@ -142,19 +141,19 @@ def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_rememb
     folder = shown.require_project().folder
     shown.close()
     shown.open_project(folder)
-    assert locked(shown) == shown.layers.mask.locked_classes == {TUMOUR}
-    lock(shown, TUMOUR, False)
+    assert shown.class_flags.locked == shown.layers.mask.locked_classes == {TUMOUR}
+    shown.class_flags.set_locked(TUMOUR, False)
     shown.layers.mask.paint((60, 60), 1)
     assert labels_of(shown)[60, 60] == 1
 
 
 def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
-    hide(shown, TUMOUR, True)
+    shown.class_flags.set_hidden(TUMOUR, True)
     colors = shown.layers.mask.colormap.color_dict
     assert (colors[TUMOUR][3], colors[1][3]) == (0, 1)
     shown.show_slide("case1")
-    assert hidden(shown) == {TUMOUR}
-    hide(shown, TUMOUR, False)
+    assert shown.class_flags.hidden == {TUMOUR}
+    shown.class_flags.set_hidden(TUMOUR, False)
     assert shown.layers.mask.colormap.color_dict[TUMOUR][3] == 1
 
 

@@ -11,7 +11,6 @@ from napari_pathseg.ui.session.import_controller import add_files
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.training_controller import labelled_pixels
 
 
 class SilentWorker:
@@ -139,7 +138,7 @@ def test_corrections_lead_to_training_again(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
-    session.require_project().set_setting("learnt", {"model": "m001", "pixels": labelled_pixels(session)})
+    session.require_project().set_setting("learnt", {"model": "m001", "pixels": session.workspace.labelled_pixels()})
     assert step(session)[0] == "predict_all"
     session.show_slide("case3")
     paint_box(session, 2, Region(0, 0, 20, 20))

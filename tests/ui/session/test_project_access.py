@@ -109,7 +109,7 @@ def test_nothing_of_a_held_project_changes_while_it_is_looked_at(looking, projec
     for slide in project.slides:
         looking.show_slide(slide)
     looking.export(tmp_path / "out", ExportOptions(format="geojson"))
-    looking.access.poll()
+    looking.poll_lock()
     looking.close()
     assert {path: beat for path, beat in files_of(project).items() if ".lock" not in path.name} == before
     assert len(list((tmp_path / "out").iterdir())) == 5
@@ -150,7 +150,7 @@ def test_what_would_change_a_held_project_is_refused_with_its_holder(looking, ch
 
 def test_the_window_can_write_once_the_holder_was_killed(looking, holder, project):
     kill(holder)
-    looking.access.poll()
+    looking.poll_lock()
     assert looking.read_only == ""
     dab(looking)
     looking.close()
@@ -162,7 +162,7 @@ def test_what_the_holder_changed_is_seen_when_it_has_left(looking, holder):
     ask(holder, "release")
     heard = []
     looking.project_changed.connect(lambda: heard.append(looking.read_only))
-    looking.access.poll()
+    looking.poll_lock()
     assert heard[-1:] == [""]
     assert looking.require_project().slide("case0").patient == "Smith"
     assert looking.slide.patient == "Smith"
@@ -206,7 +206,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
             time.sleep(0.05)
         with pytest.raises(ProjectError, match="was taken over by the other window"):
             session.set_role("case0", "test")
-        session.access.poll()
+        session.poll_lock()
         assert session.read_only.startswith("taken over by the other window of ")
         assert not session.layers.mask.editable
         session.close()

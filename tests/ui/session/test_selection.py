@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QApplication
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.ui.panels.annotate.cleanup import CleanUp
-from napari_pathseg.ui.session.edit_scope import SELECTION, resolve_scope, selected_outlines
+from napari_pathseg.ui.session.selection import SELECTION
 
 TUMOUR = 2
 SQUARE = ((40, 40), (40, 90), (90, 90), (90, 40), (42, 38))
@@ -54,14 +54,14 @@ def test_an_area_drawn_around_is_selected_and_not_filled(opened, qtbot):
     before = labels_of(opened)
     opened.annotate.select.click()
     lasso(opened, qtbot)
-    place = resolve_scope(opened.session, SELECTION)
+    place = opened.session.selection.resolve_scope(SELECTION)
     assert len(place.shapes) == 1
     assert place.inside(Region(0, 0, 256, 256)).sum() == pytest.approx(2500, rel=0.1)
     np.testing.assert_array_equal(labels_of(opened), before)
     opened.annotate.choose("brush")
     assert opened.annotate.select.isChecked()
     opened.annotate.select.click()
-    assert selected_outlines(opened.session) == ()
+    assert opened.session.selection.mask_shapes() == ()
     assert not opened.annotate.select.isChecked()
 
 
@@ -69,7 +69,7 @@ def test_two_areas_are_selected_together(opened, qtbot):
     opened.annotate.select.click()
     lasso(opened, qtbot)
     lasso(opened, qtbot, tuple((row + 100, column + 100) for row, column in SQUARE))
-    assert len(resolve_scope(opened.session, SELECTION).shapes) == 2
+    assert len(opened.session.selection.resolve_scope(SELECTION).shapes) == 2
 
 
 def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbot):
@@ -82,7 +82,7 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     dialog.method.setCurrentIndex(dialog.method.findData("assign"))
     dialog.onto.setCurrentIndex(dialog.onto.findData(1))
     dialog.label.setCurrentIndex(dialog.label.findData(0))
-    inside = resolve_scope(opened.session, SELECTION).inside(Region(0, 0, 256, 256))
+    inside = opened.session.selection.resolve_scope(SELECTION).inside(Region(0, 0, 256, 256))
     dialog.apply.click()
     np.testing.assert_array_equal(labels_of(opened) == 1, inside)
     opened.annotate.undo_step()
@@ -95,7 +95,7 @@ def test_each_slide_has_its_own_selection_until_the_project_is_closed(opened, qt
     lasso(opened, qtbot)
     selected = opened.session.selection.outlines()
     opened.session.show_slide("case1")
-    assert selected_outlines(opened.session) == ()
+    assert opened.session.selection.mask_shapes() == ()
     opened.session.show_slide("case0")
     np.testing.assert_array_equal(opened.session.selection.outlines(), selected)
     folder = opened.session.require_project().folder

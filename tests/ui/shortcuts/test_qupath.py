@@ -69,4 +69,4 @@ def test_a_key_opens_the_cleaning_and_another_takes_the_box(opened, qtbot):
     canvas = opened._viewer.window._qt_viewer.canvas.native
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_X, Qt.KeyboardModifier.ShiftModifier)
-    assert opened.session.boxes.in_hand
+    assert opened.session.boxes.active

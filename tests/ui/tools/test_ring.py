@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_pathseg.contours.contour import enclosed_rings
 from napari_pathseg.geometry import Region
-from napari_pathseg.ui.layers.lasso_fill import enclosed
 
 RIGHT = Qt.MouseButton.RightButton
 ALT, CONTROL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
@@ -86,8 +86,8 @@ def test_a_ring_that_goes_on_beyond_its_start_has_no_hole(brush, mouse):
 
 
 def test_a_line_there_and_back_encloses_nothing():
-    assert enclosed(np.array([[0.0, 0.0], [0.0, 9.0], [0.0, 4.0]])) == []
-    assert enclosed(np.array([[0.0, 0.0]])) == []
+    assert enclosed_rings(np.array([[0.0, 0.0], [0.0, 9.0], [0.0, 4.0]])) == []
+    assert enclosed_rings(np.array([[0.0, 0.0]])) == []
 
 
 def test_the_slide_keeps_its_place_under_a_right_pull(brush, mouse, viewer):

@@ -6,7 +6,6 @@ from qtpy.QtWidgets import QColorDialog, QHeaderView, QTreeWidget, QTreeWidgetIt
 
 from napari_pathseg.classes import ClassTable, class_table
 from napari_pathseg.ui.session.class_areas import ClassAreas
-from napari_pathseg.ui.session.class_flags import hidden, hide, lock, locked
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import themed_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
@@ -24,7 +23,7 @@ class ClassTableView(QTreeWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session, self._areas = session, ClassAreas(session)
+        self._session, self._areas = session, ClassAreas(session.workspace)
         self._filling = False
         self._looking = QTimer(self)  # for the tissue, which is found beside the window; the slide comes first
         self._looking.setInterval(_POLL_MS)
@@ -94,7 +93,7 @@ class ClassTableView(QTreeWidget):
 
     def show_marks(self) -> None:
         """Show which classes are hidden and which locked."""
-        unseen, kept = hidden(self._session), locked(self._session)
+        unseen, kept = self._session.class_flags.hidden, self._session.class_flags.locked
         self._filling = True
         for item in self._items():
             index = item.data(_SWATCH, Qt.ItemDataRole.UserRole)
@@ -154,16 +153,16 @@ class ClassTableView(QTreeWidget):
 
     def toggle_hidden(self, index: int) -> None:
         """Hide a class, or show it again."""
-        self._set_hidden(index, index not in hidden(self._session))
+        self._set_hidden(index, index not in self._session.class_flags.hidden)
 
     def toggle_locked(self, index: int) -> None:
         """Lock a class, or free it."""
         with show_errors():
-            lock(self._session, index, index not in locked(self._session))
+            self._session.class_flags.set_locked(index, index not in self._session.class_flags.locked)
             self.show_marks()
 
     def _set_hidden(self, index: int, is_hidden: bool) -> None:
-        hide(self._session, index, is_hidden)
+        self._session.class_flags.set_hidden(index, is_hidden)
         self.show_marks()
 
     def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:

@@ -7,13 +7,12 @@ from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  #
 from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
 
 from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, unit_of
-from napari_pathseg.ui.session.edit_scope import (
+from napari_pathseg.ui.session.selection import (
     DRAW_SELECTION,
     NONE_SELECTED,
     SELECTION,
     SLIDE,
     VIEW,
-    selected_outlines,
 )
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts.keymap import with_key
@@ -94,7 +93,7 @@ class CleanUp(QDialog):
         if layer is not None and self.label.findData(layer.selected_label) >= 0:
             self.label.setCurrentIndex(self.label.findData(layer.selected_label))
         self._show_places()
-        if selected_outlines(self._session):
+        if self._session.selection.mask_shapes():
             self.where.setCurrentIndex(self.where.findData(SELECTION))
         self._told.setText("")
         if not self._was_open:
@@ -173,12 +172,12 @@ class CleanUp(QDialog):
     def _follow_selection(self) -> None:
         """Keep to what was selected just now."""
         self._show_places()
-        if self.isVisible() and selected_outlines(self._session):
+        if self.isVisible() and self._session.selection.mask_shapes():
             self.where.setCurrentIndex(self.where.findData(SELECTION))
 
     def _show_places(self) -> None:
         """Offer the selection where there is one."""
-        selected, place = bool(selected_outlines(self._session)), self.where.findData(SELECTION)
+        selected, place = bool(self._session.selection.mask_shapes()), self.where.findData(SELECTION)
         model = self.where.model()
         assert isinstance(model, QStandardItemModel)
         if (item := model.item(place)) is not None:

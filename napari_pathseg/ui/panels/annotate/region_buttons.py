@@ -4,8 +4,8 @@ from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
@@ -32,7 +32,7 @@ class _AreaButton(QPushButton):
         self._drawn = qthrottled(
             self._take_up, timeout=0, leading=False, parent=self
         )  # napari is still at work on what was drawn
-        shapes.drawn.connect(self._drawn.throttle)
+        shapes.edited.connect(self._drawn.throttle)
         shapes.changed.connect(self._show)
         session.slide_changed.connect(self._show)
         session.project_changed.connect(self._show)
@@ -45,11 +45,11 @@ class _AreaButton(QPushButton):
             if self._is_down():
                 self._lay_down()
             else:
-                self._shapes.take()
+                self._shapes.activate()
         self._show()
 
     def _is_down(self) -> bool:
-        return self._shapes.in_hand
+        return self._shapes.active
 
     def _lay_down(self) -> None:
         self._shapes.deactivate()
@@ -69,15 +69,15 @@ class CompleteBoxButton(_AreaButton):
         super().__init__("Complete box", "complete_box", session, session.boxes)
         self._boxes = session.boxes
         self.setToolTip(with_key(_BOX_HELP, "complete_box"))
-        self._boxes.asked.connect(self._offer)
+        self._boxes.context_menu_requested.connect(self._offer)
 
     def _take_up(self) -> None:
         with show_errors():
-            self._boxes.keep()
+            self._boxes.commit()
 
     def _offer(self, position: tuple[float, ...]) -> None:
         """Ask whether the box under the mouse is to go."""
-        if not self._boxes.at(position) or self._session.read_only:
+        if not self._boxes.boxes_at(position) or self._session.read_only:
             return
         menu = QMenu(self)
         menu.addAction("Remove this box", lambda: self._remove(position))
@@ -86,7 +86,7 @@ class CompleteBoxButton(_AreaButton):
 
     def _remove(self, position: tuple[float, ...]) -> None:
         with show_errors():
-            self._boxes.remove(position)
+            self._boxes.remove_at(position)
 
 
 class SelectButton(_AreaButton):
@@ -100,11 +100,11 @@ class SelectButton(_AreaButton):
 
     def _is_down(self) -> bool:
         layer = self._shapes.layer
-        return self._shapes.in_hand or (layer is not None and len(layer.data) > 0)
+        return self._shapes.active or (layer is not None and len(layer.data) > 0)
 
     def _lay_down(self) -> None:
         self._selection.clear()
         self._selection.deactivate()
 
     def _take_up(self) -> None:
-        self._selection.chose()
+        self._selection.select_all()

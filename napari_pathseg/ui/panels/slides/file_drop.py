@@ -13,9 +13,9 @@ from napari_pathseg.projects.importing.import_preview import contour_files
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.pyramid_conversion import PyramidProgress, ask_to_convert, memory_needed
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.import_controller import ImportResult, add_files, import_contour_files
 from napari_pathseg.ui.session.import_inspector import run_imports
-from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QCheckBox, QDialog, QDialogButtonBox, QLabel, QProgre
 
 from napari_pathseg.projects.importing.import_preview import AnnotationFileInfo
 from napari_pathseg.ui.panels.slides.import_tables import ClassesTable, FilesTable
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.import_inspector import ImportInspector, ImportTask
-from napari_pathseg.ui.session.queries import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.theme import SPACING, SecondaryLabel
 

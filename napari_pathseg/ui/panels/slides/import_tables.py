@@ -12,8 +12,8 @@ from napari_pathseg.contours.alignment import IDENTITY
 from napari_pathseg.projects.importing.contour_import import WHITE, ImportOptions, class_number
 from napari_pathseg.projects.importing.import_preview import AnnotationClassInfo, AnnotationFileInfo
 from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.import_inspector import ImportTask
-from napari_pathseg.ui.session.queries import format_area
 from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import swatch
 

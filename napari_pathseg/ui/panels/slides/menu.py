@@ -19,11 +19,11 @@ from napari_pathseg.projects.patients import name_patients, set_patient, suggest
 from napari_pathseg.projects.relink import find_moved, missing, relink
 from napari_pathseg.projects.roles import ROLES
 from napari_pathseg.projects.splits import split_project
-from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
-from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 

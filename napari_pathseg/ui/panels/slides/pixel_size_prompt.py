@@ -3,7 +3,7 @@
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.session.queries import plural
+from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors

@@ -19,7 +19,6 @@ from superqt.utils import qthrottled
 
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
-from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
 from napari_pathseg.ui.panels.slides.file_drop import FileDropHandler
 from napari_pathseg.ui.panels.slides.menu import SlideMenu
 from napari_pathseg.ui.panels.slides.pixel_size_prompt import PixelSizePrompt
@@ -27,6 +26,7 @@ from napari_pathseg.ui.panels.slides.rows import ROW_HEIGHT, SlideDelegate, Slid
 from napari_pathseg.ui.panels.slides.thumbnails import Thumbnails
 from napari_pathseg.ui.session.queries import slide_row, slide_rows
 from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
 from napari_pathseg.ui.shortcuts.keymap import with_key
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
@@ -53,7 +53,7 @@ class SlidesPanel(QWidget):
         self.complete = QCheckBox("Imported contours are complete")
         self.complete.setChecked(True)
         self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
-        self.tissue = TissueOverlay(session)
+        self.tissue = TissueOverlay(session.workspace)
         self.file_drop = FileDropHandler(session, self.complete.isChecked, self)
         self.size_question = PixelSizePrompt(session)
         buttons = row(self.add_button, self.import_button, self.order)

@@ -37,7 +37,7 @@ from napari_pathseg.projects.versions import (
     overview,
     versions,
 )
-from napari_pathseg.ui.session.queries import format_area, plural
+from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors

@@ -7,8 +7,8 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_pathseg.ui.session.formatting import dice_legend, format_learning_rate
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import dice_legend, format_learning_rate
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
 
 from napari_pathseg.config import PRESETS, TrainConfig
 from napari_pathseg.settings import Limits
-from napari_pathseg.ui.session.queries import format_preset_minutes
+from napari_pathseg.ui.session.formatting import format_preset_minutes
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
 

@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidg
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.settings import Limits
-from napari_pathseg.ui.session.queries import format_setting
+from napari_pathseg.ui.session.formatting import format_setting
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import push_button, row
 from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel

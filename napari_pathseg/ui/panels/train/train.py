@@ -14,8 +14,9 @@ from napari_pathseg.ui.panels.train.presets import PresetChoice
 from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.panels.train.validation_samples import ValidationSamplesView
+from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import Run
-from napari_pathseg.ui.session.queries import format_model, interrupted_run, project_models, training_summary
+from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import known_settings
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_pathseg.ui.session.queries import format_setting
+from napari_pathseg.ui.session.formatting import format_setting
 from napari_pathseg.ui.widgets.form import name_text
 
 _ROWS_SEEN = 6

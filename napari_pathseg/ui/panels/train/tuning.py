@@ -10,7 +10,7 @@ from superqt.utils import qthrottled
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
-from napari_pathseg.ui.session.queries import format_setting, format_trials, has_range
+from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row

@@ -7,7 +7,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.ui.panels.annotate.cleanup import CleanUp, clean_up_button
-from napari_pathseg.ui.session.edit_scope import SELECTION, SLIDE
+from napari_pathseg.ui.session.selection import SELECTION, SLIDE
 
 TUMOUR = 2
 EYE, LOCK = 3, 4
@@ -118,9 +118,9 @@ def test_without_outlines_it_opens_for_the_view_and_offers_no_selection(ring, cl
 
 
 def test_a_selection_that_is_dropped_is_no_place_to_clean_up(ring, clean_up):
-    ring.session.selection.take()
+    ring.session.selection.activate()
     ring.session.selection.layer.add_polygons([SQUARE])
-    ring.session.selection.chose()
+    ring.session.selection.select_all()
     assert clean_up.where.currentText() == "In the selection"
     ring.session.selection.clear()
     assert clean_up.where.currentText() == "In view"

@@ -10,7 +10,7 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.tissue_masks import forget_tissue, load_tissue, save_tissue
 from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
-from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.workspace import Workspace
 
 _COLOR = "#3ec1d3"
 _OPACITY = 0.35
@@ -19,18 +19,18 @@ _OPACITY = 0.35
 class TissueOverlay:
     """Shows and hides the tissue; what a person paints there is kept when it goes, or the slide does."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
         self._layer: Labels | None = None
         self._project: Project | None = None
         self._tissue: TissueMask | None = None
         self._slide = ""
-        session.slide_changed.connect(self.hide)
+        workspace.slide_changed.connect(self.hide)
 
     @property
     def shown(self) -> bool:
         """Whether the tissue is seen."""
-        return self._layer is not None and self._layer in self._session.layers.viewer.layers
+        return self._layer is not None and self._layer in self._workspace.layers.viewer.layers
 
     @property
     def area_mm2(self) -> float | None:
@@ -47,8 +47,8 @@ class TissueOverlay:
     def show(self) -> None:
         """Find the tissue, or what a person made of it, and show it."""
         self._keep()
-        entry = self._session.require_slide()
-        self._project, self._slide = self._session.require_project(), entry.id
+        entry = self._workspace.require_slide()
+        self._project, self._slide = self._workspace.require_project(), entry.id
         self._tissue = load_tissue(self._project, entry.id)
         colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: _COLOR})
         self._layer = Labels(
@@ -62,20 +62,20 @@ class TissueOverlay:
         self._layer.selected_label = 1
         self._layer.brush_size = 5
         self._layer.events.paint.connect(self._keep)  # a stroke is on disk when it ends
-        self._session.layers.viewer.add_layer(self._layer)
+        self._workspace.layers.viewer.add_layer(self._layer)
 
     def hide(self) -> None:
         """Keep what was painted and take the layer away."""
         self._keep()
         if self.shown:
-            self._session.layers.viewer.layers.remove(self._layer)
+            self._workspace.layers.viewer.layers.remove(self._layer)
         self._layer = self._tissue = None
 
     def find_again(self) -> None:
         """Forget what was painted and find the tissue anew."""
         self._tissue = None
         self.hide()
-        forget_tissue(self._session.require_project(), self._session.require_slide().id)
+        forget_tissue(self._workspace.require_project(), self._workspace.require_slide().id)
         self.show()
 
     def _keep(self, *_: Any) -> None:

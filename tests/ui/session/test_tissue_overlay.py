@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.projects.tissue_masks import load_tissue
-from napari_pathseg.ui.layers.tissue_layer import TissueOverlay
+from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def opened(session, project):
 
 @pytest.fixture
 def view(opened):
-    return TissueOverlay(opened)
+    return TissueOverlay(opened.workspace)
 
 
 def layer_of(session):

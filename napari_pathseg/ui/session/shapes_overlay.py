@@ -1,17 +1,13 @@
 """A layer of shapes over the slide in view that is there once it is needed, with lines as thin at any zoom; no Qt."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.layers import Shapes
 from psygnal import Signal
 
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
-
-if TYPE_CHECKING:
-    from napari_pathseg.projects.slide_record import SlideRecord
-    from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.workspace import Workspace
 
 _WIDTH = 2.0  # of the line, in pixels of the screen
 _RIGHT = 2  # the mouse button
@@ -21,45 +17,45 @@ _NO_SHAPES: list[Any] = []
 class ShapesOverlay:
     """Shapes of one role, drawn with one tool.
 
-    Signals: `drawn` (a person drew, moved or deleted one; napari is still at it), `changed` (what
-    is there or what is in hand), `asked` (the right mouse button was pressed at a level-0 position).
+    Signals: `edited` (a person drew, moved or deleted one; napari is still at it), `changed` (what
+    is there or what is in hand), `context_menu_requested` (the right mouse button was pressed at a level-0 position).
     """
 
-    drawn = Signal()
+    edited = Signal()
     changed = Signal()
-    asked = Signal(tuple)
+    context_menu_requested = Signal(tuple)
 
     role = ""  # of the layer, and its name after the slide's
     mode = ""  # napari's, in which they are drawn
     edge, face = "white", "transparent"
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        viewer = session.layers.viewer
-        session.slide_changed.connect(self.show)
-        viewer.scene.camera.events.zoom.connect(self._keep_thin)
-        viewer.layers.selection.events.active.connect(self._tell)
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        viewer = workspace.layers.viewer
+        workspace.slide_changed.connect(self.show)
+        viewer.scene.camera.events.zoom.connect(self._update_line_width)
+        viewer.layers.selection.events.active.connect(self._notify_changed)
 
     @property
     def layer(self) -> Shapes | None:
         """The layer, None where it is not needed or was taken away."""
-        layer = self._session.layers.overlays.get(self.role)
-        return layer if layer is not None and layer in self._session.layers.viewer.layers else None
+        layer = self._workspace.layers.overlays.get(self.role)
+        return layer if layer is not None and layer in self._workspace.layers.viewer.layers else None
 
     @property
-    def in_hand(self) -> bool:
+    def active(self) -> bool:
         """Whether the next pull of the mouse draws one."""
-        layer, active = self.layer, self._session.layers.viewer.layers.selection.active
+        layer, active = self.layer, self._workspace.layers.viewer.layers.selection.active
         return layer is not None and active == layer and str(layer.mode) == self.mode
 
-    def take(self) -> None:
+    def activate(self) -> None:
         """Take the tool in hand that draws them."""
-        self._session.access.require_writable()
-        layer = self.layer or self._make(self._session.require_slide())
+        self._workspace.require_writable()
+        layer = self.layer or self._create_layer(self._workspace.require_slide())
         layer.visible = True
-        self._session.layers.viewer.layers.selection.active = layer
+        self._workspace.layers.viewer.layers.selection.active = layer
         layer.mode = self.mode
-        self._keep_thin()
+        self._update_line_width()
         self.changed.emit()
 
     def deactivate(self) -> None:
@@ -72,52 +68,52 @@ class ShapesOverlay:
         """Show those of the slide in view."""
         raise NotImplementedError
 
-    def _put(self, entry: SlideRecord, shapes: list[Any]) -> None:
+    def _set_shapes(self, entry: SlideRecord, shapes: list[Any]) -> None:
         """Replace what the layer shows; it is made where there is something."""
         layer = self.layer
         if layer is None and not shapes:
             return
-        layer = layer or self._make(entry)
+        layer = layer or self._create_layer(entry)
         with layer.events.data.blocker():
             layer.selected_data = set()
             layer.data = shapes or _NO_SHAPES
-        self._place(layer, entry)
+        self._update_layer(layer, entry)
 
-    def _place(self, layer: Shapes, entry: SlideRecord) -> None:
+    def _update_layer(self, layer: Shapes, entry: SlideRecord) -> None:
         for name, value in {"name": f"{entry.id} · {self.role}", **layer_transform(entry.mpp, 1)}.items():
             setattr(layer, name, value)
         layer.metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
-        layer.editable = not self._session.read_only
-        self._keep_thin()
+        layer.editable = not self._workspace.read_only
+        self._update_line_width()
 
-    def _make(self, entry: SlideRecord) -> Shapes:
-        layers = self._session.layers
+    def _create_layer(self, entry: SlideRecord) -> Shapes:
+        layers = self._workspace.layers
         look = {"edge_color": self.edge, "face_color": self.face}
         metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
         layer = Shapes(
             ndim=2, name=f"{entry.id} · {self.role}", metadata=metadata, **look, **layer_transform(entry.mpp, 1)
         )
-        layer.events.data.connect(self._heard)
-        layer.events.mode.connect(self._tell)
-        layer.mouse_drag_callbacks.append(self._pressed)
+        layer.events.data.connect(self._on_data_changed)
+        layer.events.mode.connect(self._notify_changed)
+        layer.mouse_drag_callbacks.append(self._on_mouse_press)
         active = layers.viewer.layers.selection.active
         layers.viewer.layers.insert(len(layers.viewer.layers), layer)
         layers.viewer.layers.selection.active = active
         layers.overlays[self.role] = layer
         return layer
 
-    def _pressed(self, layer: Shapes, event: Any) -> None:
+    def _on_mouse_press(self, layer: Shapes, event: Any) -> None:
         if event.button == _RIGHT:
-            self.asked.emit(tuple(float(value) for value in layer.world_to_data(event.position)))
+            self.context_menu_requested.emit(tuple(float(value) for value in layer.world_to_data(event.position)))
 
-    def _heard(self, event: Any) -> None:
+    def _on_data_changed(self, event: Any) -> None:
         if str(getattr(event, "action", "")) in ("added", "removed", "changed"):
-            self.drawn.emit()
+            self.edited.emit()
 
-    def _tell(self, *_: Any) -> None:
+    def _notify_changed(self, *_: Any) -> None:
         self.changed.emit()
 
-    def _keep_thin(self, *_: Any) -> None:
+    def _update_line_width(self, *_: Any) -> None:
         layer = self.layer
         if layer is not None:
             width = _WIDTH / self._screen_pixels
@@ -128,6 +124,6 @@ class ShapesOverlay:
     @property
     def _screen_pixels(self) -> float:
         """How many pixels of the screen a level-0 pixel takes."""
-        entry = self._session.slide
+        entry = self._workspace.slide
         step = 1.0 if entry is None or entry.mpp is None else entry.mpp
-        return step * float(self._session.layers.viewer.scene.camera.zoom)
+        return step * float(self._workspace.layers.viewer.scene.camera.zoom)

@@ -1,0 +1,142 @@
+"""The state that a session's parts share: the open project, the slide in view, its mask and its layers.
+
+It is the leaf of this package: it knows none of the parts that edit, train or select.
+"""
+
+from typing import Any
+
+from napari.components import ViewerModel
+from psygnal import Signal
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.masks.counts import Counts
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.slides.slide import Slide
+from napari_pathseg.ui.layers.slide_layers import SlideLayers
+
+_PROGRAM = "the window"
+_NO_SLIDE = "No slide is in view. Add one, or double-click one in the list."
+
+
+def try_acquire(project: Project) -> str:
+    """Acquire a project's lock for the window; return why that failed, or an empty string."""
+    try:
+        project.acquire_lock(_PROGRAM)
+    except ProjectError as error:
+        owner = project.lock.other_owner()
+        return f"open in {owner}" if owner else str(error).rstrip(".")
+    return ""
+
+
+class Workspace:
+    """A project in a viewer, and the slide in view.
+
+    Signals: `project_changed` (another project, or its slides, classes or models changed),
+    `slide_changed` (another slide is in view), `mask_changed` (its pixels changed), `message`
+    (a sentence for the user, its details, and "info", "warning" or "error").
+
+    Attributes
+    ----------
+    project, mask, slide_file
+        The open project, the mask of the slide in view and its image file; None if there is none.
+    read_only
+        Why the project cannot be changed; empty if it can.
+    """
+
+    project_changed = Signal()
+    slide_changed = Signal()
+    mask_changed = Signal()
+    message = Signal(str, str, str)
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.layers = SlideLayers(viewer)
+        self.project: Project | None = None
+        self.mask: Mask | None = None
+        self.slide_file: Slide | None = None
+        self.read_only = ""
+
+    @property
+    def slide(self) -> SlideRecord | None:
+        """The slide in view."""
+        return self.layers.entry
+
+    @property
+    def locked_classes(self) -> frozenset[int]:
+        """The classes whose pixels no edit changes."""
+        return frozenset() if self.layers.mask is None else self.layers.mask.locked_classes
+
+    def require_project(self) -> Project:
+        """Return the open project; raise a `ProjectError` if there is none."""
+        if self.project is None:
+            raise ProjectError("No project is open. Make a new one or open one in the project menu.")
+        return self.project
+
+    def require_slide(self) -> SlideRecord:
+        """Return the slide in view; raise a `ProjectError` if there is none."""
+        if self.slide is None:
+            raise ProjectError(_NO_SLIDE)
+        return self.slide
+
+    def require_writable(self) -> None:
+        """Raise a `ProjectError` that says who holds the project if it is read-only."""
+        if self.read_only:
+            name = self.require_project().folder.name
+            raise ProjectError(f"{name} can only be looked at here: {self.read_only}. Close it there first.")
+
+    def require_mask(self) -> Mask:
+        """Return the mask of the slide in view; raise a `ProjectError` if it is missing or read-only."""
+        self.require_writable()
+        if self.mask is None:
+            raise ProjectError(_NO_SLIDE)
+        return self.mask
+
+    def holds_lock(self) -> bool:
+        """Return whether pending changes may be written: the project's lock is ours and was not taken over."""
+        if self.project is None or self.read_only:
+            return False
+        try:
+            self.project.lock.check()
+        except ProjectError:
+            return False
+        return True
+
+    def open_mask(self, project: Project, slide_id: str) -> Mask:
+        """Open a slide's mask for editing, or as it was last saved if the project is read-only."""
+        return project.open_mask_readonly(slide_id) if self.read_only else project.open_mask(slide_id)
+
+    def update_slide(self, **changes: Any) -> None:
+        """Change fields of the record of the slide in view, in the project and here."""
+        self.layers.entry = self.require_project().update_slide(self.require_slide().id, **changes)
+
+    def refresh_mask(self, region: Region) -> None:
+        """End the undo group after an edit that was not a stroke, and show the edited region."""
+        if self.mask is not None:
+            self.mask.end_undo_group()
+        if self.layers.mask is not None:
+            self.layers.mask.show(region)
+        self.mask_changed.emit()
+
+    def counts(self, slide_id: str) -> Counts:
+        """Return a slide's pixels by (class, provenance), pending strokes included."""
+        if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
+            return self.mask.committed_counts
+        return self.require_project().counts(slide_id)
+
+    def labelled_pixels(self) -> dict[str, list[int]]:
+        """Return, by slide, how much of it is complete, then the human-confirmed pixels of each class.
+
+        The first number is 1 for a complete slide, else the area of its complete boxes.
+        """
+        project = self.require_project()
+        classes = slice(1, len(project.classes) + 1)
+        return {
+            name: [_completed(record), *self.counts(name)[classes, Provenance.ACCEPTED :].sum(axis=1).tolist()]
+            for name, record in project.slides.items()
+        }
+
+
+def _completed(record: SlideRecord) -> int:
+    return int(record.complete) or sum(box.height * box.width for box in record.boxes)
