@@ -53,12 +53,10 @@ def listed(names: Sequence[str]) -> str:
 
 def _taken(project: "Project", entry: "SlideRecord", given: Path | None) -> str | None:
     """Return the name of the file that was given and imported into a slide, None where there is none."""
-    from napari_pathseg.projects.importing.import_log import import_records
-
     if given is None:
         return None
     files = {path.resolve() for path in (given.iterdir() if given.is_dir() else [given])}
-    taken = [one.file for one in import_records(project, entry.id).values() if Path(one.path) in files]
+    taken = [one.file for one in project.state.imports_into(entry.id).values() if Path(one.path) in files]
     return taken[-1] if taken else None
 
 

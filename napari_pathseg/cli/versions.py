@@ -46,8 +46,7 @@ def _keep(project: "Project", slides: Sequence[str]) -> dict[str, int | None]:
 
 def _restore(project: "Project", slide: str, number: int) -> Answer:
     """Bring a version back in one undo step, after keeping how the mask was before that."""
-    from napari_pathseg.projects.restore import restore
-    from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, create_version
+    from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, create_version, restore
 
     with project.write_lock():
         version = _find(project, slide, number)

@@ -1,4 +1,4 @@
-"""Whose slide it is: from a pattern of its name, from a table, or by hand; and never in two roles."""
+"""The patient of each slide: from a pattern in its name, from a table, or set by hand; never in two roles."""
 
 import csv
 import re
@@ -16,9 +16,9 @@ from napari_pathseg.projects.slide_record import SlideRecord
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
 
-# Names that say where the patient ends.  TCGA: project, site, participant
+# Naming schemes with a known patient part.  TCGA: project, site, participant
 # (https://docs.gdc.cancer.gov/Encyclopedia/pages/TCGA_Barcode); CPTAC: C3L or C3N and a number;
-# CAMELYON17: patient_000_node_0; scans named by their date and time, of which fields were cut out.
+# CAMELYON17: patient_000_node_0; scans named by date and time, of which fields were cut out.
 _KNOWN = (
     r"^TCGA-\w{2}-\w{4}",
     r"^C3[LN]-\d{5}",
@@ -26,34 +26,34 @@ _KNOWN = (
     r"^\d{4}-\d{2}-\d{2}[ _T]\d{2}[.:-]\d{2}[.:-]\d{2}",
 )
 _SEPARATORS = "-_ ."
-# Beginnings with a number that tells something else: years and dates, magnifications, parts of a set.
-_NO_PATIENT = re.compile(
+# Prefixes whose number is not a patient's: years and dates, magnifications, parts of a data set.
+_NOT_A_PATIENT = re.compile(
     r"(19|20)\d\d([-_.]?\d\d){0,2}|\d{1,3}x|(fold|batch|set|part|group|level|page|series|train|val|test)[-_. ]?\d+",
     re.IGNORECASE,
 )
-_NAMED = 20  # slides of a role that a message names
+_MAX_NAMED = 20  # slides of a role that a message names
 
 
-def patients(pattern: str) -> Callable[[str], str]:
-    """Return the function that tells the patient from a slide's name.
+def patient_parser(pattern: str) -> Callable[[str], str]:
+    """Return a function from a slide's name to its patient.
 
     Parameters
     ----------
     pattern
-        A regular expression, its first group or all it matches is the patient; or the path
-        of a CSV file with the columns ``slide,patient``.
+        A regular expression, whose first group, or else whole match, is the patient; or the path of a CSV file with
+        the columns ``slide,patient``.
 
     Raises
     ------
     ConfigError
-        If the pattern or the table cannot be used; from the function, if it tells no patient.
+        If the pattern or the table cannot be used; raised by the function if it finds no patient.
     """
     if pattern.lower().endswith(".csv"):
         return _from_table(Path(pattern))
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise ConfigError(f"patient is {pattern!r}, which is no regular expression: {error}.") from None
+        raise ConfigError(f"patient is {pattern!r}, which is not a regular expression: {error}.") from None
 
     def patient_of(name: str) -> str:
         found = compiled.search(name)
@@ -90,10 +90,10 @@ def _from_table(path: Path) -> Callable[[str], str]:
 
 
 def suggest_pattern(names: Sequence[str]) -> str | None:
-    r"""Return a pattern for :func:`patients` that puts several of these slides together, or None.
+    r"""Return a pattern for :func:`patient_parser` that groups some of these slides, or None.
 
-    Known kinds of names come first; else the part before a separator, where it has a number,
-    all names have it, and it is no date or the like.
+    Known naming schemes come first.  Otherwise it is the part before a separator, if all names have that, and it
+    contains a number that is not a date or the like.
 
     Examples
     --------
@@ -117,29 +117,29 @@ def suggest_pattern(names: Sequence[str]) -> str | None:
 
 
 def _groups(pattern: str, names: Sequence[str]) -> set[str]:
-    """Return the patients that a pattern tells, if it tells all and puts some slides, not all, together."""
+    """Return the patients that a pattern finds, if it matches every name and groups some slides, but not all."""
     found = [match.group() for name in names if (match := re.search(pattern, name))]
     groups = set(found)
     return groups if len(found) == len(names) and 1 < len(groups) < len(names) else set()
 
 
 def _may_be_patient(part: str) -> bool:
-    return any(character.isdigit() for character in part) and not _NO_PATIENT.fullmatch(part)
+    return any(character.isdigit() for character in part) and not _NOT_A_PATIENT.fullmatch(part)
 
 
 def set_patient(project: "Project", slide_ids: Iterable[str], patient: str) -> None:
-    """Give slides to a patient and save.
+    """Assign slides to a patient and save.
 
     Raises
     ------
     ConfigError
         If the name is empty.
     ProjectError
-        If the patient would then be in two roles: which slides, and what to do.
+        If the patient would then have slides in two roles; the message names them.
     """
     patient = patient.strip()
     if not patient:
-        raise ConfigError("patient is empty; slides of one patient need a name that they share.")
+        raise ConfigError("patient is empty; slides of one patient need a common name.")
     with project.write_lock():
         changed = {name: replace(project.slide(name), patient=patient) for name in slide_ids}
         check_leaks({**project.slides, **changed}.values(), {patient})
@@ -147,44 +147,44 @@ def set_patient(project: "Project", slide_ids: Iterable[str], patient: str) -> N
         project.save()
 
 
-def name_patients(project: "Project", pattern: str) -> dict[str, str]:
-    """Take the patients of all slides from their names, or a table, and save; return the patient of each.
+def set_patients_by_name(project: "Project", pattern: str) -> dict[str, str]:
+    """Set the patients of all slides from their names or a table, and save; return the patient of each.
 
     Raises
     ------
     ConfigError
-        As :func:`patients` and its function do; nothing is changed then.
+        As :func:`patient_parser` and its function do; nothing is changed then.
     ProjectError
         If a patient would be in two roles; nothing is changed then.
     """
-    patient_of = patients(pattern)
+    patient_of = patient_parser(pattern)
     with project.write_lock():
         found = {name: patient_of(name) for name in project.slides}
-        named = {name: replace(entry, patient=found[name]) for name, entry in project.slides.items()}
+        named = {name: replace(record, patient=found[name]) for name, record in project.slides.items()}
         check_leaks(named.values())
         project.slides.update(named)
         project.save()
     return found
 
 
-def find_leaks(entries: Iterable[SlideRecord]) -> dict[str, dict[str, list[str]]]:
-    """Return the patients that are in two roles or more: their slides by role, slides without one aside."""
+def find_leaks(records: Iterable[SlideRecord]) -> dict[str, dict[str, list[str]]]:
+    """Return the patients with slides in two or more roles, and these slides by role; "auto" does not count."""
     by_patient: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for entry in entries:
-        if entry.role != roles.AUTO:
-            by_patient[entry.patient][entry.role].append(entry.id)
+    for record in records:
+        if record.role != roles.AUTO:
+            by_patient[record.patient][record.role].append(record.id)
     return {patient: dict(by_role) for patient, by_role in by_patient.items() if len(by_role) > 1}
 
 
-def check_leaks(entries: Iterable[SlideRecord], patients: Iterable[str] | None = None) -> None:
-    """Refuse that one of these patients, or any, is in two roles.
+def check_leaks(records: Iterable[SlideRecord], patients: Iterable[str] | None = None) -> None:
+    """Raise if one of these patients, or any patient, has slides in two roles.
 
     Raises
     ------
     ProjectError
         Naming the patient and the slides of each role.
     """
-    leaks = find_leaks(entries)
+    leaks = find_leaks(records)
     for patient in leaks if patients is None else [name for name in patients if name in leaks]:
         sides = ", ".join(_side(names, role) for role, names in leaks[patient].items())
         raise ProjectError(
@@ -194,8 +194,8 @@ def check_leaks(entries: Iterable[SlideRecord], patients: Iterable[str] | None =
 
 
 def _side(names: Sequence[str], role: str) -> str:
-    shown = list(names[:_NAMED])
-    if len(names) > _NAMED:
-        shown.append(f"{len(names) - _NAMED} more")
+    shown = list(names[:_MAX_NAMED])
+    if len(names) > _MAX_NAMED:
+        shown.append(f"{len(names) - _MAX_NAMED} more")
     listed = " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
     return f"{listed} {'is' if len(shown) == 1 else 'are'} {role}"

@@ -1,10 +1,12 @@
-"""A project: one folder with the slides' list, their masks, the models and the runs.
+"""A project: one folder with the list of slides, their masks, the models and the runs.
 
-The folder is the truth; this class reads and changes it.  Changes are made while the lock
-is held, by the window for as long as it is open, by a command for as long as it takes.
+The folder is the single source of truth; `Project` reads and changes it.  Every change needs the project's lock, which
+the window holds as long as it is open and a command as long as it runs.
 """
 
 import contextlib
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +17,10 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Mask, open_mask, open_mask_readonly, read_counts
 from napari_pathseg.masks.counts import Counts
+from napari_pathseg.masks.opening import has_leftovers
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.manifest import Manifest, read_manifest, write_manifest
-from napari_pathseg.projects.recovery import repair, slides_with_unapplied_strokes
+from napari_pathseg.projects.project_state import ProjectState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
@@ -25,10 +28,11 @@ from napari_pathseg.storage.lock import ProjectLock
 
 FOLDER_SUFFIX = ".pathseg"
 _FOLDERS = ("masks", "contours", "tissue", "models", "runs", "predictions")
+_ORPHAN_SECONDS = 60  # a younger partial file may be one that another program is writing
 
 
 class Project:
-    """A project folder; make one with :meth:`create`, open one with :meth:`open`."""
+    """A project folder; use :meth:`create` for a new one and :meth:`open` for an existing one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,26 +40,25 @@ class Project:
         self.classes: ClassTable = DEFAULT_CLASSES
         self.mpp: float | None = None
         self.slides: dict[str, SlideRecord] = {}
-        self.settings: dict[str, Any] = {}
+        self.state = ProjectState()
 
     @classmethod
     def create(cls, folder: str | Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> Self:
-        """Make a new project.
+        """Create a project.
 
         Parameters
         ----------
         folder
-            A path where nothing is yet, or an empty folder.
+            A path that does not exist yet, or an empty folder.
         classes
             Its classes, Background first.
         mpp
-            Micrometres per pixel at which masks lie and networks learn; None for each
-            slide's own.
+            Micrometres per pixel of masks and of training; None for each slide's own.
 
         Raises
         ------
         ProjectError
-            If something is there already, or the folder cannot be written.
+            If the folder is not empty, or cannot be written.
         """
         folder = Path(folder).absolute()
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -65,7 +68,7 @@ class Project:
                 (folder / name).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ProjectError(
-                f"{folder} could not be made ({error.strerror}). Choose a folder that you may write to."
+                f"{folder} could not be created ({error.strerror}). Choose a folder that you may write to."
             ) from error
         project = cls(folder)
         project.classes, project.mpp = classes, mpp
@@ -79,69 +82,78 @@ class Project:
         Raises
         ------
         ProjectError
-            If the folder is none, is damaged, or was made by a newer version.
+            If the folder is not a project, is damaged, or was written by a newer version.
         """
         project = cls(Path(folder).absolute())
         project.reload()
         if slides_with_unapplied_strokes(project.folder):
             with contextlib.suppress(ProjectError), project.write_lock():
-                pass  # taking the lock repairs; strokes that an open window has in hand are its own
+                pass  # acquiring the lock repairs; where a window holds it the strokes are that window's
         return project
 
     def reload(self) -> None:
-        """Read the project's list anew."""
-        content = read_manifest(self.folder)
-        self.classes, self.mpp, self.settings = content.classes, content.mpp, content.settings
-        self.slides = {entry.id: entry for entry in content.slides}
+        """Read the manifest again."""
+        manifest = read_manifest(self.folder)
+        self.classes, self.mpp, self.state = manifest.classes, manifest.mpp, manifest.state
+        self.slides = {record.id: record for record in manifest.slides}
 
     def save(self) -> None:
-        """Write the project's list."""
-        content = Manifest(self.classes, self.mpp, list(self.slides.values()), self.settings)
-        write_manifest(self.folder, content)
+        """Write the manifest."""
+        write_manifest(self.folder, Manifest(self.classes, self.mpp, list(self.slides.values()), self.state))
 
     # -- one writer at a time
 
     def acquire_lock(self, program: str = "") -> None:
-        """Take the lock until :meth:`release_lock`; sweep and repair what a killed program left.
+        """Acquire the lock until :meth:`release_lock`; reload, and recover what a killed program left behind.
 
-        Others are told that `program` holds it, by default the command that runs.
+        Other programs see `program` as the owner, by default the running command.
 
         Raises
         ------
         ProjectError
-            If another program holds it, or took it over meanwhile, naming that program.
+            If another program holds the lock or has taken it over; the message names it.
         """
         if not self.lock.acquire(program):
             return
         try:
             self.reload()
-            repair(self.folder, self.open_mask)
+            self._recover()
         except BaseException:
             self.lock.release()
             raise
 
     def release_lock(self) -> None:
-        """Let the lock go."""
+        """Release the lock."""
         self.lock.release()
 
     @contextlib.contextmanager
     def write_lock(self) -> Iterator[None]:
-        """Hold the lock inside the block."""
+        """Hold the lock for the duration of the block."""
         self.acquire_lock()
         try:
             yield
         finally:
             self.release_lock()
 
-    # -- slides and what belongs to them
+    def _recover(self) -> None:
+        """Apply strokes that a killed program left in a journal, and delete its partial files."""
+        for slide_id in slides_with_unapplied_strokes(self.folder):
+            self.open_mask(slide_id).close()
+        old = time.time() - _ORPHAN_SECONDS
+        for pattern in (".*.partial", "*/.*.partial", "*/*/.*.partial"):
+            for orphan in self.folder.glob(pattern):
+                if orphan.stat().st_mtime < old:
+                    shutil.rmtree(orphan) if orphan.is_dir() else orphan.unlink(missing_ok=True)
+
+    # -- slides and their files
 
     def slide(self, slide_id: str) -> SlideRecord:
-        """Return the entry of a slide.
+        """Return the record of a slide.
 
         Raises
         ------
         ProjectError
-            If the project has none of that name.
+            If the project has no slide of that name.
         """
         if slide_id not in self.slides:
             known = ", ".join(list(self.slides)[:5]) or "none yet"
@@ -149,18 +161,18 @@ class Project:
         return self.slides[slide_id]
 
     def slides_with_role(self, role: str) -> list[SlideRecord]:
-        """Return the slides of a role; "all" for all."""
-        return [entry for entry in self.slides.values() if role in ("all", entry.role)]
+        """Return the slides of a role, or every slide for "all"."""
+        return [record for record in self.slides.values() if role in ("all", record.role)]
 
     def update_slide(self, slide_id: str, **changes: Any) -> SlideRecord:
-        """Change fields of a slide's entry and save."""
+        """Change fields of a slide's record and save."""
         with self.write_lock():
             self.slides[slide_id] = replace(self.slide(slide_id), **changes)
             self.save()
         return self.slides[slide_id]
 
     def change_classes(self, classes: ClassTable) -> None:
-        """Rename, recolour or append classes and save; their numbers stay."""
+        """Rename, recolour or append classes and save; their indices stay."""
         if len(classes) < len(self.classes):
             raise ProjectError(
                 f"{len(classes)} classes are fewer than the {len(self.classes)} of {self.folder.name}; "
@@ -170,53 +182,54 @@ class Project:
             self.classes = classes
             self.save()
 
-    def set_setting(self, name: str, value: Any) -> None:
-        """Keep a setting with the project."""
+    @contextlib.contextmanager
+    def edit_state(self) -> Iterator[ProjectState]:
+        """Change `state` inside the block, with the lock held, and save at its end."""
         with self.write_lock():
-            self.settings[name] = value
+            yield self.state
             self.save()
 
-    def find_file(self, entry: SlideRecord) -> Path:
-        """Return where a slide's file is: where it was, or as it lay beside the project."""
-        beside = self.folder.parent / entry.relative_path
-        return Path(entry.path) if Path(entry.path).exists() or not beside.exists() else beside
+    def find_file(self, record: SlideRecord) -> Path:
+        """Return a slide's file: at its recorded path, or where it lies relative to the project."""
+        beside = self.folder.parent / record.relative_path
+        return Path(record.path) if Path(record.path).exists() or not beside.exists() else beside
 
     def open_slide(self, slide_id: str) -> Slide:
-        """Open a slide's file; see :func:`napari_pathseg.open_slide` for the errors.
+        """Open a slide's file; the other errors are those of :func:`napari_pathseg.open_slide`.
 
         Raises
         ------
         ProjectError
-            If the file has another size than when it was added.
+            If the file's size in pixels differs from when it was added.
         """
-        entry = self.slide(slide_id)
-        slide = open_slide(self.find_file(entry), entry.page)
-        _check_size(slide, entry)
+        record = self.slide(slide_id)
+        slide = open_slide(self.find_file(record), record.page)
+        _check_size(slide, record)
         return slide
 
     def frame(self, slide_id: str) -> SlideGeometry:
-        """Return what contour formats may want to know of a slide; the errors are those of :meth:`open_slide`."""
+        """Return what contour formats need to know about a slide; the errors are those of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
             return SlideGeometry.from_slide(slide, self.slide(slide_id).mpp)
 
     def mask_path(self, slide_id: str) -> Path:
-        """Return the folder of a slide's mask, whether it is there or not."""
+        """Return the folder of a slide's mask, which need not exist."""
         return self.folder / "masks" / f"{slide_id}.zarr"
 
     def open_mask(self, slide_id: str) -> Mask:
-        """Open a slide's mask, making an empty one where there is none; hold the lock meanwhile."""
+        """Open a slide's mask, creating an empty one where there is none; needs the lock."""
         return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes, self.lock.check)
 
     def open_mask_readonly(self, slide_id: str) -> Mask:
-        """Open a slide's mask to be looked at, as it was saved last; no lock is needed."""
+        """Open a slide's mask read-only, as last saved; needs no lock."""
         return open_mask_readonly(self.mask_path(slide_id), self.slide(slide_id).mask_shape)
 
     def counts(self, slide_id: str) -> Counts:
-        """Return the saved pixels of a slide's mask by (class, provenance)."""
+        """Return the pixels of a slide's saved mask by (class, provenance)."""
         return read_counts(self.mask_path(slide_id))
 
     def prediction_path(self, model_id: str, slide_id: str) -> Path:
-        """Return the folder of a model's output on a slide, whether it is there or not."""
+        """Return the folder of a model's output on a slide, which need not exist."""
         return self.folder / "predictions" / model_id / f"{slide_id}.zarr"
 
     def find_prediction(self, model_id: str, slide_id: str) -> Prediction | None:
@@ -229,12 +242,18 @@ class Project:
         return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
 
 
-def _check_size(slide: Slide, entry: SlideRecord) -> None:
-    if slide.shape == entry.shape:
+def slides_with_unapplied_strokes(folder: Path) -> list[str]:
+    """Return the slides whose journal holds strokes that are not in their mask yet."""
+    masks = (path.with_suffix(".zarr") for path in folder.glob("masks/*.journal"))
+    return [path.stem for path in masks if has_leftovers(path) and path.exists()]
+
+
+def _check_size(slide: Slide, record: SlideRecord) -> None:
+    if slide.shape == record.shape:
         return
     slide.close()
-    (rows, columns), (old_rows, old_columns) = slide.shape, entry.shape
+    (rows, columns), (old_rows, old_columns) = slide.shape, record.shape
     raise ProjectError(
-        f"{entry.path} has {rows} x {columns} pixels; it had {old_rows} x {old_columns} when it was added. Put the old "
-        "file back, or add the new one under another name."
+        f"{record.path} has {rows} x {columns} pixels; it had {old_rows} x {old_columns} when it was added. Put the "
+        "old file back, or add the new one under another name."
     )

@@ -1,60 +1,61 @@
-"""Versions of a mask: how it was before each import, accept-all and training, to go back to.
+"""Versions of a mask: snapshots taken before each import, accept-all and training, which can be restored.
 
-``versions/<slide>/<number>/`` holds ``mask.zarr``, the files of the mask as hard links (see `data.linked`), and
-``version.json``: why and when it was kept, the pixels by class, and a stamp of the files.  It appears whole or not
-at all.  A chunk without a file is unlabelled, so a version that lost a file would pass for an emptier mask: its
-stamp tells, and it is refused.
+``versions/<slide>/<number>/`` holds ``mask.zarr``, the files of the mask as hard links (see `storage.hardlinks`), and
+``version.json``: why and when the snapshot was taken, the pixels by class, and a checksum of the file names and sizes.
+A version appears whole or not at all.  A chunk without a file means unlabelled, so a version that lost a file would
+pass for an emptier mask; the checksum reveals that, and such a version is refused.
 """
 
 import contextlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import Counts
 from napari_pathseg.masks.counts import counts_from, counts_to
+from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, save_json
 from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
-KEPT = 10  # the newest of a slide; at least 5 are promised
-_DAYS = timedelta(days=14)  # in which one a day is kept beyond those
+MAX_RECENT = 10  # of the newest versions of a slide, all are kept; at least 5 are promised
+_DAILY_PERIOD = timedelta(days=14)  # in which one version a day is kept in addition
 _FORMAT = 1
 _FINEST = ("labels/0", "provenance/0")
-_DAMAGES = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Version:
-    """How the mask of a slide was once.
+    """A snapshot of a slide's mask.
 
     Attributes
     ----------
     slide, number
-        Whose version it is, and which one, from 1.
+        The slide, and which of its versions this is, from 1.
     folder
-        Where it lies.
+        The folder of the version.
     mask_path
-        The mask that it is a version of.
+        The mask that the snapshot was taken of.
     when
-        When it was kept; of a damaged one when its folder was written last.
+        When it was taken; for a damaged version when its folder was last written.
     why
         What was about to be done: one of the five words above.
     counts
-        Pixels by class and provenance; None where that cannot be read.
+        UInt8Array by class and provenance; None where they cannot be read.
     checksum
-        The files that it had when it was kept.
+        Checksum of the files at the time of the snapshot.
     problem
-        What is wrong with it, where, and what to do; empty where all is well.
+        What is wrong, where, and what to do; empty for a sound version.
     """
 
     slide: str
@@ -68,20 +69,20 @@ class Version:
     problem: str = ""
 
     @property
-    def kept(self) -> Path:
-        """The mask as it was."""
+    def snapshot(self) -> Path:
+        """The folder of the saved mask."""
         return self.folder / "mask.zarr"
 
 
 def create_versions(project: Project, why: str) -> None:
-    """Keep a version of each mask that changed since its newest one."""
+    """Create a version of each mask that changed since its newest version."""
     with project.write_lock():
         for slide_id in project.slides:
             create_version(project, slide_id, why)
 
 
 def versions(project: Project, slide_id: str) -> list[Version]:
-    """Return the versions of a slide's mask, newest first; damaged ones tell their `problem`.
+    """Return the versions of a slide's mask, newest first; a damaged one has a `problem`.
 
     Raises
     ------
@@ -102,16 +103,16 @@ def versions(project: Project, slide_id: str) -> list[Version]:
 
 
 def create_version(project: Project, slide_id: str, why: str, protect: Version | None = None) -> Version | None:
-    """Keep how a slide's mask is on disk now; return None where it has none, or nothing changed since the newest.
+    """Snapshot a slide's mask as it is on disk; return None if it has none, or has not changed since the newest.
 
-    Strokes that wait in the journal are no part of it: call :meth:`Mask.flush` of an open mask first.  Old versions
-    are deleted but for the newest 10, one for each of the last 14 days, and the one that is `protect`.
+    Strokes that are only in the journal are not included: call :meth:`Mask.flush` on an open mask first.  Old versions
+    are deleted, except the newest 10, one for each of the last 14 days, and `protect`.
 
     Raises
     ------
     ProjectError
-        If another program holds the project, the mask cannot be read, or the disk takes no version: then there is
-        none, and nothing is half-written.
+        If another program holds the project, the mask cannot be read, or the version cannot be written; then none is
+        created.
     """
     if not project.mask_path(slide_id).exists():
         return None
@@ -120,15 +121,15 @@ def create_version(project: Project, slide_id: str, why: str, protect: Version |
         newest = next((version for version in known if not version.problem), None)
         if newest is not None and not _changed(newest, first=True):
             return None
-        made = _make(project, slide_id, known[0].number + 1 if known else 1, why)
-        for version in expired_versions([made, *known], datetime.now().astimezone()):
-            if protect is None or version.number != protect.number:
-                _delete(version)
-    return made
+        version = _create(project, slide_id, known[0].number + 1 if known else 1, why)
+        for old in expired_versions([version, *known], datetime.now().astimezone()):
+            if protect is None or old.number != protect.number:
+                _delete(old)
+    return version
 
 
 def changed_regions(version: Version) -> list[Region]:
-    """Return the boxes, one a chunk, in which the mask on disk is not as it was; they may reach over its edge.
+    """Return the chunks in which the mask on disk differs from a version, as boxes that may reach beyond its edge.
 
     Raises
     ------
@@ -140,22 +141,22 @@ def changed_regions(version: Version) -> list[Region]:
 
 
 def check_version(version: Version) -> None:
-    """Look whether a version has all its files.
+    """Raise unless a version has all its files.
 
     Raises
     ------
     ProjectError
-        If one is missing or of another size than it was, or the version is damaged otherwise.
+        If a file is missing or its size changed, or the version is damaged otherwise.
     """
     if version.problem:
         raise ProjectError(version.problem)
-    found = tree_checksum(version.kept)
+    found = tree_checksum(version.snapshot)
     if found != version.checksum:
         raise ProjectError(_damaged(version.folder, f"its mask had {version.checksum}, and has {found}"))
 
 
 def overview(mask: Path) -> npt.NDArray[np.uint8]:
-    """Return the classes of a mask, or of a version's, as a small picture: its coarsest level.
+    """Return the coarsest level of a mask's labels.
 
     Raises
     ------
@@ -168,19 +169,20 @@ def overview(mask: Path) -> npt.NDArray[np.uint8]:
 
 
 def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
-    """Return which versions, newest first, need not be kept; damaged ones count for none, and go with the oldest.
+    """Return the versions to delete, out of `known`, newest first.
 
-    Days are those of the time zone of `now`.
+    Damaged versions do not count as kept, and are deleted once they are older than the oldest kept one.  Days are
+    those of the time zone of `now`.
     """
     readable = [version for version in known if not version.problem]
-    kept = readable[:KEPT]
+    kept = readable[:MAX_RECENT]
     days = {version.when.astimezone(now.tzinfo).date() for version in kept}
-    for version in readable[KEPT:]:
+    for version in readable[MAX_RECENT:]:
         day = version.when.astimezone(now.tzinfo).date()
-        if day not in days and now - version.when <= _DAYS:
+        if day not in days and now - version.when <= _DAILY_PERIOD:
             kept.append(version)
             days.add(day)
-    if len(kept) < KEPT:
+    if len(kept) < MAX_RECENT:
         return []
     numbers = {version.number for version in kept}
     oldest = min(numbers)
@@ -191,8 +193,8 @@ def _folder_of(project: Project, slide_id: str) -> Path:
     return project.folder / "versions" / slide_id
 
 
-def _make(project: Project, slide_id: str, number: int, why: str) -> Version:
-    """Link the mask's files under a name that no list shows, and rename that when all is there."""
+def _create(project: Project, slide_id: str, number: int, why: str) -> Version:
+    """Link the mask's files into a hidden folder, and rename that when it is complete."""
     folder, mask = _folder_of(project, slide_id) / str(number), project.mask_path(slide_id)
     partial = folder.with_name(f".{number}.partial")
     counts = project.counts(slide_id)
@@ -210,36 +212,43 @@ def _make(project: Project, slide_id: str, number: int, why: str) -> Version:
         partial.rename(folder)
     except OSError as error:
         raise ProjectError(
-            f"{folder} could not be written ({error.strerror or error}); no version of the mask was kept. Free the "
+            f"{folder} could not be written ({error.strerror or error}); no version of the mask was saved. Free the "
             "disk or allow writing to the project folder."
         ) from error
     except ProjectError as error:
-        raise ProjectError(f"No version of the mask of {slide_id} was kept: {error}") from error
+        raise ProjectError(f"No version of the mask of {slide_id} was saved: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return _load(folder, mask)
 
 
 def _load(folder: Path, mask: Path) -> Version:
-    """Return the version in `folder`, with its problem where there is one."""
+    """Return the version in `folder`, with its problem if it has one."""
     slide, number = folder.parent.name, int(folder.name)
     try:
-        content = load_json(folder / "version.json")
-        if content["format"] != _FORMAT:
-            found = content["format"]
-            raise ProjectError(
-                f"{folder} has format {found!r}; this program reads format {_FORMAT}. Update napari-pathseg."
-            )
-        if not (folder / "mask.zarr" / "zarr.json").is_file():
-            raise ProjectError(_damaged(folder, "its mask is missing"))
-        when = datetime.fromisoformat(content["when"]).astimezone(UTC)
-        counts, why, files = counts_from(content["counts"]), str(content["why"]), str(content["stamp"])
-    except _DAMAGES as error:
+        when, why, counts, checksum = _parse(folder, load_json(folder / "version.json"))
+    except ProjectError as error:
         written = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        return Version(slide, number, folder, mask, written, problem=str(error))
+    return Version(slide, number, folder, mask, when, why, counts, checksum)
+
+
+def _parse(folder: Path, content: Any) -> tuple[datetime, str, Counts, str]:
+    """Return what ``version.json`` says: when, why, counts and checksum."""
+    if not isinstance(content, dict) or "format" not in content:
+        raise ProjectError(_damaged(folder, "its version.json is damaged (it names no format)"))
+    if content["format"] != _FORMAT:
+        raise ProjectError(
+            f"{folder} has format {content['format']!r}; this program reads format {_FORMAT}. Update napari-pathseg."
+        )
+    if not (folder / "mask.zarr" / "zarr.json").is_file():
+        raise ProjectError(_damaged(folder, "its mask is missing"))
+    try:
+        when = datetime.fromisoformat(content["when"]).astimezone(UTC)
+        return when, str(content["why"]), counts_from(content["counts"]), str(content["stamp"])
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:  # values of the wrong type
         what = f"its version.json is damaged ({type(error).__name__}: {error})"
-        text = str(error) if isinstance(error, ProjectError) else _damaged(folder, what)
-        return Version(slide, number, folder, mask, written, problem=text)
-    return Version(slide, number, folder, mask, when, why, counts, files)
+        raise ProjectError(_damaged(folder, what)) from error
 
 
 def _damaged(folder: Path, what: str) -> str:
@@ -247,22 +256,58 @@ def _damaged(folder: Path, what: str) -> str:
 
 
 def _delete(version: Version) -> None:
-    """Delete a version; who is killed meanwhile leaves what the next repair sweeps."""
+    """Delete a version; what a kill in between leaves behind is deleted by the next recovery."""
     partial = version.folder.with_name(f".{version.folder.name}.partial")
-    with contextlib.suppress(OSError):  # it stays in the list, and its turn comes again
+    with contextlib.suppress(OSError):  # it stays listed, and the next call tries again
         version.folder.rename(partial)
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _changed(version: Version, *, first: bool = False) -> list[str]:
-    """Return the finest chunk files that the version and the mask on disk do not share; maybe only the first."""
+    """Return the level-0 files that the version and the mask on disk do not share, or only the first of them."""
     names = []
     try:
         for level in _FINEST:
-            for name in differing_files(version.kept / level, version.mask_path / level):
+            for name in differing_files(version.snapshot / level, version.mask_path / level):
                 names.append(f"{level}/{name}")
                 if first:
                     return names
     except OSError as error:
         raise ProjectError(_damaged(version.mask_path, error.strerror or str(error))) from error
     return [name for name in names if not name.endswith(".json")]
+
+
+# -- restoring
+
+
+def restore(version: Version) -> MaskOperation:
+    """Return the operation that restores labels and provenance of the whole mask, as one undoable step.
+
+    Raises
+    ------
+    ProjectError
+        When it starts, if the version lacks files or has another size; in its first half, if one of the files is
+        damaged: nothing is changed then.  Later, if the disk is full: what was restored until then is one undo step.
+    """
+
+    def begin(mask: Editable) -> Iterator[OperationStep]:
+        check_version(version)
+        source = MaskStore(version.snapshot)
+        if source.shape != mask.shape:
+            (rows, columns), (now_rows, now_columns) = source.shape, mask.shape
+            raise ProjectError(
+                f"{version.folder} is a version of {rows} x {columns} pixels; the mask has {now_rows} x {now_columns}. "
+                "Choose a version that was saved since the slide was replaced."
+            )
+        mask.flush()  # the files are compared, so the last stroke has to be in them
+        return _restore_regions(mask, source, [box.clip(mask.shape) for box in changed_regions(version)])
+
+    return MaskOperation("Restoring", begin)
+
+
+def _restore_regions(mask: Editable, source: MaskStore, boxes: Sequence[Region]) -> Iterator[OperationStep]:
+    for number, box in enumerate(boxes):  # finds a damaged chunk before anything is changed
+        source.read(box)
+        yield OperationStep(EMPTY_REGION, number / len(boxes) / 2)
+    for number, box in enumerate(boxes, 1):
+        yield OperationStep(mask.edit(box, *source.read(box)), 0.5 + number / len(boxes) / 2)

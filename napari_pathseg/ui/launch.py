@@ -77,7 +77,7 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
         If one of them cannot be used; the others are there.
     """
     taken = add_files(session, paths)
-    unclear = [f"{path.name} leaves a question open. Import it in the window." for path in taken.asked]
+    unclear = [f"{path.name} needs a decision. Import it in the window." for path in taken.ambiguous]
     problems = [*taken.problems, *taken.refused.values(), *unclear]
     if problems:
         raise PathsegError("\n".join(problems))

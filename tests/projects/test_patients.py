@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
-from napari_pathseg.projects.patients import check_leaks, find_leaks, patients, set_patient, suggest_pattern
+from napari_pathseg.projects.patients import check_leaks, find_leaks, patient_parser, set_patient, suggest_pattern
 from napari_pathseg.projects.project import Project
 
 
@@ -27,7 +27,7 @@ from napari_pathseg.projects.project import Project
 def test_names_that_tell_the_patient_are_put_together(names, groups):
     pattern = suggest_pattern(names)
     assert pattern is not None
-    assert len({patients(pattern)(name) for name in names}) == groups
+    assert len({patient_parser(pattern)(name) for name in names}) == groups
 
 
 @pytest.mark.parametrize(
@@ -57,26 +57,26 @@ def test_a_suggestion_tells_a_patient_of_every_name_and_follows_no_order(names):
     pattern = suggest_pattern(names)
     assert suggest_pattern(names[::-1]) == pattern
     if pattern is not None:
-        found = {patients(pattern)(name) for name in names}
+        found = {patient_parser(pattern)(name) for name in names}
         assert "" not in found
         assert 1 < len(found) < len(names)
 
 
 def test_a_pattern_that_matches_an_empty_text_tells_no_patient():
     with pytest.raises(ConfigError, match=r"it matches nothing in the name case"):
-        patients(r"\d*")("case")
+        patient_parser(r"\d*")("case")
 
 
 def test_a_pattern_that_cannot_be_read_is_shown():
     with pytest.raises(ConfigError, match=r"patient is '\(', which is no regular expression"):
-        patients("(")
+        patient_parser("(")
 
 
 def test_a_table_that_gives_a_slide_to_two_patients_is_refused(tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("slide,patient\na.tif,Smith\na.tif,Jones\n")
     with pytest.raises(ConfigError, match="gives the slide a to both Smith and Jones. Delete one line"):
-        patients(str(table))
+        patient_parser(str(table))
 
 
 @pytest.mark.parametrize("line", ["a.tif,", "a.tif", "a.tif,  "])
@@ -84,7 +84,7 @@ def test_an_empty_cell_is_no_patient(tmp_path, line):
     table = tmp_path / "p.csv"
     table.write_text(f"slide,patient\nb.tif,Smith\n{line}\n")
     with pytest.raises(ConfigError, match="names no patient of the slide a. Add a line"):
-        patients(str(table))("a")
+        patient_parser(str(table))("a")
 
 
 def test_a_patient_can_be_set_by_hand(project):

@@ -21,16 +21,16 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.restore import restore
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import (
-    KEPT,
+    MAX_RECENT,
     Version,
     changed_regions,
     check_version,
     create_version,
     expired_versions,
     overview,
+    restore,
     versions,
 )
 
@@ -95,7 +95,7 @@ def test_a_version_is_as_it_was_whatever_is_painted_after(project, mask):
     paint(mask, Region(100, 100, 1000, 1800), 1)
     mask.undo(), mask.flush()
     paint(mask, Region(0, 0, 1300, 2100), 0, Provenance.NONE)
-    with open_mask(version.kept, SHAPE, project.classes) as kept:
+    with open_mask(version.snapshot, SHAPE, project.classes) as kept:
         assert (whole(kept) == before).all()
 
 
@@ -103,7 +103,7 @@ def test_a_version_takes_no_space(project, mask):
     paint(mask, WHOLE)
     version = keep(project)
     chunk = "labels/0/c/1/1"
-    assert os.path.samefile(version.kept / chunk, project.mask_path(SLIDE) / chunk)
+    assert os.path.samefile(version.snapshot / chunk, project.mask_path(SLIDE) / chunk)
 
 
 def test_restoring_is_one_step_and_can_be_undone(project, mask):
@@ -161,7 +161,7 @@ def test_the_small_picture_shows_what_was_there(project, mask):
     paint(mask, Region(0, 0, 1300, 1050))
     version = keep(project)
     paint(mask, WHOLE, 1)
-    then, now = overview(version.kept), overview(project.mask_path(SLIDE))
+    then, now = overview(version.snapshot), overview(project.mask_path(SLIDE))
     assert max(then.shape) <= 1024
     assert (then[:, : then.shape[1] // 2 - 1] == 2).all()
     assert not then[:, then.shape[1] // 2 + 1 :].any()
@@ -229,7 +229,7 @@ def make_newer(version):
 
 
 def lose_mask(version):
-    shutil.rmtree(version.kept)
+    shutil.rmtree(version.snapshot)
 
 
 def write_list(version):
@@ -257,19 +257,19 @@ def test_a_damaged_version_is_listed_by_name_and_keeps_no_other_out(project, mas
 
 
 def lose_chunk(version):
-    (version.kept / "labels/0/c/0/1").unlink()
+    (version.snapshot / "labels/0/c/0/1").unlink()
 
 
 def cut_chunk(version):
-    content = (version.kept / "provenance/0/c/0/0").read_bytes()
-    (version.kept / "provenance/0/c/0/0").unlink()  # the mask's own file is the same one
-    (version.kept / "provenance/0/c/0/0").write_bytes(content[:-1])
+    content = (version.snapshot / "provenance/0/c/0/0").read_bytes()
+    (version.snapshot / "provenance/0/c/0/0").unlink()  # the mask's own file is the same one
+    (version.snapshot / "provenance/0/c/0/0").write_bytes(content[:-1])
 
 
 def spoil_chunk(version):
-    content = (version.kept / "labels/0/c/0/1").read_bytes()
-    (version.kept / "labels/0/c/0/1").unlink()
-    (version.kept / "labels/0/c/0/1").write_bytes(b"\0" * len(content))
+    content = (version.snapshot / "labels/0/c/0/1").read_bytes()
+    (version.snapshot / "labels/0/c/0/1").unlink()
+    (version.snapshot / "labels/0/c/0/1").write_bytes(b"\0" * len(content))
 
 
 @pytest.mark.parametrize("damage", [lose_chunk, cut_chunk, spoil_chunk])
@@ -403,15 +403,15 @@ def test_what_a_killed_program_left_is_swept_when_the_project_is_opened(project)
 
 
 def test_the_newest_ten_stay(project, mask):
-    for number in range(1, KEPT + 4):
+    for number in range(1, MAX_RECENT + 4):
         paint(mask, Region(0, 0, number, 5))
         keep(project)
-    assert [version.number for version in versions(project, SLIDE)] == list(range(KEPT + 3, 3, -1))
-    assert sorted(os.listdir(folder(project))) == sorted(map(str, range(4, KEPT + 4)))
+    assert [version.number for version in versions(project, SLIDE)] == list(range(MAX_RECENT + 3, 3, -1))
+    assert sorted(os.listdir(folder(project))) == sorted(map(str, range(4, MAX_RECENT + 4)))
 
 
 def test_a_version_that_is_about_to_be_restored_is_spared(project, mask):
-    for number in range(1, KEPT + 1):
+    for number in range(1, MAX_RECENT + 1):
         paint(mask, Region(0, 0, number, 5))
         keep(project)
     oldest = versions(project, SLIDE)[-1]
@@ -441,10 +441,10 @@ def test_pruning_keeps_its_promises(hours_and_damage):
     left = [version for version in known if version not in gone]
     readable = [version for version in known if not version.problem]
     kept = [version for version in left if not version.problem]
-    assert kept[:KEPT] == readable[:KEPT]
+    assert kept[:MAX_RECENT] == readable[:MAX_RECENT]
     recent = {version.when.date() for version in readable if NOW - version.when <= timedelta(days=14)}
     assert recent <= {version.when.date() for version in kept}
-    older = [version.when.date() for version in kept[KEPT:]]
+    older = [version.when.date() for version in kept[MAX_RECENT:]]
     assert len(older) == len(set(older)) <= 15
     assert expired_versions(left, NOW) == []
 

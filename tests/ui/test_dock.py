@@ -238,4 +238,4 @@ def test_training_from_the_button_ends_with_a_model(opened, mask_folder, picture
     assert opened.review.model.itemData(0) == "m001"
     assert opened.train.parent_model.currentText() == "Newest model (m001)"
     qtbot.waitUntil(lambda: not session.training.active, timeout=60_000)
-    assert session.project.settings["train"]["config"]["minutes"] == 0.1
+    assert session.project.state.training_choices.config["minutes"] == 0.1

@@ -6,8 +6,8 @@ from napari_pathseg.contours.alignment import MAX_FALSE_ALARM, PYRAMID_SCALES, B
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, read_contours
 from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.errors import AnnotationError, PathsegError
-from napari_pathseg.projects.importing.import_log import ImportRecord, import_records
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.project_state import ImportRecord
 
 _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 
@@ -15,7 +15,7 @@ _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 def find_misaligned_contours(project: Project) -> Iterator[str]:
     """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
     drawn: list[tuple[str, str, BoundingBox]] = []
-    known = import_records(project)
+    known = project.state.imports
     for path in sorted(project.folder.glob("contours/*.*")):
         told = known.get(path.name, ImportRecord(path.stem, path.name, ""))  # older projects told nothing
         if path.suffix not in CONTOUR_SUFFIXES or told.slide not in project.slides:

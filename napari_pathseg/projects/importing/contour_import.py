@@ -1,8 +1,13 @@
-"""What a file of contours, or a label image, says of a slide, in the words of its project."""
+"""Import of annotation files, contours or label images, into the masks of a project.
+
+A contour file is read once: `read_annotations` returns an `AnnotationFile`, from which its content is shown
+(`import_preview`), checked and imported.  A label image is read again on import, as many of them at once would fill the
+memory; a file that changed in between is refused.
+"""
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,27 +24,28 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.edits import import_contours, import_labels, pieces, reject, remove_imported
-from napari_pathseg.projects.importing.import_log import ImportRecord, import_records, record_import
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.project_state import ImportRecord
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import IMPORT, create_version
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.storage.atomic import replace_file
 
-ParsedAnnotations = list[Contour] | UInt8Array  # outlines with their classes' numbers, or labels on the mask's grid
+WHITE = "white"  # the name of the nonzero value of a label image with two values
+ParsedAnnotations = Sequence[Contour] | UInt8Array  # contours with class indices, or labels on the mask's grid
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """How a file is understood.
+    """How the content of an annotation file is interpreted.
 
     Attributes
     ----------
     classes
-        The class number that a name in the file means, or a value of a label image as text, or
-        `WHITE` of one of two values; 0 for unlabelled.  Names that are not here mean the project's class of that name.
+        The class index for a name in the file, for a value of a label image as text, or for `WHITE`; 0 for
+        unlabelled.  A name that is missing here means the project's class of that name.
     remedy
-        What brings its outlines to their place.
+        The transform that aligns the contours with the slide.
     """
 
     classes: Mapping[str, int] = field(default_factory=dict)
@@ -47,82 +53,168 @@ class ImportOptions:
 
 
 DEFAULT_IMPORT_OPTIONS = ImportOptions()
-WHITE = "white"  # the name of what is not 0 in a label image of two values
 
 
-def check_file(
-    project: Project, entry: SlideRecord, path: Path, options: ImportOptions = DEFAULT_IMPORT_OPTIONS
-) -> ParsedAnnotations:
-    """Return what a file says, refusing one that cannot be taken into a slide's mask.
+@dataclass(frozen=True)
+class AnnotationFile:
+    """An annotation file as it was read for one slide.
+
+    Attributes
+    ----------
+    path
+        The file.
+    contours
+        Its contours in level-0 pixels of the slide, with the class names of the file; None for a label image.
+    state
+        Size and modification time of the file when it was read.
+    """
+
+    path: Path
+    contours: Sequence[Contour] | None
+    state: tuple[int, int]
+
+    def check_unchanged(self) -> None:
+        """Raise if the file on disk is no longer the one that was read.
+
+        Raises
+        ------
+        AnnotationError
+            If it was written or deleted since.
+        """
+        if _file_state(self.path) != self.state:
+            raise AnnotationError(f"{self.path} changed after it was read; nothing was imported. Import it again.")
+
+
+def is_label_image(path: Path) -> bool:
+    """Return whether an annotation file is a label image, by its suffix."""
+    return path.suffix.lower() in MASK_SUFFIXES
+
+
+def read_annotations(path: Path, frame: SlideGeometry) -> AnnotationFile:
+    """Read a contour file; of a label image only the state of the file is taken.
 
     Raises
     ------
     AnnotationError
-        If it cannot be read, does not fit the slide, names an unknown class, or is empty where
-        all the rest would be Background.
+        If the file cannot be read.
     """
-    if path.suffix.lower() in MASK_SUFFIXES:
-        return _labels(project.classes, entry, path, options)
-    contours = _contours(project, entry, path, options)
-    check_inside(contours, entry.shape, path.name)
-    if not contours and entry.complete:
+    state = _file_state(path)
+    return AnnotationFile(path, None if is_label_image(path) else read_contours(path, frame), state)
+
+
+def read_slide_annotations(project: Project, record: SlideRecord, path: Path) -> AnnotationFile:
+    """Read an annotation file for a slide, which need not be in the project yet."""
+    with open_slide(project.find_file(record), record.page) as slide:
+        frame = SlideGeometry.from_slide(slide, record.mpp)
+    return read_annotations(path, frame)
+
+
+def import_file(
+    project: Project,
+    slide_id: str,
+    source: Path | AnnotationFile,
+    *,
+    complete: bool,
+    options: ImportOptions = DEFAULT_IMPORT_OPTIONS,
+) -> SlideRecord:
+    """Import an annotation file into one slide's mask.
+
+    Parameters
+    ----------
+    project, slide_id
+        The slide.
+    source
+        The file, or what was read from it for this slide.
+    complete
+        Whether everything outside the annotations is Background.
+    options
+        How the content is interpreted.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read, names an unknown class, does not fit the slide, or changed since it was read.
+    """
+    with project.write_lock():
+        record = project.slide(slide_id)
+        record = replace(record, complete=complete or record.complete)
+        file = source if isinstance(source, AnnotationFile) else read_slide_annotations(project, record, source)
+        import_annotations(project, record, file, options, parse_annotations(project, record, file, options))
+        project.slides[slide_id] = record
+        project.save()
+    return record
+
+
+def parse_annotations(
+    project: Project, record: SlideRecord, file: AnnotationFile, options: ImportOptions = DEFAULT_IMPORT_OPTIONS
+) -> ParsedAnnotations:
+    """Return the content of a file in terms of the project: aligned, and with class indices.
+
+    Raises
+    ------
+    AnnotationError
+        If it does not fit the slide, names an unknown class, or is empty although everything outside its contours
+        would be Background.
+    """
+    if file.contours is None:
+        return _labels(project.classes, record, file.path, options)
+    contours = _with_class_indices(file, project.classes, options)
+    check_inside(contours, record.shape, file.path.name)
+    if not contours and record.complete:
         raise AnnotationError(
-            f"{path.name} holds no outline, so all of {entry.id} would be Background. Add the slide with --negative if "
-            "there is nothing to find, else outline it first."
+            f"{file.path.name} has no contours, so all of {record.id} would be Background. Add the slide with "
+            "--negative if there is nothing to find, else outline it first."
         )
     return contours
 
 
-def take_file(
+def import_annotations(
     project: Project,
-    entry: SlideRecord,
-    path: Path,
-    options: ImportOptions = DEFAULT_IMPORT_OPTIONS,
-    said: ParsedAnnotations | None = None,
+    record: SlideRecord,
+    file: AnnotationFile,
+    options: ImportOptions,
+    annotations: ParsedAnnotations,
 ) -> None:
-    """Take a file into the mask, and keep it as it came; `said` is what :func:`check_file` returned, if at hand."""
-    said = check_file(project, entry, path, options) if said is None else said
-    earlier = import_records(project, entry.id)
-    again = next((name for name, one in earlier.items() if one.file == path.name), None)
-    kept = project.folder / "contours" / (again or _free_name(project, entry.id, path.suffix.lower()))
-    if path.resolve() != kept.resolve():
-        with replace_file(kept) as partial:
-            shutil.copyfile(path, partial)
-    create_version(project, entry.id, IMPORT)
-    if entry.complete:
-        drop_model_pixels(project, entry)
-    with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
-        if again is not None and len(earlier) == 1:  # what it said before is no longer meant
+    """Import parsed annotations into a slide's mask, and copy their file into the project; the caller saves.
+
+    A version of the mask is created before.
+    """
+    earlier = project.state.imports_into(record.id)
+    previous = next((name for name, one in earlier.items() if one.file == file.path.name), None)
+    copy = project.folder / "contours" / (previous or _unused_name(project, record.id, file.path.suffix.lower()))
+    if file.path.resolve() != copy.resolve():
+        with replace_file(copy) as partial:
+            shutil.copyfile(file.path, partial)
+            file.check_unchanged()
+    create_version(project, record.id, IMPORT)
+    if record.complete:
+        remove_predictions(project, record)
+    with open_mask(project.mask_path(record.id), record.mask_shape, project.classes) as mask:
+        if previous is not None and len(earlier) == 1:  # the new content replaces the old
             mask.run(remove_imported(Region(0, 0, *mask.shape)))
-        if isinstance(said, list):
-            import_contours(mask, said, entry.downsample)
-        else:
+        if isinstance(annotations, np.ndarray):
             for region in pieces(Region(0, 0, *mask.shape)):
-                here = said[region.slices]
-                import_labels(mask, region, here, here != UNLABELLED)
+                labels = annotations[region.slices]
+                import_labels(mask, region, labels, labels != UNLABELLED)
             mask.end_undo_group()
-    record_import(project, kept.name, ImportRecord(entry.id, path.name, str(path.resolve()), options.remedy))
+        else:
+            import_contours(mask, annotations, record.downsample)
+    imported = ImportRecord(record.id, file.path.name, str(file.path.resolve()), options.remedy)
+    project.state.record_import(copy.name, imported)
 
 
-def _free_name(project: Project, slide: str, suffix: str) -> str:
-    """Return the name under which a slide's further file is kept."""
-    taken, name, number = import_records(project), f"{slide}{suffix}", 2
-    while name in taken:
-        name, number = f"{slide}.{number}{suffix}", number + 1
-    return name
-
-
-def drop_model_pixels(project: Project, entry: SlideRecord) -> None:
-    """On a slide that is complete a person has spoken everywhere; what a model said goes."""
-    if project.mask_path(entry.id).exists():
-        with open_mask(project.mask_path(entry.id), entry.mask_shape, project.classes) as mask:
+def remove_predictions(project: Project, record: SlideRecord) -> None:
+    """Remove a model's labels from a slide's mask: on a complete slide every pixel has a human label."""
+    if project.mask_path(record.id).exists():
+        with open_mask(project.mask_path(record.id), record.mask_shape, project.classes) as mask:
             mask.run(reject(Region(0, 0, *mask.shape)))
 
 
-def class_number(classes: ClassTable, name: str, options: ImportOptions = DEFAULT_IMPORT_OPTIONS) -> int | None:
-    """Return the number of the class that a file's name means, None where the project has none.
+def class_index(classes: ClassTable, name: str, options: ImportOptions = DEFAULT_IMPORT_OPTIONS) -> int | None:
+    """Return the class index for a name in a file, or None if the project has no such class.
 
-    QuPath's ``Ignore*`` and its like are unlabelled; no name is the first class to find.
+    Names that end in ``*``, such as QuPath's ``Ignore*``, are unlabelled; an empty name is the first class after
+    Background.
     """
     if name in options.classes:
         return options.classes[name]
@@ -132,58 +224,70 @@ def class_number(classes: ClassTable, name: str, options: ImportOptions = DEFAUL
     return None if spec is None else spec.index
 
 
-def is_two_valued(values: Iterable[int]) -> bool:
-    """Whether a label image of these values says yes and no, not classes."""
+def is_binary(values: Iterable[int]) -> bool:
+    """Return whether the values of a label image are those of a binary mask, 0/1 or 0/255."""
     return set(values) <= {0, 1} or set(values) <= {0, 255}
 
 
-def painted_colors(classes: ClassTable) -> dict[str, int]:
-    """Return the class that each colour says; a colour that two classes share says neither."""
-    number = Counter(spec.color for spec in classes)
-    return {spec.color: spec.index for spec in classes if number[spec.color] == 1}
+def class_colors(classes: ClassTable) -> dict[str, int]:
+    """Return the class index of each colour, leaving out colours that several classes share."""
+    uses = Counter(spec.color for spec in classes)
+    return {spec.color: spec.index for spec in classes if uses[spec.color] == 1}
 
 
-def _contours(project: Project, entry: SlideRecord, path: Path, options: ImportOptions) -> list[Contour]:
-    """Read contours and give each the number of its class."""
-    with open_slide(project.find_file(entry), entry.page) as slide:  # which may not be the project's yet
-        frame = SlideGeometry.from_slide(slide, entry.mpp)
-    found = options.remedy.apply(read_contours(path, frame))
+def _file_state(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # reading it reports why
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _unused_name(project: Project, slide_id: str, suffix: str) -> str:
+    """Return a file name in ``contours/`` for a slide's next file."""
+    used, name, number = project.state.imports, f"{slide_id}{suffix}", 2
+    while name in used:
+        name, number = f"{slide_id}.{number}{suffix}", number + 1
+    return name
+
+
+def _with_class_indices(file: AnnotationFile, classes: ClassTable, options: ImportOptions) -> list[Contour]:
     contours = []
-    for number, contour in enumerate(found, 1):
-        label = class_number(project.classes, contour.class_name, options)
+    for number, contour in enumerate(options.remedy.apply(file.contours or ()), 1):
+        label = class_index(classes, contour.class_name, options)
         if label is None:
             raise AnnotationError(
-                f'{path.name}, contour {number}: class "{contour.class_name}" is unknown. The project has: '
-                f"{', '.join(project.classes.names)}. Rename it or add the class."
+                f'{file.path.name}, contour {number}: class "{contour.class_name}" is unknown. The project has: '
+                f"{', '.join(classes.names)}. Rename it or add the class."
             )
         contours.append(replace(contour, label=label))
     return contours
 
 
-def _labels(classes: ClassTable, entry: SlideRecord, path: Path, options: ImportOptions) -> UInt8Array:
-    """Read a label image, of the slide's size or the mask's, onto the mask's grid.
+def _labels(classes: ClassTable, record: SlideRecord, path: Path, options: ImportOptions) -> UInt8Array:
+    """Read a label image, at level-0 or mask size, onto the mask's grid.
 
-    Without another meaning 0/1 and 0/255 are Background and the first class.
+    Unless `options` say otherwise, the values of a binary mask mean Background and the first class after it.
     """
-    image, certain = read_label_image(path, entry.shape, painted_colors(classes), entry.page, entry.mask_shape)
-    found = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
+    image, certain = read_label_image(path, record.shape, class_colors(classes), record.page, record.mask_shape)
+    values = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
     table = np.arange(256, dtype=np.uint8)
-    if not certain and is_two_valued(found):
+    if not certain and is_binary(values):
         table[1:] = options.classes.get(WHITE, BACKGROUND + 1)
-    for value, number in options.classes.items():
+    for value, index in options.classes.items():
         if value.isdigit() and int(value) < len(table):
-            table[int(value)] = number
-    unknown = [value for value in found if table[value] > len(classes)]
+            table[int(value)] = index
+    unknown = [value for value in values if table[value] > len(classes)]
     if unknown:
         raise AnnotationError(
             f"{path.name} holds the value {max(unknown)}; the project's classes are 1 to {len(classes)} "
             f"({', '.join(classes.names)}). Map the values or add classes."
         )
-    if image.shape != entry.mask_shape:
-        step = entry.downsample
+    if image.shape != record.mask_shape:
+        step = record.downsample
         rows, columns = (
             np.minimum(np.arange(count) * step + step // 2, size - 1)
-            for count, size in zip(entry.mask_shape, entry.shape, strict=True)
+            for count, size in zip(record.mask_shape, record.shape, strict=True)
         )
         image = image[np.ix_(rows, columns)]
     labels: UInt8Array = table[image]

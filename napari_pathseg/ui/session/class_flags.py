@@ -6,8 +6,6 @@ shown, until the project is opened again.
 
 from napari_pathseg.ui.session.workspace import Workspace
 
-_SETTING = "locked"
-
 
 class ClassFlags:
     """The flags of the open project's classes."""
@@ -21,8 +19,7 @@ class ClassFlags:
         project = self._workspace.project
         if project is None:
             return frozenset()
-        known, stored = range(1, len(project.classes) + 1), project.settings.get(_SETTING)
-        return frozenset(index for index in stored if index in known) if isinstance(stored, list) else frozenset()
+        return project.state.locked_classes & frozenset(range(1, len(project.classes) + 1))
 
     @property
     def hidden(self) -> frozenset[int]:
@@ -39,8 +36,8 @@ class ClassFlags:
             If the project is read-only.
         """
         self._workspace.require_writable()
-        flags = sorted(_with_flag(self.locked, index, locked))
-        self._workspace.require_project().set_setting(_SETTING, flags)
+        with self._workspace.require_project().edit_state() as state:
+            state.locked_classes = _with_flag(self.locked, index, locked)
         self.sync_locked()
 
     def set_hidden(self, index: int, hidden: bool) -> None:

@@ -114,8 +114,8 @@ def changed_slides(session: Session) -> int:
     project = session.project
     if project is None:
         return 0
-    learnt, models = project.settings.get("learnt", {}), project.model_ids()
-    if not models or learnt.get("model") != models[-1]:
+    trained, models = project.state.trained_labels, project.model_ids()
+    if trained is None or not models or trained.model != models[-1]:
         return 0
     now = session.workspace.labelled_pixels()
-    return sum(now.get(name) != learnt["pixels"].get(name) for name in {*now, *learnt["pixels"]})
+    return sum(now.get(name) != trained.pixels.get(name) for name in {*now, *trained.pixels})

@@ -11,6 +11,7 @@ from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
+from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.versions import TRAINING
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.ui.session.apply_predictions import apply_prediction, apply_preview
@@ -183,7 +184,8 @@ class TrainingController:
                 if self._score_next():
                     return
             case "train":
-                self._workspace.require_project().set_setting("learnt", {"model": result["id"], "pixels": self._learnt})
+                with self._workspace.require_project().edit_state() as state:
+                    state.trained_labels = TrainedLabels(result["id"], self._learnt)
         self._workspace.project_changed.emit()
         if message["command"] == "tune" and (best := result["best"]) is not None:
             text = (

@@ -1,9 +1,19 @@
 """Rows and columns of widgets with the window's spacing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QTableWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_pathseg.ui.widgets.theme import SPACING
 
@@ -63,6 +73,21 @@ def push_button(text: str, help: str) -> QPushButton:
     button.setToolTip(help)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button
+
+
+def set_up_table(table: QTableWidget, titles: Sequence[str], stretched: Iterable[int]) -> None:
+    """Make a table read-only, without selection and row numbers; columns fit their content, or are `stretched`."""
+    table.setColumnCount(len(titles))
+    table.setHorizontalHeaderLabels(list(titles))
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
+    header, numbers = table.horizontalHeader(), table.verticalHeader()
+    assert header is not None
+    assert numbers is not None
+    numbers.hide()
+    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+    for column in stretched:
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
 
 
 def _fill(layout: QHBoxLayout, widgets: tuple[QWidget | None, ...]) -> None:

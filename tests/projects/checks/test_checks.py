@@ -8,7 +8,8 @@ from PIL import Image
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.checks.checks import check
-from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, import_file
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.importing.contour_import import import_file
 from napari_pathseg.projects.project import Project
 
 SIDE = 192

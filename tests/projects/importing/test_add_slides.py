@@ -16,9 +16,8 @@ from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.checks.checks import check
 from napari_pathseg.projects.exporting.export import ExportOptions, export
 from napari_pathseg.projects.importing import add_slides as importing
-from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, import_file, mask_downsample
-from napari_pathseg.projects.importing.contour_import import ImportOptions, take_file
-from napari_pathseg.projects.importing.import_log import import_records
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides, mask_downsample
+from napari_pathseg.projects.importing.contour_import import ImportOptions, import_annotations, import_file
 from napari_pathseg.projects.project import Project
 
 
@@ -279,7 +278,7 @@ def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(pro
     options = ImportOptions({"Lesion": 2}, AxisScaleTransform(scale=4.0))
     import_file(project, "case5", tmp_path / "small.geojson", complete=True, options=options)
     assert imported(project, "case5") == 1600
-    assert import_records(Project.open(project.folder), "case5")["case5.geojson"].remedy == AxisScaleTransform(
+    assert Project.open(project.folder).state.imports_into("case5")["case5.geojson"].remedy == AxisScaleTransform(
         scale=4.0
     )
     assert check(project) == []
@@ -300,7 +299,7 @@ def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path
     write_contours(tmp_path / "b.svg", [Contour(square + 100)])
     import_file(project, "case5", tmp_path / "b.svg", complete=False)
     assert imported(project, "case5") == 125
-    assert sorted(import_records(project, "case5")) == ["case5.2.svg", "case5.svg"]
+    assert sorted(project.state.imports_into("case5")) == ["case5.2.svg", "case5.svg"]
 
 
 def test_a_picture_in_a_file_of_one_is_not_for_two_slides(slides, tmp_path):
@@ -372,9 +371,9 @@ def test_an_import_that_fails_midway_leaves_the_masks_as_they_were(project, slid
         writes.append(args)
         if len(writes) > 1:
             raise ProjectError("the disk is full")
-        return take_file(*args)
+        return import_annotations(*args)
 
-    monkeypatch.setattr(importing, "take_file", one_only)
+    monkeypatch.setattr(importing, "import_annotations", one_only)
     for svg in slides[0].parent.glob("*.svg"):
         svg.write_text(svg.read_text().replace("</svg>", '<rect x="1" y="1" width="9" height="9"/></svg>'))
     with pytest.raises(ProjectError, match="the disk is full"):

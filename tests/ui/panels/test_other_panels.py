@@ -3,6 +3,8 @@ import json
 import pytest
 from qtpy.QtGui import QPalette
 
+from napari_pathseg.projects.project_state import TrainingChoices
+from napari_pathseg.ui.session.import_controller import import_annotation_files
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.tools import TOOLS
 from napari_pathseg.ui.widgets.icons import themed_icon
@@ -46,7 +48,7 @@ def test_a_complete_slide_counts_its_rest_as_background(opened, qtbot):
 
 
 def test_export_writes_files_and_says_where(opened, mask_folder, tmp_path):
-    opened.slides.file_drop.import_contours([mask_folder])
+    import_annotation_files(opened.session, [mask_folder], complete=True)
     opened.export.export_to(tmp_path / "out")
     written = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in written] == [f"case{number}.geojson" for number in range(4)]
@@ -134,7 +136,8 @@ def test_an_open_project_is_listed_as_recent(opened):
 def test_the_settings_of_a_training_are_shown_again_with_the_project(dock, pictures):
     dock.slides.file_drop.add_files(pictures)
     folder = dock.session.project.folder
-    dock.session.require_project().set_setting("train", {"config": {"minutes": 7.5, "tile": 512}, "anew": False})
+    with dock.session.require_project().edit_state() as state:
+        state.training_choices = TrainingChoices({"minutes": 7.5, "tile": 512})
     dock.session.close()
     dock.session.open_project(folder)
     assert dock.train.presets.minutes.value() == 7.5

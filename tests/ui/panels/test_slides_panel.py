@@ -1,3 +1,6 @@
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -12,6 +15,11 @@ from napari_pathseg.ui.panels.slides.rows import role_box
 def panel(dock, pictures):
     dock.slides.file_drop.add_files(pictures)
     return dock.slides
+
+
+def named_as_masks(folder, target):
+    """Copy the masks of a folder to names that tell them from slides."""
+    return [Path(shutil.copy(path, target / f"{path.stem}_mask.png")) for path in sorted(folder.glob("case*.png"))]
 
 
 def names(panel):
@@ -55,15 +63,15 @@ def test_a_role_is_chosen_from_the_menu_of_its_chip(panel, qtbot):
     assert panel.model.rows[1].role == "val"
 
 
-def test_a_folder_of_masks_is_imported_for_all_slides(panel, mask_folder):
-    panel.file_drop.import_contours([mask_folder])
+def test_masks_are_imported_into_the_slides_they_are_named_after(panel, mask_folder, tmp_path):
+    panel.file_drop.add_files(named_as_masks(mask_folder, tmp_path))
     assert {row.state for row in panel.model.rows} == {"annotated"}
     assert all(entry.complete for entry in panel._session.project.slides.values())
 
 
-def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_folder):
+def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_folder, tmp_path):
     panel.complete.setChecked(False)
-    panel.file_drop.import_contours([mask_folder / "case0.png"])
+    panel.file_drop.add_files(named_as_masks(mask_folder, tmp_path)[:1])
     assert not panel._session.project.slides["case0"].complete
     assert panel._session.counts("case0")[2].sum() > 10_000
 

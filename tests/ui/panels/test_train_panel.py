@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec
+from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.train import TrainPanel
 
 MODEL = Bundle(
@@ -219,7 +220,8 @@ def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable
 def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
     folder = learnable.require_project().folder
     kept = {"minutes": 7.5, "tile": 512, "network": "unet-small", "loss": "bce"}
-    learnable.require_project().set_setting("train", {"config": kept, "anew": False})
+    with learnable.require_project().edit_state() as state:
+        state.training_choices = TrainingChoices(kept)
     learnable.close()
     learnable.open_project(folder)
     assert panel.config() == TrainConfig(minutes=7.5, tile=512)

@@ -158,7 +158,8 @@ def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
 
 
 def test_nonsense_that_a_project_remembers_locks_nothing(shown):
-    shown.require_project().set_setting("locked", [7, "x", None])
+    with shown.require_project().edit_state() as state:
+        state.values["locked"] = [7, "x", None]
     shown.show_slide("case1")
     assert shown.layers.mask.locked_classes == frozenset()
 

@@ -7,6 +7,7 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.importing.add_slides import AddOptions
+from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.ui.session.import_controller import add_files
 from napari_pathseg.ui.session.job_state import Run
 from napari_pathseg.ui.session.next_step import next_step
@@ -110,7 +111,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
     worker = session.training._worker
     worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
     worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
-    assert "learnt" not in session.project.settings
+    assert session.project.state.trained_labels is None
     with pytest.raises(PathsegError, match="no model yet"):
         session.training.predict(["case0"])
 
@@ -138,7 +139,8 @@ def test_corrections_lead_to_training_again(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
-    session.require_project().set_setting("learnt", {"model": "m001", "pixels": session.workspace.labelled_pixels()})
+    with session.require_project().edit_state() as state:
+        state.trained_labels = TrainedLabels("m001", session.workspace.labelled_pixels())
     assert step(session)[0] == "predict_all"
     session.show_slide("case3")
     paint_box(session, 2, Region(0, 0, 20, 20))

@@ -12,9 +12,10 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.importing.contour_import import ImportOptions
+from napari_pathseg.projects.importing.import_preview import inspect_file
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
-from napari_pathseg.ui.session.import_inspector import ImportTask, run_imports
+from napari_pathseg.ui.session.import_controller import ImportTask, run_imports
 from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
@@ -106,10 +107,8 @@ def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
 
 def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     opened.show_slide("case5")
-    _, problems = run_imports(
-        opened, [ImportTask(slides[0].with_suffix(".svg"), "case5", ImportOptions(), complete=True)]
-    )
-    assert not problems
+    info = inspect_file(slides[0].with_suffix(".svg"), opened.project, "case5")
+    assert not run_imports(opened, [ImportTask(info.file, "case5", ImportOptions(), complete=True)]).problems
     assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
     assert opened.slide.complete
 

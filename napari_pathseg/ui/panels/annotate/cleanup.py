@@ -22,7 +22,6 @@ from napari_pathseg.ui.widgets.progress_dialog import run_with_progress
 from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import SPACING, SecondaryLabel, swatch
 
-_SETTING = "cleaning"
 _SELECTED, _NONE = "In the selection", "In the selection (none)"
 _PLACES = {SELECTION: _SELECTED, VIEW: "In view", SLIDE: "On the whole slide"}
 _ANY = "Any class"
@@ -110,7 +109,8 @@ class CleanUp(QDialog):
                 "Cleaning up…", lambda progress: self._session.editor.clean(request, progress), self
             )
             self._told.setText("Done." if changed else "Nothing was changed.")
-            self._session.require_project().set_setting(_SETTING, request.to_json())
+            with self._session.require_project().edit_state() as state:
+                state.cleanup = request.to_json()
 
     def event(self, event: QEvent | None) -> bool:
         """Notice what was selected or dropped while another window was in front."""
@@ -219,7 +219,7 @@ class CleanUp(QDialog):
 
     def _recall(self) -> None:
         project = self._session.project
-        kept = {} if project is None else project.settings.get(_SETTING, {})
+        kept = {} if project is None else project.state.cleanup
         for box, name in ((self.method, "method"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
             box.setCurrentIndex(max(0, box.findData(kept.get(name, kept.get("deed") if name == "method" else None))))
         amount = kept.get("amount", CLEANUP_METHODS[self.method.currentData()].usual)

@@ -1,110 +1,106 @@
-"""What arrives in the window, dropped or chosen: taken in, asked about where it must be, and told."""
+"""Files that are dropped on the window or chosen in a dialog: confirmation, progress and messages."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 from qtpy.QtCore import QCoreApplication, Qt
 from qtpy.QtWidgets import QProgressDialog, QWidget
 
-from napari_pathseg.contours.formats import stem_of
-from napari_pathseg.errors import AnnotationError
-from napari_pathseg.projects.importing.import_preview import contour_files
-from napari_pathseg.slides.fingerprint import fingerprint
+from napari_pathseg.projects.importing.import_preview import AnnotationFileInfo
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
-from napari_pathseg.ui.panels.slides.pyramid_conversion import PyramidProgress, ask_to_convert, memory_needed
+from napari_pathseg.ui.panels.slides.pyramid_conversion import (
+    PyramidProgress,
+    ask_to_convert,
+    memory_needed,
+    pyramid_path,
+)
 from napari_pathseg.ui.session.formatting import plural
-from napari_pathseg.ui.session.import_controller import ImportResult, add_files, import_contour_files
-from napari_pathseg.ui.session.import_inspector import run_imports
+from napari_pathseg.ui.session.import_controller import (
+    ImportResult,
+    add_files,
+    import_selected,
+    require_annotation_files,
+)
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 
-_SHOWN_PROBLEMS = 3
+_MAX_SHOWN = 3  # problems that get a message of their own
 _SHOW_AFTER_MS, _FRAME_S = 400, 0.02
 
 
 class FileDropHandler:
-    """Brings files into the project; `complete` says whether contours are all there is on their slides."""
+    """Adds files to the project; `complete` returns whether everything outside the contours is Background."""
 
     def __init__(self, session: Session, complete: Callable[[], bool], parent: QWidget) -> None:
         self._session, self._complete, self._parent = session, complete, parent
         self.dialog: ImportDialog | None = None
 
     def add_files(self, paths: Sequence[Path]) -> None:
-        """Bring files into the project, and tell of those that could not be used."""
+        """Add files to the project, and report those that could not be used."""
         with show_errors():
-            self._tell(add_files(self._session, paths, complete=self._complete()))
+            self._report(add_files(self._session, paths, complete=self._complete()))
 
-    def import_contours(self, paths: Sequence[Path]) -> None:
-        """Import files into the slides that they are named after, asking only where something is not plain."""
+    def open_import(self, paths: Sequence[Path], inspected: Iterable[AnnotationFileInfo] = ()) -> None:
+        """Show the content of annotation files, and import what the user selects."""
         with show_errors():
-            self._tell(import_contour_files(self._session, paths, complete=self._complete()))
-
-    def open_import(self, paths: Sequence[Path]) -> None:
-        """Show what files of contours hold, and import what is chosen."""
-        with show_errors():
-            if not contour_files(paths, self._session.require_project()):
-                named = ", ".join(path.name for path in paths[:_SHOWN_PROBLEMS])
-                raise AnnotationError(f"{named}: no file of contours, or picture named after a slide. Choose another.")
-            dialog = ImportDialog(self._session, paths, complete=self._complete(), parent=self._parent)
+            require_annotation_files(self._session, paths)
+            dialog = ImportDialog(
+                self._session, paths, complete=self._complete(), inspected=inspected, parent=self._parent
+            )
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-            dialog.accepted.connect(lambda: self._import_chosen(dialog))
+            dialog.accepted.connect(lambda: self._import_selected(dialog))
             self.dialog = dialog
             dialog.open()
 
-    def _import_chosen(self, dialog: ImportDialog) -> None:
-        with show_errors():
-            choices, classes = dialog.choices, self._session.require_project().classes
-            for name, color in dialog.classes.new_classes:
-                classes = classes.add(name, color)
-            if classes != self._session.require_project().classes:
-                self._session.change_classes(classes)
-            slides, problems = run_imports(self._session, choices, self._run_beside)
-            self._tell(ImportResult(problems, slides))
-
-    def _run_beside(self, job: Callable[[], object]) -> object:
-        """Run a job in a thread; the window is drawn meanwhile, and takes nothing else."""
-        progress = QProgressDialog("Importing contours…", None, 0, 0, self._parent)
-        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
-        progress.setMinimumDuration(_SHOW_AFTER_MS)
-        with ThreadPoolExecutor(1, "import") as hand:
-            done = hand.submit(job)
-            while not done.done():
-                progress.setValue(0)  # it shows itself where this takes long
-                QCoreApplication.processEvents()
-                wait([done], _FRAME_S)
-        progress.close()
-        return done.result()
-
     def offer_pyramid(self, path: Path) -> bool:
-        """Of a slide that is one giant piece make a pyramid, if a person agrees, and add it; return whether."""
+        """Offer to convert a slide that cannot be read in pieces to a pyramid, and add that; return whether it is."""
         needed = memory_needed(path)
         if needed is None:
             return False
         project = self._session.require_project()
-        target = project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"  # names may meet
+        target = pyramid_path(project, path)
         if not ask_to_convert(path, target, needed, self._parent):
             return False
 
-        def finish(made: Path) -> None:
+        def finish(pyramid: Path) -> None:
             if self._session.project is project:
-                self.add_files([made])
+                self.add_files([pyramid])
             else:
-                notify(f"{made} is ready. Open {project.folder.name} and add it.")
+                notify(f"{pyramid} is ready. Open {project.folder.name} and add it.")
 
         self.progress = PyramidProgress(path, target, finish, self._parent)
         return True
 
-    def _tell(self, taken: ImportResult) -> None:
-        """Say what became of files, and ask about those that leave a question."""
-        problems = list(taken.problems)
-        problems += [text for path, text in taken.refused.items() if not self.offer_pyramid(path)]
-        if taken.imported:
-            notify(f"Contours of {plural(len(set(taken.imported)), 'slide')} were imported.")
-        for problem in problems[:_SHOWN_PROBLEMS]:
+    def _import_selected(self, dialog: ImportDialog) -> None:
+        with show_errors():
+            tasks, new_classes = dialog.tasks, dialog.classes.new_classes
+            self._report(import_selected(self._session, tasks, new_classes, self._run_in_thread))
+
+    def _run_in_thread(self, job: Callable[[], object]) -> object:
+        """Run a job in a thread behind a modal progress dialog, so that the window is still drawn."""
+        progress = QProgressDialog("Importing contours…", None, 0, 0, self._parent)
+        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
+        progress.setMinimumDuration(_SHOW_AFTER_MS)
+        with ThreadPoolExecutor(1, "import") as executor:
+            future = executor.submit(job)
+            while not future.done():
+                progress.setValue(0)  # lets the dialog appear once the job takes long
+                QCoreApplication.processEvents()
+                wait([future], _FRAME_S)
+        progress.close()
+        return future.result()
+
+    def _report(self, result: ImportResult) -> None:
+        """Show what happened to files, and ask about ambiguous ones."""
+        problems = list(result.problems)
+        problems += [text for path, text in result.refused.items() if not self.offer_pyramid(path)]
+        if result.imported:
+            notify(f"Imported the contours of {plural(len(set(result.imported)), 'slide')}.")
+        for problem in problems[:_MAX_SHOWN]:
             notify(problem, kind="error")
-        if len(problems) > _SHOWN_PROBLEMS:
-            text = f"{plural(len(problems), 'file')} could not be used; the first {_SHOWN_PROBLEMS} are shown."
+        if len(problems) > _MAX_SHOWN:
+            text = f"{plural(len(problems), 'file')} could not be used; the first {_MAX_SHOWN} are shown."
             notify(text, "\n".join(problems), "warning")
-        if taken.asked:
-            self.open_import(taken.asked)
+        if result.ambiguous:
+            self.open_import(result.ambiguous, result.inspected)

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathseg.projects.patients import name_patients, set_patient, suggest_pattern
+from napari_pathseg.projects.patients import set_patient, set_patients_by_name, suggest_pattern
 from napari_pathseg.projects.relink import find_moved, missing, relink
 from napari_pathseg.projects.roles import ROLES
 from napari_pathseg.projects.splits import split_project
@@ -79,7 +79,7 @@ class SlideMenu(QMenu):
         pattern, given = QInputDialog.getText(self._window, "Patients from names", text, text=usual)
         if given and pattern:
             with show_errors():
-                found = set(name_patients(self._session.require_project(), pattern).values())
+                found = set(set_patients_by_name(self._session.require_project(), pattern).values())
                 self._session.project_changed.emit()
                 notify(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
 

@@ -1,4 +1,4 @@
-"""A slide that cannot be read in pieces, made into a pyramid beside the window's work."""
+"""Conversion of a slide that cannot be read in pieces to a tiled pyramid, in a background thread."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,68 +8,79 @@ from threading import Event
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QMessageBox, QProgressDialog, QWidget
 
+from napari_pathseg.contours.formats import stem_of
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.project import Project
+from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.pyramid_conversion import convert, memory_to_convert
 from napari_pathseg.ui.widgets.notifications import show_errors
 
 _PAUSE_MS = 100
-_STEPS = 1000  # of the bar
+_STEPS = 1000  # of the progress bar
 
 
 def memory_needed(path: Path) -> int | None:
-    """Return the bytes it takes to make a pyramid of a slide that was refused; None where none can be made."""
+    """Return the bytes of memory that the conversion of a refused slide takes, or None if it cannot be converted."""
     try:
         return memory_to_convert(path)
     except PathsegError:
         return None
 
 
+def pyramid_path(project: Project, path: Path) -> Path:
+    """Return where the pyramid of a slide is written; the fingerprint keeps slides of one name apart."""
+    return project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"
+
+
 def ask_to_convert(path: Path, target: Path, needed: int, parent: QWidget) -> bool:
-    """Ask whether a pyramid may be made of a slide, which needs so many bytes of memory."""
-    text = f"{path.name} is written in one piece, too large to be read as it is looked at."
-    more = f"Make a pyramid of it at {target}? The slide itself stays as it is. Needs {needed / 1e9:.1f} GB of memory."
-    box = QMessageBox(QMessageBox.Icon.Question, "Make a pyramid", text, parent=parent)
+    """Ask whether to convert a slide to a pyramid, which takes `needed` bytes of memory."""
+    text = f"{path.name} is stored in one piece, which is too large to display."
+    more = (
+        f"Convert it to a pyramid at {target}? The slide itself is not changed. "
+        f"This needs {needed / 1e9:.1f} GB of memory."
+    )
+    box = QMessageBox(QMessageBox.Icon.Question, "Convert to a pyramid", text, parent=parent)
     box.setInformativeText(more)
     box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
     return bool(box.exec() == QMessageBox.StandardButton.Yes)
 
 
 class PyramidProgress(QProgressDialog):
-    """Makes a pyramid in a thread; calls `finished_with` with the file when it is there."""
+    """Converts a slide in a thread, and calls `on_finished` with the new file."""
 
-    def __init__(self, path: Path, target: Path, finished_with: Callable[[Path], None], parent: QWidget) -> None:
-        super().__init__(f"Making a pyramid of {path.name}…", "Cancel", 0, _STEPS, parent)
+    def __init__(self, path: Path, target: Path, on_finished: Callable[[Path], None], parent: QWidget) -> None:
+        super().__init__(f"Converting {path.name} to a pyramid…", "Cancel", 0, _STEPS, parent)
         self.setMinimumDuration(0)
         self.setAutoClose(False)
-        self._target, self._finished_with = target, finished_with
-        self._share, self._stop = 0.0, Event()
-        self._hand = ThreadPoolExecutor(1, "pyramid")
-        self._job = self._hand.submit(self._convert, path)
+        self._target, self._on_finished = target, on_finished
+        self._fraction, self._cancelled = 0.0, Event()
+        self._executor = ThreadPoolExecutor(1, "pyramid")
+        self._job = self._executor.submit(self._convert, path)
         self._timer = QTimer(self)
         self._timer.setInterval(_PAUSE_MS)
-        self._timer.timeout.connect(self._look)
+        self._timer.timeout.connect(self._poll)
         self._timer.start()
-        self.canceled.connect(self._stop.set)
+        self.canceled.connect(self._cancelled.set)
 
     def _convert(self, path: Path) -> bool:
         self._target.parent.mkdir(parents=True, exist_ok=True)
         steps = convert(path, self._target)
-        for share in steps:
-            self._share = share
-            if self._stop.is_set():
+        for fraction in steps:
+            self._fraction = fraction
+            if self._cancelled.is_set():
                 steps.close()
                 return False
         return True
 
-    def _look(self) -> None:
-        """Show how far it is; end with it."""
+    def _poll(self) -> None:
+        """Show the progress, and finish when the conversion has."""
         if not self._job.done():
-            if not self._stop.is_set():
-                self.setValue(min(_STEPS - 1, int(_STEPS * self._share)))
+            if not self._cancelled.is_set():
+                self.setValue(min(_STEPS - 1, int(_STEPS * self._fraction)))
             return
         self._timer.stop()
-        self._hand.shutdown(wait=False)
+        self._executor.shutdown(wait=False)
         self.close()
         with show_errors():
             if self._job.result():
-                self._finished_with(self._target)
+                self._on_finished(self._target)

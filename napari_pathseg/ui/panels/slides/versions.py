@@ -14,7 +14,6 @@ from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
-    QHeaderView,
     QLabel,
     QPushButton,
     QTableWidget,
@@ -26,7 +25,6 @@ from qtpy.QtWidgets import (
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.masks import Counts
-from napari_pathseg.projects.restore import restore
 from napari_pathseg.projects.versions import (
     BEFORE_RESTORE,
     BY_HAND,
@@ -35,11 +33,12 @@ from napari_pathseg.projects.versions import (
     check_version,
     create_version,
     overview,
+    restore,
     versions,
 )
 from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.layout import row
+from napari_pathseg.ui.widgets.layout import row, set_up_table
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
 
@@ -133,7 +132,7 @@ class VersionsDialog(QDialog):
         self.then.title.setText(when_text(version.when, datetime.now()).capitalize())
         try:
             check_version(version)
-            self.then.set_mask(overview(version.kept), self._session.require_project().classes)
+            self.then.set_mask(overview(version.snapshot), self._session.require_project().classes)
             changed = changed_regions(version)
         except PathsegError as error:
             self.hint.setText(str(error))
@@ -159,7 +158,10 @@ class VersionsDialog(QDialog):
         layout = QVBoxLayout(self)
         layout.setSpacing(SPACING)
         self.heading.setTextFormat(Qt.TextFormat.RichText)
-        _prepare(self.table)
+        set_up_table(self.table, _TITLES, stretched=(2, 3))
+        self.table.setWordWrap(False)
+        self.table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
         layout.addWidget(self.heading)
         layout.addWidget(self.table, 1)
         layout.addLayout(row(self.then, self.now))
@@ -233,19 +235,3 @@ def _cell(text: str, problem: str) -> QTableWidgetItem:
     item = QTableWidgetItem(text)
     item.setToolTip(problem or text.replace(" · ", "\n"))
     return item
-
-
-def _prepare(table: QTableWidget) -> None:
-    table.setColumnCount(len(_TITLES))
-    table.setHorizontalHeaderLabels(_TITLES)
-    table.setWordWrap(False)
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    table.setSelectionMode(QTableWidget.SelectionMode.SingleSelection)
-    header, numbers = table.horizontalHeader(), table.verticalHeader()
-    assert header is not None
-    assert numbers is not None
-    numbers.hide()
-    header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-    for column in (2, 3):
-        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)

@@ -9,6 +9,7 @@ from superqt.utils import qthrottled
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.cost_model import Numbers, estimate, learning_numbers
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.curves import CurvesView
 from napari_pathseg.ui.panels.train.presets import PresetChoice
 from napari_pathseg.ui.panels.train.settings import TrainSettings
@@ -99,7 +100,8 @@ class TrainPanel(QWidget):
                 self._session.training.resume(start)
             else:
                 config = self.config()
-                self._session.require_project().set_setting("train", {"config": config.to_json(), "anew": self._anew})
+                with self._session.require_project().edit_state() as state:
+                    state.training_choices = TrainingChoices(config.to_json(), self._anew)
                 self._session.training.train(config, None if start == _NONE else start)
         self._show_run()
 
@@ -130,11 +132,11 @@ class TrainPanel(QWidget):
     def _show_remembered(self) -> None:
         """Show the settings that the project was trained with last, and nothing of another project's runs."""
         project = self._session.project
-        kept = {} if project is None else project.settings.get("train", {})
-        config = known_settings(TrainConfig, kept.get("config", {}))
+        kept = TrainingChoices() if project is None else project.state.training_choices
+        config = known_settings(TrainConfig, dict(kept.config))
         self.settings.show_config(config)
         self.presets.show_choice(config)
-        self._anew, self._broken = bool(kept.get("anew", False)), None
+        self._anew, self._broken = kept.from_scratch, None
         self.curves.clear()
         self.samples.clear()
         self._show_run()

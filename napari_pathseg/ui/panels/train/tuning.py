@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QSpinBox, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.projects.project_state import TuningChoices
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
 from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
@@ -68,8 +69,8 @@ class TuningPanel(QWidget):
                 return
             vary = self.rows.values()
             config = self._config().replace(preset="normal", minutes=self.minutes.value())
-            kept = {"vary": vary, "trials": self.trials.value(), "minutes": self.minutes.value()}
-            self._session.require_project().set_setting("tune", kept)
+            with self._session.require_project().edit_state() as state:
+                state.tuning_choices = TuningChoices(vary, self.trials.value(), self.minutes.value())
             search = "optuna" if has_range(vary) else "grid"
             texts = [f"{name}={text}" for name, text in vary.items()]
             self._session.training.tune(texts, config, self.trials.value(), search)
@@ -94,10 +95,10 @@ class TuningPanel(QWidget):
         folder = None if project is None else project.folder
         if folder != self._folder:
             self._folder = folder
-            kept = {} if project is None else project.settings.get("tune", {})
-            self.rows.show_values(kept.get("vary", _GRID))
-            self.trials.setValue(int(kept.get("trials", 0)))
-            self.minutes.setValue(float(kept.get("minutes", _MINUTES)))
+            kept = TuningChoices() if project is None else project.state.tuning_choices
+            self.rows.show_values(_GRID if kept.vary is None else kept.vary)
+            self.trials.setValue(kept.trials)
+            self.minutes.setValue(_MINUTES if kept.minutes is None else kept.minutes)
             self._show_trials([])
         self._show_run()
 

@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import write_contours
+from napari_pathseg.projects.importing import contour_import
 
 SQUARE = np.array([[10.5, 10.5], [10.5, 60.5], [60.5, 60.5], [60.5, 10.5]])
 
@@ -51,7 +52,7 @@ def test_a_name_that_the_project_lacks_is_asked_for_and_may_become_a_class(opene
     write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Necrosis", color="#323232")])
     dialog = ask(tmp_path / "case1.geojson")
     assert not dialog.ok.isEnabled()
-    assert "Choose what becomes of Necrosis" in dialog.hint.text()
+    assert "Choose a class for Necrosis" in dialog.hint.text()
     choose(dialog.classes, "Necrosis", 3, "new class")
     qtbot.mouseClick(dialog.ok, Qt.MouseButton.LeftButton)
     spec = opened.session.project.classes.named("Necrosis")
@@ -63,21 +64,22 @@ def test_outlines_of_a_larger_copy_are_moved_only_if_a_person_says_so(opened, as
     write_contours(tmp_path / "case2.svg", [Contour((SQUARE + 0.5) * 8 - 0.5, class_name="Tumour")])
     dialog = ask(tmp_path / "case2.svg")
     assert "may be misplaced: it would fit at 1/" in dialog.hint.text()
-    assert dialog.choices[0].options.remedy == IDENTITY
+    assert dialog.tasks[0].options.remedy == IDENTITY
     choose(dialog.files, "case2.svg", 3, "1/")
-    assert isinstance(dialog.choices[0].options.remedy, AxisScaleTransform)
-    assert dialog.choices[0].options.remedy.scale < 1
+    assert isinstance(dialog.tasks[0].options.remedy, AxisScaleTransform)
+    assert dialog.tasks[0].options.remedy.scale < 1
     dialog.accept()
     assert 0 < opened.session.counts("case2")[2].sum() <= 2500 * 4**2
 
 
-def test_a_file_named_after_no_slide_goes_where_it_is_sent(opened, ask, tmp_path):
+def test_a_file_named_after_no_slide_goes_where_it_is_sent(opened, ask, tmp_path, qtbot):
     for name in ("a", "b"):
         write_contours(tmp_path / f"{name}.geojson", [Contour(SQUARE, class_name="Tumour")])
     dialog = ask(tmp_path / "a.geojson", tmp_path / "b.geojson")
-    assert dialog.choices == []
+    assert dialog.tasks == []
     choose(dialog.files, "b.geojson", 2, "case3")
-    assert [(choice.path.name, choice.slide) for choice in dialog.choices] == [("b.geojson", "case3")]
+    qtbot.waitUntil(lambda: dialog.tasks)
+    assert [(task.file.path.name, task.slide) for task in dialog.tasks] == [("b.geojson", "case3")]
     dialog.accept()
     assert opened.session.counts("case3")[2].sum() == 2500
 
@@ -87,7 +89,7 @@ def test_a_file_that_cannot_be_read_says_why_and_keeps_no_other_out(opened, ask,
     write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Tumour")])
     dialog = ask(tmp_path / "case0.geojson", tmp_path / "case1.geojson")
     assert "Polygon and MultiPolygon" in dialog.files.item(row_of(dialog.files, "case0.geojson"), 0).toolTip()
-    assert [choice.slide for choice in dialog.choices] == ["case1"]
+    assert [task.slide for task in dialog.tasks] == ["case1"]
 
 
 def test_what_a_mask_of_two_values_means_does_not_decide_for_masks_of_classes(opened, ask, tmp_path):
@@ -111,4 +113,39 @@ def test_cancel_imports_nothing(opened, ask, tmp_path):
 def test_a_folder_without_contours_is_refused_by_name(opened, tmp_path):
     (tmp_path / "empty").mkdir()
     opened.slides.file_drop.open_import([tmp_path / "empty"])
-    assert any("empty: no file of contours" in record.message for record in notification_manager.records)
+    assert any("empty: no contour file" in record.message for record in notification_manager.records)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Return the files that were read as contours, one entry for each time."""
+    read, paths = contour_import.read_contours, []
+    monkeypatch.setattr(
+        contour_import, "read_contours", lambda path, frame: paths.append(path.name) or read(path, frame)
+    )
+    return paths
+
+
+def test_contours_imported_without_a_question_are_read_once(opened, reads, tmp_path):
+    write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Tumor")])
+    opened.slides.file_drop.add_files([tmp_path / "case1.geojson"])
+    assert opened.session.counts("case1")[2].sum() == 2500
+    assert reads == ["case1.geojson"]
+
+
+def test_contours_that_the_dialog_shows_are_read_once(opened, ask, reads, tmp_path):
+    write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Tumor")])
+    ask(tmp_path / "case1.geojson").accept()
+    assert opened.session.counts("case1")[2].sum() == 2500
+    assert reads == ["case1.geojson"]
+
+
+def test_ambiguous_contours_are_not_read_again_for_the_dialog(opened, reads, tmp_path, qtbot):
+    write_contours(tmp_path / "case1.geojson", [Contour(SQUARE, class_name="Necrosis")])
+    opened.slides.file_drop.add_files([tmp_path / "case1.geojson"])
+    dialog = opened.slides.file_drop.dialog
+    qtbot.waitUntil(lambda: not dialog.reading)
+    choose(dialog.classes, "Necrosis", 3, "Tumour")
+    dialog.accept()
+    assert opened.session.counts("case1")[2].sum() == 2500
+    assert reads == ["case1.geojson"]

@@ -7,9 +7,9 @@ def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
     dock.slides.file_drop.add_files(pictures)
     question = dock.slides.size_question
     assert question.isVisibleTo(dock.slides)
-    assert f"{len(pictures)} slides do not say" in question.text.text()
+    assert f"{len(pictures)} slides do not state" in question.text.text()
     question.mpp.setValue(0.44)
-    question.tell.click()
+    question.set_size.click()
     assert not question.isVisibleTo(dock.slides)
     session = dock.slides._session
     assert {entry.mpp for entry in Project.open(session.project.folder).slides.values()} == {0.44}

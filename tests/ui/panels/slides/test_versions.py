@@ -174,7 +174,7 @@ def test_a_damaged_version_is_listed_and_says_why_it_cannot_be_restored(shown, a
 def test_a_version_that_lost_a_file_is_not_shown_as_an_empty_one(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     version = keep(shown, "import")
-    os.unlink(version.kept / "labels/0/c/0/0")
+    os.unlink(version.snapshot / "labels/0/c/0/0")
     paint(shown, Region(0, 0, 40, 20))
     dialog = ask()
     assert "its mask had" in dialog.hint.text()
