@@ -105,7 +105,7 @@ def test_what_the_user_can_fix_is_one_message_and_exit_code_1(pathseg, tmp_path)
     code, _, said = pathseg("check", tmp_path)
     assert code == 1
     assert said.count("\n") == 1
-    assert "is no project" in said
+    assert "is not a project" in said
 
 
 def test_a_project_that_cannot_be_learnt_from_fails_its_check(pathseg, tmp_path):

@@ -68,7 +68,7 @@ def test_a_tuning_tells_of_each_trial_and_stops_when_told(worker, project):
 def test_what_the_user_can_fix_comes_back_as_a_sentence_and_the_worker_goes_on(worker, project, tmp_path):
     worker.say(command="train", project=str(tmp_path), config={}, parent=None)
     (failed,) = worker.hear_until("failed")
-    assert "is no project" in failed["text"]
+    assert "is not a project" in failed["text"]
     assert failed["details"] == ""
     train(worker, project, minutes=10)
     worker.hear_until("validated")

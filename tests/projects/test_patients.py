@@ -68,7 +68,7 @@ def test_a_pattern_that_matches_an_empty_text_tells_no_patient():
 
 
 def test_a_pattern_that_cannot_be_read_is_shown():
-    with pytest.raises(ConfigError, match=r"patient is '\(', which is no regular expression"):
+    with pytest.raises(ConfigError, match=r"patient is '\(', which is not a regular expression"):
         patient_parser("(")
 
 

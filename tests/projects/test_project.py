@@ -31,7 +31,7 @@ def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path):
 
 
 def test_a_folder_that_is_no_project_is_named(tmp_path):
-    with pytest.raises(ProjectError, match=r"is no project: it has no project\.json"):
+    with pytest.raises(ProjectError, match=r"is not a project: it has no project\.json"):
         Project.open(tmp_path)
 
 
@@ -150,5 +150,5 @@ def test_an_exchanged_file_of_another_size_is_named(project, slides):
 def test_a_list_that_leads_out_of_the_folder_is_refused(project):
     path = project.folder / "project.json"
     path.write_text(path.read_text().replace('"id": "case0"', '"id": "../case0"'))
-    with pytest.raises(ProjectError, match=r"names a slide '\.\./case0', which is no file name"):
+    with pytest.raises(ProjectError, match=r"names a slide '\.\./case0', which is not a file name"):
         Project.open(project.folder)

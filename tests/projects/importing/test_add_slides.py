@@ -146,7 +146,7 @@ def test_one_file_of_contours_is_not_for_two_slides(empty, slides):
 def test_a_file_without_an_outline_does_not_make_all_background(empty, slides, tmp_path):
     path = tmp_path / "case5.svg"
     path.write_text('<svg xmlns="http://www.w3.org/2000/svg"></svg>')
-    with pytest.raises(AnnotationError, match=r"case5\.svg holds no outline, so all of case5 would be Background"):
+    with pytest.raises(AnnotationError, match=r"case5\.svg has no contours, so all of case5 would be Background"):
         add_slides(empty, slides[5:], AddOptions(contours=path))
     assert empty.slides == {}
 

@@ -52,5 +52,5 @@ def test_file_that_changed_after_inspection_is_refused(project, file):
     with pytest.raises(AnnotationError, match=r"case5\.geojson changed after it was read; nothing was imported"):
         import_file(project, "case5", info.file, complete=False)
     assert (project.counts("case5") == before).all()
-    assert not project.state.imports
+    assert not project.state.imports_into("case5")
     assert not list(project.folder.glob("contours/case5*"))

@@ -78,7 +78,7 @@ def test_a_file_named_after_no_slide_goes_where_it_is_sent(opened, ask, tmp_path
     dialog = ask(tmp_path / "a.geojson", tmp_path / "b.geojson")
     assert dialog.tasks == []
     choose(dialog.files, "b.geojson", 2, "case3")
-    qtbot.waitUntil(lambda: dialog.tasks)
+    qtbot.waitUntil(lambda: bool(dialog.tasks))
     assert [(task.file.path.name, task.slide) for task in dialog.tasks] == [("b.geojson", "case3")]
     dialog.accept()
     assert opened.session.counts("case3")[2].sum() == 2500
