@@ -1,7 +1,7 @@
-"""The paintable mask of a slide: labels and where each came from, at any size, safe from crashes.
+"""The paintable mask of a slide: labels and their provenance, at any size, safe from crashes.
 
-It may import `contours`, `slides` and `storage`; it knows no project and no window.  Begin with `mask.py`, then
-`label_rules.py` for what an edit does to a pixel.
+It may import `contours`, `storage` and the modules at the top; it knows no project and no window.
+Begin with `mask.py`, then `label_rules.py` for what an edit does to a pixel.
 """
 
 from napari_pathseg.masks.counts import Counts, Provenance

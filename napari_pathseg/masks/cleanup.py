@@ -1,8 +1,8 @@
-"""Cleaning a class: fill its holes, remove its specks, smooth, grow or shrink its outline.
+"""Clean up a class: fill holes, remove small objects, smooth, grow or shrink its outline.
 
-A cleaning is a person's act, but only the pixels that change become that person's: what a model
-made and nobody looked at stays the model's.  Works tile by tile on masks of any size; the answer
-is that of the whole mask at once.  Lengths and areas are in mask pixels.
+A cleanup counts as a person's edit, but only pixels that change become a person's; a model's
+unreviewed pixels stay the model's.  It works tile by tile on masks of any size, and the result is
+that of processing the whole mask at once.  Lengths and areas are in mask pixels.
 """
 
 import math
@@ -18,47 +18,47 @@ from napari_pathseg.masks.components import ComponentMerger, Components, TileCom
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.morphology import (
     Sides,
+    dilate,
+    majority_smooth,
     nearest_labels,
-    smoothed,
     smoothing_reach,
-    squared_limit,
-    within,
+    squared_radius,
 )
 from napari_pathseg.masks.tiled_edit import CleanupOptions, TiledEdit, grown, missing
 
 __all__ = ["CleanupOptions", "fill_holes", "grow", "remove_small_objects", "smooth"]
-_Votes = npt.NDArray[np.int64]  # a part, a label, and how many sides of pixels they share: three rows
+_Votes = npt.NDArray[np.int64]  # three rows: a part, a label, and the number of pixel sides they share
 _DEFAULTS = CleanupOptions()
 
 
 def fill_holes(
     mask: Mask, label: int, region: Region, largest_px: float | None = None, options: CleanupOptions = _DEFAULTS
 ) -> Region:
-    """Give a class what it encloses; return the box that changed, maybe empty.
+    """Fill the holes of a class; return the box that changed, which may be empty.
 
-    A hole is what is connected by sides, is not of the class and does not reach the border of
-    `region`.  All that lies in it is filled, but for locked classes.
+    A hole is a 4-connected component of other pixels that does not touch the border of `region`.
+    All of it is filled, except for locked classes.
 
     Parameters
     ----------
     label
         The class, not *unlabelled*.
     largest_px
-        The largest area that is filled; None for any.
+        The largest area to fill; None for any.
     """
     with TiledEdit(mask, region, options) as edit:
         merger = ComponentMerger(edit.region, edit.region, diagonal=False)
         for tile in edit.tiles(0, 0.5):
-            merger.add(tile, _parts_of_the_rest(edit.labels(tile), label, tile))
+            merger.add(tile, _parts_outside(edit.labels(tile), label, tile))
         if edit.stopped:
             return edit.changed
         found = merger.merge()
-        holes = ~found.leaves & (found.sizes <= (math.inf if largest_px is None else largest_px))
+        holes = ~found.touches_border & (found.sizes <= (math.inf if largest_px is None else largest_px))
         for tile in edit.tiles(0.5, 1):
-            filled = found.spread(tile, holes)
+            filled = found.values_in(tile, holes)
             if filled.any():
                 labels, _ = mask.read(tile)
-                here = filled[_parts_of_the_rest(labels, label, tile).numbers]
+                here = filled[_parts_outside(labels, label, tile).numbers]
                 edit.paint(tile, labels, np.where(here & edit.free(labels), np.uint8(label), labels))
         return edit.changed
 
@@ -66,17 +66,18 @@ def fill_holes(
 def remove_small_objects(
     mask: Mask, label: int, region: Region, smallest_px: float, options: CleanupOptions = _DEFAULTS
 ) -> Region:
-    """Take the parts of a class that are too small away; return the box that changed, maybe empty.
+    """Remove small objects of a class; return the box that changed, which may be empty.
 
-    A speck is what is connected by sides or corners.  It becomes what most of its outline borders
-    on, unlabelled included, and of equals the largest label.  What goes on outside `region` stays.
+    An object is an 8-connected component.  A removed one takes the label along most of its outline,
+    which may be unlabelled; ties go to the largest label.  An object that continues outside `region`
+    stays.
 
     Parameters
     ----------
     label
         The class, not *unlabelled*.
     smallest_px
-        The smallest area that stays.
+        The smallest area to keep.
     """
     with TiledEdit(mask, region, options) as edit:
         if label in options.locked:
@@ -95,29 +96,32 @@ def remove_small_objects(
         if edit.stopped:
             return edit.changed
         found = merger.merge()
-        removed, around = ~found.leaves & (found.sizes < smallest_px), _winners(found, np.concatenate(votes, axis=1))
+        removed, around = (
+            ~found.touches_border & (found.sizes < smallest_px),
+            _winners(found, np.concatenate(votes, axis=1)),
+        )
         for tile in edit.tiles(0.5, 1):
-            specks = found.spread(tile, removed)
-            if specks.any():
+            removed_parts = found.values_in(tile, removed)
+            if removed_parts.any():
                 labels, _ = mask.read(tile)
                 numbers = label_tile(labels == label, diagonal=True).numbers
-                new, here = labels.copy(), specks[numbers]
-                new[here] = found.spread(tile, around)[numbers[here]]
+                new, here = labels.copy(), removed_parts[numbers]
+                new[here] = found.values_in(tile, around)[numbers[here]]
                 edit.paint(tile, labels, new)
         return edit.changed
 
 
 def smooth(mask: Mask, label: int, region: Region, radius_px: float, options: CleanupOptions = _DEFAULTS) -> Region:
-    """Smooth the outline of a class; return the box that changed, maybe empty.
+    """Smooth the outline of a class; return the box that changed, which may be empty.
 
-    A pixel is of the class afterwards where most of what lies around it was, about as in a disc of
-    the radius.  What the class loses goes to the nearest other label, unlabelled included; what it
-    gains it takes from any class that is not locked.  Pixels outside `region` count, and stay.
+    A pixel gets the class if most pixels around it have it, weighted about as by a disc of the
+    radius.  Pixels that lose the class get the nearest other label, which may be unlabelled; any
+    class that is not locked may be replaced.  Pixels outside `region` are read but not changed.
     """
     reach = smoothing_reach(radius_px)
 
     def target(inside: BoolArray, beyond: Sides) -> BoolArray:
-        return smoothed(np.pad(inside, beyond, mode="edge"), reach)
+        return majority_smooth(np.pad(inside, beyond, mode="edge"), reach)
 
     with TiledEdit(mask, region, options) as edit:
         if radius_px > 0:
@@ -129,16 +133,17 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleanupO
     """Move the outline of a class outwards, or inwards where `by_px` is negative; return the box that changed.
 
     Distances are Euclidean, from pixel centre to pixel centre.  A growing class covers all classes
-    that are not locked; a shrinking one leaves its pixels to the nearest other label, unlabelled
-    included, and does not draw back from the edge of the slide.  Pixels outside `region` count, and stay.
+    that are not locked.  A shrinking one leaves its pixels to the nearest other label, which may be
+    unlabelled, and keeps its outline along the edge of the slide.  Pixels outside `region` are read
+    but not changed.
     """
-    limit = squared_limit(by_px)
+    limit = squared_radius(by_px)
 
     def grows(inside: BoolArray, beyond: Sides) -> BoolArray:
-        return within(np.pad(inside, beyond), limit)
+        return dilate(np.pad(inside, beyond), limit)
 
     def shrinks(inside: BoolArray, beyond: Sides) -> BoolArray:
-        return ~within(np.pad(~inside, beyond), limit)
+        return ~dilate(np.pad(~inside, beyond), limit)
 
     with TiledEdit(mask, region, options) as edit:
         if limit:
@@ -147,7 +152,7 @@ def grow(mask: Mask, label: int, region: Region, by_px: float, options: CleanupO
 
 
 def _reshape(edit: TiledEdit, label: int, margin: int, target: Callable[[BoolArray, Sides], BoolArray]) -> None:
-    """Give a class the shape that `target` makes of it and its surroundings."""
+    """Give a class the shape that `target` returns for it and its surroundings."""
 
     def change(labels: UInt8Array, beyond: Sides) -> UInt8Array:
         inside = labels == label
@@ -170,15 +175,15 @@ def _reshape(edit: TiledEdit, label: int, margin: int, target: Callable[[BoolArr
     edit.reshape(margin, change)
 
 
-def _parts_of_the_rest(labels: UInt8Array | None, label: int, tile: Region) -> TileComponents:
-    """Return the parts of a tile that are not of a class."""
+def _parts_outside(labels: UInt8Array | None, label: int, tile: Region) -> TileComponents:
+    """Return the parts of a tile that do not have a class."""
     if labels is None:
         return uniform_tile((tile.height, tile.width), inside=True)
     return label_tile(labels != label, diagonal=False)
 
 
 def _votes(window: UInt8Array, label: int, parts: TileComponents, smallest_px: float) -> _Votes:
-    """Return what the small parts of a tile border on; `window` has one pixel more on each side."""
+    """Count the labels around the small parts of a tile; `window` has one more pixel on each side."""
     height, width = parts.numbers.shape
     small = np.concatenate([[False], parts.sizes < smallest_px])[parts.numbers]
     keys = []
@@ -191,17 +196,17 @@ def _votes(window: UInt8Array, label: int, parts: TileComponents, smallest_px: f
 
 
 def _winners(found: Components, votes: _Votes) -> UInt8Array:
-    """Return the label that each component borders on most, of equals the largest; 0 where it has no border."""
-    borders, vote = np.unique(found.of_part[votes[0]] << 8 | votes[1], return_inverse=True)
+    """Return the label along most of each component's outline; ties go to the largest, 0 if it has no outline."""
+    borders, vote = np.unique(found.component_of[votes[0]] << 8 | votes[1], return_inverse=True)
     sides = np.bincount(vote, votes[2])
     order = borders[np.lexsort((borders, sides, borders >> 8))]
     winners = np.full(len(found.sizes), UNLABELLED, np.uint8)
-    winners[order >> 8] = order & 255  # the last of a component stays
+    winners[order >> 8] = order & 255  # the last one of a component wins
     return winners
 
 
 def _inner_border(region: Region, shape: tuple[int, int]) -> Region:
-    """Return a region whose sides are out of reach where they are the edge of the mask: nothing goes on there."""
+    """Return a region whose sides at the edge of the mask are moved out of reach, as nothing continues there."""
     before, after = zip(*missing(grown(region, 1), shape), strict=True)
     top, left = region.top - before[0], region.left - before[1]
     return Region(top, left, region.bottom + after[0] - top, region.right + after[1] - left)

@@ -1,8 +1,8 @@
-"""The connected components of a mask that is too large to be held at once.
+"""Connected components of a mask too large for memory.
 
-Each tile is labelled alone; parts that touch across a border between tiles are one component.
-Kept are a few numbers a part and the parts along the last borders, never pixels.  Arrays only:
-who reads the tiles and what becomes of a component is decided elsewhere.
+Each tile is labelled alone; parts that touch across a tile border are merged into one component.
+Only a few numbers for each part and the parts along the last borders are stored, never pixels.
+Arrays only: reading tiles and using the components is up to the caller.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ _Value = TypeVar("_Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class TileComponents:
-    """What is connected within one tile.
+    """The connected parts of one tile.
 
     Parameters
     ----------
     numbers
-        The part of each pixel, counted from 1; 0 where none is.
+        The part of each pixel, counted from 1; 0 for none.
     sizes
         The pixels of each part.
     """
@@ -47,46 +47,46 @@ def label_tile(inside: BoolArray, *, diagonal: bool) -> TileComponents:
 
 
 def uniform_tile(shape: tuple[int, ...], *, inside: bool) -> TileComponents:
-    """Return the parts of a tile that is one part or holds none, at no cost."""
+    """Return the parts of a tile that is a single part or has none, without labelling it."""
     numbers = np.broadcast_to(np.int32(inside), shape)
     return TileComponents(numbers, np.array([shape[0] * shape[1]] if inside else [], np.int64))
 
 
 @dataclass(frozen=True)
 class Components:
-    """What is connected across tiles.
+    """The connected components across tiles.
 
     Parameters
     ----------
     parts
-        Where the parts of each tile lie among all parts.
-    of_part
+        The slice of each tile's parts among all parts.
+    component_of
         The component of each part.
     sizes
         The pixels of each component.
-    leaves
-        Whether a component reaches the border behind which it may go on.
+    touches_border
+        Whether a component reaches the border, beyond which it may continue.
     """
 
     parts: dict[Region, slice]
-    of_part: _Numbers
+    component_of: _Numbers
     sizes: _Numbers
-    leaves: BoolArray
+    touches_border: BoolArray
 
-    def spread(self, tile: Region, values: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
-        """Return a value of each component as one of each part of `tile`, by part number; 0 for none."""
-        return np.concatenate([np.zeros(1, values.dtype), values[self.of_part[self.parts[tile]]]])
+    def values_in(self, tile: Region, values: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+        """Return the value of each part of `tile`, given one for each component; by part number, with 0 for none."""
+        return np.concatenate([np.zeros(1, values.dtype), values[self.component_of[self.parts[tile]]]])
 
 
 class ComponentMerger:
-    """Takes the parts of the tiles of a region, row by row from its top left, and joins them.
+    """Merge the parts of tiles into components; add the tiles row by row from the top left.
 
     Parameters
     ----------
     region
-        What the tiles cover.
+        The box that the tiles cover.
     border
-        A component that reaches one of these four sides from within may go on behind it.
+        A component that reaches one of these four sides from within may continue beyond it.
     diagonal
         Whether pixels that share a corner are connected.
     """
@@ -102,17 +102,17 @@ class ComponentMerger:
         self._above, self._top, self._bottom = np.zeros((3, region.width), np.int64)  # whole rows
 
     def add(self, tile: Region, parts: TileComponents) -> None:
-        """Take the parts of the next tile."""
+        """Add the parts of the next tile."""
         numbers, region = parts.numbers, self._region
         columns = tile.shift(0, -region.left).slices[1]
         left = self._number(numbers[:, 0])
         self._top[columns] = self._number(numbers[0])
         self._bottom[columns] = self._number(numbers[-1])
         if tile.left > region.left:
-            self._join(self._left, left)
+            self._merge_along(self._left, left)
         self._left = self._number(numbers[:, -1])
         if tile.right == region.right:
-            self._join(self._above, self._top)
+            self._merge_along(self._above, self._top)
             self._above = self._bottom.copy()
         sides = zip(_sides(tile), _sides(self._border), strict=True)
         edges = (self._top[columns], left, self._bottom[columns], self._left)
@@ -122,29 +122,29 @@ class ComponentMerger:
         self.count += len(parts.sizes)
 
     def merge(self) -> Components:
-        """Return the components; every tile was added."""
+        """Return the components, once all tiles have been added."""
         first, second = np.concatenate(self._pairs, axis=1) - 1
-        of_part = np.empty(0, np.int64)
+        component_of = np.empty(0, np.int64)
         if self.count:
             graph = coo_array((np.ones(len(first)), (first, second)), shape=(self.count, self.count))
-            of_part = connected_components(graph, directed=False)[1].astype(np.int64)
-        sizes = np.bincount(of_part, np.concatenate(self._sizes)).astype(np.int64)
+            component_of = connected_components(graph, directed=False)[1].astype(np.int64)
+        sizes = np.bincount(component_of, np.concatenate(self._sizes)).astype(np.int64)
         leaving = np.unique(np.concatenate(self._leaving))
-        leaves = np.zeros(len(sizes), bool)
-        leaves[of_part[leaving[leaving > 0] - 1]] = True
-        return Components(self._slices, of_part, sizes, leaves)
+        touches_border = np.zeros(len(sizes), bool)
+        touches_border[component_of[leaving[leaving > 0] - 1]] = True
+        return Components(self._slices, component_of, sizes, touches_border)
 
     def _number(self, edge: npt.NDArray[np.int32]) -> _Numbers:
-        """Return parts of one tile as numbers among all parts, from 1; 0 stays."""
+        """Return the parts of one tile as numbers among all parts, from 1; 0 stays 0."""
         return np.where(edge > 0, edge + np.int64(self.count), 0)
 
-    def _join(self, first: _Numbers, second: _Numbers) -> None:
+    def _merge_along(self, first: _Numbers, second: _Numbers) -> None:
         neighbours = [(first, second)]
         if self._diagonal:
             neighbours += [(first[1:], second[:-1]), (first[:-1], second[1:])]
         for one, other in neighbours:
             pairs = np.stack([one, other])[:, (one > 0) & (other > 0)]
-            new = (np.diff(pairs, axis=1, prepend=0) != 0).any(axis=0)  # the same two touch along many pixels
+            new = (np.diff(pairs, axis=1, prepend=0) != 0).any(axis=0)  # two parts touch along many pixels
             self._pairs.append(pairs[:, new])
 
 

@@ -1,7 +1,8 @@
-"""What a person and a model may do to a mask: paint, import, fill, accept, reject.
+"""The edits of a mask by a person or a model: paint, import, fill, accept, reject.
 
-What may go over a whole slide is a `MaskOperation`, for `Mask.do` or `Mask.begin`; strokes are ended by
-who holds the brush.  What becomes of each pixel is said in `rules`; pixels of `locked` classes stay as they are.
+An edit that may cover a whole slide is a `MaskOperation`, for `Mask.run` or `Mask.enqueue`.  The
+others belong to the open undo group, which their caller ends.  `label_rules` defines what happens
+to each pixel; pixels of `locked` classes never change.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -32,13 +33,13 @@ from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.portable import scratch_array
 
-_PIECE = 2048  # rows and columns edited at once where a whole slide is
+_TILE = 2048  # rows and columns edited at once on a whole slide
 
 
 def paint(
     mask: Mask, region: Region, labels: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> Region:
-    """Take `labels` as what a person painted into `region`; return the box that changed; see `rules.painted`."""
+    """Write painted `labels` with human provenance, by `label_rules.apply_paint`; return the box that changed."""
     return mask.edit(region, *apply_paint(np.stack(mask.read(region)), labels, marked, locked))
 
 
@@ -49,32 +50,32 @@ def fill_from_model(
     complete: bool | BoolArray = False,
     locked: Locked = NONE_LOCKED,
 ) -> Region:
-    """Take a model's `classes`, 0 where it has none, unless a person has spoken; return the box that changed.
+    """Write a model's `classes` (0 for none) where nothing is annotated; return the box that changed.
 
-    On a slide or in boxes that are `complete` a person has.
+    Where the annotation is `complete`, unlabelled pixels are annotated, too.
     """
     return mask.edit(region, *apply_model(np.stack(mask.read(region)), classes, complete, locked))
 
 
 def accept(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None = None) -> MaskOperation:
-    """Stand for the model's pixels in `region`, of which `inside` may mean a part: training may learn from them."""
+    """Accept the model's pixels in `region`, or in the part of it given by `inside`, for training."""
     change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.ACCEPTED, locked=locked)
     return _change("Accepting", region, change, inside)
 
 
 def reject(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None = None) -> MaskOperation:
-    """Take the model's pixels out of `region`, or the part of it that `inside` means."""
+    """Remove the model's pixels from `region`, or from the part of it given by `inside`."""
     change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
     return _change("Rejecting", region, change, inside)
 
 
 def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> MaskOperation:
-    """Give what has a class in `region` the brush's, as one undo step; what is unlabelled stays so."""
+    """Give the labelled pixels in `region` the class of the brush; unlabelled ones stay unlabelled."""
 
     def change(pixels: UInt8Array) -> UInt8Array:
         labels = pixels[0]
-        meant = labels > UNLABELLED if brush.replace_only is None else labels == brush.replace_only
-        return apply_paint(pixels, np.where(meant, np.uint8(brush.label), labels), None, brush.locked)
+        selected = labels > UNLABELLED if brush.replace_only is None else labels == brush.replace_only
+        return apply_paint(pixels, np.where(selected, np.uint8(brush.label), labels), None, brush.locked)
 
     return _change("Giving another class", region, change, inside)
 
@@ -82,43 +83,43 @@ def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> Mask
 def clear(
     region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: InRegion | None = None
 ) -> MaskOperation:
-    """Take a class out of `region`, or with None all, whoever set it."""
+    """Clear a class in `region`, or all if `label` is None, whatever its provenance."""
     return _change("Clearing", region, partial(apply_clear, label=label, locked=locked), inside)
 
 
 def remove_imported(region: Region) -> MaskOperation:
-    """Take what was imported out of `region`, as if no file had said it."""
+    """Remove the imported pixels from `region`."""
     return _change(
-        "Forgetting the import", region, partial(reassign_provenance, before=Provenance.IMPORTED, after=Provenance.NONE)
+        "Removing the import", region, partial(reassign_provenance, before=Provenance.IMPORTED, after=Provenance.NONE)
     )
 
 
 def import_labels(mask: Mask, region: Region, labels: UInt8Array, known: BoolArray) -> Region:
-    """Take an expert's `labels` where they are `known`, but not over what was drawn or corrected here."""
+    """Write an expert's `labels` where they are `known`, except over drawn or corrected pixels."""
     return mask.edit(region, *apply_import(np.stack(mask.read(region)), labels, known))
 
 
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
-    """Fill an expert's contours (level-0 pixels), later ones over earlier ones, in one undo step."""
+    """Fill an expert's contours (level-0 pixels), later ones over earlier ones, as one undo group."""
     mask.end_undo_group()
-    drawn = scratch_array(mask.shape)  # label + 1; first here: one edit a piece, not one a contour
+    drawn = scratch_array(mask.shape)  # label + 1; drawn here first, to make one edit a tile rather than one a contour
     reached = EMPTY_REGION
     for contour in contours:
         for region, inside in scanline_fill(contour, mask.shape, downsample):
             np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
             reached = reached.unite(region)
-    for piece in pieces(reached):
-        touched = drawn[piece.slices] > 0
-        box = bounding_box(touched)
+    for tile in edit_tiles(reached):
+        covered = drawn[tile.slices] > 0
+        box = bounding_box(covered)
         if not box.empty:
-            region = box.shift(piece.top, piece.left)
-            import_labels(mask, region, drawn[region.slices] - np.uint8(1), touched[box.slices])
+            region = box.shift(tile.top, tile.left)
+            import_labels(mask, region, drawn[region.slices] - np.uint8(1), covered[box.slices])
     mask.end_undo_group()
 
 
-def pieces(region: Region) -> Iterator[Region]:
-    """Cut a box into pieces small enough to be edited at once."""
-    return layout(region, _PIECE)
+def edit_tiles(region: Region) -> Iterator[Region]:
+    """Cut a box into tiles small enough to edit at once."""
+    return layout(region, _TILE)
 
 
 def merge_prediction(
@@ -129,24 +130,24 @@ def merge_prediction(
 ) -> MaskOperation:
     """Fill a box of the mask from a model's output.
 
-    `complete_in` says where in a box a person has spoken without a label; see `SlideRecord`.
+    `complete_in` returns where the annotation of a box is complete; see `SlideRecord`.
     """
 
-    def pieces(mask: Editable) -> Iterator[OperationStep]:
+    def steps(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(layout(region.clip(mask.shape), CHUNK))
         for number, box in enumerate(boxes, 1):
             changed = fill_from_model(mask, box, prediction.read(box), complete_in(box), locked)
             yield OperationStep(changed, number / len(boxes))
 
-    return MaskOperation("Taking the prediction in", pieces)
+    return MaskOperation("Merging the prediction", steps)
 
 
 def _change(
     name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: InRegion | None = None
 ) -> MaskOperation:
-    """Change what is set in a box, or the part of it that is meant."""
+    """Return the operation that changes the labelled pixels of a box, or of the part of it given by `inside`."""
 
-    def pieces(mask: Editable) -> Iterator[OperationStep]:
+    def steps(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(mask.nonempty_chunks(region))
         for number, box in enumerate(boxes, 1):
             before = np.stack(mask.read(box))
@@ -155,4 +156,4 @@ def _change(
                 after = np.where(inside(box), after, before)
             yield OperationStep(mask.edit(box, *after), number / len(boxes))
 
-    return MaskOperation(name, pieces)
+    return MaskOperation(name, steps)

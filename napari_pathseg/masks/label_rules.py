@@ -1,9 +1,8 @@
-"""The rules that keep training honest: what becomes of a pixel's label and of who set it.
+"""The rules that keep training honest: how an edit changes a pixel's label and provenance.
 
-A model's pixels are known as such until a person paints over, erases or accepts them, and a
-model never overwrites a person.  Pixels of a class that a person locked stay as they are,
-whoever paints and whatever a model finds.  Arrays here are labels and provenance of a box,
-``(2, rows, columns)``.
+A model's pixels are marked as such until a person paints over, erases or accepts them, and a
+model never overwrites a person.  Pixels of a locked class never change, whether a person paints
+or a model predicts.  Arrays are labels and provenance of a box, ``(2, rows, columns)``.
 """
 
 import numpy as np
@@ -12,14 +11,14 @@ from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.counts import Provenance
 
-Locked = frozenset[int]  # classes whose pixels stay as they are
+Locked = frozenset[int]  # classes whose pixels never change
 NONE_LOCKED: Locked = frozenset()
 
 
 def training_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool | BoolArray) -> UInt8Array:
-    """Return the labels that a person stands for; where it is `complete` the rest is Background.
+    """Return the human-confirmed labels; where the annotation is `complete`, the rest is Background.
 
-    What a person declared unlabelled, QuPath's *Ignore*, stays so.
+    Pixels that a person set to unlabelled, QuPath's *Ignore*, stay unlabelled.
     """
     rest = np.where(complete, np.uint8(BACKGROUND), np.uint8(UNLABELLED))
     return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
@@ -28,13 +27,13 @@ def training_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool |
 def apply_paint(
     pixels: UInt8Array, wanted: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> UInt8Array:
-    """Return a box after a person painted the labels `wanted`.
+    """Return a box after a person has painted the labels `wanted`.
 
-    Painted are the pixels whose label changes, and those of `marked` that were nobody's or a
-    model's.  A new label is *drawn* on free ground and *corrected* over an import or a model.
-    Erasing frees a pixel, but erasing what a model found says that it is none of it:
-    Background, corrected; that stays under the eraser, so that a stroke which crosses itself
-    says the same as one that does not.
+    It paints the pixels whose label changes, and those of `marked` that were unlabelled or a
+    model's.  A new label is *drawn* on unlabelled pixels and *corrected* over an import or a model.
+    Erasing clears a pixel; erasing a class that a model predicted rejects it, and the pixel becomes
+    Background, *corrected*.  Such a pixel stays so under the eraser, so a stroke that crosses itself
+    has the same result as one that does not.
     """
     labels, provenance = pixels
     changed = wanted != labels
@@ -58,9 +57,9 @@ def apply_paint(
 def apply_model(
     pixels: UInt8Array, classes: UInt8Array, complete: bool | BoolArray = False, locked: Locked = NONE_LOCKED
 ) -> UInt8Array:
-    """Return a box after a model said `classes`, 0 where it has none: nothing where a person has spoken.
+    """Return a box filled with a model's `classes` (0 for none), except where it is annotated.
 
-    Where it is `complete` a person has, without a label too.
+    Where the annotation is `complete`, unlabelled pixels are annotated, too.
     """
     filled = (pixels[1] <= Provenance.MODEL) & (classes != UNLABELLED) & ~np.asarray(complete)
     if locked:
@@ -69,14 +68,14 @@ def apply_model(
 
 
 def apply_import(pixels: UInt8Array, wanted: UInt8Array, known: BoolArray) -> UInt8Array:
-    """Return a box after an expert's labels came in where they are `known`: not over what was drawn or corrected."""
+    """Return a box with an expert's labels where they are `known`, except over drawn or corrected pixels."""
     return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
 
 
 def reassign_provenance(
     pixels: UInt8Array, before: Provenance, after: Provenance, locked: Locked = NONE_LOCKED
 ) -> UInt8Array:
-    """Return a box in which pixels of one provenance have another; with none they lose their labels."""
+    """Return a box whose pixels of provenance `before` have `after`; with NONE they lose their labels."""
     labels, provenance = pixels
     wanted = provenance == before
     if locked:
@@ -85,7 +84,7 @@ def reassign_provenance(
 
 
 def apply_clear(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
-    """Return a box without a class, or with None without all: as if nobody had ever said it."""
+    """Return a box without the pixels of a class, or of any class if `label` is None; they become unset."""
     gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
     if locked:
         gone &= ~_is_in(pixels[0], locked)

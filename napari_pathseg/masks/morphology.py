@@ -1,7 +1,7 @@
-"""How the outline of a class is smoothed and moved, and what a pixel becomes that it leaves.
+"""Binary morphology on tiles: smooth or dilate a class, and find the nearest label for freed pixels.
 
-Everything is counted in whole numbers, so that a pixel's answer depends on the pixels around
-it and not on where a tile begins.  Arrays only: windows in, the pixels of their middle out.
+All arithmetic is in integers, so the result of a pixel depends only on the pixels around it and
+not on where a tile begins.  Arrays only: a window goes in, the pixels of its middle come out.
 """
 
 import math
@@ -13,26 +13,26 @@ import numpy.typing as npt
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 
 Sides = tuple[tuple[int, int], tuple[int, int]]  # pixels before and after, of rows and of columns
-_Weights = npt.NDArray[Any]  # the smallest unsigned integers that hold them
+_Weights = npt.NDArray[Any]  # of the smallest unsigned type that holds their sum
 _FARTHEST_SMOOTHING = 2000  # pixels; the weights of a wider kernel need more than 64 bits
 _Columns = npt.NDArray[np.int32]
-_Places = npt.NDArray[np.int64]
+_Integers = npt.NDArray[np.int64]
 _NOWHERE = 1 << 20  # farther than any pixel of a window
 
 
 def smoothing_reach(radius_px: float) -> int:
-    """Return how many pixels away :func:`smoothed` looks.
+    """Return the distance in pixels that :func:`majority_smooth` reads.
 
-    Three boxes of that reach together have about the spread of a Gaussian of sigma
+    Three box filters of that total reach have about the spread of a Gaussian of sigma
     ``radius_px / 2``, which is that of a disc of the radius.
     """
     return min(max(1, round(1.5 * (radius_px - 1))), _FARTHEST_SMOOTHING)
 
 
-def smoothed(inside: BoolArray, reach: int) -> BoolArray:
-    """Return where most of what lies around is `inside`; without `reach` pixels on each side.
+def majority_smooth(inside: BoolArray, reach: int) -> BoolArray:
+    """Return which pixels have a weighted majority of `inside` around them, without `reach` pixels on each side.
 
-    The weights are those of three boxes one after the other.  Their sum is odd, so there is no tie.
+    The weights are those of three successive box filters.  Their sum is odd, so there is no tie.
     """
     halves = [(reach + number) // 3 for number in range(3)]
     total = math.prod(2 * half + 1 for half in halves) ** 2
@@ -47,31 +47,31 @@ def smoothed(inside: BoolArray, reach: int) -> BoolArray:
 
 
 def _sums_of_rows(values: _Weights, half: int) -> _Weights:
-    """Return the sums of ``2*half + 1`` rows; without `half` rows on both ends."""
+    """Return the sums of ``2*half + 1`` rows, without `half` rows at both ends."""
     width = 2 * half + 1
     sums = np.empty((len(values) - width + 1, values.shape[1]), values.dtype)
     sums[0] = values[:width].sum(axis=0, dtype=values.dtype)
-    for row in range(1, len(sums)):  # whole rows at once: numpy's own cumsum goes down each column
+    for row in range(1, len(sums)):  # whole rows at once: numpy's cumsum runs down each column
         np.add(sums[row - 1], values[row + width - 1], out=sums[row])
         sums[row] -= values[row - 1]
     return sums
 
 
 def _sums_of_columns(values: _Weights, half: int) -> _Weights:
-    """Return the sums of ``2*half + 1`` columns; without `half` columns on both ends."""
-    sums: _Weights = np.cumsum(values, axis=1, dtype=values.dtype)  # may wrap round; differences do not
+    """Return the sums of ``2*half + 1`` columns, without `half` columns at both ends."""
+    sums: _Weights = np.cumsum(values, axis=1, dtype=values.dtype)  # may overflow; the differences stay right
     boxes = sums[:, 2 * half :].copy()
     boxes[:, 1:] -= sums[:, : -2 * half - 1]
     return boxes
 
 
-def squared_limit(distance_px: float) -> int:
-    """Return the largest squared distance between pixels that is no farther than `distance_px`."""
+def squared_radius(distance_px: float) -> int:
+    """Return the largest squared distance between two pixels that are at most `distance_px` apart."""
     return math.floor(distance_px * distance_px + 1e-6)  # 3 um at 0.1 um are 30 pixels, not 29.999...
 
 
-def within(inside: BoolArray, limit: int) -> BoolArray:
-    """Return which pixels have one of `inside` no farther than the root of `limit`; each side cut by that."""
+def dilate(inside: BoolArray, limit: int) -> BoolArray:
+    """Return `inside` dilated by a disc of squared radius `limit`, without that radius on each side."""
     margin = math.isqrt(limit)
     before, after = _nearest_in_rows(inside, np.zeros(inside.shape, np.uint8))
     columns = np.arange(inside.shape[1], dtype=np.int32)
@@ -87,7 +87,7 @@ def within(inside: BoolArray, limit: int) -> BoolArray:
 
 
 def nearest_labels(labels: UInt8Array, outside: BoolArray, freed: BoolArray) -> UInt8Array:
-    """Return the label of the nearest pixel `outside` for each of `freed` in turn; of equally near ones the largest."""
+    """Return the label of the nearest pixel of `outside` for each pixel of `freed`; ties go to the largest."""
     found = np.flatnonzero(np.bincount(labels[outside], minlength=1))
     if len(found) == 1:
         return np.full(np.count_nonzero(freed), found[0], np.uint8)
@@ -99,25 +99,25 @@ def nearest_labels(labels: UInt8Array, outside: BoolArray, freed: BoolArray) -> 
         if not len(left):
             break
         for row in (rows[left] - step, rows[left] + step):
-            # beyond the window stands its last row, which was nearer before
+            # beyond the window its last row is repeated, which was nearer before
             beside = _keys_at(nearest, row.clip(0, len(labels) - 1), columns[left]) + (step * step << 8)
             best[left] = np.minimum(best[left], beside)
     return (255 - (best & 255)).astype(np.uint8)
 
 
-def _keys_at(nearest: tuple[_Columns, _Columns], rows: _Places, columns: _Places) -> _Places:
+def _keys_at(nearest: tuple[_Columns, _Columns], rows: _Integers, columns: _Integers) -> _Integers:
     """Return the squared distance to the nearest pixel in the row, times 256, plus 255 less its label."""
     before, after = nearest[0][rows, columns].astype(np.int64), nearest[1][rows, columns].astype(np.int64)
     keys_before = ((columns - (before >> 8)) ** 2 << 8) | (255 - (before & 255))
     keys_after = (((after >> 8) - columns) ** 2 << 8) | (after & 255)
-    keys: _Places = np.minimum(keys_before, keys_after)
+    keys: _Integers = np.minimum(keys_before, keys_after)
     return keys
 
 
 def _nearest_in_rows(inside: BoolArray, labels: UInt8Array) -> tuple[_Columns, _Columns]:
     """Return for each pixel the nearest one of `inside` in its row, at or before it, and at or after it.
 
-    A pixel is told as its column times 256 plus its label, or plus 255 less its label after it.
+    A pixel is encoded as its column times 256 plus its label, or plus 255 less its label after it.
     """
     columns = np.arange(inside.shape[1], dtype=np.int32) << 8
     before = np.where(inside, columns | labels, np.int32(-_NOWHERE << 8))

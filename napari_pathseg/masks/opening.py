@@ -1,4 +1,4 @@
-"""How a mask is opened: to be edited, to be looked at, or for its numbers alone."""
+"""Open a mask for editing or read-only, or read its pixel counts alone."""
 
 import contextlib
 from pathlib import Path
@@ -14,12 +14,12 @@ from napari_pathseg.masks.zarr_store import MaskStore, create_store
 def open_mask(
     path: Path, shape: tuple[int, int], classes: ClassTable, check_writable: WriteCheck = always_writable
 ) -> Mask:
-    """Open the mask at `path`, or make an empty one of `shape` there; `check_writable` is asked before each write.
+    """Open the mask at `path`, or create an empty one of `shape`; `check_writable` is called before each write.
 
     Raises
     ------
     ProjectError
-        If the folder is no mask, is one of another size, or cannot be written.
+        If the folder is not a mask, has another size, or cannot be written.
     """
     store = MaskStore(path) if path.exists() else create_store(path, shape, classes)
     _check_shape(store, shape)
@@ -37,12 +37,12 @@ def open_mask(
 
 
 def open_mask_readonly(path: Path, shape: tuple[int, int]) -> Mask:
-    """Open the mask at `path` as it was saved last, to be looked at; an empty one where there is none.
+    """Open the mask at `path` read-only, as last saved; an empty one if it does not exist.
 
     Raises
     ------
     ProjectError
-        If the folder is no mask, or is one of another size.
+        If the folder is not a mask, or has another size.
     """
     store = MaskStore(path) if path.exists() else MaskStore.missing(path, shape)
     _check_shape(store, shape)
@@ -54,17 +54,17 @@ def _check_shape(store: MaskStore, shape: tuple[int, int]) -> None:
         rows, columns = store.shape
         raise ProjectError(
             f"{store.path} is a mask of {rows} x {columns} pixels; its slide needs {shape[0]} x {shape[1]}. "
-            "The slide file was exchanged: put the old one back, or add the new one under another name."
+            "The slide file was replaced: restore the old one, or add the new one under another name."
         )
 
 
 def read_counts(path: Path) -> Counts:
-    """Return pixels by (class, provenance) as they were last saved at `path`; zeros where no mask is."""
+    """Return the pixels by (class, provenance) last saved at `path`; zeros if there is no mask."""
     if not path.exists():
         return counts_from({})
     return counts_from(MaskStore(path).load_counts() or {})
 
 
 def has_leftovers(path: Path) -> bool:
-    """Whether the journal of the mask at `path` holds what is not in its pyramid yet."""
+    """Return whether the journal of the mask at `path` holds edits that its files do not."""
     return not is_saved(path.with_suffix(".journal"))

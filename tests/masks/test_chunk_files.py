@@ -23,13 +23,13 @@ def blobs(seed=0):
     return pixels
 
 
-def test_a_chunk_is_read_as_it_was_written(chunks):
+def test_chunk_round_trips(chunks):
     chunks.write((3, 12), blobs())
     assert (chunks.read((3, 12)) == blobs()).all()
     assert set(chunks.stored()) == {(3, 12)}
 
 
-def test_a_chunk_of_zeros_has_no_file(chunks, tmp_path):
+def test_chunk_of_zeros_has_no_file(chunks, tmp_path):
     chunks.write((0, 0), blobs())
     chunks.write((0, 0), np.zeros((CHUNK, CHUNK), np.uint8))
     chunks.write((0, 1), np.zeros((CHUNK, CHUNK), np.uint8))
@@ -37,7 +37,7 @@ def test_a_chunk_of_zeros_has_no_file(chunks, tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_other_programs_read_the_chunks_with_zarr(tmp_path):
+def test_chunks_are_readable_with_zarr(tmp_path):
     array = zarr.create_array(
         tmp_path / "0", shape=(700, 1300), chunks=(CHUNK, CHUNK), dtype="uint8", compressors=[zarr.codecs.ZstdCodec()]
     )
@@ -48,7 +48,7 @@ def test_other_programs_read_the_chunks_with_zarr(tmp_path):
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_chunk_with_one_wrong_byte_is_named_and_never_read(chunks, tmp_path, place, bits):
+def test_damaged_chunk_is_named_and_never_read(chunks, tmp_path, place, bits):
     chunks.write((0, 0), blobs())
     path = tmp_path / "0" / "c" / "0" / "0"
     content = bytearray(path.read_bytes())
@@ -59,7 +59,7 @@ def test_a_chunk_with_one_wrong_byte_is_named_and_never_read(chunks, tmp_path, p
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
-def test_a_chunk_that_was_cut_is_named_and_never_empty(chunks, tmp_path, share):
+def test_truncated_chunk_is_named_and_never_empty(chunks, tmp_path, share):
     chunks.write((0, 0), blobs())
     path = tmp_path / "0" / "c" / "0" / "0"
     os.truncate(path, int(path.stat().st_size * share))
@@ -67,7 +67,7 @@ def test_a_chunk_that_was_cut_is_named_and_never_empty(chunks, tmp_path, share):
         chunks.read((0, 0))
 
 
-def test_a_chunk_of_another_size_is_named(chunks, tmp_path):
+def test_chunk_of_another_size_is_named(chunks, tmp_path):
     zarr.create_array(
         tmp_path / "0", shape=(64, 64), chunks=(64, 64), dtype="uint8", compressors=[zarr.codecs.ZstdCodec()]
     )[:] = 1
@@ -75,7 +75,7 @@ def test_a_chunk_of_another_size_is_named(chunks, tmp_path):
         chunks.read((0, 0))
 
 
-def test_what_stands_where_a_chunk_should_be_is_never_read_as_empty(chunks, tmp_path):
+def test_obstacle_in_place_of_a_chunk_is_never_read_as_empty(chunks, tmp_path):
     (tmp_path / "0" / "c" / "1" / "2").mkdir(parents=True)
     (tmp_path / "0" / "c" / "0").write_bytes(b"a file where a row of chunks should be")
     for key in [(1, 2), (0, 0)]:
@@ -83,7 +83,7 @@ def test_what_stands_where_a_chunk_should_be_is_never_read_as_empty(chunks, tmp_
             chunks.read(key)
 
 
-def test_half_written_chunks_are_no_chunks_and_are_swept(chunks, tmp_path):
+def test_unfinished_chunks_are_ignored_and_removed(chunks, tmp_path):
     chunks.write((0, 0), blobs())
     orphan = tmp_path / "0" / "c" / "0" / f"1{PARTIAL}"
     orphan.write_bytes(b"half")
@@ -94,7 +94,7 @@ def test_half_written_chunks_are_no_chunks_and_are_swept(chunks, tmp_path):
     assert (chunks.read((0, 0)) == blobs()).all()
 
 
-def test_a_refused_write_leaves_the_old_chunk_and_no_orphan(chunks, tmp_path):
+def test_refused_write_leaves_the_old_chunk_and_no_temp_file(chunks, tmp_path):
     chunks.write((0, 0), blobs())
     (tmp_path / "0" / "c" / "0" / "1").mkdir()  # in the way
     with pytest.raises(OSError, match="directory"):
@@ -103,7 +103,7 @@ def test_a_refused_write_leaves_the_old_chunk_and_no_orphan(chunks, tmp_path):
     assert not list(tmp_path.rglob(f"*{PARTIAL}"))
 
 
-def test_a_hard_link_to_a_chunk_stays_what_it_was(chunks, tmp_path):
+def test_hard_link_to_a_chunk_keeps_its_content(chunks, tmp_path):
     chunks.write((0, 0), blobs())
     kept = ChunkFiles(tmp_path / "kept")
     (tmp_path / "kept" / "c" / "0").mkdir(parents=True)

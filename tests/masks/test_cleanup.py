@@ -13,7 +13,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
 from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
-from napari_pathseg.masks.morphology import within
+from napari_pathseg.masks.morphology import dilate
 
 SHAPE = (37, 45)
 WHOLE = Region(0, 0, *SHAPE)
@@ -100,7 +100,7 @@ def reshaped(labels, now, region, locked):
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([None, 1, 6]))
 @examples
-def test_holes_are_those_of_the_whole_mask(sheet, labels, region, tile, locked, largest):
+def test_fill_holes_equals_that_of_the_whole_mask(sheet, labels, region, tile, locked, largest):
     mask = painted(sheet, labels)
     part = labels[region.slices]
     filled = ndimage.binary_fill_holes(part == TUMOUR) & (part != TUMOUR)
@@ -134,7 +134,7 @@ def without_specks(labels, region, smallest):
 
 @given(tissue(), boxes(), TILES, st.sampled_from([1, 2, 5, 30, 10_000]))
 @examples
-def test_specks_are_those_of_the_whole_mask(sheet, labels, region, tile, smallest):
+def test_remove_small_objects_equals_that_of_the_whole_mask(sheet, labels, region, tile, smallest):
     mask = painted(sheet, labels)
     remove_small_objects(mask, TUMOUR, region, smallest, CleanupOptions(tile=tile))
     np.testing.assert_array_equal(labels_of(mask), without_specks(labels, region, smallest))
@@ -146,7 +146,7 @@ def boxes_of(reach):
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([(1, 1), (2, 2), (3, 3), (5, 6)]))
 @examples
-def test_smoothing_is_that_of_the_whole_mask(sheet, labels, region, tile, locked, size):
+def test_smooth_equals_that_of_the_whole_mask(sheet, labels, region, tile, locked, size):
     radius, reach = size
     weights = np.pad((labels == TUMOUR).astype(np.int64), reach, mode="edge")
     for kernel in boxes_of(reach):
@@ -161,7 +161,7 @@ def test_smoothing_is_that_of_the_whole_mask(sheet, labels, region, tile, locked
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([-7, -math.sqrt(5), -1, 0, 0.9, 1.5, 4, 11]))
 @examples
-def test_growing_and_shrinking_are_euclidean_over_the_whole_mask(sheet, labels, region, tile, locked, by):
+def test_grow_and_shrink_are_euclidean_over_the_whole_mask(sheet, labels, region, tile, locked, by):
     tumour = labels == TUMOUR
     now = tumour
     if by > 0 and tumour.any():
@@ -177,14 +177,14 @@ def whole(mask):
     return Region(0, 0, *mask.shape)
 
 
-CLEANINGS = {
+CLEANUPS = {
     "fill": lambda mask, options: fill_holes(mask, TUMOUR, whole(mask), None, options),
     "specks": lambda mask, options: remove_small_objects(mask, TUMOUR, whole(mask), 10, options),
     "smooth": lambda mask, options: smooth(mask, TUMOUR, whole(mask), 4, options),
     "grow": lambda mask, options: grow(mask, TUMOUR, whole(mask), 2, options),
     "shrink": lambda mask, options: grow(mask, TUMOUR, whole(mask), -2, options),
 }
-each_cleaning = pytest.mark.parametrize("clean", CLEANINGS.values(), ids=CLEANINGS.keys())
+each_cleanup = pytest.mark.parametrize("clean", CLEANUPS.values(), ids=CLEANUPS.keys())
 
 
 def untidy():
@@ -193,8 +193,8 @@ def untidy():
     return block(block(labels, (15, 25, 1, 9)), (33, 40, 1, 2))
 
 
-@each_cleaning
-def test_a_cleaning_is_undone_as_one_step(mask, clean):
+@each_cleanup
+def test_cleanup_is_one_undo_group(mask, clean):
     edits.paint(mask, WHOLE, untidy())
     changed = clean(mask, SMALL_TILES)
     after = labels_of(mask)
@@ -205,8 +205,8 @@ def test_a_cleaning_is_undone_as_one_step(mask, clean):
     np.testing.assert_array_equal(labels_of(mask), after)
 
 
-@each_cleaning
-def test_a_cleaning_returns_the_box_that_changed(mask, clean):
+@each_cleanup
+def test_cleanup_returns_the_box_that_changed(mask, clean):
     edits.paint(mask, WHOLE, untidy())
     changed = clean(mask, SMALL_TILES)
     rows, columns = np.nonzero(labels_of(mask) != untidy())
@@ -214,8 +214,8 @@ def test_a_cleaning_returns_the_box_that_changed(mask, clean):
     assert (changed.left, changed.right) == (columns.min(), columns.max() + 1)
 
 
-@each_cleaning
-def test_what_a_model_made_stays_the_models_where_nothing_changes(tmp_path, clean):
+@each_cleanup
+def test_cleanup_keeps_a_models_provenance_where_nothing_changes(tmp_path, clean):
     with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         edits.fill_from_model(mask, WHOLE, untidy())
         clean(mask, SMALL_TILES)
@@ -226,8 +226,8 @@ def test_what_a_model_made_stays_the_models_where_nothing_changes(tmp_path, clea
         assert not same.all()
 
 
-@each_cleaning
-def test_a_stopped_cleaning_can_be_taken_back(mask, clean):
+@each_cleanup
+def test_stopped_cleanup_can_be_undone(mask, clean):
     edits.paint(mask, WHOLE, untidy())
     told = []
 
@@ -242,20 +242,20 @@ def test_a_stopped_cleaning_can_be_taken_back(mask, clean):
     assert 0.8 < told[-1] < 1
 
 
-@each_cleaning
-def test_progress_ends_at_one(mask, clean):
+@each_cleanup
+def test_cleanup_progress_ends_at_one(mask, clean):
     edits.paint(mask, WHOLE, untidy())
     told = []
     clean(mask, CleanupOptions(tile=8, progress=lambda fraction: bool(told.append(fraction))))
     assert told[-1] == 1
 
 
-@each_cleaning
-def test_an_empty_mask_stays_empty(mask, clean):
+@each_cleanup
+def test_cleanup_leaves_an_empty_mask_empty(mask, clean):
     assert clean(mask, SMALL_TILES).empty
 
 
-def test_a_box_beside_the_slide_changes_nothing(mask):
+def test_cleanup_outside_the_slide_changes_nothing(mask):
     edits.paint(mask, WHOLE, untidy())
     assert fill_holes(mask, TUMOUR, Region(50, 50, 9, 9)).empty
     assert remove_small_objects(mask, TUMOUR, Region(50, 50, 9, 9), 5).empty
@@ -274,12 +274,12 @@ def slide(tmp_path_factory):
         yield mask, lambda region: (box.intersect(region) for box in boxes if not box.intersect(region).empty)
 
 
-@each_cleaning
-def test_squares_without_labels_are_cleaned_as_if_they_were_read(slide, clean):
+@each_cleanup
+def test_cleanup_that_skips_empty_chunks_has_the_same_result(slide, clean):
     mask, touched = slide
     before = mask.read(whole(mask))[0]
     results = []
-    for options in (CleanupOptions(tile=512, touched=touched), CleanupOptions()):
+    for options in (CleanupOptions(tile=512, nonempty=touched), CleanupOptions()):
         clean(mask, options)
         results.append(mask.read(whole(mask))[0])
         mask.undo()
@@ -287,41 +287,41 @@ def test_squares_without_labels_are_cleaned_as_if_they_were_read(slide, clean):
     assert (results[0] != before).any()
 
 
-def test_a_hole_larger_than_tiles_is_filled_though_it_holds_nothing(mask):
+def test_hole_larger_than_a_tile_is_filled(mask):
     edits.paint(mask, WHOLE, block(block(blank(), (2, 2, 33, 41)), (3, 3, 31, 39), 0))
 
     fill_holes(mask, TUMOUR, WHOLE, None, SMALL_TILES)
     np.testing.assert_array_equal(labels_of(mask), block(blank(), (2, 2, 33, 41)))
 
 
-def test_a_gap_at_the_edge_of_the_slide_is_no_hole(mask):
+def test_gap_at_the_edge_of_the_slide_is_not_a_hole(mask):
     edits.paint(mask, WHOLE, block(block(blank(), (0, 0, 20, 20)), (0, 5, 5, 5), 0))
     assert fill_holes(mask, TUMOUR, WHOLE).empty
 
 
-def test_a_tumour_that_reaches_into_the_view_by_a_corner_is_no_speck(mask):
+def test_object_that_continues_outside_the_region_is_kept(mask):
     edits.paint(mask, WHOLE, block(blank(), (0, 0, 20, 20)))
     assert remove_small_objects(mask, TUMOUR, Region(18, 18, 10, 10), 50).empty
 
 
-def test_a_speck_becomes_what_it_lies_in(mask):
+def test_small_object_takes_the_label_around_it(mask):
     labels = block(block(blank(), (0, 0, 37, 20), STROMA), (10, 10, 2, 2))
     edits.paint(mask, WHOLE, labels)
     remove_small_objects(mask, TUMOUR, WHOLE, 5, SMALL_TILES)
     np.testing.assert_array_equal(labels_of(mask), block(blank(), (0, 0, 37, 20), STROMA))
 
 
-def test_a_tumour_of_the_smallest_area_stays(mask):
+def test_object_of_exactly_the_smallest_area_is_kept(mask):
     edits.paint(mask, WHOLE, block(blank(), (7, 7, 2, 2)))
     assert remove_small_objects(mask, TUMOUR, WHOLE, 4, SMALL_TILES).empty
 
 
-def test_a_locked_class_loses_no_speck(mask):
+def test_locked_class_keeps_its_small_objects(mask):
     edits.paint(mask, WHOLE, untidy())
     assert remove_small_objects(mask, TUMOUR, WHOLE, 5, CleanupOptions(locked=frozenset({TUMOUR}))).empty
 
 
-def test_growing_stops_at_a_locked_class(mask):
+def test_grow_stops_at_a_locked_class(mask):
     labels = block(block(blank(), (5, 5, 10, 10)), (5, 16, 10, 10), STROMA)
     edits.paint(mask, WHOLE, labels)
     grow(mask, TUMOUR, WHOLE, 3, CleanupOptions(tile=8, locked=frozenset({STROMA})))
@@ -329,13 +329,13 @@ def test_growing_stops_at_a_locked_class(mask):
     assert labels_of(mask)[10, 15] == TUMOUR
 
 
-def test_shrinking_does_not_draw_back_from_the_edge_of_the_slide(mask):
+def test_shrink_keeps_the_outline_at_the_edge_of_the_slide(mask):
     edits.paint(mask, WHOLE, block(blank(), (0, 0, 37, 20)))
     grow(mask, TUMOUR, WHOLE, -3, SMALL_TILES)
     np.testing.assert_array_equal(labels_of(mask), block(blank(), (0, 0, 37, 17)))
 
 
-def test_smoothing_takes_a_spur_away_and_leaves_a_straight_edge(mask):
+def test_smooth_removes_a_spur_and_keeps_a_straight_edge(mask):
     edits.paint(mask, WHOLE, block(block(blank(), (0, 0, 37, 20)), (30, 20, 1, 9)))
     smooth(mask, TUMOUR, WHOLE, 4, SMALL_TILES)
     assert not labels_of(mask)[:, 21:].any()
@@ -344,7 +344,7 @@ def test_smoothing_takes_a_spur_away_and_leaves_a_straight_edge(mask):
 
 @given(nst.arrays(bool, (5, 60)), st.integers(254, 270))
 @settings(max_examples=5, deadline=None)
-def test_far_growth_needs_more_than_a_byte_of_distance(inside, by):
+def test_grow_by_more_than_255_pixels_is_exact(inside, by):
     inside[4, 30] = True
     expected = ndimage.distance_transform_edt(~np.pad(inside, by)) <= by
-    np.testing.assert_array_equal(within(np.pad(inside, 2 * by), by * by), expected)
+    np.testing.assert_array_equal(dilate(np.pad(inside, 2 * by), by * by), expected)

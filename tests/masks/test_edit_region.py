@@ -47,7 +47,7 @@ def clean_all_ways(mask, region, options):
 
 
 @pytest.mark.parametrize("tile", [16, 64])
-def test_a_cleaning_of_outlines_changes_what_they_cover_as_that_of_their_box_would(tmp_path, tile):
+def test_cleanup_in_outlines_equals_that_of_their_box_inside_them(tmp_path, tile):
     place = resolve_region(TRIANGLES, SHAPE)
     for operation in (
         lambda mask, options: fill_holes(mask, TUMOUR, place.box, None, options),
@@ -66,7 +66,7 @@ def test_a_cleaning_of_outlines_changes_what_they_cover_as_that_of_their_box_wou
         np.testing.assert_array_equal(of_outlines, np.where(inside(TRIANGLES), of_box, noise()))
 
 
-def test_each_cleaning_of_outlines_is_one_step_of_undo(mask):
+def test_cleanup_in_outlines_is_one_undo_group(mask):
     edits.paint(mask, WHOLE, noise())
     place = resolve_region(TRIANGLES, SHAPE)
     steps = [mask.read(WHOLE)[0]]
@@ -78,7 +78,7 @@ def test_each_cleaning_of_outlines_is_one_step_of_undo(mask):
         np.testing.assert_array_equal(mask.read(WHOLE)[0], expected)
 
 
-def test_accepting_and_rejecting_keep_to_the_outlines(mask):
+def test_accept_and_reject_stay_inside_the_outlines(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
     first, second = (resolve_region((shape,), SHAPE) for shape in TRIANGLES)
     mask.run(edits.accept(first.box, inside=first.inside))
@@ -88,7 +88,7 @@ def test_accepting_and_rejecting_keep_to_the_outlines(mask):
     np.testing.assert_array_equal(labels == 0, inside(TRIANGLES[1:]))
 
 
-def test_another_class_is_given_to_one_class_in_the_outlines_and_to_no_locked_pixel(mask):
+def test_assign_changes_one_class_inside_the_outlines_and_no_locked_pixel(mask):
     edits.paint(mask, WHOLE, noise())
     place = resolve_region(TRIANGLES, SHAPE)
     mask.run(edits.assign(place.box, Brush(1, TUMOUR), place.inside))
@@ -98,7 +98,7 @@ def test_another_class_is_given_to_one_class_in_the_outlines_and_to_no_locked_pi
     np.testing.assert_array_equal(mask.read(WHOLE)[0], np.where(np.isin(expected, (1, 2)), TUMOUR, expected))
 
 
-def test_what_a_model_found_is_corrected_by_giving_it_another_class(mask):
+def test_assign_marks_a_models_pixels_as_corrected(mask):
     edits.fill_from_model(mask, WHOLE, np.full(SHAPE, TUMOUR, np.uint8))
     mask.run(edits.assign(WHOLE, Brush(1, TUMOUR)))
     labels, provenance = mask.read(WHOLE)
@@ -110,7 +110,7 @@ def test_what_a_model_found_is_corrected_by_giving_it_another_class(mask):
 
 @given(st.integers(0, 2**16), st.sampled_from([frozenset({TUMOUR}), frozenset({STROMA}), frozenset({1, 3})]))
 @settings(max_examples=8, deadline=None)
-def test_no_tool_takes_a_pixel_from_a_locked_class(tmp_path_factory, seed, locked):
+def test_locked_class_is_changed_by_no_edit(tmp_path_factory, seed, locked):
     labels = noise(seed)
     with open_mask(tmp_path_factory.mktemp("locked") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         edits.fill_from_model(mask, WHOLE, labels)
@@ -124,5 +124,5 @@ def test_no_tool_takes_a_pixel_from_a_locked_class(tmp_path_factory, seed, locke
         assert (provenance[kept] == Provenance.MODEL).all()
 
 
-def test_a_place_of_no_shape_is_its_box():
+def test_edit_region_without_shapes_is_its_box():
     assert EditRegion(WHOLE).inside is None

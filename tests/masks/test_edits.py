@@ -31,30 +31,30 @@ def pixel(mask, row, column):
     return int(labels[0, 0]), Provenance(int(provenance[0, 0]))
 
 
-def test_a_stroke_on_free_ground_is_drawn(mask):
+def test_stroke_on_unlabelled_pixels_is_drawn(mask):
     edits.paint(mask, WHOLE, full(TUMOUR))
     assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
 
 
-def test_a_stroke_over_a_model_is_a_correction(mask):
+def test_stroke_over_a_model_is_corrected(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, WHOLE, full(BACKGROUND))
     assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.CORRECTED)
 
 
-def test_erasing_what_a_model_found_says_it_is_background(mask):
+def test_erasing_a_models_class_makes_it_background(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, WHOLE, full(0))
     assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.CORRECTED)
 
 
-def test_erasing_a_stroke_frees_the_ground_again(mask):
+def test_erasing_a_stroke_clears_its_pixels(mask):
     edits.paint(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, WHOLE, full(0))
     assert pixel(mask, 5, 5) == (0, Provenance.NONE)
 
 
-def test_pixels_that_a_stroke_does_not_change_keep_their_author(mask):
+def test_stroke_keeps_the_provenance_of_unchanged_pixels(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     painted = full(TUMOUR)
     painted[:50] = BACKGROUND
@@ -63,7 +63,7 @@ def test_pixels_that_a_stroke_does_not_change_keep_their_author(mask):
 
 
 @pytest.mark.parametrize("author", ["drawn", "imported", "accepted", "corrected"])
-def test_a_model_never_overwrites_a_person(mask, author):
+def test_model_never_overwrites_a_person(mask, author):
     if author in ("accepted", "corrected"):
         edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     if author == "accepted":
@@ -77,18 +77,18 @@ def test_a_model_never_overwrites_a_person(mask, author):
     assert pixel(mask, 5, 5) == before
 
 
-def test_a_newer_model_replaces_an_older_one(mask):
+def test_newer_model_replaces_an_older_one(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     assert pixel(mask, 5, 5) == (BACKGROUND, Provenance.MODEL)
 
 
-def test_where_nothing_is_predicted_yet_the_mask_stays(mask):
+def test_prediction_leaves_pixels_without_a_prediction(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     assert edits.fill_from_model(mask, WHOLE, full(0)).empty
 
 
-def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
+def test_accept_stays_in_its_region_and_is_one_undo_group(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     mask.end_undo_group()
     mask.run(edits.accept(Region(0, 0, 50, 100)))
@@ -97,7 +97,7 @@ def test_accepting_is_bounded_by_the_view_and_undone_as_one(mask):
     assert mask.counts[TUMOUR, Provenance.MODEL] == 10_000
 
 
-def test_rejecting_frees_the_models_pixels_alone(mask):
+def test_reject_clears_only_the_models_pixels(mask):
     edits.fill_from_model(mask, WHOLE, full(TUMOUR))
     edits.paint(mask, Region(0, 0, 10, 100), full(BACKGROUND)[:10])
     mask.run(edits.reject(WHOLE))
@@ -105,7 +105,7 @@ def test_rejecting_frees_the_models_pixels_alone(mask):
     assert mask.counts[BACKGROUND, Provenance.CORRECTED] == 1000
 
 
-def test_a_later_contour_wins_over_an_earlier_one(mask):
+def test_later_contour_wins_over_an_earlier_one(mask):
     edits.import_contours(mask, [square(10, 60), square(30, 50, BACKGROUND)], 1)
     assert pixel(mask, 20, 20) == (TUMOUR, Provenance.IMPORTED)
     assert pixel(mask, 40, 40) == (BACKGROUND, Provenance.IMPORTED)
@@ -118,27 +118,27 @@ def test_contours_of_level_0_land_on_a_coarser_grid(mask):
     assert pixel(mask, 30, 30) == (0, Provenance.NONE)
 
 
-def test_an_outline_over_what_a_model_found_makes_it_a_persons(mask):
+def test_outline_over_a_models_pixels_gives_them_human_provenance(mask):
     edits.fill_from_model(mask, Region(10, 10, 30, 30), full(TUMOUR)[:30, :30])
     mask.add_stroke(Stroke(PolygonShape([square(10, 60).exterior]), Brush(TUMOUR)))
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND))
     assert mask.counts[TUMOUR].sum() == mask.counts[TUMOUR, Provenance.DRAWN :].sum() == 2500
 
 
-def test_an_import_never_covers_a_correction(mask):
+def test_import_never_covers_a_correction(mask):
     edits.paint(mask, WHOLE, full(TUMOUR))
     edits.import_labels(mask, WHOLE, full(BACKGROUND), full(1) > 0)
     assert pixel(mask, 5, 5) == (TUMOUR, Provenance.DRAWN)
 
 
-def test_a_model_leaves_a_locked_class_as_it_is(mask):
+def test_model_leaves_a_locked_class_unchanged(mask):
     edits.fill_from_model(mask, Region(40, 40, 10, 10), full(TUMOUR)[:10, :10])
     edits.fill_from_model(mask, WHOLE, full(BACKGROUND), locked=frozenset({TUMOUR}))
     assert mask.counts[TUMOUR].sum() == 10 * 10
     assert mask.counts[BACKGROUND].sum() == 100 * 100 - 10 * 10
 
 
-def test_clearing_takes_a_class_away_whoever_set_it_and_is_one_step(mask):
+def test_clear_removes_a_class_of_any_provenance_as_one_undo_group(mask):
     edits.import_contours(mask, [square(0, 50)], 1)
     edits.paint(mask, Region(60, 60, 20, 20), full(TUMOUR)[:20, :20])
     edits.fill_from_model(mask, Region(80, 0, 10, 10), full(BACKGROUND)[:10, :10])

@@ -199,7 +199,7 @@ def play(path, states, look):
 
 
 @pytest.mark.parametrize("first", SHIFTS)
-def test_each_call_to_the_disk_may_fail_once_and_nothing_is_lost(begun, tmp_path, first):
+def test_any_disk_call_may_fail_once_without_losing_an_edit(begun, tmp_path, first):
     kept, states = begun
     refused = told = 0
     while True:
@@ -228,7 +228,7 @@ REAL = {(os, name): getattr(os, name) for name in CALLS} | {(io, "open"): io.ope
 
 
 @pytest.mark.parametrize("first", SHIFTS)
-def test_a_new_mask_is_made_whole_or_not_at_all_whatever_call_fails(tmp_path, first):
+def test_new_mask_is_whole_or_absent_whatever_call_fails(tmp_path, first):
     path, refused = tmp_path / "m.zarr", 0
     while True:
         shutil.rmtree(path, ignore_errors=True)
@@ -246,7 +246,7 @@ def test_a_new_mask_is_made_whole_or_not_at_all_whatever_call_fails(tmp_path, fi
     assert refused > 10
 
 
-def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no_other(tmp_path, monkeypatch):
+def test_half_written_record_hides_no_other(tmp_path, monkeypatch):
     path = tmp_path / "slide.journal"
     with contextlib.closing(Journal(path)) as journal:
         journal.append(RecordKind.EDIT, b"before")
@@ -275,7 +275,7 @@ def test_a_record_of_which_half_was_written_and_could_not_be_taken_back_hides_no
         assert [again.read(record) for record in again.records()] == [b"before", b"after"]
 
 
-def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(tmp_path):
+def test_disk_with_many_errors_loses_only_what_it_refused(tmp_path):
     path, taken = tmp_path / "m.zarr", []
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, None, errno.ENOSPC)
@@ -301,7 +301,7 @@ def test_a_disk_that_refuses_one_error_after_another_loses_only_what_it_refused(
         assert (mask.read(WHOLE)[0] == plain).all()
 
 
-def test_what_a_disk_did_not_keep_is_written_anew_by_the_next_save(tmp_path, monkeypatch):
+def test_chunks_lost_by_the_disk_are_written_again_by_the_next_save(tmp_path, monkeypatch):
     path = tmp_path / "m.zarr"
     with opened(path) as mask:
         mask.add_stroke(dab(50, 100, 1))

@@ -42,7 +42,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_and_all_that_was_taken_is_there_when_there_is_room(small_disk):
+def test_full_disk_is_reported_and_loses_nothing_that_was_accepted(small_disk):
     path, rng, taken = small_disk / "m.zarr", np.random.default_rng(0), np.zeros(SHAPE, np.uint8)
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(1_400_000))
@@ -71,7 +71,7 @@ def test_a_full_disk_is_told_and_all_that_was_taken_is_there_when_there_is_room(
         assert not everything(mask).any()
 
 
-def test_a_folder_that_may_only_be_read_is_looked_at_and_told_when_opened(tmp_path):
+def test_read_only_folder_opens_read_only_and_is_reported_otherwise(tmp_path):
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     with opened(tmp_path / "m.zarr") as mask:
@@ -89,7 +89,7 @@ def test_a_folder_that_may_only_be_read_is_looked_at_and_told_when_opened(tmp_pa
             path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def test_a_disk_that_may_only_be_read_is_looked_at_and_told_when_opened(small_disk):
+def test_read_only_disk_opens_read_only_and_is_reported_otherwise(small_disk):
     with opened(small_disk / "m.zarr") as mask:
         mask.add_stroke(dab(40, 100, 1))
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)

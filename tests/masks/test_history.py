@@ -59,7 +59,7 @@ def dots(mask, number):
 
 
 @pytest.mark.parametrize("end", ["flush", "close", "abandon"])
-def test_more_than_200_steps_are_undone_after_a_save_a_closed_window_and_a_kill(path, end):
+def test_undo_goes_back_200_groups_after_a_save_a_restart_and_a_kill(path, end):
     mask = opened(path)
     dots(mask, 230)
     getattr(mask, end)()
@@ -74,7 +74,7 @@ def test_more_than_200_steps_are_undone_after_a_save_a_closed_window_and_a_kill(
     mask.close()
 
 
-def test_a_step_that_was_half_painted_at_the_kill_is_one_step(path):
+def test_stroke_half_painted_at_a_kill_is_one_undo_group(path):
     mask = opened(path)
     dots(mask, 1)
     across = Stroke(BrushSegment((20, 20), (520, 680), 200), Brush(2))
@@ -89,7 +89,7 @@ def test_a_step_that_was_half_painted_at_the_kill_is_one_step(path):
     mask.close()
 
 
-def test_undo_in_mid_painting_takes_the_whole_stroke_back(path):
+def test_undo_of_a_half_painted_stroke_reverts_all_of_it(path):
     with opened(path) as mask:
         mask.add_stroke(Stroke(BrushSegment((20, 20), (520, 680), 200), Brush(2)))
         mask.end_undo_group()
@@ -99,7 +99,7 @@ def test_undo_in_mid_painting_takes_the_whole_stroke_back(path):
         assert not everything(mask).any()
 
 
-def test_steps_that_waited_at_the_kill_stay_single_steps(path):
+def test_strokes_pending_at_a_kill_stay_separate_undo_groups(path):
     mask = opened(path)
     for row in (100, 250, 400):
         mask.add_stroke(Stroke(BrushSegment((row, 50), (row, 650), 20), Brush(1)))
@@ -110,7 +110,7 @@ def test_steps_that_waited_at_the_kill_stay_single_steps(path):
     mask.close()
 
 
-def test_a_stroke_that_was_carried_out_is_not_painted_again_after_a_kill(path):
+def test_applied_stroke_is_not_painted_again_after_a_kill(path):
     """First 2 over what is free, then all of 2 is erased: done twice, the first would find the ground free again."""
     mask = opened(path)
     put(mask, WHOLE, 2)
@@ -126,7 +126,7 @@ def test_a_stroke_that_was_carried_out_is_not_painted_again_after_a_kill(path):
     mask.close()
 
 
-def test_what_is_done_after_a_kill_is_a_step_of_its_own(path):
+def test_edit_after_a_kill_is_a_new_undo_group(path):
     mask = opened(path)
     put(mask, Region(0, 0, 10, 10), 1)
     mask.flush()
@@ -138,7 +138,7 @@ def test_what_is_done_after_a_kill_is_a_step_of_its_own(path):
         assert mask.counts[1, Provenance.DRAWN] == 100
 
 
-def test_a_killed_undo_stays_undone_and_can_be_redone(path):
+def test_killed_undo_stays_undone_and_can_be_redone(path):
     mask = opened(path)
     dots(mask, 3)
     mask.undo()
@@ -163,7 +163,7 @@ def noise(mask, number):
         mask.end_undo_group()
 
 
-def test_trimming_keeps_the_newest_steps_and_what_can_be_redone(path, monkeypatch):
+def test_trim_keeps_the_newest_undo_groups_and_the_redo_stack(path, monkeypatch):
     monkeypatch.setattr(history, "HISTORY_BYTES", 200_000)
     with opened(path) as mask:
         noise(mask, 60)
@@ -186,7 +186,7 @@ def test_trimming_keeps_the_newest_steps_and_what_can_be_redone(path, monkeypatc
                 mask.redo()
 
 
-def test_a_step_larger_than_all_that_is_kept_is_written_anew_once_and_not_at_every_save(path, monkeypatch):
+def test_undo_group_above_the_size_limit_is_rewritten_only_once(path, monkeypatch):
     monkeypatch.setattr(history, "HISTORY_BYTES", 20_000)
     with opened(path) as mask:
         labels = np.random.default_rng(0).integers(1, 200, SHAPE).astype(np.uint8)
@@ -201,7 +201,7 @@ def test_a_step_larger_than_all_that_is_kept_is_written_anew_once_and_not_at_eve
         assert len(undone_one_by_one(mask)) == 5
 
 
-def test_where_the_disk_has_no_room_to_trim_the_save_is_good_and_the_history_whole(path, monkeypatch, caplog):
+def test_failed_trim_leaves_the_save_and_the_history_intact(path, monkeypatch, caplog):
     monkeypatch.setattr(history, "HISTORY_BYTES", 50_000)
     with opened(path) as mask:
         noise(mask, 20)

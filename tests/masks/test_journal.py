@@ -47,7 +47,7 @@ def test_records_come_back_in_order(path):
     assert contents(path) == PAYLOADS
 
 
-def test_a_journal_goes_on_where_it_ended(path):
+def test_journal_continues_where_it_ended(path):
     append_all(path, PAYLOADS[:2])
     append_all(path, PAYLOADS[2:])
     assert contents(path) == PAYLOADS
@@ -55,7 +55,7 @@ def test_a_journal_goes_on_where_it_ended(path):
 
 @given(st.integers(0, 10**6), st.integers(1, 255))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_byte_costs_the_record_in_which_it_lies(path, place, bits):
+def test_flipped_byte_costs_only_its_record(path, place, bits):
     path.unlink(missing_ok=True)
     records = append_all(path, PAYLOADS)
     content = bytearray(path.read_bytes())
@@ -69,7 +69,7 @@ def test_a_flipped_byte_costs_the_record_in_which_it_lies(path, place, bits):
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_journal_that_ends_in_mid_record_takes_further_ones(path, place):
+def test_journal_with_an_incomplete_last_record_accepts_more(path, place):
     """As after `kill -9` while a record was written: what comes later must not be taken for the rest of it."""
     path.unlink(missing_ok=True)
     records = append_all(path, PAYLOADS)
@@ -81,7 +81,7 @@ def test_a_journal_that_ends_in_mid_record_takes_further_ones(path, place):
     assert [payload for payload in contents(path) if payload is not None] == whole + later
 
 
-def test_a_damaged_record_is_named_with_its_place(path, caplog):
+def test_damaged_record_is_logged_with_its_offset(path, caplog):
     records = append_all(path, PAYLOADS)
     content = bytearray(path.read_bytes())
     content[records[2].offset + 1] ^= 1
@@ -92,7 +92,7 @@ def test_a_damaged_record_is_named_with_its_place(path, caplog):
     assert f"damaged bytes at byte {records[2].offset}\n" in caplog.text
 
 
-def test_nothing_is_appended_where_the_guard_objects(path):
+def test_journal_appends_nothing_if_writing_is_refused(path):
     def guard():
         raise ProjectError("another program holds the project")
 
@@ -101,7 +101,7 @@ def test_nothing_is_appended_where_the_guard_objects(path):
     assert path.stat().st_size == 0
 
 
-def test_only_a_journal_whose_last_word_is_saved_is_saved(path):
+def test_journal_is_saved_only_if_its_last_record_says_so(path):
     assert is_saved(path)
     with contextlib.closing(Journal(path)) as journal:
         assert is_saved(path)
@@ -113,7 +113,7 @@ def test_only_a_journal_whose_last_word_is_saved_is_saved(path):
         assert not is_saved(path)
 
 
-def test_a_record_is_on_the_disk_within_two_seconds(path, monkeypatch):
+def test_record_is_synced_within_two_seconds(path, monkeypatch):
     synced, real = queue.Queue(), os.fsync
     monkeypatch.setattr(os, "fsync", lambda number: synced.put((real(number), os.fstat(number).st_size)))
     with contextlib.closing(Journal(path)) as journal:
@@ -121,7 +121,7 @@ def test_a_record_is_on_the_disk_within_two_seconds(path, monkeypatch):
         assert synced.get(timeout=2) == (None, journal.size)
 
 
-def test_a_disk_that_lost_what_it_took_is_told_with_the_next_stroke_and_once(path, monkeypatch):
+def test_data_loss_is_reported_once_with_the_next_record(path, monkeypatch):
     def fail(number):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -172,7 +172,7 @@ def look_and_undo_all(mask):
 
 @given(st.integers(0, 10**6), st.integers(1, 255), st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_flipped_byte_costs_a_mask_one_square_at_most(tmp_path_factory, place, bits, saved):
+def test_flipped_journal_byte_costs_a_mask_at_most_one_square(tmp_path_factory, place, bits, saved):
     folder = tmp_path_factory.mktemp("mask")
     journal = drawn(folder)
     if saved:
@@ -187,7 +187,7 @@ def test_a_flipped_byte_costs_a_mask_one_square_at_most(tmp_path_factory, place,
 
 @given(st.integers(0, 10**6))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_journal_cut_anywhere_gives_all_before_the_cut_and_takes_new_strokes(tmp_path_factory, place):
+def test_truncated_journal_keeps_what_precedes_and_accepts_strokes(tmp_path_factory, place):
     folder = tmp_path_factory.mktemp("mask")
     journal = drawn(folder)
     place %= journal.stat().st_size
@@ -207,7 +207,7 @@ def test_a_journal_cut_anywhere_gives_all_before_the_cut_and_takes_new_strokes(t
         look_and_undo_all(mask)
 
 
-def test_a_stroke_whose_record_is_damaged_is_named_and_the_others_are_painted(tmp_path, caplog):
+def test_damaged_stroke_is_logged_and_the_others_are_painted(tmp_path, caplog):
     mask = open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES)
     for row in (20, 50, 80):
         mask.add_stroke(Stroke(BrushSegment((row, 50), (row, 50), 4), Brush(2)))

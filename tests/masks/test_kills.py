@@ -1,13 +1,24 @@
-import json
-import subprocess
-import sys
+import importlib
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kill_strokes.py"
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
-def test_ten_kills_in_mid_painting_lose_no_stroke_and_writing_in_place_does():
-    found = subprocess.run([sys.executable, SCRIPT, "--short"], capture_output=True, text=True, check=True)
-    answer = json.loads(found.stdout.splitlines()[-1])
-    assert answer.pop("control_losses") > 0
-    assert answer == {"kills": 10, "unreadable": 0, "oldest_lost_s": 0.0, "history_lost": 0}
+@pytest.fixture
+def kill_strokes(monkeypatch):
+    """The benchmark, whose children paint in processes of their own."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("kill_strokes")
+
+
+def test_ten_kills_while_painting_lose_no_stroke(kill_strokes, tmp_path):
+    project = kill_strokes.make_project(tmp_path, short=True)
+    found = kill_strokes.kill_often(project, kills=10, longest=0.5, control=False)
+    assert found == {"kills": 10, "unreadable": 0, "oldest_lost_s": 0.0, "history_lost": 0, "losses": 0}
+
+
+def test_ten_kills_lose_strokes_of_a_mask_written_in_place(kill_strokes, tmp_path):
+    project = kill_strokes.make_project(tmp_path, short=True)
+    assert kill_strokes.kill_often(project, kills=10, longest=0.5, control=True)["losses"] > 0

@@ -54,28 +54,28 @@ def after_painting(label, provenance, wanted, marked=True, locked=frozenset()):
         (0, NONE, 0, (0, NONE)),
     ],
 )
-def test_what_a_painted_pixel_becomes(label, provenance, wanted, becomes):
+def test_paint_sets_label_and_provenance(label, provenance, wanted, becomes):
     assert after_painting(label, provenance, wanted) == becomes
 
 
-def test_a_pixel_that_keeps_its_label_and_is_not_marked_keeps_its_author():
+def test_paint_keeps_the_provenance_of_unmarked_unchanged_pixels():
     assert after_painting(TUMOUR, MODEL, TUMOUR, marked=False) == (TUMOUR, MODEL)
 
 
 @pytest.mark.parametrize("wanted", [0, BACKGROUND, OTHER])
-def test_a_locked_class_is_neither_painted_over_nor_erased(wanted):
+def test_locked_class_is_neither_painted_over_nor_erased(wanted):
     assert after_painting(TUMOUR, MODEL, wanted, locked=frozenset({TUMOUR})) == (TUMOUR, MODEL)
 
 
 @given(pixels, st.integers(0, 3))
-def test_painting_twice_is_painting_once(before, label):
+def test_painting_twice_equals_painting_once(before, label):
     wanted, marked = np.full((8, 8), label, np.uint8), np.ones((8, 8), bool)
     once = apply_paint(before, wanted, marked)
     assert (apply_paint(once, wanted, marked) == once).all()
 
 
 @given(pixels, pixels)
-def test_a_model_never_changes_what_a_person_said(before, said):
+def test_model_never_changes_annotated_pixels(before, said):
     after = apply_model(before, said[0])
     person = before[1] >= ACCEPTED
     assert (after[:, person] == before[:, person]).all()
@@ -86,7 +86,7 @@ def test_a_model_never_changes_what_a_person_said(before, said):
 
 
 @given(pixels, pixels)
-def test_an_import_never_changes_what_was_drawn_or_corrected_here(before, said):
+def test_import_never_changes_drawn_or_corrected_pixels(before, said):
     known = said[1] > 0
     after = apply_import(before, said[0], known)
     mine = before[1] >= DRAWN
@@ -96,7 +96,7 @@ def test_an_import_never_changes_what_was_drawn_or_corrected_here(before, said):
 
 
 @given(pixels, st.sets(st.integers(1, 3)))
-def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before, locked):
+def test_accept_keeps_labels_and_reject_clears_only_the_models(before, locked):
     model = (before[1] == MODEL) & ~np.isin(before[0], list(locked))
     accepted = reassign_provenance(before, MODEL, ACCEPTED, frozenset(locked))
     assert (accepted[0] == before[0]).all()
@@ -106,7 +106,7 @@ def test_accepting_keeps_every_label_and_rejecting_frees_the_models_alone(before
 
 
 @given(pixels, pixels, st.sets(st.integers(1, 3), min_size=1))
-def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
+def test_locked_class_is_changed_by_no_rule(before, said, locked):
     locked, known, kept = frozenset(locked), np.ones((8, 8), bool), np.isin(before[0], list(locked))
     for after, freely in (
         (apply_model(before, said[0], locked=locked), apply_model(before, said[0])),
@@ -116,7 +116,7 @@ def test_nobody_changes_pixels_of_a_locked_class(before, said, locked):
 
 
 @given(pixels)
-def test_nothing_changes_the_box_it_is_given(before):
+def test_rules_do_not_modify_their_input(before):
     copy = before.copy()
     apply_paint(before, np.zeros((8, 8), np.uint8), np.ones((8, 8), bool))
     apply_model(before, np.ones((8, 8), np.uint8))
@@ -126,7 +126,7 @@ def test_nothing_changes_the_box_it_is_given(before):
 
 
 @given(pixels, st.booleans())
-def test_training_learns_what_a_person_stands_for_alone(before, complete):
+def test_training_labels_are_human_confirmed_only(before, complete):
     learnt = training_labels(*before, complete)
     person = before[1] >= ACCEPTED
     assert (learnt[person] == before[0][person]).all()

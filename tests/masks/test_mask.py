@@ -24,7 +24,7 @@ def path(tmp_path):
     return tmp_path / "slide.zarr"
 
 
-def test_what_is_edited_is_there_when_opened_again(path):
+def test_edit_is_there_after_reopening(path):
     box = Region(500, 500, 100, 200)
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         mask.edit(box, *painted(box, 2))
@@ -34,14 +34,14 @@ def test_what_is_edited_is_there_when_opened_again(path):
     assert (provenance[box.slices] == Provenance.DRAWN).all()
 
 
-def test_a_killed_program_loses_no_edit(path):
+def test_kill_loses_no_edit(path):
     mask = open_mask(path, SHAPE, DEFAULT_CLASSES)  # never closed, never flushed
     mask.edit(Region(0, 0, 5, 5), *painted(Region(0, 0, 5, 5), 1))
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as again:
         assert again.counts[1, Provenance.DRAWN] == 25
 
 
-def test_a_damaged_record_costs_only_itself(path, caplog):
+def test_damaged_record_costs_only_itself(path, caplog):
     mask = open_mask(path, SHAPE, DEFAULT_CLASSES)
     journal = path.with_suffix(".journal")
     for column in (0, 10, 20):
@@ -54,7 +54,7 @@ def test_a_damaged_record_costs_only_itself(path, caplog):
     assert "damaged" in caplog.text
 
 
-def test_counts_follow_every_edit_and_are_kept(path):
+def test_counts_follow_every_edit_and_are_saved(path):
     box = Region(10, 10, 30, 30)
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         mask.edit(box, *painted(box, 2, Provenance.MODEL))
@@ -65,7 +65,7 @@ def test_counts_follow_every_edit_and_are_kept(path):
     assert (read_counts(path) == counts).all()
 
 
-def test_a_step_of_many_stamps_is_undone_as_one(path):
+def test_undo_group_of_many_edits_is_undone_at_once(path):
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         for row in (0, 20, 40):
             mask.edit(Region(row, 0, 10, 10), *painted(Region(row, 0, 10, 10), 2))
@@ -74,14 +74,14 @@ def test_a_step_of_many_stamps_is_undone_as_one(path):
         assert not mask.read(WHOLE)[0].any()
 
 
-def test_an_edit_that_changes_nothing_leaves_no_step(path):
+def test_edit_without_a_change_makes_no_undo_group(path):
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         assert mask.edit(WHOLE, *painted(WHOLE, 0, Provenance.NONE)).empty
         mask.end_undo_group()
         assert mask.undo().empty
 
 
-def test_undo_after_saving_still_goes_back(path):
+def test_undo_still_works_after_saving(path):
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         mask.edit(WHOLE, *painted(WHOLE, 2))
         mask.flush()
@@ -103,7 +103,7 @@ edits = st.lists(
 
 @settings(max_examples=20, deadline=None)
 @given(edits)
-def test_the_mask_equals_a_plain_array_whatever_is_done_to_it(tmp_path_factory, actions):
+def test_mask_equals_a_plain_array_after_random_edits(tmp_path_factory, actions):
     path = tmp_path_factory.mktemp("mask") / "m.zarr"
     history, here = [np.zeros(SHAPE, np.uint8)], 0
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
@@ -133,7 +133,7 @@ def test_the_mask_equals_a_plain_array_whatever_is_done_to_it(tmp_path_factory, 
         assert (mask.counts[:3].sum(axis=1) == np.bincount(history[here].ravel(), minlength=3)).all()
 
 
-def test_coarser_levels_follow_and_thin_lines_stay(path):
+def test_coarser_levels_follow_edits_and_keep_thin_lines(path):
     line = Region(0, 640, 700, 2)
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
         mask.edit(line, *painted(line, 2))
@@ -142,7 +142,7 @@ def test_coarser_levels_follow_and_thin_lines_stay(path):
     assert (np.asarray(levels["1"])[:, 320] == 2).all()
 
 
-def test_other_programs_find_an_ome_zarr_pyramid(path):
+def test_mask_is_an_ome_zarr_pyramid(path):
     open_mask(path, SHAPE, DEFAULT_CLASSES).close()
     ome = zarr.open_group(path, mode="r")["labels"].attrs["ome"]
     assert ome["version"] == "0.5"
@@ -151,7 +151,7 @@ def test_other_programs_find_an_ome_zarr_pyramid(path):
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
-def test_halving_takes_the_commonest_of_four(rows, columns, seed):
+def test_downsampling_takes_the_mode_of_four(rows, columns, seed):
     block = np.random.default_rng(seed).integers(0, 3, (rows, columns)).astype(np.uint8)
     padded = np.pad(block, [(0, rows % 2), (0, columns % 2)], mode="edge")
     for (row, column), value in np.ndenumerate(downsample_mode2x(block)):
@@ -160,19 +160,19 @@ def test_halving_takes_the_commonest_of_four(rows, columns, seed):
         assert value == max(np.flatnonzero(counts == counts.max()))
 
 
-def test_a_mask_of_another_size_is_refused_with_both_sizes(path):
+def test_mask_of_another_size_is_refused_with_both_sizes(path):
     open_mask(path, SHAPE, DEFAULT_CLASSES).close()
     with pytest.raises(ProjectError, match="mask of 700 x 1300 pixels; its slide needs 512 x 512"):
         open_mask(path, (512, 512), DEFAULT_CLASSES)
 
 
-def test_an_unreadable_mask_is_not_taken_for_an_empty_one(path):
+def test_unreadable_mask_is_not_treated_as_empty(path):
     path.mkdir()
     with pytest.raises(ProjectError, match="cannot be read as a mask"):
         open_mask(path, SHAPE, DEFAULT_CLASSES)
 
 
-def test_what_only_a_model_said_is_not_learnt():
+def test_unreviewed_predictions_are_not_training_labels():
     labels = np.array([2, 2, 1, 0], np.uint8)
     provenance = np.array([Provenance.MODEL, Provenance.ACCEPTED, Provenance.DRAWN, 0], np.uint8)
     assert training_labels(labels, provenance, complete=False).tolist() == [0, 2, 1, 0]

@@ -32,7 +32,7 @@ def painted(path):
         return int(mask.counts[2].sum())
 
 
-def test_looking_at_a_mask_changes_no_file(path):
+def test_read_only_mask_changes_no_file(path):
     painted(path)
     files = {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")}
     with open_mask_readonly(path, SHAPE) as mask:
@@ -41,19 +41,19 @@ def test_looking_at_a_mask_changes_no_file(path):
     assert {one: one.stat().st_mtime_ns for one in path.parent.rglob("*")} == files
 
 
-def test_a_mask_that_was_never_made_is_looked_at_as_empty(path):
+def test_missing_mask_opens_read_only_as_empty(path):
     with open_mask_readonly(path, SHAPE) as mask:
         assert not mask.read(WHOLE)[0].any()
     assert not path.exists()
 
 
-def test_numbers_are_read_without_opening_the_mask(path):
+def test_counts_are_read_without_opening_the_mask(path):
     assert not read_counts(path).any()
     pixels = painted(path)
     assert read_counts(path)[2, Provenance.DRAWN] == pixels
 
 
-def test_numbers_that_were_damaged_are_counted_anew(path):
+def test_damaged_counts_are_counted_again(path):
     pixels = painted(path)
     zarr.open_group(path).attrs["pathseg_counts"] = {"2,x": 3}
     with opened(path) as mask:
@@ -62,7 +62,7 @@ def test_numbers_that_were_damaged_are_counted_anew(path):
 
 
 @pytest.mark.parametrize("worked", [False, True])
-def test_a_killed_program_has_leftovers_until_the_mask_is_opened(path, worked):
+def test_killed_program_leaves_leftovers_until_the_mask_is_opened(path, worked):
     mask = opened(path)
     assert not has_leftovers(path)
     mask.add_stroke(DAB)
@@ -76,7 +76,7 @@ def test_a_killed_program_has_leftovers_until_the_mask_is_opened(path, worked):
         assert mask.counts[2].any()
 
 
-def test_a_step_that_ended_after_the_last_save_is_no_leftover_once_the_mask_is_closed(path):
+def test_closed_mask_has_no_leftovers_after_a_late_undo_group(path):
     with opened(path) as mask:
         mask.add_stroke(DAB)
         mask.flush()
@@ -84,7 +84,7 @@ def test_a_step_that_ended_after_the_last_save_is_no_leftover_once_the_mask_is_c
     assert not has_leftovers(path)
 
 
-def test_opening_and_closing_writes_nothing_more(path):
+def test_opening_and_closing_writes_nothing(path):
     painted(path)
     size = path.with_suffix(".journal").stat().st_size
     opened(path).close()
@@ -92,7 +92,7 @@ def test_opening_and_closing_writes_nothing_more(path):
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_a_damaged_chunk_is_named_by_all_who_need_it_and_the_rest_is_read(path, level):
+def test_damaged_chunk_is_named_and_the_rest_is_readable(path, level):
     painted(path)
     chunk = next((path / "labels" / str(level) / "c").rglob("0/0" if level else "1/1"))
     chunk.write_bytes(chunk.read_bytes()[:-3])
@@ -105,7 +105,7 @@ def test_a_damaged_chunk_is_named_by_all_who_need_it_and_the_rest_is_read(path, 
         assert not mask.read(Region(0, 0, 500, 500))[0].any()
 
 
-def test_an_edit_that_meets_a_damaged_chunk_changes_nothing(path):
+def test_edit_over_a_damaged_chunk_changes_nothing(path):
     pixels = painted(path)
     chunk = path / "provenance/1/c/0/0"
     good = chunk.read_bytes()
@@ -120,7 +120,7 @@ def test_an_edit_that_meets_a_damaged_chunk_changes_nothing(path):
         assert mask.counts[2].sum() == pixels
 
 
-def test_a_killed_programs_strokes_over_a_damaged_chunk_wait_for_its_repair(path):
+def test_strokes_over_a_damaged_chunk_survive_a_kill_until_its_repair(path):
     painted(path)
     mask = opened(path)
     mask.add_stroke(Stroke(BrushSegment((600, 600), (600, 600), 40), Brush(1)))
@@ -139,7 +139,7 @@ def test_a_killed_programs_strokes_over_a_damaged_chunk_wait_for_its_repair(path
         assert mask.read(Region(600, 600, 1, 1))[0] == 2
 
 
-def test_half_written_chunks_of_a_killed_program_are_swept(path):
+def test_unfinished_chunks_of_a_killed_program_are_removed(path):
     painted(path)
     mask = opened(path)
     mask.add_stroke(DAB)

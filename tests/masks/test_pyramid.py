@@ -39,7 +39,7 @@ boxes = st.tuples(st.integers(0, 700), st.integers(0, 2602), st.integers(1, 701)
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(boxes, st.booleans()), min_size=1, max_size=5))
-def test_every_level_is_what_halving_the_whole_gives_whatever_box_is_written(tmp_path_factory, writes):
+def test_every_level_equals_downsampling_the_whole(tmp_path_factory, writes):
     path = tmp_path_factory.mktemp("pyramid") / "m.zarr"
     pyramid = Pyramid(create_store(path, SHAPE, DEFAULT_CLASSES))
     whole = np.zeros((2, *SHAPE), np.uint8)
@@ -54,7 +54,7 @@ def test_every_level_is_what_halving_the_whole_gives_whatever_box_is_written(tmp
         assert (found == whole).all()
 
 
-def test_what_was_written_waits_in_memory_and_is_on_disk_after_a_flush(pyramid, path):
+def test_written_chunks_are_in_memory_until_a_flush(pyramid, path):
     pyramid.write(WHOLE, specks(WHOLE))
     assert pyramid.has_unsaved
     pyramid.flush()
@@ -64,13 +64,13 @@ def test_what_was_written_waits_in_memory_and_is_on_disk_after_a_flush(pyramid, 
     )
 
 
-def test_a_copy_that_was_read_does_not_change_with_the_mask(pyramid):
+def test_read_returns_a_copy(pyramid):
     before = pyramid.read(WHOLE)
     pyramid.write(WHOLE, specks(WHOLE))
     assert not before.any()
 
 
-def test_memory_is_bounded_however_much_is_painted(path, monkeypatch):
+def test_pyramid_memory_is_bounded(path, monkeypatch):
     monkeypatch.setattr(pyramids, "_DIRTY", 3)
     monkeypatch.setattr(pyramids, "_CLEAN", 4)
     pyramid = Pyramid(create_store(path, SHAPE, DEFAULT_CLASSES))
@@ -83,7 +83,7 @@ def test_memory_is_bounded_however_much_is_painted(path, monkeypatch):
     assert (pyramid.read(WHOLE) == whole).all()
 
 
-def test_a_disk_that_refuses_costs_nothing_and_is_told_by_the_flush(path, monkeypatch):
+def test_refusing_disk_loses_nothing_and_is_reported_by_flush(path, monkeypatch):
     monkeypatch.setattr(pyramids, "_DIRTY", 1)
     pyramid = Pyramid(create_store(path, SHAPE, DEFAULT_CLASSES))
     (path / "labels/0/c").write_bytes(b"in the way")
@@ -102,7 +102,7 @@ def test_a_disk_that_refuses_costs_nothing_and_is_told_by_the_flush(path, monkey
     assert (Pyramid(MaskStore(path)).read(WHOLE) == whole).all()
 
 
-def test_only_chunks_in_which_something_is_set_are_touched(pyramid):
+def test_nonempty_chunks_are_those_with_labels(pyramid):
     region = Region(520, 1030, 4, 4)
     pyramid.write(region, np.ones((2, 4, 4), np.uint8))
     assert list(pyramid.nonempty_chunks(WHOLE)) == [Region(512, 1024, 189, 512)]
@@ -111,14 +111,14 @@ def test_only_chunks_in_which_something_is_set_are_touched(pyramid):
     assert list(pyramid.nonempty_chunks(Region(600, 1100, 10, 10))) == [Region(600, 1100, 10, 10)]
 
 
-def test_counting_anew_counts_every_pixel_once(pyramid):
+def test_count_counts_every_pixel_once(pyramid):
     region = Region(500, 500, 100, 1000)
     pyramid.write(region, specks(region))
     assert (pyramid.count() == count(*pyramid.read(WHOLE))).all()
     assert pyramid.count().sum() == SHAPE[0] * SHAPE[1]
 
 
-def test_a_box_over_many_chunks_is_read_as_many_small_ones_are(path, monkeypatch):
+def test_large_box_reads_like_many_small_ones(path, monkeypatch):
     monkeypatch.setattr(pyramids, "_CLEAN", 4)
     pyramid = Pyramid(create_store(path, SHAPE, DEFAULT_CLASSES))
     pyramid.write(WHOLE, specks(WHOLE))

@@ -229,7 +229,7 @@ class Both:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
-def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_killed(tmp_path_factory, seed, number):
+def test_mask_equals_plain_arrays_after_random_actions_and_kills(tmp_path_factory, seed, number):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mask_module, "_MAX_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
         both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
@@ -246,7 +246,7 @@ def test_a_mask_equals_plain_arrays_whatever_is_done_to_it_and_whenever_it_is_ki
         both.mask.close()
 
 
-def test_of_a_operation_that_is_killed_halfway_what_was_done_is_one_step_and_a_stroke_told_meanwhile_another(tmp_path):
+def test_killed_operation_is_one_undo_group_and_a_later_stroke_another(tmp_path):
     mask = opened(tmp_path / "m.zarr")
     mask.enqueue(MaskOperation("Counting", counting_up))
     mask.process_pending(0)
@@ -268,7 +268,7 @@ def test_of_a_operation_that_is_killed_halfway_what_was_done_is_one_step_and_a_s
     mask.close()
 
 
-def test_a_operation_that_fails_is_over_and_what_it_did_is_one_step(tmp_path):
+def test_failed_operation_ends_and_is_one_undo_group(tmp_path):
     def failing(mask):
         yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
         raise ProjectError("The disk is full.")
@@ -292,7 +292,7 @@ def stroke(mask, row, label=2):
 
 
 @pytest.mark.parametrize("pieces", [1, 3])
-def test_a_stroke_told_while_a_operation_is_cancelled_is_there_after_a_kill(tmp_path, pieces):
+def test_stroke_added_during_a_cancel_survives_a_kill(tmp_path, pieces):
     mask = opened(tmp_path / "m.zarr")
     mask.enqueue(MaskOperation("Counting", counting_up))
     for _ in range(pieces):
@@ -308,7 +308,7 @@ def test_a_stroke_told_while_a_operation_is_cancelled_is_there_after_a_kill(tmp_
         assert not everything(mask)[0].any()
 
 
-def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
+def test_strokes_outside_the_mask_block_nothing(tmp_path):
     with opened(tmp_path / "m.zarr") as mask:
         mask.enqueue(MaskOperation("Counting", counting_up))
         stroke(mask, -500.0)
@@ -317,7 +317,7 @@ def test_strokes_beside_the_mask_hold_nothing_up(tmp_path):
         assert everything(mask)[0, 200, 200] == 2
 
 
-def test_a_stroke_told_while_an_undo_waits_is_told_at_once_and_comes_after_it(tmp_path):
+def test_stroke_added_during_a_pending_undo_is_applied_after_it(tmp_path):
     mask = opened(tmp_path / "m.zarr")
     mask.enqueue(MaskOperation("Counting", counting_up))
     mask.enqueue_undo()
@@ -332,7 +332,7 @@ def test_a_stroke_told_while_an_undo_waits_is_told_at_once_and_comes_after_it(tm
         assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
 
 
-def test_what_deeds_and_strokes_changed_is_told_though_the_last_operation_fails(tmp_path):
+def test_pop_changed_covers_all_work_though_the_last_operation_fails(tmp_path):
     def failing(mask):
         yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
         raise ProjectError("The disk is full.")

@@ -36,7 +36,7 @@ def covered(shape, region, downsample=1):
 
 
 @given(places, places, st.sampled_from([0.5, 3.3, 20.0]))
-def test_a_pull_covers_the_pixels_near_its_line(start, end, radius):
+def test_brush_segment_covers_the_pixels_near_its_line(start, end, radius):
     found = covered(BrushSegment(start, end, radius), WHOLE)
     line = np.subtract(end, start)
     pixels = np.stack(np.mgrid[:SIDE, :SIDE], axis=-1) - np.array(start)
@@ -47,7 +47,7 @@ def test_a_pull_covers_the_pixels_near_its_line(start, end, radius):
     assert not found[distance > reach + 1e-3].any()
 
 
-def test_the_thinnest_pull_leaves_a_line_without_gaps():
+def test_thinnest_brush_segment_is_a_line_without_gaps():
     found = covered(BrushSegment((3.2, 5.7), (80.9, 60.1), 0.5), WHOLE)
     rows = np.arange(4, 80)
     assert found[rows].any(axis=1).all()
@@ -58,7 +58,7 @@ def test_the_thinnest_pull_leaves_a_line_without_gaps():
     )
 
 
-def test_an_outline_covers_what_a_contour_with_a_hole_does():
+def test_polygon_covers_what_a_contour_with_a_hole_does():
     outer = np.array([[5, 5], [5, 70], [80, 90], [60, 3]], float) + 0.25
     hole = np.array([[20, 20], [40, 50], [50, 20]], float) + 0.25
     mask = rasterize([Contour(outer, (hole,), label=1)], (SIDE, SIDE))
@@ -66,7 +66,7 @@ def test_an_outline_covers_what_a_contour_with_a_hole_does():
     assert not covered(PolygonShape([outer, hole]), Region(25, 22, 5, 5)).any()
 
 
-def test_an_area_found_at_a_coarser_level_covers_whole_blocks():
+def test_bitmap_of_a_coarser_level_covers_whole_blocks():
     found = np.array([[True, False], [False, True]])
     flags = covered(BitmapShape(found, Region(3, 5, 2, 2), 4), WHOLE)
     assert flags[12:16, 20:24].all()
@@ -75,13 +75,13 @@ def test_an_area_found_at_a_coarser_level_covers_whole_blocks():
 
 
 @given(shapes, regions)
-def test_a_box_at_a_time_gives_what_the_whole_gives(shape, region):
+def test_shape_gives_the_same_pixels_box_by_box(shape, region):
     region = region.clip((SIDE, SIDE))
     assert (covered(shape, region) == covered(shape, WHOLE)[region.slices]).all()
 
 
 @given(shapes)
-def test_nothing_is_covered_outside_the_box(shape):
+def test_shape_covers_nothing_outside_its_box(shape):
     around = Region(-300, -300, 900, 900)
     flags = covered(shape, around).copy()
     inside = shape.box.intersect(around).shift(300, 300)
@@ -90,19 +90,19 @@ def test_nothing_is_covered_outside_the_box(shape):
 
 
 @given(shapes, regions, st.sampled_from([1, 2, 4, 8]))
-def test_what_is_said_at_little_cost_is_true(shape, region, downsample):
+def test_covers_agrees_with_the_pixels(shape, region, downsample):
     said, flags = shape.covers(region, downsample), covered(shape, region, downsample)
     assert said is None or (flags.all() if said else not flags.any())
 
 
 @pytest.mark.parametrize(("row", "said"), [(100, True), (400, None), (900, False)])
-def test_a_large_brush_knows_what_lies_inside_and_outside_it(row, said):
+def test_large_brush_knows_boxes_inside_and_outside_it(row, said):
     assert BrushSegment((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is said
 
 
 @pytest.mark.parametrize("downsample", [1, 4])
 @pytest.mark.parametrize("corner", [(0, 0), (0, 49), (49, 0), (49, 49)])
-def test_a_box_of_which_a_brush_meets_one_corner_is_not_left_out(corner, downsample):
+def test_brush_over_one_corner_of_a_box_counts(corner, downsample):
     row, column = (at * downsample + (downsample - 1) / 2 for at in corner)
     beyond = [(at - 24.5 * downsample) * 3 for at in (row, column)]  # along the diagonal
     start = (row + beyond[0], column + beyond[1])
@@ -113,7 +113,7 @@ def test_a_box_of_which_a_brush_meets_one_corner_is_not_left_out(corner, downsam
 
 @given(shapes, st.sampled_from([2, 4, 8]))
 @settings(max_examples=60)
-def test_seen_from_afar_a_shape_is_the_same_but_for_its_rim(shape, downsample):
+def test_shape_at_a_coarser_level_differs_only_at_its_rim(shape, downsample):
     """A coarse pixel is covered, or not, as all fine pixels around it are."""
     fine = covered(shape, Region(-16, -16, SIDE + 32, SIDE + 32))
     coarse = covered(shape, WHOLE.coarser(downsample), downsample)
@@ -127,7 +127,7 @@ def test_seen_from_afar_a_shape_is_the_same_but_for_its_rim(shape, downsample):
 
 
 @given(shapes)
-def test_a_shape_comes_back_from_its_bytes(shape):
+def test_shape_round_trips_through_bytes(shape):
     again = shape_from(shape.to_bytes())
     assert type(again) is type(shape)
     assert again.box == shape.box
@@ -135,11 +135,11 @@ def test_a_shape_comes_back_from_its_bytes(shape):
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"zzz"])
-def test_bytes_of_something_else_are_no_shape(content):
+def test_bytes_of_something_else_are_not_a_shape(content):
     with pytest.raises(ValueError, match="unknown shape"):
         shape_from(content)
 
 
-def test_a_scribble_is_told_in_few_bytes():
+def test_scribble_takes_few_bytes():
     assert len(BrushSegment((1, 2), (3, 4), 5).to_bytes()) < 50
     assert len(BitmapShape(np.ones((1000, 1000), bool), Region(0, 0, 1000, 1000), 4).to_bytes()) < 1000

@@ -38,12 +38,12 @@ def put(mask, region, label, provenance):
 # -- one stroke
 
 
-def test_a_stroke_comes_back_from_its_bytes():
+def test_stroke_round_trips_through_bytes():
     stroke = dab(3, 4, 5, Brush(7, replace_only=0, locked=frozenset({1, 255})))
     assert stroke_from(stroke.to_bytes()) == stroke
 
 
-def test_only_the_label_that_is_meant_is_painted_over(mask):
+def test_replace_only_limits_what_is_painted_over(mask):
     put(mask, Region(0, 0, 100, 50), 1, Provenance.DRAWN)
     mask.add_stroke(dab(50, 50, 20, Brush(2, replace_only=1)))
     labels, _ = mask.read(Region(0, 0, 100, 100))
@@ -51,7 +51,7 @@ def test_only_the_label_that_is_meant_is_painted_over(mask):
     assert not labels[:, 50:].any()
 
 
-def test_a_locked_class_stays(mask):
+def test_locked_class_is_not_painted_over(mask):
     put(mask, Region(0, 0, 100, 50), 1, Provenance.DRAWN)
     mask.add_stroke(dab(50, 50, 20, Brush(2, locked=frozenset({1}))))
     labels, _ = mask.read(Region(0, 0, 100, 100))
@@ -59,7 +59,7 @@ def test_a_locked_class_stays(mask):
     assert (labels[:, 50:] == 2).any()
 
 
-def test_a_stroke_over_the_edge_paints_what_lies_inside(mask):
+def test_stroke_over_the_edge_paints_its_inside_part(mask):
     mask.add_stroke(dab(0, 1299, 10))
     mask.add_stroke(dab(-500, -500, 10))
     mask.end_undo_group()
@@ -70,7 +70,7 @@ def test_a_stroke_over_the_edge_paints_what_lies_inside(mask):
     assert not mask.has_pending
 
 
-def test_the_inside_of_a_large_stroke_is_painted_as_its_rim_is():
+def test_large_stroke_is_painted_alike_inside_and_at_its_rim():
     pixels = np.zeros((2, 64, 64), np.uint8)
     pixels[:, :, 32:] = np.array([2, Provenance.MODEL])[:, None, None]
     for brush in (Brush(1), Brush(0), Brush(2), Brush(1, replace_only=2), Brush(3, locked=frozenset({2}))):
@@ -83,7 +83,7 @@ def test_the_inside_of_a_large_stroke_is_painted_as_its_rim_is():
 # -- many strokes
 
 
-def test_a_stroke_waits_until_it_is_worked_on_chunk_by_chunk(mask):
+def test_stroke_is_pending_until_processed_chunk_by_chunk(mask):
     mask.add_stroke(Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR))
     mask.end_undo_group()
     boxes = []
@@ -95,7 +95,7 @@ def test_a_stroke_waits_until_it_is_worked_on_chunk_by_chunk(mask):
     assert mask.undo().height > 900
 
 
-def test_whatever_is_asked_of_a_mask_it_answers_as_if_all_were_painted(mask):
+def test_reads_and_edits_apply_pending_strokes_first(mask):
     asked = [
         lambda: mask.read(Region(50, 50, 1, 1))[0].any(),
         lambda: mask.counts[2].sum(),
@@ -109,7 +109,7 @@ def test_whatever_is_asked_of_a_mask_it_answers_as_if_all_were_painted(mask):
         assert not mask.read(Region(50, 50, 1, 1))[0].any()
 
 
-def test_strokes_are_painted_in_the_order_in_which_they_came(mask):
+def test_strokes_are_painted_in_order(mask):
     for label in (1, 2, 3):
         mask.add_stroke(dab(50, 50, 20, Brush(label)))
         mask.end_undo_group()
@@ -119,7 +119,7 @@ def test_strokes_are_painted_in_the_order_in_which_they_came(mask):
         assert mask.read(Region(50, 50, 1, 1))[0] == label
 
 
-def test_what_waits_is_told_once_and_in_order():
+def test_queue_yields_pending_strokes_once_and_in_order():
     queue = StrokeQueue()
     strokes = [Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR), dab(10, 10), dab(600, 600)]
     for stroke in strokes:
@@ -133,7 +133,7 @@ def test_what_waits_is_told_once_and_in_order():
     assert queue.first_group_is_applied
 
 
-def test_a_mask_that_is_only_looked_at_takes_no_stroke(tmp_path):
+def test_read_only_mask_accepts_no_stroke(tmp_path):
     from napari_pathseg.masks import open_mask_readonly
 
     open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES).close()
@@ -166,7 +166,7 @@ def some_strokes(rng):
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(0, 3))
-def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_factory, seed, worked):
+def test_preview_at_each_level_agrees_with_the_painted_result(tmp_path_factory, seed, worked):
     rng, path = np.random.default_rng(seed), tmp_path_factory.mktemp("mask") / "m.zarr"
     create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
     with open_mask(path, SHAPE, DEFAULT_CLASSES) as mask:
@@ -185,7 +185,7 @@ def test_a_preview_at_each_level_agrees_with_what_is_painted_then(tmp_path_facto
         assert (near_an_edge(early) | near_an_edge(late))[(early != late).any(axis=0)].all()
 
 
-def test_a_thin_line_is_seen_at_every_level_while_it_waits(mask):
+def test_preview_shows_a_thin_line_at_every_level(mask):
     mask.add_stroke(Stroke(BrushSegment((100, 10), (900, 1200), 0.5), TUMOUR))
     for level, (rows, columns) in enumerate(mask.shapes):
         labels, _ = mask.preview(Region(0, 0, rows, columns), level)
@@ -193,7 +193,7 @@ def test_a_thin_line_is_seen_at_every_level_while_it_waits(mask):
         assert crossed.any(axis=1).all()
 
 
-def test_painting_follows_the_rules_of_a_person_who_paints(mask):
+def test_strokes_follow_the_paint_rule(mask):
     put(mask, Region(0, 0, 60, 60), 2, Provenance.MODEL)
     before = np.stack(mask.read(Region(0, 0, 100, 100)))
     stroke = dab(60, 60, 30, Brush(1))

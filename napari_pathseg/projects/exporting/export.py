@@ -19,7 +19,7 @@ from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.counts import Provenance
-from napari_pathseg.masks.edits import pieces
+from napari_pathseg.masks.edits import edit_tiles
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
@@ -85,7 +85,7 @@ class SlideExport:
         """Return regions that cover every labelled pixel."""
         whole = Region(0, 0, *self.record.mask_shape)
         if self.store is None:
-            return list(pieces(whole))
+            return list(edit_tiles(whole))
         return [chunk_region(key).intersect(whole) for key in sorted(self.store.chunks())]
 
     def labels(self) -> UInt8Array:

@@ -23,7 +23,7 @@ from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import open_mask
-from napari_pathseg.masks.edits import import_contours, import_labels, pieces, reject, remove_imported
+from napari_pathseg.masks.edits import edit_tiles, import_contours, import_labels, reject, remove_imported
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.project_state import ImportRecord
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -193,7 +193,7 @@ def import_annotations(
         if previous is not None and len(earlier) == 1:  # the new content replaces the old
             mask.run(remove_imported(Region(0, 0, *mask.shape)))
         if isinstance(annotations, np.ndarray):
-            for region in pieces(Region(0, 0, *mask.shape)):
+            for region in edit_tiles(Region(0, 0, *mask.shape)):
                 labels = annotations[region.slices]
                 import_labels(mask, region, labels, labels != UNLABELLED)
             mask.end_undo_group()

@@ -122,5 +122,5 @@ def options_for(
 ) -> CleanupOptions:
     """Return how a place of a mask is gone over."""
     return CleanupOptions(
-        locked=locked, progress=progress, touched=mask.nonempty_chunks, tile=_TILE, inside=place.inside
+        locked=locked, progress=progress, nonempty=mask.nonempty_chunks, tile=_TILE, inside=place.inside
     )
