@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def imports_of(path: Path) -> set[str]:
     return names
 
 
+def local_imports(path: Path, modules: Collection[str]) -> set[str]:
+    """Return the modules that a file imports; `from package import module` is one of the module alone."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            names.update(name if name in modules else node.module for name in inner)
+    return names & set(modules)
+
+
 def files_of(room: str) -> list[Path]:
     return sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
 
@@ -65,6 +78,17 @@ def test_a_room_knows_only_the_libraries_it_is_for(room):
     for path in files_of(room):
         for name in imports_of(path):
             assert name.split(".")[0] not in WITHOUT[room], f"{path} imports {name}"
+
+
+def test_no_module_imports_itself_in_a_circle():
+    """Lazy imports and those under TYPE_CHECKING count; the package's root is lazy on purpose."""
+    paths = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+    modules = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    edges = {name: local_imports(path, modules) - {name} for name, path in modules.items()}
+    edges["napari_pathseg"] = set()
+    while leaves := {name for name, targets in edges.items() if not targets}:
+        edges = {name: targets - leaves for name, targets in edges.items() if name not in leaves}
+    assert not edges, f"these modules import each other, or import some that do: {sorted(edges)}"
 
 
 def test_every_room_has_its_place():

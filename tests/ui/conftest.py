@@ -10,37 +10,39 @@ from qtpy.QtCore import QSettings
 from napari_pathseg.ui.session.session import Session
 
 
-class SilentWorker:
-    """A worker that is never asked anything."""
+class FakeWorker:
+    """A worker without a process: it records what it is sent, or fails the test if it must not be sent anything."""
 
     event = Signal(dict)
     died = Signal(str)
 
+    def __init__(self, *, silent=False):
+        self.sent, self._silent = [], silent
+
     def start(self):
         pass
 
-    def send(self, message):
-        raise AssertionError(message)
-
-
-class ListeningWorker(SilentWorker):
-    """A worker that only takes note of what it is asked; tests say what it answers."""
-
-    def __init__(self):
-        self.sent = []
+    def close(self):
+        pass
 
     def send(self, message):
+        assert not self._silent, message
         self.sent.append(message)
 
 
 @pytest.fixture
+def make_worker():
+    return FakeWorker
+
+
+@pytest.fixture
 def worker():
-    return ListeningWorker()
+    return FakeWorker()
 
 
 @pytest.fixture
 def learnable(worker, project):
-    """A session with a project that can be learnt from, and a worker that listens."""
+    """A session with a project that can be learnt from, and a worker that records."""
     session = Session(ViewerModel(), worker)
     session.open_project(project.folder)
     yield session
@@ -50,7 +52,7 @@ def learnable(worker, project):
 @pytest.fixture
 def session():
     """A session without a window, for what needs no worker."""
-    session = Session(ViewerModel(), SilentWorker())
+    session = Session(ViewerModel(), FakeWorker(silent=True))
     yield session
     session.close()
 

@@ -1,5 +1,4 @@
 import numpy as np
-import psygnal
 import pytest
 from napari.components import ViewerModel
 
@@ -14,22 +13,9 @@ from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
 
 
-class SilentWorker:
-    """A worker that only listens."""
-
-    def __init__(self):
-        self.event, self.died = psygnal.SignalInstance((dict,)), psygnal.SignalInstance((str,))
-
-    def start(self):
-        pass
-
-    def send(self, message):
-        pass
-
-
 @pytest.fixture
-def session():
-    session = Session(ViewerModel(), SilentWorker())
+def session(worker):
+    session = Session(ViewerModel(), worker)
     yield session
     session.close()
 
@@ -97,18 +83,17 @@ def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder)
     assert "1:10" in next_step(session).text
 
 
-def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(session, pictures, tmp_path):
-    said = []
-    session.training._worker.send = said.append
+def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(
+    session, worker, pictures, tmp_path
+):
     add_files(session, pictures)
     session.training.run = Run("train", model="m001", has_best=True)
     session.training.scores = {"m001": {"Tumour": 0.9}}
     session.new_project(tmp_path / "other.pathseg")
-    assert said == [{"command": "stop"}]
+    assert worker.sent == [{"command": "stop"}]
     assert (session.training.active, session.training.scores) == (False, {})
     with pytest.raises(PathsegError, match="still ending"):
         session.training.compare()
-    worker = session.training._worker
     worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
     worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
     assert session.project.state.trained_labels is None

@@ -20,7 +20,7 @@ from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 
-QUICK = TrainConfig(minutes=0.15, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
+QUICK = TrainConfig(steps=80, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
 
 def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbot, project):
     heard = sentences(opened)
-    opened.training.train(QUICK.replace(minutes=10))
+    opened.training.train(QUICK.replace(steps=100_000))
     qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
     os.kill(worker.pid, signal.SIGKILL)
     qtbot.waitUntil(lambda: not opened.training.active, timeout=10_000)

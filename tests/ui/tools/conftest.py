@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
@@ -78,23 +77,11 @@ class Mouse:
         QApplication.processEvents()
 
 
-class _QuietWorker:
-    """A worker that is not there: most tools need none, and its start takes a second of every test."""
-
-    event = Signal(dict)
-    died = Signal(str)
-
-    def start(self):
-        pass
-
-    def close(self):
-        pass
-
-
 @pytest.fixture(autouse=True)
-def worker_process(request, monkeypatch):
+def worker_process(request, monkeypatch, make_worker):
+    """Give the dock a fake worker: most tools need none, and starting one takes a second of every test."""
     if not getattr(request.module, "NEEDS_WORKER", False):
-        monkeypatch.setattr("napari_pathseg.ui.dock.WorkerProcess", _QuietWorker)
+        monkeypatch.setattr("napari_pathseg.ui.dock.WorkerProcess", make_worker)
 
 
 @pytest.fixture
