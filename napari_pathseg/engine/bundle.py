@@ -15,7 +15,7 @@ from typing import Any
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import BundleError, ProjectError
 from napari_pathseg.projects.project import Project
-from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 
 FORMAT = 1
 
@@ -163,17 +163,16 @@ def make_newest(project: Project, model_id: str) -> str:
     if filecmp.cmp(newest / "weights.safetensors", models / model_id / "weights.safetensors", shallow=False):
         return newest.name
     number, run = new_run(project)
-    copy, partial = models / f"m{number}", models / f".m{number}.partial"
+    copy = models / f"m{number}"
     try:
-        shutil.copytree(models / model_id, partial)
-        save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
-        partial.rename(copy)
+        with atomic_folder(copy) as partial:
+            shutil.copytree(models / model_id, partial)
+            save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
     except OSError as error:
         raise ProjectError(
             f"{copy} could not be written ({error.strerror}). Free some space, then tune again."
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
         run.rmdir()
     return copy.name
 

@@ -24,7 +24,7 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import atomic_folder
-from napari_pathseg.storage.portable import remove, replace
+from napari_pathseg.storage.portable import fsync, remove, replace
 
 CHUNK = 512  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
@@ -246,20 +246,14 @@ def fsync_all(paths: Sequence[Path]) -> None:
 
 def _fsync(path: Path) -> None:
     try:
-        file = os.open(path, os.O_RDONLY)
+        fsync(path)
     except FileNotFoundError:  # a chunk of zeros
         return
-    except PermissionError:  # Windows cannot open a folder
-        if path.is_dir():
-            return
+    except PermissionError:
         raise
-    try:
-        os.fsync(file)
     except OSError as error:
         if error.errno in DATA_LOSS_ERRNOS:
             raise
-    finally:
-        os.close(file)
 
 
 def chunks_of(region: Region) -> list[Key]:

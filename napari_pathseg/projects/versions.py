@@ -24,7 +24,7 @@ from napari_pathseg.masks.counts import counts_from, counts_to
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
-from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
@@ -196,20 +196,18 @@ def _folder_of(project: Project, slide_id: str) -> Path:
 def _create(project: Project, slide_id: str, number: int, why: str) -> Version:
     """Link the mask's files into a hidden folder, and rename that when it is complete."""
     folder, mask = _folder_of(project, slide_id) / str(number), project.mask_path(slide_id)
-    partial = folder.with_name(f".{number}.partial")
     counts = project.counts(slide_id)
     try:
-        shutil.rmtree(partial, ignore_errors=True)
-        hardlink_tree(mask, partial / "mask.zarr")
-        content = {
-            "format": _FORMAT,
-            "why": why,
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
-            "counts": counts_to(counts),
-            "stamp": tree_checksum(partial / "mask.zarr"),
-        }
-        save_json(partial / "version.json", content)
-        partial.rename(folder)
+        with atomic_folder(folder) as partial:
+            hardlink_tree(mask, partial / "mask.zarr")
+            content = {
+                "format": _FORMAT,
+                "why": why,
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "counts": counts_to(counts),
+                "stamp": tree_checksum(partial / "mask.zarr"),
+            }
+            save_json(partial / "version.json", content)
     except OSError as error:
         raise ProjectError(
             f"{folder} could not be written ({error.strerror or error}); no version of the mask was saved. Free the "
@@ -217,8 +215,6 @@ def _create(project: Project, slide_id: str, number: int, why: str) -> Version:
         ) from error
     except ProjectError as error:
         raise ProjectError(f"No version of the mask of {slide_id} was saved: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return _load(folder, mask)
 
 

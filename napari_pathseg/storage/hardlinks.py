@@ -1,7 +1,7 @@
 """Snapshots of a folder by hard links: made at once, and without taking space.
 
 That is safe where files are never modified in place but written beside and moved over, as the chunks of a
-mask are (`masks.chunk_files`) and all that zarr writes (``_put`` in ``zarr/storage/_local.py``, zarr-python
+mask are (`masks.zarr_store`) and all that zarr writes (``_put`` in ``zarr/storage/_local.py``, zarr-python
 3.1.6).  Where the disk has no links, as FAT and some network disks, files are copied.  Temporary files,
 ``*.partial``, do not count.
 """

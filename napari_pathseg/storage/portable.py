@@ -4,7 +4,6 @@ Positioned reads, hard links, flushing a folder, replacing or deleting a file th
 open, and names that Windows reserves.  Each has a fallback where the system lacks the call.
 """
 
-import errno
 import os
 import shutil
 import tempfile
@@ -73,22 +72,20 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def fsync_folder(folder: Path) -> None:
-    """Flush a folder's list of names to the disk, where the system can open folders; an OSError where the disk fails.
+def fsync(path: Path) -> None:
+    """Flush a file, or a folder's list of names, to the disk.
 
-    Windows cannot, and its NTFS journals renames itself.
+    Windows opens no folders: there it does nothing for them, and NTFS journals renames itself.
+    Python's `os.fsync` wants a file that is open for writing there.
     """
     try:
-        handle = os.open(folder, os.O_RDONLY)
+        handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except PermissionError:
-        if folder.is_dir() and os.access(folder, os.R_OK):
+        if path.is_dir():
             return
         raise
     try:
         os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network disks that have no such call
-            raise
     finally:
         os.close(handle)
 

@@ -27,6 +27,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import IMPORT, Version, create_version, restore, versions
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.registry import count_pages, open_slide
+from napari_pathseg.storage.portable import safe_name
 
 MAX_MASK_SIDE = 131_072  # pixels; a larger slide gets a coarser mask
 
@@ -208,9 +209,10 @@ def _is_multi_page_mask(path: Path) -> bool:
 def _new_record(project: Project, path: Path, page: int | None, records: dict[str, SlideRecord]) -> SlideRecord:
     with open_slide(path, page) as slide:
         shape, mpp, channels = slide.shape, slide.mpp, slide.channels
-    stem = stem_of(path) if page is None else f"{stem_of(path)}[{page}]"
+    stem = safe_name(stem_of(path) if page is None else f"{stem_of(path)}[{page}]")
     slide_id, number = stem, 2
-    while slide_id in records:
+    names = {name.casefold() for name in records}  # Windows and macOS ignore case
+    while slide_id.casefold() in names:
         slide_id, number = f"{stem}-{number}", number + 1
     return SlideRecord(
         id=slide_id,

@@ -33,7 +33,7 @@ for order in sys.stdin:
     if order.strip() == "change":
         project.update_slide("case0", patient="Smith")
     else:
-        project.release()
+        project.release_lock()
     print("done", flush=True)
 """
 
@@ -212,7 +212,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
         session.close()
         assert taker.counts("case0")[2].sum() == 192 * 192
     finally:
-        taker.release()
+        taker.release_lock()
 
 
 def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):
