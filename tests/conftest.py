@@ -25,7 +25,7 @@ SHARED = Path(__file__).parents[2] / "shared"
 _NO_SHARED_DATA = "the folder shared/ with real data does not lie beside the repository"
 
 SIDE = 192
-QUICK = TrainConfig(minutes=0.2, tile=64, batch=4, decoder_seconds=5, cached_tiles=24)
+QUICK = TrainConfig(steps=32, tile=64, batch=4, cached_tiles=24)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -109,13 +109,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[Eve
 
     Tests that share it look and add, and change nothing.
     """
+    from napari_pathseg.engine.training import trainer
     from napari_pathseg.engine.training.training import train
 
     folder = tmp_path_factory.mktemp("trained")
     project = _make_project(folder, _write_slides(folder))
-    job, events = train(project, QUICK), []
-    while True:
-        try:
-            events.append(next(job))
-        except StopIteration as end:
-            return project, events, end.value
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "_VALIDATIONS", 4)  # of these few steps, instead of one after each
+        job, events = train(project, QUICK), []
+        while True:
+            try:
+                events.append(next(job))
+            except StopIteration as end:
+                return project, events, end.value

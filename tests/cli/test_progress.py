@@ -3,7 +3,7 @@ import pytest
 from napari_pathseg.cli.progress import follow
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Progress
-from napari_pathseg.engine.training.budget import TrainingBudget
+from napari_pathseg.engine.training.trainer import TrainingBudget
 from napari_pathseg.engine.training.training import train
 
 
@@ -28,20 +28,20 @@ def test_no_time_left_is_told_that_is_not_known(line):
     assert line(Progress("Reading", 0.0, 0.0, 0, None, None, 7.2)) == "Reading: 0%, 7 s so far"
     assert line(Progress("Scoring case1", 0.5, 0.0)) == "Scoring case1: 50%"
     budget = TrainingBudget(2.0, 0, elapsed=61.0)
-    budget.end()  # before its time
-    event = Progress("Scoring", budget.fraction(9), budget.seconds_left(9), 9, None, None, budget.elapsed)
+    budget.finish()  # before its time
+    event = Progress("Scoring", budget.progress(9), budget.seconds_left(9), 9, None, None, budget.elapsed)
     assert line(event) == "Scoring: 61 s so far"
 
 
 def test_a_quick_look_before_counted_steps_does_not_say_their_time(line):
     budget = TrainingBudget(2.0, 100, elapsed=2.0)
-    event = Progress("Quick look", budget.fraction(5), budget.seconds_left(5), 5, 0.4, 1e-3, budget.elapsed)
+    event = Progress("Quick look", budget.progress(5), budget.seconds_left(5), 5, 0.4, 1e-3, budget.elapsed)
     assert line(event) == "Quick look: 5%, 2 s so far, loss 0.400"
 
 
 def test_a_quick_look_within_minutes_says_what_is_left_of_them(line):
     budget = TrainingBudget(2.0, 0, elapsed=30.0)
-    event = Progress("Quick look", budget.fraction(5), budget.seconds_left(5), 5, 0.4, 1e-3, budget.elapsed)
+    event = Progress("Quick look", budget.progress(5), budget.seconds_left(5), 5, 0.4, 1e-3, budget.elapsed)
     assert line(event) == "Quick look: 25%, 90 s left, loss 0.400"
 
 

@@ -1,6 +1,6 @@
-"""What TensorBoard shows of a run: curves, the graph, kernels and example patches.
+"""Images and curves of a run: validation samples as a PNG, and the log for TensorBoard.
 
-TensorBoard is a package that not everyone has; it is asked for before a run starts.
+TensorBoard is an optional package; `check_tensorboard` asks for it before a run starts.
 """
 
 import importlib.util
@@ -11,26 +11,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
+from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
+from napari_pathseg.engine.device import Device
+from napari_pathseg.engine.evaluation.validation import Validator, classes_of, predict_region
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.errors import ConfigError
+from napari_pathseg.geometry import Region, layout
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.storage.atomic import replace_file
 
 _logger = logging.getLogger(__name__)
-_EVERY = 10  # steps between two points of the training's curves
-_SAMPLE = 64  # pixels of the tile on which the network is traced
-_MOST = 16  # filters and inputs whose kernels are shown
-_KERNEL = 12  # pixels of a shown kernel, about
-_UNTRACEABLE = (RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError)
+_LOG_INTERVAL = 10  # steps between two points of the training curves
+_TRACED_SIDE = 64  # pixels of the tile on which the network is traced
+_MAX_KERNELS = 16  # filters, and inputs of each, that are shown
+_KERNEL_SIDE = 12  # pixels of a shown kernel, about
+_TRACE_ERRORS = (RuntimeError, TypeError, ValueError)
+_SAMPLES, _SIDE, _GAP = 4, 192, 4  # patches, pixels along each, pixels between them
+_TINT = 0.45  # opacity of a class over the image
 
 
 def check_tensorboard(config: TrainConfig) -> None:
-    """Refuse to write for TensorBoard where it is not installed.
+    """Refuse a training that writes for TensorBoard if the package is missing.
 
     Raises
     ------
@@ -45,16 +55,16 @@ def check_tensorboard(config: TrainConfig) -> None:
 
 
 class TensorBoardLogger:
-    """Writes a run's files for TensorBoard; a resumed run goes on in the same folder.
+    """Writes a run's files for TensorBoard; a resumed run continues in the same folder.
 
     Parameters
     ----------
     folder
         Where the files go.
     state
-        What learns; its step numbers the points.
+        The network in training; its step numbers the points.
     resumed
-        Whether the run goes on from a checkpoint: points after that do not count any more.
+        Whether the run continues from a checkpoint; points after its step are then hidden.
     """
 
     def __init__(self, folder: Path, state: TrainState, *, resumed: bool) -> None:
@@ -64,55 +74,56 @@ class TensorBoardLogger:
         self._state = state
         self._last_step = -1
         self._writer: Any = SummaryWriter(folder, purge_step=state.step + 1 if resumed else 0)
-        sample = state.device.send(torch.zeros(1, 3, _SAMPLE, _SAMPLE, dtype=torch.uint8))
+        sample = state.device.send(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE, dtype=torch.uint8))
         tiles = (sample,) if state.network.surroundings is None else (sample, sample)
         self._layers = visualized_layers(state.ema_model, tiles)
         if not begun:
             self._write_graph(tiles)
 
-    def log_step(self, rate: float | None) -> None:
-        """Add points to the training's curves, at every tenth step."""
+    def log_step(self, learning_rate: float | None) -> None:
+        """Add a point to each training curve, every tenth step."""
         step, loss = self._state.step, self._state.loss
-        if loss is None or rate is None or step % _EVERY != 1 or step == self._last_step:
+        if loss is None or learning_rate is None or step % _LOG_INTERVAL != 1 or step == self._last_step:
             return
         self._last_step = step
-        values = {"loss": loss, "rate": rate, "dice": self._state.training_dice}
+        values = {"loss": loss, "rate": learning_rate, "dice": self._state.training_dice}
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(f"training/{name}", value, step)
 
-    def validated(self, event: Validated, examples: UInt8Array) -> None:
-        """Add the scores of a validation, the kernels, and the picture of example patches."""
+    def log_validation(self, event: Validated, samples: UInt8Array) -> None:
+        """Add the scores of a validation, the kernels, and the image of validation samples."""
         self._writer.add_scalar("held-out/mean_dice", event.mean_dice, event.step)
         for name, dice in event.dice.items():
             self._writer.add_scalar(f"held-out/dice/{name}", dice, event.step)
         for name, layer in self._layers.items():
             self._writer.add_image(f"kernels/{name}", kernel_grid(layer), event.step, dataformats="HW")
-        self._writer.add_image("held-out/examples", examples, event.step, dataformats="HWC")
+        self._writer.add_image("held-out/examples", samples, event.step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the files."""
         self._writer.close()
 
     @torch.no_grad()
     def _write_graph(self, tiles: tuple[Tensor, ...]) -> None:
-        try:
-            with warnings.catch_warnings():  # a network's graph is drawn, not kept: what it says of that is no matter
-                warnings.simplefilter("ignore")
+        """Draw the graph of the network, which has run on the same tiles before: what fails now is the tracing."""
+        with warnings.catch_warnings():  # about constants in the trace, which is drawn and never run
+            warnings.simplefilter("ignore")
+            try:
                 # Traced here, since add_graph compares two traces, and those of some encoders
                 # differ in the numbers of their constants alone.
                 traced = torch.jit.trace(self._state.ema_model, tiles, check_trace=False)  # type: ignore[no-untyped-call]
                 self._writer.add_graph(traced, tiles)
-        except _UNTRACEABLE as error:
-            _logger.warning("TensorBoard shows no graph of this network: %s", error)
+            except _TRACE_ERRORS as error:
+                _logger.warning("TensorBoard shows no graph of this network: %s", error)
 
 
 @torch.no_grad()
 def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Module]:
     """Return by name the first convolution of the encoder, and the first and the last of the decoder.
 
-    Those with kernels of more than a pixel, in the order in which they compute.
+    Only convolutions with kernels of more than one pixel, in the order in which they compute.
     """
     order: dict[nn.Module, None] = {}
     names = {module: name for name, module in network.named_modules()}
@@ -130,18 +141,18 @@ def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, 
 
 
 def kernel_grid(layer: nn.Module) -> UInt8Array:
-    """Return a convolution's kernels as grey squares: a row for each filter, a column for each input.
+    """Return an image of a convolution's kernels: a row for each filter, a column for each input.
 
-    The first 16 of each are shown.  Middle grey is zero; black or white is the largest weight.
+    It shows the first 16 of each.  Middle grey is zero; black or white is the largest weight.
     """
     assert isinstance(layer.weight, Tensor)
     weights = layer.weight.detach().float().cpu()
     if isinstance(layer, nn.ConvTranspose2d):
         weights = weights.transpose(0, 1)
-    kernels = weights[:_MOST, :_MOST].numpy()
+    kernels = weights[:_MAX_KERNELS, :_MAX_KERNELS].numpy()
     largest = float(np.abs(kernels).max()) or 1.0
     grey = (127.5 + 127.5 * kernels / largest).astype(np.uint8)
-    scale = max(1, _KERNEL // max(grey.shape[2:]))
+    scale = max(1, _KERNEL_SIDE // max(grey.shape[2:]))
     squares = np.pad(grey.repeat(scale, axis=2).repeat(scale, axis=3), ((0, 0), (0, 0), (0, 1), (0, 1)))
     filters, inputs, rows, columns = squares.shape
     grid: UInt8Array = squares.transpose(0, 2, 1, 3).reshape(filters * rows, inputs * columns)
@@ -149,7 +160,7 @@ def kernel_grid(layer: nn.Module) -> UInt8Array:
 
 
 def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: float) -> None:
-    """Add a trial of a tuning to TensorBoard's table of hyperparameters."""
+    """Add a trial of a tuning to TensorBoard's hyperparameter table."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder) as writer:
@@ -158,3 +169,62 @@ def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: f
 
 def _is_spatial(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and max(module.kernel_size) > 1
+
+
+class ValidationSamples:
+    """Four validation patches as an image: slide, ground truth, prediction.
+
+    The same patches each time; those that show several classes come first.
+    """
+
+    def __init__(self, validator: Validator, classes: ClassTable) -> None:
+        self._colors = np.array([(0, 0, 0), *(spec.rgb for spec in classes)], np.float32)
+        self._patches = _chosen(validator.tiles)
+
+    def draw(self, network: Network, device: Device) -> UInt8Array:
+        """Return an RGB image with a row for each patch."""
+        rows = []
+        for slide, region in self._patches:
+            image = self._image(slide, region)
+            predicted = classes_of(predict_region(network, device, slide, region))
+            columns = [image, self._tinted(image, slide.labels(region)), self._tinted(image, predicted)]
+            rows.append(np.concatenate([_framed(column) for column in columns], axis=1))
+        return np.concatenate(rows)
+
+    def write(self, path: Path, network: Network, device: Device) -> UInt8Array:
+        """Write the image as a PNG, and return it."""
+        image = self.draw(network, device)
+        with replace_file(path) as partial:
+            Image.fromarray(image).save(partial, "PNG")
+        return image
+
+    @staticmethod
+    def _image(slide: SlidePatchSource, region: Region) -> UInt8Array:
+        pixels = slide.pixels(slide.on_working_grid(region))
+        return np.asarray(Image.fromarray(pixels).resize((region.width, region.height), Image.Resampling.BILINEAR))
+
+    def _tinted(self, image: UInt8Array, labels: npt.NDArray[np.uint8]) -> UInt8Array:
+        tint = np.where(labels > BACKGROUND, np.float32(_TINT), np.float32(0))[..., None]
+        tinted: UInt8Array = (image * (1 - tint) + self._colors[labels] * tint).astype(np.uint8)
+        return tinted
+
+
+def _chosen(tiles: list[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
+    """Return the patches with most pixels of rarer classes, the first one of each slide before any second."""
+    patches = [(slide, box) for slide, tile in tiles for box in layout(tile, _SIDE)]
+    ranked = sorted(patches, key=lambda patch: -_variety(patch[0].labels(patch[1])))
+    first = {slide.entry.id: (slide, box) for slide, box in reversed(ranked)}
+    leading = [patch for patch in ranked if first[patch[0].entry.id] == patch]
+    return [*leading, *(patch for patch in ranked if patch not in leading)][:_SAMPLES]
+
+
+def _variety(labels: UInt8Array) -> int:
+    """Return the number of labelled pixels outside the commonest class."""
+    counts = np.sort(np.bincount(labels[labels > 0]))
+    return int(counts[:-1].sum())
+
+
+def _framed(image: UInt8Array) -> UInt8Array:
+    canvas = np.full((_SIDE + _GAP, _SIDE + _GAP, 3), 40, np.uint8)
+    canvas[: image.shape[0], : image.shape[1]] = image
+    return canvas

@@ -1,10 +1,9 @@
-"""Fine-tuning: the decoder on kept features, then everything, until it no longer improves.
+"""Fine-tuning: the stages of a training, in the order in which they happen.
 
-While the encoder is frozen its features of a few tiles are computed once and kept, so that
-the decoder learns in seconds and a first overlay appears.  Then the whole network learns
-on freshly drawn tiles.  The weights that count are a running mean; the best of them are on
-disk after each validation, the state of the run after each pass over the slides, so that a
-killed run loses little and can be resumed.
+First the decoder is trained on cached features of the frozen encoder, so that a first overlay
+appears within seconds; then the whole network, on freshly drawn tiles.  The exponential moving
+average (EMA) of the weights is validated and saved.  The best weights are written after each
+validation and a checkpoint after each epoch, so that a killed run loses little and can resume.
 """
 
 import math
@@ -22,29 +21,29 @@ from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
 from napari_pathseg.errors import OutOfMemoryError
 from napari_pathseg.projects.project import Project
 
-_LR_FACTORS = (0.2, 1.0, 5.0)  # of the step size, that a thorough training tries
-_TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of such a trial, whichever is over first
-_STEPS_APART = 4  # where steps count: at most one in so many is of the quick look, and one of that search
-_MAX_NAN_STEPS = 3  # steps without a number after which it goes back to the best
-_MAX_RESTARTS = 3  # times it does so
+_LR_FACTORS = (0.2, 1.0, 5.0)  # on the learning rate, tried by the preset thorough
+_TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of each such trial, whichever is over first
+_STAGE_SHARE = 4  # with limited steps, the quick look and the learning rate search take at most 1/4 of them each
+_MAX_NAN_STEPS = 3  # consecutive steps without a finite loss, before a restart
+_MAX_RESTARTS = 3
 
 
 def train(
     project: Project, config: TrainConfig | None = None, parent: str | None = "latest", *, resume: str | None = None
 ) -> Job[Bundle]:
-    """Fine-tune a network on what a person stands for in a project's masks.
+    """Fine-tune a network on the human-confirmed labels of a project.
 
     Parameters
     ----------
     project
-        Its slides of the role *train* teach; those of the role *val* choose the best.
+        Slides with the role *train* are trained on; those with the role *val* choose the best weights.
     config
         How to train.
     parent
         The model to start from; "latest" for the newest of the same network if there is one,
         None for none.
     resume
-        The interrupted run to go on with, "" for the newest; its own settings count then.
+        The interrupted run to resume, "" for the newest; its own settings then replace `config`.
 
     Returns
     -------
@@ -54,11 +53,11 @@ def train(
     Raises
     ------
     NothingToLearnError
-        If a class to find has no labelled pixel, or no slide is held out.
+        If a class to segment has no labelled pixel, or there is no validation slide.
     BundleError
-        If `parent` is unknown or tells other classes, or weights cannot be had.
+        If `parent` is unknown or has other classes, or weights are unavailable.
     ProjectError
-        If there is no run to go on with.
+        If there is no run to resume.
     OutOfMemoryError
         If not even a single tile fits into memory.
     """
@@ -73,20 +72,20 @@ def train(
             if not is_out_of_memory(error):
                 raise
             raise OutOfMemoryError(
-                f"Memory ran out while {plan.model_id} was learning ({str(error).splitlines()[0]}). Lower batch or "
-                "tile, or choose a smaller network; its best so far is kept."
+                f"Memory ran out while {plan.model_id} was training ({str(error).splitlines()[0]}). Lower batch or "
+                "tile, or choose a smaller network; the best model so far is saved."
             ) from error
         finally:
             trainer.close()
 
 
 def _open_trainer(project: Project, plan: TrainingPlan, stack: ExitStack) -> Trainer:
-    """Return the trainer of a plan; `stack` closes its slides.  A run that cannot begin leaves nothing behind."""
+    """Return the trainer of a plan; `stack` closes its slides.  A run that cannot begin is deleted."""
     began = (plan.run / "status.json").exists() or plan.checkpoint is not None
     try:
         sets = (PatchDataset(project, entries, plan.config) for entries in (plan.train, plan.val))
-        learning, held_out = (stack.enter_context(slides) for slides in sets)
-        return Trainer(project, plan, learning, held_out)
+        training_set, validation_set = (stack.enter_context(slides) for slides in sets)
+        return Trainer(project, plan, training_set, validation_set)
     except BaseException:
         if not began:
             shutil.rmtree(plan.run)
@@ -94,29 +93,27 @@ def _open_trainer(project: Project, plan: TrainingPlan, stack: ExitStack) -> Tra
 
 
 def _stages(trainer: Trainer) -> Iterator[Event]:
-    """Learn, in all stages, telling how it goes."""
     plan = trainer.plan
     train, val = [entry.id for entry in plan.train], [entry.id for entry in plan.val]
     yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val)
     if plan.checkpoint is None:
-        yield from _begin(trainer)
+        yield from _prepare_network(trainer)
     if trainer.config.preset != "quick" or not _encoder_is_pretrained(trainer):
         yield from _train_network(trainer)
     if plan.parent_id is not None and trainer.history.best_step == 0:
-        text = f"Nothing better than {plan.parent_id} was found on the held-out slides; {plan.model_id} is a copy."
-        yield Note(text)
+        yield Note(f"No weights scored better than {plan.parent_id} in validation; {plan.model_id} is a copy of it.")
     yield from trainer.finish()
 
 
-def _begin(trainer: Trainer) -> Iterator[Event]:
-    """Bring a fresh network to where everything may learn."""
-    config, learnt = trainer.config, trainer.plan.parent_id is not None
+def _prepare_network(trainer: Trainer) -> Iterator[Event]:
+    """Run the stages before the whole network trains: validation of the parent, quick look, learning rate search."""
+    config, fine_tuned = trainer.config, trainer.plan.parent_id is not None
     quick = config.preset == "quick"
-    if learnt:
-        yield from trainer.validate()  # what the parent can is what must be beaten
-    if _encoder_is_pretrained(trainer) and (quick or (not learnt and config.decoder_seconds > 0)):
+    if fine_tuned:
+        yield from trainer.validate()  # the score of the parent is the one to beat
+    if _encoder_is_pretrained(trainer) and (quick or (not fine_tuned and config.decoder_seconds > 0)):
         yield from _train_decoder(trainer)
-    if quick or not learnt:
+    if quick or not fine_tuned:
         yield from trainer.validate()
     if config.preset == "thorough" and not trainer.stopped:
         yield from _search_learning_rate(trainer)
@@ -124,108 +121,110 @@ def _begin(trainer: Trainer) -> Iterator[Event]:
     trainer.budget.begin_stage(trainer.state.step)
 
 
+def _train_network(trainer: Trainer) -> Iterator[Event]:
+    """Train the whole network until the budget is spent, validation stops improving, or the user stops."""
+    state, budget, learning_rate, nan_steps = trainer.state, trainer.budget, trainer.learning_rate, 0
+    validated = state.step if trainer.plan.checkpoint is None else -1
+    state.join_group(fresh=trainer.plan.checkpoint is None)
+    trainer.save_checkpoint_if_due()
+    while (progress := budget.stage_progress(state.step)) < 1 and not trainer.stopped:
+        factor = trainer.schedule.factor(progress, budget.steps_in_stage(state.step))
+        learning_rate = trainer.learning_rate * factor
+        loss = trainer.training_step(learning_rate)
+        yield from trainer.report("Training", learning_rate)
+        nan_steps = 0 if math.isfinite(loss) else nan_steps + 1
+        if nan_steps == _MAX_NAN_STEPS:
+            nan_steps = 0
+            if not (yield from _restart_from_best(trainer)):
+                return
+        if trainer.validation_due:
+            yield from trainer.validate(learning_rate)
+            validated = state.step
+            if trainer.history.stale >= trainer.config.patience:
+                yield Note("Training stopped early: validation no longer improves.")
+                return
+        trainer.save_checkpoint_if_due()
+    if state.step > validated:
+        yield from trainer.validate(learning_rate)
+
+
+def _restart_from_best(trainer: Trainer) -> Generator[Event, None, bool]:
+    """Restart from the best weights at half the learning rate; return False after too many restarts."""
+    trainer.restarts += 1
+    if trainer.restarts > _MAX_RESTARTS:
+        yield Note("Training stopped: the loss became NaN. Lower learning_rate, or train in fp32.", True)
+        return False
+    trainer.learning_rate /= 2
+    trainer.state.restart_from(trainer.history.load_best_weights())
+    trainer.state.join_group(fresh=True)
+    yield Note(
+        f"The loss became NaN; training restarted from its best weights, with learning rate "
+        f"{trainer.learning_rate:g}. Lower learning_rate next time.",
+        warning=True,
+    )
+    return True
+
+
 def _encoder_is_pretrained(trainer: Trainer) -> bool:
-    """Whether the encoder starts from what it learnt before, so that its features are worth decoding."""
+    """Return whether the encoder's features are useful before training."""
     config = trainer.config
     return trainer.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
 
 
 def _train_decoder(trainer: Trainer) -> Iterator[Event]:
-    """Teach the decoder alone, on the frozen encoder's features of a few tiles."""
+    """Train the decoder on cached features of the frozen encoder: the quick look."""
     budget, state, loader = trainer.budget, trainer.state, trainer.loader
-    steps, seconds = _quick_look(trainer)
+    steps, seconds = _quick_look_budget(trainer)
     if budget.counts_steps and not steps:
         return
     begin = budget.elapsed
     state.reset_optimizer(decoder_only=True)
-    for read, _ in enumerate(loader.cache_features(state.network), 1):
-        yield from trainer.tell("Reading")
-        if trainer.stopped or (read >= steps if budget.counts_steps else budget.elapsed > begin + seconds / 3):
+    for batches, _ in enumerate(loader.cache_features(state.network), 1):
+        yield from trainer.report("Reading")
+        if trainer.stopped or (batches >= steps if budget.counts_steps else budget.elapsed > begin + seconds / 3):
             break
     state.reset_optimizer(decoder_only=True)
     if trainer.config.preset == "quick":
         budget.begin_stage(state.step)
-    made = 0  # a step without a number counts too, so that this ends
+    made = 0  # steps without a finite loss included, so that this ends
     while not trainer.stopped:
-        share = made / steps if budget.counts_steps else (budget.elapsed - begin) / max(seconds, 1e-9)
-        if share >= 1:
+        progress = made / steps if budget.counts_steps else (budget.elapsed - begin) / max(seconds, 1e-9)
+        if progress >= 1:
             break
-        rate = trainer.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * share)) + 0.01)
-        state.decoder_step(*loader.cached_batch(), rate)
+        learning_rate = trainer.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) + 0.01)
+        state.decoder_step(*loader.cached_batch(), learning_rate)
         made += 1
-        yield from trainer.tell("Quick look", rate)
+        yield from trainer.report("Quick look", learning_rate)
     loader.discard()
 
 
-def _quick_look(trainer: Trainer) -> tuple[int, float]:
-    """Return the steps, where they count, and the longest seconds in which the decoder learns alone."""
+def _quick_look_budget(trainer: Trainer) -> tuple[int, float]:
+    """Return the most steps, if steps are limited, and the most seconds of the quick look."""
     config, left = trainer.config, trainer.budget.left
     if config.preset == "quick":
         return config.steps, left
-    return min(config.cached_tiles, config.steps // _STEPS_APART), min(config.decoder_seconds, left)
+    return min(config.cached_tiles, config.steps // _STAGE_SHARE), min(config.decoder_seconds, left)
 
 
 def _search_learning_rate(trainer: Trainer) -> Iterator[Event]:
-    """Try some step sizes from the same start, and go on with the one whose Dice is highest."""
+    """Try some learning rates from the same weights; keep the one with the highest Dice."""
     state, budget = trainer.state, trainer.budget
-    most = _TRIAL_STEPS
+    steps = _TRIAL_STEPS
     if budget.counts_steps:
-        most = min(most, trainer.config.steps // (_STEPS_APART * len(_LR_FACTORS)))
-    if not most:
+        steps = min(steps, trainer.config.steps // (_STAGE_SHARE * len(_LR_FACTORS)))
+    if not steps:
         return
     start = {name: tensor.clone() for name, tensor in state.ema_model.state_dict().items()}
-    tried: dict[float, float] = {}
-    for rate in (trainer.rate * share for share in _LR_FACTORS):
+    scores: dict[float, float] = {}
+    for learning_rate in (trainer.learning_rate * factor for factor in _LR_FACTORS):
         state.restart_from(start)
         first, end = state.step, math.inf if budget.counts_steps else budget.elapsed + _TRIAL_SECONDS
-        while state.step < first + most and budget.elapsed < end and not trainer.stopped:
-            if not math.isfinite(trainer.step(rate)):
+        while state.step < first + steps and budget.elapsed < end and not trainer.stopped:
+            if not math.isfinite(trainer.training_step(learning_rate)):
                 break
-            yield from trainer.tell("Searching the step size", rate)
-        tried[rate] = mean_dice(trainer.score())
-    trainer.rate = max(tried, key=lambda rate: tried[rate])
+            yield from trainer.report("Searching the learning rate", learning_rate)
+        scores[learning_rate] = mean_dice(trainer.score())
+    trainer.learning_rate = max(scores, key=lambda rate: scores[rate])
     state.restart_from(start)
-    listed = ", ".join(f"{dice:.3f} with {rate:g}" for rate, dice in tried.items())
-    yield Note(f"The step size is {trainer.rate:g}: Dice {listed} after short trials.")
-
-
-def _train_network(trainer: Trainer) -> Iterator[Event]:
-    """Teach the whole network on freshly drawn tiles."""
-    state, rate, broken = trainer.state, trainer.rate, 0
-    validated = state.step if trainer.plan.checkpoint is None else -1
-    state.join_group(fresh=trainer.plan.checkpoint is None)
-    trainer.save_checkpoint_if_due()
-    while (share := trainer.budget.stage_progress(state.step)) < 1 and not trainer.stopped:
-        rate = trainer.rate * trainer.schedule.factor(share, trainer.budget.steps_in_stage(state.step))
-        broken = 0 if math.isfinite(trainer.step(rate)) else broken + 1
-        yield from trainer.tell("Training", rate)
-        if broken == _MAX_NAN_STEPS:
-            broken = 0
-            if not (yield from _restart_from_best(trainer)):
-                return
-        if trainer.validation_due:
-            yield from trainer.validate(rate)
-            validated = state.step
-            if trainer.history.stale >= trainer.config.patience:
-                yield Note("Training ended early: the held-out slides no longer improve.")
-                return
-        trainer.save_checkpoint_if_due()
-    if state.step > validated:
-        yield from trainer.validate(rate)
-
-
-def _restart_from_best(trainer: Trainer) -> Generator[Event, None, bool]:
-    """After steps without a number go back to the best weights at half the step size; return whether that helps."""
-    trainer.returns += 1
-    if trainer.returns > _MAX_RESTARTS:
-        yield Note("Training ended: its loss is no number any more. Lower the step size, or train in fp32.", True)
-        return False
-    trainer.rate /= 2
-    trainer.state.restart_from(trainer.history.load_best_weights())
-    trainer.state.join_group(fresh=True)
-    yield Note(
-        f"The loss was no number any more; training went back to its best, with step size {trainer.rate:g}. "
-        "Lower learning_rate next time.",
-        warning=True,
-    )
-    return True
+    listed = ", ".join(f"{dice:.3f} with {rate:g}" for rate, dice in scores.items())
+    yield Note(f"The learning rate is {trainer.learning_rate:g}: Dice {listed} after short trials.")

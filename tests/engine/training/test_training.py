@@ -1,7 +1,5 @@
-import contextlib
 import csv
 import math
-import time
 from collections import Counter
 
 import numpy as np
@@ -13,9 +11,11 @@ from safetensors.torch import load_file
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.bundle_io import load_network
+from napari_pathseg.engine.evaluation.metrics import Confusion
+from napari_pathseg.engine.evaluation.validation import Validator
 from napari_pathseg.engine.events import Examples, Note, Progress, Show, Started, Stop, Validated, View, run
 from napari_pathseg.engine.networks.weights import lite0_weights
-from napari_pathseg.engine.training import trainer as trainer
+from napari_pathseg.engine.training import live_preview, trainer
 from napari_pathseg.engine.training.checkpoint import load_checkpoint
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.engine.training.training import train
@@ -23,7 +23,14 @@ from napari_pathseg.errors import BundleError, NothingToLearnError, UnsupportedS
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 
-SHORT = TrainConfig(minutes=0.06, tile=64, batch=2, decoder_seconds=1, cached_tiles=8)
+SHORT = TrainConfig(steps=12, tile=64, batch=2, cached_tiles=8)
+TIMED = SHORT.replace(steps=0, minutes=0.06, decoder_seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def few_validations(monkeypatch):
+    """Validate four times in a training of a few steps, instead of after each step."""
+    monkeypatch.setattr(trainer, "_VALIDATIONS", 4)
 
 
 def test_a_short_training_finds_the_dark_squares(trained):
@@ -32,7 +39,7 @@ def test_a_short_training_finds_the_dark_squares(trained):
     assert bundle.scores["Tumour"]["dice"] == bundle.mean_dice
 
 
-def test_it_says_what_it_learns_from_and_how_far_it_is(trained):
+def test_events_name_the_slides_and_the_progress(trained):
     _, events, _ = trained
     (started,) = [event for event in events if isinstance(event, Started)]
     assert (len(started.train), len(started.val)) == (4, 1)
@@ -43,12 +50,12 @@ def test_it_says_what_it_learns_from_and_how_far_it_is(trained):
     assert list(dict.fromkeys(stages)) == ["Reading", "Quick look", "Training"]
 
 
-def test_the_best_validation_is_the_one_that_is_kept(trained):
+def test_bundle_has_the_score_of_the_best_validation(trained):
     _, events, bundle = trained
     assert bundle.mean_dice == max(event.mean_dice for event in events if isinstance(event, Validated))
 
 
-def test_the_bundle_on_disk_rebuilds_the_network_and_tells_its_story(trained):
+def test_bundle_on_disk_rebuilds_the_network_and_holds_its_curves(trained):
     project, _, bundle = trained
     folder = project.folder / "models" / "m001"
     assert load_bundle(folder) == bundle
@@ -60,36 +67,28 @@ def test_the_bundle_on_disk_rebuilds_the_network_and_tells_its_story(trained):
     assert {"step", "seconds", "loss", "Tumour"} <= set(rows[0])
 
 
-def test_training_keeps_to_its_minutes(trained):
-    _, _, bundle = trained
-    assert bundle.seconds < 60 * bundle.config["minutes"] + 8  # a validation and a step may be under way at the end
+def test_training_keeps_to_its_minutes(project):
+    bundle = run(train(project, TIMED))
+    assert bundle.steps > 1
+    assert 60 * TIMED.minutes <= bundle.seconds < 60 * TIMED.minutes + 20  # a validation may be under way at the end
 
 
-def test_stop_ends_soon_and_keeps_the_best(project):
-    job = train(project, SHORT.replace(minutes=10, decoder_seconds=1))
+def test_stop_ends_at_the_next_step_and_keeps_the_best(project):
+    job = train(project, SHORT.replace(steps=1000))
     while not isinstance(next(job), Validated):
         pass
-    start = time.perf_counter()
-    with contextlib.suppress(StopIteration):
-        job.send(Stop())
-        run(job)
-    assert time.perf_counter() - start < 20
+    after = [job.send(Stop()), *job]
+    assert sum(isinstance(event, Progress) and event.stage != "Scoring" for event in after) <= 1
     assert project.model_ids() == ["m001"]
     assert load_bundle(project.folder / "models" / "m001").finished
 
 
-def test_the_view_is_predicted_while_it_learns(project):
-    job = train(project, SHORT.replace(minutes=0.2, decoder_seconds=6))
-    views = []
-    event = next(job)
-    try:
-        event = job.send(Show("case5", Region(16, 0, 100, 150)))
-        while True:
-            if isinstance(event, View):
-                views.append((event, np.load(event.path)))
-            event = next(job)
-    except StopIteration:
-        pass
+def test_live_preview_shows_the_view_during_training(project, monkeypatch):
+    monkeypatch.setattr(live_preview, "_PAUSE", 0.0)
+    job = train(project, SHORT.replace(steps=40))
+    next(job)
+    job.send(Show("case5", Region(16, 0, 100, 150)))
+    views = [(event, np.load(event.path)) for event in job if isinstance(event, View)]
     assert len(views) >= 2
     event, classes = views[-1]
     assert (event.slide, event.region) == ("case5", Region(16, 0, 100, 150))
@@ -98,7 +97,7 @@ def test_the_view_is_predicted_while_it_learns(project):
     assert len({event.path for event, _ in views}) == len(views)  # none is overwritten while it is read
 
 
-def test_a_view_of_an_unknown_slide_does_not_end_the_training(project, caplog):
+def test_live_preview_of_an_unknown_slide_does_not_end_training(project, caplog):
     job = train(project, SHORT)
     next(job)
     job.send(Show("came later", Region(0, 0, 64, 64)))
@@ -106,7 +105,7 @@ def test_a_view_of_an_unknown_slide_does_not_end_the_training(project, caplog):
     assert "came later" in caplog.text
 
 
-def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
+def test_second_model_starts_from_the_first_and_is_no_worse(project):
     first = run(train(project, SHORT))
     second = run(train(project, SHORT))
     assert second.parent == first.id
@@ -115,20 +114,38 @@ def test_a_second_model_goes_on_from_the_first_and_is_no_worse(project):
     assert run(train(project, SHORT, parent=None)).parent is None
 
 
-def test_a_training_that_finds_nothing_better_says_so(project):
+def test_training_that_finds_nothing_better_says_so_and_copies(project, monkeypatch):
     run(train(project, SHORT))
-    job, said = train(project, SHORT.replace(learning_rate=0.1, minutes=0.05)), []
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            said += [event.text] if isinstance(event, Note) else []
+    real, scored = Validator.score, []
+
+    def worse_each_time(self, network, device):
+        scored.append(real(self, network, device))
+        return Confusion(np.array([[90, len(scored)], [len(scored), 90]], np.int64))
+
+    monkeypatch.setattr(Validator, "score", worse_each_time)
+    said = [event.text for event in train(project, SHORT) if isinstance(event, Note)]
     first, second = (load_file(project.folder / "models" / name / "weights.safetensors") for name in ("m001", "m002"))
-    copied = all(torch.equal(tensor, second[name]) for name, tensor in first.items())
-    assert any("Nothing better than m001" in text for text in said) == copied
+    assert len(scored) > 1
+    assert said == ["No weights scored better than m001 in validation; m002 is a copy of it."]
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
-def test_a_killed_training_leaves_its_best_model_whole(project):
-    job = train(project, SHORT.replace(minutes=1))
+def test_training_that_finds_something_better_keeps_it(project, monkeypatch):
+    run(train(project, SHORT))
+    scored = []
+
+    def better_each_time(self, network, device):
+        scored.append(network)
+        return Confusion(np.array([[90, 90 - len(scored)], [90 - len(scored), 90]], np.int64))
+
+    monkeypatch.setattr(Validator, "score", better_each_time)
+    assert not [event for event in train(project, SHORT) if isinstance(event, Note)]
+    first, second = (load_file(project.folder / "models" / name / "weights.safetensors") for name in ("m001", "m002"))
+    assert not all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+
+
+def test_killed_training_leaves_its_best_model_intact(project):
+    job = train(project, SHORT)
     while not isinstance(next(job), Validated):
         pass
     del job  # as if the process had died: nothing after the validation is written
@@ -138,49 +155,41 @@ def test_a_killed_training_leaves_its_best_model_whole(project):
     load_network(project.folder / "models" / "m001")
 
 
-def test_a_project_without_contours_makes_no_run(tmp_path):
+def test_project_without_contours_makes_no_run(tmp_path):
     project = Project.create(tmp_path / "p.pathseg")
     with pytest.raises(NothingToLearnError):
         run(train(project, SHORT))
     assert not list((project.folder / "runs").iterdir())
 
 
-def test_an_unknown_parent_is_answered_with_the_known_ones(trained):
+def test_unknown_parent_is_refused_with_the_known_ones(trained):
     project, _, _ = trained
     with pytest.raises(BundleError, match='has no model "m077". It has: m001'):
         run(train(project, SHORT, parent="m077"))
 
 
-def test_a_quick_look_takes_its_seconds_and_leaves_the_encoder_as_it_was(project):
-    config = SHORT.replace(preset="quick", minutes=0.1)
+def test_quick_look_takes_its_seconds_and_leaves_the_encoder_alone(project):
+    config = TIMED.replace(preset="quick", minutes=0.1)
     bundle = run(train(project, config))
-    assert bundle.seconds < 6 + 8
+    assert bundle.seconds < 6 + 20
     assert bundle.mean_dice > 0.6
     kept = load_network(project.folder / "models" / bundle.id).encoder.model.state_dict()
     assert torch.equal(kept["conv_stem.weight"], lite0_weights()["conv_stem.weight"])
 
 
-def test_normal_goes_on_from_the_quick_look(project):
-    quick = run(train(project, SHORT.replace(preset="quick", minutes=0.1)))
-    job, stages = train(project, SHORT), []
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            stages += [event.stage] if isinstance(event, Progress) else []
+def test_normal_training_starts_from_the_quick_look(project):
+    quick = run(train(project, SHORT.replace(preset="quick")))
+    stages = {event.stage for event in train(project, SHORT) if isinstance(event, Progress)}
     normal = load_bundle(project.folder / "models" / "m002")
     assert normal.parent == quick.id
     assert "Quick look" not in stages
     assert normal.mean_dice >= quick.mean_dice
 
 
-def test_thorough_searches_the_step_size_and_tells_it(project):
-    config = SHORT.replace(preset="thorough", steps=12, cached_tiles=4, decoder_seconds=0.5)
-    job, notes = train(project, config), []
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            notes += [event.text] if isinstance(event, Note) else []
-    (note,) = [text for text in notes if text.startswith("The step size is")]
+def test_thorough_training_searches_the_learning_rate_and_reports_it(project):
+    config = SHORT.replace(preset="thorough", steps=12, cached_tiles=4)
+    notes = [event.text for event in train(project, config) if isinstance(event, Note)]
+    (note,) = [text for text in notes if text.startswith("The learning rate is")]
     assert note.count("with") == 3
     assert load_bundle(project.folder / "models" / "m001").steps == 12
 
@@ -191,17 +200,13 @@ def test_thorough_searches_the_step_size_and_tells_it(project):
         ("normal", 8, {"Quick look": 2, "Training": 6}),
         ("normal", 3, {"Training": 3}),
         ("quick", 5, {"Quick look": 5}),
-        ("thorough", 24, {"Quick look": 4, "Searching the step size": 6, "Training": 14}),
+        ("thorough", 24, {"Quick look": 4, "Searching the learning rate": 6, "Training": 14}),
     ],
 )
-def test_steps_are_those_of_all_stages_together(project, preset, steps, stages):
+def test_steps_count_all_stages_together(project, preset, steps, stages):
     config = SHORT.replace(preset=preset, steps=steps, cached_tiles=4)
-    told = []
-    job = train(project, config, None)
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            told += [event] if isinstance(event, Progress) and event.stage != "Reading" else []
+    events = [event for event in train(project, config, None) if isinstance(event, Progress)]
+    told = [event for event in events if event.stage != "Reading"]
     assert Counter(event.stage for event in told) == stages
     assert [event.step for event in told] == list(range(1, steps + 1))
     assert [event.fraction for event in told] == pytest.approx([step / steps for step in range(1, steps + 1)])
@@ -210,7 +215,7 @@ def test_steps_are_those_of_all_stages_together(project, preset, steps, stages):
     assert any(event.seconds_left for event in told if event.stage == last)
 
 
-def test_with_steps_a_seed_repeats_a_run(project):
+def test_seed_repeats_a_run_with_limited_steps(project):
     config = SHORT.replace(steps=8, cached_tiles=4, geometric_p=1.0, degrade_p=1.0)
     first, second = (run(train(project, config, None)) for _ in range(2))
     third = run(train(project, config.replace(seed=1), None))
@@ -220,7 +225,7 @@ def test_with_steps_a_seed_repeats_a_run(project):
     assert any(not torch.equal(tensor, weights[2][name]) for name, tensor in weights[0].items())
 
 
-def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypatch):
+def test_resumed_run_ends_like_an_uninterrupted_one(project, monkeypatch):
     monkeypatch.setattr(trainer, "_CHECKPOINT_COST", 0)  # a state after each pass, however long it takes to write
     config = SHORT.replace(steps=11, weights="none", batch=8)  # five steps are a pass over the slides
     whole = run(train(project, config, None))
@@ -238,14 +243,14 @@ def test_a_resumed_run_ends_as_if_it_had_not_been_interrupted(project, monkeypat
     assert load_checkpoint(folder) is None
 
 
-def test_a_run_killed_before_its_first_state_begins_anew(project):
+def test_run_killed_before_its_first_checkpoint_restarts(project):
     job = train(project, SHORT, None)
     next(job)
     del job
     assert run(train(project, resume="")).id == "m001"
 
 
-def test_stop_while_the_end_is_scored_keeps_what_is_known(project):
+def test_stop_during_final_scoring_keeps_the_scores_so_far(project):
     for number in range(5):
         project.update_slide(f"case{number}", role="val" if number > 2 else "train")
     job, stopped = train(project, SHORT.replace(validation_tiles=1), None), False
@@ -262,7 +267,7 @@ def test_stop_while_the_end_is_scored_keeps_what_is_known(project):
     assert bundle.scores["Tumour"]["dice"] > 0
 
 
-def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
+def test_run_that_cannot_begin_leaves_nothing_behind(project):
     file = project.find_file(project.slide("case0"))
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(UnsupportedSlideError, match=file.name):
@@ -270,7 +275,7 @@ def test_a_run_that_could_not_begin_leaves_nothing_behind(project):
     assert not list((project.folder / "runs").glob("*"))
 
 
-def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch):
+def test_nan_loss_restarts_from_the_best_weights(project, monkeypatch):
     real, rates = TrainState.training_step, []
 
     def broken(self, batches, rate):
@@ -278,18 +283,14 @@ def test_a_loss_that_is_no_number_sends_it_back_to_its_best(project, monkeypatch
         return math.nan if 3 <= len(rates) < 6 else real(self, batches, rate)
 
     monkeypatch.setattr(TrainState, "training_step", broken)
-    job, notes = train(project, SHORT.replace(steps=8, schedule="constant", warm_up=0, cached_tiles=4)), []
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            notes += [event.text] if isinstance(event, Note) and event.warning else []
-    (note,) = notes
-    assert "went back to its best" in note
+    config = SHORT.replace(steps=8, schedule="constant", warm_up=0, cached_tiles=4)
+    (note,) = [event.text for event in train(project, config) if isinstance(event, Note) and event.warning]
+    assert "restarted from its best weights" in note
     assert rates[-1] == rates[0] / 2
     assert load_bundle(project.folder / "models" / "m001").finished
 
 
-def test_when_memory_runs_out_steps_take_half_the_tiles_and_it_is_told(project, monkeypatch):
+def test_out_of_memory_halves_the_batch_and_says_so(project, monkeypatch):
     real = TrainState.training_step
 
     def starved(self, batches, rate):
@@ -298,15 +299,11 @@ def test_when_memory_runs_out_steps_take_half_the_tiles_and_it_is_told(project, 
         return real(self, batches, rate)
 
     monkeypatch.setattr(TrainState, "training_step", starved)
-    job, notes = train(project, SHORT), []
-    with contextlib.suppress(StopIteration):
-        while True:
-            event = next(job)
-            notes += [event.text] if isinstance(event, Note) else []
-    assert "Memory ran out; a step now takes 1 tiles at once." in notes
+    notes = [event.text for event in train(project, SHORT) if isinstance(event, Note)]
+    assert "Memory ran out; the batch size is now 1." in notes
 
 
-def test_the_held_out_patches_are_a_picture(trained):
+def test_validation_samples_are_written_as_an_image(trained):
     _, events, _ = trained
     (path,) = {event.path for event in events if isinstance(event, Examples)}
     with Image.open(path) as picture:

@@ -7,7 +7,7 @@ from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.validation import Validator
-from napari_pathseg.engine.training.validation_samples import ValidationSamples
+from napari_pathseg.engine.training.tensorboard import ValidationSamples
 
 
 @pytest.fixture(scope="module")

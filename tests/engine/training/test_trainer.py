@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from napari_pathseg.engine.training.budget import TrainingBudget
+from napari_pathseg.engine.training.trainer import TrainingBudget
 
 
 def test_by_minutes_the_share_of_a_stage_follows_the_clock():
