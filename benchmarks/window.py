@@ -26,6 +26,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.events import Event, Progress
+from napari_pathseg.jobs.protocol import JobFailed, Train, parse_event, to_line
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.splits import assign_missing_roles
@@ -105,11 +107,11 @@ def rate_beside(session: Session, loop: Loop, config: TrainConfig, seconds: floa
     """Return the delays' percentile and the worker's steps per second while it trains."""
     steps: list[int] = []
 
-    def hear(message: dict) -> None:
-        if message.get("stage") == "Training":
-            steps.append(message["step"])
+    def on_event(event: Event) -> None:
+        if isinstance(event, Progress) and event.stage == "Training":
+            steps.append(event.step)
 
-    session.training._worker.event.connect(hear)
+    session.training._worker.event.connect(on_event)
     session.training.train(config, parent=None)
     if not wait(lambda: len(steps) > 3, 120):
         sys.exit("the worker did not start to train")
@@ -130,16 +132,15 @@ def rate_alone(project: Project, config: TrainConfig, seconds: float) -> float:
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    message = {"command": "train", "project": str(project.folder), "config": config.to_json(), "parent": None}
-    worker.stdin.write(json.dumps(message) + "\n")
+    worker.stdin.write(to_line(Train(project=str(project.folder), config=config)) + "\n")
     worker.stdin.flush()
     points: list[tuple[float, int]] = []
     for line in worker.stdout:
-        said = json.loads(line)
-        if said["event"] == "failed":
-            sys.exit(said["text"])
-        if said.get("stage") == "Training":
-            points.append((time.perf_counter(), said["step"]))
+        event = parse_event(line)
+        if isinstance(event, JobFailed):
+            sys.exit(event.text)
+        if isinstance(event, Progress) and event.stage == "Training":
+            points.append((time.perf_counter(), event.step))
             if len(points) > 4 and points[-1][0] - points[3][0] > seconds:
                 break
     worker.kill()

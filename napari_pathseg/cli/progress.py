@@ -6,9 +6,9 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from napari_pathseg.engine.events import Event, Job, Stop
+from napari_pathseg.engine.events import Event, Job, Note, Progress, Started, Stop, Trial, Validated
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.relink import Search
@@ -35,7 +35,7 @@ def follow(job: Job[_Result]) -> _Result:
                 return result
             command = Stop() if interrupts else None
             line, now = _line(event), time.monotonic()
-            if line and (event.to_json()["event"] != "progress" or now - shown > _LEAST):
+            if line and (not isinstance(event, Progress) or now - shown > _LEAST):
                 print(line, file=sys.stderr, flush=True)
                 shown = now
 
@@ -73,32 +73,30 @@ def _interrupts() -> Iterator[list[int]]:
 
 
 def _line(event: Event) -> str:
-    said = event.to_json()
-    match said["event"]:
-        case "progress":
-            loss = "" if said["loss"] is None else f", loss {said['loss']:.3f}"
-            done = "" if said["stage"] == _LAST else f"{said['fraction']:.0%}"
-            return f"{said['stage']}: {', '.join(part for part in (done, _time(said)) if part)}{loss}"
-        case "validated":
-            dice = ", ".join(f"{name} {value:.3f}" for name, value in said["dice"].items())
-            return f"After {said['seconds']:.0f} s on held-out slides: Dice {dice}{' (best)' if said['best'] else ''}"
-        case "note":
-            return str(said["text"])
-        case "trial":
-            settings = ", ".join(f"{name} {value}" for name, value in said["settings"].items())
-            outcome = said["problem"] if said["score"] is None else f"Dice {said['score']:.3f}"
-            return f"Trial {said['number']} of {said['of']}, {settings}{': ' if outcome else ''}{outcome}"
-        case "started":
-            return f"{said['model']} learns from {len(said['train'])} slides, {len(said['val'])} held out"
+    match event:
+        case Progress():
+            loss = "" if event.loss is None else f", loss {event.loss:.3f}"
+            done = "" if event.stage == _LAST else f"{event.fraction:.0%}"
+            return f"{event.stage}: {', '.join(part for part in (done, _time(event)) if part)}{loss}"
+        case Validated():
+            dice = ", ".join(f"{name} {value:.3f}" for name, value in event.dice.items())
+            return f"After {event.seconds:.0f} s on held-out slides: Dice {dice}{' (best)' if event.best else ''}"
+        case Note():
+            return event.text
+        case Trial():
+            settings = ", ".join(f"{name} {value}" for name, value in event.settings.items())
+            outcome = event.problem if event.score is None else f"Dice {event.score:.3f}"
+            return f"Trial {event.number} of {event.of}, {settings}{': ' if outcome else ''}{outcome}"
+        case Started():
+            return f"{event.model} learns from {len(event.train)} slides, {len(event.val)} held out"
     return ""
 
 
-def _time(said: dict[str, Any]) -> str:
-    """Return how long a job goes on or, where that cannot be told, how long it has gone on."""
-    left, passed = said["seconds_left"], said["seconds"]
-    if round(left) > 0:
-        return f"{_span(left)} left"
-    return "" if passed is None else f"{_span(passed)} so far"
+def _time(progress: Progress) -> str:
+    """Return how long a job still takes or, where that is unknown, how long it has taken."""
+    if round(progress.seconds_left) > 0:
+        return f"{_span(progress.seconds_left)} left"
+    return "" if progress.seconds is None else f"{_span(progress.seconds)} so far"
 
 
 def _span(seconds: float) -> str:

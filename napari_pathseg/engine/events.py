@@ -1,31 +1,86 @@
-"""What a job says while it runs, and what may be said to it.
+"""What a job reports while it runs, and which commands it takes.
 
 A job is a generator: it yields events, takes a command where one is sent, and returns its
-result.  Events are plain values, so that they travel as JSON lines.
+result.  Events and commands are plain values, so that they travel between processes as JSON
+lines; `jobs.protocol` lists them all and adds those of the worker process.
 """
 
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, field
-from typing import Any, TypeVar
+import dataclasses
+import types
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
 
-from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry import Region
+from napari_pathseg.settings import Settings
 
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
-class Event:
-    """Something that happened in a job."""
+class Message:
+    """A value that travels between processes as one JSON object.
+
+    `wire_key` tells events from commands, `wire_name` one kind from another.  Both also stand in
+    ``runs/<id>/events.jsonl``, so neither changes once it has been released, and a new field
+    needs a default.
+    """
+
+    wire_key: ClassVar[str]
+    wire_name: ClassVar[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the event as plain values; ``event`` names its kind."""
-        return {"event": type(self).__name__.lower(), **asdict(self)}
+        """Return the message as plain values, its kind first."""
+        return {self.wire_key: self.wire_name, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the message that `to_json` wrote, maybe in another version; unknown fields are ignored.
+
+        Raises
+        ------
+        ValueError
+            If a field without a default is missing.
+        ConfigError
+            If a setting lies outside its limits.
+        """
+        hints, fields = get_type_hints(cls), dataclasses.fields(cls)
+        required = {field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING}
+        if missing := sorted(required - values.keys()):
+            raise ValueError(f"A message {cls.wire_name} lacks {', '.join(missing)}.")
+        return cls(**{f.name: _decode(hints[f.name], values[f.name]) for f in fields if f.name in values})
+
+
+def _decode(hint: Any, value: Any) -> Any:
+    """Return the value of a field from its JSON, by the field's type."""
+    if value is None:
+        return None
+    if isinstance(hint, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not types.NoneType)
+    if get_origin(hint) is list:
+        return [_decode(get_args(hint)[0], item) for item in value]
+    if hint is Region:
+        return Region(*value)
+    if isinstance(hint, type) and issubclass(hint, Message | Settings):
+        return hint.from_json(value)
+    return value
+
+
+# -- from a job
+
+
+@dataclass(frozen=True)
+class Event(Message):
+    """Something that happened in a job."""
+
+    wire_key = "event"
 
 
 @dataclass(frozen=True)
 class Started(Event):
     """A run began: its folder's name, the model it makes, the model it starts from."""
 
+    wire_name = "started"
     run: str
     model: str
     parent: str | None
@@ -37,10 +92,11 @@ class Started(Event):
 class Progress(Event):
     """How far a job is.
 
-    `fraction` goes from 0 to 1; `seconds_left` is 0 where it cannot be told; `rate` is the step size; `seconds` have
-    passed.
+    `fraction` runs from 0 to 1; `seconds_left` is 0 where it is unknown; `rate` is the learning
+    rate; `seconds` have passed.
     """
 
+    wire_name = "progress"
     stage: str
     fraction: float
     seconds_left: float
@@ -52,8 +108,9 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """Scores on the held-out slides: Dice by class name, their mean over the classes to find."""
+    """Scores on the held-out slides: Dice by class name, and their mean over all classes but Background."""
 
+    wire_name = "validated"
     step: int
     seconds: float
     loss: float | None
@@ -64,16 +121,18 @@ class Validated(Event):
 
 
 @dataclass(frozen=True)
-class Examples(Event):
-    """Held-out patches lie in `path`, a PNG: a row each of the image, what a person and what the network says."""
+class ValidationSamplesReady(Event):
+    """Held-out patches were written to `path`, a PNG with one row each: the image, its labels, the prediction."""
 
+    wire_name = "examples"
     path: str
 
 
 @dataclass(frozen=True)
-class View(Event):
-    """The classes of a box of a slide's mask grid lie in `path`, a ``.npy`` file of uint8."""
+class PreviewReady(Event):
+    """The predicted classes of a box of a slide's mask grid were written to `path`, a ``.npy`` file of uint8."""
 
+    wire_name = "view"
     slide: str
     region: Region
     path: str
@@ -81,19 +140,21 @@ class View(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """A sentence for the user that ends nothing; a `warning` where something should be done."""
+    """A message for the user; `warning` marks one that needs attention."""
 
+    wire_name = "note"
     text: str
     warning: bool = False
 
 
 @dataclass(frozen=True)
 class Trial(Event):
-    """A trial of a tuning begins, the first being number 1, or is over: then it has a `score` or a `problem`.
+    """A trial of a tuning, the first being number 1; once it has ended it has a `score` or a `problem`.
 
-    What it trains with is in `settings`; `model` is "" until its run began.
+    `settings` are those it trains with; `model` is "" until its run has begun.
     """
 
+    wire_name = "trial"
     number: int
     of: int
     model: str
@@ -101,33 +162,47 @@ class Trial(Event):
     score: float | None = None
     problem: str = ""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the trial has a score or failed."""
+        return self.score is not None or bool(self.problem)
+
 
 @dataclass(frozen=True)
 class SlideDone(Event):
     """A box of a slide's mask grid was predicted."""
 
+    wire_name = "slidedone"
     slide: str
     seconds: float
     pixels: int
     region: Region
 
 
+# -- to a job
+
+
 @dataclass(frozen=True)
-class Command:
-    """Something said to a running job."""
+class Command(Message):
+    """A request to a job."""
+
+    wire_key = "command"
 
 
 @dataclass(frozen=True)
 class Stop(Command):
-    """End soon and keep what was won."""
+    """End soon and keep the best result so far."""
+
+    wire_name = "stop"
 
 
 @dataclass(frozen=True)
-class Show(Command):
+class RequestPreview(Command):
     """Predict a box of a slide's mask grid now and after each validation."""
 
+    wire_name = "show"
     slide: str
-    region: Region = field(default=EMPTY_REGION)
+    region: Region
 
 
 Job = Generator[Event, Command | None, _Result]

@@ -1,6 +1,6 @@
 """What the variation of tiles looks like on a project's own slides, as a picture for the window."""
 
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -16,8 +16,8 @@ from napari_pathseg.storage.atomic import replace_file
 FILE = "variation.png"  # in the folder of the runs; the next one takes its place
 
 
-def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[str, Any]]:
-    """Draw a tile from the slides that teach, vary it, and write the samples; return ``{"path": ...}``.
+def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[Path]:
+    """Draw a tile from the slides that teach, vary it, and write the samples to a PNG; return its path.
 
     Raises
     ------
@@ -32,4 +32,4 @@ def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[dict[st
     path.parent.mkdir(exist_ok=True)
     with replace_file(path) as partial:
         Image.fromarray(samples).save(partial, "PNG")
-    return {"path": str(path)}
+    return path

@@ -6,7 +6,7 @@ Each trial is a whole training with a run and a model of its own, recorded like 
 from collections.abc import Iterator
 
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
-from napari_pathseg.engine.events import Command, Job, Note, Show, Started, Stop, Trial
+from napari_pathseg.engine.events import Command, Job, Note, RequestPreview, Started, Stop, Trial
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.engine.training.tensorboard import check_tensorboard, log_trial
 from napari_pathseg.engine.training.training import train
@@ -28,7 +28,7 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
     -------
     job
         A generator of the trainings' events, with a `Trial` before and after each of them, that
-        takes `Stop` and `Show` and returns the trials that began, best first.  In the end the
+        takes `Stop` and `RequestPreview` and returns the trials that began, best first.  In the end the
         best model is the newest of the project, as a copy where it was not.
 
     Raises
@@ -67,7 +67,7 @@ class _Tuning:
         self._project, self._study = project, study
         self.failure: PathsegError | None = None
         self.stopped = False
-        self._show: Show | None = None  # each new training is told of it again
+        self._show: RequestPreview | None = None  # each new training is told of it again
 
     def run(self, trial: TrialRecord) -> Job[None]:
         """Train with a trial's settings."""
@@ -109,7 +109,7 @@ class _Tuning:
     def _heed(self, command: Command | None) -> None:
         if isinstance(command, Stop):
             self.stopped = True
-        elif isinstance(command, Show):
+        elif isinstance(command, RequestPreview):
             self._show = command
 
     def _event(self, number: int, trial: TrialRecord) -> Trial:

@@ -1,162 +1,190 @@
-"""The worker process: takes commands as JSON lines, gives events as JSON lines.
+"""The worker process: it reads commands and writes events, one JSON line each (see `jobs.protocol`).
 
-The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may
-be killed at any moment; what counts is on disk.  Commands are ``train``, ``predict``,
-``tune``, ``score``, ``preview`` and, for a job that runs, ``show`` and ``stop``; the end of its
-input ends it.  ``superpixels`` are no job: they are cut beside one, and while torch is still loading.
+The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may be
+killed at any moment; everything that counts is on disk.  It runs one job at a time and ends with
+its input.  Superpixels are not a job: they are computed on the listening thread, beside a job and
+while torch is still loading.
 """
 
 import contextlib
-import json
+import logging
 import os
 import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any, TextIO
+from typing import TextIO, TypeVar
 
-from napari_pathseg.config import PredictConfig, TrainConfig
-from napari_pathseg.engine.events import Command, Job, Show, Stop
+from napari_pathseg.engine.events import Command, Event, Job, RequestPreview, Stop, Trial
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import (
+    AugmentationSampled,
+    ComputeSuperpixels,
+    JobFailed,
+    JobFinished,
+    Predict,
+    PredictionFinished,
+    SampleAugmentation,
+    Score,
+    ScoringFinished,
+    StartJob,
+    SuperpixelsFailed,
+    Train,
+    TrainingFinished,
+    Tune,
+    TuningFinished,
+    WorkerReady,
+    parse_command,
+    to_line,
+)
 from napari_pathseg.projects.project import Project
 
-_Message = dict[str, Any]
+_Result = TypeVar("_Result")
 
 
 class Worker:
-    """Runs one job after another, listening meanwhile."""
+    """Runs one job after another and listens for commands meanwhile."""
 
-    def __init__(self, said: TextIO, answers: TextIO) -> None:
-        self._answers, self._speaking = answers, threading.Lock()
-        self._inbox: queue.Queue[_Message | None] = queue.Queue()
-        threading.Thread(target=self._listen, args=(said,), name="listener", daemon=True).start()
+    def __init__(self, commands: TextIO, events: TextIO) -> None:
+        self._events, self._writing = events, threading.Lock()
+        self._inbox: queue.Queue[Command | None] = queue.Queue()  # None at the end of the input
+        threading.Thread(target=self._listen, args=(commands,), name="listener", daemon=True).start()
 
     def run(self) -> None:
-        """Do what is asked until the input ends."""
-        self._tell({"event": "ready"})
-        while (message := self._inbox.get()) is not None:
-            if message["command"] not in _JOBS:
-                continue  # a stop that came after the end
-            self._run_job(message)
+        """Run jobs as they are requested until the input ends."""
+        self._report(WorkerReady())
+        while (command := self._inbox.get()) is not None:
+            if isinstance(command, StartJob):  # else for a job that has ended
+                self._run_job(command)
 
-    def _listen(self, said: TextIO) -> None:
-        for line in said:
-            message = json.loads(line)
-            if message["command"] == "superpixels":
-                self._tell({"event": "superpixels", "number": message["number"], **_superpixels(message)})
-            else:
-                self._inbox.put(message)
+    def _listen(self, lines: TextIO) -> None:
+        for line in lines:
+            try:
+                command = parse_command(line)
+            except Exception as error:  # the listener must not end
+                self._report(_failure("A command", error))
+                continue
+            if isinstance(command, ComputeSuperpixels):
+                self._report(_compute_superpixels(command))
+            elif command is not None:
+                self._inbox.put(command)
         self._inbox.put(None)
 
-    def _tell(self, message: _Message) -> None:
-        with self._speaking:
-            self._answers.write(json.dumps(message) + "\n")
-            self._answers.flush()
+    def _report(self, event: Event) -> None:
+        with self._writing:
+            self._events.write(to_line(event) + "\n")
+            self._events.flush()
 
-    def _run_job(self, message: _Message) -> None:
-        name = message["command"]
+    def _run_job(self, command: StartJob) -> None:
         try:
-            result = self._advance(_JOBS[name](message))
-            self._tell({"event": "finished", "command": name, "result": result})
-        except PathsegError as error:
-            self._tell({"event": "failed", "command": name, "text": str(error), "details": ""})
+            finished = self._advance(_job(command))
         except Exception as error:  # the window shows a bug and goes on
-            text = f"{name.capitalize()} ended with an unexpected error ({type(error).__name__}: {error})."
-            self._tell({"event": "failed", "command": name, "text": text, "details": traceback.format_exc()})
+            self._report(_failure(command.wire_name.capitalize(), error))
+        else:
+            self._report(finished)
 
-    def _advance(self, job: Job[Any]) -> Any:
+    def _advance(self, job: Job[_Result]) -> _Result:
         command: Command | None = None
         while True:
             try:
-                self._tell(job.send(command).to_json())
+                self._report(job.send(command))
             except StopIteration as end:
-                return end.value
+                result: _Result = end.value
+                return result
             command = self._next_command()
 
     def _next_command(self) -> Command | None:
-        """Return what was said to the job since it was asked last, if anything."""
+        """Return the next command to the running job, if there is one."""
         with contextlib.suppress(queue.Empty):
-            message = self._inbox.get_nowait()
-            if message is None:
+            command = self._inbox.get_nowait()
+            if command is None:
                 self._inbox.put(None)
                 return Stop()
-            if message["command"] == "stop":
-                return Stop()
-            if message["command"] == "show":
-                return _show(message)
+            if isinstance(command, Stop | RequestPreview):
+                return command
         return None
 
 
-def _show(message: _Message) -> Show:
-    return Show(message["slide"], Region(*message["region"]))
+def _failure(what: str, error: Exception) -> JobFailed:
+    if isinstance(error, PathsegError):
+        return JobFailed(str(error))
+    return JobFailed(
+        f"{what} ended with an unexpected error ({type(error).__name__}: {error}).",
+        "".join(traceback.format_exception(error)),
+    )
 
 
-def _train(message: _Message) -> Job[_Message]:
+def _job(command: StartJob) -> Job[JobFinished]:
+    """Return the job that a command starts; each imports what it needs, so that superpixels wait for none of it."""
+    match command:
+        case Train():
+            return _train(command)
+        case Tune():
+            return _tune(command)
+        case Predict():
+            return _predict(command)
+        case Score():
+            return _score(command)
+        case SampleAugmentation():
+            return _sample_augmentation(command)
+    raise AssertionError(command)
+
+
+def _train(command: Train) -> Job[TrainingFinished]:
     from napari_pathseg.engine.training.training import train
     from napari_pathseg.jobs.run_log import recorded
 
-    project = Project.open(message["project"])
-    config = TrainConfig.from_json(message["config"])
-    job = train(project, config, message["parent"], resume=message.get("resume"))
+    project = Project.open(command.project)
+    job = train(project, command.config, command.parent, resume=command.resume)
     bundle = yield from recorded(job, project)
-    return asdict(bundle)
+    return TrainingFinished(bundle.id, bundle.mean_dice)
 
 
-def _tune(message: _Message) -> Job[_Message]:
+def _tune(command: Tune) -> Job[TuningFinished]:
     from napari_pathseg.engine.search_space import TuneRequest
     from napari_pathseg.jobs.tuning import tune
 
-    config = TrainConfig.from_json(message["config"])
-    others = {name: message[name] for name in ("trials", "search", "name", "parent") if name in message}
-    request = TuneRequest.read(message["vary"], config, **others)
-    result = yield from tune(Project.open(message["project"]), request)
-    return result.to_json()
+    request = TuneRequest.read(command.vary, command.config, trials=command.trials, search=command.search)
+    trials = (yield from tune(Project.open(command.project), request)).trials
+    ranked = [
+        Trial(rank, len(trials), trial.model, trial.settings, trial.score, trial.problem)
+        for rank, trial in enumerate(trials, start=1)
+    ]
+    return TuningFinished(ranked)
 
 
-def _predict(message: _Message) -> Job[_Message]:
+def _predict(command: Predict) -> Job[PredictionFinished]:
     from napari_pathseg.engine.inference.predict import predict
 
-    project = Project.open(message["project"])
-    region = Region(*message["region"]) if message.get("region") else None
-    config = PredictConfig.from_json(message.get("config", {}))
-    done = yield from predict(project, config, message["model"], slides=message["slides"], region=region)
-    return {"model": message["model"], "slides": [slide.slide for slide in done], "region": message.get("region")}
+    project = Project.open(command.project)
+    yield from predict(project, command.config, command.model, slides=command.slides, region=command.region)
+    return PredictionFinished()
 
 
-def _score(message: _Message) -> Job[_Message]:
+def _score(command: Score) -> Job[ScoringFinished]:
     from napari_pathseg.engine.evaluation.evaluation import score_job
 
-    return score_job(Project.open(message["project"]), message["role"], message["model"])
+    answer = yield from score_job(Project.open(command.project), command.role, command.model)
+    return ScoringFinished(answer["model"], {name: found["dice"] for name, found in answer["scores"].items()})
 
 
-def _preview(message: _Message) -> Job[_Message]:
+def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:
     from napari_pathseg.jobs.preview import preview_job
 
-    return preview_job(Project.open(message["project"]), TrainConfig.from_json(message["config"]), message["seed"])
+    path = yield from preview_job(Project.open(command.project), command.config, command.seed)
+    return AugmentationSampled(str(path))
 
 
-def _superpixels(message: _Message) -> _Message:
-    """Return what came of cutting superpixels; `text` says what went wrong."""
-    from napari_pathseg.jobs.superpixels import cut
+def _compute_superpixels(command: ComputeSuperpixels) -> Event:
+    from napari_pathseg.jobs.superpixels import compute_superpixels
 
     try:
-        return {"text": "", **cut(message)}
-    except PathsegError as error:
-        return {"text": str(error)}
-    except Exception as error:  # whoever listens to the window must not end
-        return {"text": f"Superpixels ended with an unexpected error ({type(error).__name__}: {error})."}
-
-
-_JOBS: dict[str, Callable[[_Message], Job[_Message]]] = {
-    "train": _train,
-    "tune": _tune,
-    "predict": _predict,
-    "score": _score,
-    "preview": _preview,
-}
+        return compute_superpixels(command)
+    except Exception as error:  # the listener must not end
+        failure = _failure("Superpixels", error)
+        if failure.details:
+            logging.getLogger(__name__).error(failure.details)
+        return SuperpixelsFailed(command.number, failure.text)
 
 
 def _warm_up() -> None:
@@ -168,9 +196,9 @@ def main() -> None:
     """Serve the process that started this one."""
     if hasattr(os, "nice"):
         os.nice(5)  # the window comes first; 10 left the worker 0.37 of its rate beside it, 5 leaves 0.5
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
-    worker = Worker(sys.stdin, answers)  # which listens from now on
+    events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print to stdout; that must not reach the window
+    worker = Worker(sys.stdin, events)  # listens from now on
     _warm_up()
     worker.run()
 

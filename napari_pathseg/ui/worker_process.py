@@ -1,29 +1,30 @@
 """The window's end of the worker process: a `QProcess`, so that no thread lies between.
 
-The process is started with the window and kept warm; if it dies, that is told and a new
-one is started.
+The process starts with the window and is kept warm.  If it dies, `died` is emitted and a new
+one starts.
 """
 
-import json
 import logging
 import sys
-from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import QProcess
 
+from napari_pathseg.engine.events import Command, Event
+from napari_pathseg.jobs.protocol import parse_event, to_line
+
 _logger = logging.getLogger(__name__)
-_KEPT_LINES = 40  # of what the process wrote to its error stream, for "More"
+_MAX_ERROR_LINES = 40  # of the process's error stream, shown behind "More"
 
 
 class WorkerProcess:
-    """A worker that takes commands and gives events as they come.
+    """Sends commands to the worker and emits its events.
 
-    Signals are psygnal's: `event` carries a message as the worker wrote it, `died` a sentence
-    about a process that ended by itself.
+    Signals are psygnal's: `event` carries one event of the worker, `died` the last lines that a
+    process which ended by itself wrote to its error stream.
     """
 
-    event = Signal(dict)
+    event = Signal(Event)
     died = Signal(str)
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class WorkerProcess:
         self._rest = b""
         self._errors: list[str] = []
         self._closing = False
-        self._asked = False  # whether there may be work in hand; a worker that only warms up is not waited for
+        self._used = False  # whether a command was sent; close() waits only for a worker that may be busy
 
     def start(self) -> None:
         """Start the process unless it runs."""
@@ -44,24 +45,24 @@ class WorkerProcess:
         process.start(sys.executable, ["-m", "napari_pathseg.jobs.worker"])
         self._process, self._rest = process, b""
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Say something to the worker, starting it first where it does not run."""
+    def send(self, command: Command) -> None:
+        """Send a command to the worker; start it first unless it runs."""
         self.start()
         assert self._process is not None
-        self._asked = True
-        self._process.write(json.dumps(message).encode() + b"\n")
+        self._used = True
+        self._process.write(to_line(command).encode() + b"\n")
 
     @property
     def pid(self) -> int:
-        """The process's number, 0 where it does not run."""
+        """The process id, 0 unless it runs."""
         return 0 if self._process is None else int(self._process.processId())
 
     def close(self) -> None:
-        """End the process; what counts is on disk."""
+        """End the process; everything that counts is on disk."""
         self._closing = True
         if self._process is not None:
             self._process.closeWriteChannel()
-            if not self._asked or not self._process.waitForFinished(1500):
+            if not self._used or not self._process.waitForFinished(1500):
                 self._process.kill()
                 self._process.waitForFinished(1500)
         self._process = None
@@ -71,12 +72,13 @@ class WorkerProcess:
             return
         *lines, self._rest = (self._rest + self._process.readAllStandardOutput().data()).split(b"\n")
         for line in lines:
-            self.event.emit(json.loads(line))
+            if (event := parse_event(line)) is not None:
+                self.event.emit(event)
 
     def _read_errors(self) -> None:
         if self._process is not None:
             text = self._process.readAllStandardError().data().decode(errors="replace")
-            self._errors = (self._errors + text.splitlines())[-_KEPT_LINES:]
+            self._errors = (self._errors + text.splitlines())[-_MAX_ERROR_LINES:]
 
     def _ended(self) -> None:
         self._process = None

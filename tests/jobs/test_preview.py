@@ -12,7 +12,7 @@ SMALL = TrainConfig(tile=64)
 
 
 def samples(project, config, seed):
-    return np.asarray(Image.open(run(preview_job(project, config, seed))["path"]))
+    return np.asarray(Image.open(run(preview_job(project, config, seed))))
 
 
 def test_a_seed_shows_the_same_samples_and_another_one_others(project):

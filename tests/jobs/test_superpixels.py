@@ -1,9 +1,17 @@
-import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import (
+    ComputeSuperpixels,
+    SuperpixelsFailed,
+    SuperpixelsReady,
+    parse_event,
+    to_line,
+)
 
 
 @pytest.fixture
@@ -21,19 +29,27 @@ def worker():
 
 
 def ask(worker, project, path, slide="case5", number=7):
-    message = {"command": "superpixels", "project": str(project.folder), "slide": slide, "path": str(path)}
-    message |= {"box": [10, 20, 60, 1000], "downsample": 1, "size": 12, "number": number}
-    worker.stdin.write(json.dumps(message) + "\n")
+    command = ComputeSuperpixels(
+        project=str(project.folder),
+        slide=slide,
+        region=Region(10, 20, 60, 1000),
+        downsample=1,
+        size=12,
+        number=number,
+        path=str(path),
+    )
+    worker.stdin.write(to_line(command) + "\n")
     worker.stdin.flush()
 
 
 def test_superpixels_come_before_torch_is_loaded_and_cover_the_box_on_the_slide(worker, project, tmp_path):
     path = tmp_path / "patches.npy"
     ask(worker, project, path)
-    answer = json.loads(worker.stdout.readline())
-    assert (answer["event"], answer["number"], answer["text"]) == ("superpixels", 7, "")
+    answer = parse_event(worker.stdout.readline())
+    assert isinstance(answer, SuperpixelsReady)
+    assert (answer.number, answer.path) == (7, str(path))
     patches = np.load(path)
-    top, left, height, width = answer["box"]
+    top, left, height, width = answer.region
     assert (top, left, height) == (10, 20, 60)
     assert width < 1000
     assert patches.shape == (height, width)
@@ -43,6 +59,8 @@ def test_superpixels_come_before_torch_is_loaded_and_cover_the_box_on_the_slide(
 def test_what_cannot_be_cut_is_said_and_the_worker_listens_on(worker, project, tmp_path):
     ask(worker, project, tmp_path / "a.npy", slide="nothing", number=1)
     ask(worker, project, tmp_path / "b.npy", number=2)
-    first, second = (json.loads(worker.stdout.readline()) for _ in range(2))
-    assert "nothing" in first["text"]
-    assert (second["number"], second["text"]) == (2, "")
+    first, second = (parse_event(worker.stdout.readline()) for _ in range(2))
+    assert isinstance(first, SuperpixelsFailed)
+    assert "nothing" in first.text
+    assert isinstance(second, SuperpixelsReady)
+    assert second.number == 2

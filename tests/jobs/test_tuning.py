@@ -6,7 +6,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import load_bundles
-from napari_pathseg.engine.events import Progress, Show, Started, Stop, Trial, View, run
+from napari_pathseg.engine.events import PreviewReady, Progress, RequestPreview, Started, Stop, Trial, run
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import BundleError, ConfigError, NothingToLearnError, ProjectError
 from napari_pathseg.geometry import Region
@@ -105,10 +105,10 @@ def test_stop_keeps_the_best_of_the_running_trial_which_begins_anew_next_time(pr
 def test_what_a_person_looks_at_is_shown_in_each_trial(project):
     job = tune(project, request(RATES))
     next(job)
-    model, shown = job.send(Show("case5", Region(0, 0, 64, 64))).model, {}
+    model, shown = job.send(RequestPreview("case5", Region(0, 0, 64, 64))).model, {}
     for event in job:
         model = event.model if isinstance(event, Started) else model
-        if isinstance(event, View):
+        if isinstance(event, PreviewReady):
             shown[model] = event.slide
     assert shown == {"m001": "case5", "m002": "case5"}
 

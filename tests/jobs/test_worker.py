@@ -1,12 +1,39 @@
-import json
 import subprocess
 import sys
 
 import pytest
 
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.engine.events import (
+    PreviewReady,
+    Progress,
+    RequestPreview,
+    SlideDone,
+    Started,
+    Stop,
+    Trial,
+    Validated,
+)
+from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import (
+    JobFailed,
+    Predict,
+    PredictionFinished,
+    Train,
+    TrainingFinished,
+    Tune,
+    TuningFinished,
+    WorkerReady,
+    parse_event,
+    to_line,
+)
+
+TINY = TrainConfig(tile=64, batch=2, decoder_seconds=2, cached_tiles=8, weights="none", steps=12, minutes=2)
+
 
 class Child:
-    """A real worker process, spoken to as the window does."""
+    """A real worker process, used as the window does."""
 
     def __init__(self):
         self.process = subprocess.Popen(
@@ -17,77 +44,86 @@ class Child:
             text=True,
         )
 
-    def say(self, **message):
-        self.process.stdin.write(json.dumps(message) + "\n")
+    def send(self, command):
+        self.send_line(to_line(command))
+
+    def send_line(self, line):
+        self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
 
-    def hear_until(self, event):
-        heard = []
+    def events_until(self, kind):
+        events = []
         for line in self.process.stdout:
-            heard.append(json.loads(line))
-            if heard[-1]["event"] == event:
-                return heard
+            events.append(parse_event(line))
+            if isinstance(events[-1], kind):
+                return events
         raise AssertionError(f"the worker ended: {self.process.stderr.read()}")
 
 
 @pytest.fixture(scope="module")
 def worker():
     child = Child()
-    child.hear_until("ready")
+    child.events_until(WorkerReady)
     yield child
     child.process.kill()
     child.process.wait()
 
 
-def train(worker, project, **config):
-    quick = {"minutes": 0.2, "tile": 64, "batch": 2, "decoder_seconds": 6, "cached_tiles": 8}
-    worker.say(command="train", project=str(project.folder), config=quick | config, parent=None)
-
-
-def test_a_training_is_told_as_it_runs_and_shows_the_view(worker, project):
-    train(worker, project)
-    worker.say(command="show", slide="case5", region=[0, 0, 64, 64])
-    heard = worker.hear_until("finished")
-    kinds = {message["event"] for message in heard}
-    assert {"started", "progress", "validated", "view"} <= kinds
-    assert heard[-1]["result"]["id"] == "m001"
+def test_training_reports_its_progress_and_previews_the_view(worker, project):
+    worker.send(Train(project=str(project.folder), config=TINY))
+    worker.send(RequestPreview("case5", Region(0, 0, 64, 64)))
+    events = worker.events_until(TrainingFinished)
+    assert {Started, Progress, Validated, PreviewReady} <= {type(event) for event in events}
+    assert events[-1].model == "m001"
     assert (project.folder / "runs" / "r001" / "events.jsonl").exists()
 
 
-def test_a_tuning_tells_of_each_trial_and_stops_when_told(worker, project):
-    config = {"minutes": 0.06, "tile": 64, "batch": 2, "steps": 2, "weights": "none"}
-    worker.say(command="tune", project=str(project.folder), vary=["seed=0,1,2"], trials=0, search="grid", config=config)
-    heard = worker.hear_until("trial")
-    worker.say(command="stop")
-    heard += worker.hear_until("finished")
-    trials = [message for message in heard if message["event"] == "trial"]
-    assert (trials[0]["number"], trials[0]["of"], trials[0]["settings"]) == (1, 3, {"seed": 0})
-    assert len(heard[-1]["result"]["trials"]) < 3
+def test_tuning_reports_each_trial_and_stops_on_request(worker, project):
+    config = TINY.replace(steps=2, batch=2)
+    worker.send(Tune(project=str(project.folder), vary=["seed=0,1,2"], config=config))
+    events = worker.events_until(Trial)
+    worker.send(Stop())
+    events += worker.events_until(TuningFinished)
+    trials = [event for event in events if isinstance(event, Trial)]
+    assert (trials[0].number, trials[0].of, trials[0].settings) == (1, 3, {"seed": 0})
+    assert len(events[-1].trials) < 3
 
 
-def test_what_the_user_can_fix_comes_back_as_a_sentence_and_the_worker_goes_on(worker, project, tmp_path):
-    worker.say(command="train", project=str(tmp_path), config={}, parent=None)
-    (failed,) = worker.hear_until("failed")
-    assert "is not a project" in failed["text"]
-    assert failed["details"] == ""
-    train(worker, project, minutes=10)
-    worker.hear_until("validated")
-    worker.say(command="stop")
-    assert worker.hear_until("finished")[-1]["result"]["finished"]
+def test_user_errors_come_back_as_a_sentence_and_the_worker_lives_on(worker, project, tmp_path):
+    worker.send(Train(project=str(tmp_path), config=TINY))
+    (failed,) = worker.events_until(JobFailed)
+    assert "is not a project" in failed.text
+    assert failed.details == ""
+    worker.send(Train(project=str(project.folder), config=TINY.replace(steps=100_000, minutes=10)))
+    worker.events_until(Validated)
+    worker.send(Stop())
+    model = worker.events_until(TrainingFinished)[-1].model
+    assert load_bundle(project.folder / "models" / model).finished
+
+
+def test_commands_that_cannot_be_read_do_not_end_the_worker(worker, project):
+    worker.send_line('{"command": "dance"}')  # of a newer version: skipped
+    worker.send_line('{"command": "train", "project": "a", "config": {"batch": 0}}')
+    (failed,) = worker.events_until(JobFailed)
+    assert failed.text.startswith("batch is 0; it must lie between")
+    worker.send_line('{"command": "train", "config": {}}')
+    (failed,) = worker.events_until(JobFailed)
+    assert "lacks project" in failed.text
+    assert "Traceback" in failed.details
 
 
 def test_prediction_leaves_the_masks_to_the_window(worker, trained):
     project, _, _ = trained
     before = project.counts("case4")
-    worker.say(command="predict", project=str(project.folder), model="m001", slides=["case4"])
-    heard = worker.hear_until("finished")
-    assert [m["slide"] for m in heard if m["event"] == "slidedone"] == ["case4"]
+    worker.send(Predict(project=str(project.folder), model="m001", slides=["case4"]))
+    events = worker.events_until(PredictionFinished)
+    assert [event.slide for event in events if isinstance(event, SlideDone)] == ["case4"]
     assert project.find_prediction("m001", "case4") is not None
     assert (project.counts("case4") == before).all()
 
 
-def test_the_end_of_its_input_ends_the_worker():
+def test_worker_ends_with_its_input():
     child = Child()
-    child.hear_until("ready")
+    child.events_until(WorkerReady)
     child.process.stdin.close()
     assert child.process.wait(timeout=30) == 0

@@ -7,13 +7,14 @@ from PIL import Image
 from psygnal import Signal
 from qtpy.QtCore import QSettings
 
+from napari_pathseg.engine.events import Event
 from napari_pathseg.ui.session.session import Session
 
 
 class FakeWorker:
     """A worker without a process: it records what it is sent, or fails the test if it must not be sent anything."""
 
-    event = Signal(dict)
+    event = Signal(Event)
     died = Signal(str)
 
     def __init__(self, *, silent=False):
@@ -25,9 +26,9 @@ class FakeWorker:
     def close(self):
         pass
 
-    def send(self, message):
-        assert not self._silent, message
-        self.sent.append(message)
+    def send(self, command):
+        assert not self._silent, command
+        self.sent.append(command)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.events import Show, View
+from napari_pathseg.engine.events import PreviewReady, RequestPreview
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.projects.project import Project
@@ -51,8 +51,8 @@ class LivePreview:
         self._round_over = self._since = self._spent = 0.0
         self._written = 0
 
-    def show(self, command: Show) -> None:
-        """Show another view from now on."""
+    def show(self, command: RequestPreview) -> None:
+        """RequestPreview another view from now on."""
         entry = self._project.slide(command.slide)
         if self._slide is None or self._slide.entry.id != entry.id:
             self.close()
@@ -61,7 +61,7 @@ class LivePreview:
         self._waiting = _from_centre(self._region)
         self._since, self._spent = time.perf_counter(), 0.0
 
-    def events(self) -> Iterator[View]:
+    def events(self) -> Iterator[PreviewReady]:
         """Predict as many tiles as are due and tell where they lie."""
         if self._slide is None:
             return
@@ -80,13 +80,13 @@ class LivePreview:
             self._slide.close()
             self._slide = None
 
-    def _tile(self, slide: SlidePatchSource, region: Region) -> View:
+    def _tile(self, slide: SlidePatchSource, region: Region) -> PreviewReady:
         classes = (self._predict(slide, region).argmax(axis=0) + 1).astype(np.uint8)
         path = self._folder / f"view{self._written % _FILES}.npy"
         self._written += 1
         with replace_file(path) as partial, partial.open("wb") as file:
             np.save(file, classes)
-        return View(slide.entry.id, region, str(path))
+        return PreviewReady(slide.entry.id, region, str(path))
 
 
 def _from_centre(region: Region) -> list[Region]:

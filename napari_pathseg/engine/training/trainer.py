@@ -18,7 +18,7 @@ from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.engine.evaluation.validation import Validator, predict_region
-from napari_pathseg.engine.events import Command, Event, Examples, Note, Progress, Show, Stop
+from napari_pathseg.engine.events import Command, Event, Note, Progress, RequestPreview, Stop, ValidationSamplesReady
 from napari_pathseg.engine.training.batch_loader import BatchLoader
 from napari_pathseg.engine.training.checkpoint import delete_checkpoint, save_checkpoint
 from napari_pathseg.engine.training.distributed import ProcessGroup, start_process_group
@@ -141,7 +141,7 @@ class Trainer:
         image = self._samples.write(path, self.state.ema_model, self._device)
         if self._tensorboard is not None:
             self._tensorboard.log_validation(event, image)
-        yield Examples(str(path))
+        yield ValidationSamplesReady(str(path))
         yield from self._preview.events()
         self._schedule_validation(self.budget.elapsed - begin)
 
@@ -202,7 +202,7 @@ class Trainer:
         """Note a command; the next step acts on it."""
         if isinstance(command, Stop):
             self.stopped = True
-        elif isinstance(command, Show):
+        elif isinstance(command, RequestPreview):
             try:
                 self._preview.show(command)
             except PathsegError as error:  # a slide that was added later, or whose file is gone; training continues

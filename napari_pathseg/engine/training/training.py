@@ -48,7 +48,7 @@ def train(
     Returns
     -------
     job
-        A generator of events that takes `Stop` and `Show` and returns the best bundle.
+        A generator of events that takes `Stop` and `RequestPreview` and returns the best bundle.
 
     Raises
     ------

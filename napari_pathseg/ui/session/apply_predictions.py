@@ -2,11 +2,11 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.engine.events import PreviewReady
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.edits import fill_from_model, merge_prediction
@@ -15,12 +15,12 @@ from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.workspace import Workspace
 
 
-def apply_preview(workspace: Workspace, message: dict[str, Any]) -> None:
+def apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
     """Let the mask in view take in what a model in training sees."""
-    region = Region(*message["region"])
-    if workspace.mask is None or workspace.slide is None or workspace.slide.id != message["slide"]:
+    region = preview.region
+    if workspace.mask is None or workspace.slide is None or workspace.slide.id != preview.slide:
         return
-    path = Path(message["path"])
+    path = Path(preview.path)
     try:
         classes = np.load(path, allow_pickle=False)
         path.unlink()

@@ -6,7 +6,7 @@ from html import escape
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 
 _SUGGESTIONS = 20  # trials within ranges where no number is given, as `engine.search` has it
 _SMALL_AREA = 10_000  # in µm² or pixels; from here on it is told in millions of them
@@ -47,7 +47,7 @@ def format_model(bundle: Bundle) -> str:
     return f"{bundle.id} · Dice {bundle.mean_dice:.2f} · {parent}{unfinished}"
 
 
-def dice_legend(run: Run, colors: Mapping[str, str]) -> str:
+def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
     """Return the last Dice of each class beside a square of its colour, and their mean, as rich text."""
     parts = [
         f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;{value:.2f}'
@@ -111,7 +111,7 @@ def format_preset_minutes(preset: str) -> str:
     return f"{60 * minutes:.0f} s" if minutes < 1 else f"{minutes:g} min"
 
 
-def format_job(run: Run) -> str:
+def format_job(run: JobState) -> str:
     """Return what runs and how long it still takes, in words."""
     if not run.active:
         return f"{run.title}: {'broke off' if run.broken else 'done'}"
@@ -119,7 +119,7 @@ def format_job(run: Run) -> str:
         return f"{run.title}: stopping…"
     if not run.fraction:
         return f"{run.title}: starting…"
-    trial = f" · {run.trials[-1]['number']} of {run.trials[-1]['of']}" if run.kind == "tune" and run.trials else ""
+    trial = f" · {run.trials[-1].number} of {run.trials[-1].of}" if run.kind == "tune" and run.trials else ""
     left = (
         f"{format_duration(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"
     )  # time unknown

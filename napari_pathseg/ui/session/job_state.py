@@ -1,44 +1,46 @@
-"""What runs in the worker, as the window shows it."""
+"""The state of a worker's job, as the window shows it."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-_DEEDS = {
+from napari_pathseg.engine.events import Event, Progress, Started, Trial, Validated, ValidationSamplesReady
+from napari_pathseg.jobs.protocol import AugmentationSampled, JobFailed, JobFinished, TuningFinished
+
+_KIND_LABELS = {
     "train": "Training",
     "tune": "Finding settings",
     "predict": "Predicting",
     "score": "Scoring",
     "preview": "Drawing the variation",
 }
-_MOST_POINTS = 2000  # of a curve; then every second one is left out, so that hours are drawn as fast as minutes
+_MAX_POINTS = 2000  # of a curve; beyond it every second point is dropped, so that hours draw as fast as minutes
 
 Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class Run:
-    """A job of the worker: what it is, how far, and the curves so far.
+class JobState:
+    """A job of the worker: its kind, its progress, and the curves so far.
 
     Attributes
     ----------
     kind
         "train", "tune", "predict", "score" or "preview".
     losses, dices, dices_by_class
-        Points (seconds, value) of the training curves; `dices` are the means of the classes to find.
+        Points (seconds, value) of the training curves; `dices` are means over all classes but Background.
     rate
-        The step size.
+        The learning rate.
     fraction, seconds_left
-        How far it is; the fraction from 0 to 1.
+        How far it is; the fraction runs from 0 to 1.
     model
         The model it makes or uses; empty until known.
-    picture, looks
-        Where held-out patches, or samples of the variation, lie, and how often they were written.
+    samples_path, samples_count
+        The PNG of validation or augmentation samples, and how often it was written.
     trials
-        What was tried so far, and last what is tried now, as the worker told it; the best first once it is over.
+        The trials so far, the running one last; the best first once the tuning has ended.
     waiting
         Models that are still to be scored.
     broken, error
-        Whether it ended before its time, by an error or because the worker died; the error in words.
+        Whether it ended early, by an error or because the worker died; the error's text.
     """
 
     kind: str
@@ -55,87 +57,92 @@ class Run:
     dices_by_class: dict[str, Points] = field(default_factory=dict)
     dice_by_class: dict[str, float] = field(default_factory=dict)
     rate: float | None = None
-    picture: str = ""
-    looks: int = 0
-    trials: tuple[dict[str, Any], ...] = ()
+    samples_path: str = ""
+    samples_count: int = 0
+    trials: tuple[Trial, ...] = ()
     waiting: list[str] = field(default_factory=list)
     broken: bool = False
     error: str = ""
 
     @property
-    def deed(self) -> str:
-        """What kind of work it is, in words."""
-        return _DEEDS[self.kind]
+    def kind_label(self) -> str:
+        """The kind of job in words."""
+        return _KIND_LABELS[self.kind]
 
     @property
     def title(self) -> str:
-        """What runs, in words."""
-        return f"{self.deed} {self.model}".strip()
+        """The kind of job and its model, in words."""
+        return f"{self.kind_label} {self.model}".strip()
 
     @property
-    def learns(self) -> bool:
-        """Whether a model learns in it."""
+    def trains(self) -> bool:
+        """Whether the job trains models."""
         return self.kind in ("train", "tune")
 
-    def hear(self, message: dict[str, Any]) -> "Run":
-        """Return the run after an event of the worker."""
-        match message["event"]:
-            case "started":
-                return replace(self._fresh() if self.kind == "tune" else self, model=message["model"])
-            case "progress":
-                return self._progressed(message)
-            case "validated":
-                return self._validated(message)
-            case "examples":
-                return replace(self, picture=message["path"], looks=self.looks + 1)
-            case "trial":
-                before = tuple(trial for trial in self.trials if trial["number"] != message["number"])
-                return replace(self, trials=(*before, message))
-            case "finished":
-                return self._finished(message.get("result"))
-            case "failed":
-                return replace(self, active=False, broken=True, error=message.get("text", ""))
+    def after(self, event: Event) -> "JobState":
+        """Return the state after an event of the worker."""
+        match event:
+            case Started(model=model):
+                return replace(self._without_curves() if self.kind == "tune" else self, model=model)
+            case Progress():
+                return self._after_progress(event)
+            case Validated():
+                return self._after_validation(event)
+            case ValidationSamplesReady(path=path):
+                return replace(self, samples_path=path, samples_count=self.samples_count + 1)
+            case Trial():
+                return replace(self, trials=(*(t for t in self.trials if t.number != event.number), event))
+            case JobFailed(text=text):
+                return replace(self, active=False, broken=True, error=text)
+            case JobFinished():
+                return self._after_finish(event)
         return self
 
-    def _fresh(self) -> "Run":
-        """Return the run without the curves of the trial before."""
+    def _without_curves(self) -> "JobState":
+        """Return the state without the curves of the previous trial."""
         return replace(self, losses=(), dices=(), dices_by_class={}, dice_by_class={}, rate=None)
 
-    def _progressed(self, message: dict[str, Any]) -> "Run":
+    def _after_progress(self, event: Progress) -> "JobState":
         losses = self.losses
-        if message["loss"] is not None:  # no step was made yet
-            losses = _joined(losses, message["seconds"], message["loss"])
-        fraction, left = message["fraction"], message["seconds_left"]
+        if event.loss is not None and event.seconds is not None:  # else no step was made yet
+            losses = _append(losses, event.seconds, event.loss)
+        fraction, left = event.fraction, event.seconds_left
         if self.trials:
-            number, of = self.trials[-1]["number"], self.trials[-1]["of"]
-            fraction, left = (number - 1 + fraction) / of, left + (of - number) * 60 * self.minutes
+            trial = self.trials[-1]
+            fraction = (trial.number - 1 + fraction) / trial.of
+            left += (trial.of - trial.number) * 60 * self.minutes
         return replace(
             self,
-            stage=message["stage"],
+            stage=event.stage,
             fraction=fraction,
             seconds_left=left,
             losses=losses,
-            rate=message.get("rate") or self.rate,
+            rate=event.rate or self.rate,
         )
 
-    def _validated(self, message: dict[str, Any]) -> "Run":
-        seconds, scores = message["seconds"], message["dice"]
+    def _after_validation(self, event: Validated) -> "JobState":
         before = self.dices_by_class
         return replace(
             self,
             has_best=True,
-            dices=_joined(self.dices, seconds, message["mean_dice"]),
-            dices_by_class={name: _joined(before.get(name, ()), seconds, value) for name, value in scores.items()},
-            dice_by_class=scores,
+            dices=_append(self.dices, event.seconds, event.mean_dice),
+            dices_by_class={
+                name: _append(before.get(name, ()), event.seconds, value) for name, value in event.dice.items()
+            },
+            dice_by_class=event.dice,
         )
 
-    def _finished(self, result: Any) -> "Run":
-        done = replace(self, active=False, fraction=1.0)
-        if self.kind == "tune":
-            return replace(done, trials=tuple(result["trials"]))
-        return replace(done, picture=result["path"]) if self.kind == "preview" else done
+    def _after_finish(self, event: JobFinished) -> "JobState":
+        finished = replace(self, active=False, fraction=1.0)
+        match event:
+            case TuningFinished(trials=trials):
+                return replace(finished, trials=tuple(trials))
+            case AugmentationSampled(path=path):
+                return replace(finished, samples_path=path)
+        return finished
 
 
-def _joined(points: Points, seconds: float, value: float) -> Points:
-    joined = (*points, (seconds, value))
-    return joined if len(joined) <= _MOST_POINTS else (*joined[:-1:2], joined[-1])
+def _append(points: Points, seconds: float, value: float) -> Points:
+    """Return the points with one more, thinned out where there are too many."""
+    longer = (*points, (seconds, value))
+    return longer if len(longer) <= _MAX_POINTS else (*longer[:-1:2], longer[-1])

@@ -48,7 +48,7 @@ def _running(session: Session) -> NextStep:
         complete = session.slide is not None and session.slide.complete
         shown = "yellow is what it finds" if complete else "the slide shows what it finds"
         return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")
-    return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.learns else "review")
+    return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.trains else "review")
 
 
 def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:

@@ -1,51 +1,51 @@
-"""A training of the past as the window shows it: its curves and its last patches, from what it said."""
+"""Rebuild the displayed state of a past training from its event log."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.jobs.protocol import parse_event
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 
-_MOST_STEPS = 1000  # of the curve of the loss; hours of them would take long to read
-_TOLD = ("started", "progress", "validated", "examples")
+_MAX_STEPS = 1000  # points of the loss curve that are read; hours of steps would take long
+_STEP = '"progress"'  # in the line of a step; looked for as text, since parsing all lines would take long
 
 
-def past_run(folder: Path) -> Run | None:
-    """Return what a training told in its run's folder, or None where it told nothing."""
+def load_run(folder: Path) -> JobState | None:
+    """Return the state of the training that was logged in a run's folder, or None without any curve."""
     try:
         lines = (folder / "events.jsonl").read_text(encoding="utf8").splitlines()
     except OSError:
         return None
-    steps = sum('"progress"' in line for line in lines)
-    every, number, run = steps // _MOST_STEPS + 1, 0, Run("train")
+    steps = sum(_STEP in line for line in lines)
+    every, number, run = steps // _MAX_STEPS + 1, 0, JobState("train")
     for line in lines:
-        if '"progress"' in line:
+        if _STEP in line:
             number += 1
             if number % every:
                 continue
         try:
-            message = json.loads(line)
+            event = parse_event(line)
         except ValueError:  # the last line of a killed process
             continue
-        if message["event"] in _TOLD:
-            run = run.hear(message)
+        if event is not None:
+            run = run.after(event)
     if not run.losses and not run.dices:
         return None
-    picture = folder / "examples.png"  # the project may have been moved since
-    return replace(run, active=False, fraction=1.0, picture=str(picture) if picture.exists() else "")
+    samples = folder / "examples.png"  # the project may have been moved since
+    return replace(run, active=False, fraction=1.0, samples_path=str(samples) if samples.exists() else "")
 
 
-def newest_lesson(project: Project) -> Run | None:
-    """Return the training that made a project's newest model, as far as it is known."""
+def latest_training_run(project: Project) -> JobState | None:
+    """Return the training that made a project's newest model, or None where it left no log."""
     models = project.model_ids()
     if not models:
         return None
     try:
         bundle = load_bundle(project.folder / "models" / models[-1])
-    except PathsegError:  # who uses the model is told
+    except PathsegError:  # reported where the model is used
         return None
-    run = past_run(project.folder / "runs" / bundle.run)
+    run = load_run(project.folder / "runs" / bundle.run)
     return None if run is None else replace(run, model=bundle.id)

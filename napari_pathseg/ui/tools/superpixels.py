@@ -10,10 +10,12 @@ from napari.layers import Image, Labels
 from napari.utils import Colormap
 
 from napari_pathseg.contours.contour import Points
+from napari_pathseg.engine.events import Event
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.interactive.superpixels import Labels as Patches
 from napari_pathseg.interactive.superpixels import touched
+from napari_pathseg.jobs.protocol import ComputeSuperpixels, SuperpixelsFailed, SuperpixelsReady
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.tools.context import LONGEST, InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.view import current_view_transform
@@ -39,7 +41,7 @@ class SuperpixelTool(InteractiveTool):
         self._frame: ViewTransform | None = None
         self._patches: Patches = _NO_PATCHES
         self._borders: Image | None = None
-        context.session.worker.event.connect(self._hear)
+        context.session.worker.event.connect(self._on_event)
         context.session.worker.died.connect(self._worker_died)
 
     def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
@@ -80,16 +82,15 @@ class SuperpixelTool(InteractiveTool):
             self._folder = tempfile.TemporaryDirectory(prefix="pathseg-")
         self._asked = number, frame, size
         self.context.session.worker.send(
-            {
-                "command": "superpixels",
-                "project": str(self.context.session.require_project().folder),
-                "slide": slide.id,
-                "box": list(frame.box),
-                "downsample": frame.downsample,
-                "size": size,
-                "number": number,
-                "path": str(Path(self._folder.name) / f"{number}.npy"),
-            }
+            ComputeSuperpixels(
+                project=str(self.context.session.require_project().folder),
+                slide=slide.id,
+                region=frame.box,
+                downsample=frame.downsample,
+                size=size,
+                number=number,
+                path=str(Path(self._folder.name) / f"{number}.npy"),
+            )
         )
         self.context.show_status(_BUSY)
 
@@ -107,19 +108,21 @@ class SuperpixelTool(InteractiveTool):
 
     # -- what the worker says
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        if message["event"] != "superpixels" or self._asked is None or message["number"] != self._asked[0]:
-            return  # no answer, or one to a question of another view
-        if message["text"]:
-            self.context.show_status(message["text"])
+    def _on_event(self, event: Event) -> None:
+        if not isinstance(event, SuperpixelsReady | SuperpixelsFailed):
             return
-        path = Path(message["path"])
+        if self._asked is None or event.number != self._asked[0]:
+            return  # the answer for an earlier view
+        if isinstance(event, SuperpixelsFailed):
+            self.context.show_status(event.text)
+            return
+        path = Path(event.path)
         self._patches = np.load(path, allow_pickle=False)
         path.unlink()
-        top, left, height, width = message["box"]
         asked = self._asked[1]
-        box = Region(top, left, height, width)
-        self._frame = ViewTransform(box, asked.downsample, asked.mask_pixels, asked.per_mask_pixel, asked.screen)
+        self._frame = ViewTransform(
+            event.region, asked.downsample, asked.mask_pixels, asked.per_mask_pixel, asked.screen
+        )
         self._show_borders(self._frame)
         self.context.show_status("")
 

@@ -13,7 +13,17 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.engine.evaluation.validation import Validator
-from napari_pathseg.engine.events import Examples, Note, Progress, Show, Started, Stop, Validated, View, run
+from napari_pathseg.engine.events import (
+    Note,
+    PreviewReady,
+    Progress,
+    RequestPreview,
+    Started,
+    Stop,
+    Validated,
+    ValidationSamplesReady,
+    run,
+)
 from napari_pathseg.engine.networks.weights import lite0_weights
 from napari_pathseg.engine.training import live_preview, trainer
 from napari_pathseg.engine.training.checkpoint import load_checkpoint
@@ -87,8 +97,8 @@ def test_live_preview_shows_the_view_during_training(project, monkeypatch):
     monkeypatch.setattr(live_preview, "_PAUSE", 0.0)
     job = train(project, SHORT.replace(steps=40))
     next(job)
-    job.send(Show("case5", Region(16, 0, 100, 150)))
-    views = [(event, np.load(event.path)) for event in job if isinstance(event, View)]
+    job.send(RequestPreview("case5", Region(16, 0, 100, 150)))
+    views = [(event, np.load(event.path)) for event in job if isinstance(event, PreviewReady)]
     assert len(views) >= 2
     event, classes = views[-1]
     assert (event.slide, event.region) == ("case5", Region(16, 0, 100, 150))
@@ -100,7 +110,7 @@ def test_live_preview_shows_the_view_during_training(project, monkeypatch):
 def test_live_preview_of_an_unknown_slide_does_not_end_training(project, caplog):
     job = train(project, SHORT)
     next(job)
-    job.send(Show("came later", Region(0, 0, 64, 64)))
+    job.send(RequestPreview("came later", Region(0, 0, 64, 64)))
     assert run(job).finished
     assert "came later" in caplog.text
 
@@ -305,6 +315,6 @@ def test_out_of_memory_halves_the_batch_and_says_so(project, monkeypatch):
 
 def test_validation_samples_are_written_as_an_image(trained):
     _, events, _ = trained
-    (path,) = {event.path for event in events if isinstance(event, Examples)}
+    (path,) = {event.path for event in events if isinstance(event, ValidationSamplesReady)}
     with Image.open(path) as picture:
         assert picture.size == (3 * 196, 196)  # the one held-out slide is a single patch

@@ -9,6 +9,8 @@ from qtpy.QtCore import Qt
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec
+from napari_pathseg.engine.events import Note, Progress, Started, Stop, Validated, ValidationSamplesReady
+from napari_pathseg.jobs.protocol import Train
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.train import TrainPanel
 
@@ -45,22 +47,21 @@ def said(learnable):
     return said
 
 
-def config_of(message):
-    return TrainConfig.from_json(message["config"])
+def config_of(command):
+    return command.config
 
 
 def start(worker, **others):
-    worker.event.emit({"event": "started", "run": "r001", "model": "m001", "parent": None, "train": [], "val": []})
+    worker.event.emit(Started("r001", "m001", None, [], []))
 
 
 def progress(**others):
-    shared = {"event": "progress", "stage": "Training", "fraction": 0.5, "seconds": 9, "seconds_left": 9, "step": 3}
-    return shared | {"loss": 0.8, "rate": 3.2e-4} | others
+    shared = {"fraction": 0.5, "seconds": 9, "seconds_left": 9, "step": 3, "loss": 0.8, "rate": 3.2e-4}
+    return Progress("Training", **shared | others)
 
 
 def validated(seconds=5.0):
-    shared = {"event": "validated", "step": 3, "loss": 0.8, "best": True, "rate": 3.2e-4}
-    return shared | {"seconds": seconds, "dice": {"Background": 0.95, "Tumour": 0.87}, "mean_dice": 0.87}
+    return Validated(3, seconds, 0.8, {"Background": 0.95, "Tumour": 0.87}, 0.87, best=True, rate=3.2e-4)
 
 
 def broken_run(project, name="r001", **config):
@@ -139,7 +140,7 @@ def test_held_out_patches_appear_when_there_are_some_and_are_read_anew(panel, wo
     assert not panel.samples_section.isVisible()
     for grey in (40, 200):
         Image.fromarray(np.full((40, 30, 3), grey, np.uint8)).save(path)
-        worker.event.emit({"event": "examples", "path": str(path)})
+        worker.event.emit(ValidationSamplesReady(str(path)))
         qtbot.waitUntil(lambda grey=grey: panel.samples.image_view.image.pixelColor(5, 5).red() == grey)
     assert panel.samples_section.isVisible()
 
@@ -148,15 +149,15 @@ def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tm
     Image.fromarray(np.zeros((800, 600, 3), np.uint8)).save(tmp_path / "examples.png")
     panel.resize(360, 800)
     panel.button.click()
-    worker.event.emit({"event": "examples", "path": str(tmp_path / "examples.png")})
+    worker.event.emit(ValidationSamplesReady(str(tmp_path / "examples.png")))
     picture = panel.samples.image_view
     qtbot.waitUntil(lambda: 300 < picture.width() <= 360 and picture.height() == round(picture.width() * 4 / 3))
 
 
 def test_warnings_of_a_training_are_warnings_in_the_window(panel, worker, said):
     panel.button.click()
-    worker.event.emit({"event": "note", "text": "Memory ran out.", "warning": True})
-    worker.event.emit({"event": "note", "text": "It ended early.", "warning": False})
+    worker.event.emit(Note("Memory ran out.", warning=True))
+    worker.event.emit(Note("It ended early."))
     assert said == [("Memory ran out.", "", "warning"), ("It ended early.", "", "info")]
 
 
@@ -164,7 +165,7 @@ def test_the_button_stops_what_it_began_and_waits_for_its_end(panel, worker, qtb
     panel.button.click()
     assert panel.button.text() == "Stop"
     panel.button.click()
-    assert worker.sent[-1] == {"command": "stop"}
+    assert worker.sent[-1] == Stop()
     qtbot.waitUntil(lambda: not panel.button.isEnabled())
 
 
@@ -188,7 +189,8 @@ def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot
     assert panel.parent_model.currentText() == "Anew"
     panel.parent_model.setCurrentIndex(0)
     panel.button.click()
-    assert (worker.sent[0]["command"], worker.sent[0]["resume"]) == ("train", "r001")
+    assert isinstance(worker.sent[0], Train)
+    assert worker.sent[0].resume == "r001"
     assert learnable.training.run.minutes == 3
 
 
@@ -200,7 +202,7 @@ def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, 
     assert re.search("ended from outside.*Press the button again to go on", said[-1][0])
     qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Go on with m001 (interrupted)")
     panel.button.click()
-    assert [message.get("resume") for message in worker.sent if message["command"] == "train"] == [None, "r001"]
+    assert [command.resume for command in worker.sent if isinstance(command, Train)] == [None, "r001"]
 
 
 def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable, qtbot):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_pathseg.engine.events import Note
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
@@ -74,12 +75,12 @@ def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
 
 def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
     heard, worker = [], learnable.training._worker
-    worker.event.connect(lambda message: heard.append(learnable.editor.busy))
+    worker.event.connect(lambda event: heard.append(learnable.editor.busy))
     shares = []
 
     def progress(share):
         shares.append(share)
-        worker.event.emit({"event": "note"})
+        worker.event.emit(Note("Half-way."))
         assert not heard
         return False
 

@@ -2,13 +2,15 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_pathseg.engine.events import Stop, Validated
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import TrainingFinished
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.ui.session.import_controller import add_files
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
 
@@ -78,7 +80,7 @@ def test_enough_contours_lead_to_training(session, pictures, mask_folder):
 
 def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
     add_files(session, pictures)
-    session.training.run = Run("train", seconds_left=70)
+    session.training.run = JobState("train", seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
 
@@ -87,15 +89,15 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
     session, worker, pictures, tmp_path
 ):
     add_files(session, pictures)
-    session.training.run = Run("train", model="m001", has_best=True)
+    session.training.run = JobState("train", model="m001", has_best=True)
     session.training.scores = {"m001": {"Tumour": 0.9}}
     session.new_project(tmp_path / "other.pathseg")
-    assert worker.sent == [{"command": "stop"}]
+    assert worker.sent == [Stop()]
     assert (session.training.active, session.training.scores) == (False, {})
     with pytest.raises(PathsegError, match="still ending"):
         session.training.compare()
-    worker.event.emit({"event": "validated", "seconds": 3, "mean_dice": 0.9, "dice": {"Tumour": 0.9}})
-    worker.event.emit({"event": "finished", "command": "train", "result": {"id": "m001", "mean_dice": 0.9}})
+    worker.event.emit(Validated(1, 3.0, 0.5, {"Tumour": 0.9}, 0.9, best=True))
+    worker.event.emit(TrainingFinished("m001", 0.9))
     assert session.project.state.trained_labels is None
     with pytest.raises(PathsegError, match="no model yet"):
         session.training.predict(["case0"])
@@ -104,7 +106,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
 def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
     add_files(session, pictures)
     session.editor.set_complete(True)
-    session.training.run = Run("train")
+    session.training.run = JobState("train")
     assert "yellow is what it finds" in next_step(session).text
 
 

@@ -71,6 +71,6 @@ class AugmentationPreviewDialog(QDialog):
             self.sentence.setText("Drawing…")
         elif run.broken:
             self.sentence.setText(run.error or "The samples could not be drawn. Press Another.")
-        elif run.picture:
-            self.image_view.show_file(Path(run.picture))
+        elif run.samples_path:
+            self.image_view.show_file(Path(run.samples_path))
             self.sentence.setText("A tile as it is, top left, and how training would vary it.")

@@ -8,7 +8,7 @@ from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_pathseg.ui.session.formatting import dice_legend, format_learning_rate
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 
@@ -42,7 +42,7 @@ class CurvesView(QWidget):
         """Whether there is a curve to see."""
         return any(_length(curve) > 0 for curve in (self._loss_curve, self._mean_curve))
 
-    def show_run(self, run: Run, colors: Mapping[str, str]) -> None:
+    def show_run(self, run: JobState, colors: Mapping[str, str]) -> None:
         """Draw the curves of a run as far as they are; `colors` are those of the classes by name."""
         _set(self._loss_curve, run.losses)
         _set(self._mean_curve, run.dices)
@@ -66,7 +66,7 @@ class CurvesView(QWidget):
 
     def clear(self) -> None:
         """Show nothing."""
-        self.show_run(Run("train", active=False), {})
+        self.show_run(JobState("train", active=False), {})
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Follow the theme."""

@@ -16,7 +16,7 @@ from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.panels.train.validation_samples import ValidationSamplesView
 from napari_pathseg.ui.session.formatting import format_model
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import known_settings
@@ -38,7 +38,7 @@ class TrainPanel(QWidget):
         self._session = session
         self._folder: Path | None = None
         self._anew = False  # what the user chose; without a model there is no choice
-        self._broken: Run | None = None  # the run that broke off last, which pressing Train goes on with
+        self._broken: JobState | None = None  # the run that broke off last, which pressing Train goes on with
         self._numbers: Numbers | None = None
         self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
         self.presets = PresetChoice()
@@ -201,7 +201,7 @@ class TrainPanel(QWidget):
             self._estimate_soon.throttle()
         self.samples_section.setVisible(self.samples.has_data)
 
-    def _offer_to_go_on(self, run: Run) -> None:
+    def _offer_to_go_on(self, run: JobState) -> None:
         """After a training broke off choose to go on with it, once."""
         if not run.broken or run is self._broken:
             return

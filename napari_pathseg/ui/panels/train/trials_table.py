@@ -1,18 +1,16 @@
 """The table of what was tried for settings, the best first."""
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_pathseg.engine.events import Trial
 from napari_pathseg.ui.session.formatting import format_setting
 from napari_pathseg.ui.widgets.form import name_text
 
 _ROWS_SEEN = 6
 _FRAME = 4
-
-Trial = Mapping[str, Any]
 
 
 class TrialsTable(QTableWidget):
@@ -38,20 +36,20 @@ class TrialsTable(QTableWidget):
 
     def show_trials(self, trials: Sequence[Trial]) -> None:
         """Show trials that are over, the best first."""
-        over = sorted((trial for trial in trials if _score(trial) is not None or trial["problem"]), key=_rank)
+        over = sorted((trial for trial in trials if trial.ended), key=_rank)
         if over == self.trials:
             return
         self.trials = over
-        names = list(over[0]["settings"]) if over else []
+        names = list(over[0].settings) if over else []
         self.setColumnCount(2 + len(names))
         self.setHorizontalHeaderLabels(["Dice", *map(name_text, names), "Model"])
         self.setRowCount(len(over))
         for number, trial in enumerate(over):
-            values = [format_setting(trial["settings"].get(name, "")) for name in names]
-            score = _score(trial)
-            for place, text in enumerate(["failed" if score is None else f"{score:.3f}", *values, trial["model"]]):
+            values = [format_setting(trial.settings.get(name, "")) for name in names]
+            score = trial.score
+            for place, text in enumerate(["failed" if score is None else f"{score:.3f}", *values, trial.model]):
                 item = QTableWidgetItem(text)
-                item.setToolTip(trial["problem"])
+                item.setToolTip(trial.problem)
                 self.setItem(number, place, item)
         self.resizeColumnsToContents()
         self._fit()
@@ -67,10 +65,5 @@ class TrialsTable(QTableWidget):
         self.setFixedHeight(titles.sizeHint().height() + bar.sizeHint().height() + rows + _FRAME)
 
 
-def _score(trial: Trial) -> float | None:
-    return None if trial["score"] is None else float(trial["score"])
-
-
 def _rank(trial: Trial) -> float:
-    score = _score(trial)
-    return math.inf if score is None else -score
+    return math.inf if trial.score is None else -trial.score

@@ -8,9 +8,10 @@ from qtpy.QtWidgets import QSpinBox, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.events import Trial
 from napari_pathseg.projects.project_state import TuningChoices
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
-from napari_pathseg.ui.panels.train.trials_table import Trial, TrialsTable
+from napari_pathseg.ui.panels.train.trials_table import TrialsTable
 from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import name_text
@@ -82,7 +83,7 @@ class TuningPanel(QWidget):
         if trial is None:
             return
         with show_errors():
-            settings = TrainConfig.renamed(trial["settings"])
+            settings = TrainConfig.renamed(trial.settings)
             known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
             self.taken.emit(self._config().replace(**known))
             named = ", ".join(f"{name_text(name).lower()} {format_setting(value)}" for name, value in known.items())

@@ -5,7 +5,7 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_pathseg.ui.session.job_state import Run
+from napari_pathseg.ui.session.job_state import JobState
 from napari_pathseg.ui.widgets.image_view import ImageView
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SecondaryLabel
@@ -31,11 +31,11 @@ class ValidationSamplesView(QWidget):
         """Whether there is something to see."""
         return not self.image_view.image.isNull()
 
-    def show_run(self, run: Run) -> None:
+    def show_run(self, run: JobState) -> None:
         """Read the patches of a run anew where they were written since."""
-        if (run.picture, run.looks) != self._shown:
-            self._shown = run.picture, run.looks
-            self.image_view.show_file(Path(run.picture))
+        if (run.samples_path, run.samples_count) != self._shown:
+            self._shown = run.samples_path, run.samples_count
+            self.image_view.show_file(Path(run.samples_path))
 
     def clear(self) -> None:
         """Show nothing."""

@@ -1,6 +1,8 @@
 import pytest
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.events import Stop, Trial
+from napari_pathseg.jobs.protocol import Tune, TuningFinished
 from napari_pathseg.ui.panels.train.train import TrainPanel
 
 
@@ -14,14 +16,11 @@ def panel(qtbot, learnable):
 
 
 def trial(number, score=None, problem="", **settings):
-    return {"number": number, "of": 2, "model": f"m{number:03}", "settings": settings, "score": score} | {
-        "problem": problem
-    }
+    return Trial(number, 2, f"m{number:03}", settings, score, problem)
 
 
 def finish(worker, *trials):
-    result = {"trials": list(trials), "best": trials[0] if trials else None}
-    worker.event.emit({"event": "finished", "command": "tune", "result": result})
+    worker.event.emit(TuningFinished(list(trials)))
 
 
 def shown(table):
@@ -43,10 +42,10 @@ def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
     panel.tuning.trials.setValue(3)
     assert panel.tuning.effort.text() == "3 trials of 4 combinations, about 2 min"
     panel.tuning.button.click()
-    (message,) = [message for message in worker.sent if message["command"] == "tune"]
-    assert message["vary"] == ["learning_rate=1e-4, 1e-3", "weight_decay=0, 1e-3"]
-    assert (message["trials"], message["search"]) == (3, "grid")
-    assert TrainConfig.from_json(message["config"]).minutes == 0.5
+    (command,) = [command for command in worker.sent if isinstance(command, Tune)]
+    assert command.vary == ["learning_rate=1e-4, 1e-3", "weight_decay=0, 1e-3"]
+    assert (command.trials, command.search) == (3, "grid")
+    assert command.config.minutes == 0.5
 
 
 def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
@@ -56,8 +55,8 @@ def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
     rows.rows[1].choice.setCurrentText("Loss")
     rows.rows[1].text.setText("focal, dice")
     panel.tuning.button.click()
-    assert worker.sent[0]["vary"] == ["learning_rate=1e-5..1e-2", "loss=focal, dice"]
-    assert worker.sent[0]["search"] == "optuna"
+    assert worker.sent[0].vary == ["learning_rate=1e-5..1e-2", "loss=focal, dice"]
+    assert worker.sent[0].search == "optuna"
 
 
 @pytest.mark.parametrize("values", [{}, {"batch": "4, many"}, {"learning_rate": "7"}])
@@ -82,7 +81,7 @@ def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
         trial(2, 0.75, batch=8),
         trial(3, problem="No.", batch=16),
     ):
-        worker.event.emit({"event": "trial", **found})
+        worker.event.emit(found)
     qtbot.waitUntil(table.isVisible)
     assert shown(table) == [["0.750", "8", "m002"], ["0.500", "4", "m001"], ["failed", "16", "m003"]]
 
@@ -112,7 +111,7 @@ def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
     assert panel.tuning.button.text() == "Stop"
     qtbot.waitUntil(lambda: not panel.button.isEnabled())
     panel.tuning.button.click()
-    assert worker.sent[-1] == {"command": "stop"}
+    assert worker.sent[-1] == Stop()
     finish(worker)
     qtbot.waitUntil(panel.button.isEnabled)
     assert panel.tuning.button.text() == "Find"
@@ -123,6 +122,6 @@ def test_what_was_varied_is_shown_again_with_the_project(panel, learnable, worke
     panel.tuning.rows.show_values({"batch": "2, 4"})
     panel.tuning.button.click()
     learnable.close()
-    worker.event.emit({"event": "finished", "command": "tune", "result": {"trials": [], "best": None}})
+    finish(worker)
     learnable.open_project(folder)
     assert panel.tuning.rows.values() == {"batch": "2, 4"}
