@@ -1,4 +1,4 @@
-"""Files that napari opens itself: slides and contours as layers, a project in the dock.
+"""Napari reader: slides and contours as layers, a project in the dock.
 
 Slides stay on disk; napari asks for the part of the level that it draws.  Files that cannot
 be read raise what the user can do about it rather than leave napari to guess another reader.
@@ -22,7 +22,7 @@ from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData] | list[tuple[None]]]
 
-_CONTOUR_SUFFIXES = tuple(suffix for suffix in CONTOUR_SUFFIXES if suffix != ".json")  # which may be anybody's
+_CONTOUR_SUFFIXES = tuple(suffix for suffix in CONTOUR_SUFFIXES if suffix != ".json")  # which other programs use too
 _OUTLINE_COLOR = "#ffd200"
 
 
@@ -42,11 +42,11 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
     try:
         return _read_slide if count_pages(path) == 1 else None
     except UnsupportedSlideError:
-        return None if suffix == ".zarr" else _read_slide  # which says why
+        return None if suffix == ".zarr" else _read_slide  # which raises the reason
 
 
 def slide_layer(path: Path) -> LayerData:
-    """Return a slide as a lazy multiscale image layer in micrometres where it says its pixel size.
+    """Return a slide as a lazy multiscale image layer, in micrometres if its pixel size is known.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def slide_layer(path: Path) -> LayerData:
 
 
 def contours_layer(path: Path, mpp: float | None = None) -> LayerData:
-    """Return the contours of a file as a shapes layer; holes are shapes of their own, told by a feature.
+    """Return the contours of a file as a shapes layer; holes are separate shapes, marked by a feature.
 
     `mpp` is of the slide that they lie on; None leaves them in pixels.
 
@@ -105,7 +105,7 @@ def _read_contours(path: str) -> list[LayerData]:
 
 
 def _mpp_in_view(stem: str) -> float | None:
-    """Return the pixel size at which the slide of that name is shown, if it is."""
+    """Return the pixel size of the slide of that name if it is shown."""
     viewer = napari.current_viewer()
     for layer in viewer.layers if viewer is not None else ():
         mark = layer.metadata.get(METADATA_KEY, {})

@@ -1,4 +1,4 @@
-"""Sample slides: where they are, and one of them as layers for File > Open Sample."""
+"""Sample slides: their location, and one as layers for File > Open Sample."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _OUTLINED = "slide_01"
 
 
 def cache_folder() -> Path:
-    """Return the folder in which the plugin keeps what it can make again."""
+    """Return the plugin's cache folder."""
     place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
     return Path(place) / "napari-pathseg"
 

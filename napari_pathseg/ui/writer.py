@@ -1,4 +1,4 @@
-"""Layers that napari saves: masks with their pixel size, drawn shapes as contours for QuPath."""
+"""Napari writer: masks with their pixel size, drawn shapes as contours for QuPath."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ _OPEN_SHAPES = ("line", "path")
 
 
 def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as a label image; a TIFF also says how large a pixel is.
+    """Write a labels layer as a label image; a TIFF also stores the pixel size.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def _labels(labels: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
 
 
 def _mpp(meta: dict[str, Any]) -> float | None:
-    """Return micrometres per pixel of a layer, where its unit is a length."""
+    """Return micrometres per pixel of a layer, or None if its unit is not a length."""
     units = [str(unit) for unit in meta.get("units", ())]
     return float(meta["scale"][-1]) if units and units[-1] in ("um", "µm", "micrometer") else None
 
@@ -85,7 +85,7 @@ def _contours(data: list[npt.NDArray[np.float64]], meta: dict[str, Any]) -> list
 
 
 def _with_holes(outer: list[Points], inner: list[Points]) -> list[tuple[Points, list[Points]]]:
-    """Give each hole to the smallest outline around it; one that lies in none is left out."""
+    """Assign each hole to the smallest outline around it; drop holes outside all outlines."""
     polygons = [shapely.Polygon(ring) for ring in outer]
     held: list[list[Points]] = [[] for _ in outer]
     for hole in inner:

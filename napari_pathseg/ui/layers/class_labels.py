@@ -1,4 +1,4 @@
-"""A labels layer of a project's classes: their names and colours, which are locked, which are hidden."""
+"""A labels layer that knows a project's classes: names, colours, and which are locked or hidden."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from napari_pathseg.classes import ClassTable
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
-_LIGHTER = 0.45  # opacity of unreviewed pixels relative to a person's
+_LIGHTER = 0.45  # opacity of unreviewed pixels relative to human-confirmed ones
 _LIGHTER_LINE = 0.7  # and of their borders, which are thin
 
 
 class ClassLabels(Labels):  # type: ignore[misc]
-    """What both layers of a mask know of its classes.
+    """Base of both mask layers: their classes and how these are drawn.
 
     Attributes
     ----------
@@ -28,7 +28,7 @@ class ClassLabels(Labels):  # type: ignore[misc]
 
     @property
     def locked_classes(self) -> Locked:
-        """Classes whose pixels stay as they are, whoever paints; what the layer shows heeds them too."""
+        """The classes whose pixels no tool changes; the preview of a stroke respects them too."""
         return self._classes_locked
 
     @locked_classes.setter
@@ -40,18 +40,18 @@ class ClassLabels(Labels):  # type: ignore[misc]
         return "labels"
 
     def set_classes(self, classes: ClassTable) -> None:
-        """Take names and colours from the project."""
+        """Set the names and colours of the classes."""
         self._classes = classes
         self.colormap = class_colors(classes, self.hidden_classes, _LIGHTER_LINE if self.contour else _LIGHTER)
         self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
 
     def set_hidden_classes(self, hidden: frozenset[int]) -> None:
-        """Show all classes but these."""
+        """Hide these classes and show all others."""
         self.hidden_classes = hidden
         self.set_classes(self._classes)
 
     def set_contour_width(self, width: int) -> None:
-        """Show borders instead of areas, as wide in pixels of the level that is shown; with 0 areas again."""
+        """Show outlines of this width, in pixels of the level shown, instead of areas; 0 shows areas again."""
         if width != self.contour:
             turned = (width > 0) != (self.contour > 0)
             self.contour = width
@@ -62,7 +62,7 @@ class ClassLabels(Labels):  # type: ignore[misc]
 def class_colors(
     classes: ClassTable, hidden: frozenset[int] = frozenset(), lighter: float = _LIGHTER
 ) -> DirectLabelColormap:
-    """Return the project's colours, lighter where only a model found a class, clear for hidden ones."""
+    """Return a colormap of the classes: lighter for unreviewed model pixels, transparent for hidden classes."""
     colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     for spec in classes:
         red, green, blue = (part / 255 for part in spec.rgb)

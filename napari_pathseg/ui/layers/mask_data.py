@@ -1,4 +1,4 @@
-"""A mask as napari's data: levels to look at, and an array of all pixels that can be painted."""
+"""A mask as layer data for napari: levels to display, and an array of all pixels that can be painted."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from napari_pathseg.masks.edits import paint
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.masks.zarr_store import CHUNK
 
-UNREVIEWED_OFFSET = 128  # added to a class on screen where only a model found it
+UNREVIEWED_OFFSET = 128  # added to the class on screen for unreviewed model pixels
 
 
 class _Level:
-    """One level as an array that is read."""
+    """One level of a mask as a read-only array."""
 
     ndim = 2
     dtype = np.dtype(np.uint8)
@@ -45,14 +45,14 @@ class _Level:
 
 
 class DisplayLevel(_Level):
-    """A level as it is shown: a class and, where only a model found it, `UNREVIEWED_OFFSET` more."""
+    """A level as displayed: the class, plus `UNREVIEWED_OFFSET` for unreviewed model pixels."""
 
     def _read(self, region: Region) -> UInt8Array:
         return encode_display(self.mask.preview(region, self.level))
 
 
 def encode_display(pixels: UInt8Array) -> UInt8Array:
-    """Return what is shown of labels and provenance, ``(2, rows, columns)``."""
+    """Return the displayed values of labels and provenance, ``(2, rows, columns)``."""
     labels, provenance = pixels
     unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
     shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED_OFFSET)
@@ -60,14 +60,14 @@ def encode_display(pixels: UInt8Array) -> UInt8Array:
 
 
 def decode_display(shown: UInt8Array) -> UInt8Array:
-    """Return labels and provenance of what is shown, as far as it tells."""
+    """Return labels and provenance of displayed values, as far as these determine them."""
     labels = shown % UNREVIEWED_OFFSET
     by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
     return np.stack([labels, np.where(shown >= UNREVIEWED_OFFSET, np.uint8(Provenance.MODEL), by_person)])
 
 
 class MaskData(MultiScaleData):  # type: ignore[misc]
-    """A mask as napari's multiscale data that is also an array of its pixels.
+    """A mask as multiscale data for napari that is also an array of its pixels.
 
     A whole number as index is a level, as in napari; slices and arrays of numbers are pixels,
     which can be set: that is painting.
@@ -91,7 +91,7 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
         return self.mask.read(region)[0][relative_index(key, region)]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Take what was painted as a person's."""
+        """Write painted pixels with human provenance."""
         region = bounding_region(key, self.shape)
         painted = self.mask.read(region)[0]
         painted[relative_index(key, region)] = value
@@ -102,7 +102,7 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
 
 
 def bounding_region(key: Any, shape: tuple[int, ...]) -> Region:
-    """Return the smallest box around an index of slices, whole numbers or arrays of them."""
+    """Return the smallest region around an index of slices, whole numbers or arrays."""
     if not isinstance(key, tuple):
         key = (key, slice(None))
     starts, sizes = [], []
@@ -118,7 +118,7 @@ def bounding_region(key: Any, shape: tuple[int, ...]) -> Region:
 
 
 def relative_index(key: Any, region: Region) -> Any:
-    """Return an index of the whole mask as one of `region`."""
+    """Convert an index of the whole mask into one of `region`."""
     if not isinstance(key, tuple):
         key = (key, slice(None))
     origin = (region.top, region.left)

@@ -1,10 +1,12 @@
 """The mask as an ordinary napari labels layer that is a pyramid and can be painted.
 
-napari paints no pyramid.  Here a stroke is told to `data.mask`, which keeps it safe at once
-and carries it out by and by; on screen it is painted on the tile that is shown.  So a stroke
-costs what it covers of the screen, whatever it covers of the slide.  This and `mask_view`
-lean on napari's private API; `can_paint_pyramids` says whether it is as it was, else
-`plain_mask_layer` serves.
+napari cannot paint a pyramid.  Here a stroke goes to `masks`, which writes it to the journal at once
+and applies it in the background; on screen it is painted on the tile that is shown, redrawn region by
+region.  So the cost of a stroke depends on the screen area it covers, not on the slide area.  Unreviewed
+model pixels are lighter than human-confirmed ones.
+
+This module relies on napari's private API.  `can_paint_pyramids` checks that it is the known one;
+otherwise `plain_mask_layer` is used.
 """
 
 import time
@@ -37,7 +39,7 @@ _NOT_FELT_S = 0.05
 
 
 class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
-    """Gives napari the levels as they are shown."""
+    """Passes napari the levels as they are displayed."""
 
     def _make_slice_request_internal(self, **parts: Any) -> Any:
         request = super()._make_slice_request_internal(**parts)
@@ -47,13 +49,18 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
 
 
 class MaskLayer(ClassLabels):
-    """A labels layer on a mask; `undo` and `redo` are the mask's, so they know imports and predictions too.
+    """A labels layer on a mask.  `undo` and `redo` are the mask's, so they cover imports and predictions too.
 
-    Signals: `pending_changed` (there is work for :meth:`process_pending`).
+    Signals: `pending_changed` (there are operations for :meth:`process_pending`).
+
+    Attributes
+    ----------
+    visible_region
+        The region of the mask on screen, as far as it is known.
     """
 
     pending_changed = Signal()
-    _shown = 0.0  # when what was carried out was drawn last
+    _shown = 0.0  # when applied edits were last drawn
 
     _drag_modes: ClassVar[dict[Any, Any]] = {
         **Labels._drag_modes,
@@ -76,7 +83,7 @@ class MaskLayer(ClassLabels):
 
     @property
     def mask(self) -> Mask:
-        """The mask that is shown."""
+        """The mask of the layer."""
         mask: Mask = self._data[0].mask
         return mask
 
@@ -89,21 +96,21 @@ class MaskLayer(ClassLabels):
 
     def _mode_setter_helper(self, mode: Any) -> Any:
         mode = super()._mode_setter_helper(mode)
-        if "brush_stroke" in self._overlays:  # napari's own ring, which outlives the mouse button
+        if "brush_stroke" in self._overlays:  # napari's own lasso, which stays active after the button is released
             self._overlays["brush_stroke"].enabled = False
         return mode
 
     # -- painting
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
-        """Paint a shape, pixels of the label `only` alone where that is given.
+        """Paint a shape; with `only`, replace pixels of that label alone.
 
         Raises
         ------
         ProjectError
             If the disk does not take it; nothing is painted then.
         """
-        if only is None and self.preserve_labels:  # napari's own tick
+        if only is None and self.preserve_labels:  # napari's own check box
             only = self._get_preserve_labels_source_label(label)
         stroke = Stroke(shape, Brush(label, only, self.locked_classes))
         self.mask.add_stroke(stroke)
@@ -113,7 +120,7 @@ class MaskLayer(ClassLabels):
         self.pending_changed.emit()
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
-        """Paint one stamp of the brush."""
+        """Paint with the brush at one point."""
         self._validate_label_in_range(new_label)
         self.paint_segment(coord, coord, new_label)
 
@@ -136,7 +143,7 @@ class MaskLayer(ClassLabels):
         self.stroke(BrushSegment(ends[0], ends[1], radius), label)
 
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
-        """Give what is of one label around a point another one, as far as it is in view."""
+        """Flood-fill the area of one label around a point, within the view."""
         self._validate_label_in_range(new_label)
         step, tile = 2**self.data_level, self._tile()
         row, column = (round(value) for value in coord[-2:])
@@ -176,24 +183,24 @@ class MaskLayer(ClassLabels):
         self.undo()
 
     def _end_step(self) -> None:
-        """End what is undone as one, and tell those who count pixels."""
+        """End the undo group and notify listeners that pixels changed."""
         self.mask.end_undo_group()
         self.events.paint(value=[])
 
     def undo(self) -> None:
-        """Take the last step back, whoever made it."""
+        """Undo the last step, also an import or a prediction."""
         if self.mask.writable:
             self.mask.enqueue_undo()
             self.apply_pending()
 
     def redo(self) -> None:
-        """Do the step again that was taken back last."""
+        """Redo the step that was undone last."""
         if self.mask.writable:
             self.mask.enqueue_redo()
             self.apply_pending()
 
     def apply_pending(self) -> None:
-        """Carry out what was begun as far as that is not felt; the rest is left to :meth:`process_pending`."""
+        """Apply pending operations for a moment too short to notice; :meth:`process_pending` does the rest."""
         try:
             self.process_pending(_NOT_FELT_S)
         finally:
@@ -202,9 +209,9 @@ class MaskLayer(ClassLabels):
                 self.pending_changed.emit()
 
     def process_pending(self, budget_s: float) -> bool:
-        """Carry out what waits for so long; return whether more does.
+        """Apply pending operations for at most this long; return whether any are left.
 
-        Strokes are on screen already as they are going to be, so what changed is drawn now and then.
+        Strokes are already on screen in their final form, so changes are drawn only now and then.
         """
         try:
             self.mask.process_pending(budget_s)
@@ -218,7 +225,7 @@ class MaskLayer(ClassLabels):
         return self.mask.has_pending
 
     def refresh_changed(self) -> None:
-        """Bring to the screen what was carried out since the last time."""
+        """Draw what was applied since the last call."""
         self._shown = time.perf_counter()
         self.show(self.mask.pop_changed())
 
@@ -226,19 +233,19 @@ class MaskLayer(ClassLabels):
 
     def _attach_mask(self, mask: Mask) -> None:
         self._data = MaskData(mask)
-        self._level_materializer = None  # it would keep the coarsest level as it was
+        self._level_materializer = None  # it would cache the coarsest level
         self.visible_region = Region(0, 0, *mask.shape)
         self.editable = mask.writable
 
     def show(self, region: Region) -> None:
-        """Bring a box of the mask that was changed to the screen."""
+        """Redraw a region of the mask that changed."""
         tile, level = self._tile(), self.data_level
         box = region.coarser(2**level).intersect(tile)
         if not box.empty:
             self._draw_box(box, encode_display(self.mask.preview(box, level)))
 
     def _preview(self, stroke: Stroke) -> None:
-        """Paint a stroke on the screen alone."""
+        """Draw a stroke on screen only."""
         tile, step = self._tile(), 2**self.data_level
         box = stroke.shape.box.coarser(step).intersect(tile)
         if box.empty:
@@ -248,7 +255,7 @@ class MaskLayer(ClassLabels):
         self._draw_box(box, encode_display(after))
 
     def _tile(self) -> Region:
-        """Return the box of the level shown that is in napari's hands."""
+        """Return the region of the level shown that napari has loaded."""
         rows, columns = self._slice.image.raw.shape
         if self._slice.empty:
             return EMPTY_REGION
@@ -256,7 +263,7 @@ class MaskLayer(ClassLabels):
         return Region(int(top), int(left), rows, columns)
 
     def _draw_box(self, box: Region, shown: UInt8Array) -> None:
-        """Put what is shown into a box of the tile, and that alone on the graphics card."""
+        """Set the displayed values of a region of the tile, and upload that region alone to the graphics card."""
         tile, image = self._tile(), self._slice.image
         here = box.shift(-tile.top, -tile.left)
         if not image.raw.flags.writeable:
@@ -299,7 +306,7 @@ class MaskLayer(ClassLabels):
         self.editable = self.mask.writable
 
 
-_KNOWN = ((0, 9),)  # versions of napari that were tried
+_KNOWN = ((0, 9),)  # tested versions of napari
 _PRIVATE = (
     "_slice", "_draw", "_commit_staged_history", "_update_level_and_corners", "_get_layer_slicing_state",
     "_raw_to_displayed", "_ensure_int_labels", "_abort_stroke", "_drag_modes", "_move_modes",
@@ -308,11 +315,11 @@ _PRIVATE = (
 
 
 def can_paint_pyramids() -> bool:
-    """Whether this napari is one in which `MaskLayer` works."""
+    """Return whether `MaskLayer` works with this version of napari."""
     known = any(napari.__version__.startswith(".".join(map(str, one)) + ".") for one in _KNOWN)
     return known and all(hasattr(Labels, name) for name in _PRIVATE)
 
 
 def make_mask_layer(mask: Mask, classes: ClassTable, **settings: Any) -> "MaskLayer | PlainMaskLayer":
-    """Return a layer on a mask: a pyramid where napari allows it, else a plain one."""
+    """Return a layer on a mask: a pyramid if this napari supports it, else a plain one."""
     return (MaskLayer if can_paint_pyramids() else PlainMaskLayer)(mask, classes, **settings)

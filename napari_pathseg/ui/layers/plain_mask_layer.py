@@ -1,7 +1,7 @@
-"""The mask as a plain labels layer, for a napari whose inside is not the one that is known.
+"""The mask as a plain labels layer: the fallback for versions of napari with unknown internals.
 
 It uses napari's public API alone: one array in memory, as fine as a graphics card can hold.
-What only a model found looks like the rest, and what napari cannot draw of a change is drawn whole.
+Unreviewed model pixels look like all others, and every change redraws the whole layer.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ class MaskArray:
         return np.array(self.labels[key])  # a copy: napari changes what it reads before it writes it
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        """Take what was painted as a person's."""
+        """Write painted pixels with human provenance."""
         region = bounding_region(key, self.shape)
         before = self.labels[region.slices]
         after = before.copy()
@@ -76,21 +76,21 @@ class MaskArray:
             changed = (before != after).repeat(step, axis=0).repeat(step, axis=1)[spread].astype(bool)
             paint(self.mask, fine, np.where(changed, wanted, self.mask.read(fine)[0]), changed, self.locked)
         finally:
-            self.load(fine)  # the mask decides what became of the strokes
+            self.load(fine)  # locked classes may have kept their pixels
             self.differs |= not np.array_equal(self.labels[region.slices], after)
 
     def load(self, region: Region) -> None:
-        """Read a box of the mask anew."""
+        """Reload a region of the mask."""
         box = region.coarser(self.downsample).clip(self.shape)
         self.labels[box.slices] = self.mask.preview(box, self.level)[0]
 
 
 class PlainMaskLayer(ClassLabels):
-    """What `mask_layer.MaskLayer` is, on one array."""
+    """The counterpart of `mask_layer.MaskLayer` on a single array."""
 
     pending_changed = Signal()
-    _drags = 0  # that are one step; within each other
-    _writes = _told = False  # whether napari paints, and whether it has told of what it paints
+    _drags = 0  # nested blocks that form one undo step
+    _writes = _notified = False  # whether napari is painting, and whether it has emitted its event
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
@@ -99,13 +99,13 @@ class PlainMaskLayer(ClassLabels):
 
     @property
     def mask(self) -> Mask:
-        """The mask that is shown."""
+        """The mask of the layer."""
         mask: Mask = self.data.mask
         return mask
 
     @property
     def visible_region(self) -> Region:
-        """The box of the mask that is on screen: all of it, for napari does not say."""
+        """The region of the mask on screen: all of it, because napari does not say."""
         return Region(0, 0, *self.mask.shape)
 
     def set_mask(self, mask: Mask) -> None:
@@ -117,7 +117,7 @@ class PlainMaskLayer(ClassLabels):
 
     @contextlib.contextmanager
     def block_history(self) -> Iterator[None]:
-        """Make what is painted inside the block one step of undo."""
+        """Make everything painted within the block one undo step."""
         self._drags += 1
         try:
             with super().block_history():
@@ -127,7 +127,7 @@ class PlainMaskLayer(ClassLabels):
             self._end_step()
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
-        """Paint a shape, pixels of the label `only` alone where that is given."""
+        """Paint a shape; with `only`, replace pixels of that label alone."""
         region = shape.box.clip(self.mask.shape)
         found, (labels, _) = shape.flags(region), self.mask.read(region)
         if found is None:
@@ -137,12 +137,12 @@ class PlainMaskLayer(ClassLabels):
         self._end_step()
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
-        """Paint one stamp of the brush."""
+        """Paint with the brush at one point."""
         with self._writing():
             super().paint(coord, new_label, refresh)
 
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
-        """Give what is of one label around a point another one."""
+        """Flood-fill the area of one label around a point."""
         with self._writing():
             super().fill(coord, new_label, refresh)
 
@@ -157,27 +157,27 @@ class PlainMaskLayer(ClassLabels):
             super().data_setitem(indices, value, refresh)
 
     def undo(self) -> None:
-        """Take the last step back, whoever made it."""
+        """Undo the last step, also an import or a prediction."""
         self.show(self.mask.undo())
 
     def redo(self) -> None:
-        """Do the step again that was taken back last."""
+        """Redo the step that was undone last."""
         self.show(self.mask.redo())
 
     def apply_pending(self) -> None:
-        """Carry out what was begun: every change is drawn whole here, so all at once."""
+        """Apply all pending operations at once, because every redraw here is a full one."""
         while self.mask.has_pending:
             self.process_pending(1.0)
         self.events.paint(value=[])
 
     def show(self, region: Region) -> None:
-        """Bring a box of the mask that was changed to the screen."""
+        """Redraw a region of the mask that changed."""
         if not region.empty:
             self.data.load(region)
             self.refresh()
 
     def process_pending(self, budget_s: float) -> bool:
-        """Carry out what waits for so long, and show it; return whether more does."""
+        """Apply pending operations for at most this long and show the result; return whether any are left."""
         try:
             self.mask.process_pending(budget_s)
         finally:
@@ -185,25 +185,25 @@ class PlainMaskLayer(ClassLabels):
         return self.mask.has_pending
 
     def refresh_changed(self) -> None:
-        """Bring to the screen what was carried out since the last time."""
+        """Draw what was applied since the last call."""
         self.show(self.mask.pop_changed())
 
-    # -- steps of undo
+    # -- undo steps
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """Let napari paint.  It tells of a step before it paints it, so the step ends with the block."""
-        outer, self._writes, self._told = self._writes, True, False
+        """Let napari paint.  It emits its event before it paints, so the undo step ends with the block."""
+        outer, self._writes, self._notified = self._writes, True, False
         try:
             yield
         finally:
             self._writes = outer
-            if self._told and not outer:
+            if self._notified and not outer:
                 self._end_step()
 
     def _hear(self, *_: Any) -> None:
-        """Napari's own step is over, or will be when it has painted what it tells of."""
-        self._told = True
+        """End the undo step after napari's event, or after the painting that the event announces."""
+        self._notified = True
         if not self._writes:
             self._end_step()
 

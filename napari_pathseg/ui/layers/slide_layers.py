@@ -1,8 +1,8 @@
-"""The layers of the slide in view: picture, contours, mask, probability.
+"""The layers of the slide in view: image, contours, mask, probability.
 
-Four layers at most, told by their metadata and never by their name; another slide swaps
-their data.  Outlines that are not filled yet are kept for the slide that they are on.
-Layers of the user's own are left alone.
+There are at most four, identified by their metadata and never by their name; showing another slide
+swaps their data.  Outlines that are not filled yet stay with their slide.  The user's own layers are
+left alone.
 """
 
 from collections.abc import Callable
@@ -27,8 +27,8 @@ from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 METADATA_KEY = "napari_pathseg"
 _ORDER = ("image", "probability", "mask", "contours")  # from below
 _LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
-_LARGEST_PICTURE = 8192  # pixels of a side
-_PIECE = 1024
+_MAX_PROBABILITY_SIDE = 8192  # pixels of a side
+_TILE_SIDE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
 DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices, and what napari calls its kind
 
@@ -49,8 +49,8 @@ def layer_transform(mpp: float | None, downsample: int) -> dict[str, Any]:
 
 
 def probability_downsample(entry: SlideRecord) -> int:
-    """Return how many pixels of the mask one of the probability layer stands for: it is one picture in memory."""
-    return -(-max(entry.mask_shape) // _LARGEST_PICTURE)
+    """Return mask pixels per pixel of the probability layer, which is a single array in memory."""
+    return -(-max(entry.mask_shape) // _MAX_PROBABILITY_SIDE)
 
 
 class SlideLayers:
@@ -63,18 +63,18 @@ class SlideLayers:
         self.contours: Shapes | None = None
         self.mask: MaskLayer | PlainMaskLayer | None = None
         self.probability: Image | None = None
-        self.overlays: dict[str, Shapes] = {}  # by role, there once they are needed; see `thin_shapes`
-        self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of those that are not in view
+        self.overlays: dict[str, Shapes] = {}  # by role, created on demand; see `ui.session.shapes_overlay`
+        self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
         _clear_brush(viewer)
 
     def show(self, entry: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
-        """Show a slide with its mask; the layers of the slide before are used again."""
+        """Show a slide with its mask in the layers of the previous slide."""
         first = self.entry is None
         if self.entry is not None and self._alive(self.contours):
             self._unfilled[self.entry.id] = drawn_shapes(self.contours)
         self.entry = entry
         for layer in (self.image, self.probability, self.mask, self.contours, *self.overlays.values()):
-            if layer is not None:  # all at once: a drawing in between would warn of mixed units
+            if layer is not None:  # all at once: a redraw in between would warn of mixed units
                 layer.units = layer_transform(entry.mpp, 1)["units"]
         self._show_image(entry, slide)
         self._show_probability(entry)
@@ -82,7 +82,7 @@ class SlideLayers:
         self._show_contours(entry)
         assert self.mask is not None
         assert self.probability is not None
-        if self.probability.visible:  # it is empty; not sooner, for this draws, and all are to have one unit by then
+        if self.probability.visible:  # it is empty; last, because this redraws and all units must be equal by then
             self.probability.visible = False
         if not first or len(self.viewer.layers) <= 4:
             self.viewer.reset_view()
@@ -90,7 +90,7 @@ class SlideLayers:
         self.viewer.layers.selection.active = self.mask
 
     def clear(self) -> None:
-        """Take the layers away."""
+        """Remove the layers."""
         for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
@@ -99,7 +99,7 @@ class SlideLayers:
         self._unfilled.clear()
 
     def visible_region(self) -> Region:
-        """Return the box of the mask's grid that is on screen; the whole mask where that is unknown."""
+        """Return the region of the mask's grid on screen, or the whole mask if that is unknown."""
         assert self.mask is not None
         return self.mask.visible_region
 
@@ -118,11 +118,11 @@ class SlideLayers:
     def show_probability(
         self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool
     ) -> None:
-        """Show how likely the class to find is in a box of the mask's grid; `read` gives 0 to 255 of a part of it."""
+        """Show the target class's probability in a region of the mask's grid; `read` returns 0 to 255 for a part."""
         if self.probability is None or self.entry is None:
             return
         step = probability_downsample(self.entry)
-        for piece in layout(region, _PIECE * step):
+        for piece in layout(region, _TILE_SIDE * step):
             rows, columns = (slice(-start % step, None, step) for start in piece[:2])
             likely = read(piece)[rows, columns]
             top, left = -(-piece.top // step), -(-piece.left // step)
@@ -172,7 +172,7 @@ class SlideLayers:
     def _show_contours(self, entry: SlideRecord) -> None:
         settings = {"name": f"{entry.id} · contours", **layer_transform(entry.mpp, 1)}
         if self.contours is not None and self._alive(self.contours):
-            with self.contours.events.data.blocker():  # nothing was drawn now
+            with self.contours.events.data.blocker():  # the user drew nothing
                 self.contours.data = self._unfilled.pop(entry.id, None) or _NO_OUTLINES
             _place(self.contours, entry, "contours", settings)
             return
@@ -199,14 +199,14 @@ def _place(layer: Layer, entry: SlideRecord, role: str, settings: dict[str, Any]
 
 
 def _clear_brush(viewer: ViewerModel) -> None:
-    """Take away the square that napari draws behind the brush's circle, as behind a text: it hides the tissue."""
+    """Remove the square that napari draws behind the brush circle: it hides the tissue."""
     for overlay in viewer.canvas.overlays.values():
         if isinstance(overlay, BrushCircleOverlay) and hasattr(overlay, "box"):
             overlay.box = False
 
 
 def drawn_shapes(layer: Shapes) -> list[DrawnShape]:
-    """Return what is drawn on a layer as its `data` takes it, without what is no shape yet."""
+    """Return the shapes on a layer in the form its `data` takes, without unfinished ones."""
     drawn = zip(layer.data, layer.shape_type, strict=True)
     shapes = [(np.array(points, float)[:, -2:], str(kind)) for points, kind in drawn]
     return [(points, kind) for points, kind in shapes if len(points) > 2 or kind == "line"]

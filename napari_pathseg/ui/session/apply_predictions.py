@@ -1,4 +1,4 @@
-"""How a session takes in what the worker wrote: the masks are the window's, where no person has spoken."""
+"""Merge the worker's predictions into the masks, where nothing is annotated."""
 
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from napari_pathseg.ui.session.workspace import Workspace
 
 
 def apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
-    """Let the mask in view take in what a model in training sees."""
+    """Merge a training's prediction of the view into the mask in view."""
     region = preview.region
     if workspace.mask is None or workspace.slide is None or workspace.slide.id != preview.slide:
         return
@@ -25,11 +25,11 @@ def apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
         classes = np.load(path, allow_pickle=False)
         path.unlink()
     except FileNotFoundError:
-        return  # a window far behind: the name was used again meanwhile
+        return  # the window lags behind: the file name was reused meanwhile
     if workspace.mask.operations.running is not None:
-        return  # what is done over the slide comes first; another view follows
+        return  # a running operation comes first; another preview follows
     if classes.shape != (region.height, region.width):
-        return  # a later view has been written meanwhile, its event follows
+        return  # a later preview was written meanwhile; its event follows
     if workspace.slide.complete:
         found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
         workspace.layers.show_probability(region, partial(_part, found, region), visible=True)
@@ -40,7 +40,7 @@ def apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
 
 
 def apply_prediction(workspace: Workspace, editor: MaskEditor, model: str, slide_id: str, region: Region) -> None:
-    """Let a slide's mask take in what a model predicted in a box of it, as far as no person has spoken."""
+    """Merge a model's prediction of a region into a slide's mask, where nothing is annotated."""
     project = workspace.require_project()
     entry = project.slide(slide_id)
     prediction = project.find_prediction(model, slide_id)
@@ -63,6 +63,6 @@ def _part(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
 
 
 def _likely(prediction: Prediction, region: Region) -> UInt8Array:
-    """Return how likely anything but Background is in a box, 0 where nothing was predicted."""
+    """Return the probability of anything but Background in a region; 0 where nothing was predicted."""
     background = np.asarray(prediction.probabilities[(0, *region.slices)])
     return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How much of the slide in view is of each class, as a person reads it while painting; no Qt."""
+"""The area of each class on the slide in view, fast enough to update while painting."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ from napari_pathseg.ui.session.workspace import Workspace
 
 @dataclass(frozen=True)
 class ClassArea:
-    """How much of the slide in view is of a class, in words, and as a share."""
+    """The area of a class on the slide in view, as text, and its share."""
 
     area: str
     percent: str
 
 
 class ClassAreas:
-    """The areas of a session's slide; they are asked for at every stroke, so that the window never waits for them.
+    """The areas of the slide in view.  They are queried at every stroke, so they never block the window.
 
     `tissue` knows how much of the slide is tissue, once it was made to look.
     """
@@ -35,11 +35,11 @@ class ClassAreas:
 
     @property
     def of_tissue(self) -> bool:
-        """Whether shares are of the tissue, and not of what is labelled."""
+        """Whether shares are of the tissue rather than of the labelled area."""
         return self.tissue.pixel_count is not None
 
     def by_class(self) -> dict[int, ClassArea]:
-        """Return the areas by class; where it is complete the rest is Background.
+        """Return the areas by class; unlabelled pixels of complete slides and boxes count as Background.
 
         Shares are of the tissue, where that was found, else of what is labelled.
         """
@@ -66,7 +66,7 @@ class ClassAreas:
 
 
 def class_shares(tissue: BoolArray, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
-    """Return the share of the tissue that is of each class, 0 to 255; `tissue` is of the pixels of `sampling_level`."""
+    """Return each class's share of the tissue, for classes 0 to 255; `tissue` lies on `sampling_level`'s pixels."""
     level, every = sampling_level(entry.mask_shape)
     labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
     for box in [Region(0, 0, *entry.mask_shape)] if entry.complete else entry.mask_boxes:

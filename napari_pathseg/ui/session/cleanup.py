@@ -1,4 +1,4 @@
-"""What can be cleaned up in a mask, in the units of a person; no Qt here."""
+"""Clean-up methods of a mask, with amounts in physical units."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.ui.session.selection import SELECTION
 
 AREA, LENGTH = "area", "length"
-_TILE = 1024  # small, so that Cancel is heard soon
+_TILE = 1024  # small, so that Cancel acts quickly
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ CLEANUP_METHODS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CleanupRequest:
-    """What is to be cleaned.
+    """A clean-up of a class.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class CleanupRequest:
     where: str = SELECTION
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values, for a project to remember."""
+        """Return plain values for the project's settings."""
         return asdict(self)
 
 
@@ -99,7 +99,7 @@ def unit_of(method: str, mpp: float | None) -> str:
 def clean(
     mask: Mask, request: CleanupRequest, place: EditRegion, mpp: float | None, options: CleanupOptions | None = None
 ) -> Region:
-    """Clean a place of a mask of `mpp` micrometres per pixel, as one undo step; return the box that changed."""
+    """Clean up a region of a mask of `mpp` micrometres per pixel as one undo step; return the region that changed."""
     options = options or CleanupOptions()
     step = 1.0 if mpp is None else mpp
     label, box, length, area = request.label, place.box, request.amount / step, request.amount / step**2
@@ -120,7 +120,7 @@ def clean(
 def options_for(
     mask: Mask, place: EditRegion, locked: Locked, progress: Callable[[float], bool] | None = None
 ) -> CleanupOptions:
-    """Return how a place of a mask is gone over."""
+    """Return the options with which a region of a mask is processed."""
     return CleanupOptions(
         locked=locked, progress=progress, nonempty=mask.nonempty_chunks, tile=_TILE, inside=place.inside
     )

@@ -1,9 +1,8 @@
 """Complete boxes on the slide in view: what is unlabelled in them counts as Background.
 
-They have a layer of their own, there once a slide has one; the project keeps them.  While it is
-the active one, the keys of undo are theirs: what was done to the boxes of a slide can be taken
-back until the project is closed, and what a model had found where a box came is back then, too.
-No Qt here.
+The boxes are saved in the project and shown on a layer, which is created with a slide's first box.
+While that layer is active, the undo keys apply to the boxes: changes can be undone until the project
+is closed.  Undoing a box also restores the predictions that it removed.
 """
 
 from collections import defaultdict, deque
@@ -27,18 +26,18 @@ from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.workspace import Workspace
 
-_SMALLEST = 6.0  # pixels of the screen; a click without a pull draws less
+_SMALLEST = 6.0  # screen pixels; a click without a drag draws less
 _LEFT = 1  # the mouse button
-_MAX_STEPS = 50  # that can be undone on a slide
+_MAX_STEPS = 50  # undoable, on each slide
 _ZSTD = Zstd(level=1)
-_MAX_COUNTED_PIXELS = 500_000  # pixels of a complete box; of a larger one coarser pixels are counted
+_MAX_COUNTED_PIXELS = 500_000  # in a complete box; larger boxes are counted on a coarser level
 
 Boxes = tuple[Region, ...]
-Found = list[tuple[Region, bytes]]  # a model's classes that were taken out of parts of a mask, packed
+Found = list[tuple[Region, bytes]]  # regions with the compressed classes of a model that were removed there
 
 
 class BoxStep(NamedTuple):
-    """The boxes of a slide before and after, and what a model had found where new ones came."""
+    """The boxes of a slide before and after, and the predictions removed under new ones."""
 
     before: Boxes
     after: Boxes
@@ -49,15 +48,15 @@ BoxSteps = defaultdict[str, deque[BoxStep]]  # by slide, the last one last
 
 
 def _empty_history() -> BoxSteps:
-    """Return a history in which nothing was done; it forgets the oldest of many steps."""
+    """Return an empty undo history, bounded for each slide."""
     return defaultdict(lambda: deque(maxlen=_MAX_STEPS))
 
 
 class CompleteBoxes(ShapesOverlay):
-    """The boxes of a session's slide; what was `drawn` is the project's after :meth:`commit`."""
+    """The complete boxes of the slide in view; :meth:`commit` saves drawn ones in the project."""
 
     role, mode = "complete boxes", "add_rectangle"
-    edge = "#3fa866"  # of what a person is done with
+    edge = "#3fa866"  # of finished areas
 
     def __init__(self, workspace: Workspace, editor: MaskEditor) -> None:
         super().__init__(workspace)
@@ -66,7 +65,7 @@ class CompleteBoxes(ShapesOverlay):
         self._pulls = False  # whether the mouse is down on the layer
 
     def commit(self) -> None:
-        """Let the project have the boxes as they are on screen; what a model found in new ones goes."""
+        """Save the boxes on screen in the project; predictions in new boxes are removed."""
         layer, entry = self.layer, self._workspace.slide
         if layer is None or entry is None or self._workspace.read_only:
             return
@@ -92,11 +91,11 @@ class CompleteBoxes(ShapesOverlay):
             self.show()
 
     def undo(self) -> None:
-        """Take back what was done last to the boxes of the slide in view."""
+        """Undo the last change to the boxes of the slide in view."""
         self._undo_or_redo(self._done, self._undone)
 
     def redo(self) -> None:
-        """Do to the boxes again what was taken back last."""
+        """Redo the change that was undone last."""
         self._undo_or_redo(self._undone, self._done)
 
     def show(self) -> None:
@@ -115,20 +114,20 @@ class CompleteBoxes(ShapesOverlay):
     # -- steps
 
     def _do(self, boxes: Boxes) -> None:
-        """Change the boxes in a step that can be taken back."""
+        """Change the boxes as an undoable step."""
         slide = self._workspace.require_slide().id
         self._done[slide].append(self._change(boxes))
         self._undone[slide].clear()
 
     def _undo_or_redo(self, steps: BoxSteps, others: BoxSteps) -> None:
-        """Take the last of some steps back; what takes that back in turn is the last of the others."""
+        """Reverse the last of `steps` and add its reversal to `others`."""
         self._workspace.require_writable()
         entry = self._workspace.require_slide()
         here = steps[entry.id]
         if self._pulls or not here:
             return
         step = here[-1]
-        if step.after != entry.boxes:  # somebody else has changed them since
+        if step.after != entry.boxes:  # another program has changed them since
             here.clear()
             return
         others[entry.id].append(self._change(step.before))
@@ -138,7 +137,7 @@ class CompleteBoxes(ShapesOverlay):
         self.show()
 
     def _change(self, boxes: Boxes) -> BoxStep:
-        """Let the project have other boxes; what a model found in new ones goes."""
+        """Save other boxes in the project and remove predictions in new ones."""
         entry, found = self._workspace.require_slide(), Found()
         self._workspace.update_slide(boxes=boxes)
         for box in boxes:
@@ -153,7 +152,10 @@ class CompleteBoxes(ShapesOverlay):
     def _create_layer(self, entry: SlideRecord) -> Shapes:
         layer = super()._create_layer(entry)
         layer.mouse_drag_callbacks.append(self._pull)
-        for key, action in (("Control-Z", self.undo), ("Control-Shift-Z", self.redo)):  # `keys` has them for the mask
+        for key, action in (
+            ("Control-Z", self.undo),
+            ("Control-Shift-Z", self.redo),
+        ):  # `shortcuts` binds them for the mask
             layer.bind_key(key, self._key_pressed(action), overwrite=True)
         return layer
 
@@ -167,8 +169,8 @@ class CompleteBoxes(ShapesOverlay):
         return press
 
     def _pull(self, layer: Shapes, event: Any) -> Iterator[None]:
-        """Take note of whether a box is in the hand; it cannot be taken from under it."""
-        if event.button != _LEFT:  # the menu of the right one takes the release
+        """Track whether a box is being dragged: it cannot be undone meanwhile."""
+        if event.button != _LEFT:  # the right button's menu swallows the release
             return
         self._pulls = True
         yield
@@ -188,7 +190,7 @@ def _box(corners: npt.NDArray[Any], entry: SlideRecord) -> Region:
 
 
 def _corners(box: Region) -> npt.NDArray[np.float64]:
-    """Return the corners of a box as it is drawn, around its pixels."""
+    """Return the corners of a drawn box, around its pixels."""
     top, left, bottom, right = box.top - 0.5, box.left - 0.5, box.bottom - 0.5, box.right - 0.5
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
@@ -200,7 +202,7 @@ def _same(corners: list[npt.NDArray[np.float64]], shown: list[Any]) -> bool:
 
 
 def remove_predictions(region: Region, found: Found, locked: Locked) -> MaskOperation:
-    """Take a model's pixels out of a box, for a person has spoken there; they are added to `found`."""
+    """Remove predictions in a box, which is annotated now, and append them to `found`."""
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(mask.nonempty_chunks(region))
@@ -218,7 +220,7 @@ def remove_predictions(region: Region, found: Found, locked: Locked) -> MaskOper
 def restore_predictions(
     found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked
 ) -> MaskOperation:
-    """Fill in again what a model had found, unless a person has spoken there since; see `merge_prediction`."""
+    """Restore removed predictions where nothing was annotated since; see `merge_prediction`."""
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
         for number, (box, packed) in enumerate(found, 1):
@@ -230,7 +232,7 @@ def restore_predictions(
 
 
 def unlabelled_in_boxes(entry: SlideRecord, mask: Mask) -> int:
-    """Return about how many pixels in complete boxes nobody labelled; those of small boxes exactly."""
+    """Return the number of unlabelled pixels in complete boxes: exact for small boxes, approximate for large ones."""
     found = 0
     for number, box in enumerate(entry.mask_boxes):
         level = 0

@@ -8,8 +8,8 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.ui.session.job_state import JobState
 
-_SUGGESTIONS = 20  # trials within ranges where no number is given, as `engine.search` has it
-_SMALL_AREA = 10_000  # in µm² or pixels; from here on it is told in millions of them
+_SUGGESTIONS = 20  # default number of trials within ranges, as in `engine.search_space`
+_SMALL_AREA = 10_000  # in µm² or pixels; from here on the unit is a million of them
 
 
 def plural(number: int, word: str) -> str:
@@ -18,7 +18,7 @@ def plural(number: int, word: str) -> str:
 
 
 def format_area(pixels: float, mpp: float | None) -> str:
-    """Return an area in words: mm² where the pixel size is known, else megapixels; small ones in µm² or pixels.
+    """Return an area as text: mm² if the pixel size is known, else megapixels; small ones in µm² or pixels.
 
     >>> format_area(2_500_000, 1.0), format_area(2_500_000, None), format_area(2_120, 1.0), format_area(0, 1.0)
     ('2.50 mm²', '2.50 Mpx', '2120 µm²', '')
@@ -41,14 +41,14 @@ def format_duration(seconds: float) -> str:
 
 
 def format_model(bundle: Bundle) -> str:
-    """Return a model in words: its name, its score, where it came from."""
+    """Return a model as text: its name, score and parent."""
     parent = f"from {bundle.parent}" if bundle.parent else "new"
     unfinished = "" if bundle.finished else " · not finished"
     return f"{bundle.id} · Dice {bundle.mean_dice:.2f} · {parent}{unfinished}"
 
 
 def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
-    """Return the last Dice of each class beside a square of its colour, and their mean, as rich text."""
+    """Return the last Dice of each class beside a square of its colour, and the mean, as rich text."""
     parts = [
         f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;{value:.2f}'
         for name, value in run.dice_by_class.items()
@@ -59,7 +59,7 @@ def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
 
 
 def format_learning_rate(rate: float) -> str:
-    """Return a step size as short as it can be told.
+    """Return a learning rate in its shortest form.
 
     >>> format_learning_rate(0.00032), format_learning_rate(0.00001), format_learning_rate(0.5)
     ('3.2e-4', '1e-5', '0.5')
@@ -68,7 +68,7 @@ def format_learning_rate(rate: float) -> str:
 
 
 def format_setting(value: object) -> str:
-    """Return the value of a setting as short as it can be told.
+    """Return the value of a setting in its shortest form.
 
     >>> format_setting(0.0001), format_setting(4), format_setting("adamw")
     ('1e-4', '4', 'adamw')
@@ -79,12 +79,12 @@ def format_setting(value: object) -> str:
 
 
 def has_range(vary: Mapping[str, str]) -> bool:
-    """Return whether a setting is varied within a range, as in 1e-4..1e-2, and not by a list of values."""
+    """Return whether a setting varies within a range, as in 1e-4..1e-2, rather than over a list of values."""
     return any(".." in text for text in vary.values())
 
 
 def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
-    """Return how many combinations there are to try and how long that takes, in words.
+    """Return the number of trials and their total time as text.
 
     >>> format_trials({"batch": "4, 8", "tile": "128,256"}, 0, 1.5)
     '4 trials, about 6 min'
@@ -100,7 +100,7 @@ def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
 
 
 def format_preset_minutes(preset: str) -> str:
-    """Return how long a preset takes, in words.
+    """Return the duration of a preset as text.
 
     >>> format_preset_minutes("quick"), format_preset_minutes("normal")
     ('10 s', '2 min')
@@ -112,7 +112,7 @@ def format_preset_minutes(preset: str) -> str:
 
 
 def format_job(run: JobState) -> str:
-    """Return what runs and how long it still takes, in words."""
+    """Return a job and its remaining time as text."""
     if not run.active:
         return f"{run.title}: {'broke off' if run.broken else 'done'}"
     if run.stopping:

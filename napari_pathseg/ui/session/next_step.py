@@ -1,4 +1,4 @@
-"""What to do next: one sentence and one button, decided from the state of the session alone."""
+"""The next step: one sentence and one button, decided from the state of the session alone."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class NextStep:
 
 
 def next_step(session: Session) -> NextStep:
-    """Return what would bring the project on most."""
+    """Return the step that would advance the project most."""
     project = session.project
     if project is None:
         return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
@@ -52,7 +52,7 @@ def _running(session: Session) -> NextStep:
 
 
 def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:
-    """Return what keeps a training from starting, or None."""
+    """Return what is missing for a training, or None."""
     number, entries = len(project.slides), project.slides
     wanted = project.classes.specs[1].name
     if not labelled:
@@ -110,7 +110,7 @@ def _predicted(project: Project, model: str, entry: SlideRecord) -> bool:
 
 
 def changed_slides(session: Session) -> int:
-    """Return how many slides a person changed since the newest model learnt; 0 where that is unknown."""
+    """Return the number of slides annotated since the newest model was trained; 0 if unknown."""
     project = session.project
     if project is None:
         return 0

@@ -13,12 +13,12 @@ from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
 from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.session import Session
 
-_URGENCY = ("predicted", "new", "annotated", "corrected")  # what needs a person most, first
+_URGENCY = ("predicted", "new", "annotated", "corrected")  # most urgent first
 
 
 @dataclass(frozen=True)
 class SlideRow:
-    """A slide as the list shows it."""
+    """A row of the slides list."""
 
     id: str
     patient: str
@@ -29,7 +29,7 @@ class SlideRow:
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a training would learn from."""
+    """The data that a training would use."""
 
     slides: int
     corrected: int
@@ -38,7 +38,7 @@ class TrainingSummary:
 
     @property
     def sentence(self) -> str:
-        """The numbers in words."""
+        """The numbers as a sentence."""
         if not self.slides:
             return "Nothing to learn from yet: no slide has a contour."
         corrected = f", {self.corrected} of them corrected" if self.corrected else ""
@@ -47,12 +47,12 @@ class TrainingSummary:
 
 
 def project_models(session: Session) -> list[Bundle]:
-    """Return the project's models, oldest first; none where no project is open."""
+    """Return the project's models, oldest first; empty if no project is open."""
     return [] if session.project is None else load_bundles(session.project)
 
 
 def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
-    """Return the project's slides, those that need a person most first, or by name."""
+    """Return the rows of the slides list, most urgent first or by name."""
     if session.project is None:
         return []
     rows = [slide_row(session, entry) for entry in session.project.slides.values()]
@@ -61,7 +61,7 @@ def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
 
 
 def slide_row(session: Session, entry: SlideRecord) -> SlideRow:
-    """Return a slide as the list shows it."""
+    """Return a slide's row of the slides list."""
     counts = session.counts(entry.id)
     found = int(counts[BACKGROUND + 1 :].sum())
     return SlideRow(
@@ -70,7 +70,7 @@ def slide_row(session: Session, entry: SlideRecord) -> SlideRow:
 
 
 def labelled_slides(session: Session) -> dict[str, set[int]]:
-    """Return the slides on which a person labelled something, with the classes; slides kept for testing aside."""
+    """Return the classes labelled on each slide, without test slides and unlabelled slides."""
     if session.project is None:
         return {}
     entries = [entry for entry in session.project.slides.values() if entry.role != roles.TEST]
@@ -79,7 +79,7 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
 
 
 def training_summary(session: Session) -> TrainingSummary:
-    """Return what a training would learn from now, roles settled as it would settle them."""
+    """Return the data a training would use now, with roles assigned as it would assign them."""
     if session.project is None:
         return TrainingSummary(0, 0, 0, "")
     slides = session.project.slides
@@ -102,7 +102,7 @@ def training_summary(session: Session) -> TrainingSummary:
 
 
 def _taught(session: Session, entry: SlideRecord) -> int:
-    """Return the pixels of a slide that a training learns from, of large complete boxes about."""
+    """Return the number of pixels a training learns from on a slide; approximate for large complete boxes."""
     by_person = session.counts(entry.id)[:, Provenance.ACCEPTED :].sum(axis=1)
     labelled, declared_none = int(by_person[1:].sum()), int(by_person[UNLABELLED])
     if entry.complete:
@@ -120,7 +120,7 @@ def slide_state(session: Session, entry: SlideRecord) -> str:
 
 
 def unreviewed(session: Session, slide_id: str) -> int:
-    """Return the pixels of a slide that a model set and nobody reviewed."""
+    """Return the number of unreviewed model pixels of a slide."""
     return int(session.counts(slide_id)[1:, Provenance.MODEL].sum())
 
 
@@ -140,7 +140,7 @@ def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, st
 
 
 def interrupted_run(session: Session) -> str:
-    """Return the newest run where that was interrupted and no process is at it any more, else nothing."""
+    """Return the newest run if it was interrupted and no process is running it, else an empty string."""
     if session.project is None:
         return ""
     try:

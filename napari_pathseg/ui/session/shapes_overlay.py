@@ -1,4 +1,4 @@
-"""A layer of shapes over the slide in view that is there once it is needed, with lines as thin at any zoom; no Qt."""
+"""A shapes layer over the slide in view, created on demand, with lines of constant width on screen."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.session.workspace import Workspace
 
-_WIDTH = 2.0  # of the line, in pixels of the screen
+_WIDTH = 2.0  # of the line, in screen pixels
 _RIGHT = 2  # the mouse button
 _NO_SHAPES: list[Any] = []
 
@@ -17,8 +17,8 @@ _NO_SHAPES: list[Any] = []
 class ShapesOverlay:
     """Shapes of one role, drawn with one tool.
 
-    Signals: `edited` (a person drew, moved or deleted one; napari is still at it), `changed` (what
-    is there or what is in hand), `context_menu_requested` (the right mouse button was pressed at a level-0 position).
+    Signals: `edited` (the user drew, moved or deleted a shape; napari may not have finished), `changed` (the
+    shapes or the active tool changed), `context_menu_requested` (right click at a level-0 position).
     """
 
     edited = Signal()
@@ -38,18 +38,18 @@ class ShapesOverlay:
 
     @property
     def layer(self) -> Shapes | None:
-        """The layer, None where it is not needed or was taken away."""
+        """The layer; None if it is not needed yet or was deleted."""
         layer = self._workspace.layers.overlays.get(self.role)
         return layer if layer is not None and layer in self._workspace.layers.viewer.layers else None
 
     @property
     def active(self) -> bool:
-        """Whether the next pull of the mouse draws one."""
+        """Whether the next drag of the mouse draws a shape."""
         layer, active = self.layer, self._workspace.layers.viewer.layers.selection.active
         return layer is not None and active == layer and str(layer.mode) == self.mode
 
     def activate(self) -> None:
-        """Take the tool in hand that draws them."""
+        """Activate the tool that draws the shapes."""
         self._workspace.require_writable()
         layer = self.layer or self._create_layer(self._workspace.require_slide())
         layer.visible = True
@@ -59,17 +59,17 @@ class ShapesOverlay:
         self.changed.emit()
 
     def deactivate(self) -> None:
-        """Let the mouse move the slide again."""
+        """Deactivate the tool, so that the mouse moves the slide again."""
         if self.layer is not None:
             self.layer.mode = "pan_zoom"
         self.changed.emit()
 
     def show(self) -> None:
-        """Show those of the slide in view."""
+        """Show the shapes of the slide in view."""
         raise NotImplementedError
 
     def _set_shapes(self, entry: SlideRecord, shapes: list[Any]) -> None:
-        """Replace what the layer shows; it is made where there is something."""
+        """Replace the shapes of the layer; create it if there are any."""
         layer = self.layer
         if layer is None and not shapes:
             return
@@ -123,7 +123,7 @@ class ShapesOverlay:
 
     @property
     def _screen_pixels(self) -> float:
-        """How many pixels of the screen a level-0 pixel takes."""
+        """The width of a level-0 pixel in screen pixels."""
         entry = self._workspace.slide
         step = 1.0 if entry is None or entry.mpp is None else entry.mpp
         return step * float(self._workspace.layers.viewer.scene.camera.zoom)

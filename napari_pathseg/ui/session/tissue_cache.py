@@ -1,7 +1,7 @@
-"""Where on the slide in view is tissue, found in a thread of its own; no Qt.
+"""The tissue of the slides in view, detected in a background thread.
 
-Tissue is found once for a slide and kept with the project (`data.tissue`); its file is read anew when a person
-changed it.  What came of it is taken away in time by who asks: nothing is told from the thread.
+Tissue is detected once for each slide and saved in the project (`projects.tissue_masks`); its file is reloaded after
+the user edits it.  The window polls for the result: the thread emits no signal.
 """
 
 import math
@@ -22,13 +22,13 @@ from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.session.workspace import Workspace
 
 _READ = 1024**2  # pixels; no mask's coarsest level has more
-_LOOKED_AT = 512**2  # of these, so that a brush does not feel it
+_LOOKED_AT = 512**2  # of these, so that painting does not lag
 _Slide = tuple[str, str, str, int]  # the project's folder; the slide's name, fingerprint and step of its mask's grid
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Pixels of the mask that are tissue, None where that cannot be told; when their file was written, if it was.
+    """The number of tissue pixels on the mask, None if unknown, and when their file was written, if there is one.
 
     `bits` say where, of the pixels of the mask that are looked at.
     """
@@ -39,20 +39,20 @@ class _Found:
 
 
 class _Search(threading.Thread):
-    """Finds the tissue of one slide; a program that ends does not wait for it."""
+    """Detects the tissue of one slide; the program does not wait for it when it exits."""
 
     def __init__(self, project: Project, slide: _Slide, entry: SlideRecord) -> None:
         super().__init__(name="tissue", daemon=True)
         self.slide, self.path = slide, tissue_path(project, slide[1])
         self._project, self._entry = project, entry
-        self.found: _Found | None = None  # what goes wrong napari shows, as in any thread
+        self.found: _Found | None = None  # napari reports an exception, as in any thread
 
     def run(self) -> None:
         self.found = _find(self._project, self._entry)
 
 
 class TissueCache:
-    """The tissue of a session's slides in pixels of their masks, as far as it is known."""
+    """The known tissue of the slides, in pixels of their masks."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -61,13 +61,13 @@ class TissueCache:
 
     @property
     def pixel_count(self) -> float | None:
-        """The tissue of the slide in view; None where it is not known yet, or there is none."""
+        """The tissue of the slide in view in mask pixels; None if it is unknown yet or there is none."""
         slide = self._in_view()
         return None if slide is None or slide not in self._known else self._known[slide].pixels
 
     @property
     def bits(self) -> BoolArray | None:
-        """Where tissue is, of the pixels that :func:`sampling_level` says; None as in `pixel_count`."""
+        """Where tissue is, on the pixels of :func:`sampling_level`; None as in `pixel_count`."""
         slide, entry = self._in_view(), self._workspace.slide
         found = None if slide is None else self._known.get(slide)
         if entry is None or found is None or found.bits is None:
@@ -78,7 +78,7 @@ class TissueCache:
 
     @property
     def needs_update(self) -> bool:
-        """Whether the slide in view is to be looked at: for the first time, or since its tissue was changed."""
+        """Whether the tissue of the slide in view is unknown or was changed since it was read."""
         slide, project = self._in_view(), self._workspace.project
         if slide is None or project is None:
             return False
@@ -86,12 +86,12 @@ class TissueCache:
         return known is None or known.written != _written(tissue_path(project, slide[1]))
 
     def update(self) -> bool:
-        """Take what was found, or begin to look; return whether something is still to come."""
+        """Collect a finished result or start a detection; return whether one is running."""
         if self._search is not None:
             if self._search.is_alive():
                 return True
             done, self._search = self._search, None
-            self._known[done.slide] = done.found or _Found(_written(done.path), None)  # nothing fails twice
+            self._known[done.slide] = done.found or _Found(_written(done.path), None)  # a failure is not retried
         slide, project, entry = self._in_view(), self._workspace.project, self._workspace.slide
         if slide is None or project is None or entry is None or not self.needs_update:
             return False
@@ -107,7 +107,7 @@ class TissueCache:
 
 
 def sampling_level(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the level of a mask of `shape` on which shares are counted, and that of so many pixels one is.
+    """Return the level of a mask of `shape` on which shares are counted, and the step between counted pixels.
 
     >>> sampling_level((256, 256)), sampling_level((60_000, 60_000))
     ((0, 1), (6, 2))
@@ -124,15 +124,15 @@ def _find(project: Project, entry: SlideRecord) -> _Found:
     try:
         tissue = load_tissue(project, entry.id, may_keep=lambda: project.lock.held)
         if written is None and (written := _written(path)) is not None:
-            tissue = load_tissue(project, entry.id)  # as it lies there: a person may have painted meanwhile
-    except PathsegError:  # who asks to see it is told
+            tissue = load_tissue(project, entry.id)  # as it is on disk: it may have been edited meanwhile
+    except PathsegError:  # reported when the user asks to see it
         return _Found(written, None)
     pixels = float(np.count_nonzero(tissue.pixels)) * (tissue.downsample / entry.downsample) ** 2
     return _Found(written, pixels or None, np.packbits(_on_mask(tissue, entry)) if pixels else None)
 
 
 def _on_mask(tissue: TissueMask, entry: SlideRecord) -> BoolArray:
-    """Return whether the centres of the pixels that are looked at lie on tissue."""
+    """Return whether the centres of the counted pixels lie on tissue."""
     level, every = sampling_level(entry.mask_shape)
     at = []
     for size, most in zip(grid_shape(entry.mask_shape, 2**level), tissue.pixels.shape, strict=True):

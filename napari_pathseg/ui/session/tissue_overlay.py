@@ -1,4 +1,4 @@
-"""The tissue of the slide in view as a layer: shown when it is asked for, editable, kept."""
+"""The tissue of the slide in view as a layer: shown on request, editable, saved with the project."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ _OPACITY = 0.35
 
 
 class TissueOverlay:
-    """Shows and hides the tissue; what a person paints there is kept when it goes, or the slide does."""
+    """Shows and hides the tissue; edits are saved when the layer or the slide is closed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -29,12 +29,12 @@ class TissueOverlay:
 
     @property
     def shown(self) -> bool:
-        """Whether the tissue is seen."""
+        """Whether the tissue is shown."""
         return self._layer is not None and self._layer in self._workspace.layers.viewer.layers
 
     @property
     def area_mm2(self) -> float | None:
-        """The area of the tissue that is shown, where the pixel size is known."""
+        """The area of the tissue shown; None if the pixel size is unknown."""
         return None if self._tissue is None else self._edited(self._tissue).area_mm2
 
     def toggle(self) -> None:
@@ -45,7 +45,7 @@ class TissueOverlay:
             self.show()
 
     def show(self) -> None:
-        """Find the tissue, or what a person made of it, and show it."""
+        """Detect the tissue, or load the edited one, and show it."""
         self._keep()
         entry = self._workspace.require_slide()
         self._project, self._slide = self._workspace.require_project(), entry.id
@@ -65,21 +65,21 @@ class TissueOverlay:
         self._workspace.layers.viewer.add_layer(self._layer)
 
     def hide(self) -> None:
-        """Keep what was painted and take the layer away."""
+        """Save edits and remove the layer."""
         self._keep()
         if self.shown:
             self._workspace.layers.viewer.layers.remove(self._layer)
         self._layer = self._tissue = None
 
     def find_again(self) -> None:
-        """Forget what was painted and find the tissue anew."""
+        """Discard edits and detect the tissue again."""
         self._tissue = None
         self.hide()
         forget_tissue(self._workspace.require_project(), self._workspace.require_slide().id)
         self.show()
 
     def _keep(self, *_: Any) -> None:
-        """Write what was painted."""
+        """Save edits."""
         if self._tissue is None or self._project is None or self._slide not in self._project.slides:
             return
         edited = self._edited(self._tissue)
@@ -88,6 +88,6 @@ class TissueOverlay:
             self._tissue = edited
 
     def _edited(self, tissue: TissueMask) -> TissueMask:
-        """Return the tissue as it is on screen; the same object where nothing was painted."""
+        """Return the tissue as shown; the same object if nothing was edited."""
         painted = tissue.pixels if self._layer is None else np.asarray(self._layer.data) > 0
         return tissue if np.array_equal(painted, tissue.pixels) else tissue.edit(painted)

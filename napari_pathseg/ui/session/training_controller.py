@@ -1,4 +1,4 @@
-"""What the worker does for a session: train, find settings, predict, score; and what comes back of it."""
+"""Runs jobs in the worker - training, tuning, prediction, scoring - and handles their results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,20 +36,20 @@ from napari_pathseg.ui.session.workspace import Workspace
 
 
 class Worker(Protocol):
-    """What a session needs of the worker process."""
+    """The interface of the worker process."""
 
     event: Any
     died: Any
 
     def start(self) -> None:
-        """Start it unless it runs."""
+        """Start the process unless it is running."""
 
     def send(self, command: Command) -> None:
         """Send it a command."""
 
 
 class TrainingController:
-    """The jobs of a session, one at a time; `run_changed` tells that `run` did."""
+    """Runs one job at a time; `run_changed` is emitted when `run` changes."""
 
     run_changed = Signal()
 
@@ -57,19 +57,19 @@ class TrainingController:
         self._workspace, self._editor, self._worker = workspace, editor, worker
         self._run: JobState | None = None
         self.last_training: JobState | None = None
-        self._ending = False  # whether the worker still ends, and tells of, a job of a project that was closed
-        self._learnt: dict[str, list[int]] = {}  # what a person had labelled when the training began
+        self._ending = False  # whether a job of a closed project is still stopping; its events are ignored
+        self._learnt: dict[str, list[int]] = {}  # labelled pixels when the training began
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
         worker.event.connect(self._on_event)
         worker.died.connect(self._worker_died)
 
     def warm_up(self) -> None:
-        """Start the worker, so that the first training need not wait for it."""
+        """Start the worker in advance so that the first training does not wait for it."""
         self._worker.start()
 
     @property
     def run(self) -> JobState | None:
-        """What runs, or ran last; `last_training` is the last in which a model learnt."""
+        """The running or last job; `last_training` is the last one that trained a model."""
         return self._run
 
     @run.setter
@@ -80,17 +80,17 @@ class TrainingController:
 
     @property
     def active(self) -> bool:
-        """Whether something runs."""
+        """Whether a job is running."""
         return self.run is not None and self.run.active
 
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
-        """Fine-tune a model in the worker; the view's overlay follows."""
+        """Fine-tune a model; its predictions of the view are shown meanwhile."""
         self._begin_learning(JobState("train", minutes=config.longest_minutes))
         self._send(Train(project=self._folder, config=config, parent=parent))
         self.request_preview()
 
     def resume(self, run: str) -> None:
-        """Go on with an interrupted training, with its own settings."""
+        """Resume an interrupted training with its own settings."""
         kept = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
         config = TrainConfig.from_json(kept)
         before = load_run(self._workspace.require_project().folder / "runs" / run) or JobState("train")
@@ -101,7 +101,7 @@ class TrainingController:
         self.request_preview()
 
     def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
-        """Train with each of many settings and compare; see `TuneRequest.read`, which checks them."""
+        """Compare trainings with different settings."""
         TuneRequest.read(vary, config, trials=trials, search=search)
         self._begin_learning(JobState("tune", minutes=config.longest_minutes))
         self._send(Tune(project=self._folder, config=config, vary=list(vary), trials=trials, search=search))
@@ -114,7 +114,7 @@ class TrainingController:
         self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
-        """Predict slides in the worker with the newest model; of one slide maybe only the view."""
+        """Predict slides with a model, the newest by default; with `view`, only what is on screen."""
         self._ready()
         self._editor.save_mask()
         names = self._workspace.require_project().model_ids()
@@ -135,19 +135,19 @@ class TrainingController:
         self._send(Score(project=self._folder, role="val", model=models[0]))
 
     def stop(self) -> None:
-        """End what runs; a training keeps its best."""
+        """Stop the running job; a training keeps its best model."""
         if self.run is not None and self.run.active:
             self.run = replace(self.run, stopping=True)
             self._worker.send(Stop())
             self.run_changed.emit()
 
     def restore_last_run(self) -> None:
-        """Show again how the newest model of the project that was opened learnt."""
+        """Restore the training curves of the newest model of the opened project."""
         self.last_training = latest_training_run(self._workspace.require_project())
         self.run_changed.emit()
 
     def detach(self) -> None:
-        """Let go of what runs and of what was scored, for the project is closed; a training keeps its best."""
+        """Stop the running job and drop scores, because the project is closing; a training keeps its best model."""
         if self.run is not None and self.run.active:
             self._ending = True
             self._worker.send(Stop())
@@ -159,7 +159,7 @@ class TrainingController:
         self.run_changed.emit()
 
     def request_preview(self) -> None:
-        """Ask a training to predict what is on screen, now and as it learns."""
+        """Ask a running training to predict what is on screen, now and as it progresses."""
         if self.run is None or not self.run.active or self.run.kind != "train":
             return
         if self._workspace.slide is not None:
@@ -216,7 +216,7 @@ class TrainingController:
                 self._workspace.project_changed.emit()
 
     def _score_next(self) -> bool:
-        """Score the next model that waits for it; return whether there was one."""
+        """Score the next waiting model; return whether there was one."""
         assert self.run is not None
         if not self.run.waiting:
             return False
@@ -238,12 +238,12 @@ class TrainingController:
         self.run_changed.emit()
 
     def _begin_learning(self, run: JobState) -> None:
-        """Get ready for a run that learns from the masks as they are now."""
+        """Prepare a job that trains on the current masks."""
         self._ready()
         self._editor.save_mask()
-        assign_train_val_split(self._workspace.require_project())  # raises where nothing can be learnt
+        assign_train_val_split(self._workspace.require_project())  # raises if there is nothing to learn
         self._editor.create_versions(TRAINING)
-        self._workspace.project_changed.emit()  # roles may have been settled
+        self._workspace.project_changed.emit()  # roles may have been assigned
         self._learnt, self.run = self._workspace.labelled_pixels(), run
 
     def _ready(self, *, writes: bool = True) -> None:
