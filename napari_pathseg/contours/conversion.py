@@ -9,7 +9,8 @@ from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours, write_contours
 from napari_pathseg.contours.formats.base import SlideGeometry
-from napari_pathseg.contours.formats.label_images.label_image import read_label_image, write_label_image
+from napari_pathseg.contours.formats.label_images.reader import read_label_image
+from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
@@ -79,4 +80,4 @@ def _write_labels(path: Path, contours: list[Contour], frame: SlideGeometry) -> 
     if max(numbers.values(), default=0) > 255:
         raise AnnotationError(f"{path.name}: {len(names)} classes do not fit into a label image. Write contours.")
     painted = [replace(contour, label=numbers[contour.class_name]) for contour in contours]
-    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp, own=False)
+    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp, mark_as_classes=False)

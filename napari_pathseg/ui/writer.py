@@ -9,7 +9,7 @@ import shapely
 
 from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.contours.formats import write_contours
-from napari_pathseg.contours.formats.label_images.label_image import write_label_image
+from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.ui.layers.slide_layers import shape_outline as shape_outline
 

@@ -28,20 +28,18 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
+from napari_pathseg.contours.formats.curves import FLATNESS, Spend, curves
 from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.formats.svg.curves import Spend, curves
-from napari_pathseg.contours.formats.xml_text import attribute, from_corner
+from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, from_corner
 from napari_pathseg.contours.formats.xml_tree import points_of
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave a spline
 _WITHOUT_AREA = ("Dot", "PointSet", "Measurement", "None")
 _EXCLUDED = ("_2", "exclusion", "negative")
 _NO_GROUP = "None"
 _CLASS, _HOLES = "ClassName", "HolesIn"  # attributes of the groups written here
 _HOLE = re.compile(r"(.*), hole \d+")
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
 
 
 class _Group(NamedTuple):
@@ -159,7 +157,7 @@ def _group_itself(annotation: Element) -> _Group:
 
 def _color(element: Element) -> str | None:
     color = element.get("Color", "")
-    return color.lower() if _COLOR.fullmatch(color) else None
+    return color.lower() if HEX_COLOR.fullmatch(color) else None
 
 
 def _with_holes(
@@ -205,4 +203,4 @@ def _spline(points: Points, spend: Spend) -> Points:
     first, middle, last = lengths  # square roots, as centripetal splines have them
     leaving = middle * ((points - before) / first * middle + (end - points) / middle * first) / (first + middle) / 3
     coming = middle * ((end - points) / middle * last + (beyond - end) / last * middle) / (middle + last) / 3
-    return curves(np.stack([points, points + leaving, end - coming, end], axis=1), _FLATNESS, spend)
+    return curves(np.stack([points, points + leaving, end - coming, end], axis=1), FLATNESS, spend)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.contours.formats.base import ContourFormat, DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.label_images.label_image import LabelImage, read_label_image
+from napari_pathseg.contours.formats.label_images.reader import LabelImage, read_label_image
 from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, parse_document, writable_format
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.storage.atomic import replace_file

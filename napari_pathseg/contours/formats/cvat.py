@@ -14,7 +14,6 @@ parts in an attribute ``parts`` that it passes over.  A contour without a class 
 """
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -25,18 +24,16 @@ import numpy as np
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
+from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
 from napari_pathseg.contours.formats.hole_bridging import join, split
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
 from napari_pathseg.contours.formats.svg.path import numbers
-from napari_pathseg.contours.formats.xml_text import attribute, content, from_corner
+from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, content, from_corner
 from napari_pathseg.errors import AnnotationError
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave an ellipse
 _NO_CLASS = "contour"
 _LONGEST_WHOLE = 100  # letters
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _MARKS = ("image", "track", "version", "meta")
 
 
@@ -196,7 +193,7 @@ def _ellipse(shape: Element, spend: Spend) -> list[Points]:
     x, y, width, height = (_number(shape, name) for name in ("cx", "cy", "rx", "ry"))
     if width <= 0 or height <= 0:
         raise ValueError(f"its radii are {width:g} and {height:g}; they must be above 0. Correct or delete it.")
-    return [_turned(ellipse((x, y), (width, height), (0, 2 * math.pi), _FLATNESS, spend)[:-1], shape)]
+    return [_turned(ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, spend)[:-1], shape)]
 
 
 def _turned(points: Points, shape: Element) -> Points:
@@ -231,7 +228,7 @@ def _whole(shape: Element, name: str, place: str, default: int | None = None) ->
 
 def _color(label: Element) -> str | None:
     color = label.findtext("color", "").strip()
-    return color.lower() if _COLOR.fullmatch(color) else None
+    return color.lower() if HEX_COLOR.fullmatch(color) else None
 
 
 _LINES: dict[str, Callable[[Element, Spend], list[Points]]] = {

@@ -31,14 +31,13 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
+from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
 from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
 from napari_pathseg.contours.formats.xml_text import attribute, from_corner, whole_numbers, with_fractions
 from napari_pathseg.contours.formats.xml_tree import points_of
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave an ellipse
 _KINDS = {"0": "Polygon", "1": "Rectangle", "2": "Ellipse", "": "Polygon"}
 _DEFAULT_COLOR = "#00ff00"  # of ImageScope's first layer
 _HEADERS = "".join(
@@ -162,7 +161,7 @@ def _ellipse(points: Points, spend: Spend) -> Points:
     if not (((points == low) | (points == high)).all() and np.isfinite(radii).all() and radii.min() > 0):
         return points
     (x, y), (width, height) = (low + high) / 2, radii
-    return ellipse((x, y), (width, height), (0, 2 * math.pi), _FLATNESS, spend)[:-1]
+    return ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, spend)[:-1]
 
 
 _LINES: dict[str, Callable[[Points, Spend], Points]] = {

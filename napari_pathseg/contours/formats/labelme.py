@@ -28,6 +28,7 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Contour, Points, check_ring, nest
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, mask_contours
+from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.json_tree import (
     check_picture,
     clean,
@@ -38,11 +39,10 @@ from napari_pathseg.contours.formats.json_tree import (
     to_corner,
     without_collector,
 )
-from napari_pathseg.contours.formats.label_images.label_image import decode_png
+from napari_pathseg.contours.formats.label_images.reader import decode_png
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.errors import AnnotationError
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave a circle
 _HOLE = "hole"
 _POLYGONS = ("polygon", "oriented_rectangle", "rotation")
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
@@ -145,7 +145,7 @@ def _circle(points: npt.NDArray[np.float64], place: str, budget: PointBudget) ->
     radius = math.hypot(on_x - x, on_y - y)
     if radius <= 0:
         raise AnnotationError(f"{place}: its circle has no radius. Correct or delete it.")
-    corners = math.ceil(math.pi / math.acos(max(0.5, 1 - _FLATNESS / radius)))
+    corners = math.ceil(math.pi / math.acos(max(0.5, 1 - FLATNESS / radius)))
     budget.spend(corners)
     angles = np.arange(corners) * (2 * math.pi / corners)
     return np.array([x, y]) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)

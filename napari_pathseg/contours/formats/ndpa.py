@@ -17,7 +17,6 @@ passes over: ``parts``, and ``fractions`` where the nanometres are not whole.
 """
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,17 +26,15 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
+from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
 from napari_pathseg.contours.formats.hole_bridging import join, split
 from napari_pathseg.contours.formats.json_tree import without_collector
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
-from napari_pathseg.contours.formats.xml_text import content, whole_numbers, with_fractions
+from napari_pathseg.contours.formats.xml_text import HEX_COLOR, content, whole_numbers, with_fractions
 from napari_pathseg.contours.formats.xml_tree import points_of
 from napari_pathseg.errors import AnnotationError
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave a circle
 _PER_NANOMETRE = {"nanometers": 1.0, "micrometers": 1e3, "millimeters": 1e6}
-_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _STATE = """<ndpviewstate id="{number}">
 <title>{title}</title><details/><coordformat>nanometers</coordformat><lens>20</lens><x>{x}</x><y>{y}</y><z>0</z>
 <showtitle>0</showtitle><showhistogram>0</showhistogram><showlineprofile>0</showlineprofile>
@@ -134,7 +131,7 @@ def _contours(state: Element, glass: _Glass, place: str, spend: Spend) -> Iterat
         for ring in (exterior, *holes):
             check_ring(ring, place)
         color = annotation.get("color", "")
-        yield Contour(exterior, tuple(holes), title, color=color.lower() if _COLOR.fullmatch(color) else None)
+        yield Contour(exterior, tuple(holes), title, color=color.lower() if HEX_COLOR.fullmatch(color) else None)
 
 
 def _points(annotation: Element, place: str, pixel: float, spend: Spend) -> Points | None:
@@ -144,7 +141,7 @@ def _points(annotation: Element, place: str, pixel: float, spend: Spend) -> Poin
         x, y, radius = (_number(annotation, name, place) for name in ("x", "y", "radius"))
         if radius <= 0:
             raise AnnotationError(f"{place}: its radius is {radius:g}; it must be above 0. Correct or delete it.")
-        return ellipse((x, y), (radius, radius), (0, 2 * math.pi), _FLATNESS * pixel, spend)[:-1]
+        return ellipse((x, y), (radius, radius), (0, 2 * math.pi), FLATNESS * pixel, spend)[:-1]
     if kind != "freehand" or (annotation.findtext("closed") or "1").strip() == "0":
         return None
     return with_fractions(points_of(annotation.find("pointlist")), annotation.get("fractions", ""))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Points
 
 # https://www.w3.org/TR/xml/#charsets
+HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _PARTS = 10_000  # of a whole number
 _LONGEST_PART = 8  # letters, with the blank after it
 _NO_LETTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -12,8 +12,7 @@ from scipy import ndimage
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.contours import formats
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats.label_images.label_image import write_label_image
-from napari_pathseg.contours.formats.label_images.label_pyramid import write_label_pyramid
+from napari_pathseg.contours.formats.label_images.writer import write_label_image, write_label_pyramid
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.geometry import Region

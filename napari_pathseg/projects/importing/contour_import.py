@@ -18,7 +18,7 @@ from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour, check_inside
 from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours
 from napari_pathseg.contours.formats.base import SlideGeometry
-from napari_pathseg.contours.formats.label_images.label_image import read_label_image
+from napari_pathseg.contours.formats.label_images.reader import read_label_image
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array

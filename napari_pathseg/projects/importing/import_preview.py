@@ -14,7 +14,7 @@ from napari_pathseg.contours.alignment import AxisScaleTransform, BoundingBox, s
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, stem_of
 from napari_pathseg.contours.formats.base import SlideGeometry
-from napari_pathseg.contours.formats.label_images.label_image import read_label_image
+from napari_pathseg.contours.formats.label_images.reader import read_label_image
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.importing.contour_import import (
     WHITE,

@@ -1,4 +1,4 @@
-"""Label images as contours: class indices, colours or palettes, flat or pyramidal.
+"""Label images: masks stored as PNG, TIFF or BMP, and OME-TIFF pyramids.
 
-It may import `contours` and `slides`.  Begin with `label_image.py`.
+It may import `contours.formats.limits`, `storage` and `errors`; it knows no project.  Begin with `reader.py`.
 """

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import FURTHEST, Points
+from napari_pathseg.contours.formats.curves import arcs, curve, curves
 from napari_pathseg.contours.formats.limits import MOST_POINTS
-from napari_pathseg.contours.formats.svg.curves import arcs, curve, curves
 
 Spend = Callable[[float], None]
 NUMBER = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
@@ -94,7 +94,7 @@ def _in_reach(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
-    """Return the subpaths of a path's ``d``; one that only moves the pen is left out.
+    """Return the subpaths of a path's ``d``; one that only moves the builder is left out.
 
     Raises
     ------
@@ -108,10 +108,10 @@ def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
         spend(commands)
     if len(data) > _LONG:
         spend(_SUBPATH * (data.count("M") + data.count("m")) + _ARC_RUN * sum(1 for _ in _ARC_RUNS.finditer(data)))
-    pen = _Pen(tolerance, spend)
+    builder = PathBuilder(tolerance, spend)
     for command, texts in _runs(data):
-        pen.draw(command, texts)
-    rings = pen.rings()
+        builder.draw(command, texts)
+    rings = builder.rings()
     return [ring for ring in rings if len(ring) > 1] or rings[:1]
 
 
@@ -129,7 +129,7 @@ def _runs(data: str) -> Iterator[tuple[str, list[str]]]:
         yield command, texts
 
 
-class _Pen:
+class PathBuilder:
     """What the commands of a path draw."""
 
     def __init__(self, tolerance: float, spend: Spend) -> None:

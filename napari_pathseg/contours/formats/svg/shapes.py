@@ -11,49 +11,51 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from napari_pathseg.contours.contour import Points
-from napari_pathseg.contours.formats.svg.curves import Spend, ellipse
+from napari_pathseg.contours.formats.curves import Spend, ellipse
 from napari_pathseg.contours.formats.svg.path import numbers, subpaths
-from napari_pathseg.contours.formats.svg.units import Ruler
+from napari_pathseg.contours.formats.svg.units import LengthContext
 
 
-def _positive(element: Element, name: str, ruler: Ruler) -> float:
-    length = ruler.length(element, name)
+def _positive(element: Element, name: str, lengths: LengthContext) -> float:
+    length = lengths.length(element, name)
     if length <= 0:
         raise ValueError(f"its {name} is {length:g}; it must be above 0. Correct or delete it.")
     return length
 
 
-def _points(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> list[Points]:
+def _points(element: Element, lengths: LengthContext, tolerance: float, spend: Spend) -> list[Points]:
     values = numbers(element.get("points", ""), spend)
     if len(values) % 2:
         raise ValueError(f"has {len(values)} numbers; points are pairs of x and y. Complete or delete it.")
     return [values.reshape(-1, 2)]
 
 
-def _path(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> list[Points]:
+def _path(element: Element, lengths: LengthContext, tolerance: float, spend: Spend) -> list[Points]:
     return subpaths(element.get("d", ""), tolerance, spend) or [np.empty((0, 2))]
 
 
-def _circle(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> list[Points]:
-    radius = _positive(element, "r", ruler)
-    return [_round(element, ruler, (radius, radius), tolerance, spend)]
+def _circle(element: Element, lengths: LengthContext, tolerance: float, spend: Spend) -> list[Points]:
+    radius = _positive(element, "r", lengths)
+    return [_round(element, lengths, (radius, radius), tolerance, spend)]
 
 
-def _ellipse(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> list[Points]:
-    radii = _positive(element, "rx", ruler), _positive(element, "ry", ruler)
-    return [_round(element, ruler, radii, tolerance, spend)]
+def _ellipse(element: Element, lengths: LengthContext, tolerance: float, spend: Spend) -> list[Points]:
+    radii = _positive(element, "rx", lengths), _positive(element, "ry", lengths)
+    return [_round(element, lengths, radii, tolerance, spend)]
 
 
-def _round(element: Element, ruler: Ruler, radii: tuple[float, float], tolerance: float, spend: Spend) -> Points:
-    center = ruler.length(element, "cx"), ruler.length(element, "cy")
+def _round(
+    element: Element, lengths: LengthContext, radii: tuple[float, float], tolerance: float, spend: Spend
+) -> Points:
+    center = lengths.length(element, "cx"), lengths.length(element, "cy")
     return ellipse(center, radii, (0, 2 * math.pi), tolerance, spend)[:-1]
 
 
-def _rect(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> list[Points]:
-    x, y = ruler.length(element, "x"), ruler.length(element, "y")
-    width, height = _positive(element, "width", ruler), _positive(element, "height", ruler)
-    rx = min(ruler.length(element, "rx", ruler.length(element, "ry")), width / 2)
-    ry = min(ruler.length(element, "ry", ruler.length(element, "rx")), height / 2)
+def _rect(element: Element, lengths: LengthContext, tolerance: float, spend: Spend) -> list[Points]:
+    x, y = lengths.length(element, "x"), lengths.length(element, "y")
+    width, height = _positive(element, "width", lengths), _positive(element, "height", lengths)
+    rx = min(lengths.length(element, "rx", lengths.length(element, "ry")), width / 2)
+    ry = min(lengths.length(element, "ry", lengths.length(element, "rx")), height / 2)
     if min(rx, ry) <= 0:
         spend(4)
         return [np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])]
@@ -67,7 +69,7 @@ def _rect(element: Element, ruler: Ruler, tolerance: float, spend: Spend) -> lis
     return [np.concatenate(list(arcs))]
 
 
-Shape = Callable[[Element, Ruler, float, Spend], list[Points]]
+Shape = Callable[[Element, LengthContext, float, Spend], list[Points]]
 SHAPES: dict[str, Shape] = {
     "polygon": _points,
     "polyline": _points,

@@ -37,8 +37,8 @@ from napari_pathseg.contours.formats.svg.fill import (
     simple,
     sorted_rings,
 )
-from napari_pathseg.contours.formats.svg.names import kind_of
-from napari_pathseg.contours.formats.svg.tree import Figure, Walk
+from napari_pathseg.contours.formats.svg.parser import SvgParser, SvgShape
+from napari_pathseg.contours.formats.svg.style import kind_of
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -57,11 +57,11 @@ def read_svg(root: Element, source: DocumentSource) -> list[Contour]:
     AnnotationError
         Naming the file and the element, counted from 1 among its kind.
     """
-    walk, budget = Walk(root, source), CrossingBudget()
+    walk, budget = SvgParser(root, source), CrossingBudget()
     found: list[list[Contour]] = []  # of each figure
     lines: dict[tuple[str, str | None], list[tuple[int, Points]]] = {}
-    single: list[tuple[int, Figure]] = []
-    for number, figure in enumerate(walk.figures()):
+    single: list[tuple[int, SvgShape]] = []
+    for number, figure in enumerate(walk.shapes()):
         rings, style = figure.rings, figure.style
         name, color = style.class_name or style.layer, walk.color(style)
         if figure.marked:
@@ -87,7 +87,7 @@ def read_svg(root: Element, source: DocumentSource) -> list[Contour]:
     return [contour for contours in found for contour in contours]
 
 
-def _tangled(figures: Sequence[tuple[int, Figure]]) -> list[tuple[int, Figure]]:
+def _tangled(figures: Sequence[tuple[int, SvgShape]]) -> list[tuple[int, SvgShape]]:
     """Return those figures of one ring that crosses itself."""
     crosses = crossing_themselves([figure.rings[0] for _, figure in figures])
     return [figures[index] for index in np.flatnonzero(crosses).tolist()]

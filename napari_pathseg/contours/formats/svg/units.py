@@ -35,7 +35,7 @@ _MOST_TRANSFORMS = 1000  # in one list
 _FONT_SIZE = 16.0  # pixels; what browsers begin with
 
 
-class Ruler(NamedTuple):
+class LengthContext(NamedTuple):
     """What lengths are measured by: the size of the nearest viewport and the font, in user units."""
 
     width: float | None = None
@@ -72,13 +72,13 @@ class Ruler(NamedTuple):
         return math.hypot(self.width, self.height) / math.sqrt(2)
 
 
-def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, Ruler]:
-    """Return how the picture's user units lie on slide pixels, from corner to corner, and its ruler."""
+def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, LengthContext]:
+    """Return how the picture's user units lie on slide pixels, from corner to corner, and its lengths."""
     box = view_box(root)
     width, height = (_pixels(root.get(name, "")) for name in ("width", "height"))
     if box is None:
         rows, columns = geometry.shape or (None, None)
-        return np.eye(3), Ruler(width or columns, height or rows)
+        return np.eye(3), LengthContext(width or columns, height or rows)
     across, down = box[2:]
     size = across, down
     if geometry.shape is None or max(abs(down - geometry.shape[0]), abs(across - geometry.shape[1])) >= 1:
@@ -88,7 +88,7 @@ def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, Ruler]:
             size = width, width * down / across
         elif height and not root.get("width"):
             size = height * across / down, height
-    return fitted(root, box, (0, 0, *size)), Ruler(across, down)
+    return fitted(root, box, (0, 0, *size)), LengthContext(across, down)
 
 
 def _pixels(text: str) -> float | None:
@@ -100,7 +100,7 @@ def _pixels(text: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def inner_picture(element: Element, around: Ruler, size: dict[str, str]) -> tuple[Matrix, Ruler]:
+def inner_picture(element: Element, around: LengthContext, size: dict[str, str]) -> tuple[Matrix, LengthContext]:
     """Return the viewport of an svg or symbol inside another picture; `size` overrides its own."""
     place = Element("", {**element.attrib, **size})
     is_symbol = element.tag.endswith("symbol")

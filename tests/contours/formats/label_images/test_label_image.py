@@ -10,11 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_pathseg.contours.formats.label_images.label_image import (
-    decode_png,
-    read_label_image,
-    write_label_image,
-)
+from napari_pathseg.contours.formats.label_images.reader import decode_png, read_label_image
+from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.errors import AnnotationError, ProjectError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project

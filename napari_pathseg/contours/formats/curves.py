@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Points
 
 Spend = Callable[[float], None]
+FLATNESS = 0.1  # pixels: how far the lines that are read may leave a curve
 _FINEST = 1e-9  # radians: finer steps are never within the number of points that is read
 
 

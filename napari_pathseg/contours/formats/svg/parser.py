@@ -6,7 +6,7 @@ visible is left out, and so is all that has no outline: text, images, lines.  Pa
 pictures that a viewport would cut off are kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
@@ -14,15 +14,37 @@ import numpy as np
 
 from napari_pathseg.contours.contour import FURTHEST, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource
+from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.limits import PointBudget
-from napari_pathseg.contours.formats.svg.names import class_of, kind_of, layer_of
+from napari_pathseg.contours.formats.svg.path import count_numbers
 from napari_pathseg.contours.formats.svg.shapes import SHAPES
-from napari_pathseg.contours.formats.svg.style import Declared, StyleSheet, color_of, read_sheets
-from napari_pathseg.contours.formats.svg.units import Matrix, Ruler, inner_picture, picture, transform, translate
-from napari_pathseg.contours.formats.svg.use_expansion import DEEPEST, GROUPS, Copies, href_of, too_deep
+from napari_pathseg.contours.formats.svg.style import (
+    Declared,
+    StyleSheet,
+    class_of,
+    color_of,
+    kind_of,
+    layer_of,
+    read_sheets,
+)
+from napari_pathseg.contours.formats.svg.units import (
+    LengthContext,
+    Matrix,
+    inner_picture,
+    picture,
+    transform,
+    translate,
+)
 from napari_pathseg.errors import AnnotationError
 
-_FLATNESS = 0.1  # pixels: how far the lines may leave a curve
+GROUPS = frozenset(("svg", "g", "a", "switch", "use", "symbol"))
+DEEPEST = 300
+_MOST_COPIES = 100_000
+_MOST_LETTERS = 16 << 20  # read again for each copy; some 100 of 100,000 copies, and as many again
+_HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
+_OUTLINES = ("points", "d")
+_OUTLINE_LETTERS = 8  # are read as fast as one of another attribute
+_LONGEST_ROW = 7  # numbers of a path that make one point, or more: of an arc
 _MOST_MOVES = 1000  # remembered
 _UPRIGHT = np.eye(2)
 _STRAIGHT = 1e-9  # of its length squared: how far a line may leave the straight by rounding
@@ -35,7 +57,7 @@ class Style(NamedTuple):
 
     matrix: Matrix
     scale: float
-    ruler: Ruler
+    lengths: LengthContext
     declared: Declared
     class_name: str = ""
     layer: str = ""  # the class by a group's id, where nothing says it better
@@ -64,7 +86,7 @@ class Style(NamedTuple):
         return self._replace(matrix=together, scale=scale if scale < FURTHEST**2 else 1.0)
 
 
-class Figure(NamedTuple):
+class SvgShape(NamedTuple):
     """The rings of one element, ``(row, column)`` in slide pixels; `marked` if all but the first are holes."""
 
     rings: list[Points]
@@ -82,7 +104,7 @@ class _Step(NamedTuple):
     size: dict[str, str] | None = None  # width and height that a `use` gives
 
 
-class Walk:
+class SvgParser:
     """One pass through the elements of a file."""
 
     def __init__(self, root: Element, source: DocumentSource) -> None:
@@ -95,7 +117,7 @@ class Walk:
         self._numbers: dict[Element, int] = {}
         self._moves: dict[str, Matrix] = {}  # by their text, as copies repeat them
 
-    def figures(self) -> Iterator[Figure]:
+    def shapes(self) -> Iterator[SvgShape]:
         """Yield what the file draws, in the order in which it is drawn."""
         element = self._root
         try:
@@ -142,9 +164,9 @@ class Walk:
                 self._by_id.setdefault(element.attrib["id"], element)
         self._sheet = read_sheets(sheets)
         if uses:
-            Copies(self._source.name, self._by_id, self.place).check(self._root)
-        matrix, ruler = picture(self._root, self._source.geometry)
-        return Style(_CORNER, 1.0, ruler, {}).moved(matrix)
+            UseExpansion(self._source.name, self._by_id, self.place).check(self._root)
+        matrix, lengths = picture(self._root, self._source.geometry)
+        return Style(_CORNER, 1.0, lengths, {}).moved(matrix)
 
     def _inside(self, step: _Step) -> list[_Step]:
         """Return what is drawn for a group."""
@@ -159,8 +181,8 @@ class Walk:
         if kind == "use":
             return [self._used(step, style)]
         if kind == "symbol" or (kind == "svg" and step.depth):
-            matrix, ruler = inner_picture(element, style.ruler, step.size or {})
-            style = style.moved(matrix)._replace(ruler=ruler)
+            matrix, lengths = inner_picture(element, style.lengths, step.size or {})
+            style = style.moved(matrix)._replace(lengths=lengths)
         children = [child for child in element if _draws(child)]
         if kind == "switch":
             children = [child for child in element if isinstance(child.tag, str) and _applies(child)][:1]
@@ -172,7 +194,7 @@ class Walk:
         target = self._by_id.get(href[1:]) if href.startswith("#") else None
         if target is None:
             raise ValueError(f'uses "{href[:40]}", which is not in the file. Copy it there, or delete the <use>.')
-        x, y = style.ruler.length(step.element, "x"), style.ruler.length(step.element, "y")
+        x, y = style.lengths.length(step.element, "x"), style.lengths.length(step.element, "y")
         size = {name: value for name, value in step.element.attrib.items() if name in ("width", "height")}
         return _Step(target, style.moved(translate(x, y)), step.depth + 1, size)
 
@@ -184,7 +206,7 @@ class Walk:
             return None
         style = around._replace(declared=declared, class_name=class_of(element, self._sheet) or around.class_name)
         if (size := declared.get("font-size", "")) != around.declared.get("font-size", ""):
-            style = style._replace(ruler=_with_font(around.ruler, size))
+            style = style._replace(lengths=_with_font(around.lengths, size))
         if kind == "g" and step.size is None:  # what is used has an id for that
             style = style._replace(layer=layer_of(element) or around.layer)
         own = element.get("transform", "")
@@ -196,13 +218,13 @@ class Walk:
             self._moves[own] = transform(own)
         return style.moved(self._moves[own])
 
-    def _figure(self, step: _Step) -> Figure | None:
+    def _figure(self, step: _Step) -> SvgShape | None:
         element = step.element
         style = self._styled(step)
         if style is None or style.declared.get("visibility") in ("hidden", "collapse"):
             return None
-        tolerance = _FLATNESS / max(style.scale, 1e-9)
-        drawn = SHAPES[kind_of(element)](element, style.ruler, tolerance, self._budget.spend)
+        tolerance = FLATNESS / max(style.scale, 1e-9)
+        drawn = SHAPES[kind_of(element)](element, style.lengths, tolerance, self._budget.spend)
         marked = element.get("data-holes", "") == str(len(drawn) - 1)
         linear, shift = style.matrix[:2, :2].T, style.matrix[:2, 2]
         upright = np.array_equal(linear, _UPRIGHT)
@@ -217,7 +239,7 @@ class Walk:
                 if len(moved) < 3 or not np.abs(moved).max() < FURTHEST:
                     check_ring(moved, self.place(element))
                 rings.append(moved)
-        return Figure(rings, style, marked, element) if rings else None
+        return SvgShape(rings, style, marked, element) if rings else None
 
 
 def _draws(element: Element) -> bool:
@@ -242,13 +264,13 @@ def _applies(element: Element) -> bool:
     return languages is None or any(word.strip().lower().startswith("en") for word in languages.split(","))
 
 
-def _with_font(ruler: Ruler, size: str) -> Ruler:
-    """Return the ruler with another size of font, the old one where the new one is a word."""
+def _with_font(lengths: LengthContext, size: str) -> LengthContext:
+    """Return the lengths with another size of font, the old one where the new one is a word."""
     try:
-        share = float(size[:-1]) / 100 if size.endswith("%") else ruler.reckon(size, "font-size") / ruler.font_size
+        share = float(size[:-1]) / 100 if size.endswith("%") else lengths.reckon(size, "font-size") / lengths.font_size
     except (ValueError, ZeroDivisionError):
-        return ruler
-    return ruler._replace(font_size=ruler.font_size * share)
+        return lengths
+    return lengths._replace(font_size=lengths.font_size * share)
 
 
 def _is_line(ring: Points) -> bool:
@@ -263,3 +285,86 @@ def _is_line(ring: Points) -> bool:
     furthest = away[np.abs(away).max(axis=1).argmax()]
     beside = away[:, 0] * furthest[1] - away[:, 1] * furthest[0]
     return bool(np.abs(beside).max() <= _STRAIGHT * (furthest**2).sum())
+
+
+class _Cost(NamedTuple):
+    """What drawing an element takes, those that it uses included."""
+
+    elements: int = 0
+    points: int = 0  # at least
+    letters: int = 0
+
+    def plus(self, other: "_Cost") -> "_Cost":
+        return _Cost(self.elements + other.elements, self.points + other.points, self.letters + other.letters)
+
+
+class UseExpansion:
+    """The count of what a picture draws.
+
+    `by_id` holds what can be used; `place` names an element for a message.
+    """
+
+    def __init__(self, name: str, by_id: Mapping[str, Element], place: Callable[[Element], str]) -> None:
+        self._name = name
+        self._by_id = by_id
+        self._place = place
+        self._counted: dict[Element, _Cost] = {}
+        self._around: set[Element] = set()
+
+    def check(self, root: Element) -> None:
+        """Refuse a picture whose copies are too many or too large.
+
+        Raises
+        ------
+        AnnotationError
+            If they are, or an element is used inside itself, or the nesting is too deep.
+        """
+        drawn, written = self._cost(root), _Cost()
+        PointBudget(self._name).spend(drawn.points)
+        for element in root.iter():
+            written = written.plus(_own(element))
+        if drawn.elements - written.elements > _MOST_COPIES or drawn.letters - written.letters > _MOST_LETTERS:
+            raise AnnotationError(
+                f"{self._name}: draws more than {_MOST_COPIES:,} copies by <use>, or copies of elements that are too "
+                "long. Export it with the copies as shapes of their own, in several files."
+            )
+
+    def _cost(self, element: Element) -> _Cost:
+        if element in self._counted:
+            return self._counted[element]
+        total = _own(element)
+        if kind_of(element) in GROUPS:
+            if element in self._around:
+                raise AnnotationError(f"{self._place(element)}: is used inside itself. Delete the <use> that does so.")
+            if len(self._around) > DEEPEST:
+                raise too_deep(self._name)
+            self._around.add(element)
+            used = self._by_id.get(href_of(element).removeprefix("#")) if kind_of(element) == "use" else None
+            for child in element if used is None else (used,):
+                total = total.plus(self._cost(child))
+            self._around.remove(element)
+        self._counted[element] = total
+        return total
+
+
+def href_of(element: Element) -> str:
+    """Return what an element refers to."""
+    return next((element.attrib[name].strip() for name in _HREFS if name in element.attrib), "")
+
+
+def too_deep(name: str) -> AnnotationError:
+    """Return the refusal of a file that nests too deep by `use`."""
+    return AnnotationError(
+        f"{name}: elements are nested more than {DEEPEST} deep by <use>. Export it again, ungrouped."
+    )
+
+
+def _own(element: Element) -> _Cost:
+    """Return what an element takes itself."""
+    outline = sum(len(element.get(name, "")) for name in _OUTLINES)
+    letters = sum(map(len, element.attrib.values())) - outline
+    points = 0
+    if outline:
+        numbers = sum(count_numbers(element.get(name, "")) for name in _OUTLINES)
+        points = numbers // (2 if "points" in element.attrib else _LONGEST_ROW)
+    return _Cost(1, points, letters + outline // _OUTLINE_LETTERS)

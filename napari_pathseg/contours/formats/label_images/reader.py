@@ -1,0 +1,325 @@
+"""Read label images: masks stored as PNG, TIFF or BMP in which each pixel's number is its class.
+
+The numbers are returned as stored, palette indices included; what 255 means is up to the project.
+If the project's class colours are given, an image painted in them yields classes instead: a palette
+image that uses any of them, a grey image that uses no other grey, and every RGB image.  A colour
+that belongs to no class is refused; transparent pixels are 0, and so is black unless a class has it.
+"""
+
+import io
+import struct
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image, UnidentifiedImageError
+
+from napari_pathseg.arrays import BoolArray, UInt8Array
+from napari_pathseg.errors import AnnotationError
+
+TIFF_SUFFIXES = (".tif", ".tiff")
+PILLOW_FORMATS = {".png": "PNG", ".bmp": "BMP"}
+_BAND = 4_000_000  # pixels looked up at once, so that no second copy of the image in wider numbers is held
+_UNKNOWN = 255  # no class has that number
+_MOST_COLORS = 1_000  # unknown ones; an image with more is no mask
+_COLORS_SHOWN = 3
+MARK = "napari-pathseg", "class indices"  # in what is written here
+_SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the numbers of a narrow PNG over 0 to 255
+_DECODE_ERRORS = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class _StoredImage(NamedTuple):
+    """An image as it is stored: numbers or colours, and the RGB palette that the numbers index.
+
+    `is_marked` says that this program wrote it, so its numbers are classes.
+    """
+
+    pixels: npt.NDArray[Any]
+    palette: UInt8Array | None = None
+    is_marked: bool = False
+
+
+class LabelImage(NamedTuple):
+    """The values of a label image, and whether they are known to be class indices.
+
+    They are if its colours gave them or this program wrote it.  Otherwise 0 and 1, or 0 and 255,
+    may mean "outside" and "inside".
+    """
+
+    values: UInt8Array
+    are_classes: bool
+
+
+def read_label_image(
+    path: Path,
+    shape: tuple[int, int],
+    colors: Mapping[str, int] | None = None,
+    page: int | None = None,
+    mask_shape: tuple[int, int] | None = None,
+) -> LabelImage:
+    """Return the values, 0 to 255, of a label image.
+
+    Parameters
+    ----------
+    path
+        A PNG, BMP or TIFF file.
+    shape
+        Rows and columns it must have.
+    colors
+        Class index by class colour, ``#rrggbb``.
+    page
+        The page of a TIFF with several masks, from 0; None for the first.
+    mask_shape
+        Another shape that is accepted: that of the slide's mask.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read, does not have the slide's size, or holds fractions, numbers
+        above 255 or colours that belong to no class.
+    """
+    if not path.exists():
+        raise AnnotationError(f"{path} does not exist. Check the path.")
+    shapes = [shape] if mask_shape is None else [shape, mask_shape]
+    stored = _read_tiff(path, shapes, page) if path.suffix.lower() in TIFF_SUFFIXES else _read_image(path, shapes)
+    classes = None if stored.is_marked else _classes_by_color(stored, colors or {}, path.name)
+    if classes is None:
+        return LabelImage(_checked_values(stored.pixels, path.name), stored.is_marked)
+    return LabelImage(classes, True)
+
+
+def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -> BoolArray:
+    """Return which pixels of a PNG image in memory are not 0.
+
+    Parameters
+    ----------
+    raw
+        The bytes of the PNG file.
+    place
+        Where it comes from; begins the message.
+    check_size
+        Called with rows and columns before the pixels are decoded; may raise.
+
+    Raises
+    ------
+    AnnotationError
+        If it is not a readable PNG image.
+    """
+    refusal = f"{place}: its mask is no PNG picture that can be read. Export it again."
+    try:
+        image = Image.open(io.BytesIO(raw), formats=("PNG",))
+    except _DECODE_ERRORS as error:
+        raise AnnotationError(refusal) from error
+    with image:
+        check_size(image.height, image.width)
+        try:
+            pixels = np.asarray(image)
+        except _DECODE_ERRORS as error:
+            raise AnnotationError(refusal) from error
+    inside: BoolArray = (pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=-1)) != 0
+    return inside
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Report what Pillow or tifffile raise as an unreadable file.  Only their calls belong inside."""
+    try:
+        yield
+    except (*_DECODE_ERRORS, tifffile.TiffFileError) as error:
+        raise AnnotationError(f"{name} could not be read: {error}. Export it again.") from error
+
+
+def _read_image(path: Path, shapes: Sequence[tuple[int, int]]) -> _StoredImage:
+    with warnings.catch_warnings():  # the slide is as large
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with _decoding(path.name):
+            try:
+                image = Image.open(path, formats=("PNG", "BMP"))
+            except UnidentifiedImageError:
+                image = None
+    if image is None:
+        raise AnnotationError(f"{path.name} is no PNG or BMP picture. Export it again.")
+    with image:
+        _check_size((image.height, image.width), shapes, path.name)
+        raw_mode = image.tile[0].args if image.tile else None
+        raw_mode = raw_mode if isinstance(raw_mode, str) else ""
+        if image.mode.startswith("RGB") and "16B" in raw_mode:  # Pillow would drop the lower byte
+            raise AnnotationError(f"{path.name} holds 16-bit colours. Save it as an 8-bit or a 16-bit grey picture.")
+        with _decoding(path.name):
+            pixels = np.asarray(image)
+            palette = image.getpalette("RGB") if image.mode == "P" else None
+            is_marked = image.info.get(MARK[0]) == MARK[1]
+    table = None if palette is None else np.array(palette, np.uint8).reshape(-1, 3)
+    return _StoredImage(pixels // np.uint8(_SPREAD[raw_mode]) if raw_mode in _SPREAD else pixels, table, is_marked)
+
+
+def _read_tiff(path: Path, shapes: Sequence[tuple[int, int]], number: int | None) -> _StoredImage:
+    with _decoding(path.name):
+        file = tifffile.TiffFile(path)
+    with file:
+        with _decoding(path.name):
+            count = len(file.pages)
+        if number is not None and number >= count > 1:
+            raise AnnotationError(
+                f"{path.name} has {count} masks; number {number + 1} was asked for. Add what is missing."
+            )
+        with _decoding(path.name):
+            found = file.pages[0 if number is None or count == 1 else number]
+            page = found.aspage() if isinstance(found, tifffile.TiffFrame) else found
+            size = page.imagelength, page.imagewidth
+        _check_size(size, shapes, path.name)
+        with _decoding(path.name):
+            pixels = np.asarray(page.asarray())
+            table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
+            is_marked = page.description == ": ".join(MARK)
+            is_full_width = page.bitspersample == pixels.itemsize * 8
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
+        pixels = ~pixels if is_full_width else pixels == 0
+    if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if table is None:
+        return _StoredImage(pixels, is_marked=is_marked)
+    return _StoredImage(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T)
+
+
+def _check_size(found: tuple[int, int], shapes: Sequence[tuple[int, int]], name: str) -> None:
+    """Raise AnnotationError unless the image is as large as its slide."""
+    if found not in [tuple(shape) for shape in shapes]:
+        shape = shapes[0]
+        raise AnnotationError(
+            f"{name} is {found[0]} x {found[1]} pixels, its slide {shape[0]} x {shape[1]} (rows x columns). "
+            "Give the mask that belongs to this slide, at its full size."
+        )
+
+
+def _checked_values(pixels: npt.NDArray[Any], name: str) -> UInt8Array:
+    """Return the pixels as uint8; raise AnnotationError if they do not fit a mask."""
+    if pixels.ndim not in (2, 3):
+        raise AnnotationError(f"{name} holds a stack of shape {pixels.shape}, not one picture. Save one of its pages.")
+    if pixels.ndim == 3:
+        colors = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., :1]
+        if (colors != colors[..., :1]).any():
+            raise AnnotationError(f"{name} holds colours, not class numbers. Save it as a grey picture.")
+        pixels = pixels[..., 0]
+    if pixels.dtype.kind not in "bui":
+        raise AnnotationError(f"{name} holds {pixels.dtype} values; a mask has whole numbers. Save it as 8-bit grey.")
+    if pixels.dtype.kind != "b" and pixels.size and (pixels.max() > 255 or pixels.min() < 0):
+        value = int(pixels.max() if pixels.max() > 255 else pixels.min())
+        raise AnnotationError(f"{name} holds the number {value}; a mask has 0 to 255. Save it as 8-bit grey.")
+    return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _classes_by_color(stored: _StoredImage, colors: Mapping[str, int], name: str) -> UInt8Array | None:
+    """Return the classes that an image's colours mean, or None if its numbers count.
+
+    Parameters
+    ----------
+    stored
+        The image.
+    colors
+        Class index, up to 254, by colour ``#rrggbb``.
+    name
+        The file, for messages.
+
+    Raises
+    ------
+    AnnotationError
+        If a picture is stored in colours that are no class's: which, and of how many pixels.
+    """
+    if not colors:
+        return None
+    table = {int(color[1:], 16): index for color, index in colors.items()}
+    table.setdefault(0, 0)
+    pixels = stored.pixels
+    if stored.palette is not None and pixels.ndim == 2 and pixels.dtype == np.uint8:
+        return _by_palette(pixels, stored.palette, table, name)
+    if pixels.ndim != 3 or pixels.shape[-1] not in (3, 4) or pixels.dtype != np.uint8:
+        return None
+    if pixels.shape[-1] == 4:
+        pixels = pixels[..., :3] * (pixels[..., 3:] > 0)
+    if (pixels == pixels[..., :1]).all():
+        grey = np.arange(256, dtype=np.uint8).repeat(3).reshape(-1, 3)
+        return _by_palette(pixels[..., 0], grey, table, name, grey=True)
+    return _by_look_up(pixels, table, name)
+
+
+def _by_palette(
+    pixels: UInt8Array, palette: UInt8Array, table: dict[int, int], name: str, grey: bool = False
+) -> UInt8Array | None:
+    """Return the classes if any palette colour in use is a class colour, else None.
+
+    Of greys all must be: a single one may match a class by chance.
+    """
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    packed = _packed(palette).tolist()
+    used = np.flatnonzero(counts).tolist()
+    if used[-1] >= len(packed) or not any(table.get(packed[index], 0) for index in used):
+        return None
+    unknown = Counter({packed[index]: int(counts[index]) for index in used if packed[index] not in table})
+    if grey and unknown:
+        return None
+    _refuse_colors(unknown, name)
+    classes = np.zeros(256, np.uint8)
+    classes[used] = [table[packed[index]] for index in used]
+    return classes[pixels]
+
+
+def _by_look_up(pixels: UInt8Array, table: dict[int, int], name: str) -> UInt8Array:
+    """Return the class of each pixel's colour."""
+    classes = np.full(1 << 24, _UNKNOWN, np.uint8)
+    for color, index in table.items():
+        classes[color] = index
+    labels = np.empty(pixels.shape[:2], np.uint8)
+    unknown: Counter[int] = Counter()
+    for rows in _bands(pixels.shape[:2]):
+        packed = _packed(pixels[rows])
+        found = classes[packed]
+        strange, counts = np.unique(packed[found == _UNKNOWN], return_counts=True)
+        if len(strange) + len(unknown) > _MOST_COLORS:
+            raise AnnotationError(
+                f"{name} holds more than {_MOST_COLORS:,} colours that are no class's. Export the mask without "
+                "smoothing, as PNG or TIFF, not JPEG."
+            )
+        unknown.update(dict(zip(strange.tolist(), counts.tolist(), strict=True)))
+        labels[rows] = found
+    _refuse_colors(unknown, name)
+    return labels
+
+
+def _refuse_colors(unknown: Counter[int], name: str) -> None:
+    if unknown:
+        listed = ", ".join(f"#{color:06x} ({count:,} pixels)" for color, count in unknown.most_common(_COLORS_SHOWN))
+        more = f" and {len(unknown) - _COLORS_SHOWN} more" if len(unknown) > _COLORS_SHOWN else ""
+        raise AnnotationError(
+            f"{name} holds colours that are no class's: {listed}{more}. Give the project's classes these colours, "
+            "or save the mask with class numbers as grey values."
+        )
+
+
+def _packed(colors: UInt8Array) -> npt.NDArray[np.uint32]:
+    """Return red, green and blue as one number."""
+    red, green, blue = (colors[..., channel].astype(np.uint32) for channel in range(3))
+    return (red << 16 | green << 8 | blue).astype(np.uint32, copy=False)
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    height = max(1, _BAND // shape[1])
+    yield from (slice(top, top + height) for top in range(0, shape[0], height))

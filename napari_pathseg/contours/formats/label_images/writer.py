@@ -1,0 +1,101 @@
+"""Write label images: flat PNG, BMP and TIFF files, and OME-TIFF pyramids that QuPath, OMERO and napari open lazily."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tifffile
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from napari_pathseg.arrays import UInt8Array
+from napari_pathseg.contours.formats.label_images.reader import MARK, PILLOW_FORMATS, TIFF_SUFFIXES
+from napari_pathseg.errors import AnnotationError
+from napari_pathseg.storage.atomic import replace_file
+
+_TILE = 512
+_COARSEST = 1024  # side
+
+
+def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *, mark_as_classes: bool = True) -> None:
+    """Write a mask as PNG, BMP or deflated TIFF.
+
+    Parameters
+    ----------
+    path
+        The file; its suffix decides the format.
+    mask
+        Class indices.
+    mpp
+        Micrometres per mask pixel; only TIFF stores it.
+    mark_as_classes
+        Store (in PNG and TIFF) that the numbers are class indices of a project.
+
+    Raises
+    ------
+    AnnotationError
+        If the suffix is none of these.
+    ProjectError
+        If the file cannot be written.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*TIFF_SUFFIXES, *PILLOW_FORMATS):
+        raise AnnotationError(f"{path.name}: masks are written as .png, .tif, .tiff or .bmp. Rename it.")
+    with replace_file(path) as partial:
+        if suffix in PILLOW_FORMATS:
+            about = PngInfo()
+            about.add_text(*MARK)
+            options = {"pnginfo": about} if mark_as_classes and suffix == ".png" else {}
+            Image.fromarray(mask).save(partial, format=PILLOW_FORMATS[suffix], **options)
+            return
+        resolution: dict[str, Any] = {}
+        if mpp is not None:
+            resolution = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+        tile = (_TILE, _TILE) if min(mask.shape) > _TILE else None
+        tifffile.imwrite(
+            partial,
+            mask,
+            photometric="minisblack",
+            compression="adobe_deflate",
+            tile=tile,
+            metadata=None,
+            description=": ".join(MARK) if mark_as_classes else None,
+            **resolution,
+        )
+
+
+def write_label_pyramid(path: Path, labels: UInt8Array, mpp: float | None, names: Sequence[str] = ()) -> None:
+    """Write class indices as a tiled, deflated OME-TIFF pyramid; each level keeps every second pixel of the last.
+
+    Parameters
+    ----------
+    path
+        Ends with ``.ome.tif``.
+    labels
+        Class indices, shape (rows, columns).
+    mpp
+        Micrometres per pixel; None if unknown.
+    names
+        Names of the classes from 1; stored as the description.
+
+    Raises
+    ------
+    ProjectError
+        If the file cannot be written.
+    """
+    levels = [labels]
+    while max(levels[-1].shape) > _COARSEST:
+        levels.append(levels[-1][::2, ::2])
+    metadata: dict[str, Any] = {"axes": "YX", "Name": path.name.removesuffix(".ome.tif")}
+    metadata |= {"Description": ", ".join(f"{index} {name}" for index, name in enumerate(names, 1))}
+    if mpp is not None:
+        metadata |= dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY"), mpp)
+        metadata |= dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit"), "µm")
+    options: dict[str, Any] = {"compression": "adobe_deflate", "photometric": "minisblack"}
+    if min(levels[-1].shape) > _TILE // 2:
+        options |= {"tile": (_TILE, _TILE)}
+    with replace_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=labels.nbytes > 1 << 31, ome=True) as file:
+        for number, level in enumerate(levels):
+            more: dict[str, Any] = {} if mpp is None else {"resolution": (1e4 / mpp / 2**number,) * 2}
+            more |= {"subifds": len(levels) - 1, "metadata": metadata} if number == 0 else {"subfiletype": 1}
+            file.write(level, **options, **more, resolutionunit="CENTIMETER")
