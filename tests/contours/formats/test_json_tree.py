@@ -3,7 +3,6 @@
 import copy
 import json
 import os
-import time
 import tracemalloc
 
 import numpy as np
@@ -235,14 +234,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_in_a_second_and_200_mb(tmp_path, name):
+def test_a_hostile_file_is_refused_in_a_second_and_200_mb(tmp_path, name, at_most_loops):
     content = HOSTILE[name]
     path = tmp_path / "a.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    start = time.process_time()
-    with pytest.raises(AnnotationError, match=r"^a\.json"):
+    with at_most_loops(100), pytest.raises(AnnotationError, match=r"^a\.json"):  # less than 1 s
         read_contours(path)
-    assert time.process_time() - start < 10  # less than 1 s on a quiet core
     tracemalloc.start()
     try:
         with pytest.raises(AnnotationError) as refused:
@@ -277,17 +274,15 @@ def test_a_file_is_read_in_each_encoding_of_json(tmp_path, encoding):
     assert [contour.class_name for contour in read_contours(tmp_path / "a.json")] == ["Ödem"]
 
 
-def test_a_million_vertices_and_many_contours_are_read_in_seconds(tmp_path):
+def test_a_million_vertices_and_many_contours_are_read_in_seconds(tmp_path, at_most_loops):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     points = np.stack([np.sin(angle), np.cos(angle)], axis=1) * 1e4
     text = json.dumps({"type": "Polygon", "coordinates": [points.tolist()]})
     (tmp_path / "large.geojson").write_text(text)
-    start = time.process_time()
-    assert len(read_contours(tmp_path / "large.geojson")[0].exterior) == 1_000_000
-    assert time.process_time() - start < 3
+    with at_most_loops(30):
+        assert len(read_contours(tmp_path / "large.geojson")[0].exterior) == 1_000_000
     feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [points[::50_000].tolist()]}}
     text = json.dumps(feature | {"properties": {"classification": {"name": "Tumor", "color": [200, 0, 0]}}})
     (tmp_path / "many.geojson").write_text(f"[{','.join([text] * 20_000)}]")
-    start = time.process_time()
-    assert len(read_contours(tmp_path / "many.geojson")) == 20_000
-    assert time.process_time() - start < 2
+    with at_most_loops(20):
+        assert len(read_contours(tmp_path / "many.geojson")) == 20_000

@@ -2,7 +2,6 @@
 
 import gzip
 import re
-import time
 from xml.etree import ElementTree
 
 import numpy as np
@@ -87,11 +86,10 @@ def test_a_mistake_is_named_by_its_line(xml):
         read_tree(xml(f"<Coordinates>\n{vertices}\n</Wrong>"))
 
 
-def test_hundreds_of_thousands_of_vertices_come_in_within_seconds(xml):
+def test_hundreds_of_thousands_of_vertices_come_in_within_seconds(xml, at_most_loops):
     path = xml("<Coordinates>\n" + "\n".join(lines(300_000)) + "\n</Coordinates>")
-    start = time.perf_counter()
-    assert len(points_of(read_tree(path))) == 300_000
-    assert time.perf_counter() - start < 3  # 0.4 s on a quiet core
+    with at_most_loops(30):  # 0.4 s
+        assert len(points_of(read_tree(path))) == 300_000
 
 
 DOCTYPE = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Graphics/SVG/1.1/DTD/svg11.dtd">'
@@ -135,13 +133,11 @@ def _hostile():
 
 
 @pytest.mark.parametrize("number", range(25))
-def test_hostile_xml_is_refused_at_once(xml, number):
+def test_hostile_xml_is_refused_at_once(xml, number, at_most_loops):
     content, message = list(_hostile())[number]
     path = xml(content)
-    start = time.perf_counter()
-    with pytest.raises(AnnotationError) as refused:
+    with at_most_loops(100), pytest.raises(AnnotationError) as refused:  # the longest takes 0.7 s
         read_contours(path)
-    assert time.perf_counter() - start < 10  # the longest takes 0.7 s on a quiet core
     assert str(refused.value).startswith(message)
 
 

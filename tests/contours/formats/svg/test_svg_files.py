@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -170,7 +169,7 @@ def test_real_files_cover_what_another_program_paints(files, tmp_path):
         assert (ours & painted).sum() / (ours | painted).sum() > 0.98, copy.name
 
 
-def test_a_million_points_and_many_thousand_outlines_come_in_soon(tmp_path):
+def test_a_million_points_and_many_thousand_outlines_come_in_soon(tmp_path, at_most_loops):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     points = 2048 + 1500 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     words = " ".join(f"{x:.3f},{y:.3f}" for x, y in points.tolist())
@@ -180,6 +179,5 @@ def test_a_million_points_and_many_thousand_outlines_come_in_soon(tmp_path):
     for content, count in contents:
         path = tmp_path / "big.svg"
         path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{content}</svg>')
-        start = time.process_time()
-        assert len(read_contours(path)) == count
-        assert time.process_time() - start < 5  # 0.9 s and 1.3 s on a quiet core
+        with at_most_loops(50):  # 0.9 s and 1.3 s
+            assert len(read_contours(path)) == count

@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import time
 import tracemalloc
 from xml.sax.saxutils import quoteattr
 
@@ -94,15 +93,13 @@ NAMES = [name for name, _, _ in hostile_files()]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_file_is_refused_at_once(tmp_path, name):
+def test_a_hostile_file_is_refused_at_once(tmp_path, name, at_most_loops):
     content, message = next((content, message) for known, content, message in hostile_files() if known == name)
     path = tmp_path / "bad.svg"
     path.write_text(content)
     del content
-    start = time.process_time()
-    with pytest.raises(AnnotationError, match=message):
+    with at_most_loops(100), pytest.raises(AnnotationError, match=message):  # each takes about 1 s or less
         read_contours(path)
-    assert time.process_time() - start < 10  # each takes about 1 s or less on a quiet core
 
 
 @pytest.mark.parametrize(
@@ -233,11 +230,10 @@ def test_curves_written_one_by_one_are_those_written_in_a_row(tmp_path):
 
 @pytest.mark.parametrize("second", ["h2v2h-2z", "v2h2v-2z"])
 @pytest.mark.parametrize("rule", ["nonzero", "evenodd"])
-def test_thousands_of_outlines_with_a_hole_come_in_soon(tmp_path, rule, second):
+def test_thousands_of_outlines_with_a_hole_come_in_soon(tmp_path, rule, second, at_most_loops):
     path = tmp_path / "rings.svg"
     path.write_text(picture(f'<path fill-rule="{rule}" d="M0 0h9v9h-9zM2 2{second}"/>' * 5000))
-    start = time.process_time()
-    contours = read_contours(path)
-    assert time.process_time() - start < 10  # 0.6 s on a quiet core
+    with at_most_loops(100):  # 0.6 s
+        contours = read_contours(path)
     unites = rule == "nonzero" and second.startswith("h")
     assert [len(contour.holes) for contour in contours] == [0 if unites else 1] * 5000
