@@ -13,14 +13,11 @@ from napari_pathseg.contours.formats.base import ContourFormat, DocumentSource, 
 from napari_pathseg.contours.formats.label_images.reader import LabelImage, read_label_image
 from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, parse_document, writable_format
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.storage.atomic import replace_file
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
-_SLIDE_SUFFIXES = (
-    *(".svs", ".ndpi", ".mrxs", ".scn", ".bif", ".qptiff", ".vms", ".vmu", ".svslide", ".czi", ".dcm"),
-    *(".jpg", ".jpeg", ".jp2", ".btf", ".tf8", ".zarr"),
-)
-_KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MASK_SUFFIXES, *_SLIDE_SUFFIXES)
+_KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MASK_SUFFIXES, *SLIDE_SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image, UnidentifiedImageError
 
-from napari_pathseg.arrays import BoolArray, UInt8Array
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PILLOW_FORMATS = {".png": "PNG", ".bmp": "BMP"}

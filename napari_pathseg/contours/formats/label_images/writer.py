@@ -8,9 +8,9 @@ import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from napari_pathseg.arrays import UInt8Array
 from napari_pathseg.contours.formats.label_images.reader import MARK, PILLOW_FORMATS, TIFF_SUFFIXES
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import replace_file
 
 _TILE = 512
