@@ -1,4 +1,4 @@
-"""The dock: a session, its worker, and the sections a pathologist goes through from top to bottom."""
+"""The dock widget: it makes the session and its worker, and lays out the sections from top to bottom."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,10 +11,9 @@ from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSize
 
 from napari_pathseg.masks import Mask
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
-from napari_pathseg.ui.panels.annotate.operation_progress import OperationProgressBar
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
-from napari_pathseg.ui.panels.job_progress import JobProgressBar
+from napari_pathseg.ui.panels.progress import JobProgressBar, OperationProgressBar
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
@@ -22,27 +21,23 @@ from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.next_step import NextStep
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts.actions import key_actions
-from napari_pathseg.ui.shortcuts.keymap import bind_keys, unbind_keys
-from napari_pathseg.ui.shortcuts.qupath import QuPathKeys
+from napari_pathseg.ui.shortcuts import CLASS_KEYS, QuPathKeys, bind_keys, unbind_keys
+from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.notifications import notify
 from napari_pathseg.ui.widgets.progress_dialog import settle
-from napari_pathseg.ui.widgets.section import Section
+from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 from napari_pathseg.ui.worker_process import WorkerProcess
 
 _WIDTH, _MIN_WIDTH = 400, 360
 _ALWAYS_OPEN = "slides"
-_UNFOLD_MS = 300  # until what unfolds, curves too, has its size
+_LAYOUT_MS = 300  # until a section that was opened, curves included, has its size
 
 
 class PathsegDock(QWidget):
-    """The window's panel of napari-pathseg.
+    """The plugin's panel in the napari window; it closes the session and the worker with the window."""
 
-    It makes the session and the worker, and closes both when it is closed, or the window is.
-    """
-
-    _window: QWidget | None = None  # here and not below: Qt sends events before and after a widget's life
+    _window: QWidget | None = None  # class attributes: Qt sends events before and after a widget's life
     _open = _closing = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
@@ -51,7 +46,7 @@ class PathsegDock(QWidget):
         self.session = Session(napari_viewer, self.worker)
         self._viewer = napari_viewer
         self._open = True
-        self._follows, self._reached = True, ("", "")
+        self._opens_sections, self._last_step = True, ("", "")
         self.session.message.connect(notify)
         self.header = Header(self.session)
         self.slides = SlidesPanel(self.session)
@@ -61,11 +56,11 @@ class PathsegDock(QWidget):
         self.export = ExportPanel(self.session)
         self.job_progress = JobProgressBar(self.session)
         self.sections = {
-            "slides": Section("1  Slides", self.slides),
-            "outline": Section("2  Outline", self.annotate),
-            "train": Section("3  Train", self.train),
-            "review": Section("4  Review", self.review),
-            "export": Section("5  Export", self.export),
+            "slides": CollapsibleSection("1  Slides", self.slides),
+            "outline": CollapsibleSection("2  Outline", self.annotate),
+            "train": CollapsibleSection("3  Train", self.train),
+            "review": CollapsibleSection("4  Review", self.review),
+            "export": CollapsibleSection("5  Export", self.export),
         }
         idle_timer = QTimer(self)
         idle_timer.setInterval(0)  # after all other events
@@ -77,11 +72,11 @@ class PathsegDock(QWidget):
         self._connect()
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the size it likes."""
+        """Return the preferred size."""
         return QSize(_WIDTH, 700)
 
     def shutdown(self, *, clear: bool = True) -> None:
-        """Save and end the worker; `clear` takes the layers out of the viewer too."""
+        """Save, close the session and end the worker; `clear` also removes the layers from the viewer."""
         if not self._open:
             return
         self._open = False
@@ -90,7 +85,7 @@ class PathsegDock(QWidget):
             self._window = None
         if clear:
             unbind_keys(self._viewer)
-        self.session.editor.run_pending = Mask.apply_pending  # no dialog while the window goes
+        self.session.editor.run_pending = Mask.apply_pending  # no dialog while the window closes
         try:
             self.session.close(clear=clear)
         finally:
@@ -99,40 +94,40 @@ class PathsegDock(QWidget):
     # -- dropping files
 
     def dragEnterEvent(self, event: QDragEnterEvent | None) -> None:  # noqa: N802
-        """Take files."""
+        """Accept files."""
         mime = None if event is None else event.mimeData()
         if event is not None and mime is not None and mime.hasUrls():
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent | None) -> None:  # noqa: N802
-        """Bring slides, contours or a project in."""
+        """Add the dropped slides, contours or project."""
         mime = None if event is None else event.mimeData()
         if event is None or mime is None:
             return
         event.acceptProposedAction()
         self.slides.file_drop.add_files([Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()])
 
-    # -- the end
+    # -- closing
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice being put into a window, and being taken out of it for good."""
+        """Notice when the dock is put into a window or removed from it."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is None and self._window is not None:
                 self.shutdown()
             elif self._window is None:
-                QTimer.singleShot(0, self._watch_window)  # napari first wraps it, then docks it
+                QTimer.singleShot(0, self._watch_window)  # napari wraps the widget first and docks it afterwards
         elif event is not None and event.type() == QEvent.Type.Show:
             self._watch_window()
         return super().event(event)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Save when the window is about to go."""
-        if event is not None and watched is self._window and self._is_end(event):
+        """Save when the window is about to close."""
+        if event is not None and watched is self._window and self._is_closing(event):
             self.shutdown(clear=False)
         return super().eventFilter(watched, event)
 
-    def _is_end(self, event: QEvent) -> bool:
-        """Return whether the window goes now; what a person closes may still be kept, in napari's dialog."""
+    def _is_closing(self, event: QEvent) -> bool:
+        """Return whether the window closes now; when the user closes it, napari's dialog can still keep it open."""
         if event.type() == QEvent.Type.Close:
             self._closing = True
             return not event.spontaneous()
@@ -144,7 +139,7 @@ class PathsegDock(QWidget):
             self._window = window
             window.installEventFilter(self)
 
-    # -- how it is made
+    # -- construction
 
     def _lay_out(self) -> None:
         inside = QWidget()
@@ -172,32 +167,49 @@ class PathsegDock(QWidget):
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
-        self.header.step_changed.connect(self._follow)
-        self.header.step_pressed.connect(self._do)
+        self.header.step_changed.connect(self._open_section)
+        self.header.step_pressed.connect(self._do_step)
         for section in self.sections.values():
-            section.folded_by_hand.connect(self._stop_following)
-        self.session.project_changed.connect(self._note)
+            section.toggled_by_user.connect(self._stop_opening_sections)
+        self.session.project_changed.connect(self._show_counts)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
-        actions = key_actions(self.slides, self.annotate, self.review)
+        actions = self._actions()
         bind_keys(self._viewer, actions, self.review.hide_mask)
         self.header.qupath = QuPathKeys(self._viewer, actions)
-        self._note()
-        self._follow(self.header.step)
+        self._show_counts()
+        self._open_section(self.header.step)
+
+    def _actions(self) -> dict[str, Callable[[], None]]:
+        """Return the actions of the keyboard shortcuts, by name."""
+        actions: dict[str, Callable[[], None]] = {
+            "next_slide": partial(self.slides.step, 1),
+            "previous_slide": partial(self.slides.step, -1),
+            "undo": self.annotate.undo_step,
+            "redo": self.annotate.redo_step,
+            "clean": self.annotate.clean_up.click,
+            "select": self.annotate.select.click,
+            "complete_box": self.annotate.complete_box.click,
+            "accept": self.review.accept_view,
+            "reject": self.review.reject_view,
+        }
+        actions |= {tool.name: partial(self.annotate.choose, tool.name) for tool in TOOLS}
+        numbers = range(1, CLASS_KEYS + 1)
+        return actions | {f"class_{number}": partial(self.annotate.classes.select, number) for number in numbers}
 
     def _quit(self) -> None:
         self.shutdown(clear=False)
 
     # -- the next step
 
-    def _do(self, step: NextStep) -> None:
-        """Do what the next step says."""
+    def _do_step(self, step: NextStep) -> None:
+        """Do the next step."""
         steps: dict[str, Callable[[], None]] = {
             "add": self.slides.ask_for_slides,
             "show": lambda: self.slides.show_slide(step.slide),
-            "brush": lambda: self._take_brush(2),
-            "brush_background": lambda: self._take_brush(1),
+            "brush": lambda: self._choose_brush(2),
+            "brush_background": lambda: self._choose_brush(1),
             "train": self.train.train_or_stop,
             "accept": self.review.accept_view,
             "predict_all": self.review.predict_everything,
@@ -205,28 +217,28 @@ class PathsegDock(QWidget):
         }
         steps[step.action]()
 
-    def _take_brush(self, index: int) -> None:
+    def _choose_brush(self, index: int) -> None:
         self.annotate.classes.select(index)
         self.annotate.choose("brush")
 
-    def _follow(self, step: NextStep) -> None:
-        """Open the section that matters now, until the user folds by hand; what draws stays within reach."""
-        if not self._follows:
+    def _open_section(self, step: NextStep) -> None:
+        """Open the section of the next step, until the user folds one; the tools stay open while one draws."""
+        if not self._opens_sections:
             return
         wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.annotate.drawing else [])}
         for name, section in self.sections.items():
             section.set_open(name in wanted)
-        if (step.section, step.action) != self._reached:
-            self._reached = step.section, step.action
-            QTimer.singleShot(_UNFOLD_MS, self._reach)
+        if (step.section, step.action) != self._last_step:
+            self._last_step = step.section, step.action
+            QTimer.singleShot(_LAYOUT_MS, self._scroll_to_section)
 
-    def _reach(self) -> None:
-        self.area.ensureWidgetVisible(self.sections[self._reached[0]], 0, 0)
+    def _scroll_to_section(self) -> None:
+        self.area.ensureWidgetVisible(self.sections[self._last_step[0]], 0, 0)
 
-    def _stop_following(self) -> None:
-        self._follows = False
+    def _stop_opening_sections(self) -> None:
+        self._opens_sections = False
 
-    def _note(self) -> None:
+    def _show_counts(self) -> None:
         project = self.session.project
         number = 0 if project is None else len(project.slides)
         models = 0 if project is None else len(project.model_ids())

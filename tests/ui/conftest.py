@@ -37,6 +37,18 @@ def make_worker():
 
 
 @pytest.fixture
+def real_worker():
+    """Let the dock start a worker process; importing torch in it costs seconds of each test."""
+
+
+@pytest.fixture(autouse=True)
+def no_worker_process(request, monkeypatch, make_worker):
+    """Give the dock a worker that only records its commands, unless the test uses `real_worker`."""
+    if "real_worker" not in request.fixturenames:
+        monkeypatch.setattr("napari_pathseg.ui.dock.WorkerProcess", make_worker)
+
+
+@pytest.fixture
 def worker():
     return FakeWorker()
 

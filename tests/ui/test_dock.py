@@ -195,7 +195,7 @@ def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_f
     assert opened.sections["outline"].is_open
 
 
-def test_closing_the_window_saves_and_ends_the_worker(make_napari_viewer, pictures, qtbot):
+def test_closing_the_window_saves_and_ends_the_worker(real_worker, make_napari_viewer, pictures, qtbot):
     from napari_pathseg.projects.project import Project
     from napari_pathseg.ui.dock import PathsegDock
 
@@ -224,7 +224,7 @@ def test_taking_the_dock_away_takes_its_layers_and_leaves_others(opened, viewer)
     assert opened.session.project is None
 
 
-def test_training_from_the_button_ends_with_a_model(opened, mask_folder, pictures, qtbot):
+def test_training_from_the_button_ends_with_a_model(real_worker, opened, mask_folder, pictures, qtbot):
     session = opened.session
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     session.show_slide("case3")

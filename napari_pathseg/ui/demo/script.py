@@ -23,7 +23,7 @@ from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.ui.demo.correction_strokes import Stroke, correction_strokes
 from napari_pathseg.ui.demo.mouse import Mouse, idle
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.tools import choose_tool
+from napari_pathseg.ui.tools.registry import choose_tool
 
 if TYPE_CHECKING:
     from napari_pathseg.ui.dock import PathsegDock

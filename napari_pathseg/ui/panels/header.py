@@ -1,24 +1,87 @@
-"""The top of the dock: whether the project can be changed, which it is, and what to do next."""
+"""The top of the dock: a banner while the project is read-only, the project menu, and the next step."""
 
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from magicgui.types import FileDialogMode
+from magicgui.widgets import ComboBox, Dialog, FileEdit, LineEdit
 from psygnal import Signal
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QDialog, QFileDialog, QLabel, QMenu, QMessageBox, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QMessageBox, QPushButton, QSizePolicy, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.panels.new_project import NewProjectDialog
-from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
+from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts.keymap import keys_text
-from napari_pathseg.ui.shortcuts.qupath import QUPATH_KEYS, QuPathKeys
+from napari_pathseg.ui.shortcuts import QUPATH_KEYS, QuPathKeys, keys_text
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.recent_projects import recent_projects, remember_project
-from napari_pathseg.ui.widgets.theme import SecondaryLabel
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, SecondaryLabel
+from napari_pathseg.ui.widgets.user_settings import recent_projects, remember_project
+
+_HELD_MS, _READ_ONLY_MS = 1000, 5000  # between two checks of whether the project can be written
+_DETAIL = (("1.0 µm per pixel (for tumour areas)", 1.0), ("Each slide's own pixels (finest, slower)", None))
+
+
+class ReadOnlyBanner(QFrame):
+    """Says why the project is read-only; visible only while it is. It tries again by itself."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.text = QLabel()
+        self.text.setWordWrap(True)
+        self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.button = push_button("Try again", "Check now whether the project is free; that happens by itself, too.")
+        column(self, row(self.text, self.button)).setContentsMargins(SPACING, HALF_SPACING, SPACING, HALF_SPACING)
+        self.setObjectName("read_only")
+        self.setStyleSheet(f"#read_only {{ border: 1px solid {STATE_HUES['predicted']}; border-radius: 4px; }}")
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._watch)
+        self.button.clicked.connect(self._watch)
+        session.project_changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Show why the project is read-only, or hide."""
+        reason = self._session.read_only
+        self.text.setText(f"<b>Read-only:</b> {escape(reason)}." if reason else "")
+        self.setVisible(bool(reason))
+        self._timer.start(_READ_ONLY_MS if reason else _HELD_MS)
+
+    def _watch(self) -> None:
+        self._session.poll_lock()
+
+
+class NewProjectDialog(Dialog):
+    """Asks for the folder and name of a new project, and for the resolution of its masks."""
+
+    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+        self.folder = FileEdit(
+            mode=FileDialogMode.EXISTING_DIRECTORY,
+            label="Folder",
+            value=folder,
+            tooltip="The folder to make the project in.",
+        )
+        self.project_name = LineEdit(label="Name", value="project")
+        self.mpp = ComboBox(
+            label="Detail",
+            choices=_DETAIL,
+            value=1.0,
+            tooltip="Masks are painted and networks trained at this resolution. Slides without a pixel size keep\n"
+            "their own.",
+        )
+        super().__init__(widgets=[self.folder, self.project_name, self.mpp], parent=parent)
+        self.native.setWindowTitle("New project")
+        self.min_width = 460
+
+    @property
+    def project_folder(self) -> Path:
+        """The folder that the project will be."""
+        name = self.project_name.value.strip() or "project"
+        return Path(str(self.folder.value)) / (name if name.endswith(FOLDER_SUFFIX) else name + FOLDER_SUFFIX)
 
 
 class Header(QWidget):
@@ -31,7 +94,7 @@ class Header(QWidget):
         super().__init__(parent)
         self._session = session
         self.step = next_step(session)
-        self.qupath: QuPathKeys | None = None  # which the dock turns on and off
+        self.qupath: QuPathKeys | None = None  # set by the dock
         self.banner = ReadOnlyBanner(session)
         self.project = QPushButton()
         self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -47,22 +110,22 @@ class Header(QWidget):
         self.notice = SecondaryLabel("Research use only")
         column(self, self.banner, self.project, row(self.text, self.button), self.notice)
         self.button.clicked.connect(self._press)
-        self._soon = qthrottled(self._show_step, timeout=150, leading=False, parent=self)
+        self._show_step_later = qthrottled(self._show_step, timeout=150, leading=False, parent=self)
         session.project_changed.connect(self._show_project)
-        session.slide_changed.connect(self._soon.throttle)
-        session.mask_changed.connect(self._soon.throttle)
-        session.training.run_changed.connect(self._soon.throttle)
+        session.slide_changed.connect(self._show_step_later.throttle)
+        session.mask_changed.connect(self._show_step_later.throttle)
+        session.training.run_changed.connect(self._show_step_later.throttle)
         self._fill_menu()
         self._show_project()
 
-    # -- what the user may do
+    # -- what the user can do
 
     def ask_for_new(self) -> None:
-        """Let the user make a project."""
-        dialog = NewProjectDialog(self._start(), self)
-        if dialog.exec() == QDialog.DialogCode.Accepted:
-            self.make(dialog.project_folder, dialog.mpp.currentData())
-        dialog.deleteLater()
+        """Ask for a new project and make it."""
+        dialog = NewProjectDialog(self._start_folder(), self)
+        if dialog.exec():
+            self.make(dialog.project_folder, dialog.mpp.value)
+        dialog.native.deleteLater()
 
     def make(self, folder: Path, mpp: float | None) -> None:
         """Make a project and open it."""
@@ -70,8 +133,8 @@ class Header(QWidget):
             self._session.new_project(folder, mpp=mpp)
 
     def ask_for_project(self) -> None:
-        """Let the user open a project."""
-        folder = QFileDialog.getExistingDirectory(self, "Open a project (a folder .pathseg)", str(self._start()))
+        """Ask for a project and open it."""
+        folder = QFileDialog.getExistingDirectory(self, "Open a project (a folder .pathseg)", str(self._start_folder()))
         if folder:
             self.open(Path(folder))
 
@@ -86,7 +149,7 @@ class Header(QWidget):
         box.setWindowTitle("Keys")
         box.setTextFormat(Qt.TextFormat.RichText)
         box.setText(
-            "They work while the slide has the focus: click on it first."
+            "They work while the slide has the focus. Click on it first."
             + keys_text(QUPATH_KEYS if self.qupath is not None and self.qupath.on else ())
         )
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -105,7 +168,7 @@ class Header(QWidget):
         step = next_step(self._session)
         self.text.setText(step.text)
         self.button.setText(step.button)
-        self.button.setVisible(step.action != "stop")  # the jobs row has that button, and Train
+        self.button.setVisible(step.action != "stop")  # the progress bar and Train have that button
         if step != self.step:
             self.step = step
             self.step_changed.emit(step)
@@ -130,8 +193,8 @@ class Header(QWidget):
             if own is not None:
                 own.setCheckable(True)
                 own.setChecked(self.qupath.on)
-                own.toggled.connect(self.qupath.turn)
-                own.setToolTip("B brush, W wand, P polygon, V live-wire, M move: in place of napari's on the slide.")
+                own.toggled.connect(self.qupath.set_on)
+                own.setToolTip("B brush, W wand, P polygon, V live-wire, M move: they replace napari's on the slide.")
 
     def _press(self) -> None:
         self.step_pressed.emit(self.step)
@@ -143,7 +206,7 @@ class Header(QWidget):
         if self._session.project is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._session.project.folder)))
 
-    def _start(self) -> Path:
-        """Return the folder in which dialogs begin."""
+    def _start_folder(self) -> Path:
+        """Return the folder that dialogs start in."""
         project = self._session.project
         return Path.home() if project is None else project.folder.parent

@@ -18,9 +18,8 @@ from napari_pathseg.ui.session.selection import (
     VIEW,
 )
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.menu_button import MenuButton
+from napari_pathseg.ui.shortcuts import with_key
+from napari_pathseg.ui.widgets.layout import MenuButton, column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 

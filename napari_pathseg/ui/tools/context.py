@@ -1,4 +1,4 @@
-"""What every gesture needs at hand: the slide in view as a picture, the class, where the mouse is.
+"""The interface of the interactive tools: what a tool answers, and the context it works in.
 
 No Qt here.
 """
@@ -16,70 +16,69 @@ from napari_pathseg.ui.layers.mask_layer import MaskLayer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.preferences import ToolPreferences
-from napari_pathseg.ui.tools.view import current_view_transform, view_snapshot
-from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot, ViewTransform
+from napari_pathseg.ui.tools.viewport import ViewSnapshot, ViewTransform, current_view_transform, take_snapshot
 
-LONGEST = 1200  # pixels of a picture's side: what features are found in fast enough
-_SUBTRACT = "Alt"
+MAX_SIDE = 1200  # pixels of a snapshot's side: image features are computed fast enough on that
+SUBTRACT = "Alt"  # the modifier key that erases or cuts out
+LEFT_BUTTON = 1
 
 
 class ToolContext:
-    """A session as gestures see it.
+    """The session as an interactive tool sees it: view image, active class, cursor position.
 
     Attributes
     ----------
-    arranging
-        Whether layers are being put in or taken out, so that a change of the active one means nothing.
+    changing_layers
+        True while a tool adds or removes layers, when a change of the active layer means nothing.
     """
 
     def __init__(self, session: Session, preferences: ToolPreferences) -> None:
         self.session, self.preferences = session, preferences
         self.changing_layers = False
-        self._asked: ViewTransform | None = None
-        self._picture: ViewSnapshot | None = None
+        self._transform: ViewTransform | None = None
+        self._snapshot: ViewSnapshot | None = None
 
     @property
-    def layer(self) -> MaskLayer | PlainMaskLayer | None:
-        """The mask's layer."""
+    def mask_layer(self) -> MaskLayer | PlainMaskLayer | None:
+        """The layer of the mask."""
         return self.session.layers.mask
 
     def snapshot(self) -> ViewSnapshot | None:
-        """Return what is on screen now; it is read anew only where the view has changed.
+        """Return what is on screen; it is read again only after the view changed.
 
         Raises
         ------
         UnsupportedSlideError
-            If the slide cannot be decoded there.
+            If the pixels cannot be decoded.
         """
-        asked = current_view_transform(self.session.layers, LONGEST)
-        if asked is None or asked != self._asked:
-            slide_file = self.session.workspace.slide_file
-            self._picture = None if slide_file is None else view_snapshot(slide_file, self.session.layers, LONGEST)
-            self._asked = asked
-        return self._picture
+        transform, slide = current_view_transform(self.session.layers, MAX_SIDE), self.session.workspace.slide_file
+        if transform is None or transform != self._transform:
+            self._snapshot = None if slide is None else take_snapshot(slide, self.session.layers, MAX_SIDE)
+            self._transform = transform
+        return self._snapshot
 
-    def forget(self) -> None:
-        """Let go of the picture: another slide is shown, or the model has said something new."""
-        self._asked = self._picture = None
+    def invalidate(self) -> None:
+        """Drop the snapshot, because another slide is shown or the model has a new prediction."""
+        self._transform = self._snapshot = None
 
     def label(self, event: Any) -> int:
-        """Return what is painted: the selected class, with Alt nothing."""
-        return 0 if _SUBTRACT in event.modifiers or self.layer is None else int(self.layer.selected_label)
+        """Return the class to paint: the selected one, or 0 (erase) while Alt is held."""
+        return 0 if SUBTRACT in event.modifiers or self.mask_layer is None else int(self.mask_layer.selected_label)
 
     def position(self, event: Any) -> Points:
-        """Return where the mouse is on the mask's grid."""
-        assert self.layer is not None
-        return np.asarray(self.layer.world_to_data(event.position)[-2:], np.float64)
+        """Return the cursor's position on the mask's grid."""
+        assert self.mask_layer is not None
+        return np.asarray(self.mask_layer.world_to_data(event.position)[-2:], np.float64)
 
-    def radius(self, frame: ViewTransform) -> float:
-        """Return half the width of the brush in pixels of a picture."""
-        assert self.layer is not None
-        return float(self.layer.brush_size) / 2 * frame.per_mask_pixel / frame.mask_pixels
+    def radius(self, transform: ViewTransform) -> float:
+        """Return half the width of the brush in pixels of a snapshot."""
+        assert self.mask_layer is not None
+        return float(self.mask_layer.brush_size) / 2 * transform.per_mask_pixel / transform.mask_pixels
 
     def paint(self, shape: Shape | None, label: int) -> None:
         """Paint a shape on the mask."""
-        if shape is not None and self.layer is not None:
-            self.layer.stroke(shape, label)
+        if shape is not None and self.mask_layer is not None:
+            self.mask_layer.stroke(shape, label)
 
     def show_status(self, text: str) -> None:
         """Show a text in napari's status bar."""
@@ -87,7 +86,7 @@ class ToolContext:
 
     @contextlib.contextmanager
     def preserving_active_layer(self) -> Iterator[None]:
-        """Put layers in or take them out inside the block; the active one stays."""
+        """Keep the active layer while the block adds or removes layers."""
         layers = self.session.layers.viewer.layers
         active, self.changing_layers = layers.selection.active, True
         try:
@@ -99,14 +98,14 @@ class ToolContext:
 
 
 class InteractiveTool:
-    """A tool that answers the mouse on the mask's layer itself.
+    """A tool that handles the mouse on the mask layer itself.
 
     Attributes
     ----------
     circle
-        Whether the cursor shows how wide the brush is.
+        Whether the cursor shows the width of the brush.
     keys
-        What keys do while it is in hand.
+        The keys it handles while it is active, as napari names them.
     """
 
     circle = True
@@ -116,23 +115,23 @@ class InteractiveTool:
         self.context = context
 
     def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Answer the mouse from its press to its release, as napari's `mouse_drag_callbacks` do."""
+        """Handle the mouse from press to release, as a callback in napari's `mouse_drag_callbacks` does."""
         yield from ()
 
     def on_move(self, layer: Labels, event: Any) -> None:
-        """Answer a move of the mouse that is not pressed."""
+        """Handle a move of the mouse with no button pressed."""
 
     def on_double_click(self, layer: Labels, event: Any) -> None:
-        """Answer a double click, which comes after the press and release of its first click."""
+        """Handle a double click; `on_drag` has handled its first click."""
 
     def on_key(self, key: str) -> None:
-        """Answer one of `keys`."""
+        """Handle one of `keys`."""
 
-    def on_wheel(self, steps: int) -> None:
-        """Answer the wheel that is turned with Shift held."""
+    def on_wheel(self, notches: int) -> None:
+        """Handle the wheel turned with Shift held."""
 
     def on_view_changed(self) -> None:
-        """Get ready for what is on screen now."""
+        """Prepare for what is on screen now."""
 
     def deactivate(self) -> None:
-        """Leave nothing behind: another tool is taken, or another slide is shown."""
+        """Clean up: another tool is chosen, or another slide is shown."""

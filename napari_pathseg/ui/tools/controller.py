@@ -1,34 +1,36 @@
-"""The hand: which tool is in it, and how a gesture of our own comes to the mask's layer and leaves it again."""
+"""The tool controller: tracks the active tool and attaches interactive tools to the mask layer.
+
+Qt and napari call back for what it listens to; nothing else changes the active tool.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
-from napari_pathseg.ui.tools.live_wire import LiveWireTool
 from napari_pathseg.ui.tools.preferences import ToolPreferences
-from napari_pathseg.ui.tools.registry import MODE, active_layer_tool, choose_tool, tool_named
-from napari_pathseg.ui.tools.superpixels import SuperpixelTool
-from napari_pathseg.ui.tools.wand import WandTool
+from napari_pathseg.ui.tools.registry import INTERACTIVE_MODE, TOOLS, active_layer_tool, choose_tool, tool_named
 from napari_pathseg.ui.widgets.notifications import show_errors
 
-_SETTLED_MS = 200  # after the last move of the camera
-_RESTING = "pan_zoom"
+_SETTLE_MS = 200  # after the last move of the camera
+_PAN_MODE = "pan_zoom"
 
 
 class ToolController(QObject):
-    """Holds one tool at a time.
+    """Activates one tool at a time.
 
-    Signals: `changed` (another tool is in hand, or it is set otherwise), `leaves` (another is about to be taken).
+    Signals: `changed` (another tool is active, or an option was set on the canvas), `about_to_change`
+    (another tool is about to be chosen).
 
     Attributes
     ----------
     editing
-        The tool whose outline is edited before it is filled; empty where none is.
+        The tool whose outline is edited before it is filled; "" if none is.
     """
 
     changed = Signal()
@@ -38,25 +40,20 @@ class ToolController(QObject):
         super().__init__(parent)
         self._session = session
         self.preferences = ToolPreferences()
-        context = self._context = ToolContext(session, self.preferences)
-        self._gestures: dict[str, InteractiveTool] = {
-            "wand": WandTool(context),
-            "superpixels": SuperpixelTool(context),
-            "live_wire": LiveWireTool(context),
+        self._context = ToolContext(session, self.preferences)
+        self._tools: dict[str, InteractiveTool] = {
+            spec.name: spec.factory(self._context) for spec in TOOLS if spec.factory is not None
         }
         self._name = self.editing = ""
-        self._layer: Labels | None = None  # where the gesture in hand is
-        self._suspended_callback: Callable[..., Any] | None = None  # what napari would do there instead
-        self._suspended = False
-        self._settled = QTimer(self)
-        self._settled.setSingleShot(True)
-        self._settled.setInterval(_SETTLED_MS)
-        self._settled.timeout.connect(self._look)
+        self._layer: Labels | None = None  # the layer the interactive tool is attached to
+        self._suspended_callback: Callable[..., Any] | None = None  # napari's own, which the tool replaces
+        self._suspended = False  # while Space is held
+        self._prepare_later = qdebounced(self._prepare, timeout=_SETTLE_MS, parent=self)
         self._connect()
 
     @property
     def active_tool(self) -> str:
-        """The name of the tool in hand, empty where it is none of ours."""
+        """The name of the active tool; "" if it is none of the table's."""
         layers = self._session.layers
         if self.editing and layers.viewer.layers.selection.active == layers.contours:
             return self.editing
@@ -64,153 +61,154 @@ class ToolController(QObject):
 
     @property
     def interactive_tool(self) -> str:
-        """The name of the gesture in hand, also while Space is held; empty where it is none."""
+        """The name of the active interactive tool, also while Space suspends it; "" if none is active."""
         return self._name
 
     def choose(self, name: str) -> None:
-        """Take a tool in hand; nothing happens where no slide is in view."""
+        """Activate a tool; do nothing if no slide is in view."""
         self.about_to_change.emit()
         self.deactivate()
-        if tool_named(name).gesture:
-            self._take(name)
+        if tool_named(name).factory is not None:
+            self._activate(name)
         else:
             choose_tool(self._session.layers, name)
         self.changed.emit()
 
     def edit(self, name: str) -> None:
-        """Keep a tool in hand while its outline is edited on the contours layer."""
+        """Keep a tool active while its outline is edited on the contours layer."""
         self.deactivate()
         self.editing = name
         self._session.layers.viewer.layers.selection.active = self._session.layers.contours
         self.changed.emit()
 
     def deactivate(self) -> None:
-        """Take the gesture from the hand, if one is in it; napari's tools stay as they are."""
+        """Detach the interactive tool, if one is active; napari's tools stay as they are."""
         layer, name = self._layer, self._name
         if layer is None:
             return
         self._name, self._layer = "", None
-        self._gestures[name].deactivate()
-        self._remove(layer, name)
-        if not self._suspended and str(layer.mode) == MODE and self._suspended_callback is not None:
+        self._tools[name].deactivate()
+        self._detach(layer, name)
+        if not self._suspended and str(layer.mode) == INTERACTIVE_MODE and self._suspended_callback is not None:
             layer.mouse_drag_callbacks.append(self._suspended_callback)
             layer.cursor = "cross"
         self._suspended_callback, self._suspended = None, False
 
-    # -- how a gesture is brought to the layer
+    def view_changed(self) -> None:
+        """Let the active tool prepare for the view, once nothing has changed for a moment."""
+        if self._name:
+            self._prepare_later.throttle()
 
-    def _take(self, name: str) -> None:
+    # -- attaching a tool to the layer
+
+    def _activate(self, name: str) -> None:
         layer = self._session.layers.mask
         if layer is None:
             return
-        layer.mode = _RESTING
+        layer.mode = _PAN_MODE
         choose_tool(self._session.layers, name)
-        if str(layer.mode) != MODE:
-            return  # the project can only be looked at
+        if str(layer.mode) != INTERACTIVE_MODE:
+            return  # the project is read-only
         self._name, self._layer = name, layer
-        self._bring(layer)
-        for key in self._gestures[name].keys:
-            layer.bind_key(key, self._key_pressed(key), overwrite=True)
-        self._look()
+        self._attach(layer)
+        for key in self._tools[name].keys:
+            layer.bind_key(key, self._on_key(key), overwrite=True)
+        self._prepare()
 
-    def _bring(self, layer: Labels) -> None:
-        """Answer the mouse instead of napari, whose answer was put last when it took up the mode."""
-        gesture = self._gestures[self._name]
+    def _attach(self, layer: Labels) -> None:
+        """Replace napari's mouse callback, which setting the mode appended last, by the tool's."""
+        tool = self._tools[self._name]
         self._suspended_callback = layer.mouse_drag_callbacks.pop()
-        layer.mouse_drag_callbacks.append(gesture.on_drag)
-        layer.mouse_move_callbacks.append(gesture.on_move)
-        layer.mouse_double_click_callbacks.append(gesture.on_double_click)
-        layer.mouse_wheel_callbacks.append(self._wheel_turned)
-        layer.cursor = "circle" if gesture.circle else "cross"
+        layer.mouse_drag_callbacks.append(tool.on_drag)
+        layer.mouse_move_callbacks.append(tool.on_move)
+        layer.mouse_double_click_callbacks.append(tool.on_double_click)
+        layer.mouse_wheel_callbacks.append(self._on_wheel)
+        layer.cursor = "circle" if tool.circle else "cross"
 
-    def _remove(self, layer: Labels, name: str, *, keys: bool = True) -> None:
-        gesture = self._gestures[name]
+    def _detach(self, layer: Labels, name: str, *, keys: bool = True) -> None:
+        tool = self._tools[name]
         for callbacks, own in (
-            (layer.mouse_drag_callbacks, gesture.on_drag),
-            (layer.mouse_move_callbacks, gesture.on_move),
-            (layer.mouse_double_click_callbacks, gesture.on_double_click),
-            (layer.mouse_wheel_callbacks, self._wheel_turned),
+            (layer.mouse_drag_callbacks, tool.on_drag),
+            (layer.mouse_move_callbacks, tool.on_move),
+            (layer.mouse_double_click_callbacks, tool.on_double_click),
+            (layer.mouse_wheel_callbacks, self._on_wheel),
         ):
             if own in callbacks:
                 callbacks.remove(own)
-        for key in gesture.keys if keys else ():
+        for key in tool.keys if keys else ():
             layer.bind_key(key, None)
 
     # -- what it listens to
 
     def _connect(self) -> None:
         viewer = self._session.layers.viewer
-        viewer.scene.camera.events.center.connect(self.schedule_view_change)
-        viewer.scene.camera.events.zoom.connect(self.schedule_view_change)
-        viewer.layers.selection.events.active.connect(self._active_changed)
-        self._session.slide_changed.connect(self._slide_changed)
-        self._session.training.run_changed.connect(self._learnt)
-        self._heard: Labels | None = None
-        self._slide_changed()
+        viewer.scene.camera.events.center.connect(self.view_changed)
+        viewer.scene.camera.events.zoom.connect(self.view_changed)
+        viewer.layers.selection.events.active.connect(self._on_active_layer)
+        self._session.slide_changed.connect(self._on_slide)
+        self._session.training.run_changed.connect(self._on_run)
+        self._watched: Labels | None = None
+        self._on_slide()
 
-    def _slide_changed(self) -> None:
-        """Begin anew on another slide, with the tool that is in hand."""
+    def _on_slide(self) -> None:
+        """Attach the active tool to the layer of another slide."""
         layer = self._session.layers.mask
-        self._context.forget()
-        if layer is not None and layer is not self._heard:
-            self._heard = layer
-            layer.events.mode.connect(self._mode_changed)
+        self._context.invalidate()
+        if layer is not None and layer is not self._watched:
+            self._watched = layer
+            layer.events.mode.connect(self._on_mode)
         if not self._name:
             return
         name = self._name
         self.deactivate()
         if layer is not None and not self._session.read_only:
-            self._take(name)
+            self._activate(name)
         self.changed.emit()
 
-    def _mode_changed(self, event: Any) -> None:
-        """Rest while Space is held, and leave where napari's own tool was taken."""
+    def _on_mode(self, event: Any) -> None:
+        """Suspend the tool while Space is held, and deactivate it when a tool of napari's is chosen."""
         if self._layer is None or event.source is not self._layer:
             return
         mode = str(self._layer.mode)
-        if mode == MODE and self._suspended:
+        if mode == INTERACTIVE_MODE and self._suspended:
             self._suspended = False
-            self._bring(self._layer)
-        elif mode == _RESTING:
+            self._attach(self._layer)
+        elif mode == _PAN_MODE:
             self._suspended = True
-            self._remove(self._layer, self._name, keys=False)
-        elif mode != MODE:
+            self._detach(self._layer, self._name, keys=False)
+        elif mode != INTERACTIVE_MODE:
             self.deactivate()
         self.changed.emit()
 
-    def _active_changed(self, *_: Any) -> None:
+    def _on_active_layer(self) -> None:
+        """Deactivate the tool when the user selects another layer."""
         active = self._session.layers.viewer.layers.selection.active
         if self._context.changing_layers or self._layer is None or active == self._layer:
             return
         layer = self._layer
         self.deactivate()
-        layer.mode = _RESTING
+        layer.mode = _PAN_MODE
         self.changed.emit()
 
-    def schedule_view_change(self, *_: Any) -> None:
-        """Have the gesture look at the slide anew, once nothing has moved for a moment."""
-        if self._name:
-            self._settled.start()
-
-    def _learnt(self) -> None:
-        """Take up what the model says now."""
+    def _on_run(self) -> None:
+        """Use the model's new prediction once a run has ended."""
         if not self._session.training.active:
-            self._context.forget()
-            self.schedule_view_change()
+            self._context.invalidate()
+            self.view_changed()
 
-    def _look(self) -> None:
+    def _prepare(self) -> None:
         if self._name and self._session.slide is not None:
             with show_errors():
-                self._gestures[self._name].on_view_changed()
+                self._tools[self._name].on_view_changed()
 
-    def _key_pressed(self, key: str) -> Callable[[Labels], None]:
+    def _on_key(self, key: str) -> Callable[[Labels], None]:
         def press(_: Labels) -> None:
             with show_errors():
-                self._gestures[self._name].on_key(key)
+                self._tools[self._name].on_key(key)
 
         return press
 
-    def _wheel_turned(self, layer: Labels, event: Any) -> None:
+    def _on_wheel(self, layer: Labels, event: Any) -> None:
         if self._name and "Shift" in event.modifiers:
-            self._gestures[self._name].on_wheel(1 if sum(event.delta) > 0 else -1)
+            self._tools[self._name].on_wheel(1 if sum(event.delta) > 0 else -1)
             self.changed.emit()

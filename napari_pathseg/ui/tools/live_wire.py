@@ -1,4 +1,4 @@
-"""The live-wire in the hand: click along an outline, and the line keeps to its edge."""
+"""The live-wire tool: click along an outline, and the line between the clicks follows its edge."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,18 +11,19 @@ from napari_pathseg.contours.contour import Points
 from napari_pathseg.geometry import grid_to_level0
 from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.ui.layers.slide_layers import screen_pixels
-from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
-from napari_pathseg.ui.tools.view_snapshot import ViewSnapshot
+from napari_pathseg.ui.tools.context import LEFT_BUTTON, InteractiveTool, ToolContext
+from napari_pathseg.ui.tools.preferences import EDIT_FIRST
+from napari_pathseg.ui.tools.viewport import ViewSnapshot
 
-_CLICK = 5.0  # pixels on screen that a hand may move in a click
-_GRASP = 2.0  # pixels on screen that corners may be simplified by to be edited
-_DOUBLE = 1e-6  # pixels of the mask that points are apart and yet one
-_NONE = np.empty((0, 2))
+_CLICK_RADIUS = 5.0  # screen pixels that the mouse may move during a click
+_EDIT_TOLERANCE = 2.0  # screen pixels that an outline is simplified by, so that its corners can be grabbed
+_SAME_POINT = 1e-6  # mask pixels: closer points are one
+_NO_POINTS = np.empty((0, 2))
 _NO_SHAPES: list[Points] = []
 
 
 class LiveWireTool(InteractiveTool):
-    """Draws a line that snaps to the strongest edge between clicks; closed, it is filled or cut out."""
+    """Draws a line that snaps to the strongest edge between clicks. Closed, it is filled or cut out."""
 
     circle = False
     keys = ("Enter", "Alt-Enter", "Backspace", "Escape")
@@ -30,146 +31,149 @@ class LiveWireTool(InteractiveTool):
     def __init__(self, context: ToolContext) -> None:
         super().__init__(context)
         self._anchors: list[Points] = []  # on the mask's grid
-        self._ways: list[Points] = []  # to each anchor from the one before; to the first, nothing
-        self._picture: ViewSnapshot | None = None  # in which the wire is anchored
+        self._segments: list[Points] = []  # to each anchor from the one before; the first is the anchor alone
+        self._snapshot: ViewSnapshot | None = None  # the one the wire is anchored in
         self._shown = False
 
     # -- the mouse and the keys
 
     def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Set an anchor where the mouse is clicked; move the slide where it is dragged."""
-        if event.button != 1:
+        """Set an anchor on a click; pan the canvas on a drag."""
+        if event.button != LEFT_BUTTON:
             return
         position, start, moved = self.context.position(event), np.array(event.pos), False
         layer.mouse_pan = True
         yield
         while event.type == "mouse_move":
-            moved = moved or float(np.hypot(*(np.array(event.pos) - start))) > _CLICK
+            moved = moved or float(np.hypot(*(np.array(event.pos) - start))) > _CLICK_RADIUS
             yield
         layer.mouse_pan = False
         if not moved:
-            self._set_anchor(position)
+            self._add_anchor(position)
 
     def on_move(self, layer: Labels, event: Any) -> None:
-        """Lead the line to the mouse."""
+        """Draw the line up to the cursor."""
         if self._anchors:
-            self._show(self._way_to(self.context.position(event)))
+            self._show(self._path_to(self.context.position(event)))
 
     def on_double_click(self, layer: Labels, event: Any) -> None:
-        """Close the line and fill it, with Alt cut it out."""
+        """Close the line and fill it, or cut it out while Alt is held."""
         self._close(self.context.label(event))
 
     def on_key(self, key: str) -> None:
-        """Close the line, take the last anchor back, or drop all."""
-        layer = self.context.layer
+        """Close the line, remove the last anchor, or discard the line."""
+        layer = self.context.mask_layer
         if key == "Escape" or layer is None:
             self.deactivate()
         elif key == "Backspace":
-            self._anchors, self._ways, self._picture = self._anchors[:-1], self._ways[:-1], None
-            self._show(_NONE)
+            self._anchors, self._segments, self._snapshot = self._anchors[:-1], self._segments[:-1], None
+            self._show(_NO_POINTS)
         else:
             self._close(0 if key == "Alt-Enter" else int(layer.selected_label))
 
     def on_view_changed(self) -> None:
-        """Have the wire ready before the first click, or anchored anew in another view."""
-        picture = self.context.snapshot()
-        if picture is not None:
-            self._anchor_in(picture)
+        """Compute the edge costs before the first click, or anchor the wire in the new view."""
+        snapshot = self.context.snapshot()
+        if snapshot is not None:
+            self._anchor_in(snapshot)
 
     def deactivate(self) -> None:
-        """Drop the line."""
-        self._anchors, self._ways, self._picture = [], [], None
-        self._show(_NONE)
+        """Discard the line."""
+        self._anchors, self._segments, self._snapshot = [], [], None
+        self._show(_NO_POINTS)
 
     # -- the line
 
-    def _set_anchor(self, position: Points) -> None:
-        picture = self.context.snapshot()
-        if picture is None:
+    def _add_anchor(self, position: Points) -> None:
+        snapshot = self.context.snapshot()
+        if snapshot is None:
             return
         if self._anchors:
-            way = self._way_to(position)
-            if len(way) < 2:
-                return  # clicked twice on one place
+            segment = self._path_to(position)
+            if len(segment) < 2:
+                return  # a second click at the same place
         else:
-            way = picture.frame.to_mask(np.array([picture.wire.snapped(*picture.frame.from_mask(position))], float))
-        self._anchors.append(way[-1])
-        self._ways.append(way)
-        self._picture = None
-        self._anchor_in(picture)
-        self._show(_NONE)
+            transform = snapshot.transform
+            segment = transform.to_mask(np.array([snapshot.wire.snapped(*transform.from_mask(position))], float))
+        self._anchors.append(segment[-1])
+        self._segments.append(segment)
+        self._snapshot = None
+        self._anchor_in(snapshot)
+        self._show(_NO_POINTS)
 
-    def _anchor_in(self, picture: ViewSnapshot) -> None:
-        """Anchor the wire of a picture at the last click."""
-        wire = picture.wire
-        if self._anchors and self._picture is not picture:
-            wire.anchor(*picture.frame.from_mask(self._anchors[-1]))
-            self._picture = picture
+    def _anchor_in(self, snapshot: ViewSnapshot) -> None:
+        """Anchor the wire of a snapshot at the last click."""
+        wire = snapshot.wire
+        if self._anchors and self._snapshot is not snapshot:
+            wire.anchor(*snapshot.transform.from_mask(self._anchors[-1]))
+            self._snapshot = snapshot
 
-    def _way_to(self, position: Points) -> Points:
-        """Return the way from the last anchor to the edge near a position, on the mask's grid."""
-        picture = self.context.snapshot()
-        if picture is None:
-            return _NONE
-        self._anchor_in(picture)
-        way = picture.frame.to_mask(picture.wire.path_to(*picture.frame.from_mask(position)))
-        # An anchor that is out of view is at the view's edge for the wire.
-        away = np.abs(way[0] - self._anchors[-1]).max() * picture.frame.per_mask_pixel / picture.frame.mask_pixels
-        return without_doubles(np.concatenate([self._anchors[-1][None], way]) if away > 2 else way)
+    def _path_to(self, position: Points) -> Points:
+        """Return the path from the last anchor to the edge near a position, on the mask's grid."""
+        snapshot = self.context.snapshot()
+        if snapshot is None:
+            return _NO_POINTS
+        self._anchor_in(snapshot)
+        transform = snapshot.transform
+        path = transform.to_mask(snapshot.wire.path_to(*transform.from_mask(position)))
+        # The wire puts an anchor that is out of view on the view's border.
+        gap = np.abs(path[0] - self._anchors[-1]).max() * transform.per_mask_pixel / transform.mask_pixels
+        return without_repeated_points(np.concatenate([self._anchors[-1][None], path]) if gap > 2 else path)
 
     def _close(self, label: int) -> None:
-        """Fill the line, closed along the edge back to its first anchor, and drop it."""
+        """Close the line along the edge back to its first anchor, fill it, and start over."""
         if len(self._anchors) < 2:
             self.deactivate()
             return
-        ring = np.concatenate([*self._ways, self._way_to(self._anchors[0])])
+        ring = np.concatenate([*self._segments, self._path_to(self._anchors[0])])
         self.deactivate()
-        if len(ring) > 2 and label and self.context.preferences.edit_first:
-            self._hand_over(ring)
+        if len(ring) > 2 and label and self.context.preferences.checked(EDIT_FIRST):
+            self._edit(ring)
         elif len(ring) > 2:
             self.context.paint(PolygonShape([ring]), label)
 
-    def _hand_over(self, ring: Points) -> None:
-        """Leave the closed line on the contours layer to be edited, with corners far enough apart to be grasped."""
+    def _edit(self, ring: Points) -> None:
+        """Put the closed line on the contours layer for editing, with corners far enough apart to grab."""
         entry, layers = self.context.session.slide, self.context.session.layers
         if entry is not None and layers.contours is not None:
-            corners = shapely.get_coordinates(shapely.simplify(shapely.polygons(ring), _GRASP / screen_pixels(layers)))
-            layers.contours.add_polygons([_on_level0(corners[:-1], entry.downsample)])
+            tolerance = _EDIT_TOLERANCE / screen_pixels(layers)
+            corners = shapely.get_coordinates(shapely.simplify(shapely.polygons(ring), tolerance))
+            layers.contours.add_polygons([_to_level0(corners[:-1], entry.downsample)])
 
     def _show(self, live: Points) -> None:
-        """Show the line so far, and on to the mouse."""
+        """Show the line so far, continued by `live`."""
         entry, contours = self.context.session.slide, self.context.session.layers.contours
         if contours is None or entry is None:
             return
-        line = without_doubles(np.concatenate([*self._ways, live])) if self._ways else _NONE
+        line = without_repeated_points(np.concatenate([*self._segments, live])) if self._segments else _NO_POINTS
         if len(line) < 2 and not self._shown:
             return
-        shown, self._shown = self._shown, len(line) > 1
+        was_shown, self._shown = self._shown, len(line) > 1
         if not self._shown:
             contours.data = _NO_SHAPES
-        elif shown:  # the same shape with other points: half the time of a new one
-            contours.data = [_on_level0(line, entry.downsample)]
+        elif was_shown:  # moving the points of a shape takes half the time of adding one
+            contours.data = [_to_level0(line, entry.downsample)]
         else:
             contours.visible = True
             contours.data = _NO_SHAPES
-            contours.add_paths([_on_level0(line, entry.downsample)], edge_width=contours.current_edge_width)
+            contours.add_paths([_to_level0(line, entry.downsample)], edge_width=contours.current_edge_width)
 
 
-def without_doubles(line: Points) -> Points:
-    """Return a line without points that lie where the one before does: napari draws a hole there, or nothing at all.
+def without_repeated_points(line: Points) -> Points:
+    """Drop points that repeat the one before; napari draws a gap there, or nothing at all.
 
     Examples
     --------
-    >>> without_doubles(np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0], [0.0, 3.0], [0.0, 0.0]]))
+    >>> without_repeated_points(np.array([[0.0, 0.0], [0.0, 0.0], [0.0, 3.0], [0.0, 3.0], [0.0, 0.0]]))
     array([[0., 0.],
            [0., 3.],
            [0., 0.]])
     """
     kept = np.ones(len(line), bool)
-    kept[1:] = np.abs(np.diff(line, axis=0)).max(axis=1) > _DOUBLE
+    kept[1:] = np.abs(np.diff(line, axis=0)).max(axis=1) > _SAME_POINT
     return line[kept]
 
 
-def _on_level0(points: Points, downsample: int) -> Points:
-    """Return points of the mask's grid as level-0 pixels."""
+def _to_level0(points: Points, downsample: int) -> Points:
+    """Convert points of the mask's grid to level-0 pixels."""
     return points * downsample + grid_to_level0(0, downsample)

@@ -1,59 +1,135 @@
-"""How a user of this computer likes the tools: widths, sensitivity, size of patches."""
+"""The options of the tools, and their values as the user of this computer last set them."""
 
+from dataclasses import dataclass
+
+from napari_pathseg.interactive import WandConfig
 from napari_pathseg.ui.widgets.user_settings import user_settings
 
 _GROUP = "tools"
-WIDTHS = {"wand": 120}  # pixels on screen; what reaches out wants more than what paints
-WIDTH = 24
-SENSITIVITY = 1.5  # as WandConfig has it
-PATCH = 30  # pixels on screen, from side to side of a superpixel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliderOption:
+    """A number that a slider or Shift and the wheel sets.
+
+    Attributes
+    ----------
+    key
+        The name it is stored under.
+    minimum, maximum, default, step
+        In slider units, whole numbers; `step` is one notch of the wheel.
+    divisor
+        Slider units per unit of the value.
+    """
+
+    key: str
+    label: str
+    help: str
+    unit: str
+    minimum: int
+    maximum: int
+    default: int
+    step: int
+    divisor: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckOption:
+    """A choice that a check box sets."""
+
+    key: str
+    label: str
+    help: str
+    default: bool
+
+
+ToolOption = SliderOption | CheckOption
+
+BRUSH_WIDTH = SliderOption(
+    key="brush_width",
+    label="Brush",
+    help="Width of the brush on screen. Zoom in to paint finer.",
+    unit="px",
+    minimum=2,
+    maximum=200,
+    default=24,
+    step=2,
+    divisor=1,
+)
+WAND_REACH = SliderOption(
+    key="wand_width",
+    label="Reach",
+    help="How far around the cursor the wand looks, on screen.",
+    unit="px",
+    minimum=2,
+    maximum=200,
+    default=120,  # a tool that reaches out needs more than one that paints
+    step=2,
+    divisor=1,
+)
+SENSITIVITY = SliderOption(
+    key="wand_sensitivity",
+    label="Sensitivity",
+    help="Lower values select more at once (Shift and the wheel).",
+    unit="",
+    minimum=3,  # beyond these limits the wand selects everything or nothing
+    maximum=50,
+    default=round(10 * WandConfig().sensitivity),
+    step=1,
+    divisor=10,
+)
+PATCH_SIZE = SliderOption(
+    key="patch",
+    label="Patch size",
+    help="Width of a superpixel on screen (Shift and the wheel).",
+    unit="px",
+    minimum=8,
+    maximum=100,
+    default=30,
+    step=2,
+    divisor=1,
+)
+EDIT_FIRST = CheckOption(
+    key="edit_first",
+    label="Edit outlines before filling",
+    help="Correct a finished outline by dragging its corners. Then Enter fills it, Alt+Enter cuts it out\n"
+    "and Escape discards it.",
+    default=False,
+)
 
 
 class ToolPreferences:
-    """The choices of a user; each is written when it is made."""
+    """The values of the options; each is stored when it is set."""
 
-    def width(self, tool: str) -> int:
-        """Return how wide a tool paints or reaches, in pixels of the screen."""
-        return self._whole(_width_of(tool), WIDTHS.get(tool, WIDTH))
+    def slider(self, option: SliderOption) -> int:
+        """Return the position of an option's slider."""
+        return _stored(option.key, option.default)
 
-    def set_width(self, tool: str, width: int) -> None:
-        """Remember how wide a tool paints."""
-        self._keep(_width_of(tool), width)
+    def set_slider(self, option: SliderOption, position: int) -> None:
+        """Store the position of an option's slider, within its limits."""
+        _store(option.key, min(option.maximum, max(option.minimum, position)))
 
-    @property
-    def sensitivity(self) -> float:
-        """How picky the wand is."""
-        return self._whole("wand_sensitivity", round(10 * SENSITIVITY)) / 10
+    def value(self, option: SliderOption) -> float:
+        """Return the value of an option."""
+        return self.slider(option) / option.divisor
 
-    @sensitivity.setter
-    def sensitivity(self, value: float) -> None:
-        self._keep("wand_sensitivity", round(10 * value))
+    def change(self, option: SliderOption, notches: int) -> None:
+        """Change an option by some notches of the wheel."""
+        self.set_slider(option, self.slider(option) + option.step * notches)
 
-    @property
-    def patch_size(self) -> int:
-        """How large a superpixel is, in pixels of the screen."""
-        return self._whole("patch", PATCH)
+    def checked(self, option: CheckOption) -> bool:
+        """Return whether an option's box is ticked."""
+        return bool(_stored(option.key, int(option.default)))
 
-    @patch_size.setter
-    def patch_size(self, value: int) -> None:
-        self._keep("patch", value)
-
-    @property
-    def edit_first(self) -> bool:
-        """Whether outlines are edited before they are filled."""
-        return bool(self._whole("edit_first", 0))
-
-    @edit_first.setter
-    def edit_first(self, value: bool) -> None:
-        self._keep("edit_first", int(value))
-
-    def _whole(self, name: str, default: int) -> int:
-        text = str(user_settings().value(f"{_GROUP}/{name}", default))
-        return int(text) if text.isdecimal() else default
-
-    def _keep(self, name: str, value: int) -> None:
-        user_settings().setValue(f"{_GROUP}/{name}", value)
+    def set_checked(self, option: CheckOption, checked: bool) -> None:
+        """Store whether an option's box is ticked."""
+        _store(option.key, int(checked))
 
 
-def _width_of(tool: str) -> str:
-    return f"{tool}_width" if tool in WIDTHS else "brush_width"
+def _stored(key: str, default: int) -> int:
+    text = str(user_settings().value(f"{_GROUP}/{key}", default))
+    return int(text) if text.isdecimal() else default
+
+
+def _store(key: str, value: int) -> None:
+    user_settings().setValue(f"{_GROUP}/{key}", value)

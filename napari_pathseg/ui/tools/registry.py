@@ -1,76 +1,215 @@
-"""The drawing tools: which layer is active, in which mode.
+"""The table of tools, one row each; the tool bar, options, shortcuts and help are derived from it.
 
-Some are napari's own; here they get names, and work on the layers of the slide in view
-whatever layer was active.  The others are gestures of our own, which `hand` brings to the
-mask layer in a mode of napari whose cursor and keys suit them.
+Some tools are napari's own modes; here they get a name and act on the layers of the slide in view,
+whatever layer was active.  The others have a factory: the `controller` attaches them to the mask
+layer in a napari mode whose cursor and keys suit them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from napari.layers import Labels, Shapes
 
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
+from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
+from napari_pathseg.ui.tools.live_wire import LiveWireTool
+from napari_pathseg.ui.tools.preferences import (
+    BRUSH_WIDTH,
+    EDIT_FIRST,
+    PATCH_SIZE,
+    SENSITIVITY,
+    WAND_REACH,
+    ToolOption,
+)
+from napari_pathseg.ui.tools.superpixels import SuperpixelTool
+from napari_pathseg.ui.tools.wand import WandTool
 
-MODE = "fill"  # of the mask layer while a gesture is in hand: it paints nothing between clicks, and Space pans
+INTERACTIVE_MODE = "fill"  # of the mask layer under an interactive tool: it paints nothing on a drag, and Space pans
+PAN = "pan"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToolSpec:
-    """A drawing tool: its name (also of its icon and its key), layer, napari's mode, and what it does."""
+    """One tool. No field has a default, so a forgotten one is an error at import.
+
+    Attributes
+    ----------
+    name
+        How code and shortcuts refer to it.
+    title
+        What the list of keys calls it.
+    key, qupath_key
+        Its shortcut as napari writes it, and QuPath's; "" where QuPath has none.
+    icon
+        Stem of an SVG file in ``ui/icons``.
+    help
+        The tool-tip: what it does and how.
+    layer, mode
+        The layer it works on, and napari's mode of that layer.
+    factory
+        Makes the interactive tool; None where napari's mode does the work.
+    draws_outline
+        Whether it ends in an outline that is filled.
+    options
+        What the user can set.
+    """
 
     name: str
-    layer: str
-    mode: str
+    title: str
+    key: str
+    qupath_key: str
+    icon: str
     help: str
-    gesture: bool = False
+    layer: Literal["mask", "contours"]
+    mode: str
+    factory: Callable[[ToolContext], InteractiveTool] | None
+    draws_outline: bool
+    options: tuple[ToolOption, ...]
 
 
 TOOLS = (
     ToolSpec(
-        "brush", "mask", "paint",
-        "Paint the selected class; with Alt erase. Pull the right mouse button around an area to fill it.",
+        name="brush",
+        title="Brush",
+        key="Shift-B",
+        qupath_key="B",
+        icon="brush",
+        help="Paint the selected class; with Alt erase. Pull the right mouse button around an area to fill it.",
+        layer="mask",
+        mode="paint",
+        factory=None,
+        draws_outline=False,
+        options=(BRUSH_WIDTH,),
     ),
     ToolSpec(
-        "eraser", "mask", "erase",
-        "Take the class away. What a model found becomes Background.\n"
+        name="eraser",
+        title="Eraser",
+        key="Shift-E",
+        qupath_key="",
+        icon="eraser",
+        help="Remove the class. Where a model predicted one, Background replaces it.\n"
         "Pull the right mouse button around an area to clear it.",
+        layer="mask",
+        mode="erase",
+        factory=None,
+        draws_outline=False,
+        options=(BRUSH_WIDTH,),
     ),
     ToolSpec(
-        "wand", "mask", MODE, "Drag to paint tissue that looks like what is under the cursor; with Alt erase.", True
+        name="wand",
+        title="Wand",
+        key="Shift-W",
+        qupath_key="W",
+        icon="wand",
+        help="Drag to paint tissue that looks like what is under the cursor; with Alt erase.",
+        layer="mask",
+        mode=INTERACTIVE_MODE,
+        factory=WandTool,
+        draws_outline=False,
+        options=(WAND_REACH, SENSITIVITY),
     ),
-    ToolSpec("superpixels", "mask", MODE, "Drag to paint patches of like tissue whole; with Alt erase.", True),
-    ToolSpec("fill", "mask", "fill", "Give a connected area the selected class."),
     ToolSpec(
-        "live_wire", "mask", MODE,
-        "Click along an outline: the line keeps to its edge. Double-click or Enter fills it, with Alt cuts it out.\n"
-        "Backspace takes a point back, Escape all of them. Drag to move the slide.", True,
+        name="superpixels",
+        title="Superpixels",
+        key="Shift-S",
+        qupath_key="",
+        icon="superpixels",
+        help="Drag to paint whole patches of similar tissue; with Alt erase.",
+        layer="mask",
+        mode=INTERACTIVE_MODE,
+        factory=SuperpixelTool,
+        draws_outline=False,
+        options=(BRUSH_WIDTH, PATCH_SIZE),
     ),
     ToolSpec(
-        "polygon", "contours", "add_polygon",
-        "Click corner by corner, double-click to end; the class fills it. With Alt at the end it is cut out.",
+        name="fill",
+        title="Fill",
+        key="Shift-F",
+        qupath_key="",
+        icon="fill",
+        help="Give a connected area the selected class.",
+        layer="mask",
+        mode="fill",
+        factory=None,
+        draws_outline=False,
+        options=(BRUSH_WIDTH,),  # nothing to set; the row stays so that nothing below it moves
     ),
     ToolSpec(
-        "lasso", "contours", "add_polygon_lasso",
-        "Draw around an area; the class fills it when you let go. With Alt at the end it is cut out.",
+        name="live_wire",
+        title="Live-wire",
+        key="Shift-I",
+        qupath_key="V",  # QuPath's polyline, which is clicked along a line as well
+        icon="live_wire",
+        help="Click along an outline: the line follows its edge. Double-click or Enter fills it, with Alt cuts it\n"
+        "out. Backspace removes the last point, Escape all of them. Drag to move the slide.",
+        layer="mask",
+        mode=INTERACTIVE_MODE,
+        factory=LiveWireTool,
+        draws_outline=True,
+        options=(EDIT_FIRST,),
     ),
-    ToolSpec("pan", "mask", "pan_zoom", "Move and zoom. With any tool, hold Space instead."),
-)  # fmt: skip
-OUTLINES = ("live_wire", "polygon", "lasso")  # which end in an outline that is filled
+    ToolSpec(
+        name="polygon",
+        title="Polygon",
+        key="Shift-G",
+        qupath_key="P",
+        icon="polygon",
+        help="Click corner by corner, double-click to finish; the class fills it. With Alt at the end it is cut out.",
+        layer="contours",
+        mode="add_polygon",
+        factory=None,
+        draws_outline=True,
+        options=(EDIT_FIRST,),
+    ),
+    ToolSpec(
+        name="lasso",
+        title="Lasso: draw freehand",
+        key="Shift-D",
+        qupath_key="",
+        icon="lasso",
+        help="Draw around an area; the class fills it when you release the button. With Alt at the end it is cut out.",
+        layer="contours",
+        mode="add_polygon_lasso",
+        factory=None,
+        draws_outline=True,
+        options=(EDIT_FIRST,),
+    ),
+    ToolSpec(
+        name=PAN,
+        title="Move and zoom",
+        key="Shift-M",
+        qupath_key="M",
+        icon="pan",
+        help="Move and zoom. With any tool, hold Space instead.",
+        layer="mask",
+        mode="pan_zoom",
+        factory=None,
+        draws_outline=False,
+        options=(),
+    ),
+)
+_BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
 def tool_named(name: str) -> ToolSpec:
     """Return a tool by its name."""
-    return next(tool for tool in TOOLS if tool.name == name)
+    return _BY_NAME[name]
+
+
+def draws_outline(name: str) -> bool:
+    """Return whether a name is that of a tool that ends in an outline."""
+    return name in _BY_NAME and _BY_NAME[name].draws_outline
 
 
 def layer_of(layers: SlideLayers, tool: ToolSpec) -> Labels | Shapes | None:
-    """Return the layer that a tool works on; None where no slide is in view."""
+    """Return the layer that a tool works on; None if no slide is in view."""
     layer = layers.mask if tool.layer == "mask" else layers.contours
     return layer if layer is not None and layer in layers.viewer.layers else None
 
 
 def choose_tool(layers: SlideLayers, name: str) -> None:
-    """Bring the layer of a tool to the fore in the tool's mode; nothing happens where no slide is in view."""
+    """Activate the layer of a tool in the tool's mode; do nothing if no slide is in view."""
     tool = tool_named(name)
     layer = layer_of(layers, tool)
     if layer is None:
@@ -81,11 +220,11 @@ def choose_tool(layers: SlideLayers, name: str) -> None:
 
 
 def active_layer_tool(layers: SlideLayers) -> str:
-    """Return the name of napari's tool that is in hand, empty where it is none of these."""
+    """Return the name of the napari tool that is active; "" if it is none of the table's."""
     active = layers.viewer.layers.selection.active
     for tool in TOOLS:
         layer = layer_of(layers, tool)
-        # equal and not the same: napari lends a plugin its viewer, and so its layers, in wrappers
-        if not tool.gesture and layer is not None and layer == active and str(layer.mode) == tool.mode:
+        # equal, not identical: napari hands a plugin its viewer, and so its layers, in wrappers
+        if tool.factory is None and layer is not None and layer == active and str(layer.mode) == tool.mode:
             return tool.name
     return ""

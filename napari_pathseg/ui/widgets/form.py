@@ -1,83 +1,137 @@
-"""A form from settings: each field of a settings class becomes a widget, with its limits and help."""
+"""A form for a settings class: magicgui makes a widget for each field, with its limits, unit and help.
+
+`read_form(settings_form(settings), type(settings)) == settings` for every settings class: a field that was not
+touched returns exactly the value it was given, even if its widget shows fewer digits.
+"""
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import Field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
+from magicgui.type_map import TypeMap
+from magicgui.widgets import CheckBox, ComboBox, LineEdit
+from magicgui.widgets.bases import ValueWidget
 from psygnal import Signal
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QGridLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Limits, Settings
-from napari_pathseg.ui.widgets.fields import BoxField, ChoiceField, NumberField, SettingField, TextField, TickField
-from napari_pathseg.ui.widgets.section import Section
+from napari_pathseg.ui.widgets.layout import row
+from napari_pathseg.ui.widgets.section import CollapsibleSection
+from napari_pathseg.ui.widgets.spin_box import ScientificFloat, WholeNumber, ignore_unfocused_wheel, usable_step
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
+
+_MIN_WIDTH = 60  # of a field; the layout widens it
+_WIDGET_TYPES: dict[type, type[ValueWidget[Any]]] = {
+    bool: CheckBox,
+    str: LineEdit,
+    int: WholeNumber,
+    float: ScientificFloat,
+}
 
 _Kind = TypeVar("_Kind", bound=Settings)
 _WORDS = {"ema": "EMA", "jpeg": "JPEG", "lr": "LR", "tta": "TTA", "p": "probability"}
 
 
-class SettingsForm(QWidget):
-    """The fields of a settings object, in folding groups where they have some; `changed` tells of any change.
+def _type_map() -> TypeMap:
+    types = TypeMap()
+    for kind, widget_type in _WIDGET_TYPES.items():
+        types.register_type(kind, widget_type=widget_type)
+    return types
 
-    It keeps what was given, for a box may show fewer digits.
-    """
+
+_TYPES = _type_map()
+
+
+class SettingsForm(QWidget):
+    """The fields of a settings object, in collapsible groups if it has groups; `changed` reports any change."""
 
     changed = Signal()
 
     def __init__(self, settings: Settings, *, expert_only: bool = False, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.fields: dict[str, SettingField] = {}
-        self.groups: dict[str, Section] = {}
+        self.fields: dict[str, ValueWidget[Any]] = {}
+        self.labels: dict[str, QLabel] = {}
+        self.groups: dict[str, CollapsibleSection] = {}
         self._grids: dict[str, QGridLayout] = {}
-        self._given: dict[str, tuple[Any, Any]] = {}  # by name: what was given, what the box made of it
+        self._given: dict[str, tuple[Any, Any]] = {}  # by name: the value given, and what the widget made of it
         self._default = type(settings)()
-        self._showing = False
+        self._types = get_type_hints(type(settings))
+        self._is_showing = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(HALF_SPACING)
         for field, limits in settings.described():
             if limits.expert or not expert_only:
-                self._add(field, limits)
+                self._add_field(field, limits)
         self.show_settings(settings)
 
     def show_settings(self, settings: Settings) -> None:
         """Show other values of the same settings class."""
-        self._showing = True
+        self._is_showing = True
         for name, field in self.fields.items():
             value = getattr(settings, name)
-            field.show_value(value)
-            self._given[name] = (value, field.value())
-        self._showing = False
-        self._tell()
+            field.value = value
+            if isinstance(field, LineEdit):
+                field.native.setCursorPosition(0)  # a long path from its beginning
+            self._given[name] = (value, field.value)
+        self._is_showing = False
+        self._on_change()
 
     def values(self) -> dict[str, Any]:
         """Return the value of each field by name; untouched ones exactly as they were given."""
         values = {}
         for name, field in self.fields.items():
             given, shown = self._given[name]
-            values[name] = given if field.value() == shown else field.value()
+            value = field.value.strip() if isinstance(field, LineEdit) else field.value
+            values[name] = given if field.value == shown else value
         return values
 
     def differing(self) -> set[str]:
         """Return the names of the fields that do not show their default."""
         return {name for name, value in self.values().items() if value != getattr(self._default, name)}
 
-    def grid(self, group: str) -> QGridLayout:
-        """Return the rows of a group, for what belongs beside or below its fields."""
-        return self._grids[group]
+    def add_beside(self, name: str, widget: QWidget) -> None:
+        """Put a widget at the right of a field."""
+        grid = self._grids[self._group_of(name)]
+        number = grid.getItemPosition(grid.indexOf(self.fields[name].native))[0]
+        beside = row()
+        beside.setSpacing(HALF_SPACING)
+        beside.addWidget(self.fields[name].native, 1)
+        beside.addWidget(widget)
+        grid.addLayout(beside, number, 1)
 
-    def _add(self, setting: Field[Any], limits: Limits) -> None:
+    def add_below(self, group: str, widget: QWidget) -> None:
+        """Put a widget below the fields of a group."""
+        grid = self._grids[group]
+        grid.addWidget(widget, grid.rowCount(), 0, 1, 2)
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Align the labels; their font is known once they are in a window."""
+        super().showEvent(event)
+        for label in self.labels.values():
+            label.ensurePolished()
+        widest = max(label.sizeHint().width() for label in self.labels.values())
+        for label in self.labels.values():
+            label.setMinimumWidth(widest)
+
+    def _group_of(self, name: str) -> str:
+        return next(limits.group for field, limits in self._default.described() if field.name == name)
+
+    def _add_field(self, setting: Field[Any], limits: Limits) -> None:
         if limits.group not in self._grids:
             self._add_group(limits.group)
-        field, grid = _field(setting, limits), self._grids[limits.group]
-        self.fields[setting.name] = field
-        row = grid.rowCount()
-        grid.addWidget(field.label, row, 0)
-        grid.addWidget(field.widget, row, 1)
-        field.changed.connect(self._tell)
+        field = _create_field(setting.name, self._types[setting.name], limits)
+        label, grid = QLabel(field.label), self._grids[limits.group]
+        label.setBuddy(field.native)
+        label.setToolTip(limits.help)
+        number = grid.rowCount()
+        grid.addWidget(label, number, 0)
+        grid.addWidget(field.native, number, 1)
+        field.changed.connect(self._on_change)
+        self.fields[setting.name], self.labels[setting.name] = field, label
 
     def _add_group(self, name: str) -> None:
         body = QWidget()
@@ -87,26 +141,13 @@ class SettingsForm(QWidget):
         grid.setVerticalSpacing(HALF_SPACING)
         grid.setColumnStretch(1, 1)
         if name:
-            self.groups[name] = Section(name, body, minor=True)
+            self.groups[name] = CollapsibleSection(name, body, minor=True)
         layout = self.layout()
         assert layout is not None
         layout.addWidget(self.groups.get(name, body))
 
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Align the labels, whose font is known once they are in a window."""
-        super().showEvent(event)
-        self._align()
-
-    def _align(self) -> None:
-        """Let the labels of all groups take the width of the widest."""
-        for field in self.fields.values():
-            field.label.ensurePolished()
-        widest = max(field.label.sizeHint().width() for field in self.fields.values())
-        for field in self.fields.values():
-            field.label.setMinimumWidth(widest)
-
-    def _tell(self) -> None:
-        if self._showing:
+    def _on_change(self) -> None:
+        if self._is_showing:
             return
         differing = self.differing()
         for name, section in self.groups.items():
@@ -116,7 +157,7 @@ class SettingsForm(QWidget):
 
 
 def settings_form(settings: Settings, *, expert_only: bool = False) -> SettingsForm:
-    """Return a form that shows `settings`, all of them or only those for experts."""
+    """Return a form that shows all of `settings`, or only those for experts."""
     return SettingsForm(settings, expert_only=expert_only)
 
 
@@ -132,7 +173,7 @@ def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] |
 
 
 def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
-    """Return the settings of `values` as far as this version knows and allows them, the others by default."""
+    """Return the settings in `values` that this version knows and allows, and the defaults of the others."""
     settings = kind()
     for name, value in kind.renamed(values).items():
         default = getattr(settings, name, None)
@@ -144,7 +185,7 @@ def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
 
 
 def name_text(name: str) -> str:
-    """Return the name of a setting as a person reads it.
+    """Return the name of a setting as the window shows it.
 
     >>> name_text("learning_rate")
     'Learning rate'
@@ -155,17 +196,27 @@ def name_text(name: str) -> str:
     return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
-def _field(setting: Field[Any], limits: Limits) -> SettingField:
-    """Return the field of one setting."""
-    label = name_text(setting.name)
+def _create_field(name: str, annotation: Any, limits: Limits) -> ValueWidget[Any]:
+    """Return the magicgui widget of one setting."""
+    if annotation not in _WIDGET_TYPES:
+        raise TypeError(f"No widget is known for {name} of type {annotation}.")
+    options: dict[str, Any] = {"tooltip": limits.help}
     if limits.choices:
-        return ChoiceField(label, limits)
-    if setting.type in (bool, "bool"):
-        return TickField(label, limits)
-    if setting.type in (int, "int"):
-        return BoxField(label, limits)
-    if setting.type in (float, "float"):
-        return NumberField(label, limits)
-    if setting.type in (str, "str"):
-        return TextField(label, limits)
-    raise TypeError(f"No widget is known for {setting.name} of type {setting.type}.")
+        options |= {"choices": limits.choices, "widget_type": ComboBox}
+    elif annotation in (int, float):
+        minimum, maximum = limits.minimum or 0, limits.maximum or 0
+        step = (limits.step or 1) if annotation is int else usable_step(minimum, maximum, limits.step)
+        options |= {"min": minimum, "max": maximum, "step": step}
+    field = _TYPES.create_widget(annotation=annotation, name=name, label=name_text(name), options=options)
+    assert isinstance(field, ValueWidget)
+    native = field.native
+    if annotation in (int, float) and limits.unit and not limits.choices:
+        native.setSuffix(f" {limits.unit}")
+    if annotation is bool:
+        native.setText("")  # the label stands at the left, as those of the other fields
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    native.setAccessibleName(field.label)
+    native.setMinimumWidth(_MIN_WIDTH)
+    ignore_unfocused_wheel(native)
+    return field

@@ -1,46 +1,50 @@
-"""Rows and columns of widgets with the window's spacing."""
+"""Rows and columns of widgets with the window's spacing, and its buttons."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QPoint, QSize, Qt
 from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QHeaderView,
     QLabel,
     QLayout,
+    QMenu,
     QPushButton,
+    QSizePolicy,
     QTableWidget,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_pathseg.ui.widgets.icons import themed_icon
 from napari_pathseg.ui.widgets.theme import SPACING
 
-_MIN_WIDTH = 56  # a button of few letters is made this wide, so that it is easily hit
+_MIN_WIDTH = 56  # of a button with a short text, so that it is easy to hit
+_MENU_WIDTH, _MENU_ICON = 22, 14
 
 
 class _Button(QPushButton):
-    """A button that is wide enough for its text and for a hand."""
+    """A button that is wide enough for its text and easy to hit."""
 
     def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the size it likes."""
+        """Return the preferred size."""
         return super().sizeHint().expandedTo(QSize(_MIN_WIDTH, 0))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the size below which its text would be cut."""
+        """Return the preferred size: in a smaller one the text would be cut off."""
         return self.sizeHint()
 
 
 def row(*widgets: QWidget | None) -> QHBoxLayout:
-    """Return widgets side by side; None is a stretch."""
+    """Lay out widgets side by side; None is a stretch."""
     layout = QHBoxLayout()
     _fill(layout, widgets)
     return layout
 
 
 def column(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
-    """Lay out widgets and rows of them below each other in `parent`."""
+    """Stack widgets and rows in `parent`."""
     layout = QVBoxLayout(parent)
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(SPACING)
@@ -53,7 +57,7 @@ def column(parent: QWidget, *parts: QWidget | QLayout) -> QVBoxLayout:
 
 
 def labelled_rows(boxes: Iterable[tuple[str, QWidget]]) -> QGridLayout:
-    """Return boxes below each other, each with a text at its left."""
+    """Stack input widgets, each with a label at its left."""
     grid = QGridLayout()
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setSpacing(SPACING)
@@ -68,7 +72,7 @@ def labelled_rows(boxes: Iterable[tuple[str, QWidget]]) -> QGridLayout:
 
 
 def push_button(text: str, help: str) -> QPushButton:
-    """Return a button that leaves the keyboard to the canvas when it is clicked."""
+    """Return a button that does not take the keyboard focus from the canvas when clicked."""
     button = _Button(text)
     button.setToolTip(help)
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -88,6 +92,36 @@ def set_up_table(table: QTableWidget, titles: Sequence[str], stretched: Iterable
     header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
     for column in stretched:
         header.setSectionResizeMode(column, QHeaderView.ResizeMode.Stretch)
+
+
+class MenuButton(QPushButton):
+    """A narrow button next to another one; its menu holds variants of what that does.
+
+    Parameters
+    ----------
+    choices
+        Text and action of each menu entry.
+    """
+
+    def __init__(
+        self, help: str, choices: Sequence[tuple[str, Callable[[], None]]], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setToolTip(help)
+        self.setAccessibleName(help)
+        self.setFixedWidth(_MENU_WIDTH)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)  # as high as its neighbour
+        self.setStyleSheet("padding: 0px;")
+        self.setIcon(themed_icon("unfolded", self))
+        self.setIconSize(QSize(_MENU_ICON, _MENU_ICON))
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.choices = QMenu(self)
+        for text, action in choices:
+            self.choices.addAction(text, action)
+        self.clicked.connect(self._open)
+
+    def _open(self) -> None:
+        self.choices.popup(self.mapToGlobal(QPoint(0, self.height())))
 
 
 def _fill(layout: QHBoxLayout, widgets: tuple[QWidget | None, ...]) -> None:

@@ -1,4 +1,9 @@
-"""A folding section of the dock: a numbered title that shows or hides what is below it."""
+"""A collapsible section: a title that shows or hides the widget below it, with a note at its right.
+
+superqt's QCollapsible folds by setting its content's maximum height, so that folded widgets still count as
+visible: they take the keyboard focus, and what is computed only while it is seen would be computed.
+Its height is fixed when it opens, too; labels that wrap and plots that appear would be cut off.  Hence this one.
+"""
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
@@ -8,13 +13,13 @@ from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
-class Section(QWidget):
-    """A title that folds `body`; `folded_by_hand` tells that the user pressed it.
+class CollapsibleSection(QWidget):
+    """A title that folds `body`; `toggled_by_user` is emitted when the user presses it.
 
-    A `minor` one stands inside another.
+    A `minor` section stands inside another one.
     """
 
-    folded_by_hand = Signal()
+    toggled_by_user = Signal()
 
     def __init__(self, title: str, body: QWidget, parent: QWidget | None = None, *, minor: bool = False) -> None:
         super().__init__(parent)
@@ -26,9 +31,9 @@ class Section(QWidget):
         self._note_label = QLabel()
         self._note_label.setStyleSheet("background: transparent;")
         self._note_label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        inside = QHBoxLayout(self.title)
-        inside.setContentsMargins(0, 0, SPACING, 0)
-        inside.addWidget(self._note_label, alignment=Qt.AlignmentFlag.AlignRight)
+        title_layout = QHBoxLayout(self.title)
+        title_layout.setContentsMargins(0, 0, SPACING, 0)
+        title_layout.addWidget(self._note_label, alignment=Qt.AlignmentFlag.AlignRight)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -37,7 +42,7 @@ class Section(QWidget):
         self._is_open = False
         body.setContentsMargins(HALF_SPACING, SPACING, HALF_SPACING, SPACING)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.title.clicked.connect(self._pressed)
+        self.title.clicked.connect(self._on_clicked)
         self.set_open(False)
 
     @property
@@ -51,15 +56,15 @@ class Section(QWidget):
         self.body.setVisible(is_open)
         set_icon(self.title, "unfolded" if is_open else "folded")
 
-    def set_note(self, text: str) -> None:
-        """Show a few words at the right of the title."""
-        self._note_label.setText(text)
-
     @property
     def note(self) -> str:
-        """The words at the right of the title."""
+        """The few words at the right of the title."""
         return str(self._note_label.text())
 
-    def _pressed(self) -> None:
+    def set_note(self, text: str) -> None:
+        """Set the words at the right of the title."""
+        self._note_label.setText(text)
+
+    def _on_clicked(self) -> None:
         self.set_open(not self._is_open)
-        self.folded_by_hand.emit()
+        self.toggled_by_user.emit()

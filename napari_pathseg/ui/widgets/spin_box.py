@@ -1,19 +1,25 @@
-"""Boxes that stand in a scrolled panel: the wheel scrolls it, unless the box was chosen first."""
+"""Spin boxes for scrollable panels, alone and as magicgui value widgets.
+
+They ignore the wheel unless they have the focus, so that scrolling a panel changes no value.
+"""
 
 import math
+from typing import Any
 
+from magicgui.backends._qtpy.widgets import QBaseRangedWidget
+from magicgui.widgets.bases import RangedWidget
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtGui import QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QSpinBox, QWidget
 
 _DIGITS, _DECIMALS = 6, 12
 
 
-class _WheelGuard(QObject):
-    """Keeps the wheel from changing a widget that has no focus."""
+class _WheelFilter(QObject):
+    """Ignores the wheel over a widget without focus."""
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Leave the wheel to what is around."""
+        """Leave the wheel to the parent widget."""
         if event is None or event.type() != QEvent.Type.Wheel:
             return False
         if isinstance(watched, QWidget) and not watched.hasFocus():
@@ -23,16 +29,13 @@ class _WheelGuard(QObject):
 
 
 def ignore_unfocused_wheel(widget: QWidget) -> None:
-    """Let the wheel pass over a widget that has no focus; Tab and a click give it that."""
+    """Make a widget ignore the wheel until Tab or a click gives it the focus."""
     widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-    widget.installEventFilter(_WheelGuard(widget))
+    widget.installEventFilter(_WheelFilter(widget))
 
 
 class ScientificSpinBox(QDoubleSpinBox):
-    """A box for numbers of any size: it shows as few digits as it can, and takes 1e-4 as well as 0.0001.
-
-    `digits` are the most that it shows.
-    """
+    """A spin box for numbers of any size: it shows at most `digits` digits and accepts 1e-4 as well as 0.0001."""
 
     digits = _DIGITS
 
@@ -42,37 +45,69 @@ class ScientificSpinBox(QDoubleSpinBox):
         ignore_unfocused_wheel(self)
 
     def set_range(self, minimum: float, maximum: float, step: float | None) -> None:
-        """Set the limits; arrows make `step`, or one that fits the number where that would be too fine."""
+        """Set the limits and the step of the arrows, which adapts to the value if `step` is None or too fine."""
         self.setRange(minimum, maximum)
-        if step is None or step < 1e-4 * (maximum - minimum):
+        if (step := usable_step(minimum, maximum, step)) is None:
             self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         else:
             self.setSingleStep(step)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802
-        """Return a number as it is shown."""
+        """Format a number."""
         return f"{value:.{self.digits}g}".replace("e-0", "e-").replace("e+0", "e")
 
     def valueFromText(self, text: str | None) -> float:  # noqa: N802
-        """Return the number that a text says."""
+        """Parse a number; text that is none leaves the value as it is."""
         if text and text == self.specialValueText():
             return self.minimum()
-        number = _number(self._bare(text or ""))
+        number = _number(self._without_suffix(text or ""))
         return self.value() if number is None else number
 
     def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Say whether a text is a number, or may become one."""
+        """Return whether a text is a number within the limits, or could become one by typing on."""
         if text and text == self.specialValueText():
             return QValidator.State.Acceptable, text, position
-        bare = self._bare(text or "")
+        bare = self._without_suffix(text or "")
         number = _number(bare)
         if number is not None and self.minimum() <= number <= self.maximum():
             return QValidator.State.Acceptable, text or "", position
         typing = not bare.strip("0123456789.,eE+-")
         return QValidator.State.Intermediate if typing else QValidator.State.Invalid, text or "", position
 
-    def _bare(self, text: str) -> str:
+    def _without_suffix(self, text: str) -> str:
         return text.removesuffix(self.suffix()).strip()
+
+
+class ScientificFloat(RangedWidget[float]):
+    """magicgui's value widget around a `ScientificSpinBox`; its own would show 1e-6 as 0."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(widget_type=_FloatBackend, **settings)
+
+
+class WholeNumber(RangedWidget[int]):
+    """magicgui's value widget around a `QSpinBox`; its own shows no unit."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(widget_type=_IntBackend, **settings)
+
+
+class _FloatBackend(QBaseRangedWidget):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(ScientificSpinBox, **settings)
+
+
+class _IntBackend(QBaseRangedWidget):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(QSpinBox, **settings)
+
+    def _pre_set_hook(self, value: Any) -> int:
+        return int(value)
+
+
+def usable_step(minimum: float, maximum: float, step: float | None) -> float | None:
+    """Return `step`, or None where it is so fine that the arrows would hardly move through the range."""
+    return None if step is None or step < 1e-4 * (maximum - minimum) else step
 
 
 def _number(text: str) -> float | None:

@@ -1,8 +1,25 @@
-"""What is remembered for the user of this computer, whatever the project."""
+"""What is stored for the user of this computer, whatever the project: settings, and the recent projects."""
+
+from pathlib import Path
 
 from qtpy.QtCore import QSettings
 
+_RECENT, _MAX_RECENT = "recent_projects", 8
+
 
 def user_settings() -> QSettings:
-    """Return the settings of the user of this computer."""
+    """Return the stored settings."""
     return QSettings(QSettings.Format.IniFormat, QSettings.Scope.UserScope, "napari-pathseg", "napari-pathseg")
+
+
+def recent_projects() -> list[Path]:
+    """Return the projects opened last that still exist, newest first."""
+    stored = user_settings().value(_RECENT) or []
+    names = [stored] if isinstance(stored, str) else stored
+    return [Path(name) for name in names if (Path(name) / "project.json").is_file()]
+
+
+def remember_project(folder: Path) -> None:
+    """Move a project to the top of the recent ones."""
+    others = [path for path in recent_projects() if path != folder]
+    user_settings().setValue(_RECENT, [str(path) for path in [folder, *others][:_MAX_RECENT]])

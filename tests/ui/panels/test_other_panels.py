@@ -5,11 +5,12 @@ from qtpy.QtGui import QPalette
 
 from napari_pathseg.jobs.protocol import JobFailed, TrainingFinished
 from napari_pathseg.projects.project_state import TrainingChoices
+from napari_pathseg.ui.panels.header import NewProjectDialog
 from napari_pathseg.ui.session.import_controller import import_annotation_files
 from napari_pathseg.ui.session.job_state import JobState
-from napari_pathseg.ui.tools import TOOLS
+from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.icons import themed_icon
-from napari_pathseg.ui.widgets.recent_projects import recent_projects
+from napari_pathseg.ui.widgets.user_settings import recent_projects
 
 
 @pytest.fixture
@@ -165,3 +166,14 @@ def test_icons_take_the_colour_of_the_themes_text(dock, viewer, name):
         colors.append(shown)
     get_settings().appearance.theme = "dark"
     assert colors[0] != colors[1]
+
+
+def test_new_project_dialog_asks_for_folder_name_and_detail(qtbot, tmp_path):
+    dialog = NewProjectDialog(tmp_path)
+    qtbot.addWidget(dialog.native)
+    assert dialog.project_folder == tmp_path / "project.pathseg"
+    assert dialog.mpp.value == 1.0
+    dialog.project_name.value, dialog.mpp.value = "liver.pathseg", None
+    assert (dialog.project_folder, dialog.mpp.value) == (tmp_path / "liver.pathseg", None)
+    dialog.project_name.value = " "
+    assert dialog.project_folder == tmp_path / "project.pathseg"

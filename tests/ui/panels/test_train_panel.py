@@ -232,7 +232,7 @@ def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
 def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable):
     folder = learnable.require_project().folder
     panel.presets.buttons["quick"].click()
-    panel.settings.form.fields["jpeg"].show_value(60)
+    panel.settings.form.fields["jpeg"].value = 60
     panel.button.click()
     learnable.close()
     assert panel.config() == TrainConfig()
@@ -242,7 +242,7 @@ def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable)
 
 def test_reset_brings_the_defaults_back(panel):
     assert not panel.settings.reset.isEnabled()
-    panel.settings.form.fields["batch"].show_value(9)
+    panel.settings.form.fields["batch"].value = 9
     assert panel.settings.reset.isEnabled()
     panel.settings.reset.click()
     assert panel.config() == TrainConfig()

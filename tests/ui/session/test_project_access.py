@@ -18,7 +18,7 @@ from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage import lock
 from napari_pathseg.storage.lock import LeaseTiming
-from napari_pathseg.ui.panels.read_only_banner import ReadOnlyBanner
+from napari_pathseg.ui.panels.header import ReadOnlyBanner
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
 

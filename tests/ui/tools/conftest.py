@@ -1,4 +1,4 @@
-"""A hand on the mouse: real Qt events on the canvas, at positions ``(row, column)`` of the world."""
+"""A mouse for the canvas: real Qt events at positions ``(row, column)`` of the world."""
 
 import numpy as np
 import pytest
@@ -75,13 +75,6 @@ class Mouse:
         place = QPointF(self._canvas.mapToGlobal(point))
         QApplication.sendEvent(self._canvas, QMouseEvent(kind, QPointF(point), place, button, held, modifiers))
         QApplication.processEvents()
-
-
-@pytest.fixture(autouse=True)
-def worker_process(request, monkeypatch, make_worker):
-    """Give the dock a fake worker: most tools need none, and starting one takes a second of every test."""
-    if not getattr(request.module, "NEEDS_WORKER", False):
-        monkeypatch.setattr("napari_pathseg.ui.dock.WorkerProcess", make_worker)
 
 
 @pytest.fixture

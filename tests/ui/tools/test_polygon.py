@@ -3,6 +3,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_pathseg.geometry import Region
+from napari_pathseg.ui.tools.preferences import EDIT_FIRST
 
 ALT, CONTROL = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ControlModifier
 SQUARE = ((60, 80), (60, 180), (160, 180), (160, 80))
@@ -34,7 +35,7 @@ def draw_square(mouse, modifiers=Qt.KeyboardModifier.NoModifier):
 def edited(opened, mouse, qtbot):
     """A square that was drawn and waits to be edited."""
     opened.annotate.choose("polygon")
-    opened.annotate.options.edit_first.click()
+    opened.annotate.options.checks[EDIT_FIRST].click()
     draw_square(mouse)
     qtbot.waitUntil(lambda: str(opened.session.layers.contours.mode) == "direct")
     return opened
@@ -94,7 +95,7 @@ def test_an_outline_in_edit_is_filled_and_not_lost_when_another_tool_is_taken(ed
 
 def test_a_live_wire_can_be_edited_too(opened, mouse, qtbot, disc):
     opened.annotate.choose("live_wire")
-    opened.annotate.options.edit_first.click()
+    opened.annotate.options.checks[EDIT_FIRST].click()
     for degrees in (0, 90, 180, 270):
         angle = np.radians(degrees)
         mouse.click((100 + 60 * np.sin(angle), 128 + 60 * np.cos(angle)))

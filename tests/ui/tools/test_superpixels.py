@@ -3,7 +3,7 @@ from qtpy.QtCore import Qt
 
 from napari_pathseg.geometry import Region
 
-NEEDS_WORKER = True
+pytestmark = pytest.mark.usefixtures("real_worker")
 ALT, SHIFT, CONTROL = (
     Qt.KeyboardModifier.AltModifier,
     Qt.KeyboardModifier.ShiftModifier,

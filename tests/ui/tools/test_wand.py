@@ -4,7 +4,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.geometry import Region
-from napari_pathseg.ui.tools.preferences import ToolPreferences
+from napari_pathseg.ui.tools.preferences import SENSITIVITY, ToolPreferences
 
 ALT, SHIFT = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
 
@@ -27,7 +27,7 @@ def across(disc_row=100):
 
 def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_step_of_undo(wand, mouse, disc):
     assert wand.annotate.tools["wand"].isChecked()
-    assert wand.annotate.options.sensitivity.isVisible()
+    assert wand.annotate.options.sliders[SENSITIVITY].isVisible()
     wand.annotate.brush.setValue(200)
     mouse.drag(*across(80), *across(110)[::-1], *across(130), release=False)
     found = painted(wand)
@@ -42,7 +42,7 @@ def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_
 
 
 def test_shift_and_the_wheel_make_it_pickier_so_that_it_takes_less(wand, mouse, viewer):
-    wand.annotate.options.sensitivity.slider.setValue(3)
+    wand.annotate.options.sliders[SENSITIVITY].slider.setValue(0.3)
     mouse.click((100, 100))
     before, zoom = painted(wand).sum(), viewer.scene.camera.zoom
     wand.annotate.undo_step()
@@ -50,8 +50,8 @@ def test_shift_and_the_wheel_make_it_pickier_so_that_it_takes_less(wand, mouse, 
         mouse.wheel((100, 100), 1, SHIFT)
     mouse.click((100, 100))
     assert painted(wand).sum() < before
-    assert wand.annotate.options.sensitivity.slider.value() == 50
-    assert ToolPreferences().sensitivity == pytest.approx(5.0)
+    assert wand.annotate.options.sliders[SENSITIVITY].slider.value() == pytest.approx(5.0)
+    assert ToolPreferences().value(SENSITIVITY) == pytest.approx(5.0)
     assert viewer.scene.camera.zoom == zoom
 
 

@@ -50,7 +50,7 @@ def test_a_form_gives_back_the_settings_it_shows(qtbot, kind, make):
 
 
 def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
-    box = form.fields["learning_rate"].box
+    box = form.fields["learning_rate"].native
     assert box.text() == "0.001"
     box.selectAll()
     qtbot.keyClicks(box, "2e-6")
@@ -58,7 +58,7 @@ def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
 
 
 def test_what_is_no_number_cannot_be_typed(form, qtbot):
-    box = form.fields["learning_rate"].box
+    box = form.fields["learning_rate"].native
     box.selectAll()
     qtbot.keyClicks(box, "0.0z1")
     assert read_form(form, TrainConfig).learning_rate == pytest.approx(0.01)
@@ -66,15 +66,15 @@ def test_what_is_no_number_cannot_be_typed(form, qtbot):
 
 def test_a_field_shows_help_unit_and_limits(form):
     tile = form.fields["tile"]
-    assert (tile.box.minimum(), tile.box.maximum()) == (64, 2048)
-    assert "surroundings" in tile.box.toolTip()
-    assert tile.label.toolTip() == tile.box.toolTip()
-    assert tile.box.text() == "256 px"
+    assert (tile.native.minimum(), tile.native.maximum()) == (64, 2048)
+    assert "surroundings" in tile.native.toolTip()
+    assert form.labels["tile"].toolTip() == tile.native.toolTip()
+    assert tile.native.text() == "256 px"
 
 
 def test_every_setting_can_be_reached_with_the_tab_key(form):
     for name, field in form.fields.items():
-        assert field.box.focusPolicy() & Qt.FocusPolicy.TabFocus, name
+        assert field.native.focusPolicy() & Qt.FocusPolicy.TabFocus, name
 
 
 def test_the_expert_form_leaves_out_what_the_panel_asks_itself(form):
@@ -87,13 +87,13 @@ def test_the_expert_form_leaves_out_what_the_panel_asks_itself(form):
 def test_settings_stand_in_the_groups_that_the_configuration_names(form):
     groups = list(dict.fromkeys(limits.group for _, limits in TrainConfig.described() if limits.expert))
     assert list(form.groups) == groups
-    assert form.fields["jpeg"].box.isVisibleTo(form.groups["Augmentation"].body)
+    assert form.fields["jpeg"].native.isVisibleTo(form.groups["Augmentation"].body)
 
 
 def test_labels_of_all_groups_are_equally_wide(form, qtbot):
     form.show()
     qtbot.waitExposed(form)
-    assert len({field.label.minimumWidth() for field in form.fields.values()}) == 1
+    assert len({label.minimumWidth() for label in form.labels.values()}) == 1
 
 
 def test_a_group_tells_how_many_of_its_settings_were_changed(form):
@@ -105,7 +105,7 @@ def test_a_group_tells_how_many_of_its_settings_were_changed(form):
 
 def test_the_wheel_passes_over_a_box_that_was_not_chosen(form, qtbot):
     form.show()
-    box = form.fields["batch"].box
+    box = form.fields["batch"].native
     nowhere, still = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
     turn = (QPoint(0, 120), QPoint(0, 120), nowhere, still, Qt.ScrollPhase.NoScrollPhase, False)
     QApplication.sendEvent(box, QWheelEvent(QPointF(5, 5), QPointF(5, 5), *turn))

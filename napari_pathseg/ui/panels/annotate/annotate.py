@@ -1,4 +1,4 @@
-"""Outlining: the class in hand, the tools, undo, and whether the slide is complete."""
+"""The Outline section: classes, tools, undo, and whether the slide is complete."""
 
 from typing import Any
 
@@ -15,41 +15,40 @@ from napari_pathseg.ui.panels.annotate.region_buttons import CompleteBoxButton, 
 from napari_pathseg.ui.panels.annotate.tool_options import ToolOptions
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts.keymap import with_key
-from napari_pathseg.ui.tools import TOOLS
+from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.tools.controller import ToolController
 from napari_pathseg.ui.tools.polygon import PolygonEditor
+from napari_pathseg.ui.tools.registry import PAN, TOOLS
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 
-_BUTTON = 28
+_BUTTON_SIZE = 28
 
 
 class AnnotatePanel(QWidget):
-    """Classes and tools of the slide in view."""
+    """Classes and tools for the slide in view."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._heard: list[Layer] = []
+        self._watched: list[Layer] = []
         self.classes = ClassTableView(session)
         self.tool_controller = ToolController(session, self)
-        self.tools = {tool.name: _tool_button(tool.name, with_key(tool.help, tool.name)) for tool in TOOLS}
+        self.tools = {tool.name: _tool_button(tool.icon, with_key(tool.help, tool.name)) for tool in TOOLS}
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         for button in self.tools.values():
             button.setCheckable(True)
             self._group.addButton(button)
-        self.undo = _tool_button("undo", with_key("Take the last step back, whoever made it.", "undo"))
-        self.redo = _tool_button("redo", with_key("Do again what was taken back.", "redo"))
+        self.undo = _tool_button("undo", with_key("Undo the last step, whoever made it.", "undo"))
+        self.redo = _tool_button("redo", with_key("Redo the step that was undone last.", "redo"))
         self.options = ToolOptions(session, self.tool_controller)
         self._polygon_editor = PolygonEditor(session, self.tool_controller, lambda: self.classes.selected, self)
-        self.brush = self.options.width_row.slider
         self.complete = QCheckBox("This slide is complete")
         self.complete.setToolTip(
-            "Tick it when all of what is to be found here is outlined. What is not outlined is then learnt as\n"
-            "Background. Without it, only what is painted is learnt."
+            "Tick it once everything to be found here is outlined. What is not outlined then counts as Background\n"
+            "in training. Unticked, training uses only what is painted."
         )
         tools = row(*self.tools.values(), None, self.undo, self.redo)
         tools.setSpacing(2)
@@ -68,33 +67,38 @@ class AnnotatePanel(QWidget):
 
     @property
     def drawing(self) -> bool:
-        """Whether a tool that draws is in hand."""
-        return self.tool_controller.active_tool not in ("", "pan")
+        """Whether a tool that draws is active."""
+        return self.tool_controller.active_tool not in ("", PAN)
+
+    @property
+    def brush(self) -> Any:
+        """The slider that sets the width of the active tool."""
+        return self.options.width_row.slider
 
     # -- what the user may do
 
     def choose(self, name: str) -> None:
-        """Take a tool in hand."""
+        """Activate a tool."""
         self.tool_controller.choose(name)
 
     def undo_step(self) -> None:
-        """Take the last step back: of the outline that is edited, of the complete boxes in hand, else of the mask."""
+        """Undo the last step: of the outline in edit, else of the complete boxes if active, else of the mask."""
         with show_errors():
-            if (meant := self._undoable) is not None:
-                meant.undo()
+            if (target := self._undo_target) is not None:
+                target.undo()
         self._session.mask_changed.emit()
 
     def redo_step(self) -> None:
-        """Do the step again that was taken back last."""
+        """Redo the step that was undone last."""
         with show_errors():
-            if (meant := self._undoable) is not None:
-                meant.redo()
+            if (target := self._undo_target) is not None:
+                target.redo()
         self._session.mask_changed.emit()
 
     # -- what the user sees
 
-    def show_tool(self, *_: Any) -> None:
-        """Press the button of the tool in hand."""
+    def show_tool(self) -> None:
+        """Check the button of the active tool and show its options."""
         name = self.tool_controller.active_tool
         self._group.setExclusive(False)
         for tool, button in self.tools.items():
@@ -103,52 +107,52 @@ class AnnotatePanel(QWidget):
         self.options.show_tool()
 
     def _show_slide(self) -> None:
-        """Show another slide, and listen to its layers."""
+        """Show the slide in view, and watch its layers."""
         entry = self._session.slide
         for widget in (*self.tools.values(), self.undo, self.redo, self.options, self.complete):
             widget.setEnabled(entry is not None and not self._session.read_only)
-        self.tools["pan"].setEnabled(entry is not None)
+        self.tools[PAN].setEnabled(entry is not None)
         self.complete.setChecked(entry is not None and entry.complete)
-        self._listen()
+        self._watch_layers()
         self.show_tool()
         self.classes.refresh()
 
     @property
-    def _undoable(self) -> PolygonEditor | CompleteBoxes | MaskLayer | PlainMaskLayer | None:
+    def _undo_target(self) -> PolygonEditor | CompleteBoxes | MaskLayer | PlainMaskLayer | None:
         if self.tool_controller.editing:
             return self._polygon_editor
         layers, boxes = self._session.layers, self._session.boxes
-        in_hand = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
-        return boxes if in_hand else layers.mask
+        boxes_active = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
+        return boxes if boxes_active else layers.mask
 
-    # -- how it listens
+    # -- what it listens to
 
     def _connect(self) -> None:
-        self._group.buttonClicked.connect(self._tool_pressed)
+        self._group.buttonClicked.connect(self._on_tool_button)
         self.undo.clicked.connect(self.undo_step)
         self.redo.clicked.connect(self.redo_step)
         self.tool_controller.changed.connect(self.show_tool)
         self.complete.clicked.connect(self._set_complete)
-        self._areas = qthrottled(self.classes.show_areas, timeout=200, leading=False, parent=self)
-        self._session.mask_changed.connect(self._areas.throttle)
+        self._show_areas_later = qthrottled(self.classes.show_areas, timeout=200, leading=False, parent=self)
+        self._session.mask_changed.connect(self._show_areas_later.throttle)
         self._session.project_changed.connect(self._show_slide)
         self._session.slide_changed.connect(self._show_slide)
         viewer = self._session.layers.viewer
         viewer.layers.selection.events.active.connect(self.show_tool)
 
-    def _listen(self) -> None:
+    def _watch_layers(self) -> None:
         """Listen to the layers of the slide in view; they outlive a change of slide."""
         layers = self._session.layers
         for layer in (layers.mask, layers.contours):
-            if layer is None or any(layer is heard for heard in self._heard):
+            if layer is None or any(layer is watched for watched in self._watched):
                 continue
-            self._heard.append(layer)
+            self._watched.append(layer)
             layer.events.mode.connect(self.show_tool)
             if isinstance(layer, Labels):
                 layer.events.selected_label.connect(self.classes.show_selected)
                 layer.events.brush_size.connect(self.options.follow_brush)
 
-    def _tool_pressed(self, button: QAbstractButton) -> None:
+    def _on_tool_button(self, button: QAbstractButton) -> None:
         self.choose(next(name for name, known in self.tools.items() if known is button))
 
     def _set_complete(self, complete: bool) -> None:
@@ -160,7 +164,7 @@ def _tool_button(icon: str, help: str) -> QToolButton:
     button = QToolButton()
     set_icon(button, icon)
     button.setToolTip(help)
-    button.setFixedSize(_BUTTON, _BUTTON)
+    button.setFixedSize(_BUTTON_SIZE, _BUTTON_SIZE)
     button.setStyleSheet("QToolButton:checked { background: palette(highlight); border-radius: 3px; }")
     button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
     return button

@@ -15,7 +15,7 @@ from napari_pathseg.ui.session.selection import (
     VIEW,
 )
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts.keymap import with_key
+from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.progress_dialog import run_with_progress

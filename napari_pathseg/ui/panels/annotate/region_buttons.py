@@ -6,7 +6,7 @@ from superqt.utils import qthrottled
 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
-from napari_pathseg.ui.shortcuts.keymap import with_key
+from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
 

@@ -1,130 +1,116 @@
-"""How the tool in hand is set: width, sensitivity, size of patches, whether outlines are edited first."""
+"""The options of the active tool, as its row in the table of tools lists them: sliders and check boxes."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QWidget
+from superqt import QLabeledDoubleSlider, QLabeledSlider
+from superqt.utils import signals_blocked
 
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.tools import MAX_BRUSH, MIN_BRUSH, brush_on_screen, set_brush_on_screen
 from napari_pathseg.ui.tools.controller import ToolController
-from napari_pathseg.ui.tools.registry import OUTLINES
-from napari_pathseg.ui.tools.superpixels import MAX_PATCH, MIN_PATCH
-from napari_pathseg.ui.tools.wand import MAX_SENSITIVITY, MIN_SENSITIVITY
+from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, WAND_REACH, CheckOption, SliderOption
+from napari_pathseg.ui.tools.registry import PAN, TOOLS, tool_named
+from napari_pathseg.ui.tools.viewport import brush_on_screen, set_brush_on_screen
 from napari_pathseg.ui.widgets.layout import column, row
 
-_NAMES = 80  # pixels of the names at the left, so that sliders stand below each other
-_VALUES = 56
+_LABEL_WIDTH, _UNIT_WIDTH = 80, 20  # pixels, so that the sliders line up
+_WIDTHS = (BRUSH_WIDTH, WAND_REACH)  # these set the width of napari's brush, which the cursor shows
 _EDIT_HELP = (
-    "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> drops it, "
-    "<b>Ctrl+Z</b> takes a corner back."
+    "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> discards it, "
+    "<b>Ctrl+Z</b> moves a corner back."
 )
 
 
 class ToolOptions(QWidget):
-    """What can be set of the tool in hand; each choice is remembered."""
+    """Shows the options of the active tool; each is stored when it is set."""
 
     def __init__(self, session: Session, controller: ToolController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session, self._controller = session, controller
-        self._tool = ""
-        self.width_row = _Setting("Brush", (MIN_BRUSH, MAX_BRUSH), "{} px".format)
-        self.sensitivity = _Setting("Sensitivity", (round(10 * MIN_SENSITIVITY), round(10 * MAX_SENSITIVITY)), _tenths)
-        self.sensitivity.slider.setToolTip("To the left the wand takes more at once (Shift and the wheel).")
-        self.patch = _Setting("Patch size", (MIN_PATCH, MAX_PATCH), "{} px".format)
-        self.patch.slider.setToolTip("Width of a superpixel on screen (Shift and the wheel).")
-        self.edit_first = QCheckBox("Edit outlines before filling")
-        self.edit_first.setToolTip(
-            "An outline that was ended can be mended by dragging its corners. Enter then fills it,\n"
-            "Alt+Enter cuts it out, Escape drops it."
-        )
+        self._spec = tool_named("brush")
+        options = dict.fromkeys(option for tool in TOOLS for option in tool.options)
+        self.sliders = {option: _SliderRow(option) for option in options if isinstance(option, SliderOption)}
+        self.checks = {option: _check_box(option) for option in options if isinstance(option, CheckOption)}
         self.edit_help = QLabel(_EDIT_HELP)
         self.edit_help.setWordWrap(True)
-        column(self, self.width_row, self.sensitivity, self.patch, self.edit_first, self.edit_help)
+        column(self, *self.sliders.values(), *self.checks.values(), self.edit_help)
         self._connect()
         self.show_tool()
 
+    @property
+    def width_row(self) -> "_SliderRow":
+        """The slider that sets the width of the active tool; the brush's if the tool has none."""
+        return self.sliders[next((option for option in _WIDTHS if option in self._spec.options), BRUSH_WIDTH)]
+
     def show_tool(self) -> None:
-        """Show what can be set of the tool in hand, and how it is set."""
-        preferences, tool = (
-            self._controller.preferences,
-            self._controller.interactive_tool or self._controller.active_tool,
-        )
-        if tool not in ("", "pan"):  # which are taken for a moment
-            self._tool = tool
-        self.width_row.setVisible(self._tool not in OUTLINES)
-        self.width_row.name.setText("Reach" if self._tool == "wand" else "Brush")
-        self.width_row.slider.setToolTip(
-            "How far the wand looks from the cursor, on screen."
-            if self._tool == "wand"
-            else "Width of the brush on screen; zoom in to paint finer."
-        )
-        self.sensitivity.setVisible(self._tool == "wand")
-        self.patch.setVisible(self._tool == "superpixels")
-        self.edit_first.setVisible(self._tool in OUTLINES)
+        """Show the options of the active tool; those of the last one stay while the user pans."""
+        tool = self._controller.interactive_tool or self._controller.active_tool
+        if tool not in ("", PAN):
+            self._spec = tool_named(tool)
+        preferences = self._controller.preferences
+        for slider_option, shown in self.sliders.items():
+            shown.setVisible(slider_option in self._spec.options)
+            shown.show_position(preferences.slider(slider_option))
+        for check_option, box in self.checks.items():
+            box.setVisible(check_option in self._spec.options)
+            box.setChecked(preferences.checked(check_option))
         self.edit_help.setVisible(bool(self._controller.editing))
-        self.width_row.show_value(preferences.width(self._tool))
-        self.sensitivity.show_value(round(10 * preferences.sensitivity))
-        self.patch.show_value(preferences.patch_size)
-        self.edit_first.setChecked(preferences.edit_first)
         self.resize_brush()
 
-    def resize_brush(self, *_: Any) -> None:
-        """Keep the brush as wide on screen as the slider says, at any zoom."""
+    def resize_brush(self) -> None:
+        """Keep the brush as wide on screen as its slider says, at any zoom."""
         set_brush_on_screen(self._session.layers, self.width_row.slider.value())
 
-    def follow_brush(self, *_: Any) -> None:
-        """Follow a brush that was resized by napari's own means."""
+    def follow_brush(self) -> None:
+        """Show the width of a brush that was resized by napari's own controls."""
         width = round(brush_on_screen(self._session.layers))
         if abs(width - self.width_row.slider.value()) > max(2, width // 10):
-            self.width_row.show_value(width)
+            self.width_row.show_position(width)
 
     def _connect(self) -> None:
-        self.width_row.slider.valueChanged.connect(self._set_width)
-        self.sensitivity.slider.valueChanged.connect(self._set_sensitivity)
-        self.patch.slider.valueChanged.connect(self._set_patch)
-        self.edit_first.toggled.connect(self._set_edit_first)
+        for slider_option, shown in self.sliders.items():
+            shown.slider.valueChanged.connect(partial(self._set_slider, slider_option))
+        for check_option, box in self.checks.items():
+            box.toggled.connect(partial(self._controller.preferences.set_checked, check_option))
         self._session.layers.viewer.scene.camera.events.zoom.connect(self.resize_brush)
 
-    def _set_width(self, width: int) -> None:
-        self._controller.preferences.set_width(self._tool, width)
-        self.resize_brush()
-
-    def _set_sensitivity(self, tenths: int) -> None:
-        self._controller.preferences.sensitivity = tenths / 10
-
-    def _set_patch(self, size: int) -> None:
-        self._controller.preferences.patch_size = size
-        self._controller.schedule_view_change()
-
-    def _set_edit_first(self, edit_first: bool) -> None:
-        self._controller.preferences.edit_first = edit_first
+    def _set_slider(self, option: SliderOption, value: float) -> None:
+        self._controller.preferences.set_slider(option, round(value * option.divisor))
+        if option in _WIDTHS:
+            self.resize_brush()
+        else:
+            self._controller.view_changed()
 
 
-class _Setting(QWidget):
-    """A slider between its name and its value in words."""
+class _SliderRow(QWidget):
+    """A slider between its name and its value."""
 
-    def __init__(self, name: str, limits: tuple[int, int], text: Callable[[int], str]) -> None:
+    def __init__(self, option: SliderOption) -> None:
         super().__init__()
-        self._text = text
-        self.name, self.value, self.slider = QLabel(name), QLabel(), QSlider(Qt.Orientation.Horizontal)
-        self.name.setFixedWidth(_NAMES)
-        self.value.setFixedWidth(_VALUES)
-        self.slider.setRange(*limits)
-        column(self, row(self.name, self.slider, self.value))
-        self.slider.valueChanged.connect(self._show_text)
+        self._option = option
+        self.slider: Any = (QLabeledSlider if option.divisor == 1 else QLabeledDoubleSlider)(Qt.Orientation.Horizontal)
+        if option.divisor != 1:
+            self.slider.setDecimals(1)
+        self.slider.setRange(self._value(option.minimum), self._value(option.maximum))
+        self.slider.setSingleStep(self._value(option.step))
+        self.slider.setToolTip(option.help)
+        name, unit = QLabel(option.label), QLabel(option.unit.strip())
+        name.setFixedWidth(_LABEL_WIDTH)
+        unit.setFixedWidth(_UNIT_WIDTH)
+        column(self, row(name, self.slider, unit))
 
-    def show_value(self, value: int) -> None:
-        """Show a value that was chosen elsewhere."""
-        self.slider.blockSignals(True)
-        self.slider.setValue(value)
-        self.slider.blockSignals(False)
-        self._show_text(self.slider.value())
+    def show_position(self, position: int) -> None:
+        """Show a position without storing it."""
+        with signals_blocked(self.slider):
+            self.slider.setValue(self._value(position))
 
-    def _show_text(self, value: int) -> None:
-        self.value.setText(self._text(value))
+    def _value(self, position: int) -> Any:  # a whole number for the slider of whole numbers
+        return position if self._option.divisor == 1 else position / self._option.divisor
 
 
-def _tenths(value: int) -> str:
-    return f"{value / 10:.1f}"
+def _check_box(option: CheckOption) -> QCheckBox:
+    box = QCheckBox(option.label)
+    box.setToolTip(option.help)
+    return box

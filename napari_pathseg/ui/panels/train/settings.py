@@ -4,13 +4,10 @@ from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.ui.panels.train.augmentation_preview import AugmentationPreviewDialog
+from napari_pathseg.ui.panels.train.samples import AugmentationPreviewDialog
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.fields import TextField
 from napari_pathseg.ui.widgets.form import read_form, settings_form
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-
-_WHOLE_ROW = 2
 
 
 class TrainSettings(QWidget):
@@ -24,12 +21,9 @@ class TrainSettings(QWidget):
         self.form = settings_form(TrainConfig(), expert_only=True)
         self.choose_weights = push_button("…", "Choose a .safetensors file with the weights of this encoder.")
         self.choose_weights.setFixedWidth(30)
-        weights = self.form.fields["weights"]
-        assert isinstance(weights, TextField)
-        weights.add_beside(self.choose_weights)
+        self.form.add_beside("weights", self.choose_weights)
         self.preview = push_button("Preview variation", "")
-        variation = self.form.grid("Augmentation")
-        variation.addWidget(self.preview, variation.rowCount(), 0, 1, _WHOLE_ROW)
+        self.form.add_below("Augmentation", self.preview)
         self.reset = push_button("Reset", "Set every setting below Expert to its default.")
         self.samples = AugmentationPreviewDialog(session, self.config, self)
         column(self, self.form, row(None, self.reset))
@@ -66,7 +60,7 @@ class TrainSettings(QWidget):
         """Let the user choose a file that the encoder starts from."""
         path, _ = QFileDialog.getOpenFileName(self, "Weights of the encoder", "", "Weights (*.safetensors)")
         if path:
-            self.form.fields["weights"].show_value(path)
+            self.form.fields["weights"].value = path
 
     def show_samples(self) -> None:
         """Show what the variation makes of a tile."""
@@ -78,7 +72,7 @@ class TrainSettings(QWidget):
 
     def _follow(self) -> None:
         self.reset.setEnabled(bool(self.form.differing()))
-        self.samples.follow()
+        self.samples.on_settings_changed()
         self.changed.emit()
 
     def _show_state(self) -> None:

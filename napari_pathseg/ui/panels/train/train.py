@@ -12,9 +12,10 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.curves import CurvesView
 from napari_pathseg.ui.panels.train.presets import PresetChoice
+from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
+from napari_pathseg.ui.panels.train.samples import ValidationSamplesView
 from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
-from napari_pathseg.ui.panels.train.validation_samples import ValidationSamplesView
 from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobState
 from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
@@ -22,11 +23,14 @@ from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import known_settings
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.section import Section
+from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _LATEST, _NONE = "latest", "none"
+_BUTTON = RunButtonTexts(
+    "Train", "Train on the outlines; the slide in view shows the progress.", "Stop now and keep the best so far."
+)
 _RUN = "r"  # how the name of a run begins; that of a model does not
 
 
@@ -47,10 +51,10 @@ class TrainPanel(QWidget):
         self.curves, self.samples = CurvesView(), ValidationSamplesView()
         self.settings = TrainSettings(session)
         self.tuning = TuningPanel(session, self.config)
-        self.samples_section = Section("Held-out patches", self.samples, minor=True)
+        self.samples_section = CollapsibleSection("Held-out patches", self.samples, minor=True)
         self.samples_section.set_open(True)
-        self.expert_section = Section("Expert", self.settings, minor=True)
-        self.tuning_section = Section("Find settings", self.tuning, minor=True)
+        self.expert_section = CollapsibleSection("Expert", self.settings, minor=True)
+        self.tuning_section = CollapsibleSection("Find settings", self.tuning, minor=True)
         choices = labelled_rows((("At most", self.presets.minutes), ("Start from", self.parent_model)))
         begin = row()
         begin.addWidget(self.estimate, 1)
@@ -213,13 +217,6 @@ class TrainPanel(QWidget):
             self._show_start()
 
     def _show_button(self) -> None:
-        run, active = self._session.training.run, self._session.training.active
         project = self._session.project
-        training = active and run is not None and run.kind == "train"
-        self.button.setText("Stop" if training else "Train")
-        self.button.setToolTip(
-            "End now and keep the best so far." if training else "Learn from the outlines; the slide shows how it goes."
-        )
-        stopping = run is not None and run.stopping
-        can_train = not active and project is not None and bool(project.slides) and not self._session.read_only
-        self.button.setEnabled((training and not stopping) or can_train)
+        has_slides = project is not None and bool(project.slides)
+        show_run_button(self.button, self._session, "train", _BUTTON, ready=has_slides)

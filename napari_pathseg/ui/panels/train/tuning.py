@@ -10,6 +10,7 @@ from superqt.utils import qthrottled
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Trial
 from napari_pathseg.projects.project_state import TuningChoices
+from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import TrialsTable
 from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
@@ -21,6 +22,9 @@ from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocus
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _GRID = {"learning_rate": "1e-4, 1e-3", "weight_decay": "0, 1e-4", "batch": "4, 8"}
+_BUTTON = RunButtonTexts(
+    "Find", "Train briefly with each combination, and compare.", "Stop now and keep the trials so far."
+)
 _MINUTES, _MAX_TRIALS = 1.0, 1000
 
 
@@ -107,16 +111,8 @@ class TuningPanel(QWidget):
         self.effort.setText(format_trials(self.rows.values(), self.trials.value(), self.minutes.value()))
 
     def _show_run(self) -> None:
-        run, active = self._session.training.run, self._session.training.active
-        project = self._session.project
-        finding = active and run is not None and run.kind == "tune"
-        self.button.setText("Stop" if finding else "Find")
-        self.button.setToolTip(
-            "End now and keep what was tried." if finding else "Train briefly with each combination, and compare."
-        )
-        stopping = run is not None and run.stopping
-        may_find = not active and project is not None and not self._session.read_only
-        self.button.setEnabled((finding and not stopping) or may_find)
+        show_run_button(self.button, self._session, "tune", _BUTTON, ready=True)
+        run = self._session.training.run
         if run is not None and run.kind == "tune":
             self._show_trials(run.trials)
         self._show_effort()

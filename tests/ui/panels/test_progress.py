@@ -70,7 +70,7 @@ def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step
 
 def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opened, qtbot, monkeypatch):
     monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._TIME_BUDGET_S", 0)
-    monkeypatch.setattr("napari_pathseg.ui.panels.annotate.operation_progress._SHOW_AFTER_MS", 0)
+    monkeypatch.setattr("napari_pathseg.ui.panels.progress._SHOW_AFTER_MS", 0)
     changed, mask = [], opened.session.mask
     opened.session.mask_changed.connect(lambda: changed.append(mask.has_pending))
     paint = mask._paint

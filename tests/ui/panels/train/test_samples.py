@@ -26,7 +26,7 @@ def finish(worker, path, red):
 
 
 def test_samples_are_drawn_with_the_settings_as_they_are_and_another_draws_another(settings, worker, tmp_path):
-    settings.form.fields["rotation"].show_value(90.0)
+    settings.form.fields["rotation"].value = 90.0
     settings.preview.click()
     assert settings.samples.isVisible()
     assert isinstance(worker.sent[0], SampleAugmentation)
@@ -39,7 +39,7 @@ def test_samples_are_drawn_with_the_settings_as_they_are_and_another_draws_anoth
 
 def test_a_change_of_the_settings_draws_the_same_tile_again(settings, samples, worker, tmp_path, qtbot):
     finish(worker, tmp_path / "variation.png", 200)
-    settings.form.fields["blur"].show_value(9.0)
+    settings.form.fields["blur"].value = 9.0
     qtbot.waitUntil(lambda: len(worker.sent) == 2, timeout=3000)
     assert worker.sent[1].seed == worker.sent[0].seed
     assert worker.sent[1].config.blur == 9

@@ -1,0 +1,142 @@
+"""Keyboard shortcuts: one list, bound while the canvas has the focus; QuPath's keys where the user wants them.
+
+No key of the list is one of napari's.  Some of QuPath's are (B, M, P, V): while they are on, they
+are bound to our own layers, which napari asks first, and the user's own layers keep napari's keys.
+They are those that QuPath documents [1]_.
+
+.. [1] https://qupath.readthedocs.io/en/stable/docs/reference/shortcuts.html
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari.viewer import Viewer
+
+from napari_pathseg.ui.layers.slide_layers import METADATA_KEY
+from napari_pathseg.ui.tools.registry import TOOLS
+from napari_pathseg.ui.widgets.user_settings import user_settings
+
+CLASS_KEYS = 9  # classes that have a key
+_HIDE_MASK = "hold_mask"
+_QUPATH_SETTING = "qupath_keys"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key as napari writes it, the action it triggers, and its description."""
+
+    key: str
+    action: str
+    help: str
+
+    @property
+    def text(self) -> str:
+        """The key as menus write it."""
+        names = {"Control": "Ctrl", "PageUp": "PgUp", "PageDown": "PgDn"}
+        return "+".join(names.get(part, part) for part in self.key.split("-"))
+
+
+KEYS = (
+    Key("PageDown", "next_slide", "Show the next slide"),
+    Key("PageUp", "previous_slide", "Show the previous slide"),
+    *(Key(f"Alt-{number}", f"class_{number}", f"Select class {number}") for number in range(1, CLASS_KEYS + 1)),
+    *(Key(tool.key, tool.name, tool.title) for tool in TOOLS),
+    Key("Shift-C", "clean", "Clean up"),
+    Key("Shift-R", "select", "Select areas to work on"),
+    Key("Shift-X", "complete_box", "Complete box"),
+    Key("Control-Z", "undo", "Undo"),
+    Key("Control-Shift-Z", "redo", "Redo"),
+    Key("Shift-Y", "accept", "Accept what the model predicted in view"),
+    Key("Shift-N", "reject", "Reject what the model predicted in view"),
+    Key("H", _HIDE_MASK, "Hide the mask while held"),
+)
+QUPATH_KEYS = tuple(Key(tool.qupath_key, tool.name, tool.title) for tool in TOOLS if tool.qupath_key)
+_OTHERS = (  # of the mouse, of active tools, and of napari
+    ("Alt", "Held while painting: erase"),
+    ("Right-drag", "Brush, eraser: draw around an area and fill it"),
+    ("Shift+wheel", "Wand: how much it selects; superpixels: their size"),
+    ("Enter, Alt+Enter", "Live-wire, edited outline: fill it, cut it out"),
+    ("Escape", "Live-wire, edited outline: discard it"),
+    ("Backspace", "Live-wire: remove the last point"),
+    ("L", "Pick the class under the mouse (napari's)"),
+    ("Space", "Move and zoom while held (napari's)"),
+)
+_BY_ACTION = {key.action: key for key in KEYS}
+
+
+def with_key(help: str, action: str) -> str:
+    """Append the key of an action to a tool-tip."""
+    key = _BY_ACTION.get(action)
+    return help if key is None else f"{help} ({key.text})"
+
+
+def bind_keys(viewer: Viewer, actions: Mapping[str, Callable[[], None]], hide_mask: Callable[[bool], None]) -> None:
+    """Bind all keys to a viewer; `hide_mask` is called with True when its key goes down and False when it goes up."""
+
+    def held(_: Viewer) -> Iterator[None]:
+        hide_mask(True)
+        yield
+        hide_mask(False)
+
+    for key in KEYS:
+        viewer.bind_key(key.key, held if key.action == _HIDE_MASK else _callback(actions[key.action]), overwrite=True)
+
+
+def unbind_keys(viewer: Viewer) -> None:
+    """Remove all keys from a viewer."""
+    for key in KEYS:
+        viewer.bind_key(key.key, None)
+
+
+def keys_text(more: Iterable[Key] = ()) -> str:
+    """Return the list of keys as a rich-text table; `more` are QuPath's keys, if they are on."""
+    shown = [key for key in KEYS if not key.action.startswith("class_")]
+    rows = [(key.text, key.help) for key in shown]
+    rows += [(key.text, f"{key.help} (QuPath's)") for key in more]
+    rows.insert(2, (f"Alt+1 … {CLASS_KEYS}", "Select a class"))
+    rows += _OTHERS
+    lines = "".join(f"<tr><td><b>{key}</b></td><td>&nbsp;&nbsp;{help}</td></tr>" for key, help in rows)
+    return f"<table cellspacing='4'>{lines}</table>"
+
+
+class QuPathKeys:
+    """Binds QuPath's keys to the plugin's layers in a viewer, including layers added later.
+
+    Attributes
+    ----------
+    on
+        Whether they are bound; off unless the user of this computer turned them on.
+    """
+
+    def __init__(self, viewer: ViewerModel, actions: Mapping[str, Callable[[], None]]) -> None:
+        self._layers, self._actions = viewer.layers, actions
+        self.on = False
+        self._layers.events.inserted.connect(self._on_inserted)
+        self._apply(bool(user_settings().value(_QUPATH_SETTING, False, type=bool)))
+
+    def set_on(self, on: bool) -> None:
+        """Turn the keys on or off, and store that for the user of this computer."""
+        user_settings().setValue(_QUPATH_SETTING, on)
+        self._apply(on)
+
+    def _apply(self, on: bool) -> None:
+        self.on = on
+        for layer in self._layers:
+            self._bind(layer)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._bind(event.value)
+
+    def _bind(self, layer: Layer) -> None:
+        if METADATA_KEY not in layer.metadata:
+            return
+        for key in QUPATH_KEYS:
+            layer.bind_key(key.key, _callback(self._actions[key.action]) if self.on else None, overwrite=True)
+
+
+def _callback(action: Callable[[], None]) -> Callable[[Any], None]:
+    """Wrap an action as a key callback, which napari calls with the viewer or layer."""
+    return lambda _: action()

@@ -1,0 +1,146 @@
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.shortcuts import default_shortcuts
+from qtpy.QtCore import Qt
+
+import napari_pathseg
+from napari_pathseg.ui.shortcuts import KEYS, QUPATH_KEYS, QuPathKeys, keys_text, with_key
+from napari_pathseg.ui.tools.registry import PAN, TOOLS, ToolSpec
+
+OF_POINTS_AND_OTHERS = ("points", "vectors", "tracks", "surface", "select_append_all")
+
+
+def test_no_key_is_one_of_naparis():
+    taken = {
+        coerce_keybinding(key): action
+        for action, keys in default_shortcuts.items()
+        if not any(word in str(action) for word in OF_POINTS_AND_OTHERS)
+        for key in keys
+    }
+    assert [key for key in KEYS if coerce_keybinding(key.key) in taken] == []
+
+
+def test_no_key_does_two_things():
+    assert len({coerce_keybinding(key.key) for key in KEYS}) == len(KEYS)
+
+
+def test_every_tool_has_a_key_and_its_tip_tells_it():
+    for tool in TOOLS:
+        assert "Shift+" in with_key(tool.help, tool.name)
+
+
+def test_the_list_names_every_key_but_the_classes_one_by_one():
+    text = keys_text()
+    assert all(key.text in text for key in KEYS if not key.action.startswith("class_"))
+    assert "Alt+1 … 9" in text
+
+
+def test_the_list_tells_what_the_mouse_and_keys_of_tools_do():
+    text = keys_text()
+    for key in ("Right-drag", "Shift+wheel", "Enter, Alt+Enter", "Escape", "Backspace", "L", "Space"):
+        assert f"<b>{key}</b>" in text
+
+
+def test_naparis_key_that_picks_a_class_is_the_one_in_the_list():
+    keys = {str(coerce_keybinding(key)) for key in default_shortcuts["napari:activate_labels_picker_mode"]}
+    assert "L" in keys
+
+
+def test_the_table_of_tools_in_the_readme_is_the_one_in_the_code():
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf8")
+    rows = re.findall(
+        r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|$", readme.split("## Tools")[1].split("\n## ")[0], re.MULTILINE
+    )
+    listed = {
+        name: key for names, keys in rows[1:] for name, key in zip(names.split(", "), keys.split(", "), strict=True)
+    }
+    keys = {key.action: key.text for key in KEYS}
+    others = {"clean up": keys["clean"], "select": keys["select"], "complete box": keys["complete_box"]}
+    tools = {tool.name.replace("live_wire", "live-wire"): keys[tool.name] for tool in TOOLS if tool.name != PAN}
+    assert listed == tools | others | {"pick": "L (napari's)"}
+
+
+def test_every_tool_has_an_icon_and_none_shares_its_key_or_name():
+    icons = {path.stem for path in (Path(napari_pathseg.__file__).parent / "ui" / "icons").glob("*.svg")}
+    assert {tool.icon for tool in TOOLS} <= icons
+    for field in ("name", "title", "key", "icon"):
+        assert len({getattr(tool, field) for tool in TOOLS}) == len(TOOLS), field
+
+
+def test_a_tool_with_a_forgotten_field_is_an_error():
+    fields = dataclasses.asdict(TOOLS[0])
+    for name in fields:
+        with pytest.raises(TypeError, match=name):
+            ToolSpec(**{other: value for other, value in fields.items() if other != name})
+
+
+# -- QuPath's keys
+
+
+@pytest.fixture
+def opened(dock, pictures):
+    dock.slides.file_drop.add_files(pictures[:2])
+    return dock
+
+
+def press(dock, qtbot, key):
+    canvas = dock._viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, key)
+
+
+def test_they_are_off_until_they_are_asked_for(opened, qtbot):
+    assert not opened.header.qupath.on
+    preserved = opened.session.layers.mask.preserve_labels
+    press(opened, qtbot, Qt.Key.Key_B)
+    assert opened.annotate.tool_controller.active_tool != "brush"
+    assert opened.session.layers.mask.preserve_labels != preserved  # napari's own
+
+
+def test_each_takes_its_tool_in_hand_and_nothing_of_naparis_happens(opened, qtbot):
+    opened.header.qupath.set_on(True)
+    layer = opened.session.layers.mask
+    before = layer.preserve_labels, layer.selected_label, layer.visible
+    for key in QUPATH_KEYS:
+        opened.annotate.choose("eraser")
+        press(opened, qtbot, key.key.lower())
+        assert opened.annotate.tool_controller.active_tool == key.action, key.key
+        assert (layer.preserve_labels, layer.selected_label, layer.visible) == before, key.key
+
+
+def test_layers_that_come_later_have_them_and_those_of_the_user_do_not(opened, qtbot):
+    opened.header.qupath.set_on(True)
+    layers = opened.session.layers
+    opened._viewer.layers.remove(layers.contours)
+    own = opened._viewer.add_shapes(name="mine")
+    opened.session.show_slide("case1")
+    bound = {layer.name: len(layer.keymap) >= len(QUPATH_KEYS) for layer in (layers.contours, layers.mask, own)}
+    assert list(bound.values()) == [True, True, False]
+
+
+def test_they_are_turned_off_again_and_the_choice_is_the_users(opened, qtbot):
+    opened.header._fill_menu()
+    action = next(action for action in opened.header.menu.actions() if action.text() == "QuPath keys")
+    assert not action.isChecked()
+    action.trigger()
+    assert QuPathKeys(opened._viewer, {tool.name: lambda: None for tool in TOOLS}).on
+    opened.header.qupath.set_on(False)
+    opened.annotate.choose("eraser")
+    press(opened, qtbot, Qt.Key.Key_W)
+    assert opened.annotate.tool_controller.active_tool == "eraser"
+    assert not QuPathKeys(opened._viewer, {tool.name: lambda: None for tool in TOOLS}).on
+
+
+def test_the_list_of_keys_names_them():
+    assert "Wand (QuPath's)" in keys_text(QUPATH_KEYS)
+
+
+def test_a_key_opens_the_cleaning_and_another_takes_the_box(opened, qtbot):
+    canvas = opened._viewer.window._qt_viewer.canvas.native
+    canvas.setFocus()
+    qtbot.keyClick(canvas, Qt.Key.Key_X, Qt.KeyboardModifier.ShiftModifier)
+    assert opened.session.boxes.active
