@@ -213,11 +213,11 @@ class Session:
         return self.workspace.message
 
     def require_project(self) -> Project:
-        """Return the open project; raise a `ProjectError` if there is none."""
+        """Return the open project; raise a `ProjectError` if no project is open."""
         return self.workspace.require_project()
 
     def require_slide(self) -> SlideRecord:
-        """Return the slide in view; raise a `ProjectError` if there is none."""
+        """Return the slide in view; raise a `ProjectError` if no slide is in view."""
         return self.workspace.require_slide()
 
     def counts(self, slide_id: str) -> Counts:

@@ -61,7 +61,7 @@ class TissueCache:
 
     @property
     def pixel_count(self) -> float | None:
-        """The tissue of the slide in view in mask pixels; None if it is unknown yet or there is none."""
+        """The tissue of the slide in view in mask pixels; None if it is unknown yet or empty."""
         slide = self._in_view()
         return None if slide is None or slide not in self._known else self._known[slide].pixels
 

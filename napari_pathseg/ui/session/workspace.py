@@ -41,7 +41,7 @@ class Workspace:
     Attributes
     ----------
     project, mask, slide_file
-        The open project, the mask of the slide in view and its image file; None if there is none.
+        The open project, the mask of the slide in view and its image file; None without one.
     read_only
         Why the project cannot be changed; empty if it can.
     """
@@ -69,13 +69,13 @@ class Workspace:
         return frozenset() if self.layers.mask is None else self.layers.mask.locked_classes
 
     def require_project(self) -> Project:
-        """Return the open project; raise a `ProjectError` if there is none."""
+        """Return the open project; raise a `ProjectError` if no project is open."""
         if self.project is None:
             raise ProjectError("No project is open. Make a new one or open one in the project menu.")
         return self.project
 
     def require_slide(self) -> SlideRecord:
-        """Return the slide in view; raise a `ProjectError` if there is none."""
+        """Return the slide in view; raise a `ProjectError` if no slide is in view."""
         if self.slide is None:
             raise ProjectError(_NO_SLIDE)
         return self.slide
