@@ -52,7 +52,7 @@ class LivePreview:
         self._written = 0
 
     def show(self, command: RequestPreview) -> None:
-        """RequestPreview another view from now on."""
+        """Preview another box from now on."""
         entry = self._project.slide(command.slide)
         if self._slide is None or self._slide.entry.id != entry.id:
             self.close()
