@@ -74,7 +74,7 @@ def test_names_and_scale_of_contours_are_told_where_the_file_is_of_another_mind(
     code, _, said = pathseg(*add)
     assert (code, 'class "lesion" is unknown' in said) == (1, True)
     code, _, said = pathseg(*add, "--map", "lesion=Nothing")
-    assert (code, "is no class" in said) == (1, True)
+    assert (code, "is not a class" in said) == (1, True)
     assert pathseg(*add, "--map", "lesion=Tumour", "--scale", 4)[0] == 0
     assert Project.open(folder).counts("case0")[2].sum() == 1600
 

@@ -1,7 +1,7 @@
-"""The command `pathseg`: the same project as the window, without it.
+"""The command `pathseg`: projects without the window.
 
-What a user can fix ends with one message and exit code 1, wrong usage with 2.  A check that
-finds a project not ready, and a search that leaves slides missing, answer and end with 1, too.
+An error that the user can fix ends with one message and exit code 1, wrong usage with 2.  A check that finds a project
+not ready, and a search that leaves slides missing, print their answer and exit with 1 as well.
 """
 
 import io
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     args = build_parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a console of few letters shows a slide's name all the same
+    if isinstance(sys.stdout, io.TextIOWrapper):  # slide names may have characters that the console lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         answer = args.run(args)

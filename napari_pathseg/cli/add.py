@@ -1,4 +1,4 @@
-"""What `pathseg add` is given, and what it says of the slides that came in."""
+"""`pathseg add`: expand its file patterns, and describe the slides that were added."""
 
 import glob
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _MOST = 20  # names in a sentence
 
 
 def expand(words: Iterable[str | Path]) -> list[str]:
-    """Return the files that words name, those of patterns in order: not every shell expands them, none in quotes.
+    """Return the files named by `words`, with patterns expanded in order, as not every shell does that.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def expand(words: Iterable[str | Path]) -> list[str]:
 
 
 def describe(project: "Project", entries: Sequence["SlideRecord"], given: Path | None) -> dict[str, Any]:
-    """Return the answer of `pathseg add`; `given` is the file or folder of contours, None where none was named."""
+    """Return the answer of `pathseg add`; `given` is the contour file or folder, or None."""
     slides: list[dict[str, Any]] = []
     for entry in entries:
         contours = _taken(project, entry, given)
@@ -47,12 +47,12 @@ def describe(project: "Project", entries: Sequence["SlideRecord"], given: Path |
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return some names, and how many more there are."""
+    """Return the first names, and how many more there are."""
     return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
 def _taken(project: "Project", entry: "SlideRecord", given: Path | None) -> str | None:
-    """Return the name of the file that was given and imported into a slide, None where there is none."""
+    """Return the name of the given file that was imported into a slide, or None."""
     if given is None:
         return None
     files = {path.resolve() for path in (given.iterdir() if given.is_dir() else [given])}
@@ -61,7 +61,7 @@ def _taken(project: "Project", entry: "SlideRecord", given: Path | None) -> str 
 
 
 def _classes(project: "Project", entry: "SlideRecord", contours: str | None) -> list[str]:
-    """Return the classes that came into a slide's mask; Background where it is complete."""
+    """Return the classes that were imported into a slide's mask; includes Background if it is complete."""
     from napari_pathseg.classes import BACKGROUND
     from napari_pathseg.masks.counts import Provenance
 

@@ -1,6 +1,6 @@
-"""What each command does: a function of the parsed arguments that returns what ``--json`` prints.
+"""The commands: each takes the parsed arguments and returns the answer that ``--json`` prints.
 
-What costs time to import is imported where it is used.
+Slow imports are made where they are needed.
 """
 
 import argparse
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pathseg.cli.add import describe, expand, listed
-from napari_pathseg.cli.progress import follow, look
+from napari_pathseg.cli.progress import follow, follow_search
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 _SettingsT = TypeVar("_SettingsT", bound=Settings)
-_SEARCH_SECONDS = 600.0  # for moved files; nobody waits at a window
+_SEARCH_SECONDS = 600.0  # for moved files; longer than in the window, where the user waits
 
 
 def new_project(args: argparse.Namespace) -> Answer:
-    """Make a project."""
+    """Create a project."""
     from napari_pathseg.classes import DEFAULT_CLASSES, class_table
     from napari_pathseg.projects.project import Project
 
@@ -50,7 +50,7 @@ def add_to_project(args: argparse.Namespace) -> Answer:
 
 
 def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
-    """Return the class numbers of names in files, from NAME=CLASS."""
+    """Return the class index of each name in a file, from NAME=CLASS."""
     from napari_pathseg.classes import UNLABELLED
 
     numbers = {}
@@ -59,13 +59,13 @@ def _meanings(project: "Project", pairs: list[str]) -> dict[str, int]:
         spec = project.classes.find(wanted)
         if spec is None and wanted.casefold() != "unlabelled":
             known = ", ".join(project.classes.names)
-            raise ConfigError(f'map is "{pair}"; {wanted!r} is no class. The project has: {known}, Unlabelled.')
+            raise ConfigError(f'map is "{pair}"; {wanted!r} is not a class. The project has: {known}, Unlabelled.')
         numbers[name] = UNLABELLED if spec is None else spec.index
     return numbers
 
 
 def split_project(args: argparse.Namespace) -> Answer:
-    """Divide the slides anew by patient."""
+    """Split the slides again, by patient."""
     from napari_pathseg.projects.splits import read_shares, split_project
 
     shares = read_shares({"train": args.train, "val": args.val, "test": args.test})
@@ -74,12 +74,12 @@ def split_project(args: argparse.Namespace) -> Answer:
 
 
 def relink_project(args: argparse.Namespace) -> Answer:
-    """Find slides whose files were moved."""
+    """Find and relink slides whose files were moved."""
     from napari_pathseg.projects.relink import find_moved, missing, relink
 
     project = _open(args)
     begin = time.monotonic()
-    found = look(find_moved(project, args.folder, _SEARCH_SECONDS))
+    found = follow_search(find_moved(project, args.folder, _SEARCH_SECONDS))
     relink(project, found)
     still = [entry.id for entry in missing(project)]
     answer = {"found": {slide: str(path) for slide, path in found.items()}, "missing": still}
@@ -91,7 +91,7 @@ def relink_project(args: argparse.Namespace) -> Answer:
 
 
 def check_project(args: argparse.Namespace) -> Answer:
-    """Say what would go wrong in training, and what a training takes."""
+    """Report what would go wrong in training, and estimate its cost."""
     from napari_pathseg.engine.cost_model import estimate
     from napari_pathseg.projects.checks.checks import check
 
@@ -130,7 +130,7 @@ def train_model(args: argparse.Namespace) -> Answer:
 
 
 def tune_model(args: argparse.Namespace) -> Answer:
-    """Train with each combination of settings."""
+    """Train with several combinations of settings."""
     from napari_pathseg.engine.search_space import TuneRequest
 
     config, parent = _settings(TrainConfig, args), None if args.parent == "none" else args.parent
@@ -142,12 +142,12 @@ def tune_model(args: argparse.Namespace) -> Answer:
 
 
 def predict_slides(args: argparse.Namespace) -> Answer:
-    """Predict slides into their masks, or pictures with a bundle."""
+    """Predict slides into their masks, or images with a bundle."""
     config = _settings(PredictConfig, args)
     if args.bundle is not None:
         return _predict_images(args, config)
     if len(args.paths) != 1:
-        raise ConfigError(f"predict was given {len(args.paths)} projects; name one, or give pictures with --bundle.")
+        raise ConfigError(f"predict was given {len(args.paths)} projects; name one, or give images with --bundle.")
     args.project = args.paths[0]
     project = _open(args)
     from napari_pathseg.engine.bundle import find_bundle
@@ -170,8 +170,8 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
         raise ConfigError("out is missing; with --bundle name the folder for the label images.")
     from napari_pathseg.engine.inference.standalone import predict_images
 
-    pictures = [Path(name) for name in expand(args.paths)]
-    files = follow(predict_images(args.bundle, pictures, args.out, config))
+    images = [Path(name) for name in expand(args.paths)]
+    files = follow(predict_images(args.bundle, images, args.out, config))
     return {"files": [str(path) for path in files]}
 
 
@@ -184,7 +184,7 @@ def score_model(args: argparse.Namespace) -> Answer:
 
 
 def convert_weights(args: argparse.Namespace) -> Answer:
-    """Make a torch file safe to load, without running what it says."""
+    """Convert a torch file to safetensors, without running code from it."""
     from napari_pathseg.engine.networks.convert import convert_weights
 
     convert_weights(args.source, args.target)
@@ -192,7 +192,7 @@ def convert_weights(args: argparse.Namespace) -> Answer:
 
 
 def export_project(args: argparse.Namespace) -> Answer:
-    """Write masks or predictions."""
+    """Export masks or predictions."""
     from napari_pathseg.projects.exporting.export import ExportOptions, export
 
     chosen = {"what": args.what, "model": args.model, "slides": args.slide, "smooth_um": args.smooth_um}
@@ -201,7 +201,7 @@ def export_project(args: argparse.Namespace) -> Answer:
 
 
 def convert_contours(args: argparse.Namespace) -> Answer:
-    """Write contours in another format."""
+    """Convert contours to another format."""
     from napari_pathseg.contours.conversion import convert_contours
 
     contours = convert_contours(args.source, args.target, args.slide, args.format)
@@ -218,7 +218,7 @@ def open_window(args: argparse.Namespace) -> Answer:
 
 
 def demo(args: argparse.Namespace) -> Answer:
-    """Show the whole loop."""
+    """Demonstrate annotation, training and correction."""
     from napari_pathseg.ui.demo.demo import run_demo, show_demo
 
     if args.headless is None:

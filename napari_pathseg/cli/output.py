@@ -1,4 +1,4 @@
-"""How a command's answer is shown on a terminal, where no JSON is wanted: tables and sentences."""
+"""Answers of the commands as text: tables and sentences for a terminal."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -8,30 +8,30 @@ Answer = Mapping[str, Any]
 Scores = Mapping[str, Mapping[str, float]]
 
 _SCORES = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "f1": "F1"}
-_ABSENT = "-"  # instead of a score that counts nothing
+_ABSENT = "-"  # in place of a missing value
 
 
 def complaints(answer: Answer) -> list[str]:
-    """Return what is said on stderr: what a check found, or what a command warns of."""
+    """Return the lines for stderr: problems that a check found, and warnings."""
     return [*(problem["text"] for problem in answer.get("problems", [])), *answer.get("warnings", [])]
 
 
 def show_nothing(_: Answer) -> list[str]:
-    """Return no lines: the window has shown all there is."""
+    """Return no lines, as the window shows everything."""
     return []
 
 
 def show_project(answer: Answer) -> list[str]:
-    """Return what was made, and what comes next."""
+    """Return the new project and the next command."""
     made = answer["project"]
     return [
-        f"{made} is made, with the classes {', '.join(answer['classes'])}.",
+        f"{made} was created with the classes {', '.join(answer['classes'])}.",
         f"Next: pathseg add {made} SLIDE... --contours FOLDER",
     ]
 
 
 def show_added(answer: Answer) -> list[str]:
-    """Return a row for each slide that was added, with what came into its mask."""
+    """Return one row for each added slide, with the classes imported."""
     slides = answer["slides"]
     rows = [["slide", "contours", "classes", "patient", "role", "pixel size"]]
     for slide in slides:
@@ -41,7 +41,7 @@ def show_added(answer: Answer) -> list[str]:
             [slide["slide"], slide["contours"] or "no contours", classes, slide["patient"], slide["role"], size]
         )
     paired = sum(slide["contours"] is not None for slide in slides)
-    return [*aligned(rows), f"{_counted(len(slides), 'slide')} taken in, {paired or 'none'} with contours."]
+    return [*aligned(rows), f"{_counted(len(slides), 'slide')} added, {paired or 'none'} with contours."]
 
 
 def show_split(answer: Answer) -> list[str]:
@@ -52,7 +52,7 @@ def show_split(answer: Answer) -> list[str]:
 
 
 def show_found(answer: Answer) -> list[str]:
-    """Return where the slides are that were found again."""
+    """Return the new files of the slides that were found."""
     found, missing = answer["found"], answer["missing"]
     if not found and not missing:
         return ["No slide is missing: all files are where they were."]
@@ -63,7 +63,7 @@ def show_found(answer: Answer) -> list[str]:
 
 
 def show_check(answer: Answer) -> list[str]:
-    """Return whether a training can begin and what it takes; what was found is said after it, on stderr."""
+    """Return whether training can start and its estimated cost; the problems follow on stderr."""
     problems = answer["problems"]
     if answer["ready"]:
         takes = answer["estimate"]["text"].rstrip(".")
@@ -74,7 +74,7 @@ def show_check(answer: Answer) -> list[str]:
 
 
 def show_versions(answer: Answer) -> list[str]:
-    """Return what was kept or brought back, and a row for each version; why one is damaged is said after it."""
+    """Return what was created or restored, and one row for each version; problems follow on stderr."""
     lines = [*_kept(answer.get("kept", {})), *_restored(answer.get("restored"))]
     rows = [["slide", "version", "kept", "why", "areas"]]
     for slide in answer["slides"]:
@@ -88,9 +88,9 @@ def show_versions(answer: Answer) -> list[str]:
 
 
 def show_training(answer: Answer) -> list[str]:
-    """Return how well a new model does on the held-out slides, and where it lies."""
+    """Return the scores of a new model on the held-out slides, and its folder."""
     parent, seconds = answer["parent"], answer["seconds"]
-    begun = f"fine-tuned from {parent}" if parent else "begun without an earlier model"
+    begun = f"fine-tuned from {parent}" if parent else "trained without an earlier model"
     took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
     return [
         *_score_table(answer["scores"]),
@@ -101,7 +101,7 @@ def show_training(answer: Answer) -> list[str]:
 
 
 def show_scores(answer: Answer) -> list[str]:
-    """Return the scores of all slides together, and the Dice of each."""
+    """Return the pooled scores, and the Dice of each slide."""
     classes, slides = answer["classes"], answer["slides"]
     rows = [["Dice of", *classes]]
     for slide in slides:
@@ -114,12 +114,12 @@ def show_scores(answer: Answer) -> list[str]:
         *aligned(rows),
         "",
         f"Model {answer['model']} on {_counted(len(slides), 'slide')} of {role}, the first table pooled over all "
-        f"labelled pixels; {answer['pixel_error']:.2%} of them are told wrongly.",
+        f"labelled pixels; {answer['pixel_error']:.2%} of them are misclassified.",
     ]
 
 
 def show_prediction(answer: Answer) -> list[str]:
-    """Return what was predicted: slides of a project, or pictures without one."""
+    """Return what was predicted: slides of a project, or image files."""
     if "files" in answer:
         return show_files(answer)
     slides = answer["slides"]
@@ -127,7 +127,7 @@ def show_prediction(answer: Answer) -> list[str]:
         return ["No slide was predicted."]
     rows = [["slide", "pixels", "seconds", "mask"]]
     for slide in slides:
-        mask = "filled where nobody has set it" if slide["filled"] else "left alone, the slide is complete"
+        mask = "filled where unlabelled" if slide["filled"] else "not changed, the slide is complete"
         rows.append([slide["slide"], f"{slide['pixels']:,}", f"{slide['seconds']:.1f}", mask])
     return [*aligned(rows), f"{_counted(len(slides), 'slide')} predicted with {answer['model']}."]
 
@@ -139,7 +139,7 @@ def show_files(answer: Answer) -> list[str]:
 
 
 def show_converted(answer: Answer) -> list[str]:
-    """Return how many contours were written, of which classes."""
+    """Return how many contours of each class were written."""
     classes = ", ".join(f"{number} {name}" for name, number in answer["classes"].items())
     return [
         f"{_counted(answer['contours'], 'contour')} written to {answer['file']}{f': {classes}' if classes else ''}."
@@ -147,7 +147,7 @@ def show_converted(answer: Answer) -> list[str]:
 
 
 def show_demo(answer: Answer) -> list[str]:
-    """Return how well both models of the demo do, and what it left behind."""
+    """Return the scores of both models of the demo, and the files it wrote."""
     scores: Scores = answer["scores"]
     classes = list(next(iter(scores.values())))
     rows = [["Dice of", *classes]]
@@ -157,7 +157,7 @@ def show_demo(answer: Answer) -> list[str]:
 
 
 def show_trials(answer: Answer) -> list[str]:
-    """Return a tuning's trials as a table, best first, and why some of them failed."""
+    """Return the trials of a tuning as a table, best first, and why some failed."""
     trials = answer["trials"]
     if not trials:
         return ["No trial began."]
@@ -175,13 +175,13 @@ def show_trials(answer: Answer) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows of cells as lines with columns of one width."""
+    """Return rows of cells as lines with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _score_table(scores: Scores, occurring: Sequence[bool] | None = None) -> list[str]:
-    """Return a row of scores for each class, without numbers for one that occurs nowhere."""
+    """Return a row of scores for each class, without numbers for a class that does not occur."""
     rows = [["class", *_SCORES.values()]]
     for (name, found), there in zip(scores.items(), occurring or [True] * len(scores), strict=True):
         rows.append([name, *(_number(found[key], there) for key in _SCORES)])
@@ -189,7 +189,7 @@ def _score_table(scores: Scores, occurring: Sequence[bool] | None = None) -> lis
 
 
 def _occurring(confusion: Sequence[Sequence[int]]) -> list[bool]:
-    """Return of each class whether a person or the model saw it anywhere; else its scores are 1 and say nothing."""
+    """Return whether each class occurs in the labels or the prediction; otherwise its scores of 1 mean nothing."""
     return [any(row) or any(column) for row, column in zip(confusion, zip(*confusion, strict=True), strict=True)]
 
 

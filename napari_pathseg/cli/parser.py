@@ -1,4 +1,4 @@
-"""What may be written after `pathseg`; the options of settings come from `config`."""
+"""The argument parser of `pathseg`; options for settings are derived from `config`."""
 
 import argparse
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_project_commands(parsers: Any) -> None:
-    command = _command(parsers, "new", commands.new_project, "make a project")
+    command = _command(parsers, "new", commands.new_project, "create a project")
     command.add_argument(
         "--class", dest="classes", action="append", metavar="NAME[=#rrggbb]", help="a class, Background first"
     )
@@ -40,47 +40,47 @@ def _add_project_commands(parsers: Any) -> None:
     )
     command.add_argument(
         "--map", action="append", metavar="NAME=CLASS",
-        help="what a name in the contours, or a value of a label image, means; or Unlabelled; may be repeated",
+        help="the class, or Unlabelled, for a name in the contours or a value of a label image; may be repeated",
     )  # fmt: skip
-    command.add_argument("--scale", type=float, default=1.0, help="make outlines so many times as large (1)")
-    command.add_argument("--swapped", action="store_true", help="take their rows as columns")
+    command.add_argument("--scale", type=float, default=1.0, help="scale the contours by this factor (1)")
+    command.add_argument("--swapped", action="store_true", help="swap rows and columns of the contours")
     outside = command.add_mutually_exclusive_group()
-    outside.add_argument("--partial", action="store_true", help="what lies outside the contours is unlabelled")
-    outside.add_argument("--negative", action="store_true", help="the slides have nothing to find")
+    outside.add_argument("--partial", action="store_true", help="leave everything outside the contours unlabelled")
+    outside.add_argument("--negative", action="store_true", help="the slides contain nothing to find")
     command.add_argument("--patient", metavar="REGEX|CSV", help="the part of the name that is the patient, or a table")
     command.add_argument("--role", default="auto", choices=("auto", "train", "val", "test"))
 
-    command = _command(parsers, "split", commands.split_project, "divide all slides anew by patient")
+    command = _command(parsers, "split", commands.split_project, "split all slides again, by patient")
     for role, usual in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
         command.add_argument(
             f"--{role}", type=float, metavar="SHARE",
             help=f"its share of the patients ({usual}, or none where the others make up the whole); all three as "
             "fractions that add up to 1, or as percents that add up to 100",
         )  # fmt: skip
-    command.add_argument("--seed", type=int, default=0, help="another number, another division (0)")
+    command.add_argument("--seed", type=int, default=0, help="seed of the split (0)")
 
     command = _command(parsers, "relink", commands.relink_project, "find slides whose files were moved")
-    command.add_argument("folder", type=Path, help="where they may be, or below it")
+    command.add_argument("folder", type=Path, help="folder to search, with its subfolders")
 
-    _command(parsers, "check", commands.check_project, "what would go wrong in training, and how to fix it")
+    _command(parsers, "check", commands.check_project, "report what would go wrong in training, and how to fix it")
     _add_versions_command(parsers)
 
 
 def _add_versions_command(parsers: Any) -> None:
-    command = _command(parsers, "versions", kept.keep_or_restore, "masks as they were: list, keep or restore versions")
+    command = _command(parsers, "versions", kept.keep_or_restore, "list, create or restore versions of masks")
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated (all)")
     done = command.add_mutually_exclusive_group()
-    done.add_argument("--keep", action="store_true", help="keep the masks as they are now")
-    done.add_argument("--restore", type=int, metavar="NUMBER", help="bring a slide's mask back as it was; undo works")
+    done.add_argument("--keep", action="store_true", help="create a version of each mask as it is now")
+    done.add_argument("--restore", type=int, metavar="NUMBER", help="restore a version of a mask; can be undone")
 
 
 def _add_model_commands(parsers: Any) -> None:
     command = _command(parsers, "train", commands.train_model, "fine-tune a model")
     command.add_argument(
-        "--from", dest="parent", default="latest", metavar="MODEL|none", help="what to start from (the newest)"
+        "--from", dest="parent", default="latest", metavar="MODEL|none", help="model to start from (the newest)"
     )
     command.add_argument(
-        "--resume", action="store_true", help="go on with the newest run that was interrupted, with its own settings"
+        "--resume", action="store_true", help="resume the newest interrupted run, with its own settings"
     )
     _add_settings(command, TrainConfig)
 
@@ -89,9 +89,9 @@ def _add_model_commands(parsers: Any) -> None:
     command = _command(parsers, "predict", commands.predict_slides, "predict slides into their masks", project=False)
     command.add_argument("paths", nargs="+", type=Path, metavar="PROJECT|IMAGE")
     command.add_argument(
-        "--bundle", type=Path, metavar="FOLDER", help="a model's folder: predict pictures without a project"
+        "--bundle", type=Path, metavar="FOLDER", help="a model's folder: predict images without a project"
     )
-    command.add_argument("--out", type=Path, metavar="FOLDER", help="with --bundle: where the label images go")
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="with --bundle: folder for the label images")
     _add_model(command)
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
     command.add_argument("--region", type=_region, metavar="ROW,COL,HEIGHT,WIDTH", help="in level-0 pixels")
@@ -102,7 +102,11 @@ def _add_model_commands(parsers: Any) -> None:
     command.add_argument("--role", default="test", choices=("all", "train", "val", "test"))
 
     command = _command(
-        parsers, "convert-weights", commands.convert_weights, "make a .pth file safe to load as weights", project=False
+        parsers,
+        "convert-weights",
+        commands.convert_weights,
+        "convert a .pth file to safe weights",
+        project=False,
     )
     command.add_argument("source", type=Path, metavar="IN.pth")
     command.add_argument("target", type=Path, metavar="OUT.safetensors")
@@ -111,27 +115,32 @@ def _add_model_commands(parsers: Any) -> None:
 
 
 def _add_outgoing_commands(parsers: Any) -> None:
-    command = _command(parsers, "export", commands.export_project, "write masks or predictions for other programs")
+    command = _command(parsers, "export", commands.export_project, "export masks or predictions for other programs")
     _add_model(command)
     command.add_argument("--format", required=True, help=f"{_CONTOURS}, mask, ome-tiff or csv")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER")
     command.add_argument(
         "--what",
         default="mask",
-        help="mask: what the masks hold, your labels above all (the default); prediction: a model's raw output",
+        help="mask: the masks, with your labels (the default); prediction: a model's raw output",
     )
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated")
-    command.add_argument("--smooth-um", type=float, default=0.0, help="how far outlines may leave the pixels' edges")
+    command.add_argument(
+        "--smooth-um",
+        type=float,
+        default=0.0,
+        help="how far contours may leave the pixel edges",
+    )
 
-    command = _command(parsers, "convert", commands.convert_contours, "write contours in another format", project=False)
+    command = _command(parsers, "convert", commands.convert_contours, "convert contours", project=False)
     command.add_argument("source", type=Path, metavar="IN", help="a contour file, or a label image with --slide")
     command.add_argument("target", type=Path, metavar="OUT", help="the new file; its suffix is the format")
-    command.add_argument("--slide", type=Path, help="their slide, for its size, pixel size and place on the glass")
+    command.add_argument("--slide", type=Path, help="their slide: its size, pixel size and position on the glass")
     command.add_argument("--format", help="where several formats share OUT's suffix: " + _CONTOURS)
 
 
 def _add_tune_command(parsers: Any) -> None:
-    about = "train with different settings, and compare"
+    about = "train with different settings and compare the models"
     command = _command(parsers, "tune", commands.tune_model, about, project=False)
     project = command.add_argument("project", type=Path, action=_Project, metavar="PROJECT")
     command.add_argument(
@@ -147,9 +156,9 @@ def _add_tune_command(parsers: Any) -> None:
         "--search", default="grid", choices=("grid", "optuna"),
         help="try all combinations, or those that optuna suggests (grid)",
     )  # fmt: skip
-    command.add_argument("--name", default="", help="of the tuning; the same one goes on where it stopped")
+    command.add_argument("--name", default="", help="name of the tuning; the same name resumes it")
     command.add_argument(
-        "--from", dest="parent", default="none", metavar="MODEL|none", help="what each trial starts from (none)"
+        "--from", dest="parent", default="none", metavar="MODEL|none", help="model that each trial starts from (none)"
     )
     _add_settings(command, TrainConfig)
 
@@ -157,9 +166,9 @@ def _add_tune_command(parsers: Any) -> None:
 def _add_window_commands(parsers: Any) -> None:
     command = _command(parsers, "open", commands.open_window, "open the window", project=False)
     command.add_argument("paths", nargs="*", type=Path, metavar="PROJECT|SLIDE")
-    command = _command(parsers, "demo", commands.demo, "sample slides, a short training, the overlay", project=False)
+    command = _command(parsers, "demo", commands.demo, "sample slides, a short training, the result", project=False)
     command.add_argument(
-        "--headless", type=Path, metavar="FOLDER", help="run the whole loop, leave pictures and scores there"
+        "--headless", type=Path, metavar="FOLDER", help="run without a window; write screenshots and scores here"
     )
 
 
@@ -175,17 +184,17 @@ def _command(
 
 
 class _Project(argparse.Action):
-    """Take a project, wherever it stands, once."""
+    """Store the project, wherever it is given, and reject a second one."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
     ) -> None:
-        """Keep it."""
-        _keep_project(parser, namespace, values)
+        """Store it."""
+        _store_project(parser, namespace, values)
 
 
 class _Vary(argparse.Action):
-    """Take settings and their values; a word without ``=`` among them is the project."""
+    """Store settings and their values; a word without ``=`` among them is the project."""
 
     def __init__(self, *names: Any, project: argparse.Action, **options: Any) -> None:
         super().__init__(*names, **options)
@@ -194,16 +203,16 @@ class _Vary(argparse.Action):
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _: str | None = None
     ) -> None:
-        """Keep the settings, and give a project to where it belongs."""
+        """Store the settings, and pass a project on to its own argument."""
         varied = [word for word in values if "=" in word]
         setattr(namespace, self.dest, [*(getattr(namespace, self.dest) or []), *varied])
         for word in values:
             if "=" not in word:
-                _keep_project(parser, namespace, Path(word))
-                self._project.required = False  # argparse would look for it among the words that no option took
+                _store_project(parser, namespace, Path(word))
+                self._project.required = False  # argparse would still expect it as a positional argument
 
 
-def _keep_project(parser: argparse.ArgumentParser, namespace: argparse.Namespace, project: Path) -> None:
+def _store_project(parser: argparse.ArgumentParser, namespace: argparse.Namespace, project: Path) -> None:
     if namespace.project is not None:
         parser.error(f"one PROJECT, not {namespace.project} and {project}; settings are varied as FIELD=A,B,C")
     namespace.project = project

@@ -1,4 +1,4 @@
-"""How a job is followed on a terminal."""
+"""Progress of jobs on a terminal."""
 
 import signal
 import sys
@@ -8,56 +8,54 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from napari_pathseg.engine.events import Event, Job, Note, Progress, Started, Stop, Trial, Validated
+from napari_pathseg.engine.events import Event, Job, Note, Progress, Started, Stop, Trial, Validated, run
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.relink import Search
 
 _Result = TypeVar("_Result")
-_LAST = "Scoring"  # the stage after a training, which takes as long as it takes
-_LEAST = 1.0  # seconds between lines of a job
-_PAUSE = 5.0  # seconds between lines of a search
+_SCORING = "Scoring"  # the stage after training, whose duration is not known
+_MIN_INTERVAL_S = 1.0  # between progress lines of a job
+_SEARCH_INTERVAL_S = 5.0  # between progress lines of a search
 
 
 def follow(job: Job[_Result]) -> _Result:
-    """Run a job to its end with lines of progress on stderr.
+    """Run a job to its end and print its progress to stderr.
 
-    Ctrl+C stops it at its next event and keeps what was won; a second one ends it at once.
+    The first Ctrl+C stops it at its next event and keeps its results so far; the second one aborts it.
     """
-    shown = 0.0
+    last_printed = 0.0
+
+    def show(event: Event) -> Stop | None:
+        nonlocal last_printed
+        line, now = _line(event), time.monotonic()
+        if line and (not isinstance(event, Progress) or now - last_printed > _MIN_INTERVAL_S):
+            print(line, file=sys.stderr, flush=True)
+            last_printed = now
+        return Stop() if interrupts else None
+
     with _interrupts() as interrupts:
-        command = None
-        while True:
-            try:
-                event = job.send(command)
-            except StopIteration as end:
-                result: _Result = end.value
-                return result
-            command = Stop() if interrupts else None
-            line, now = _line(event), time.monotonic()
-            if line and (not isinstance(event, Progress) or now - shown > _LEAST):
-                print(line, file=sys.stderr, flush=True)
-                shown = now
+        return run(job, show)
 
 
-def look(search: Generator["Search", None, dict[str, Path]]) -> dict[str, Path]:
-    """Run a search for moved files to its end with a line on stderr now and then; return what it found."""
-    shown = time.monotonic()
+def follow_search(search: Generator["Search", None, dict[str, Path]]) -> dict[str, Path]:
+    """Run a search for moved files to its end, print its progress to stderr, and return the files found."""
+    last_printed = time.monotonic()
     while True:
         try:
-            here = next(search)
+            progress = next(search)
         except StopIteration as end:
             found: dict[str, Path] = end.value
             return found
-        if time.monotonic() - shown > _PAUSE:
-            shown = time.monotonic()
-            found_of = f"{len(here.paths)} of {here.missing} found"
-            print(f"Looking in {here.folder}: {here.files:,} files, {found_of}", file=sys.stderr, flush=True)
+        if time.monotonic() - last_printed > _SEARCH_INTERVAL_S:
+            last_printed = time.monotonic()
+            count = f"{len(progress.paths)} of {progress.missing} found"
+            print(f"Searching {progress.folder}: {progress.files:,} files, {count}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def _interrupts() -> Iterator[list[int]]:
-    """Collect the first Ctrl+C inside the block instead of raising it."""
+    """Collect the first Ctrl+C inside the block; raise KeyboardInterrupt only for the second."""
     seen: list[int] = []
 
     def note(number: int, _: object) -> None:
@@ -76,7 +74,7 @@ def _line(event: Event) -> str:
     match event:
         case Progress():
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
-            done = "" if event.stage == _LAST else f"{event.fraction:.0%}"
+            done = "" if event.stage == _SCORING else f"{event.fraction:.0%}"
             return f"{event.stage}: {', '.join(part for part in (done, _time(event)) if part)}{loss}"
         case Validated():
             dice = ", ".join(f"{name} {value:.3f}" for name, value in event.dice.items())

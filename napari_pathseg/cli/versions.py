@@ -1,6 +1,6 @@
-"""What `pathseg versions` does: lists the versions of masks, keeps one, brings one back.
+"""`pathseg versions`: list, create and restore versions of masks.
 
-What costs time to import is imported where it is used.
+Slow imports are made where they are needed.
 """
 
 import argparse
@@ -18,7 +18,7 @@ Answer = dict[str, Any]
 
 
 def keep_or_restore(args: argparse.Namespace) -> Answer:
-    """List the kept versions of masks; before that keep how they are, or bring one back."""
+    """List the versions of masks, after creating or restoring one if asked to."""
     from napari_pathseg.projects.project import Project
 
     project = Project.open(args.project)
@@ -36,7 +36,7 @@ def keep_or_restore(args: argparse.Namespace) -> Answer:
 
 
 def _keep(project: "Project", slides: Sequence[str]) -> dict[str, int | None]:
-    """Return the number of each slide's new version, None where nothing is new."""
+    """Create versions; return the number of each slide's new version, None if its mask has not changed."""
     from napari_pathseg.projects.versions import BY_HAND, create_version
 
     with project.write_lock():
@@ -45,7 +45,7 @@ def _keep(project: "Project", slides: Sequence[str]) -> dict[str, int | None]:
 
 
 def _restore(project: "Project", slide: str, number: int) -> Answer:
-    """Bring a version back in one undo step, after keeping how the mask was before that."""
+    """Restore a version as one undo step, after creating a version of the mask as it was."""
     from napari_pathseg.projects.versions import BEFORE_RESTORE, changed_regions, check_version, create_version, restore
 
     with project.write_lock():
@@ -72,7 +72,7 @@ def _find(project: "Project", slide: str, number: int) -> "Version":
 
 
 def _listed(project: "Project", entry: "SlideRecord") -> Answer:
-    """Return a slide's versions as plain values, newest first."""
+    """Return a slide's versions as JSON values, newest first."""
     from napari_pathseg.projects.versions import versions
 
     found = [_plain(project, entry, version) for version in versions(project, entry.id)]

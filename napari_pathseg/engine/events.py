@@ -7,7 +7,7 @@ lines; `jobs.protocol` lists them all and adds those of the worker process.
 
 import dataclasses
 import types
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
 
@@ -208,11 +208,13 @@ class RequestPreview(Command):
 Job = Generator[Event, Command | None, _Result]
 
 
-def run(job: Job[_Result]) -> _Result:
-    """Run a job to its end and return its result."""
+def run(job: Job[_Result], on_event: Callable[[Event], Command | None] | None = None) -> _Result:
+    """Run a job to its end and return its result; `on_event` may answer an event with a command."""
+    command: Command | None = None
     while True:
         try:
-            next(job)
+            event = job.send(command)
         except StopIteration as end:
             result: _Result = end.value
             return result
+        command = None if on_event is None else on_event(event)

@@ -1,6 +1,6 @@
-"""What a person stands for on a slide: what is learnt, validated on, scored against and counted.
+"""Ground truth of a slide: the human-confirmed labels that training, validation, scoring and counting use.
 
-It is what a person labelled; on a complete slide, and in boxes that are, the rest is Background.
+On a complete slide, and in complete boxes, unlabelled pixels are Background.
 """
 
 import numpy as np
@@ -15,11 +15,11 @@ from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
-_PIECE = 2048
+_TILE = 2048
 
 
 class GroundTruth:
-    """What a person stands for on one slide, as it was saved last."""
+    """Human-confirmed labels of one slide, as last saved."""
 
     def __init__(self, project: Project, entry: SlideRecord) -> None:
         path = project.mask_path(entry.id)
@@ -27,35 +27,35 @@ class GroundTruth:
         self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, entry.mask_shape)
 
     def labels(self, region: Region) -> UInt8Array:
-        """Return the classes in a box of the mask's grid, 0 where nobody has spoken."""
+        """Return the labels in a region of the mask's grid, 0 where there is no ground truth."""
         return self.labels_and_corrections(region)[0]
 
     def labels_and_corrections(self, region: Region) -> tuple[UInt8Array, BoolArray]:
-        """Return the classes in a box of the mask's grid, and where they correct a model or an import."""
+        """Return the labels in a region of the mask's grid, and where they correct a model or an import."""
         labels, provenance = self._store.read(region)
         learnt = training_labels(labels, provenance, self._entry.complete_in(region))
         return learnt, provenance == Provenance.CORRECTED
 
-    def rest(self) -> int:
-        """Return how many pixels nobody labelled that are Background, for they lie in complete boxes."""
+    def implied_background(self) -> int:
+        """Return the number of pixels without a human label that are Background because they lie in a complete box."""
         found, around = 0, EMPTY_REGION
         for box in self._entry.mask_boxes:
             around = around.unite(box)
-        for piece in layout(around, _PIECE):
+        for piece in layout(around, _TILE):
             complete = self._entry.complete_in(piece)
             if complete is not False:
-                unspoken = self._store.read(piece)[1] < Provenance.ACCEPTED
-                found += int(np.count_nonzero(unspoken & complete))
+                unlabelled = self._store.read(piece)[1] < Provenance.ACCEPTED
+                found += int(np.count_nonzero(unlabelled & complete))
         return found
 
 
 def labelled_pixel_counts(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
-    """Return the pixels by class that a person stands for; `counts` are the mask's, which is read only for boxes."""
+    """Return the ground-truth pixels by class; `counts` are the mask's, which is read only if there are boxes."""
     pixels: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
     if entry.complete:
         rows, columns = entry.mask_shape
         pixels[BACKGROUND] += rows * columns - pixels.sum()
     elif entry.boxes:
-        pixels[BACKGROUND] += GroundTruth(project, entry).rest()
-    pixels[UNLABELLED] = 0  # declared to be none
+        pixels[BACKGROUND] += GroundTruth(project, entry).implied_background()
+    pixels[UNLABELLED] = 0  # not a class
     return pixels

@@ -1,7 +1,7 @@
-"""Slides whose files were moved or renamed: looked for by name and content, and linked again.
+"""Finding slides whose files were moved or renamed, by name and content, and linking them again.
 
-The content is known by the fingerprint that was taken when the slide was added.  A search is
-a generator, so whoever advances it shows how far it is and may end it at any time.
+The content is compared by the fingerprint taken when the slide was added.  The search is a generator, so its caller
+can show the progress and stop at any time.
 """
 
 import os
@@ -17,13 +17,13 @@ from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 
 _SECONDS = 120.0
-_CLOSED = (".pathseg", ".zarr")  # folders of thousands of files, none of them a slide of its own
+_CLOSED = (".pathseg", ".zarr")  # folders of thousands of files, none of which is a slide by itself
 _FOLDERS_PER_STEP = 50
 
 
 @dataclass(frozen=True)
 class Search:
-    """How far a search is: the folder it is in, the files looked at, those found by slide, of so many."""
+    """Progress of a search: current folder, files examined, files found by slide, and the number of missing slides."""
 
     folder: Path
     files: int
@@ -32,30 +32,29 @@ class Search:
 
 
 def missing(project: Project) -> list[SlideRecord]:
-    """Return the slides whose files are not where they were."""
+    """Return the slides whose files are missing."""
     return [entry for entry in project.slides.values() if not os.path.exists(project.find_file(entry))]
 
 
 def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Generator[Search, None, dict[str, Path]]:
-    """Look for the missing slides of a project in a folder and below it.
+    """Search a folder and its subfolders for the missing slides of a project.
 
-    Files of a missing slide's name are looked at first, then all others that may be slides,
-    those in the upper folders first.  Links to folders are not followed, and what cannot be
-    read is passed over.
+    Files with the name of a missing slide are examined first, then all others that may be slides, breadth first.
+    Links to folders are not followed, and unreadable files are skipped.
 
     Parameters
     ----------
     project
-        The project; nothing in it is changed, see :func:`relink`.
+        The project, which is not changed; see :func:`relink`.
     folder
-        Where to look.
+        Where to search.
     seconds
-        When to stop looking; what was found until then is returned.
+        Time limit; the slides found until then are returned.
 
     Yields
     ------
     search
-        How far it is.
+        The progress.
 
     Returns
     -------
@@ -65,10 +64,10 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
     Raises
     ------
     ConfigError
-        If `folder` is no folder.
+        If `folder` is not a folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder. Choose the folder that the slides were moved to.")
+        raise ConfigError(f"{folder} is not a folder. Choose the folder that the slides were moved to.")
     until = time.monotonic() + seconds
     entries = missing(project)
     wanted = {entry.id: entry for entry in entries}
@@ -98,7 +97,7 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
 
 
 def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) -> None:
-    """Tell a project where the files of slides are now, and save; all of them or none.
+    """Set the files of slides and save; all of them or none.
 
     Parameters
     ----------
@@ -113,7 +112,7 @@ def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) 
     Raises
     ------
     ProjectError
-        If a file is another slide, or has another size: which, and what to do.
+        If a file has other content or another size than its slide; the message names it.
     UnsupportedSlideError
         If a file cannot be opened.
     """
@@ -130,7 +129,7 @@ def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) 
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return `path` as seen from `folder`, or as it is where it lies on another drive of Windows."""
+    """Return `path` relative to `folder`, or unchanged if it is on another Windows drive."""
     try:
         return os.path.relpath(path, folder)
     except ValueError:
@@ -138,7 +137,7 @@ def relative_path(path: Path, folder: Path) -> str:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Yield folders, the upper ones first, with the files in them that may be slides."""
+    """Yield folders, breadth first, with the files in them that may be slides."""
     waiting = [folder]
     while waiting:
         below: list[Path] = []
@@ -146,7 +145,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
             try:
                 with os.scandir(here) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
-            except OSError:  # may not be read, or has gone meanwhile
+            except OSError:  # unreadable, or deleted meanwhile
                 continue
             yield here, [Path(e.path) for e in entries if _may_be_slide(e)]
             below += [Path(e.path) for e in entries if _may_hold_slides(e)]
@@ -159,7 +158,7 @@ def _may_be_slide(entry: os.DirEntry[str]) -> bool:
         return False
     try:
         return entry.is_file() or (suffix == ".zarr" and entry.is_dir(follow_symlinks=False))
-    except OSError:  # a link in a circle
+    except OSError:  # a circular link
         return False
 
 
@@ -170,7 +169,7 @@ def _may_hold_slides(entry: os.DirEntry[str]) -> bool:
 
 
 def _take(path: Path, wanted: dict[str, SlideRecord], found: dict[str, Path], used: set[str]) -> bool:
-    """Move the slides that a file is, if any, from `wanted` to `found`; its namesake before its copies."""
+    """Move the slides that a file contains, if any, from `wanted` to `found`; the slide of that name before copies."""
     try:
         content = fingerprint(path)
     except UnsupportedSlideError:
@@ -188,7 +187,7 @@ def _take(path: Path, wanted: dict[str, SlideRecord], found: dict[str, Path], us
 
 
 def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideRecord:
-    """Return a slide's entry with another file, after looking whether that is the same one."""
+    """Return a slide's record with another file, after checking that the content is the same."""
     entry, path = project.slide(slide_id), path.resolve()
     content = fingerprint(path)
     if content != entry.fingerprint and not force:

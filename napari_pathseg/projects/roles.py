@@ -1,8 +1,7 @@
-"""Which slides train, which are held out: by patient, never one patient on both sides.
+"""Assignment of slides to training, validation and test: by patient, never one patient in two roles.
 
-Pure decisions on plain values; the project keeps what is decided, so that all models are
-scored on the same held-out slides.  Nothing follows the order of the slides: where patients
-are alike, a hash of their names decides.
+Pure functions of plain values; the project stores the result, so that all models are scored on the same held-out
+slides.  The order of the slides does not matter: ties are broken by a hash of the patient names.
 """
 
 import hashlib
@@ -15,14 +14,14 @@ from napari_pathseg.errors import ConfigError
 
 AUTO, TRAIN, VAL, TEST = ROLES = ("auto", "train", "val", "test")
 SHARES: Mapping[str, float] = {TRAIN: 0.7, VAL: 0.15, TEST: 0.15}
-_SETTLED_SHARES = {TRAIN: 0.8, VAL: 0.2}
+_DEFAULT_SHARES = {TRAIN: 0.8, VAL: 0.2}
 
 Patients = Mapping[str, frozenset[int]]  # the labelled classes of each
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """What the split needs to know of a slide: its patient, its role, its labelled classes."""
+    """A slide to be assigned: its patient, current role and labelled classes."""
 
     slide: str
     patient: str
@@ -31,47 +30,45 @@ class Candidate:
 
 
 def assign_roles(candidates: Sequence[Candidate]) -> dict[str, str]:
-    """Return a role for each slide that has labels and none yet; roles that are given stay.
+    """Return a role for each labelled slide that has none yet; existing roles stay.
 
-    A patient's slides share a role.  About a fifth of the patients validate, of each class
-    as of all, at least one of two; no class is taken from training altogether.  Test slides
-    are not counted, and none becomes one.
+    All slides of a patient share a role.  About a fifth of the patients go to validation, overall and for each class,
+    and at least one of two; no class is removed from training altogether.  Test slides are not counted, and no slide
+    becomes one.
     """
-    # A patient who is in two roles already stays out of training with what is new.
+    # New slides of a patient who is in two roles already do not go to training.
     settled = {c.patient: c.role for c in sorted(candidates, key=lambda c: ROLES.index(c.role)) if c.role != AUTO}
     roles = {c.slide: settled[c.patient] for c in candidates if c.role == AUTO and c.patient in settled}
     labelled = [c for c in candidates if c.classes and c.patient not in settled]
     there = {
-        role: _classes_by_patient([c for c in candidates if settled.get(c.patient) == role]) for role in _SETTLED_SHARES
+        role: _classes_by_patient([c for c in candidates if settled.get(c.patient) == role]) for role in _DEFAULT_SHARES
     }
-    given = _StratifiedGroupSplit(_SETTLED_SHARES, there, _classes_by_patient(labelled), "").divide()
+    given = _StratifiedGroupSplit(_DEFAULT_SHARES, there, _classes_by_patient(labelled), "").divide()
     return roles | {c.slide: given[c.patient] for c in labelled}
 
 
 def split_dataset(
     candidates: Sequence[Candidate], shares: Mapping[str, float] = SHARES, seed: int = 0
 ) -> dict[str, str]:
-    """Divide all slides anew, labelled or not, whatever roles they have; return the role of each.
+    """Split all slides again, labelled or not, whatever roles they have; return the role of each.
 
-    A patient's slides share a role.  Every class is in train, and in val, then test, where
-    train can spare a patient who shows it; of each class as of all, the roles get their
-    shares as far as whole patients allow.  A model that was trained before has seen what
-    leaves train: its scores on it are worth nothing.
+    All slides of a patient share a role.  Every class is in train, and also in val, then test, if train can spare a
+    patient who has it.  Overall and for each class, the roles get their shares as far as whole patients allow.  A model
+    that was trained before has seen the slides that leave train, so its scores on them mean nothing.
 
     Parameters
     ----------
     candidates
         The slides.
     shares
-        How much of the patients "train", "val" and "test" get, in any unit; a role that is
-        left out gets none.
+        The shares of the patients for "train", "val" and "test", in any unit; a missing role gets none.
     seed
-        Another number gives another division, the same one the same.
+        Seed of the tie-breaking hash; the same seed gives the same split.
 
     Raises
     ------
     ConfigError
-        If a share is of no role, negative or not finite, or train's is not above 0.
+        If a share has an unknown role, is negative or not finite, or that of train is not above 0.
     """
     for role, share in shares.items():
         if role not in (TRAIN, VAL, TEST) or not (math.isfinite(share) and share >= 0):
@@ -79,31 +76,31 @@ def split_dataset(
                 f"shares has {role}: {share:g}; the roles are {TRAIN}, {VAL} and {TEST}, and a share is 0 or more."
             )
     if not shares.get(TRAIN):
-        raise ConfigError("shares has train: 0; without training slides nothing is learnt. Give train a share.")
+        raise ConfigError("shares has train: 0; without training slides no model can be trained. Give train a share.")
     positive = {role: shares[role] for role in (TRAIN, VAL, TEST) if shares.get(role)}
     given = _StratifiedGroupSplit(positive, {}, _classes_by_patient(candidates), f"{seed}:").divide()
     return {c.slide: given[c.patient] for c in candidates}
 
 
 class _StratifiedGroupSplit:
-    """Patients on their way into roles."""
+    """Greedy stratified split of patients into roles."""
 
     def __init__(self, shares: Mapping[str, float], settled: Mapping[str, Patients], new: Patients, salt: str) -> None:
-        """Take `shares` by role, train first; `settled` patients, by role, only count."""
+        """Split into `shares` by role, train first; `settled` patients keep their role and are only counted."""
         self.roles: dict[str, str] = {}
         self._shares, self._new, self._salt = shares, new, salt
-        # How many patients show a class; None stands for all patients.
+        # Number of patients who have a class; the key None counts all patients.
         self._counts = {role: _count(settled.get(role, {})) for role in shares}
-        self._left = _count(new)
-        self._quotas = {key: self._quota(key) for key in {None, *self._left}}
+        self._remaining = _count(new)
+        self._quotas = {key: self._quota(key) for key in {None, *self._remaining}}
 
     def divide(self) -> dict[str, str]:
-        """Return a role for each new patient, given to those of the rarest class first.
+        """Return a role for each new patient, assigning those with the rarest class first.
 
         Notes
         -----
-        The greedy iterative stratification of Sechidis et al. [1]_, of patients instead of
-        samples; then patients are moved where a class is missing.
+        Greedy iterative stratification [1]_ of patients instead of samples; afterwards patients are moved where a class
+        is missing.
 
         References
         ----------
@@ -113,12 +110,15 @@ class _StratifiedGroupSplit:
         waiting = sorted(self._new, key=lambda name: (-len(self._new[name]), self._hash(name)))
         while waiting:
             rarest = min(
-                (key for key in self._left if key is not None and self._left[key]), key=self._rarity, default=None
+                (key for key in self._remaining if key is not None and self._remaining[key]),
+                key=self._rarity,
+                default=None,
             )
             patient = next(name for name in waiting if rarest is None or rarest in self._new[name])
             waiting.remove(patient)
-            self._left.subtract(_keys(self._new[patient]))
-            self._give(patient, max(self._shares, key=lambda role: (self._lack(role, rarest), self._lack(role, None))))
+            self._remaining.subtract(_keys(self._new[patient]))
+            role = max(self._shares, key=lambda role: (self._shortfall(role, rarest), self._shortfall(role, None)))
+            self._assign(patient, role)
         self._complete_training()
         for role in self._shares:
             if role != TRAIN:
@@ -126,11 +126,11 @@ class _StratifiedGroupSplit:
         return self.roles
 
     def _quota(self, key: int | None) -> dict[str, int]:
-        """Return how many of the patients that show a class each role should have.
+        """Return how many of the patients with a class each role should have.
 
-        Each gets at least one where there are enough, the first roles first.
+        Each gets at least one if there are enough, the first roles first.
         """
-        total = self._left[key] + sum(counts[key] for counts in self._counts.values())
+        total = self._remaining[key] + sum(counts[key] for counts in self._counts.values())
         exact = {role: total * share / sum(self._shares.values()) for role, share in self._shares.items()}
         quota = {role: math.floor(number) for role, number in exact.items()}
         by_rest = sorted(exact, key=lambda role: quota[role] - exact[role])
@@ -143,13 +143,13 @@ class _StratifiedGroupSplit:
         return quota
 
     def _rarity(self, key: int) -> tuple[int, int]:
-        return self._left[key], key
+        return self._remaining[key], key
 
-    def _lack(self, role: str, key: int | None) -> int:
+    def _shortfall(self, role: str, key: int | None) -> int:
         return self._quotas[key][role] - self._counts[role][key]
 
-    def _give(self, patient: str, role: str) -> None:
-        """Give a patient a role, instead of another they may have."""
+    def _assign(self, patient: str, role: str) -> None:
+        """Assign a patient to a role, replacing any other."""
         keys = _keys(self._new[patient])
         if patient in self.roles:
             self._counts[self.roles[patient]].subtract(keys)
@@ -157,18 +157,18 @@ class _StratifiedGroupSplit:
         self.roles[patient] = role
 
     def _complete_training(self) -> None:
-        """Move patients to train until every class that a new one shows is there."""
+        """Move patients to train until it has every class of the new patients."""
         classes = frozenset[int]().union(*self._new.values())
         while missing := {key for key in classes if not self._counts[TRAIN][key]}:
-            self._give(max(self._new, key=lambda name: (len(self._new[name] & missing), self._hash(name))), TRAIN)
+            self._assign(max(self._new, key=lambda name: (len(self._new[name] & missing), self._hash(name))), TRAIN)
 
     def _complete(self, role: str) -> None:
-        """Move patients from train to a role until it shows every class that train can spare."""
+        """Move patients from train to a role until it has every class that train can spare."""
         while movable := [name for name, given in self.roles.items() if given == TRAIN and self._helps(role, name)]:
-            self._give(min(movable, key=self._hash), role)
+            self._assign(min(movable, key=self._hash), role)
 
     def _helps(self, role: str, patient: str) -> bool:
-        """Whether a training patient shows what a role lacks and no class that only they teach."""
+        """Return whether a training patient has a class that a role lacks, and none that only they have in train."""
         classes = self._new[patient]
         lacking = any(not self._counts[role][key] for key in classes)
         return lacking and all(self._counts[TRAIN][key] > 1 for key in classes)

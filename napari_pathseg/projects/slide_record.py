@@ -1,4 +1,4 @@
-"""A slide as a project lists it, and what its mask's pixels say of it."""
+"""A slide in a project's manifest, and its state as derived from the pixel counts of its mask."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,24 @@ from napari_pathseg.projects import roles
 
 @dataclass(frozen=True)
 class SlideRecord:
-    """A slide as the project lists it.
+    """A slide in the manifest.
 
-    `relative_path` is seen from the folder that holds the project; `shape` is of level 0;
-    `downsample` are level-0 pixels per mask pixel; `complete` says that what is unlabelled is
-    Background, and `boxes` that it is so in these, in level-0 pixels; `page` is which one of a
-    stack it is, from 0.
+    Attributes
+    ----------
+    id, patient, role
+        Its name, unique in the project, its patient, and one of `roles.ROLES`.
+    path, relative_path
+        The file, absolute and relative to the folder that contains the project.
+    fingerprint
+        Identifies the file's content when it was moved.
+    shape, channels, mpp
+        Rows and columns of level 0, 1 or 3 channels, and micrometres per level-0 pixel if known.
+    downsample
+        Level-0 pixels per mask pixel.
+    complete, boxes
+        Whether unlabelled pixels are Background on the whole slide, and the level-0 boxes in which they are.
+    page
+        The page of a multi-page file, from 0; None for a file with one slide.
     """
 
     id: str
@@ -42,16 +54,16 @@ class SlideRecord:
 
     @property
     def mask_mpp(self) -> float | None:
-        """Micrometres per mask pixel, where the slide says."""
+        """Micrometres per mask pixel, if known."""
         return None if self.mpp is None else self.mpp * self.downsample
 
     @property
     def mask_boxes(self) -> list[Region]:
-        """The complete boxes on the mask's grid: the pixels whose centres lie inside."""
+        """The complete boxes on the mask's grid: the mask pixels whose centres lie inside."""
         return [on_grid(box, self.downsample).clip(self.mask_shape) for box in self.boxes]
 
     def complete_in(self, region: Region) -> bool | npt.NDArray[np.bool_]:
-        """Return where in a box of the mask's grid the unlabelled is Background: everywhere, nowhere, or by pixel."""
+        """Return where in a region of the mask's grid unlabelled means Background: everywhere, nowhere, or by pixel."""
         met = [] if self.complete else [box.intersect(region) for box in self.mask_boxes]
         met = [box.shift(-region.top, -region.left) for box in met if not box.empty]
         if not met:
@@ -63,14 +75,14 @@ class SlideRecord:
 
 
 def labelled_classes(entry: SlideRecord, counts: Counts) -> set[int]:
-    """Return the classes of which a person labelled pixels; Background where a slide, or a box on it, is complete."""
+    """Return the classes with human-confirmed pixels; includes Background if the slide, or a box, is complete."""
     by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
     classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
     return classes | {BACKGROUND} if entry.complete or entry.boxes else classes
 
 
 def state(entry: SlideRecord, counts: Counts) -> str:
-    """Return what was done to a slide last: "new", "annotated", "predicted" or "corrected"."""
+    """Return the annotation state of a slide: "new", "annotated", "predicted" or "corrected"."""
     if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
         return "corrected"
     if counts[1:, Provenance.MODEL].any():

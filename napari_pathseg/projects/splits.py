@@ -1,4 +1,4 @@
-"""The slides of a project, divided by patient into those that teach, validate and test."""
+"""Train, validation and test split of a project's slides, by patient."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,32 +9,32 @@ from napari_pathseg.projects.patients import check_leaks
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 
-_NEARLY = 0.005  # of the whole, by which shares may miss it
+_TOLERANCE = 0.005  # relative, of the sum of the shares
 
 
 def proposed_roles(project: Project) -> dict[str, str]:
-    """Return the roles, by patient, of slides that have labels and no role yet; see `roles.assign_roles`."""
+    """Return roles for labelled slides that have none yet; see `roles.assign_roles`."""
     return roles.assign_roles([_candidate(project, entry) for entry in project.slides.values()])
 
 
 def assign_missing_roles(project: Project) -> None:
-    """Give slides their :func:`proposed_roles` for good."""
+    """Assign the :func:`proposed_roles` permanently."""
     decided = proposed_roles(project)
     if decided:
-        _give(project, decided)
+        _set_roles(project, decided)
 
 
 def split_project(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
-    """Divide all slides anew, see `roles.split_dataset`; return the role of each slide."""
+    """Split all slides again, see `roles.split_dataset`; return the role of each slide."""
     divided = roles.split_dataset([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
-    _give(project, divided)
+    _set_roles(project, divided)
     return divided
 
 
 def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
     """Return the share of each role, from fractions that add up to 1 or percents that add up to 100.
 
-    Roles that are None have their usual share, or none where the others make up the whole.
+    A role that is None gets its default share, or none if the others add up to the whole.
 
     >>> read_shares({"train": 80, "val": 20, "test": None})
     {'train': 80, 'val': 20, 'test': 0.0}
@@ -44,13 +44,13 @@ def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
     ConfigError
         If they add up to anything else.
     """
-    told = {role: share for role, share in given.items() if share is not None}
-    total = sum(told.values())
-    whole = 1.0 if total <= 1 + _NEARLY else 100.0
-    left_over = 0.0 if abs(total - whole) <= _NEARLY * whole else whole
-    shares = {role: told.get(role, left_over * roles.SHARES[role]) for role in given}
+    given_shares = {role: share for role, share in given.items() if share is not None}
+    total = sum(given_shares.values())
+    whole = 1.0 if total <= 1 + _TOLERANCE else 100.0
+    left_over = 0.0 if abs(total - whole) <= _TOLERANCE * whole else whole
+    shares = {role: given_shares.get(role, left_over * roles.SHARES[role]) for role in given}
     total = sum(shares.values())
-    if not abs(total - whole) <= _NEARLY * whole:  # also where one is no number
+    if not abs(total - whole) <= _TOLERANCE * whole:  # also if one is NaN
         listed = ", ".join(f"{role} {share:g}" for role, share in shares.items())
         raise ConfigError(
             f"The shares add up to {total:g} ({listed}); fractions have to add up to 1, percents to 100. Change one "
@@ -60,7 +60,7 @@ def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def set_role(project: Project, slide_id: str, role: str) -> list[str]:
-    """Give a slide, and so its patient's other slides, a role; return the slides.
+    """Set the role of a slide and of its patient's other slides; return these slides.
 
     Raises
     ------
@@ -69,11 +69,11 @@ def set_role(project: Project, slide_id: str, role: str) -> list[str]:
     """
     patient = project.slide(slide_id).patient
     slides = [entry.id for entry in project.slides.values() if entry.patient == patient]
-    _give(project, dict.fromkeys(slides, role))
+    _set_roles(project, dict.fromkeys(slides, role))
     return slides
 
 
-def _give(project: Project, given: Mapping[str, str]) -> None:
+def _set_roles(project: Project, given: Mapping[str, str]) -> None:
     with project.write_lock():
         changed = {name: replace(project.slide(name), role=role) for name, role in given.items()}
         check_leaks({**project.slides, **changed}.values(), {entry.patient for entry in changed.values()})

@@ -1,7 +1,7 @@
-"""Tissue masks in a project: ``tissue/<slide>.png``, made on first use.
+"""Tissue masks of a project: ``tissue/<slide>.png``, computed on first use.
 
-One bit per pixel, which any viewer shows; the text chunk ``napari-pathseg`` holds, as JSON,
-the downsample, the settings, and whether a person edited the mask.
+The PNG has one bit per pixel, which any viewer shows; its text chunk ``napari-pathseg`` holds, as JSON, the downsample,
+the settings, and whether the user edited the mask.
 """
 
 import contextlib
@@ -23,12 +23,12 @@ from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.untrusted import decoding
 
 _CHUNK = "napari-pathseg"
-_WRITING = threading.Lock()  # what a person paints, and what a thread finds meanwhile, go to the same file
+_WRITING = threading.Lock()  # the user's edits, and a thread's result, go to the same file
 _logger = logging.getLogger(__name__)
 
 
 def tissue_path(project: Project, slide_id: str) -> Path:
-    """Return the file of a slide's tissue mask, whether it is there or not."""
+    """Return the file of a slide's tissue mask, which need not exist."""
     return project.folder / "tissue" / f"{slide_id}.png"
 
 
@@ -39,15 +39,15 @@ def _always() -> bool:
 def load_tissue(
     project: Project, slide_id: str, config: TissueConfig | None = None, *, may_keep: Callable[[], bool] = _always
 ) -> TissueMask:
-    """Return a slide's tissue mask: the kept one, else found now and kept, if it then may be.
+    """Return a slide's tissue mask: the saved one, else a new one, which is saved if `may_keep` allows it by then.
 
-    A mask that was found with other settings than `config` is found anew, one that a person
-    edited never; None takes what is there.  It may be called from any thread.
+    A mask that was detected with other settings than `config` is detected again, unless the user edited it; None
+    accepts any settings.  Safe to call from any thread.
 
     Raises
     ------
     ProjectError
-        If the kept mask is damaged or is not of this slide.
+        If the saved mask is damaged, or belongs to another slide.
     UnsupportedSlideError
         If the slide's file is needed and cannot be read.
     """
@@ -61,25 +61,25 @@ def load_tissue(
         tissue = find_tissue(slide, config)
     try:
         with _WRITING:
-            if may_keep() and not _is_edited(path, entry):  # by a person, meanwhile
+            if may_keep() and not _is_edited(path, entry):  # the user may have edited it meanwhile
                 _write(path, tissue, config)
-    except ProjectError as error:  # a folder that may only be read still has tissue
+    except ProjectError as error:  # works in a read-only folder too
         _logger.warning("%s", error)
     return tissue
 
 
 def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
-    """Keep a slide's tissue mask, an edited one for good.
+    """Save a slide's tissue mask; an edited one is never replaced automatically.
 
     Raises
     ------
     ProjectError
-        If the mask is of another slide, the project is held by another program, or the disk refuses.
+        If the mask belongs to another slide, another program holds the project, or the file cannot be written.
     """
     entry = project.slide(slide_id)
     if tissue.shape != entry.shape:
         raise ProjectError(
-            f"The tissue mask is of a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
+            f"The tissue mask belongs to a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
             f"{entry.shape[0]} x {entry.shape[1]}. Save it with the slide that it was found on."
         )
     with project.write_lock(), _WRITING:
@@ -87,13 +87,13 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
 
 
 def forget_tissue(project: Project, slide_id: str) -> None:
-    """Delete a slide's tissue mask, an edited one too; the next look finds it anew."""
+    """Delete a slide's tissue mask, even an edited one; it is detected again on the next use."""
     with project.write_lock():
         tissue_path(project, slide_id).unlink(missing_ok=True)
 
 
 def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
-    with contextlib.suppress(OSError):  # replace_file tells why
+    with contextlib.suppress(OSError):  # replace_file reports why
         path.parent.mkdir(exist_ok=True)
     text = PngInfo()
     text.add_text(
@@ -115,8 +115,8 @@ def _read(path: Path, entry: SlideRecord) -> tuple[TissueMask, TissueConfig]:
         tissue = TissueMask(pixels, int(about["downsample"]), entry.shape, entry.mpp, bool(about["edited"]))
     except (LookupError, TypeError, ValueError, PathsegError) as error:
         raise ProjectError(
-            f"{path} cannot be read as the tissue mask of {entry.id} ({error!s:.200}). Delete the file, and tissue is "
-            "found anew."
+            f"{path} cannot be read as the tissue mask of {entry.id} ({error!s:.200}). Delete the file, and the "
+            "tissue is detected again."
         ) from error
     return tissue, config
 

@@ -26,7 +26,7 @@ def test_each_slide_is_told_with_what_came_into_it(said, folder, slides):
     assert cells(out[0]) == ["slide", "contours", "classes", "patient", "role", "pixel size"]
     assert cells(out[1]) == ["case0", "case0.svg", "Background, Tumour", "case0", "train", "unknown"]
     assert out[0].index("patient") == out[2].rindex("case1")
-    assert out[3] == "2 slides taken in, 2 with contours."
+    assert out[3] == "2 slides added, 2 with contours."
 
 
 def test_what_lies_outside_of_partial_contours_is_no_class(said, folder, slides):
@@ -53,7 +53,7 @@ def test_slides_that_found_no_contours_are_named_with_the_rule(said, folder, sli
     code, out, err = said("add", folder, *slides[4:], "--contours", slides[0].parent)
     assert code == 0
     assert cells(out[2])[1] == "no contours"
-    assert out[3] == "2 slides taken in, 1 with contours."
+    assert out[3] == "2 slides added, 1 with contours."
     assert len(err) == 1
     assert err[0].startswith(f"No contours in {slides[0].parent} for case5 (1 of 2 slides). ")
     assert "its own stem: case5 with .svg" in err[0]

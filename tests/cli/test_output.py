@@ -28,7 +28,7 @@ def test_every_command_has_an_answer_for_people():
 
 def test_a_new_project_says_its_classes_and_what_comes_next(said, tmp_path):
     _, out, err = said("new", tmp_path / "p.pathseg", "--class", "Background", "--class", "Lesion")
-    assert out[0] == f"{tmp_path / 'p.pathseg'} is made, with the classes Background, Lesion."
+    assert out[0] == f"{tmp_path / 'p.pathseg'} was created with the classes Background, Lesion."
     assert out[1].startswith("Next: pathseg add ")
     assert err == []
 
@@ -39,7 +39,7 @@ def test_a_training_and_what_follows_it_are_told_in_tables_and_sentences(said, p
     assert cells(out[0]) == ["class", "Dice", "IoU", "precision", "recall", "F1"]
     assert [cells(line)[0] for line in out[1:3]] == ["Background", "Tumour"]
     assert out[3].startswith(
-        "Pooled over the held-out slides (val). Model m001, begun without an earlier model: 2 steps"
+        "Pooled over the held-out slides (val). Model m001, trained without an earlier model: 2 steps"
     )
     assert out[4] == f"It lies in {project.folder / 'models' / 'm001'}."
     assert no_json(out)
@@ -55,8 +55,8 @@ def test_a_training_and_what_follows_it_are_told_in_tables_and_sentences(said, p
     assert no_json(out)
 
     _, out, _ = said("predict", project.folder, "--slide", "case4", "--slide", "case5")
-    assert cells(out[1])[0::3] == ["case4", "left alone, the slide is complete"]
-    assert cells(out[2])[0::3] == ["case5", "filled where nobody has set it"]
+    assert cells(out[1])[0::3] == ["case4", "not changed, the slide is complete"]
+    assert cells(out[2])[0::3] == ["case5", "filled where unlabelled"]
     assert out[3] == "2 slides predicted with m001."
     assert Project.open(project.folder).counts("case5")[:, 1].sum() == 192 * 192
     assert Project.open(project.folder).counts("case4")[:, 1].sum() == 0

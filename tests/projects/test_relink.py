@@ -124,7 +124,7 @@ def test_files_that_are_no_slides_are_passed_over(project, moved, tmp_path):
 
 
 def test_a_file_is_no_folder_to_look_in(project, slides):
-    with pytest.raises(ConfigError, match=r"case0\.tif is no folder. Choose the folder"):
+    with pytest.raises(ConfigError, match=r"case0\.tif is not a folder. Choose the folder"):
         next(find_moved(project, slides[0]))
 
 

@@ -202,7 +202,7 @@ def test_a_thousand_patients_are_divided_at_once():
         ({"train": 1, "valid": 1}, "shares has valid: 1; the roles are train, val and test"),
         ({"train": 1, "val": -0.5}, "shares has val: -0.5; .* a share is 0 or more"),
         ({"train": 1, "val": float("nan")}, "shares has val: nan"),
-        ({"val": 1}, "shares has train: 0; without training slides nothing is learnt"),
+        ({"val": 1}, "shares has train: 0; without training slides no model can be trained"),
     ],
 )
 def test_shares_that_cannot_be_are_refused(shares, message):

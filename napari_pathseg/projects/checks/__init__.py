@@ -1,4 +1,4 @@
-"""What would go wrong in a training, and how to fix it.
+"""Checks of a project before training: problems, each with its fix.
 
 It may import what `projects` may.  Begin with `checks.py`, which runs them all; each other module is one check.
 """

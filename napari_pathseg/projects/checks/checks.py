@@ -1,7 +1,7 @@
-"""What would go wrong in training, known before torch is loaded: the findings and their remedies.
+"""All checks of a project before training: what would go wrong, and how to fix it.
 
-Entries and the counts that lie beside the masks say almost all; of pixels only those of
-slides that seem to be there twice are read.
+Slide records and the saved pixel counts are nearly enough; pixels are read only of slides that may be duplicates.  No
+torch is needed.
 """
 
 from collections import defaultdict
@@ -24,16 +24,16 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.relink import missing
 from napari_pathseg.projects.slide_record import SlideRecord
 
-_FEW_PIXELS = 2_000  # fewer labelled pixels of a class than this teach little
-_MOST_SCALES = 1.5  # times that the coarsest slide may be coarser than the finest one
-_ALL = 0.999  # share of a slide that counts as all of it
+_FEW_PIXELS = 2_000  # fewer labelled pixels of a class are too few to learn from
+_MOST_SCALES = 1.5  # how much coarser the coarsest slide may be than the finest
+_ALL = 0.999  # fraction of a slide that counts as all of it
 _MANY_PATIENTS = 8  # from here on more than one of them should validate
 _ROLE_NAMES = {roles.TRAIN: "train", roles.VAL: "validate", roles.TEST: "test", roles.AUTO: "have no role yet"}
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the way of a good training; `blocks` where it cannot start at all."""
+    """A problem and its fix; `blocks` if training cannot start because of it."""
 
     text: str
     blocks: bool
@@ -41,10 +41,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class _Case:
-    """What the findings need: entries with the roles that training gives, and pixels by class.
-
-    `pixels` are those that a person stands for, see `labelled_pixel_counts`.
-    """
+    """Input of the checks: slides with the roles that training would assign, and their ground-truth pixels by class."""
 
     project: Project
     entries: list[SlideRecord]
@@ -53,13 +50,13 @@ class _Case:
     pixels: dict[str, npt.NDArray[np.int64]]
 
     def sum(self, entries: Iterable[SlideRecord]) -> npt.NDArray[np.int64]:
-        """Return the pixels of these slides together."""
+        """Return the sum of the pixels of these slides."""
         total: npt.NDArray[np.int64] = np.sum([self.pixels[entry.id] for entry in entries], axis=0)
         return total
 
 
 def check(project: Project) -> list[Problem]:
-    """Return what would go wrong in training, the gravest first, each with its remedy."""
+    """Return the problems of a project, most serious first, each with its fix."""
     counts, in_the_way = _read_counts(project)
     in_the_way += _unreadable(project)
     try:
@@ -78,7 +75,7 @@ def check(project: Project) -> list[Problem]:
 
 
 def _read_counts(project: Project) -> tuple[dict[str, Counts], list[str]]:
-    """Return the counts of all masks, zeros where one cannot be read, and what those say."""
+    """Return the counts of all masks, with zeros for unreadable ones, and the errors of these."""
     counts, broken = {}, []
     for name in project.slides:
         try:
@@ -90,7 +87,7 @@ def _read_counts(project: Project) -> tuple[dict[str, Counts], list[str]]:
 
 
 def _unreadable(project: Project) -> list[str]:
-    """Tell which slides cannot be opened, those whose files are gone in one sentence."""
+    """Report slides that cannot be opened, with all missing files in one sentence."""
     gone = missing(project)
     texts = []
     if gone:
@@ -111,12 +108,12 @@ def _unreadable(project: Project) -> list[str]:
 def _pixels(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
     try:
         return labelled_pixel_counts(project, entry, counts)
-    except PathsegError:  # its mask cannot be read: told already
+    except PathsegError:  # its mask cannot be read, which is reported already
         return labelled_pixel_counts(project, replace(entry, boxes=()), counts)
 
 
 def _unknown_classes(case: _Case) -> Iterator[str]:
-    """Tell which masks hold numbers that no class has; the network has no output for them."""
+    """Report masks with labels that are not a class of the project; the network has no output for them."""
     classes = case.project.classes
     for entry in case.entries:
         beyond = np.flatnonzero(case.pixels[entry.id][len(classes) + 1 :]) + len(classes) + 1
@@ -132,7 +129,7 @@ def _unknown_classes(case: _Case) -> Iterator[str]:
 
 
 def _leaks(case: _Case) -> Iterator[str]:
-    """Tell which patients and pictures are both learnt from and scored on."""
+    """Report patients and duplicate slides that are in more than one role."""
     for patient in find_leaks(case.entries):
         entries = [entry for entry in case.entries if entry.patient == patient and entry.role != roles.AUTO]
         yield (
@@ -147,16 +144,16 @@ def _twins(entries: list[SlideRecord]) -> Iterator[str]:
     names = " and ".join(entry.id for entry in entries)
     if len({entry.role for entry in entries}) > 1:
         yield (
-            f"{names} are the same picture in two roles: {_by_role(entries)}. Give both one role and one patient, "
-            "else scores are of what was learnt by heart."
+            f"{names} are the same slide in two roles: {_by_role(entries)}. Give both one role and one patient, "
+            "else scores measure memorised slides."
         )
     elif len({entry.patient for entry in entries}) > 1:
         yield (
-            f"{names} are the same picture under {len(entries)} patients. Give them one patient, so that they stay on "
+            f"{names} are the same slide under {len(entries)} patients. Give them one patient, so that they stay on "
             "one side."
         )
     else:
-        yield f"{names} are the same picture, which counts {len(entries)} times. Annotate one of them only."
+        yield f"{names} are the same slide, which counts {len(entries)} times. Annotate one of them only."
 
 
 def _by_role(entries: Iterable[SlideRecord]) -> str:
@@ -167,7 +164,7 @@ def _by_role(entries: Iterable[SlideRecord]) -> str:
 
 
 def _lost(case: _Case) -> Iterator[str]:
-    """Tell which complete slides have nothing, or nothing but, what is to be found."""
+    """Report complete slides that are all Background although contours were imported, or have no Background."""
     kept = {path.stem for path in case.project.folder.glob("contours/*")}
     names = case.project.classes.names
     empty, full = [], []
@@ -184,18 +181,18 @@ def _lost(case: _Case) -> Iterator[str]:
         )
     for name in dict.fromkeys(name for _, name in full):
         slides = [slide for slide, found in full if found == name]
-        yield f"{_list(slides)}: complete and all {name}, without Background. If the mask is inverted, import it anew."
+        yield f"{_list(slides)}: complete and all {name}, without Background. If the mask is inverted, import it again."
 
 
 def _labels(case: _Case) -> Iterator[str]:
-    """Tell what the labels teach and measure too little."""
+    """Report classes with too few labels for training or validation."""
     if not case.train:
         return
     learnt, scored = case.sum(case.train), case.sum(case.val)
     if all((case.pixels[entry.id] > 0).sum() < 2 for entry in case.train):
         yield (
-            "No training slide shows two classes, so the network may learn to tell slides instead of tissue. Outline "
-            "both on some slides, or declare slides complete whose contours show all there is."
+            "No training slide shows two classes, so the network may learn to separate slides instead of tissue. "
+            "Outline both on some slides, or declare slides complete whose contours show all there is."
         )
     for spec in case.project.classes:
         if learnt[spec.index] < _FEW_PIXELS:
@@ -211,13 +208,13 @@ def _labels(case: _Case) -> Iterator[str]:
     patients = {entry.patient for entry in [*case.train, *case.val]}
     if len(patients) >= _MANY_PATIENTS and len({entry.patient for entry in case.val}) == 1:
         yield (
-            f"Of {len(patients)} patients only {case.val[0].patient} validates, so that chance rules the scores. Give "
-            "the slides of a few more the role val."
+            f"Of {len(patients)} patients only {case.val[0].patient} is used for validation, so the scores depend on "
+            "chance. Give the slides of a few more the role val."
         )
 
 
 def _pictures(case: _Case) -> Iterator[str]:
-    """Tell which slides do not go together: their pixel sizes and colours."""
+    """Report slides that differ too much from the others in pixel size or colour."""
     learnt = [*case.train, *case.val]
     scales = {entry.id: entry.mask_mpp for entry in learnt if entry.mask_mpp is not None}
     if scales and max(scales.values()) > _MOST_SCALES * min(scales.values()):
@@ -229,7 +226,7 @@ def _pictures(case: _Case) -> Iterator[str]:
     silent = [entry.id for entry in learnt if entry.mpp is None]
     if scales and silent:
         yield (
-            f"{len(silent)} of {len(learnt)} slides say no pixel size ({_list(silent)}) and are learnt at full "
+            f"{len(silent)} of {len(learnt)} slides state no pixel size ({_list(silent)}) and are learnt at full "
             f"resolution, the others at {min(scales.values()):.3g} um per pixel or so. Save them with their pixel "
             "size, or keep them in a project of their own."
         )

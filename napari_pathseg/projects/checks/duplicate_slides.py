@@ -1,4 +1,4 @@
-"""Slides that are in a project twice, under two names."""
+"""Detection of slides that are in a project twice, under two names."""
 
 import hashlib
 from collections import defaultdict
@@ -11,15 +11,15 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
-_SIDE = 256  # of what is compared of two slides
-_ALIKE = 6.0  # mean difference in grey values up to which JPEG at quality 75 leaves the same picture
+_SIDE = 256  # pixels, of the central square that is compared
+_ALIKE = 6.0  # mean difference in grey values, up to which two images are the same after JPEG at quality 75
 
 
 def find_duplicate_slides(project: Project, entries: Sequence[SlideRecord]) -> list[list[SlideRecord]]:
-    """Return the groups of slides that are the same picture.
+    """Return groups of slides with the same image.
 
-    The same file is known by its fingerprint.  The same picture saved twice is suspected
-    where two slides of one size have the same file of contours; their middles are compared.
+    Identical files have the same fingerprint.  Slides of the same size with the same contour file may be one image
+    saved twice; the centres of these are compared.
     """
     groups = _alike(entries, [entry.fingerprint for entry in entries])
     known = {entry.id for group in groups for entry in group[1:]}
@@ -30,7 +30,7 @@ def find_duplicate_slides(project: Project, entries: Sequence[SlideRecord]) -> l
 
 
 def _alike(entries: Iterable[SlideRecord], keys: Iterable[Hashable]) -> list[list[SlideRecord]]:
-    """Return the groups of two and more that share a key; an empty key is shared with none."""
+    """Return the groups of two or more slides that share a key; an empty key never matches."""
     groups: dict[Hashable, list[SlideRecord]] = defaultdict(list)
     for entry, key in zip(entries, keys, strict=True):
         if key:
@@ -39,12 +39,12 @@ def _alike(entries: Iterable[SlideRecord], keys: Iterable[Hashable]) -> list[lis
 
 
 def _drawn(project: Project) -> dict[str, str]:
-    """Return what tells the imported files from each other, by slide."""
+    """Return a hash of the imported file of each slide."""
     return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in project.folder.glob("contours/*.*")}
 
 
 def _same_pixels(project: Project, entries: list[SlideRecord]) -> list[SlideRecord]:
-    """Return the first slide and those whose middle looks like its middle."""
+    """Return the first slide and those whose centre looks the same."""
     rows, columns = entries[0].shape
     middle = Region((rows - _SIDE) // 2, (columns - _SIDE) // 2, _SIDE, _SIDE).clip(entries[0].shape)
     found: list[SlideRecord] = []
@@ -53,7 +53,7 @@ def _same_pixels(project: Project, entries: list[SlideRecord]) -> list[SlideReco
         try:
             with project.open_slide(entry.id) as slide:
                 pixels = slide.read(middle).astype(float)
-        except PathsegError:  # reported on its own
+        except PathsegError:  # reported by another check
             continue
         grey = pixels.mean(axis=-1) if pixels.ndim == 3 else pixels
         if not found:

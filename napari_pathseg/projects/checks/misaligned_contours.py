@@ -1,4 +1,4 @@
-"""Contour files that do not fit their slide: swapped, scaled, or another slide's."""
+"""Detection of imported contours that do not fit their slide: swapped, scaled, or of another slide."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,23 +13,23 @@ _LARGEST_FILE = 50_000_000  # bytes; larger ones would hold up the check
 
 
 def find_misaligned_contours(project: Project) -> Iterator[str]:
-    """Yield what is wrong with imported contours whose bounding box does not fit its slide."""
+    """Report imported contours whose bounding box does not fit their slide."""
     drawn: list[tuple[str, str, BoundingBox]] = []
     known = project.state.imports
     for path in sorted(project.folder.glob("contours/*.*")):
-        told = known.get(path.name, ImportRecord(path.stem, path.name, ""))  # older projects told nothing
-        if path.suffix not in CONTOUR_SUFFIXES or told.slide not in project.slides:
+        imported = known.get(path.name, ImportRecord(path.stem, path.name, ""))  # older projects recorded no imports
+        if path.suffix not in CONTOUR_SUFFIXES or imported.slide not in project.slides:
             continue
         if path.stat().st_size > _LARGEST_FILE:
             continue
         try:
-            contours = told.remedy.apply(read_contours(path, _frame(project, told.slide)))
+            contours = imported.remedy.apply(read_contours(path, _frame(project, imported.slide)))
         except AnnotationError as error:
-            yield f"{error} Its outlines are in the mask of {told.slide} already; import it again to be sure."
+            yield f"{error} Its outlines are in the mask of {imported.slide} already; import it again to be sure."
             continue
-        found = BoundingBox.from_contours(contours, project.slides[told.slide].shape)
+        found = BoundingBox.from_contours(contours, project.slides[imported.slide].shape)
         if found is not None:
-            drawn.append((told.file, told.slide, found))
+            drawn.append((imported.file, imported.slide, found))
     for file, slide, extent in drawn:
         if not extent.fits():
             yield _outside(file, slide, extent)
@@ -39,7 +39,7 @@ def find_misaligned_contours(project: Project) -> Iterator[str]:
 def _frame(project: Project, slide_id: str) -> SlideGeometry:
     try:
         return project.frame(slide_id)
-    except PathsegError:  # which is told elsewhere
+    except PathsegError:  # reported by another check
         entry = project.slide(slide_id)
         return SlideGeometry(entry.id, entry.shape, entry.mpp)
 
@@ -53,11 +53,11 @@ def _outside(file: str, slide: str, extent: BoundingBox) -> str:
     remedy = suggest_transform(extent)
     if remedy is None:
         return f"{text} Import the file that belongs to this slide."
-    return f"{text} It would fit {remedy.description}: import it again and choose so."
+    return f"{text} It would fit {remedy.description}: import it again and choose that."
 
 
 def _corner(drawn: Sequence[tuple[str, BoundingBox]]) -> Iterator[str]:
-    """Find outlines that were drawn on a smaller copy: all of them lie in the upper left corner."""
+    """Report contours that were drawn on a downsampled copy: all of them lie in the upper left corner."""
     reach = max((extent.reach for _, extent in drawn), default=1.0)
     fitting = [scale for scale in PYRAMID_SCALES if reach <= 1 / scale]
     if fitting and fitting[-1] ** (-2 * len(drawn)) <= MAX_FALSE_ALARM:

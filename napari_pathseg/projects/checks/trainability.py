@@ -1,4 +1,4 @@
-"""Whether a project can be learnt from: which slides teach, which validate, and what is missing."""
+"""The training and validation slides of a project, or the reason why it cannot be trained on."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,12 +13,12 @@ from napari_pathseg.projects.splits import assign_missing_roles
 
 
 def assign_train_val_split(project: Project) -> tuple[list[SlideRecord], list[SlideRecord]]:
-    """Return the slides that teach and those that validate, after giving roles to new ones for good.
+    """Return the training and the validation slides, after assigning roles to new ones permanently.
 
     Raises
     ------
     NothingToLearnError
-        If one side is empty, or a class cannot be learnt; no role is given then.
+        If one side is empty, or a class has no training pixels; no role is assigned then.
     """
     sides = train_val_split(project, {name: project.counts(name) for name in project.slides})
     assign_missing_roles(project)
@@ -26,7 +26,7 @@ def assign_train_val_split(project: Project) -> tuple[list[SlideRecord], list[Sl
 
 
 def with_assigned_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideRecord]:
-    """Return the slides with the roles that a training would give them; `counts` are their masks'."""
+    """Return the slides with the roles that training would assign, given the `counts` of their masks."""
     candidates = [
         roles.Candidate(e.id, e.patient, e.role, frozenset(labelled_classes(e, counts[e.id])))
         for e in project.slides.values()
@@ -36,12 +36,12 @@ def with_assigned_roles(project: Project, counts: Mapping[str, Counts]) -> list[
 
 
 def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideRecord], list[SlideRecord]]:
-    """Return what :func:`assign_train_val_split` does and change nothing; `counts` are the masks'.
+    """Return the result of :func:`assign_train_val_split` without changing anything, given the `counts` of the masks.
 
     Raises
     ------
     NothingToLearnError
-        If one side is empty, or a class cannot be learnt.
+        If one side is empty, or a class has no training pixels.
     """
     name = project.folder.name
     entries = [entry for entry in with_assigned_roles(project, counts) if entry.role != roles.TEST]

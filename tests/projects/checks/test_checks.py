@@ -111,14 +111,14 @@ def test_one_file_under_two_names_in_two_roles_is_a_leak(project, slides, tmp_pa
     shutil.copyfile(slides[0], copy)
     change(project, "case0", role="train")
     add_slides(project, [copy], AddOptions(role="test"))
-    assert "case0 and copy are the same picture in two roles: train: case0; test: copy" in only(project)
+    assert "case0 and copy are the same slide in two roles: train: case0; test: copy" in only(project)
 
 
 def test_one_file_under_two_patients_is_found_before_it_leaks(project, slides, tmp_path):
     copy = tmp_path / "copy.tif"
     shutil.copyfile(slides[5], copy)
     add_slides(project, [copy], AddOptions(role="test"))
-    assert "case5 and copy are the same picture under 2 patients" in only(project)
+    assert "case5 and copy are the same slide under 2 patients" in only(project)
 
 
 def test_a_picture_saved_anew_is_known_by_its_contours_and_pixels(project, slides, tmp_path):
@@ -126,7 +126,7 @@ def test_a_picture_saved_anew_is_known_by_its_contours_and_pixels(project, slide
     tifffile.imwrite(again, tifffile.imread(slides[0]), photometric="rgb")
     add_slides(project, [again], AddOptions(contours=slides[0].with_suffix(".svg"), role="test"))
     change(project, "case0", role="train")
-    assert "case0 and again are the same picture in two roles" in only(project)
+    assert "case0 and again are the same slide in two roles" in only(project)
 
 
 def test_other_pixels_under_the_same_contours_are_another_slide(project, slides):
@@ -228,13 +228,13 @@ def test_one_patient_of_many_is_too_few_to_validate(project, tmp_path):
     add_slides(project, more, AddOptions(negative=True, role="train"))
     for number in range(5):
         change(project, f"case{number}", role="train" if number else "val")
-    assert "Of 9 patients only case0 validates" in only(project)
+    assert "Of 9 patients only case0 is used for validation" in only(project)
 
 
 def test_slides_without_a_pixel_size_among_others_are_counted(project):
     for number in range(3):
         change(project, f"case{number}", mpp=0.5)
-    assert "2 of 5 slides say no pixel size (case3, case4)" in only(project)
+    assert "2 of 5 slides state no pixel size (case3, case4)" in only(project)
 
 
 def test_slides_of_very_different_pixel_size_are_told(project):
