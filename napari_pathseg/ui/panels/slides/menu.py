@@ -1,4 +1,4 @@
-"""What can be done with a slide of the list: role, patient, tissue, pixel size, a file that was moved."""
+"""The context menu of a slide: role, patient, tissue, versions, pixel size, moved files."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
-_LOOKS = ("Show tissue", "Hide tissue", "Versions…")  # these change nothing
+_READ_ONLY_ACTIONS = ("Show tissue", "Hide tissue", "Versions…")
 _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
 
 
@@ -47,7 +47,7 @@ class SlideMenu(QMenu):
         self.addSeparator()
         self.addAction(f"Patient {entry.patient}…", self.ask_for_patient)
         self.addAction("Patients from names…", self.ask_for_pattern)
-        self.addAction("Divide all by patient…", self.ask_to_divide)
+        self.addAction("Split all by patient…", self.ask_to_split)
         self.addSeparator()
         if session.slide is not None and session.slide.id == slide_id:
             self.addAction("Hide tissue" if tissue.shown else "Show tissue", self._toggle_tissue)
@@ -58,12 +58,12 @@ class SlideMenu(QMenu):
         if missing(session.require_project()):
             self.addAction("Find moved files…", self.ask_where_moved)
         for action in self.actions() if session.read_only else ():
-            action.setEnabled(action.text() in _LOOKS)
+            action.setEnabled(action.text() in _READ_ONLY_ACTIONS)
 
     # -- role and patient
 
     def ask_for_patient(self) -> None:
-        """Let the user say whose slide it is."""
+        """Ask for the patient of the slide."""
         entry = self._session.require_project().slide(self._slide)
         name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {entry.id}", text=entry.patient)
         if given and name.strip():
@@ -72,7 +72,7 @@ class SlideMenu(QMenu):
                 self._session.project_changed.emit()
 
     def ask_for_pattern(self) -> None:
-        """Let the user give the part of the names that is the patient."""
+        """Ask for the part of the names that is the patient."""
         names = list(self._session.require_project().slides)
         text = "The part of a slide's name that is its patient, as a regular expression"
         usual = suggest_pattern(names) or r"^[^-_]+"
@@ -83,8 +83,8 @@ class SlideMenu(QMenu):
                 self._session.project_changed.emit()
                 notify(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
 
-    def ask_to_divide(self) -> None:
-        """Let the user say how the slides are divided anew."""
+    def ask_to_split(self) -> None:
+        """Ask for the shares of the roles, and split all slides again."""
         dialog = SplitDialog(self._window)
         if dialog.exec():
             with show_errors():
@@ -98,7 +98,7 @@ class SlideMenu(QMenu):
     # -- the slide itself
 
     def ask_for_mpp(self) -> None:
-        """Let the user say how large a pixel is."""
+        """Ask for the pixel size of the slide."""
         entry = self._session.require_project().slide(self._slide)
         text = f"Micrometres per pixel of {entry.id}"
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
@@ -110,7 +110,7 @@ class SlideMenu(QMenu):
                 self._session.project_changed.emit()
 
     def ask_where_moved(self) -> None:
-        """Look for slides whose files are gone, in a folder that the user names."""
+        """Ask for a folder, and search it for missing slides."""
         start = str(self._session.require_project().folder.parent)
         folder = QFileDialog.getExistingDirectory(self._window, "Where the moved files are", start)
         if folder:
@@ -118,9 +118,9 @@ class SlideMenu(QMenu):
                 self.find_moved(Path(folder))
 
     def find_moved(self, folder: Path) -> None:
-        """Look for missing files below a folder, and take what is found."""
+        """Search a folder for missing slides, and relink those found."""
         project = self._session.require_project()
-        progress = QProgressDialog("Looking…", "Stop", 0, 0, self._window)
+        progress = QProgressDialog("Searching…", "Stop", 0, 0, self._window)
         search = find_moved(project, folder)
         found: dict[str, Path] = {}
         while not progress.wasCanceled():
@@ -130,7 +130,7 @@ class SlideMenu(QMenu):
                 found = end.value
                 break
             found = dict(step.paths)
-            progress.setLabelText(f"{step.files:,} files looked at; {len(found)} of {step.missing} found")
+            progress.setLabelText(f"{step.files:,} files searched; {len(found)} of {step.missing} found")
             QCoreApplication.processEvents()
         progress.close()
         relink(project, found)
@@ -151,7 +151,7 @@ class SlideMenu(QMenu):
             area = self._tissue.area_mm2
             if self._tissue.shown:
                 size = "" if area is None else f" of {area:.2f} mm²"
-                notify(f"The tissue{size} is a layer that can be painted; what is changed is kept.")
+                notify(f"The tissue{size} is a layer that you can paint on; changes are saved.")
 
     def _find_tissue(self) -> None:
         with show_errors():
@@ -159,11 +159,11 @@ class SlideMenu(QMenu):
 
 
 class SplitDialog(QDialog):
-    """The shares of the roles."""
+    """Asks for the share of each role."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Divide all slides by patient")
+        self.setWindowTitle("Split all slides by patient")
         layout = QFormLayout(self)
         self.boxes: dict[str, QSpinBox] = {}
         for role, share in _SHARES.items():
@@ -173,8 +173,8 @@ class SplitDialog(QDialog):
             box.setValue(share)
             layout.addRow(ROLE_WORDS[role], box)
         note = SecondaryLabel(
-            "All slides of a patient get one role, and every class is taught. Models trained before have seen slides "
-            "that may now be held out: compare only models trained from here on."
+            "All slides of a patient get one role, and every class is in training. Earlier models saw slides "
+            "that may now be held out: compare only models trained after the split."
         )
         note.setMinimumWidth(360)
         layout.addRow(note)

@@ -1,4 +1,4 @@
-"""The rows of the list of slides: what they hold, and how they are drawn."""
+"""The rows of the list of slides: their Qt model, and the delegate that draws them."""
 
 from typing import Any
 
@@ -14,19 +14,19 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, m
 ROLE_WORDS = {"auto": "Auto", "train": "Training", "val": "Validation", "test": "Test"}
 ROW_HEIGHT = SIDE + SPACING
 _CHIP_HEIGHT, _CHIP_WIDTH = 17, 78
-_CHIP_FONT = 0.85  # of the list's font
+_CHIP_FONT = 0.85  # relative to the font of the list
 ROW_ROLE = Qt.ItemDataRole.UserRole
 
 
 class SlideListModel(QAbstractListModel):
-    """The slides as a Qt model; `ROW_ROLE` gives a `SlideRow`."""
+    """Qt model of the slides; the data of `ROW_ROLE` is a `SlideRow`."""
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.rows: list[SlideRow] = []
 
     def show(self, rows: list[SlideRow]) -> None:
-        """Show other rows, or the same ones anew."""
+        """Replace the rows, or update them if they are of the same slides."""
         if [row.id for row in rows] == [row.id for row in self.rows]:
             self.rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
@@ -36,14 +36,14 @@ class SlideListModel(QAbstractListModel):
         self.endResetModel()
 
     def change(self, row: SlideRow) -> None:
-        """Show one row anew where it is."""
+        """Update the row of one slide."""
         number = self.find(row.id)
         if number >= 0:
             self.rows[number] = row
             self.dataChanged.emit(self.index(number), self.index(number))
 
     def find(self, slide_id: str) -> int:
-        """Return the row of a slide, -1 where it has none."""
+        """Return the row number of a slide, or -1."""
         return next((number for number, row in enumerate(self.rows) if row.id == slide_id), -1)
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802
@@ -58,13 +58,13 @@ class SlideListModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return row.id
         if role == Qt.ItemDataRole.ToolTipRole:
-            told = f"Patient {row.patient} · {ROLE_WORDS[row.role]} · {row.state}"
-            return f"{row.id}\n{told}\nDouble-click to show it, right-click for more."
+            details = f"Patient {row.patient} · {ROLE_WORDS[row.role]} · {row.state}"
+            return f"{row.id}\n{details}\nDouble-click to show it, right-click for more."
         return row if role == ROW_ROLE else None
 
 
 class SlideDelegate(QStyledItemDelegate):
-    """Draws a slide: picture, name, patient, what is outlined, state, and its role, which can be pressed."""
+    """Draws a row: thumbnail, name, patient, annotated area, state, and the role, which is clickable."""
 
     role_pressed = Signal(QModelIndex)
 
@@ -87,7 +87,7 @@ class SlideDelegate(QStyledItemDelegate):
         box = option.rect
         if row.id == self.in_view:
             painter.fillRect(box, self._list.palette().color(QPalette.ColorRole.Highlight))
-        self._draw_picture(painter, QRect(box.left() + HALF_SPACING, box.top() + HALF_SPACING, SIDE, SIDE), row.id)
+        self._draw_thumbnail(painter, QRect(box.left() + HALF_SPACING, box.top() + HALF_SPACING, SIDE, SIDE), row.id)
         state, role = state_box(box), role_box(box)
         left = box.left() + SIDE + 2 * SPACING
         upper = QRect(left, box.top() + HALF_SPACING, state.left() - left - SPACING, SIDE // 2)
@@ -110,14 +110,14 @@ class SlideDelegate(QStyledItemDelegate):
         option: QStyleOptionViewItem,
         index: QModelIndex,
     ) -> bool:
-        """Tell that a role was pressed."""
+        """Emit `role_pressed` on a click on a role."""
         released = isinstance(event, QMouseEvent) and event.type() == QEvent.Type.MouseButtonRelease
         if released and role_box(option.rect).contains(event.position().toPoint()):  # type: ignore[union-attr]
             self.role_pressed.emit(index)
             return True
         return super().editorEvent(event, model, option, index)
 
-    def _draw_picture(self, painter: QPainter, box: QRect, slide_id: str) -> None:
+    def _draw_thumbnail(self, painter: QPainter, box: QRect, slide_id: str) -> None:
         picture = self._thumbnails.find(slide_id)
         if picture is not None:
             painter.drawPixmap(box, picture)
@@ -126,7 +126,7 @@ class SlideDelegate(QStyledItemDelegate):
         painter.drawRect(box)
 
     def _draw_chip(self, painter: QPainter, box: QRect, text: str, hue: str | None) -> None:
-        """Draw a word in a rounded box: filled in a quiet hue, or only outlined."""
+        """Draw a word in a rounded box, filled with a muted hue or only outlined."""
         ground = self._list.palette().color(QPalette.ColorRole.Window)
         font = QFont(self._list.font())
         font.setPointSizeF(font.pointSizeF() * _CHIP_FONT)
@@ -148,7 +148,7 @@ def state_box(row: QRect) -> QRect:
 
 
 def role_box(row: QRect) -> QRect:
-    """Return where the role of a row is drawn, and can be pressed."""
+    """Return where the role of a row is drawn and clickable."""
     return state_box(row).translated(0, SIDE // 2 + 1)
 
 

@@ -1,4 +1,4 @@
-"""The slides of the project: add, import contours, show, give a role."""
+"""The Slides panel: the list of slides, adding slides and importing contours."""
 
 from pathlib import Path
 
@@ -31,12 +31,11 @@ from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 
-_FEWEST_ROWS, _MOST_ROWS = 3, 4
-_SHOWN_PROBLEMS = 3
+_MIN_ROWS, _MAX_ROWS = 3, 4
 
 
 class SlidesPanel(QWidget):
-    """The list of slides and what fills it."""
+    """The list of slides, and the buttons that add to it."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -44,15 +43,15 @@ class SlidesPanel(QWidget):
         self._folder: Path | None = None
         self._make_list()
         self.add_button = push_button("Add…", "Add slides to the project; they stay where they are.")
-        self.import_button = push_button("Import contours…", "Import outlines or masks that were made elsewhere.")
+        self.import_button = push_button("Import contours…", "Import outlines or masks from other programs.")
         self.import_button.setMenu(self._import_menu())
         self.order = QComboBox()
         self.order.addItems(["Needs me", "By name"])
         self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.order.setToolTip("The order of the list: what needs you most comes first, or by name.")
+        self.order.setToolTip("Order of the list: slides that need your attention first, or by name.")
         self.complete = QCheckBox("Imported contours are complete")
         self.complete.setChecked(True)
-        self.complete.setToolTip("Tick it when everything that is not outlined in the files is Background.")
+        self.complete.setToolTip("Tick this if everything that is not outlined in the files is Background.")
         self.tissue = TissueOverlay(session.workspace)
         self.file_drop = FileDropHandler(session, self.complete.isChecked, self)
         self.size_question = PixelSizePrompt(session)
@@ -66,7 +65,7 @@ class SlidesPanel(QWidget):
         session.mask_changed.connect(self._soon.throttle)
         self.refresh()
 
-    # -- what the user may do
+    # -- actions
 
     def ask_for_slides(self) -> None:
         """Let the user choose slides to add."""
@@ -102,19 +101,19 @@ class SlidesPanel(QWidget):
         with show_errors():
             self._session.show_slide(slide_id)
 
-    # -- what the user sees
+    # -- display
 
     def refresh(self) -> None:
-        """Show the project's slides anew."""
+        """Update the list from the project."""
         project = self._session.project
         folder = None if project is None else project.folder
         if folder != self._folder:
             self._folder = folder
-            self.thumbnails.forget()
+            self.thumbnails.clear()
         rows = slide_rows(self._session, by_name=self.order.currentIndex() == 1)
         self.model.show(rows)
         self.pages.setCurrentIndex(1 if rows else 0)
-        self.pages.setFixedHeight(max(_FEWEST_ROWS, min(_MOST_ROWS, len(rows))) * ROW_HEIGHT + 4)
+        self.pages.setFixedHeight(max(_MIN_ROWS, min(_MAX_ROWS, len(rows))) * ROW_HEIGHT + 4)
         self.add_button.setEnabled(not self._session.read_only)
         self.import_button.setEnabled(bool(rows) and not self._session.read_only)
         self.size_question.setEnabled(not self._session.read_only)
@@ -138,7 +137,7 @@ class SlidesPanel(QWidget):
         if viewport is not None:
             viewport.update()
 
-    # -- how it is made
+    # -- set-up
 
     def _make_list(self) -> None:
         self.list = QListView()
@@ -162,8 +161,8 @@ class SlidesPanel(QWidget):
         self.pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.doubleClicked.connect(self._show_pressed)
         self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.list.customContextMenuRequested.connect(self._ask_at)
-        self.delegate.role_pressed.connect(self._ask_what_to_do)
+        self.list.customContextMenuRequested.connect(self._open_menu_at)
+        self.delegate.role_pressed.connect(self._open_menu)
         self.thumbnails.made.connect(self._repaint)
 
     def _import_menu(self) -> QMenu:
@@ -173,22 +172,22 @@ class SlidesPanel(QWidget):
         return menu
 
     def slide_menu(self, slide_id: str) -> SlideMenu:
-        """Return what can be done with a slide."""
+        """Return the menu of a slide."""
         return SlideMenu(self._session, self.tissue, slide_id, self)
 
     def _show_pressed(self, index: QModelIndex) -> None:
         self.show_slide(index.data())
 
-    def _ask_what_to_do(self, index: QModelIndex) -> None:
+    def _open_menu(self, index: QModelIndex) -> None:
         menu = self.slide_menu(index.data())
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.popup(QCursor.pos())
 
-    def _ask_at(self, place: QPoint) -> None:
+    def _open_menu_at(self, place: QPoint) -> None:
         index = self.list.indexAt(place)
         if index.isValid():
-            self._ask_what_to_do(index)
+            self._open_menu(index)
 
     def _start(self) -> str:
-        """Return the folder in which dialogs begin."""
+        """Return the folder in which file dialogs start."""
         return "" if self._session.project is None else str(self._session.project.folder.parent)

@@ -1,4 +1,4 @@
-"""Small pictures of slides, made one at a time while nothing else happens."""
+"""Thumbnails of slides, made one at a time while the event loop is idle."""
 
 import numpy as np
 from psygnal import Signal
@@ -10,13 +10,13 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.session import Session
 
 SIDE = 40
-_SHARPER = 2  # pixels made per pixel of the layout, for dense screens
+_SHARPER = 2  # image pixels per layout pixel, for high-DPI screens
 _PAUSE_MS = 20
-_MOST_PIXELS = 40_000_000  # a slide whose smallest level is larger gets no picture: reading it would be felt
+_MAX_PIXELS = 40_000_000  # a slide whose smallest level is larger gets no thumbnail: reading it would block the window
 
 
 class Thumbnails(QObject):
-    """Pictures by slide; `made` tells whose is there now."""
+    """Thumbnails by slide; `made` is emitted with the slide whose thumbnail is ready."""
 
     made = Signal(str)
 
@@ -29,14 +29,14 @@ class Thumbnails(QObject):
         self._timer.setInterval(_PAUSE_MS)
         self._timer.timeout.connect(self._make_one)
 
-    def forget(self) -> None:
-        """Begin anew, for another project."""
+    def clear(self) -> None:
+        """Discard all thumbnails, for another project."""
         self._made.clear()
         self._wanted.clear()
         self._timer.stop()
 
     def find(self, slide_id: str) -> QPixmap | None:
-        """Return a slide's picture, or None and make it soon."""
+        """Return a slide's thumbnail, or None and queue it."""
         if slide_id not in self._made and slide_id not in self._wanted:
             self._wanted.append(slide_id)
             self._timer.start()
@@ -48,26 +48,26 @@ class Thumbnails(QObject):
             self._timer.stop()
             return
         slide_id = self._wanted.pop(0)
-        self._made[slide_id] = _picture(project, slide_id) if slide_id in project.slides else None
+        self._made[slide_id] = _thumbnail(project, slide_id) if slide_id in project.slides else None
         self.made.emit(slide_id)
 
 
-def _picture(project: Project, slide_id: str) -> QPixmap | None:
+def _thumbnail(project: Project, slide_id: str) -> QPixmap | None:
     try:
         with project.open_slide(slide_id) as slide:
             rows, columns = slide.levels[-1].shape
-            if rows * columns > _MOST_PIXELS:
+            if rows * columns > _MAX_PIXELS:
                 return None
             pixels = slide.thumbnail(4 * SIDE * _SHARPER)
     except PathsegError:
-        return None  # the slide says so itself when it is shown
+        return None  # reported when the slide is shown
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=2)
     pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
-    picture = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
+    image = QImage(pixels.tobytes(), width, height, 3 * width, QImage.Format.Format_RGB888)
     side = SIDE * _SHARPER
-    whole = QPixmap.fromImage(picture).scaled(
+    whole = QPixmap.fromImage(image).scaled(
         side, side, Qt.AspectRatioMode.KeepAspectRatioByExpanding, Qt.TransformationMode.SmoothTransformation
     )
     return whole.copy((whole.width() - side) // 2, (whole.height() - side) // 2, side, side)

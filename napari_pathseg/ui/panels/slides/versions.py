@@ -1,6 +1,6 @@
-"""The dialog with the versions of a mask: how it was, how it is, and the way back.
+"""The dialog with the versions of a mask: compare a version with the current mask, and restore it.
 
-Nothing is changed before Restore is pressed; what that changes is one step that can be undone, and a version itself.
+Nothing changes before Restore is pressed.  A restore is one undoable step, and the mask before it becomes a version.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabe
 
 _SIZE = QSize(880, 560)
 _PICTURE = QSize(340, 220)
-_GROUND = (128, 128, 128, 40)  # red, green, blue, opacity of what is unlabelled, so that the slide's extent is seen
-_SHARPER = 2  # pixels made per pixel of the layout, for dense screens
+_GROUND = (128, 128, 128, 40)  # RGBA of unlabelled pixels, so that the extent of the slide is visible
+_SHARPER = 2  # image pixels per layout pixel, for high-DPI screens
 _TITLES = ("Kept", "Why", "Areas then", "Since then")
 _WHY = {
     "import": "before an import",
@@ -58,7 +58,7 @@ _NONE_YET = "No version is kept yet. One is before each import, accept-all and t
 
 
 class VersionsDialog(QDialog):
-    """The versions of the slide in view, the one chosen beside how the mask is now, and what can be done with it."""
+    """The versions of the slide in view, a comparison of the selected one with the current mask, and Restore."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -77,12 +77,12 @@ class VersionsDialog(QDialog):
 
     @property
     def chosen(self) -> Version | None:
-        """The version that is chosen in the list."""
+        """The selected version."""
         rows = {index.row() for index in self.table.selectedIndexes()}
         return self._versions[rows.pop()] if rows else None
 
     def keep(self) -> None:
-        """Keep how the mask is now."""
+        """Create a version of the current mask."""
         with show_errors():
             self._session.save_mask()
             kept = create_version(self._session.require_project(), self._slide.id, BY_HAND)
@@ -91,7 +91,7 @@ class VersionsDialog(QDialog):
                 self.hint.setText("Nothing changed since the newest version: the mask is kept already.")
 
     def restore(self) -> None:
-        """Bring the mask back as it was in the version that is chosen."""
+        """Restore the selected version."""
         version = self.chosen
         if version is None:
             return
@@ -99,13 +99,13 @@ class VersionsDialog(QDialog):
             self._session.save_mask()
             create_version(self._session.require_project(), self._slide.id, BEFORE_RESTORE, protect=version)
             self._session.editor.run(restore(version))
-            notify("Restored. Ctrl+Z takes that back.")  # longer ones napari cuts
+            notify("Restored. Ctrl+Z undoes it.")  # napari truncates longer texts
             self.accept()
 
-    # -- what a person sees
+    # -- display
 
     def _fill(self) -> None:
-        """List the versions anew, and choose the newest."""
+        """List the versions, and select the newest."""
         project = self._session.require_project()
         self._versions = versions(project, self._slide.id)
         counts = self._session.counts(self._slide.id)
@@ -138,18 +138,18 @@ class VersionsDialog(QDialog):
             self.hint.setText(str(error))
             return
         self.ok.setEnabled(bool(changed) and not self._session.read_only)
-        text = "Restore brings the whole mask back as it was then; Ctrl+Z takes that back."
+        text = "Restore replaces the whole mask by this version; Ctrl+Z undoes it."
         self.hint.setText(text if changed else "The mask is now as it was then.")
 
     def _make_buttons(self) -> None:
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.keep_now, self.ok = QPushButton("Keep now"), QPushButton("Restore")
-        self.keep_now.setToolTip("Keep how the mask is now as a version.")
-        self.ok.setToolTip("Bring labels, and who set them, of the whole slide back; Ctrl+Z takes that back.")
+        self.keep_now.setToolTip("Save the current mask as a version.")
+        self.ok.setToolTip("Restore labels and provenance of the whole slide; Ctrl+Z undoes it.")
         self.buttons.addButton(self.keep_now, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.ApplyRole)
         for button in (self.keep_now, self.ok):
-            button.setAutoDefault(False)  # Enter changes nothing
+            button.setAutoDefault(False)  # so that Enter changes nothing
         self.keep_now.clicked.connect(self.keep)
         self.ok.clicked.connect(self.restore)
         self.buttons.rejected.connect(self.reject)
@@ -170,7 +170,7 @@ class VersionsDialog(QDialog):
 
 
 class _Picture(QWidget):
-    """A mask as a small picture, with a title above."""
+    """A thumbnail of a mask, with a title above."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class _Picture(QWidget):
         layout.addWidget(self.picture)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Clear the thumbnail."""
         self.picture.clear()
 
     def set_mask(self, labels: npt.NDArray[np.uint8], classes: ClassTable) -> None:
@@ -201,11 +201,11 @@ class _Picture(QWidget):
         self.picture.setPixmap(QPixmap.fromImage(small))
 
 
-# -- in words
+# -- texts
 
 
 def when_text(when: datetime, now: datetime) -> str:
-    """Return a time as a person says it.
+    """Return a time relative to today, in words.
 
     >>> from datetime import UTC
     >>> when_text(datetime(2026, 3, 5, 9, 4, tzinfo=UTC), datetime(2026, 3, 6, 8, 0, tzinfo=UTC))
@@ -219,7 +219,7 @@ def when_text(when: datetime, now: datetime) -> str:
 
 
 def version_texts(version: Version, counts: Counts, classes: ClassTable, mpp: float | None) -> Sequence[str]:
-    """Return when and why a version was kept, the areas of its classes, and what `counts` have more or less."""
+    """Return when and why a version was created, its areas by class, and the differences of `counts` from it."""
     when = when_text(version.when, datetime.now())
     if version.counts is None:
         return when, f"⚠ version {version.number} cannot be read", "", ""

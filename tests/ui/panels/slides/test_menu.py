@@ -50,7 +50,7 @@ def test_patients_come_from_names(panel, monkeypatch):
 
 def test_slides_are_divided_anew(panel, monkeypatch):
     monkeypatch.setattr(SplitDialog, "exec", lambda _: True)
-    action(panel.slide_menu("case1"), "Divide all").trigger()
+    action(panel.slide_menu("case1"), "Split all").trigger()
     roles = [entry.role for entry in project_of(panel).slides.values()]
     assert set(roles) <= {"train", "val", "test"}
     assert roles.count("train") >= 2

@@ -101,7 +101,7 @@ def test_restore_brings_the_mask_back_and_undo_takes_that_back(shown, ask, qtbot
     dialog = ask()
     click(qtbot, dialog.ok)
     assert shown.counts("case0")[2].sum() == 400
-    assert "Ctrl+Z takes that back" in notification_manager.records[-1].message
+    assert "Ctrl+Z undoes it" in notification_manager.records[-1].message
     shown.layers.mask.undo()
     assert shown.counts("case0")[1].sum() == 200 * 200
 
