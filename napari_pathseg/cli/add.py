@@ -39,8 +39,8 @@ def describe(project: "Project", entries: Sequence["SlideRecord"], given: Path |
     slides: list[dict[str, Any]] = []
     for entry in entries:
         contours = _taken(project, entry, given)
-        told = {"slide": entry.id, "patient": entry.patient, "role": entry.role, "complete": entry.complete}
-        slides.append({**told, "mpp": entry.mpp, "contours": contours, "classes": _classes(project, entry, contours)})
+        fields = {"slide": entry.id, "patient": entry.patient, "role": entry.role, "complete": entry.complete}
+        slides.append({**fields, "mpp": entry.mpp, "contours": contours, "classes": _classes(project, entry, contours)})
     alone = [slide["slide"] for slide in slides if slide["contours"] is None]
     warnings = [_unpaired(alone, len(slides), given)] if given is not None and alone else []
     return {"slides": slides, "warnings": warnings}

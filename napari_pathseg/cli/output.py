@@ -200,17 +200,17 @@ def _number(score: float, there: bool = True) -> str:
 def _kept(kept: Mapping[str, int | None]) -> list[str]:
     new = [f"{slide} (version {number})" for slide, number in kept.items() if number is not None]
     same = [slide for slide, number in kept.items() if number is None]
-    told = [f"Kept: {', '.join(new)}."] if new else []
-    return told + ([f"No mask, or none that changed since its newest version: {', '.join(same)}."] if same else [])
+    lines = [f"Kept: {', '.join(new)}."] if new else []
+    return lines + ([f"No mask, or none that changed since its newest version: {', '.join(same)}."] if same else [])
 
 
-def _restored(told: Mapping[str, Any] | None) -> list[str]:
-    if told is None:
+def _restored(restored: Mapping[str, Any] | None) -> list[str]:
+    if restored is None:
         return []
-    mask = f"{told['slide']} is as it was in version {told['number']}"
-    if not told["changed"]:
+    mask = f"{restored['slide']} is as it was in version {restored['number']}"
+    if not restored["changed"]:
         return [f"{mask}: nothing had to be changed."]
-    before = "" if told["kept"] is None else f"; as it was before that is version {told['kept']}"
+    before = "" if restored["kept"] is None else f"; as it was before that is version {restored['kept']}"
     return [f"{mask}{before}. Undo in the window takes that back."]
 
 

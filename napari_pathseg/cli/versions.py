@@ -51,13 +51,13 @@ def _restore(project: "Project", slide: str, number: int) -> Answer:
     with project.write_lock():
         version = _find(project, slide, number)
         check_version(version)
-        told: Answer = {"slide": slide, "number": number, "changed": bool(changed_regions(version)), "kept": None}
-        if told["changed"]:
+        restored: Answer = {"slide": slide, "number": number, "changed": bool(changed_regions(version)), "kept": None}
+        if restored["changed"]:
             kept = create_version(project, slide, BEFORE_RESTORE, protect=version)
             with project.open_mask(slide) as mask:
                 mask.run(restore(version))
-            told["kept"] = None if kept is None else kept.number
-    return told
+            restored["kept"] = None if kept is None else kept.number
+    return restored
 
 
 def _find(project: "Project", slide: str, number: int) -> "Version":

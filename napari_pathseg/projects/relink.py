@@ -106,7 +106,7 @@ def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) 
     files
         The file of each slide.
     force
-        Whether a file of another content is taken, such as one that was saved anew; it has
+        Whether a file of another content is taken, such as one that was saved again; it has
         to have the same size in pixels, and its fingerprint is the slide's from then on.
 
     Raises
@@ -195,7 +195,7 @@ def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideRe
         what = f"the slide {other}" if other else "another file than the one that was added"
         raise ProjectError(
             f"{path} is {what}, not {slide_id}. Choose the file that {slide_id} was, or link it all the same if the "
-            "same slide was saved anew."
+            "same slide was saved again."
         )
     relative = relative_path(path, project.folder.parent)
     return replace(entry, path=str(path), relative_path=relative, fingerprint=content)
