@@ -46,7 +46,7 @@ LONGEST_LIFE = 4  # kills of one mask before a new one is begun: undo goes back 
 
 
 def play(folder: Path, log: Path, seed: int, control: bool) -> None:
-    """Paint until killed, telling the log."""
+    """Paint until killed, logging each action."""
     project = Project.open(folder)
     project.acquire_lock("kill_strokes")
     shape = project.slide(SLIDE).mask_shape
@@ -74,7 +74,7 @@ def play(folder: Path, log: Path, seed: int, control: bool) -> None:
 
 @dataclass
 class Told:
-    """The log of a mask's life, played on plain arrays."""
+    """The log of a mask, replayed on plain arrays."""
 
     plain: Plain
     moments: list[tuple[int, float]] = field(default_factory=list)  # checksum and time of each state that was taken
@@ -87,7 +87,7 @@ class Told:
         return self.summed[1]
 
     def follow(self, log: Path) -> None:
-        """Play what the log says."""
+        """Replay the log."""
         for line in log.read_text(encoding="utf8").splitlines():
             try:
                 entry = json.loads(line)
@@ -104,14 +104,14 @@ class Told:
                 self.trying = entry
 
     def _settle(self, found: int) -> None:
-        """Find out whether what was being tried at a kill was taken; a kill ends a step."""
+        """Determine whether the action in progress at a kill was accepted; a kill ends an undo group."""
         if self.trying is not None and self._sum() != found:
             do(self.plain, self.trying)
         self.trying = None
         self.plain.end_undo_group()
 
     def lost(self, pixels: np.ndarray, killed: float) -> float | None:
-        """Return the age of the oldest stroke that is lost, 0 where none is, None where `pixels` never were."""
+        """Return the age of the oldest lost stroke, 0 if none is lost, None if `pixels` match no logged state."""
         found = zlib.crc32(pixels.tobytes())
         now = self._sum()
         self._settle(found)
@@ -124,7 +124,7 @@ class Told:
 
 
 def history_whole(path: Path, told: Told, project: Project) -> bool:
-    """Whether undo goes back as the log says, tried on a copy of the mask."""
+    """Return whether undo goes back through the logged states, tried on a copy of the mask."""
     shape = project.slide(SLIDE).mask_shape
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / path.name
@@ -143,14 +143,14 @@ def history_whole(path: Path, told: Told, project: Project) -> bool:
 
 @dataclass
 class Life:
-    """A mask, from empty on, through some kills; each child goes on where the one before was killed."""
+    """A mask from empty through several kills; each child continues where the last one was killed."""
 
     project: Project
     log: Path
     control: bool
 
     def begin(self) -> None:
-        """Begin with an empty mask."""
+        """Start with an empty mask."""
         path = self.project.mask_path(SLIDE)
         shutil.rmtree(path, ignore_errors=True)
         for file in (path.with_suffix(".journal"), self.log, self.project.folder / "control.npz"):
@@ -158,7 +158,7 @@ class Life:
         self.log.touch()
 
     def kill(self, seed: int, seconds: float, in_recovery: bool) -> float:
-        """Paint, and kill that so long after it has opened the mask, or has begun to; return when."""
+        """Start a child that paints, kill it `seconds` after it opened the mask (or began to); return the time."""
         before = self.log.stat().st_size
         child = CHILDREN.Process(target=play, args=(self.project.folder, self.log, seed, self.control))
         child.start()
@@ -175,7 +175,7 @@ class Life:
         return killed
 
     def check(self, killed: float) -> tuple[float | None, bool]:
-        """Return the age of the oldest lost stroke, None where the mask is unreadable, and whether undo is whole."""
+        """Return the age of the oldest lost stroke, None if the mask is unreadable, and whether undo is intact."""
         shape = self.project.slide(SLIDE).mask_shape
         told = Told(Plain(np.zeros((2, *shape), np.uint8)))
         told.follow(self.log)
@@ -205,7 +205,7 @@ def make_project(folder: Path, short: bool) -> Project:
 
 
 def kill_often(project: Project, kills: int, longest: float, control: bool) -> dict[str, Any]:
-    """Kill so many painting children, each after some seconds, and tell what was lost."""
+    """Kill painting children, each after a random time; return what was lost."""
     chance = random.Random(1)
     life, age = Life(project, project.folder.parent / "strokes.log", control), LONGEST_LIFE
     answer: dict[str, Any] = {"kills": 0, "unreadable": 0, "oldest_lost_s": 0.0, "history_lost": 0, "losses": 0}
@@ -229,7 +229,7 @@ def kill_often(project: Project, kills: int, longest: float, control: bool) -> d
 
 
 def main() -> None:
-    """Kill and look, and do the same to the control."""
+    """Kill children that paint a mask, then those of the control."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int)
     parser.add_argument("--short", action="store_true")

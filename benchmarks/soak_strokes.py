@@ -31,7 +31,7 @@ WARM_UP = 0.2  # of the strokes: until the chunks that are kept in memory are al
 
 
 def paint(mask: Mask, chance: random.Random) -> None:
-    """Paint one stroke of some pulls, and sometimes think better of it."""
+    """Paint a stroke of several brush segments, and sometimes undo it."""
     label, radius = chance.choice([0, 1, 2]), chance.choice([5, 25, 25, 100])
     at = tuple(chance.uniform(0, size) for size in mask.shape)
     for _ in range(chance.randint(1, 5)):
@@ -49,7 +49,7 @@ def paint(mask: Mask, chance: random.Random) -> None:
 
 
 def main() -> None:
-    """Paint, and look at the memory."""
+    """Paint, and measure the memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--strokes", type=int)
     parser.add_argument("--side", type=int, default=20_000)

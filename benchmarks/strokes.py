@@ -1,4 +1,4 @@
-"""A painting session that can be played on a mask and on plain arrays, for the benchmarks of both."""
+"""A painting session that runs on a mask or on plain arrays, shared by the benchmarks."""
 
 import random
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ _ZSTD = Zstd(level=1)
 
 
 class Canvas(Protocol):
-    """What can be painted on: a mask, or the control."""
+    """Something that can be painted: a mask, or the control."""
 
     def add_stroke(self, stroke: Stroke) -> None: ...
     def process_pending(self, budget_s: float) -> Any: ...
@@ -30,7 +30,7 @@ class Canvas(Protocol):
 
 
 class Plain:
-    """A mask as plain arrays with whole copies to undo; it says what a mask must be."""
+    """The reference model of a mask: plain arrays, with whole copies for undo."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels
@@ -51,7 +51,7 @@ class Plain:
             self.pixels[:, *box.slices] = after
 
     def process_pending(self, budget_s: float) -> None:
-        """Do nothing: all is done at once."""
+        """Do nothing: strokes are applied at once."""
 
     def end_undo_group(self) -> None:
         if self.step is not None:
@@ -73,7 +73,7 @@ class Plain:
             self.pixels = self.unpacked(source.pop())
 
     def unpacked(self, state: bytes) -> np.ndarray:
-        """Return one of the states of `past` or `future`."""
+        """Return an unpacked state of `past` or `future`."""
         return np.frombuffer(_ZSTD.decode(state), np.uint8).reshape(self.pixels.shape)
 
     def flush(self) -> None:
@@ -84,7 +84,7 @@ class Plain:
 
 
 class InPlace(Plain):
-    """The control: after each stroke the whole mask is written over its own file."""
+    """The control: each stroke rewrites the whole mask in place."""
 
     def __init__(self, path: Path, shape: tuple[int, int]) -> None:
         super().__init__(in_place(path, shape))
@@ -100,7 +100,7 @@ class InPlace(Plain):
 
 
 def in_place(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Return what the control wrote, zeros where it wrote nothing yet."""
+    """Return what the control has written, or zeros."""
     if not path.exists():
         return np.zeros((2, *shape), np.uint8)
     with np.load(path) as file:
@@ -113,7 +113,7 @@ WORDS = ["work"] * 6 + ["end_undo_group"] * 6 + ["undo"] * 2 + ["redo", "flush"]
 
 
 def session(shape: tuple[int, int], chance: random.Random) -> Iterator[dict[str, Any]]:
-    """Yield what a person does, without end: pulls of one brush to a step, outlines, work in between, undo."""
+    """Yield random actions without end: brush segments, outlines, processing, undo; one brush to an undo group."""
     brush = 1
     while True:
         word = chance.choice(["stroke"] * 14 + WORDS)
@@ -129,7 +129,7 @@ def session(shape: tuple[int, int], chance: random.Random) -> Iterator[dict[str,
 
 
 def do(canvas: Canvas, action: dict[str, Any]) -> None:
-    """Do to a canvas what an action says."""
+    """Run an action on a canvas."""
     if action["do"] == "stroke":
         start, end = action["ends"]
         corners = np.array([start, [start[0], end[1]], end, [end[0], start[1]]], float)

@@ -1,4 +1,4 @@
-"""Each cleaning, done tile by tile, is compared with the plain array operation on the whole mask."""
+"""Each cleanup, done tile by tile, is compared with the plain array operation on the whole mask."""
 
 import math
 
@@ -24,7 +24,7 @@ CORNERS = np.ones((3, 3))
 
 @pytest.fixture(scope="module")
 def sheet(tmp_path_factory):
-    """A mask that is painted anew for each example."""
+    """A mask that each example paints over."""
     with open_mask(tmp_path_factory.mktemp("cleaning") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         yield mask
 
@@ -80,7 +80,7 @@ examples = settings(max_examples=60, deadline=None)
 
 
 def nearest_other(labels):
-    """Return for each pixel the nearest label that is not tumour, of equally near ones the largest."""
+    """Return for each pixel the nearest label that is not tumour; ties go to the largest."""
     best, chosen = np.full(SHAPE, np.inf), blank()
     for label in np.unique(labels[labels != TUMOUR]):
         away = ndimage.distance_transform_edt(labels != label)
@@ -90,7 +90,7 @@ def nearest_other(labels):
 
 
 def reshaped(labels, now, region, locked):
-    """Return the labels after the tumour of a region became what `now` says."""
+    """Return the labels with the tumour of a region replaced by `now`."""
     here = np.zeros(SHAPE, bool)
     here[region.slices] = True
     here &= ~np.isin(labels, list(locked))
@@ -188,7 +188,7 @@ each_cleanup = pytest.mark.parametrize("clean", CLEANUPS.values(), ids=CLEANUPS.
 
 
 def untidy():
-    """Return a tumour with a hole and a spur, and a speck."""
+    """Return a tumour with a hole and a spur, and a small object."""
     labels = block(block(blank(), (5, 5, 20, 20)), (10, 10, 4, 4), 0)
     return block(block(labels, (15, 25, 1, 9)), (33, 40, 1, 2))
 
@@ -229,25 +229,25 @@ def test_cleanup_keeps_a_models_provenance_where_nothing_changes(tmp_path, clean
 @each_cleanup
 def test_stopped_cleanup_can_be_undone(mask, clean):
     edits.paint(mask, WHOLE, untidy())
-    told = []
+    fractions = []
 
     def stop_late(fraction):
-        told.append(fraction)
+        fractions.append(fraction)
         return fraction > 0.8
 
     if not clean(mask, CleanupOptions(tile=8, progress=stop_late)).empty:
         mask.undo()
     np.testing.assert_array_equal(labels_of(mask), untidy())
-    assert told == sorted(told)
-    assert 0.8 < told[-1] < 1
+    assert fractions == sorted(fractions)
+    assert 0.8 < fractions[-1] < 1
 
 
 @each_cleanup
 def test_cleanup_progress_ends_at_one(mask, clean):
     edits.paint(mask, WHOLE, untidy())
-    told = []
-    clean(mask, CleanupOptions(tile=8, progress=lambda fraction: bool(told.append(fraction))))
-    assert told[-1] == 1
+    fractions = []
+    clean(mask, CleanupOptions(tile=8, progress=lambda fraction: bool(fractions.append(fraction))))
+    assert fractions[-1] == 1
 
 
 @each_cleanup

@@ -1,4 +1,4 @@
-"""What is done in a place changes nothing outside it, and is one step of undo."""
+"""An edit of a region changes nothing outside it, and is one undo group."""
 
 import numpy as np
 import pytest

@@ -28,7 +28,7 @@ CALLS = ["replace", "rename", "unlink", "remove", "mkdir", "link", "fsync", "ope
 
 
 class RefusingFile:
-    """A file whose writes the disk may refuse, after half of them."""
+    """A file whose writes the disk may refuse half-way."""
 
     def __init__(self, disk, file):
         self._disk, self._file = disk, file
@@ -53,7 +53,7 @@ class RefusingFile:
 
 
 class Disk:
-    """Counts what is asked of the disk while something is written, and refuses one call."""
+    """Counts the calls that write to disk, and refuses one of them."""
 
     def __init__(self, monkeypatch, refused, number):
         self.refused, self.number, self.calls = refused, number, []
@@ -95,7 +95,7 @@ class Disk:
 
 
 def opened(path):
-    """Open the mask at `path`, made with more levels than its size asks for."""
+    """Open the mask at `path`, created with more levels than usual for its size."""
     if not path.exists():
         create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=300)
     return open_mask(path, SHAPE, DEFAULT_CLASSES)
@@ -133,7 +133,7 @@ SESSION = [
 
 @pytest.fixture(scope="module")
 def begun(tmp_path_factory):
-    """A mask that was painted and saved, and how it is after each call of the session."""
+    """A painted and saved mask, and its pixels after each call of the session."""
     folder = tmp_path_factory.mktemp("begun")
     with opened(folder / "m.zarr") as mask:
         put(mask, Region(50, 505, 30, 30), 1)
@@ -148,7 +148,7 @@ def begun(tmp_path_factory):
 
 
 def check(path, allowed, steps=None):
-    """Look whether a mask is readable, one of the allowed ones, and all that follows from it is right."""
+    """Check that a mask is readable, one of the allowed states, and consistent."""
     with opened(path) as mask:
         pixels = everything(mask)
         assert any((pixels == state).all() for state in allowed)
@@ -175,33 +175,33 @@ def copied(path, folder):
 
 
 def play(path, states, look):
-    """Do the whole session, each call again where it was refused; return how often the user was told."""
-    told, mask = 0, None
+    """Run the session, repeating each refused call; return how often an error was reported."""
+    reported, mask = 0, None
     for _ in range(2):
         try:
             mask = opened(path)
             break
         except ProjectError:
-            told += 1
+            reported += 1
             look(states[:1])
     for index, call in enumerate(SESSION):
         try:
             call(mask)
         except ProjectError:
-            told += 1
+            reported += 1
             look(states[index : index + 2])
             call(mask)
     try:
         mask.close()
     except ProjectError:
-        told += 1
-    return told
+        reported += 1
+    return reported
 
 
 @pytest.mark.parametrize("first", SHIFTS)
 def test_any_disk_call_may_fail_once_without_losing_an_edit(begun, tmp_path, first):
     kept, states = begun
-    refused = told = 0
+    refused = reported = 0
     while True:
         shutil.rmtree(tmp_path / "m", ignore_errors=True)
         path = shutil.copytree(kept, tmp_path / "m") / "m.zarr"
@@ -215,13 +215,13 @@ def test_any_disk_call_may_fail_once_without_losing_an_edit(begun, tmp_path, fir
                         again.setattr(*name, function)
                     check(copied(path, tmp_path / "copy"), allowed)
 
-            told += play(path, states, look)
+            reported += play(path, states, look)
         check(path, states[-1:], steps=5)
         if not disk.fired:
             break
         refused += 1
     assert refused > 50
-    assert told > refused * 0.9
+    assert reported > refused * 0.9
 
 
 REAL = {(os, name): getattr(os, name) for name in CALLS} | {(io, "open"): io.open, (builtins, "open"): builtins.open}

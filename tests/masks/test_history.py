@@ -22,7 +22,7 @@ def path(tmp_path):
 
 
 def opened(path: Path) -> Mask:
-    """Open the mask at `path`, made with more levels than its size asks for."""
+    """Open the mask at `path`, created with more levels than usual for its size."""
     if not path.exists():
         create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
     return open_mask(path, SHAPE, DEFAULT_CLASSES)
@@ -38,7 +38,7 @@ def everything(mask):
 
 
 def undone_one_by_one(mask):
-    """Return the mask after each undo, back to the first state."""
+    """Return the mask after each undo, back to its first state."""
     states = []
     while not mask.undo().empty:
         states.append(everything(mask))
@@ -49,7 +49,7 @@ def undone_one_by_one(mask):
 
 
 def dots(mask, number):
-    """Paint so many dots, a step each."""
+    """Paint dots, one undo group each."""
     for index in range(number):
         row, column = divmod(index, 20)
         mask.add_stroke(
@@ -111,7 +111,7 @@ def test_strokes_pending_at_a_kill_stay_separate_undo_groups(path):
 
 
 def test_applied_stroke_is_not_painted_again_after_a_kill(path):
-    """First 2 over what is free, then all of 2 is erased: done twice, the first would find the ground free again."""
+    """Paint 2 over unlabelled pixels, then erase all of 2: applied twice, the first stroke would paint again."""
     mask = opened(path)
     put(mask, WHOLE, 2)
     mask.end_undo_group()
@@ -154,7 +154,7 @@ def test_killed_undo_stays_undone_and_can_be_redone(path):
 
 
 def noise(mask, number):
-    """Make so many steps that hardly shrink, 2 × 64 × 64 pixels each."""
+    """Make undo groups that hardly compress, 2 × 64 × 64 pixels each."""
     rng = np.random.default_rng(0)
     for index in range(number):
         region = Region(64 * (index % 8), 64 * (index // 8 % 10), 64, 64)

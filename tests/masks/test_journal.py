@@ -29,7 +29,7 @@ def path(tmp_path):
 
 
 def contents(path):
-    """Return what whole records hold."""
+    """Return the payloads of the complete records."""
     with contextlib.closing(Journal(path)) as journal:
         return [journal.read(record) for record in journal.records()]
 
@@ -70,7 +70,7 @@ def test_flipped_byte_costs_only_its_record(path, place, bits):
 @given(st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_journal_with_an_incomplete_last_record_accepts_more(path, place):
-    """As after `kill -9` while a record was written: what comes later must not be taken for the rest of it."""
+    """After `kill -9` during a write, later records must not be read as the rest of the incomplete one."""
     path.unlink(missing_ok=True)
     records = append_all(path, PAYLOADS)
     place %= records[-1].end
@@ -93,10 +93,10 @@ def test_damaged_record_is_logged_with_its_offset(path, caplog):
 
 
 def test_journal_appends_nothing_if_writing_is_refused(path):
-    def guard():
+    def refuse():
         raise ProjectError("another program holds the project")
 
-    with contextlib.closing(Journal(path, guard)) as journal, pytest.raises(ProjectError, match="another program"):
+    with contextlib.closing(Journal(path, refuse)) as journal, pytest.raises(ProjectError, match="another program"):
         journal.append(RecordKind.EDIT, b"mine")
     assert path.stat().st_size == 0
 
@@ -139,7 +139,7 @@ def test_data_loss_is_reported_once_with_the_next_record(path, monkeypatch):
 
 
 def drawn(folder):
-    """Draw squares, a step each, into a mask that is killed before it saves; return the journal's path."""
+    """Draw squares, one undo group each, in a mask that is killed before it saves; return the journal's path."""
     mask = open_mask(folder / "m.zarr", SHAPE, DEFAULT_CLASSES)
     for index, box in enumerate(SQUARES):
         if index % 2:
@@ -158,7 +158,7 @@ def squares_in(mask):
 
 
 def look_and_undo_all(mask):
-    """Return which squares are there, after a test of what must hold however damaged the journal is."""
+    """Return which squares are there, after checking the invariants of any damaged journal."""
     found = squares_in(mask)
     assert (mask.counts == count(*mask.read(WHOLE))).all()
     for _ in range(len(SQUARES) + 1):

@@ -8,7 +8,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def kill_strokes(monkeypatch):
-    """The benchmark, whose children paint in processes of their own."""
+    """The benchmark module, which paints in child processes."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     return importlib.import_module("kill_strokes")
 

@@ -23,7 +23,7 @@ WHOLE = Region(0, 0, *SHAPE)
 
 
 def opened(path: Path) -> Mask:
-    """Open the mask at `path`, made with more levels than its size asks for."""
+    """Open the mask at `path`, created with more levels than usual for its size."""
     if not path.exists():
         create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
     return open_mask(path, SHAPE, DEFAULT_CLASSES)
@@ -39,7 +39,7 @@ def everything(mask):
 
 
 class PlainMask:
-    """What a mask is to be: two arrays, and copies of them to undo."""
+    """The reference model of a mask: two arrays, and copies of them for undo."""
 
     def __init__(self):
         self.pixels = np.zeros((2, *SHAPE), np.uint8)
@@ -119,7 +119,7 @@ def some_action(rng):
 
 
 def one_more(labels):
-    """Return other labels: each one more, 3 is followed by none."""
+    """Return each label plus one, modulo 4."""
     return (labels + 1) % 4
 
 
@@ -130,7 +130,7 @@ def counting_up(mask):
 
 
 class Both:
-    """A mask and what it is to be, to which the same is done."""
+    """A mask and its reference model, which run the same actions."""
 
     def __init__(self, path):
         self.path = path
@@ -187,7 +187,7 @@ class Both:
         self.plain.end_undo_group()
 
     def _cancelled_operation(self):
-        """What is cancelled can be redone as far as it got."""
+        """The finished steps of a cancelled operation can be redone."""
         self.mask.apply_pending()
         self._operation()
         self.mask.process_pending(0)

@@ -145,7 +145,7 @@ def test_read_only_mask_accepts_no_stroke(tmp_path):
 
 
 def near_an_edge(pixels):
-    """Return which pixels have another one among their neighbours, two away at most."""
+    """Return which pixels have a different one within two pixels."""
     window = (1, 5, 5)
     return (ndimage.minimum_filter(pixels, window) != ndimage.maximum_filter(pixels, window)).any(axis=0)
 
