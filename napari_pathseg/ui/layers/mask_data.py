@@ -1,5 +1,6 @@
 """A mask as layer data for napari: levels to display, and an array of all pixels that can be painted."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,36 @@ from napari_pathseg.masks.zarr_store import CHUNK
 UNREVIEWED_OFFSET = 128  # added to the class on screen for unreviewed model pixels
 
 
-class _Level:
-    """One level of a mask as a read-only array."""
+def encode_display(pixels: UInt8Array) -> UInt8Array:
+    """Return the displayed values of labels and provenance, ``(2, rows, columns)``."""
+    labels, provenance = pixels
+    unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
+    shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED_OFFSET)
+    return shown
+
+
+def decode_display(shown: UInt8Array) -> UInt8Array:
+    """Return labels and provenance of displayed values, as far as these determine them."""
+    labels = shown % UNREVIEWED_OFFSET
+    by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
+    return np.stack([labels, np.where(shown >= UNREVIEWED_OFFSET, np.uint8(Provenance.MODEL), by_person)])
+
+
+def labels_of(pixels: UInt8Array) -> UInt8Array:
+    """Return the labels of labels and provenance, ``(2, rows, columns)``."""
+    labels: UInt8Array = pixels[0]
+    return labels
+
+
+class MaskLevel:
+    """One level of a mask as a read-only array of what `encode` makes of labels and provenance."""
 
     ndim = 2
     dtype = np.dtype(np.uint8)
     chunks = (CHUNK, CHUNK)
 
-    def __init__(self, mask: Mask, level: int) -> None:
-        self.mask, self.level = mask, level
+    def __init__(self, mask: Mask, level: int, encode: Callable[[UInt8Array], UInt8Array]) -> None:
+        self.mask, self.level, self.encode = mask, level, encode
         self.shape = mask.shapes[level]
 
     @property
@@ -40,30 +62,7 @@ class _Level:
         return np.asarray(self._read(Region(0, 0, *self.shape)), dtype=dtype)
 
     def _read(self, region: Region) -> UInt8Array:
-        labels: UInt8Array = self.mask.preview(region, self.level)[0]
-        return labels
-
-
-class DisplayLevel(_Level):
-    """A level as displayed: the class, plus `UNREVIEWED_OFFSET` for unreviewed model pixels."""
-
-    def _read(self, region: Region) -> UInt8Array:
-        return encode_display(self.mask.preview(region, self.level))
-
-
-def encode_display(pixels: UInt8Array) -> UInt8Array:
-    """Return the displayed values of labels and provenance, ``(2, rows, columns)``."""
-    labels, provenance = pixels
-    unreviewed = (provenance == Provenance.MODEL) & (labels > 0)
-    shown: UInt8Array = labels + unreviewed.astype(np.uint8) * np.uint8(UNREVIEWED_OFFSET)
-    return shown
-
-
-def decode_display(shown: UInt8Array) -> UInt8Array:
-    """Return labels and provenance of displayed values, as far as these determine them."""
-    labels = shown % UNREVIEWED_OFFSET
-    by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
-    return np.stack([labels, np.where(shown >= UNREVIEWED_OFFSET, np.uint8(Provenance.MODEL), by_person)])
+        return self.encode(self.mask.preview(region, self.level))
 
 
 class MaskData(MultiScaleData):  # type: ignore[misc]
@@ -82,7 +81,7 @@ class MaskData(MultiScaleData):  # type: ignore[misc]
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
-        super().__init__([_Level(mask, level) for level in range(len(mask.shapes))])
+        super().__init__([MaskLevel(mask, level, labels_of) for level in range(len(mask.shapes))])
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int | np.integer):

@@ -29,7 +29,7 @@ from napari_pathseg.masks import Mask
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, DisplayLevel, MaskData, decode_display, encode_display
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, MaskData, MaskLevel, decode_display, encode_display
 from napari_pathseg.ui.layers.mouse import brush_drag, pick
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
@@ -44,7 +44,9 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
     def _make_slice_request_internal(self, **parts: Any) -> Any:
         request = super()._make_slice_request_internal(**parts)
         mask = self.layer.mask
-        shown, small = DisplayLevel(mask, request.data_level), DisplayLevel(mask, request.thumbnail_level)
+        shown, small = (
+            MaskLevel(mask, level, encode_display) for level in (request.data_level, request.thumbnail_level)
+        )
         return replace(request, data_at_data_level=shown, data_at_thumbnail_level=small)
 
 
