@@ -1,9 +1,13 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
 from napari.layers import Labels, Shapes
+from npe2 import PluginManifest
 
+import napari_pathseg
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import read_contours, write_contours
@@ -25,6 +29,12 @@ def save(layer, path, write):
     assert write(str(path), data, meta) == [str(path)]
 
 
+@pytest.fixture
+def registered_plugin(npe2pm):
+    """Register this plugin alone: a `ViewerModel` does not look for plugins, as napari's window does."""
+    npe2pm.register(PluginManifest.from_file(Path(napari_pathseg.__file__).with_name("napari.yaml")))
+
+
 def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
     labels = np.array([[0, 1], [2, 1]], np.int32)
     save(Labels(labels, **layer_transform(0.5, 2)), tmp_path / "a.tif", write_mask)
@@ -33,6 +43,7 @@ def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
         assert file.pages.first.resolution[0] == pytest.approx(1e4)  # pixels of 1 um in a centimetre
 
 
+@pytest.mark.usefixtures("registered_plugin")
 def test_the_mask_of_a_project_is_saved_as_any_labels_layer(tmp_path):
     with open_mask(tmp_path / "a.zarr", (40, 30), DEFAULT_CLASSES) as mask:
         paint(mask, Region(5, 5, 10, 10), np.full((10, 10), 2, np.uint8))
