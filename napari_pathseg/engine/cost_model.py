@@ -14,11 +14,11 @@ import numpy as np
 import psutil
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
-KEPT_PIXELS = 400_000_000  # of `engine.dataset`: what is kept of a role's slides in memory
 _BYTES_A_KEPT_PIXEL = 4  # RGB and the label
 _BYTES_A_WEIGHT = 20  # weight, gradient, two moments, running mean, each in fp32
 _LIBRARIES_GB = 0.9  # torch and the networks' libraries, before anything is built
@@ -221,7 +221,7 @@ def _sizes(entries: Sequence[SlideRecord]) -> list[int]:
 def _kept(sizes: Sequence[int]) -> int:
     """Return the pixels that are kept: of the first slides, as long as all of them fit."""
     kept = np.cumsum(sizes, dtype=np.int64)
-    return int(kept[kept <= KEPT_PIXELS].max(initial=0))
+    return int(kept[kept <= MAX_CACHED_PIXELS].max(initial=0))
 
 
 def _duration(minutes: float) -> str:

@@ -26,7 +26,7 @@ def preview_job(project: Project, config: TrainConfig, seed: int) -> Job[Path]:
     """
     yield from ()
     train, _ = train_val_split(project, {name: project.counts(name) for name in project.slides})
-    with PatchDataset(project, train, config, keep=False) as learning:
+    with PatchDataset(project, train, config, cache=False) as learning:
         samples = preview(learning.draw(np.random.default_rng(seed)), config, seed)
     path = project.folder / "runs" / FILE
     path.parent.mkdir(exist_ok=True)

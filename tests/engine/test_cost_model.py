@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.config import NETWORK_NAMES, TrainConfig
-from napari_pathseg.engine.cost_model import KEPT_PIXELS, Machine, Numbers, estimate, learning_numbers, this_machine
+from napari_pathseg.engine.cost_model import Machine, Numbers, estimate, learning_numbers, this_machine
+from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 
 SMALL = Numbers([1_000_000] * 4, [1_000_000])
 LAPTOP = Machine(tflops=0.26, free_gb=8)
@@ -90,11 +91,8 @@ def test_too_little_memory_is_said_with_what_to_lower(settings, remedy):
 
 
 def test_slides_are_kept_up_to_the_limit_that_learning_has():
-    from napari_pathseg.engine.dataset import patches as dataset
-
-    assert KEPT_PIXELS == dataset._KEPT_PIXELS
     none, full, more = (
-        told(numbers=Numbers(train, [])).memory_gb for train in ([], [KEPT_PIXELS], [KEPT_PIXELS, 10**9])
+        told(numbers=Numbers(train, [])).memory_gb for train in ([], [MAX_CACHED_PIXELS], [MAX_CACHED_PIXELS, 10**9])
     )
     assert full == more == pytest.approx(none + 1.6)
 

@@ -1,5 +1,5 @@
-"""Training data: patches of slides with their labels, stain normalisation and augmentation.
+"""Training data: tiles of slides with their labels, stain normalisation and augmentation.
 
-It may import `projects` and what lies below, and torch; it knows no optimizer and no network.  Begin with
-`patches.py`.
+It may import `projects` and the packages below that, and torch, but no other package of `engine`.  Begin
+with `patches.py`, which draws the tiles.
 """

@@ -1,7 +1,6 @@
-"""What the variation of tiles looks like, for a person who sets it.  Arrays only: no window."""
+"""A grid of augmented samples of a tile, to judge the settings by.  Arrays only: no window."""
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional
@@ -10,43 +9,43 @@ from napari_pathseg.classes import class_table
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.augmentation import Augmentation
 from napari_pathseg.engine.dataset.tiles import Tile
-from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 
-SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side; pixels of each, and between them
+SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side of the grid; pixels of a sample, and between two
 
 
 def preview(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
-    """Return sixteen variants of a tile, four by four, the first of them the tile itself.
+    """Return a grid of four by four variants of a tile; the first is the tile itself.
 
     Parameters
     ----------
     tile
-        A square one, of any size.
+        A square tile of any size.
     config
-        Its group *Augmentation* counts.
+        Only its group *Augmentation* is used.
     seed
-        The same one shows the same variants.
+        The same seed gives the same variants.
 
     Returns
     -------
     grid : RGB pixels, 4 x 160 and three gaps of 2 along each side
-        The outlines of the classes are drawn in the first colours of the palette.
+        The outlines of the classes have the first colours of the palette.
     """
-    vary, rng = Augmentation(config), np.random.default_rng(seed)
+    augment, rng = Augmentation(config), np.random.default_rng(seed)
     whole = SAMPLES * (SIDE + GAP) - GAP
     grid = np.full((whole, whole, 3), 255, np.uint8)
     for number in range(SAMPLES**2):
         top, left = (SIDE + GAP) * (number // SAMPLES), (SIDE + GAP) * (number % SAMPLES)
-        grid[top : top + SIDE, left : left + SIDE] = _sample(vary(tile, rng) if number else tile)
+        grid[top : top + SIDE, left : left + SIDE] = _sample(augment(tile, rng) if number else tile)
     return grid
 
 
 def _sample(tile: Tile) -> UInt8Array:
-    """Return a tile at the size of a sample, with its outlines."""
+    """Return a tile resized to a sample, with the outlines of its classes."""
     size = [SIDE, SIDE]
-    picture = tv_tensors.Image(torch.from_numpy(tile.pixels).permute(2, 0, 1))
+    image = tv_tensors.Image(torch.from_numpy(tile.pixels).permute(2, 0, 1))
     mask = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(tile.labels))[None])
-    pixels: UInt8Array = functional.resize(picture, size, antialias=True).permute(1, 2, 0).numpy().copy()
+    pixels: UInt8Array = functional.resize(image, size, antialias=True).permute(1, 2, 0).numpy().copy()
     labels: UInt8Array = functional.resize(mask, size)[0].numpy()
     outline = _outline(labels)
     table = class_table([(str(number), None) for number in range(1, max(2, int(labels.max())) + 1)])
@@ -55,10 +54,10 @@ def _sample(tile: Tile) -> UInt8Array:
     return pixels
 
 
-def _outline(labels: UInt8Array) -> npt.NDArray[np.bool_]:
-    """Return where a pixel's class is higher than that of a neighbour: a line of one pixel."""
+def _outline(labels: UInt8Array) -> BoolArray:
+    """Return the pixels whose class is higher than that of a neighbour: a line of one pixel."""
     padded = np.pad(labels, 1, mode="edge")
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     lowest = np.minimum.reduce(neighbours)
-    outline: npt.NDArray[np.bool_] = labels > lowest
+    outline: BoolArray = labels > lowest
     return outline

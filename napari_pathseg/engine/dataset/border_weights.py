@@ -1,8 +1,8 @@
-"""What the gaps between touching objects weigh, so that a network learns to keep them apart.
+"""Pixel weights for the gaps between touching objects, so that a network learns to separate them.
 
-The distance to the second nearest of many objects is found in two passes, down the columns
-and along the rows, each of which finds the nearest object and the nearest *other* one; the
-time depends on the pixels and the reach, not on how many objects there are.
+The distances to the two nearest objects are found in two passes, along columns and along
+rows.  Each pass finds the nearest object and the nearest *other* one, so the time depends on
+the pixels and the reach, not on the number of objects.
 """
 
 import numpy as np
@@ -11,31 +11,30 @@ from skimage.measure import label as components
 
 from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.geometry import Region, layout
-from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
 
-Keys = npt.NDArray[np.unsignedinteger]  # a squared distance, then the bits of an object's number
-REACH = 3.0  # in widths; what is farther weighs less than exp(-4.5) = 1.1 % of the most
-_BLOCK = 512  # what is computed at once, so that memory stays small
-_STRIP = 64  # rows that are compared at once, so that they stay in the cache
+Keys = npt.NDArray[np.unsignedinteger]  # a squared distance in the high bits, an object's number in the low ones
+REACH = 3.0  # in widths; beyond it the weight is below exp(-4.5) = 1.1 % of the maximum
+_BLOCK = 512  # side of the blocks that are computed one by one, to bound memory
+_STRIP = 64  # rows compared at once, so that they stay in the CPU cache
 
 
-def border_weights(labels: UInt8Array, weight: float, width: float) -> npt.NDArray[np.float32]:
-    """Return what each pixel of a mask of any size counts in the loss.
+def border_weights(labels: UInt8Array, weight: float, width: float) -> Float32Array:
+    """Return the weight of each pixel of a mask in the loss.
 
-    Background pixels count ``1 + weight * exp(-(d1 + d2)**2 / (2 * width**2))``, where d1 and
-    d2 are the distances, between pixel centres, to the nearest and the second nearest object [1]_;
-    1 where the second is farther than three widths.  All other pixels count 1.
+    Background pixels weigh ``1 + weight * exp(-(d1 + d2)**2 / (2 * width**2))``, where d1 and
+    d2 are the distances, between pixel centres, to the nearest and the second nearest object [1]_,
+    and 1 where d2 exceeds three widths.  All other pixels weigh 1.
 
     Parameters
     ----------
     labels
-        Class indices, shape (rows, columns).  An object is a connected part of a class above
-        Background; pixels that touch at a corner only belong to different ones, so that an
-        oblique line of one pixel parts two objects.
+        Class indices, shape (rows, columns).  An object is a 4-connected part of a class above
+        Background, so that an oblique line of one pixel separates two objects.
     weight
-        The most that is added; 10 in the paper.
+        Maximum added weight; 10 in the paper.
     width
-        In pixels; 5 in the paper.
+        Standard deviation in pixels; 5 in the paper.
 
     References
     ----------
@@ -63,18 +62,18 @@ def border_weights(labels: UInt8Array, weight: float, width: float) -> npt.NDArr
 
 
 def _two_nearest(objects: npt.NDArray[np.signedinteger], inside: Region, reach: int) -> tuple[Keys, Keys] | None:
-    """Return the squared distances to the two nearest objects, or None where there are not two.
+    """Return the squared distances to the two nearest objects, or None if there are fewer than two.
 
-    An object farther than `reach` along an axis is not seen; its distance is then too large to count.
+    Objects farther than `reach` along an axis are ignored; the distance is then larger than any within reach.
 
     Parameters
     ----------
     objects
         Object numbers, 0 for none.
     inside
-        The box of `objects` that is asked for.
+        The box of `objects` for which distances are returned.
     reach
-        In pixels, a whole number.
+        Whole pixels.
     """
     present = np.zeros(int(objects.max(initial=0)) + 1, bool)
     present[objects.ravel()] = True
@@ -83,7 +82,7 @@ def _two_nearest(objects: npt.NDArray[np.signedinteger], inside: Region, reach: 
     if number < 2:
         return None
     bits = number.bit_length()
-    far = 4 * reach**2 + 4  # squared; no sum of two squares within reach comes near
+    far = 4 * reach**2 + 4  # squared; larger than any sum of two squares within reach
     kind = np.uint32 if (far + reach**2) << bits < 2**32 else np.uint64
     beyond = kind(far << bits)
     numbers: Keys = (np.cumsum(present) * present).astype(kind)  # 1, 2, ... in this block
@@ -97,16 +96,16 @@ def _two_nearest(objects: npt.NDArray[np.signedinteger], inside: Region, reach: 
 
 
 def _gather(pair: tuple[Keys, Keys], wanted: range, reach: int, bits: int) -> tuple[Keys, Keys]:
-    """Return, for wanted rows, the nearest object and the nearest other one over the rows within `reach`.
+    """Return, for some rows, the keys of the nearest object and of the nearest other one within `reach` rows.
 
     Parameters
     ----------
     pair
-        The same within each row, a key for each pixel; a smaller key is a nearer object.
+        The same two keys of each pixel within its own row; a smaller key is a nearer object.
     wanted
-        Rows that are asked for.
+        The rows for which keys are returned.
     reach, bits
-        In pixels; of a key, those of the object's number.
+        In pixels; and the number of bits that a key uses for the object's number.
     """
     nearest, other = pair
     shape = len(wanted), nearest.shape[1]
@@ -122,18 +121,18 @@ def _gather(pair: tuple[Keys, Keys], wanted: range, reach: int, bits: int) -> tu
         for to, source, farther in steps:
             np.minimum(first[to], nearest[source] + nearest.dtype.type(farther), out=first[to])
         for to, source, farther in steps:
-            candidate = _unless_same(nearest[source], first[to], bits)
+            candidate = _exclude_same_object(nearest[source], first[to], bits)
             np.minimum(candidate, other[source], out=candidate)
             candidate += nearest.dtype.type(farther)
             np.minimum(second[to], candidate, out=second[to])
     return first, second
 
 
-def _unless_same(keys: Keys, taken: Keys, bits: int) -> Keys:
-    """Return the keys, with all bits set where the object is the one that is taken."""
-    same = keys ^ taken
+def _exclude_same_object(keys: Keys, excluded: Keys, bits: int) -> Keys:
+    """Return the keys, with all bits set where the object is that of `excluded`."""
+    same = keys ^ excluded
     same &= same.dtype.type((1 << bits) - 1)
-    same -= same.dtype.type(1)  # below 0 where the numbers are equal
+    same -= same.dtype.type(1)  # negative where the numbers are equal
     signed = same.view(f"i{same.itemsize}")
     signed >>= 8 * same.itemsize - 1
     same |= keys

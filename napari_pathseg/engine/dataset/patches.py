@@ -1,8 +1,8 @@
-"""What a network learns from: the labelled pixels of slides, drawn as tiles.
+"""Training tiles, sampled where slides are labelled.
 
-Tiles are drawn where labels are: first a class, then a slide that has it, then a place, so
-that rare classes and small annotations are seen as often as large ones.  Step time does not
-depend on how much is annotated.
+A tile is sampled in three draws: a class, a slide that has it, and a block in which it
+occurs, so that rare classes and small annotations are seen as often as large ones.  The time
+of a draw does not depend on how much is annotated.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,33 +12,41 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.dataset.tiles import Tile
+from napari_pathseg.engine.dataset.slide_patches import Corners, LabelledBlocks, SlidePatchSource
+from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS, Tile
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
-_BLOCK = 32  # side of the squares in which the places of a class are remembered
-_KEPT_PIXELS = 400_000_000  # of all slides of a set together, 1.6 GB; the others are read tile by tile
+_BLOCK = 32  # mask pixels along the blocks in which the labels of a class are indexed
 
 
 class PatchDataset:
     """The labelled slides of one role; a context manager that closes their files.
 
-    `keep` holds what is read in memory, as far as it fits: for those who draw often.
+    With `cache`, slides stay in memory once read, as far as they fit: worthwhile for many draws.
+
+    Attributes
+    ----------
+    slides
+        The open slides, in the order of `entries`.
+    classes
+        The classes that occur in the labels, in ascending order.
     """
 
     def __init__(
-        self, project: Project, entries: Sequence[SlideRecord], config: TrainConfig, *, keep: bool = True
+        self, project: Project, entries: Sequence[SlideRecord], config: TrainConfig, *, cache: bool = True
     ) -> None:
         sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
         self.slides = [
-            SlidePatchSource(project, entry, keep=bool(keep and size <= _KEPT_PIXELS), stain_norm=config.stain_norm)
+            SlidePatchSource(
+                project, entry, cache=bool(cache and size <= MAX_CACHED_PIXELS), stain_norm=config.stain_norm
+            )
             for entry, size in zip(entries, sizes, strict=True)
         ]
         self._config = config
-        self._places = [slide.places(_BLOCK) for slide in self.slides]
-        self.classes = sorted({label for places in self._places for label in places})
+        self._blocks = [slide.labelled_blocks(_BLOCK) for slide in self.slides]
+        self.classes = sorted({label for blocks in self._blocks for label in blocks})
 
     def __enter__(self) -> Self:
         return self
@@ -49,41 +57,40 @@ class PatchDataset:
 
     @property
     def tiles_per_epoch(self) -> int:
-        """How many tiles show every labelled place once."""
-        blocks = sum(len(np.unique(_corners(places), axis=0)) for places in self._places)
-        return max(1, blocks * _BLOCK**2 // self._config.tile**2)
+        """Number of tiles that cover the labelled area once."""
+        count = sum(len(np.unique(_all_corners(blocks), axis=0)) for blocks in self._blocks)
+        return max(1, count * _BLOCK**2 // self._config.tile**2)
 
     def draw(self, rng: np.random.Generator) -> Tile:
-        """Return a tile around a labelled place drawn by `rng`."""
+        """Return a tile at a random labelled position."""
         label = self.classes[rng.integers(len(self.classes))]
-        having = [number for number, places in enumerate(self._places) if label in places]
-        number = having[rng.integers(len(having))]
-        return self._tile(self.slides[number], self._place(self._places[number][label], rng), rng)
+        candidates = [number for number, blocks in enumerate(self._blocks) if label in blocks]
+        number = candidates[rng.integers(len(candidates))]
+        return self._tile(self.slides[number], self._draw_position(self._blocks[number][label], rng), rng)
 
-    def spread(self, side: int, most: int, rng: np.random.Generator) -> Iterator[tuple[SlidePatchSource, Region]]:
-        """Yield at most `most` boxes of masks' grids that tile the labelled places of all slides, without overlap."""
+    def labelled_regions(
+        self, side: int, limit: int, rng: np.random.Generator
+    ) -> Iterator[tuple[SlidePatchSource, Region]]:
+        """Yield boxes of masks' grids that tile the labelled area of all slides without overlap, at most `limit`."""
         tiles = []
-        for slide, places in zip(self.slides, self._places, strict=True):
-            for row, column in np.unique(_corners(places) // side, axis=0):
+        for slide, blocks in zip(self.slides, self._blocks, strict=True):
+            for row, column in np.unique(_all_corners(blocks) // side, axis=0):
                 region = Region(int(row) * side, int(column) * side, side, side)
                 tiles.append((slide, region.clip(slide.entry.mask_shape)))
-        chosen = sorted(rng.permutation(len(tiles))[:most])
+        chosen = sorted(rng.permutation(len(tiles))[:limit])
         yield from (tiles[number] for number in chosen)
 
-    def _place(
-        self, places: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]], rng: np.random.Generator
-    ) -> npt.NDArray[np.int32]:
-        """Return a labelled place; one with corrections is as many times as likely as corrections weigh."""
-        everywhere, corrected = places
-        weight = (self._config.corrected_weight - 1) * len(corrected)
-        chosen = corrected if rng.random() * (weight + len(everywhere)) < weight else everywhere
-        place: npt.NDArray[np.int32] = chosen[rng.integers(len(chosen))] + _BLOCK // 2
-        return place
+    def _draw_position(self, blocks: LabelledBlocks, rng: np.random.Generator) -> npt.NDArray[np.int32]:
+        """Return the centre of a random block; corrected ones are as many times likelier as corrections weigh."""
+        weight = (self._config.corrected_weight - 1) * len(blocks.corrected)
+        chosen = blocks.corrected if rng.random() * (weight + len(blocks.all)) < weight else blocks.all
+        position: npt.NDArray[np.int32] = chosen[rng.integers(len(chosen))] + _BLOCK // 2
+        return position
 
-    def _tile(self, slide: SlidePatchSource, place: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
-        """Return a tile that holds `place` somewhere, inside the slide where it fits."""
+    def _tile(self, slide: SlidePatchSource, position: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
+        """Return a tile that holds `position` at a random offset, and lies inside the slide if it fits."""
         config, side = self._config, self._config.tile
-        corner = (place / slide.factor).astype(int) - rng.integers(side // 8, side - side // 8, size=2)
+        corner = (position / slide.factor).astype(int) - rng.integers(side // 8, side - side // 8, size=2)
         top, left = np.clip(corner, 0, np.maximum(np.array(slide.shape) - side, 0))
         region = Region(int(top), int(left), side, side)
         labels, corrected = slide.truth(region)
@@ -91,11 +98,11 @@ class PatchDataset:
         if config.border_weight:
             weights = slide.border_weights(region, config.border_weight, config.border_width)
         if config.corrected_weight > 1 and corrected.any():
-            more = np.where(corrected, np.float32(config.corrected_weight), np.float32(1))
-            weights = more if weights is None else weights * more
+            correction_weights = np.where(corrected, np.float32(config.corrected_weight), np.float32(1))
+            weights = correction_weights if weights is None else weights * correction_weights
         context = slide.context(region) if config.context else None
         return Tile(slide.pixels(region), labels, weights, context)
 
 
-def _corners(places: dict[int, tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]]) -> npt.NDArray[np.int32]:
-    return np.concatenate([everywhere for everywhere, _ in places.values()] or [np.empty((0, 2), np.int32)])
+def _all_corners(blocks: dict[int, LabelledBlocks]) -> Corners:
+    return np.concatenate([of_class.all for of_class in blocks.values()] or [np.empty((0, 2), np.int32)])

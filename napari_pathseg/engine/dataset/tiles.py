@@ -1,6 +1,6 @@
-"""Where tiles lie on a slide, and how they are read beyond its edge.
+"""Tiles of the working grid, and how they are read beyond the edge of a slide.
 
-A tile is a square of the working grid.  Its halo is read, computed and cut off again, so
+A tile is a square.  For prediction it is read with a halo, which is cropped afterwards so
 that no seam shows; beyond the slide's edge the halo is mirrored.  Arrays only: no torch.
 """
 
@@ -11,33 +11,36 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Region
-from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
+
+CONTEXT_DOWNSAMPLE = 4  # a tile's context has its shape in pixels, and is four times as wide on the slide
+MAX_CACHED_PIXELS = 400_000_000  # of the slides of a role together, 1.6 GB; the others are read tile by tile
 
 
 @dataclass(frozen=True)
 class Tile:
-    """What a network learns from at once.
+    """A training tile: image, labels, weights and surroundings.
 
     Attributes
     ----------
     pixels
         RGB, shape (side, side, 3).
     labels
-        Class indices, shape (side, side); 0 where nothing may be learnt.
+        Class indices, shape (side, side); 0 where unlabelled.
     weights
-        What each pixel counts, shape (side, side) float32; None where all count alike.
+        Weight of each pixel in the loss, shape (side, side); None if all weigh the same.
     context
-        RGB of the surroundings: the same centre and shape, four times as wide; None without.
+        RGB of the surroundings: same centre and shape, four times as wide; None if the network takes none.
     """
 
     pixels: UInt8Array
     labels: UInt8Array
-    weights: npt.NDArray[np.float32] | None = None
+    weights: Float32Array | None = None
     context: UInt8Array | None = None
 
 
 def grow(region: Region, halo: int, multiple: int) -> Region:
-    """Return a box with `halo` pixels around it, and more below and right up to a `multiple`."""
+    """Return a box grown by `halo` on each side, then below and right to a `multiple` of pixels."""
     height, width = region.height + 2 * halo, region.width + 2 * halo
     return Region(
         region.top - halo,
@@ -48,14 +51,14 @@ def grow(region: Region, halo: int, multiple: int) -> Region:
 
 
 def read_mirrored(read: Callable[[Region], UInt8Array], region: Region, shape: tuple[int, int]) -> UInt8Array:
-    """Return the pixels of a box that may hang over an array of `shape`, mirrored at its edges.
+    """Return the pixels of a box that may extend beyond an array of `shape`, mirrored at its edges.
 
     Parameters
     ----------
     read
         Returns the pixels of a box inside the array, shape (rows, columns, ...).
     region
-        The wanted box; it shares at least one pixel with the array.
+        The box; it shares at least one pixel with the array.
     shape
         Rows and columns of the array.
     """
@@ -75,7 +78,7 @@ def read_mirrored(read: Callable[[Region], UInt8Array], region: Region, shape: t
 
 
 def _mirror(positions: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
-    """Fold positions back into 0 ... size - 1, the edge pixel not repeated."""
+    """Reflect positions into 0 ... size - 1 without repeating the edge pixel."""
     if size == 1:
         return np.zeros_like(positions)
     period = 2 * (size - 1)

@@ -66,7 +66,7 @@ class Validator:
 
     def __init__(self, held_out: PatchDataset, classes: int, most: int | None = None) -> None:
         self._classes = classes
-        tiles = list(held_out.spread(_SIDE, 1 << 40, np.random.default_rng(0)))
+        tiles = list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0)))
         self.whole = most is None or len(tiles) <= most  # whether everything labelled is scored
         chosen = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
         self.tiles: list[tuple[SlidePatchSource, Region]] = [tiles[number] for number in chosen]

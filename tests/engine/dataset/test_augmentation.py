@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.augmentation import Augmentation, turn
+from napari_pathseg.engine.dataset.augmentation import Augmentation, flip_rotate
 from napari_pathseg.engine.dataset.tiles import Tile
 
 STILL = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
@@ -21,7 +21,7 @@ def same(one, other):
 
 
 def blobs(side, seed, classes=4):
-    """Classes in blobs some pixels wide, numbered from 0."""
+    """Return classes from 0 in blobs some pixels wide."""
     smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(side, side)), side / 12)
     return np.digitize(smooth, np.quantile(smooth, np.arange(1, classes) / classes)).astype(np.uint8)
 
@@ -42,19 +42,19 @@ def grey(side=64):
     return Tile(np.repeat(coloured(side).pixels[..., :1], 3, axis=-1), blobs(side, 0))
 
 
-def test_the_eight_turns_differ_and_keep_mask_and_picture_together():
+def test_eight_symmetries_differ_and_move_image_and_labels_together():
     labels = np.arange(16, dtype=np.uint8).reshape(4, 4)
     pixels = np.repeat(labels[..., None], 3, axis=-1)
     seen = set()
     for number in range(8):
-        turned_pixels, turned_labels = turn(number, pixels, labels)
-        assert (turned_pixels[..., 0] == turned_labels).all()
-        seen.add(turned_labels.tobytes())
+        moved_pixels, moved_labels = flip_rotate(number, pixels, labels)
+        assert (moved_pixels[..., 0] == moved_labels).all()
+        seen.add(moved_labels.tobytes())
     assert len(seen) == 8
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(seed):
+def test_seed_repeats_a_variant_and_the_tile_itself_is_unchanged(seed):
     tile, copy = coloured(), coloured()
     first = Augmentation(STRONG)(tile, np.random.default_rng(seed))
     assert same(first, Augmentation(STRONG)(tile, np.random.default_rng(seed)))
@@ -70,12 +70,12 @@ def test_a_seed_repeats_a_tile_bit_for_bit_and_leaves_the_first_one_as_it_is(see
         STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100),
     ],
 )
-def test_what_is_set_to_nothing_changes_nothing(config):
+def test_augmentation_with_limits_of_zero_changes_nothing(config):
     tile = coloured()
     assert same(Augmentation(config)(tile, np.random.default_rng(0)), tile)
 
 
-def test_all_variants_are_whole_tiles_that_a_tensor_can_be_made_of():
+def test_variants_keep_shape_and_type_and_are_contiguous():
     tile = coloured()
     for seed in range(8):
         varied = Augmentation(STRONG)(tile, np.random.default_rng(seed))
@@ -87,7 +87,7 @@ def test_all_variants_are_whole_tiles_that_a_tensor_can_be_made_of():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([64, 96, 128]), st.floats(0, 180), st.floats(0, 30))
-def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rotation, elastic):
+def test_labels_are_never_interpolated_and_follow_their_image(seed, side, rotation, elastic):
     labels = blobs(side, seed)
     tile = Tile(np.repeat(labels[..., None] * np.uint8(60), 3, axis=-1), labels, labels.astype(np.float32) / 7)
     config = STRONG.replace(rotation=rotation, elastic=elastic, degrade_p=0, stain_jitter=0)
@@ -95,14 +95,14 @@ def test_labels_are_never_mixed_and_stay_where_their_picture_is(seed, side, rota
     assert set(np.unique(varied.labels)) <= set(np.unique(labels))
     assert np.array_equal(varied.weights, varied.labels.astype(np.float32) / 7)
     inside = ndimage.maximum_filter(varied.labels, 3) == ndimage.minimum_filter(varied.labels, 3)
-    # A thin bit of a class between two samples may leave a trace in the picture alone: one grey value in ten.
+    # A sliver of a class between two samples may show in the image only.
     difference = np.abs(varied.pixels[..., 0].astype(int) - 60 * varied.labels)[inside]
     assert (difference > 30).mean() < 0.002
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32), st.sampled_from([2, 5, 10]))
-def test_no_point_is_bent_farther_than_the_limit(seed, limit):
+def test_elastic_deformation_keeps_to_its_limit(seed, limit):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
     config = STILL.replace(geometric_p=1, **(FIXED | {"elastic": limit}))
@@ -113,7 +113,7 @@ def test_no_point_is_bent_farther_than_the_limit(seed, limit):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_no_tile_is_shifted_farther_than_the_limit(seed):
+def test_shift_keeps_to_its_limit(seed):
     rows, columns = np.indices((128, 128)).astype(np.uint8)
     tile = Tile(np.stack([rows, columns, rows], axis=-1), rows)
     config = STILL.replace(geometric_p=1, **(FIXED | {"shift": 0.1}))
@@ -124,7 +124,7 @@ def test_no_tile_is_shifted_farther_than_the_limit(seed):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_context_goes_with_its_tile(seed):
+def test_context_moves_with_its_tile(seed):
     side = 64
     smooth = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(4 * side, 4 * side, 3)), (10, 10, 0))
     large = np.clip(150 + 1200 * smooth, 10, 245).astype(np.uint8)
@@ -134,21 +134,21 @@ def test_the_context_goes_with_its_tile(seed):
     config = STRONG.replace(rotation=180, shift=0.1, shear=20, zoom=0.3, elastic=0, degrade_p=0, stain_jitter=0.2)
     varied = Augmentation(config)(tile, np.random.default_rng(seed))
     small = varied.pixels.reshape(side // 4, 4, side // 4, 4, 3).mean(axis=(1, 3))
-    # An eighth of the side around the centre, which comes from inside the tile whatever the warp.
+    # The middle eighth of the side lies inside the tile under any warp.
     seen, around = small[6:10, 6:10], varied.context[side // 2 - 2 : side // 2 + 2, side // 2 - 2 : side // 2 + 2]
     assert np.abs(seen - around).max() < 6
     assert np.abs(varied.pixels.astype(int) - tile.pixels).max() > 12
 
 
-def test_as_many_tiles_are_warped_as_is_asked_for():
+def test_geometric_p_is_the_fraction_of_warped_tiles():
     tile = coloured(32)
-    vary, rng = Augmentation(STILL.replace(geometric_p=0.3)), np.random.default_rng(0)
-    warped = [not same(vary(tile, rng), tile) for _ in range(400)]
+    augment, rng = Augmentation(STILL.replace(geometric_p=0.3)), np.random.default_rng(0)
+    warped = [not same(augment(tile, rng), tile) for _ in range(400)]
     assert 0.22 < np.mean(warped) < 0.38
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_jitter_changes_colours_a_little(seed):
+def test_stain_jitter_changes_colours_a_little(seed):
     pixels = coloured().pixels
     varied = restained(pixels, 0.15, seed)
     assert 1 < np.abs(varied - pixels).mean() < 30
@@ -156,7 +156,7 @@ def test_jitter_changes_colours_a_little(seed):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_grey_tile_stays_grey_whatever_is_done_to_it(seed):
+def test_grey_tile_stays_grey_under_every_augmentation(seed):
     tile = grey()
     varied = Augmentation(STRONG)(tile, np.random.default_rng(seed))
     assert (varied.pixels == varied.pixels[..., :1]).all()
@@ -164,7 +164,7 @@ def test_a_grey_tile_stays_grey_whatever_is_done_to_it(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_jitter_of_grey_changes_brightness_and_keeps_the_order(seed):
+def test_stain_jitter_of_grey_keeps_the_order_of_brightness(seed):
     values = np.arange(0, 256, 5, dtype=np.uint8)
     ramp = np.repeat(np.resize(values, (len(values), len(values)))[..., None], 3, axis=-1)
     varied = restained(ramp, 0.15, seed)
@@ -176,12 +176,12 @@ def roughness(pixels):
     return np.abs(np.diff(pixels.astype(int), axis=1)).mean()
 
 
-def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
+def test_blur_smooths_noise_roughens_and_compression_makes_blocks():
     tile = coloured()
-    nothing = STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100)
+    none = STILL.replace(degrade_p=1, blur=0, noise=0, jpeg=100)
     for seed in range(5):
         blurred, noisy, packed = (
-            Augmentation(nothing.replace(**only))(tile, np.random.default_rng(seed)).pixels
+            Augmentation(none.replace(**only))(tile, np.random.default_rng(seed)).pixels
             for only in ({"blur": 3.0}, {"noise": 20.0}, {"jpeg": 10})
         )
         assert roughness(blurred) <= roughness(tile.pixels) <= roughness(noisy)
@@ -189,7 +189,7 @@ def test_blur_smoothes_noise_roughens_and_compression_makes_blocks():
         assert np.abs(packed.astype(int) - tile.pixels).mean() < 15
 
 
-def test_labels_are_not_spoiled():
+def test_degradation_leaves_labels_and_weights_alone():
     tile = coloured()
     varied = Augmentation(STILL.replace(degrade_p=1, stain_jitter=0.5))(tile, np.random.default_rng(0))
     assert np.array_equal(varied.labels, tile.labels)

@@ -24,7 +24,7 @@ def samples(grid):
     return [grid[top : top + SIDE, left : left + SIDE] for top in starts for left in starts]
 
 
-def test_the_grid_holds_sixteen_samples_with_white_gaps(tile):
+def test_grid_holds_sixteen_samples_with_white_gaps(tile):
     grid = preview(tile, TrainConfig(), 0)
     assert grid.shape == (646, 646, 3)
     assert grid.dtype == np.uint8
@@ -34,7 +34,7 @@ def test_the_grid_holds_sixteen_samples_with_white_gaps(tile):
         assert (grid[:, start : start + GAP] == 255).all()
 
 
-def test_the_first_sample_is_the_tile_itself_with_its_outline(tile):
+def test_first_sample_is_the_tile_itself_with_its_outline(tile):
     first = samples(preview(tile, TrainConfig(), 0))[0]
     outline = np.zeros((160, 160), bool)
     outline[SQUARE, SQUARE] = True
@@ -43,26 +43,26 @@ def test_the_first_sample_is_the_tile_itself_with_its_outline(tile):
     assert np.array_equal(first[~outline], tile.pixels[~outline])
 
 
-def test_all_samples_differ_and_a_seed_repeats_them(tile):
+def test_samples_differ_and_a_seed_repeats_them(tile):
     grid = preview(tile, TrainConfig(), 3)
     assert len({sample.tobytes() for sample in samples(grid)}) == SAMPLES**2
     assert np.array_equal(grid, preview(tile, TrainConfig(), 3))
     assert not np.array_equal(grid, preview(tile, TrainConfig(), 4))
 
 
-def test_without_variation_all_samples_are_the_tile(tile):
+def test_samples_without_augmentation_are_the_tile(tile):
     still = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)
     assert len({sample.tobytes() for sample in samples(preview(tile, still, 0))}) == 1
 
 
 @pytest.mark.parametrize("side", [64, 256, 416])
-def test_a_tile_of_any_size_fits(tile, side):
+def test_tile_of_any_size_fits(tile, side):
     pixels, labels = np.resize(tile.pixels, (side, side, 3)), np.resize(tile.labels, (side, side))
     grid = preview(Tile(pixels, labels), TrainConfig(), 0)
     assert grid.shape == (646, 646, 3)
 
 
-def test_each_class_has_its_own_outline_and_unlabelled_pixels_none(tile):
+def test_classes_have_their_own_outline_and_unlabelled_pixels_none(tile):
     labels = np.zeros((160, 160), np.uint8)
     labels[20:60, 20:60], labels[20:60, 90:130], labels[90:130, 20:60] = 1, 2, 3
     still = TrainConfig(flip_rotate=False, geometric_p=0, degrade_p=0, stain_jitter=0)

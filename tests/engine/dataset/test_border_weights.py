@@ -9,7 +9,7 @@ from napari_pathseg.engine.dataset.border_weights import border_weights
 
 
 def cells(side, number, seed=0):
-    """Round cells of two classes, some of which touch, on Background."""
+    """Return round cells of two classes on Background; some of them touch."""
     rng = np.random.default_rng(seed)
     labels = np.ones((side, side), np.uint8)
     for row, column in rng.integers(0, side, (number, 2)):
@@ -20,7 +20,7 @@ def cells(side, number, seed=0):
 
 
 def brute_force(labels, weight, width, reach=3.0):
-    """Equation 2 of the U-Net paper with a distance map for every object."""
+    """Return equation 2 of the U-Net paper, with a distance map for each object."""
     distances = [np.full(labels.shape, np.inf), np.full(labels.shape, np.inf)]
     for value in range(2, labels.max(initial=1) + 1):
         objects, number = ndimage.label(labels == value)
@@ -31,15 +31,15 @@ def brute_force(labels, weight, width, reach=3.0):
 
 
 @pytest.mark.parametrize("width", [1.0, 2.5, 5.0, 8.0])
-def test_the_weights_are_those_of_the_paper(width):
+def test_border_weights_are_those_of_the_paper(width):
     labels = cells(200, 60)
     assert np.allclose(border_weights(labels, 10, width), brute_force(labels, 10, width), atol=1e-5)
 
 
-def test_what_is_left_out_is_next_to_nothing():
+def test_reach_leaves_out_little_more_than_one_percent():
     labels = cells(200, 20)
-    left_out = brute_force(labels, 10, 5, reach=np.inf) - border_weights(labels, 10, 5)
-    assert 0.01 < left_out.max() < 10 * np.exp(-4.5)
+    omitted = brute_force(labels, 10, 5, reach=np.inf) - border_weights(labels, 10, 5)
+    assert 0.01 < omitted.max() < 10 * np.exp(-4.5)
 
 
 @settings(max_examples=40, deadline=None)
@@ -49,7 +49,7 @@ def test_what_is_left_out_is_next_to_nothing():
     st.floats(0.01, 0.6),
     st.floats(1, 6),
 )
-def test_the_weights_of_any_mask_are_right(seed, shape, density, width):
+def test_border_weights_of_any_mask_equal_brute_force(seed, shape, density, width):
     rng = np.random.default_rng(seed)
     labels = np.where(rng.random(shape) < density, rng.integers(0, 4, shape), 1).astype(np.uint8)
     found = border_weights(labels, 7, width)
@@ -57,13 +57,13 @@ def test_the_weights_of_any_mask_are_right(seed, shape, density, width):
     assert np.allclose(found, brute_force(labels, 7, width), atol=1e-5)
 
 
-def test_large_masks_have_no_seams():
+def test_large_mask_has_no_seams_between_blocks():
     labels = np.pad(cells(300, 100), ((420, 10), (380, 70)), constant_values=1)
     assert labels.shape == (730, 750)
     assert np.allclose(border_weights(labels, 10, 5), brute_force(labels, 10, 5), atol=1e-5)
 
 
-def test_a_gap_of_one_pixel_between_two_cells_weighs_most():
+def test_gap_of_one_pixel_between_two_cells_weighs_most():
     labels = np.full((21, 21), 2, np.uint8)
     labels[:, 10] = 1
     weights = border_weights(labels, 10, 5)
@@ -72,13 +72,13 @@ def test_a_gap_of_one_pixel_between_two_cells_weighs_most():
     assert (border_weights(labels, 10, 5) == 1).all()
 
 
-def test_an_oblique_line_parts_two_objects():
+def test_oblique_line_separates_two_objects():
     labels = np.full((20, 20), 2, np.uint8)
     np.fill_diagonal(labels, 1)
     assert (border_weights(labels, 10, 5).diagonal() > 9).all()
 
 
-def test_only_background_gets_the_extra_weight():
+def test_extra_weight_is_for_background_only():
     labels = np.full((9, 9), 2, np.uint8)
     labels[:, 4] = 1
     labels[3, 4] = 0
@@ -87,7 +87,7 @@ def test_only_background_gets_the_extra_weight():
     assert (weights[labels == 1] > 9).all()
 
 
-def test_two_classes_that_touch_are_two_objects():
+def test_touching_classes_are_two_objects():
     labels = np.ones((30, 30), np.uint8)
     labels[10:20, 5:15], labels[10:20, 15:25] = 2, 3
     weights = border_weights(labels, 10, 5)
@@ -96,14 +96,14 @@ def test_two_classes_that_touch_are_two_objects():
 
 
 @pytest.mark.parametrize("value", [0, 1, 2])
-def test_where_there_are_not_two_objects_all_pixels_count_alike(value):
+def test_mask_with_fewer_than_two_objects_has_equal_weights(value):
     labels = np.full((40, 40), value, np.uint8)
     assert (border_weights(labels, 10, 5) == 1).all()
     labels[5:9, 5:9] = 2
     assert (border_weights(labels, 10, 5) == 1).all()
 
 
-def test_no_extra_weight_leaves_all_alike():
+def test_weight_of_zero_gives_equal_weights():
     labels = np.ones((64, 64), np.uint8)
     labels[5:20, 5:20] = labels[5:20, 22:40] = 2
     assert (border_weights(labels, 0, 5) == 1).all()

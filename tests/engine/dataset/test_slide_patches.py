@@ -9,7 +9,7 @@ from napari_pathseg.projects.project import Project
 
 
 def write_scan(folder, name, mpp):
-    """Write a slide of a dark disk of 60 um radius in the middle of 320 um, as a scanner of `mpp` sees it."""
+    """Write a slide 320 um wide with a dark disk of 60 um radius, at the resolution `mpp`."""
     side = round(320 / mpp)
     rows, columns = (np.indices((side, side)) + 0.5) * mpp - 160
     disk = np.hypot(rows, columns) < 60
@@ -26,20 +26,20 @@ def scans(tmp_path):
     paths = [write_scan(tmp_path, f"scan{mpp}".replace(".", "_"), mpp) for mpp in (0.25, 0.7, 1.0, 1.6)]
     project = Project.create(tmp_path / "scans.pathseg", mpp=1.0)
     entries = add_slides(project, paths, AddOptions(contours=tmp_path / "masks"))
-    slides = [SlidePatchSource(project, entry, keep=keep) for entry, keep in zip(entries, (1, 0, 1, 0), strict=True)]
+    slides = [SlidePatchSource(project, entry, cache=cache) for entry, cache in zip(entries, (1, 0, 1, 0), strict=True)]
     yield slides
     for slide in slides:
         slide.close()
 
 
-def test_slides_of_all_scanners_look_alike_on_the_working_grid(scans):
+def test_slides_of_all_scanners_have_one_scale_on_the_working_grid(scans):
     for slide in scans:
         assert slide.shape == (320, 320)
         dark = slide.pixels(Region(0, 0, 320, 320)).mean(axis=-1) < 140
         assert dark.sum() == pytest.approx(np.pi * 60**2, rel=0.03)
 
 
-def test_labels_lie_on_their_pixels_there(scans):
+def test_labels_lie_on_their_pixels_on_the_working_grid(scans):
     for slide in scans:
         region = Region(90, 60, 128, 160)
         labels, corrected = slide.truth(region)
@@ -48,14 +48,14 @@ def test_labels_lie_on_their_pixels_there(scans):
         assert not corrected.any()
 
 
-def test_beyond_the_slide_nothing_is_labelled(scans):
+def test_labels_are_zero_beyond_the_slide(scans):
     for slide in scans:
         labels, _ = slide.truth(Region(300, 300, 64, 64))
         assert (labels[:16, :16] == 1).all()
         assert not labels[24:].any()
 
 
-def test_a_box_of_the_mask_is_covered_by_its_box_of_the_working_grid(scans):
+def test_box_of_the_mask_is_covered_by_its_box_of_the_working_grid(scans):
     for slide in scans:
         rows, columns = slide.entry.mask_shape
         assert slide.on_working_grid(Region(0, 0, rows, columns)) == Region(0, 0, *slide.shape)
@@ -64,7 +64,7 @@ def test_a_box_of_the_mask_is_covered_by_its_box_of_the_working_grid(scans):
         assert work.bottom >= (rows // 3 + 10) / slide.factor
 
 
-def test_a_stain_norm_changes_what_the_network_sees(project):
+def test_stain_norm_changes_the_pixels(project):
     entry = project.slide("case0")
     plain, normal = (SlidePatchSource(project, entry, stain_norm=name) for name in ("none", "reinhard"))
     region = Region(0, 0, 64, 64)

@@ -8,11 +8,11 @@ from skimage import color
 from napari_pathseg.engine.dataset.stain import (
     HED_FROM_RGB,
     RGB_FROM_HED,
-    remix,
-    shift_hed,
+    hed_transform,
     stain_normaliser,
     to_pixels,
     to_planes,
+    transform_density,
 )
 
 METHODS = ("macenko", "reinhard")
@@ -21,33 +21,35 @@ SAMPLES = sorted((Path(__file__).parents[3] / "sample_data").glob("slide_0[124].
 
 @pytest.fixture(scope="module")
 def tissue():
-    """Tissue of a sample slide, without glass: 256 pixels wide."""
+    """Tissue of a sample slide without glass, 256 pixels wide."""
     return np.ascontiguousarray(tifffile.imread(SAMPLES[0])[200:456, 200:456])
 
 
 def restained(pixels, haematoxylin, eosin):
-    return to_pixels(remix(to_planes(pixels), *shift_hed(np.array([haematoxylin, eosin, 1.0]), np.zeros(3))))
+    return to_pixels(
+        transform_density(to_planes(pixels), *hed_transform(np.array([haematoxylin, eosin, 1.0]), np.zeros(3)))
+    )
 
 
-def test_the_stains_are_those_of_scikit_image():
+def test_stain_vectors_equal_those_of_scikit_image():
     assert np.allclose(RGB_FROM_HED, color.rgb_from_hed)
     assert np.allclose(HED_FROM_RGB, color.hed_from_rgb)
 
 
-def test_planes_and_pixels_are_each_others_inverse(tissue):
+def test_planes_convert_back_to_the_same_pixels(tissue):
     assert np.array_equal(to_pixels(to_planes(tissue)), tissue)
 
 
-def test_scale_one_and_shift_nothing_leave_all_256_values_as_they_are():
+def test_hed_identity_keeps_all_256_values():
     ramp = np.arange(256, dtype=np.uint8)
     pixels = np.stack([ramp, ramp[::-1], np.roll(ramp, 77)], axis=-1)[None]
     assert np.array_equal(restained(pixels, 1, 1), pixels)
 
 
-def test_amounts_of_stain_are_scaled_and_shifted_as_told(tissue):
+def test_hed_transform_scales_and_shifts_the_amounts_of_stain(tissue):
     scale, shift = np.array([0.8, 1.1, 0.9]), np.array([0.1, 0.05, 0.0])
     planes = to_planes(tissue)
-    changed = remix(planes, *shift_hed(scale, shift))
+    changed = transform_density(planes, *hed_transform(scale, shift))
     before, after = (
         (np.log(256) - np.log(part.reshape(3, -1).numpy() + 1)).T @ HED_FROM_RGB for part in (planes, changed)
     )
@@ -64,18 +66,18 @@ def test_macenko_agrees_with_torchstain(tissue):
     assert np.abs(found.astype(int) - expected).max() <= 2
 
 
-def test_reinhard_gives_tissue_the_mean_and_deviation_of_its_target(tissue):
+def test_reinhard_gives_tissue_the_mean_and_deviation_of_the_target(tissue):
     lms = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
     found = stain_normaliser("reinhard", tissue)(tissue).reshape(-1, 3)
     x, y, z = np.log(np.maximum(found @ lms.T, 1)).T
     lab = np.stack([(x + y + z) / 3**0.5, (x + y - 2 * z) / 6**0.5, (x - y) / 2**0.5])
     assert lab.mean(axis=1) == pytest.approx([8.741, -0.124, 0.0445], abs=0.06)
-    assert lab.std(axis=1) == pytest.approx([0.614, 0.110, 0.0286], rel=0.25)  # what is cut off at 255 is missing
+    assert lab.std(axis=1) == pytest.approx([0.614, 0.110, 0.0286], rel=0.25)  # clipped at 255
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_two_stainings_of_a_slide_become_alike(method, path):
+def test_normalisation_makes_two_stainings_of_a_slide_alike(method, path):
     slide = tifffile.imread(path)[:640, :640]
     other = restained(slide, 1.25, 0.85)
     first, second = (stain_normaliser(method, pixels[::2, ::2])(pixels).astype(int) for pixels in (slide, other))
@@ -83,7 +85,7 @@ def test_two_stainings_of_a_slide_become_alike(method, path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_tile_of_any_size_gets_the_slides_colours(method, tissue):
+def test_normaliser_treats_a_tile_like_the_whole_slide(method, tissue):
     normalise = stain_normaliser(method, tissue)
     whole = normalise(tissue)
     assert np.array_equal(normalise(tissue[10:41, 20:84]), whole[10:41, 20:84])
@@ -92,9 +94,9 @@ def test_a_tile_of_any_size_gets_the_slides_colours(method, tissue):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_glass_around_the_tissue_changes_nothing(method, tissue):
+def test_normaliser_ignores_glass_around_the_tissue(method, tissue):
     framed = np.full((600, 600, 3), 244, np.uint8)
-    framed[:100] = 0  # where the scanner saw nothing
+    framed[:100] = 0  # beyond the scanned area
     framed[200:456, 200:456] = tissue
     alone, around = stain_normaliser(method, tissue)(tissue), stain_normaliser(method, framed)(tissue)
     assert np.array_equal(alone, around)
@@ -117,16 +119,16 @@ def speckled(colour, deviation):
     ],
     ids=["blank", "black", "grey", "one colour", "empty"],
 )
-def test_a_slide_that_tells_no_staining_is_left_as_it_is(method, thumbnail):
+def test_slide_without_a_measurable_staining_is_left_unchanged(method, thumbnail):
     assert stain_normaliser(method, thumbnail) is None
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_crumb_of_tissue_tells_no_staining(method, tissue):
+def test_crumb_of_tissue_is_too_little_to_normalise(method, tissue):
     thumbnail = np.full((200, 200, 3), 240, np.uint8)
     thumbnail[:15, :15] = tissue[:15, :15]
     assert stain_normaliser(method, thumbnail) is None
 
 
-def test_no_method_wants_no_change(tissue):
+def test_method_none_changes_nothing(tissue):
     assert stain_normaliser("none", tissue) is None

@@ -9,7 +9,7 @@ shapes = st.tuples(st.integers(1, 90), st.integers(1, 90))
 
 
 @given(shapes, st.integers(1, 40))
-def test_tiles_cover_every_pixel_once(shape, tile):
+def test_tiles_cover_each_pixel_once(shape, tile):
     covered = np.zeros(shape, int)
     for region in layout(Region(0, 0, *shape), tile):
         covered[region.slices] += 1
@@ -17,7 +17,7 @@ def test_tiles_cover_every_pixel_once(shape, tile):
 
 
 @given(shapes, st.integers(0, 20), st.sampled_from([1, 8, 32]))
-def test_a_grown_tile_has_its_halo_and_suits_the_network(shape, halo, multiple):
+def test_grown_tile_has_its_halo_and_a_size_that_the_network_takes(shape, halo, multiple):
     region = Region(10, 20, *shape)
     grown = grow(region, halo, multiple)
     assert grown.height % multiple == grown.width % multiple == 0
@@ -27,16 +27,16 @@ def test_a_grown_tile_has_its_halo_and_suits_the_network(shape, halo, multiple):
 
 
 @given(shapes, st.integers(0, 30))
-def test_beyond_the_edge_the_slide_is_mirrored(shape, halo):
-    picture = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+def test_slide_is_mirrored_beyond_its_edge(shape, halo):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
     halo = min(halo, min(shape) - 1)
     whole = Region(-halo, -halo, shape[0] + 2 * halo, shape[1] + 2 * halo)
-    read = read_mirrored(lambda region: picture[region.slices], whole, shape)
-    assert (read == np.pad(picture, halo, mode="reflect")).all()
+    read = read_mirrored(lambda region: image[region.slices], whole, shape)
+    assert (read == np.pad(image, halo, mode="reflect")).all()
 
 
-def test_a_slide_far_smaller_than_the_tile_still_fills_it():
-    picture = np.arange(6, dtype=np.uint8).reshape(2, 3)
-    read = read_mirrored(lambda region: picture[region.slices], Region(-50, -50, 128, 128), (2, 3))
+def test_slide_far_smaller_than_a_tile_still_fills_it():
+    image = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    read = read_mirrored(lambda region: image[region.slices], Region(-50, -50, 128, 128), (2, 3))
     assert read.shape == (128, 128)
     assert set(np.unique(read)) == set(range(6))
