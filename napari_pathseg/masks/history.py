@@ -21,6 +21,7 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
+from napari_pathseg.storage.portable import remove
 
 HISTORY_BYTES = 256 << 20  # journal of one mask on disk; when it grows beyond that, the newest half is kept
 _BOX = struct.Struct("<IIII")
@@ -138,7 +139,7 @@ class History:
             self._journal.replace(partial)
         except (OSError, ProjectError) as error:
             with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+                remove(partial)
             _logger.warning("%s could not be shortened: %s", self._journal.path, error)
             return
         self._undo, self._redo = undo, redo
@@ -147,7 +148,7 @@ class History:
         self, path: Path, undo: Iterable[_Packed], counts: dict[str, int]
     ) -> tuple[deque[_Packed], list[_Packed]]:
         """Write the groups into a new journal at `path`; return where they are in it."""
-        path.unlink(missing_ok=True)
+        remove(path)
         fresh = Journal(path)
         try:
             done = deque(self._copy(undo, fresh))

@@ -3,7 +3,6 @@
 It is stored apart from the mask, which merges it as provenance *model*; training never reads it.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.atomic import atomic_folder
+from napari_pathseg.storage.portable import remove_tree
 
 
 class Prediction:
@@ -74,7 +74,7 @@ def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[
             existing = Prediction(path)
             if existing.shape == shape and existing.probabilities.shape[0] == len(class_names):
                 return existing
-            shutil.rmtree(path)
+            remove_tree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_folder(path) as partial:
             group = zarr.open_group(partial, mode="w", zarr_format=3)

@@ -134,7 +134,7 @@ class MaskStore:
     def remove_temp_files(self) -> None:
         """Remove the unfinished files of a killed program."""
         for orphan in self.path.glob(f"*{PARTIAL}"):  # of zarr
-            orphan.unlink(missing_ok=True)
+            remove(orphan)
         for level in self._files:
             for files in level:
                 files.remove_temp_files()
@@ -209,7 +209,7 @@ class ChunkFiles:
             replace(partial, path)
         except OSError:
             with contextlib.suppress(OSError):  # the disk may be full of it
-                partial.unlink(missing_ok=True)
+                remove(partial)
             raise
 
     def stored(self) -> Iterator[Key]:
@@ -223,7 +223,7 @@ class ChunkFiles:
     def remove_temp_files(self) -> None:
         """Remove the unfinished files of a killed program."""
         for orphan in self._folder.glob(f"*/*{PARTIAL}"):
-            orphan.unlink(missing_ok=True)
+            remove(orphan)
 
     def path(self, key: Key) -> Path:
         """Return the path of a chunk's file, which may not exist."""

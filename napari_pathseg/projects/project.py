@@ -5,9 +5,8 @@ the window holds as long as it is open and a command as long as it runs.
 """
 
 import contextlib
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -25,8 +24,12 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.lock import ProjectLock
+from napari_pathseg.storage.portable import check_path_length, remove, remove_tree
 
 FOLDER_SUFFIX = ".pathseg"
+# Of the longest path below a project without the name of a slide, which is one that zarr writes to:
+# versions//.0001.partial/mask.zarr/provenance/0/zarr.json.<32 digits>.partial.
+_RESERVED_CHARACTERS = 100
 _FOLDERS = ("masks", "contours", "tissue", "models", "runs", "predictions")
 _ORPHAN_SECONDS = 60  # a younger partial file may be one that another program is writing
 
@@ -58,9 +61,10 @@ class Project:
         Raises
         ------
         ProjectError
-            If the folder is not empty, or cannot be written.
+            If the folder is not empty, cannot be written, or has too long a path.
         """
         folder = Path(folder).absolute()
+        check_path_length(folder, _RESERVED_CHARACTERS)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ProjectError(f"{folder} exists already. Choose another name, or open it.")
         try:
@@ -82,14 +86,20 @@ class Project:
         Raises
         ------
         ProjectError
-            If the folder is not a project, is damaged, or was written by a newer version.
+            If the folder is not a project, is damaged, was written by a newer version, or has too long a path.
         """
         project = cls(Path(folder).absolute())
         project.reload()
+        project.check_path_lengths(["", *project.slides])
         if slides_with_unapplied_strokes(project.folder):
             with contextlib.suppress(ProjectError), project.write_lock():
                 pass  # acquiring the lock repairs; where a window holds it the strokes are that window's
         return project
+
+    def check_path_lengths(self, slide_ids: Iterable[str]) -> None:
+        """Raise ProjectError if the files of one of these slides would have too long a path (Windows)."""
+        for slide_id in slide_ids:
+            check_path_length(self.folder / slide_id, _RESERVED_CHARACTERS)
 
     def reload(self) -> None:
         """Read the manifest again."""
@@ -143,7 +153,7 @@ class Project:
         for pattern in (".*.partial", "*/.*.partial", "*/*/.*.partial"):
             for orphan in self.folder.glob(pattern):
                 if orphan.stat().st_mtime < old:
-                    shutil.rmtree(orphan) if orphan.is_dir() else orphan.unlink(missing_ok=True)
+                    remove_tree(orphan) if orphan.is_dir() else remove(orphan)
 
     # -- slides and their files
 

@@ -20,6 +20,7 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.portable import remove
 from napari_pathseg.storage.untrusted import decoding
 
 _CHUNK = "napari-pathseg"
@@ -89,7 +90,7 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
 def forget_tissue(project: Project, slide_id: str) -> None:
     """Delete a slide's tissue mask, even an edited one; it is detected again on the next use."""
     with project.write_lock():
-        tissue_path(project, slide_id).unlink(missing_ok=True)
+        remove(tissue_path(project, slide_id))
 
 
 def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:

@@ -26,6 +26,7 @@ from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
+from napari_pathseg.storage.portable import replace
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
 MAX_RECENT = 10  # of the newest versions of a slide, all are kept; at least 5 are promised
@@ -255,7 +256,7 @@ def _delete(version: Version) -> None:
     """Delete a version; what a kill in between leaves behind is deleted by the next recovery."""
     partial = version.folder.with_name(f".{version.folder.name}.partial")
     with contextlib.suppress(OSError):  # it stays listed, and the next call tries again
-        version.folder.rename(partial)
+        replace(version.folder, partial)
         shutil.rmtree(partial, ignore_errors=True)
 
 

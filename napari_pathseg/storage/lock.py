@@ -410,4 +410,4 @@ def _disk_time(folder: Path) -> int:
         return os.fstat(handle).st_mtime_ns
     finally:
         os.close(handle)
-        os.unlink(name)
+        remove(Path(name))

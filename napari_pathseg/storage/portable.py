@@ -1,11 +1,15 @@
 """Files on every operating system: what differs between them is decided here, and nowhere else.
 
-Positioned reads, hard links, flushing a folder, replacing or deleting a file that somebody has
-open, and names that Windows reserves.  Each has a fallback where the system lacks the call.
+Positioned reads, hard links, flushing a folder, replacing or deleting a file that somebody has open, and
+names that Windows reserves: each has a fallback where the system lacks the call.  Long paths have none:
+Windows must allow them, and `check_path_length` says so before a file is lost.  Its prefix for long paths is
+not added to ours, because other libraries open them too, and people read them.
 """
 
+import ctypes
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -15,6 +19,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry.arrays import UInt8Array
 
 _MAX_BYTES_IN_MEMORY = 1 << 29
@@ -26,6 +31,8 @@ _RESERVED = frozenset(
     | {f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"}
 )
 _FORBIDDEN = frozenset('<>:"/\\|?*')
+# https://learn.microsoft.com/en-us/windows/win32/fileio/maximum-file-path-limitation: 260 with a NUL at the end.
+_MAX_PATH = 259
 _POSITIONED_READS = threading.Lock()
 
 
@@ -112,6 +119,17 @@ def remove(path: Path) -> None:
     _persist(lambda: path.unlink(missing_ok=True))
 
 
+def remove_tree(folder: Path) -> None:
+    """Delete a folder with all it holds, if it is there; wait a moment where another program has a file of it open.
+
+    Raises
+    ------
+    PermissionError
+        If the system refuses for longer than half a second.
+    """
+    _persist(lambda: shutil.rmtree(folder) if folder.exists() else None)
+
+
 def is_open_elsewhere(error: OSError) -> bool:
     """Return whether Windows refuses because some program has the file open (access denied, sharing violation)."""
     return getattr(error, "winerror", None) in (5, 32)
@@ -131,6 +149,32 @@ def safe_name(name: str) -> str:
     name = kept + "_" * (len(name) - len(kept)) if kept != name else name
     stem, dot, suffix = name.partition(".")
     return f"{stem}_{dot}{suffix}" if stem.rstrip(" ").casefold() in _RESERVED else name
+
+
+def check_path_length(path: Path, reserved: int = 0) -> None:
+    """Raise unless this system can open files below `path` whose names add up to `reserved` characters.
+
+    Windows ends paths after 259 characters unless it was told otherwise; Python 3.6 and newer then has no
+    limit.  A longer path reads as a missing file, and a missing chunk as an empty one.
+
+    Raises
+    ------
+    ProjectError
+        If the path is too long.
+    """
+    length = len(str(path))
+    if length + reserved > _MAX_PATH and not _long_paths_enabled():
+        raise ProjectError(
+            f"{path} has {length} characters; Windows opens paths of {_MAX_PATH} and the files in it need {reserved}. "
+            "Choose a folder with a shorter path, or enable long paths in Windows (LongPathsEnabled)."
+        )
+
+
+def _long_paths_enabled() -> bool:
+    """Return whether this system and this Python open paths of more than 259 characters."""
+    if sys.platform != "win32":
+        return True
+    return bool(ctypes.WinDLL("ntdll").RtlAreLongPathsEnabled())
 
 
 def scratch_array(shape: tuple[int, int]) -> UInt8Array:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.portable import remove
 
 _FILE = "checkpoint.safetensors"
 
@@ -57,4 +58,4 @@ def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
 
 def delete_checkpoint(run: Path) -> None:
     """Delete the state of a run that is over."""
-    (run / _FILE).unlink(missing_ok=True)
+    remove(run / _FILE)

@@ -7,7 +7,6 @@ validation and a checkpoint after each epoch, so that a killed run loses little 
 """
 
 import math
-import shutil
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
@@ -20,6 +19,7 @@ from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_
 from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
 from napari_pathseg.errors import OutOfMemoryError
 from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.portable import remove_tree
 
 _LR_FACTORS = (0.2, 1.0, 5.0)  # on the learning rate, tried by the preset thorough
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of each such trial, whichever is over first
@@ -88,7 +88,7 @@ def _open_trainer(project: Project, plan: TrainingPlan, stack: ExitStack) -> Tra
         return Trainer(project, plan, training_set, validation_set)
     except BaseException:
         if not began:
-            shutil.rmtree(plan.run)
+            remove_tree(plan.run)
         raise
 
 

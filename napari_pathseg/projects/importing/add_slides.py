@@ -27,7 +27,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import IMPORT, Version, create_version, restore, versions
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.registry import count_pages, open_slide
-from napari_pathseg.storage.portable import safe_name
+from napari_pathseg.storage.portable import remove, safe_name
 
 MAX_MASK_SIDE = 131_072  # pixels; a larger slide gets a coarser mask
 
@@ -122,7 +122,7 @@ def _execute(project: Project, plans: Sequence[_Plan], options: ImportOptions) -
         project.reload()
         for slide_id in new:
             shutil.rmtree(project.mask_path(slide_id), ignore_errors=True)
-            project.mask_path(slide_id).with_suffix(".journal").unlink(missing_ok=True)
+            remove(project.mask_path(slide_id).with_suffix(".journal"))
         for slide_id, version in before.items():
             with project.open_mask(slide_id) as mask:
                 mask.run(restore(version))
@@ -214,6 +214,7 @@ def _new_record(project: Project, path: Path, page: int | None, records: dict[st
     names = {name.casefold() for name in records}  # Windows and macOS ignore case
     while slide_id.casefold() in names:
         slide_id, number = f"{stem}-{number}", number + 1
+    project.check_path_lengths([slide_id])
     return SlideRecord(
         id=slide_id,
         path=str(path),

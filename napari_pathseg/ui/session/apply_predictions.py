@@ -11,6 +11,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.edits import fill_from_model, merge_prediction
 from napari_pathseg.masks.prediction import Prediction
+from napari_pathseg.storage.portable import remove
 from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.workspace import Workspace
 
@@ -23,7 +24,7 @@ def apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
     path = Path(preview.path)
     try:
         classes = np.load(path, allow_pickle=False)
-        path.unlink()
+        remove(path)
     except FileNotFoundError:
         return  # the window lags behind: the file name was reused meanwhile
     if workspace.mask.operations.running is not None:

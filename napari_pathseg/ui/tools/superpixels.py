@@ -17,6 +17,7 @@ from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.interactive.superpixels import Labels as Superpixels
 from napari_pathseg.interactive.superpixels import touched
 from napari_pathseg.jobs.protocol import ComputeSuperpixels, SuperpixelsFailed, SuperpixelsReady
+from napari_pathseg.storage.portable import remove
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.tools.context import LEFT_BUTTON, MAX_SIDE, InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.preferences import PATCH_SIZE
@@ -116,7 +117,7 @@ class SuperpixelTool(InteractiveTool):
             return
         path = Path(event.path)
         self._superpixels = np.load(path, allow_pickle=False)
-        path.unlink()
+        remove(path)
         transform, _ = self._requested
         self._transform = dataclasses.replace(transform, box=event.region)
         self._show_borders(self._transform)
