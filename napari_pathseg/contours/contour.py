@@ -16,9 +16,9 @@ import shapely
 from napari_pathseg.errors import AnnotationError
 
 Points = npt.NDArray[np.float64]
-FURTHEST = 1e9  # pixels; the widest slides have some 3e5, and below 1e9 no product overflows
+MAX_COORDINATE = 1e9  # pixels; the widest slides have some 3e5, and below 1e9 no product overflows
 _CHUNK = 20  # rings looked up at once
-_MOST_PAIRS = 1_000_000  # rings in rings that are looked at before a file is refused
+_MAX_PAIRS = 1_000_000  # rings in rings that are looked at before a file is refused
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ def check_ring(ring: Points, place: str) -> None:
     if len(ring) < 3:
         points = "1 point" if len(ring) == 1 else f"{len(ring)} points"
         raise AnnotationError(f"{place}: has {points}; an outline needs 3 or more. Complete or delete it.")
-    wrong = ~(np.abs(ring) < FURTHEST).all(axis=1)
+    wrong = ~(np.abs(ring) < MAX_COORDINATE).all(axis=1)
     if wrong.any():
         index = int(wrong.argmax())
         row, column = ring[index]
         raise AnnotationError(
             f"{place}: point {index + 1} lies at row {row:g}, column {column:g}; "
-            f"coordinates must be finite and below {FURTHEST:g}. Correct or delete it."
+            f"coordinates must be finite and below {MAX_COORDINATE:g}. Correct or delete it."
         )
 
 
@@ -115,7 +115,7 @@ def without_repeat(ring: Points) -> Points:
     return ring[: other[-1] + 1 if len(other) else 1]
 
 
-def nest(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points, ...]]]:
+def assign_holes(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points, ...]]]:
     """Sort rings that came without an order into outlines and their holes, even-odd.
 
     A ring inside an odd number of others is a hole of the smallest one around it; a ring
@@ -135,7 +135,7 @@ def nest(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points,
     return [(rings[index], tuple(holes)) for index, holes in outlines.items()]
 
 
-def covered(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
+def contains_rings(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
     """Return whether each polygon covers all points of its ring; asked at once that takes as long as their square."""
     covers = np.zeros(len(rings), bool)
     first = np.array([ring[0] for ring in rings]).reshape(-1, 2)
@@ -157,11 +157,11 @@ def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], n
         inner += start
         inner, outer = (pairs[area[inner] < area[outer]] for pairs in (inner, outer))
         tried += len(inner)
-        if tried > _MOST_PAIRS:
+        if tried > _MAX_PAIRS:
             raise AnnotationError(
                 f"{name}: too many of its {len(rings):,} outlines lie in one another. Split it into several files."
             )
-        inside = covered(polygons[outer], [rings[index] for index in inner.tolist()])
+        inside = contains_rings(polygons[outer], [rings[index] for index in inner.tolist()])
         inner, outer = inner[inside], outer[inside]
         np.add.at(depth, inner, 1)
         largest_first = np.argsort(-area[outer], kind="stable")

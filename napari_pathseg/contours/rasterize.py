@@ -15,8 +15,8 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.geometry import EMPTY_REGION, Region
 
-_BAND = 4_000_000  # pixels held at once
-_CROSSINGS = 1_000_000  # crossings of edges and rows held at once
+_BAND_PIXELS = 4_000_000  # pixels held at once
+_CROSSINGS_PER_CHUNK = 1_000_000  # crossings of edges and rows held at once
 
 
 class _Edges(NamedTuple):
@@ -98,7 +98,7 @@ def scanline_fill(
     box = _box(edges, shape[1])
     if box.empty:
         return
-    height = max(1, _BAND // box.width)
+    height = max(1, _BAND_PIXELS // box.width)
     edges = edges.take(np.argsort(edges.first)) if box.height > height else edges
     begin, reaching = 0, np.empty(0, np.intp)
     for top in range(box.top, box.bottom, height):
@@ -144,7 +144,7 @@ def _inside(edges: _Edges, band: Region) -> npt.NDArray[np.bool_]:
     begin = 0
     while begin < len(first):
         done = total[begin - 1] if begin else 0
-        end = max(begin + 1, int(total.searchsorted(done + _CROSSINGS, "right")))
+        end = max(begin + 1, int(total.searchsorted(done + _CROSSINGS_PER_CHUNK, "right")))
         chunk = slice(begin, end)
         _flip(flips, edges.take(chunk), first[chunk], last[chunk], band)
         begin = end

@@ -20,9 +20,9 @@ from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.geometry import Region
 
 _BLOCK = 16  # pixels: a mask is searched for patches in squares of this side
-_MOST_PATCHES = 20_000  # that are outlined each for itself
-_TRIES = 5  # with half the smoothing each
-_FINEST = 0.05  # pixels: less is no smoothing
+_MAX_PATCHES = 20_000  # that are outlined each for itself
+_MAX_TRIES = 5  # with half the smoothing each
+_MIN_SMOOTHING = 0.05  # pixels: less is no smoothing
 
 
 def vectorize(
@@ -94,7 +94,7 @@ def _patches(chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Region, npt.NDArra
     numbers, count = connected(blocks, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
     boxes = _boxes(numbers, count)
     area = sum(box.height * box.width for box in boxes)
-    if count > _MOST_PATCHES or area > rows * columns:
+    if count > _MAX_PATCHES or area > rows * columns:
         numbers, boxes = blocks.astype(np.intp), _boxes(blocks.astype(np.intp), 1)
     for number, box in enumerate(boxes, 1):
         region = Region(*(side * _BLOCK for side in (box.top, box.left, box.height, box.width)))
@@ -137,8 +137,8 @@ def _smooth(contours: list[Contour], furthest: float) -> list[Contour]:
 def _smoothed(contour: Contour, furthest: float) -> Contour:
     """Return a contour none of whose lines is moved further than `furthest`, of the same topology."""
     before = shapely.Polygon(contour.exterior, contour.holes)
-    for _ in range(_TRIES):
-        if furthest < _FINEST:
+    for _ in range(_MAX_TRIES):
+        if furthest < _MIN_SMOOTHING:
             break
         exterior, *holes = (_smooth_ring(ring, furthest) for ring in contour.rings)
         after = shapely.Polygon(exterior, holes)

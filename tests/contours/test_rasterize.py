@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize as gdal_rasterize
 
-from napari_pathseg.contours.contour import Contour, check_inside, nest
+from napari_pathseg.contours.contour import Contour, assign_holes, check_inside
 from napari_pathseg.contours.rasterize import rasterize, scanline_fill
 from napari_pathseg.errors import AnnotationError
 
@@ -121,6 +121,6 @@ def test_rings_without_order_become_outlines_and_holes():
     outer, hole, island, apart = (
         box(*sides).exterior for sides in [(0, 0, 20, 20), (2, 2, 18, 18), (5, 5, 9, 9), (30, 30, 40, 40)]
     )
-    found = nest([island, hole, apart, outer], "a.svg")
+    found = assign_holes([island, hole, apart, outer], "a.svg")
     assert [(len(holes), float(exterior[0, 0])) for exterior, holes in found] == [(0, 5), (0, 30), (1, 0)]
     assert found[2][1][0] is hole

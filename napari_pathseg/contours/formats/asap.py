@@ -28,9 +28,9 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.curves import FLATNESS, Spend, curves
-from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.curves import FLATNESS, Consume, flatten_beziers
+from napari_pathseg.contours.formats.exclusion_areas import Area, subtract_areas
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, from_corner
 from napari_pathseg.contours.formats.xml_tree import points_of
@@ -55,7 +55,7 @@ def is_asap(root: Element) -> bool:
     return root.tag == "ASAP_Annotations"
 
 
-@without_collector()
+@gc_paused()
 def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of an ASAP file.
 
@@ -73,7 +73,7 @@ def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
         if annotation.get("Type") in _WITHOUT_AREA:
             continue
         place, name = f"{source.name}, annotation {number}", annotation.get("Name", "")
-        ring = _ring(annotation, place, budget.spend)
+        ring = _ring(annotation, place, budget.consume)
         group = groups.get(annotation.get("PartOfGroup", _NO_GROUP)) or _group_itself(annotation)
         if group.excluded:
             areas.append((Area(ring, place), name, group))
@@ -176,22 +176,22 @@ def _with_holes(
     whole = list(contours)
     for index, rings in holes.items():
         whole[index] = replace(whole[index], holes=tuple(rings))
-    whole, outside = cut_out(whole, [area for area, _ in others], file_name)
+    whole, outside = subtract_areas(whole, [area for area, _ in others], file_name)
     alone = [others[number] for number in outside]
     return whole + [Contour(area.ring, (), group.class_name, color=group.color) for area, group in alone]
 
 
-def _ring(annotation: Element, place: str, spend: Spend) -> Points:
+def _ring(annotation: Element, place: str, consume: Consume) -> Points:
     """Return the line of an annotation, ``(row, column)``."""
     points = without_repeat(points_of(annotation.find("Coordinates"))[:, ::-1] - 0.5)
     if annotation.get("Type") == "Rectangle" and len(points) == 2:
         (top, left), (bottom, right) = points
         points = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
     check_ring(points, place)
-    return _spline(points, spend) if annotation.get("Type") == "Spline" else points
+    return _spline(points, consume) if annotation.get("Type") == "Spline" else points
 
 
-def _spline(points: Points, spend: Spend) -> Points:
+def _spline(points: Points, consume: Consume) -> Points:
     """Return the lines that stand for a spline through the points."""
     points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
     if len(points) < 3:
@@ -203,4 +203,4 @@ def _spline(points: Points, spend: Spend) -> Points:
     first, middle, last = lengths  # square roots, as centripetal splines have them
     leaving = middle * ((points - before) / first * middle + (end - points) / middle * first) / (first + middle) / 3
     coming = middle * ((end - points) / middle * last + (beyond - end) / last * middle) / (middle + last) / 3
-    return curves(np.stack([points, points + leaving, end - coming, end], axis=1), FLATNESS, spend)
+    return flatten_beziers(np.stack([points, points + leaving, end - coming, end], axis=1), FLATNESS, consume)

@@ -21,24 +21,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from napari_pathseg.contours.contour import Contour, Points, nest
+from napari_pathseg.contours.contour import Contour, Points, assign_holes
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
 from napari_pathseg.contours.formats.json_tree import (
-    check_picture,
-    clean,
+    check_image_size,
+    clean_name,
+    describe,
     from_corner,
-    picture_size,
-    read_flat,
-    shown,
+    gc_paused,
+    image_size,
+    read_flat_pairs,
     to_corner,
-    without_collector,
 )
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.errors import AnnotationError
 
 _HOLES = "napari_pathseg_holes"  # which of an annotation's polygons, counted from 0
-_NAMES_SHOWN = 5
+_MAX_NAMES_IN_MESSAGE = 5
 
 
 class _Category(NamedTuple):
@@ -69,7 +69,7 @@ class _Reader:
         if not self._categories or id is None:
             return _Category()
         if not isinstance(id, int | str) or id not in self._categories:
-            raise AnnotationError(f"{place}: category {shown(id)} is not in the file's categories. Add it there.")
+            raise AnnotationError(f"{place}: category {describe(id)} is not in the file's categories. Add it there.")
         return self._categories[id]
 
     def _rings(self, segmentation: Any, place: str) -> list[Points]:
@@ -77,17 +77,17 @@ class _Reader:
             return []
         if not isinstance(segmentation, list):
             raise AnnotationError(
-                f"{place}: its segmentation is {shown(segmentation)}; polygons and runs are read. Export it again."
+                f"{place}: its segmentation is {describe(segmentation)}; polygons and runs are read. Export it again."
             )
         flat = bool(segmentation) and not isinstance(segmentation[0], list)
         rings = [segmentation] if flat else segmentation
-        return [from_corner(read_flat(ring, place, self._points), place) for ring in rings]
+        return [from_corner(read_flat_pairs(ring, place, self._points), place) for ring in rings]
 
     def _nested(self, rings: list[Points], holes: Any) -> list[tuple[Points, tuple[Points, ...]]]:
         """Return outlines with their holes: those that the file marks, or that lie inside others."""
         if rings and isinstance(holes, list) and holes == list(range(1, len(rings))):
             return [(rings[0], tuple(rings[1:]))]
-        return nest(rings, self._name)
+        return assign_holes(rings, self._name)
 
 
 def is_coco(document: Any) -> bool:
@@ -95,12 +95,12 @@ def is_coco(document: Any) -> bool:
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in ("images", "annotations"))
 
 
-def has_many_images(document: Any) -> bool:
+def has_multiple_coco_images(document: Any) -> bool:
     """Whether a document has more than one picture."""
     return len(document["images"]) > 1
 
 
-@without_collector()
+@gc_paused()
 def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
     """Return the outlines of the picture that is named like the slide; a picture alone is taken.
 
@@ -114,14 +114,14 @@ def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
     if not annotations:
         return []
     image = _image(document["images"], source)
-    check_picture(image.get("height"), image.get("width"), source)
+    check_image_size(image.get("height"), image.get("width"), source)
     reader = _Reader(source, _categories(document.get("categories"), source.name))
     wanted = _id(image.get("id"))
     contours = []
     for number, annotation in enumerate(annotations, 1):
         if not isinstance(annotation, dict):
             raise AnnotationError(
-                f"{source.name}, annotation {number}: is {shown(annotation)}; an annotation is an object. "
+                f"{source.name}, annotation {number}: is {describe(annotation)}; an annotation is an object. "
                 "Export it again."
             )
         if _id(annotation.get("image_id")) == wanted:
@@ -131,7 +131,7 @@ def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
 
 def write_coco(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write a file of one picture, that of the frame, with an annotation for each contour."""
-    rows, columns = picture_size([contour.exterior for contour in contours], geometry.shape)
+    rows, columns = image_size([contour.exterior for contour in contours], geometry.shape)
     image = {"id": 1, "file_name": geometry.name, "height": rows, "width": columns}
     colors = {contour.class_name: contour.color for contour in reversed(contours)}
     numbers = {name: number for number, name in enumerate(reversed(colors), 1)}
@@ -170,7 +170,7 @@ def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
             raise AnnotationError(
                 f"{source.name}: {len(found)} of its pictures are named {wanted}. Rename all but one."
             )
-    listed = ", ".join(names[:_NAMES_SHOWN]) + (", ..." if len(names) > _NAMES_SHOWN else "")
+    listed = ", ".join(names[:_MAX_NAMES_IN_MESSAGE]) + (", ..." if len(names) > _MAX_NAMES_IN_MESSAGE else "")
     raise AnnotationError(
         f"{source.name} has the contours of {len(names)} pictures ({listed}), "
         + (f"none is named like the slide {wanted}. " if wanted else "and it is not known which is the slide. ")
@@ -179,7 +179,7 @@ def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
 
 
 def _base_name(name: Any) -> str:
-    return PurePosixPath(clean(name).replace("\\", "/")).name
+    return PurePosixPath(clean_name(name).replace("\\", "/")).name
 
 
 def _stem(name: str) -> str:
@@ -199,7 +199,7 @@ def _categories(categories: Any, file_name: str) -> dict[int | str, _Category]:
             raise AnnotationError(f"{file_name}: one of its categories has no id. Export it again.")
         color = category.get("color")
         known = isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v < 256 for v in color)
-        found[id] = _Category(clean(category.get("name")), "#{:02x}{:02x}{:02x}".format(*color) if known else None)
+        found[id] = _Category(clean_name(category.get("name")), "#{:02x}{:02x}{:02x}".format(*color) if known else None)
     return found
 
 

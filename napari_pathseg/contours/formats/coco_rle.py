@@ -14,17 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats.json_tree import shown
+from napari_pathseg.contours.formats.json_tree import describe
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
 
 Runs = npt.NDArray[np.int64]
-LARGEST_PICTURE = 16_384**2  # pixels, as large as the mask of a slide is
-_LARGEST_BOX = 8_192**2  # of one object; outlining takes some 15 bytes for each pixel
-_POINTS_A_RUN = 4
-_POINTS_A_PATCH = 40
-_LONGEST_NUMBER = 7  # letters of 5 bits: more than a run of the largest picture takes
+MAX_IMAGE_PIXELS = 16_384**2  # pixels, as large as the mask of a slide is
+_MAX_BOX_PIXELS = 8_192**2  # of one object; outlining takes some 15 bytes for each pixel
+_POINTS_PER_RUN = 4
+_POINTS_PER_PATCH = 40
+_MAX_NUMBER_LENGTH = 7  # letters of 5 bits: more than a run of the largest picture takes
 
 
 class MaskBudget:
@@ -33,33 +33,33 @@ class MaskBudget:
     def __init__(self, file_name: str, points: PointBudget) -> None:
         self._name = file_name
         self._points = points
-        self._left = LARGEST_PICTURE
+        self._left = MAX_IMAGE_PIXELS
 
-    def spend_box(self, rows: int, columns: int, place: str) -> None:
+    def consume_box(self, rows: int, columns: int, place: str) -> None:
         """Take the box of an object off the budget before it is made; AnnotationError when it is used up."""
-        if rows * columns > _LARGEST_BOX:
+        if rows * columns > _MAX_BOX_PIXELS:
             raise AnnotationError(
-                f"{place}: its mask covers {rows:,} x {columns:,} pixels; {_LARGEST_BOX:,} are read. "
+                f"{place}: its mask covers {rows:,} x {columns:,} pixels; {_MAX_BOX_PIXELS:,} are read. "
                 "Export it as polygons, or the whole slide as a label image."
             )
         self._left -= rows * columns
         if self._left < 0:
             raise AnnotationError(
-                f"{self._name}: its masks cover more than {LARGEST_PICTURE:,} pixels. Split it into several files."
+                f"{self._name}: its masks cover more than {MAX_IMAGE_PIXELS:,} pixels. Split it into several files."
             )
 
-    def spend_runs(self, runs: int) -> None:
+    def consume_runs(self, runs: int) -> None:
         """Take the points around so many runs off the budget."""
-        self._points.spend(_POINTS_A_RUN * runs)
+        self._points.consume(_POINTS_PER_RUN * runs)
 
-    def spend_patches(self, inside: npt.NDArray[np.generic]) -> None:
+    def consume_patches(self, inside: npt.NDArray[np.generic]) -> None:
         """Take the patches and holes of a mask off the budget, each as the points that take as long.
 
         They are counted by Euler's number: runs less the places where two of them touch.
         """
         mask = inside != 0
         euler = _runs_in(mask) - _runs_in(mask[:, 1:] & mask[:, :-1])
-        self._points.spend(_POINTS_A_PATCH * abs(euler))
+        self._points.consume(_POINTS_PER_PATCH * abs(euler))
 
 
 def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBudget) -> list[Contour]:
@@ -87,13 +87,13 @@ def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBu
     within = starts // rows == (stops - 1) // rows  # the others end in a later column
     top = int((starts % rows).min()) if within.all() else 0
     bottom = int(((stops - 1) % rows).max()) + 1 if within.all() else rows
-    budget.spend_box(bottom - top, right - left, place)
+    budget.consume_box(bottom - top, right - left, place)
     flips = np.zeros((bottom - top) * (right - left) + 1, np.int8)
     begin = (starts // rows - left) * (bottom - top) + starts % rows - top
     flips[begin] += 1
     flips[begin + stops - starts] -= 1
     inside = np.cumsum(flips[:-1], dtype=np.int8).reshape(right - left, bottom - top).T
-    budget.spend_patches(inside)
+    budget.consume_patches(inside)
     return mask_contours(inside != 0, (top, left))
 
 
@@ -111,11 +111,13 @@ def _runs_in(mask: npt.NDArray[np.bool_]) -> int:
 def _size(size: Any, place: str) -> tuple[int, int]:
     """Return the rows and columns of the picture that a mask belongs to."""
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
-        raise AnnotationError(f"{place}: the size of its mask is {shown(size)}, not [rows, columns]. Export it again.")
-    rows, columns = size
-    if rows * columns > LARGEST_PICTURE:
         raise AnnotationError(
-            f"{place}: its mask has {shown(rows)} x {shown(columns)} pixels; {LARGEST_PICTURE:,} are read. "
+            f"{place}: the size of its mask is {describe(size)}, not [rows, columns]. Export it again."
+        )
+    rows, columns = size
+    if rows * columns > MAX_IMAGE_PIXELS:
+        raise AnnotationError(
+            f"{place}: its mask has {describe(rows)} x {describe(columns)} pixels; {MAX_IMAGE_PIXELS:,} are read. "
             "Export it as polygons."
         )
     return rows, columns
@@ -128,7 +130,7 @@ def _counts(counts: Any, place: str, budget: MaskBudget) -> Runs:
             return _runs_of_text(counts.encode("ascii"), budget)
         if not isinstance(counts, list) or set(map(type, counts)) - {int}:
             raise TypeError
-        budget.spend_runs(len(counts) // 2)
+        budget.consume_runs(len(counts) // 2)
         return np.array(counts, np.int64)
     except AnnotationError:
         raise
@@ -140,10 +142,10 @@ def _runs_of_text(text: bytes, budget: MaskBudget) -> Runs:
     """Return the runs of COCO's compressed text; ValueError where it is none."""
     letters = np.frombuffer(text, np.uint8) - np.uint8(48)
     last = np.flatnonzero((letters & 32) == 0)  # the others say that the number goes on
-    budget.spend_runs(len(last) // 2)
+    budget.consume_runs(len(last) // 2)
     first = np.concatenate([[0], last + 1])[:-1]
     length = last - first + 1
-    if letters.max(initial=0) > 63 or length.sum() != len(letters) or length.max(initial=0) > _LONGEST_NUMBER:
+    if letters.max(initial=0) > 63 or length.sum() != len(letters) or length.max(initial=0) > _MAX_NUMBER_LENGTH:
         raise ValueError
     shift = 5 * (np.arange(len(letters)) - np.repeat(first, length))
     values = np.add.reduceat((letters & 31).astype(np.int64) << shift, first) if len(first) else first

@@ -1,7 +1,7 @@
 """Ellipses, Bezier curves and SVG's elliptical arcs as lines, many at once.
 
 No line leaves its curve by more than the `tolerance`; how many points that takes is announced
-to `spend` before they are made.
+to `consume` before they are made.
 """
 
 import math
@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from napari_pathseg.contours.contour import Points
 
-Spend = Callable[[float], None]
+Consume = Callable[[float], None]
 FLATNESS = 0.1  # pixels: how far the lines that are read may leave a curve
-_FINEST = 1e-9  # radians: finer steps are never within the number of points that is read
+_MIN_STEP = 1e-9  # radians: finer steps are never within the number of points that is read
 
 
 def ellipse(
@@ -22,23 +22,23 @@ def ellipse(
     radii: tuple[float, float],
     angles: tuple[float, float],
     tolerance: float,
-    spend: Spend,
+    consume: Consume,
 ) -> Points:
     """Return points from one angle to the other, in radians, on an ellipse along the axes."""
     step = 2 * math.acos(max(0.9, 1 - tolerance / max(radii)))
-    pieces = math.ceil(abs(angles[1] - angles[0]) / max(step, _FINEST))
-    spend(pieces + 1)
+    pieces = math.ceil(abs(angles[1] - angles[0]) / max(step, _MIN_STEP))
+    consume(pieces + 1)
     angle = np.linspace(*angles, pieces + 1)
     points: Points = np.array(center) + np.array(radii) * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     return points
 
 
-def curves(control: Points, tolerance: float, spend: Spend) -> Points:
+def flatten_beziers(control: Points, tolerance: float, consume: Consume) -> Points:
     """Return the points of Bezier curves after their first; `control` is (curves, degree + 1, 2)."""
     degree = control.shape[1] - 1
     bend = np.hypot(*np.moveaxis(np.diff(control, 2, axis=1), 2, 0)).max(axis=1)
     pieces = np.ceil(np.sqrt(degree * (degree - 1) / 8 * bend / tolerance)).clip(1)  # Wang, 1984
-    which, share = _shares(pieces, spend)
+    which, share = _spread_points(pieces, consume)
     t = share[:, None]
     points: Points = np.zeros((len(which), 2))
     for index in range(degree + 1):
@@ -48,13 +48,16 @@ def curves(control: Points, tolerance: float, spend: Spend) -> Points:
     return points
 
 
-def curve(control: Sequence[complex], tolerance: float, spend: Spend) -> list[tuple[float, float]]:
-    """Return the points of one Bezier curve after its first, faster than :func:`curves`; x + iy are its points."""
+def flatten_bezier(control: Sequence[complex], tolerance: float, consume: Consume) -> list[tuple[float, float]]:
+    """Return the points of one Bezier curve after its first, faster than :func:`flatten_beziers`.
+
+    Points are complex, x + iy, in `control` and pairs in the result.
+    """
     p0, p1, p2, p3 = control if len(control) == 4 else (*control, 0)
     cubic = len(control) == 4
     bend = max(abs(p0 - 2 * p1 + p2), abs(p1 - 2 * p2 + p3) if cubic else 0)
     pieces = max(1.0, math.sqrt((0.75 if cubic else 0.25) * bend / tolerance))  # Wang, 1984
-    spend(pieces)
+    consume(pieces)
     count = math.ceil(pieces)
     found = []
     for index in range(1, count):
@@ -69,7 +72,7 @@ def curve(control: Sequence[complex], tolerance: float, spend: Spend) -> list[tu
     return found
 
 
-def arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, spend: Spend) -> Points:
+def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, consume: Consume) -> Points:
     """Return the points of elliptical arcs after their first.
 
     `shapes` holds both radii, the x axis in degrees and the two flags: SVG 1.1, appendix
@@ -79,7 +82,7 @@ def arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, spend: 
     radii = np.where(straight[:, None], 1.0, np.abs(shapes[:, :2]))
     turn = np.radians(shapes[:, 2])
     large, sweep = shapes[:, 3] == 1, shapes[:, 4] == 1
-    half = _turned((starts - ends) / 2, -turn) / radii  # on the unit circle
+    half = _rotated((starts - ends) / 2, -turn) / radii  # on the unit circle
     length = (half**2).sum(axis=1)
     grown = np.sqrt(length.clip(1))[:, None]  # radii too short to reach are made longer
     radii, half, length = radii * grown, half / grown, length.clip(1e-300, 1)
@@ -90,23 +93,25 @@ def arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, spend: 
     span += 2 * np.pi * ((sweep & (span < 0)).astype(int) - (~sweep & (span > 0)))
     span[straight] = 0
     step = 2 * np.arccos((1 - tolerance / radii.max(axis=1)).clip(0.9))
-    which, share = _shares(np.ceil(np.abs(span) / step.clip(_FINEST)).clip(1), spend)
+    which, share = _spread_points(np.ceil(np.abs(span) / step.clip(_MIN_STEP)).clip(1), consume)
     angle = begin[which] + span[which] * share
     round_center = np.stack([np.cos(angle), np.sin(angle)], axis=1) + center[which]
-    points = _turned(round_center * radii[which], turn[which]) + ((starts + ends) / 2)[which]
+    points = _rotated(round_center * radii[which], turn[which]) + ((starts + ends) / 2)[which]
     points[share == 1] = ends
     return points
 
 
-def _turned(points: Points, angle: npt.NDArray[np.float64]) -> Points:
+def _rotated(points: Points, angle: npt.NDArray[np.float64]) -> Points:
     """Return each point turned about the origin by its angle."""
     cos, sin, (x, y) = np.cos(angle), np.sin(angle), points.T
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
 
-def _shares(pieces: npt.NDArray[np.float64], spend: Spend) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+def _spread_points(
+    pieces: npt.NDArray[np.float64], consume: Consume
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """Return, for each point to be made, which curve it is of and how far along it, up to 1."""
-    spend(float(pieces.sum()))
+    consume(float(pieces.sum()))
     counts = pieces.astype(np.intp)
     which = np.repeat(np.arange(len(counts)), counts)
     step = np.arange(1, len(which) + 1) - np.repeat(np.cumsum(counts) - counts, counts)

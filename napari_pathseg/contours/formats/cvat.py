@@ -24,16 +24,16 @@ import numpy as np
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
-from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
+from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
 from napari_pathseg.contours.formats.hole_bridging import join, split
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.svg.path import numbers
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, content, from_corner
 from napari_pathseg.errors import AnnotationError
 
 _NO_CLASS = "contour"
-_LONGEST_WHOLE = 100  # letters
+_MAX_INTEGER_LENGTH = 100  # letters
 _MARKS = ("image", "track", "version", "meta")
 
 
@@ -42,12 +42,12 @@ def is_cvat(root: Element) -> bool:
     return root.tag == "annotations" and any(root.find(mark) is not None for mark in _MARKS)
 
 
-def has_many_pictures(root: Element) -> bool:
+def has_multiple_cvat_images(root: Element) -> bool:
     """Whether a tree has more than one picture."""
     return len(root.findall("image")) > 1
 
 
-@without_collector()
+@gc_paused()
 def read_cvat(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of the slide's picture.
 
@@ -59,7 +59,7 @@ def read_cvat(root: Element, source: DocumentSource) -> list[Contour]:
     """
     picture = _picture(root, source)
     colors = {label.findtext("name"): _color(label) for label in root.iterfind("meta//label")}
-    walk = _Walk(source.name)
+    walk = _ShapeReader(source.name)
     found: list[tuple[int, list[Contour]]] = []
     for number, shape in enumerate(picture, 1):
         place = f"{source.name}, shape {number}"
@@ -113,7 +113,7 @@ def _picture(root: Element, source: DocumentSource) -> list[Element]:
     if len(pictures) < 2:
         return list(pictures[0]) if pictures else []
     names = [PurePosixPath(picture.get("name", "").replace("\\", "/")).name for picture in pictures]
-    for same in (_as_it_is, _stem):
+    for same in (_unchanged, _stem):
         wanted = {source.geometry.name, same(source.geometry.name)} - {""}
         fitting = [picture for picture, name in zip(pictures, names, strict=True) if same(name) in wanted]
         if len(fitting) == 1:
@@ -125,7 +125,7 @@ def _picture(root: Element, source: DocumentSource) -> list[Element]:
     )
 
 
-def _as_it_is(name: str) -> str:
+def _unchanged(name: str) -> str:
     return name
 
 
@@ -134,12 +134,12 @@ def _stem(name: str) -> str:
     return name.removesuffix(PurePosixPath(name).suffix).removesuffix(".ome")
 
 
-class _Walk:
+class _ShapeReader:
     """One pass through the shapes of a picture."""
 
     def __init__(self, file_name: str) -> None:
         points = PointBudget(file_name)
-        self._spend: Spend = points.spend
+        self._consume: Consume = points.consume
         self._masks = MaskBudget(file_name, points)
 
     def drawn(self, shape: Element, place: str) -> list[Contour]:
@@ -148,7 +148,7 @@ class _Walk:
             if shape.tag == "mask":
                 return self._mask(shape, place)
             line = _LINES.get(shape.tag)
-            rings = line(shape, self._spend) if line is not None else []
+            rings = line(shape, self._consume) if line is not None else []
         except AnnotationError:
             raise
         except ValueError as error:
@@ -164,7 +164,7 @@ class _Walk:
         """Return the outlines of a mask; its runs are read as columns of the mask turned over."""
         width, height, left, top = (_whole(shape, name, place) for name in ("width", "height", "left", "top"))
         check_ring(np.array([[top, left]] * 3, np.float64), place)  # it lies on a picture
-        self._masks.spend_runs(shape.get("rle", "").count(",") // 2)
+        self._masks.consume_runs(shape.get("rle", "").count(",") // 2)
         try:
             runs = [int(run) for run in shape.get("rle", "").split(",")]
         except ValueError as error:
@@ -177,26 +177,26 @@ class _Walk:
         ]
 
 
-def _points(shape: Element, spend: Spend) -> list[Points]:
-    values = numbers(shape.get("points", "").replace(";", " "), spend)
+def _points(shape: Element, consume: Consume) -> list[Points]:
+    values = numbers(shape.get("points", "").replace(";", " "), consume)
     if len(values) % 2:
         raise ValueError(f"has {len(values)} numbers; points are pairs of x and y. Complete or delete it.")
     return split(values.reshape(-1, 2), shape.get("parts", ""))
 
 
-def _box(shape: Element, spend: Spend) -> list[Points]:
+def _box(shape: Element, consume: Consume) -> list[Points]:
     left, top, right, bottom = (_number(shape, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-    return [_turned(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), shape)]
+    return [_rotated(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]), shape)]
 
 
-def _ellipse(shape: Element, spend: Spend) -> list[Points]:
+def _ellipse(shape: Element, consume: Consume) -> list[Points]:
     x, y, width, height = (_number(shape, name) for name in ("cx", "cy", "rx", "ry"))
     if width <= 0 or height <= 0:
         raise ValueError(f"its radii are {width:g} and {height:g}; they must be above 0. Correct or delete it.")
-    return [_turned(ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, spend)[:-1], shape)]
+    return [_rotated(ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, consume)[:-1], shape)]
 
 
-def _turned(points: Points, shape: Element) -> Points:
+def _rotated(points: Points, shape: Element) -> Points:
     """Return points turned around their middle by the shape's rotation, in degrees clockwise."""
     angle = math.radians(_number(shape, "rotation", 0))
     if not angle:
@@ -218,8 +218,8 @@ def _number(shape: Element, name: str, default: float = math.nan) -> float:
 def _whole(shape: Element, name: str, place: str, default: int | None = None) -> int:
     text = shape.get(name, "")
     try:
-        number = default if default is not None and not text else int(text[:_LONGEST_WHOLE])
-        if len(text) > _LONGEST_WHOLE:
+        number = default if default is not None and not text else int(text[:_MAX_INTEGER_LENGTH])
+        if len(text) > _MAX_INTEGER_LENGTH:
             raise ValueError
         return number
     except ValueError as error:
@@ -231,7 +231,7 @@ def _color(label: Element) -> str | None:
     return color.lower() if HEX_COLOR.fullmatch(color) else None
 
 
-_LINES: dict[str, Callable[[Element, Spend], list[Points]]] = {
+_LINES: dict[str, Callable[[Element, Consume], list[Points]]] = {
     "polygon": _points,
     "box": _box,
     "ellipse": _ellipse,

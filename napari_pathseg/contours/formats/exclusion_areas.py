@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_pathseg.contours.contour import Contour, Points, covered
+from napari_pathseg.contours.contour import Contour, Points, contains_rings
 from napari_pathseg.errors import AnnotationError
 
 _CHUNK = 20  # areas looked up at once
-_MOST_PAIRS = 1_000_000  # areas in outlines that are looked at before a file is refused
-_MOST_CROSSINGS = 100_000  # of lines that are clipped; what takes longer is no drawing
-_MOST_CLIPPED = 3_000_000  # points of outlines and areas that are clipped, of a file
-_CLIP = 300  # points: as long as so many more takes each
+_MAX_PAIRS = 1_000_000  # areas in outlines that are looked at before a file is refused
+_MAX_CROSSINGS = 100_000  # of lines that are clipped; what takes longer is no drawing
+_MAX_CLIPPED_POINTS = 3_000_000  # points of outlines and areas that are clipped, of a file
+_CLIP_COST = 300  # points: as long as so many more takes each
 
 
 class Area(NamedTuple):
@@ -29,7 +29,7 @@ class Area(NamedTuple):
     place: str
 
 
-def cut_out(contours: Sequence[Contour], areas: Sequence[Area], name: str) -> tuple[list[Contour], list[int]]:
+def subtract_areas(contours: Sequence[Contour], areas: Sequence[Area], name: str) -> tuple[list[Contour], list[int]]:
     """Make excluded areas holes of contours, and return which areas lie in none.
 
     An area that lies inside outlines is a hole of the smallest of them.  One that crosses
@@ -50,8 +50,8 @@ def cut_out(contours: Sequence[Contour], areas: Sequence[Area], name: str) -> tu
     for number, (inside, crossing) in enumerate(_outlines_around(polygons, areas, name)):
         pieces = [(inside, areas[number].ring)] if inside is not None else []
         for index in crossing if inside is None else ():
-            clipped += len(contours[index].exterior) + len(areas[number].ring) + _CLIP
-            if clipped > _MOST_CLIPPED:
+            clipped += len(contours[index].exterior) + len(areas[number].ring) + _CLIP_COST
+            if clipped > _MAX_CLIPPED_POINTS:
                 raise _too_many(name, len(contours))
             pieces += [(index, piece) for piece in _clip(contours[index].exterior, areas[number])]
         for index, piece in pieces:
@@ -80,9 +80,9 @@ def _outlines_around(
         rings = np.array([shapely.LinearRing(area.ring) for area in chunk])
         inner, outer = tree.query(rings)  # whose boxes meet
         tried += len(inner)
-        if tried > _MOST_PAIRS:
+        if tried > _MAX_PAIRS:
             raise _too_many(name, len(polygons))
-        inside = covered(polygons[outer], [chunk[number].ring for number in inner.tolist()])
+        inside = contains_rings(polygons[outer], [chunk[number].ring for number in inner.tolist()])
         meets = shapely.intersects(lines[outer], rings[inner])  # not so an island in it, or beside it
         for number in range(len(chunk)):
             near, around = outer[(inner == number) & meets], outer[(inner == number) & inside]
@@ -111,7 +111,7 @@ def _check_crossings(outline: Points, area: Area) -> None:
     found = -3 * len(lines)  # each meets itself and its neighbours
     for start in range(0, len(lines), 100):
         found += tree.query(lines[start : start + 100]).shape[1]
-        if found > _MOST_CROSSINGS:
+        if found > _MAX_CROSSINGS:
             raise AnnotationError(
                 f"{area.place}: is cut out of an outline, and their lines cross each other too often. Draw it again."
             )

@@ -29,12 +29,12 @@ import numpy as np
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.json_tree import (
-    clean,
+    clean_name,
+    describe,
     from_corner,
+    gc_paused,
     read_pairs,
-    shown,
     to_corner,
-    without_collector,
 )
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.errors import AnnotationError
@@ -51,7 +51,7 @@ def is_geojson(document: Any) -> bool:
     return isinstance(document, list) or (isinstance(document, dict) and document.get("type") in _TYPES)
 
 
-@without_collector()
+@gc_paused()
 def read_geojson(document: Any, source: DocumentSource) -> list[Contour]:
     """Return the polygons of GeoJSON; points and lines are left out.
 
@@ -98,12 +98,12 @@ def _features(document: Any, name: str) -> Iterator[dict[str, Any]]:
         feature = pending.pop()
         if not isinstance(feature, dict):
             raise AnnotationError(
-                f"{name}, feature {number}: is {shown(feature)}; a feature is an object. Export it again."
+                f"{name}, feature {number}: is {describe(feature)}; a feature is an object. Export it again."
             )
         if feature.get("type") == "FeatureCollection":
             features = feature.get("features")
             if not isinstance(features, list):
-                raise AnnotationError(f"{name}: its features are {shown(features)}, not a list. Export it again.")
+                raise AnnotationError(f"{name}: its features are {describe(features)}, not a list. Export it again.")
             pending += features[::-1]
             continue
         yield feature
@@ -137,7 +137,7 @@ def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
             continue
         if kind not in ("Polygon", "MultiPolygon"):
             raise AnnotationError(
-                f"{place}: its geometry is {shown(kind)}; Polygon and MultiPolygon are read. Convert or delete it."
+                f"{place}: its geometry is {describe(kind)}; Polygon and MultiPolygon are read. Convert or delete it."
             )
         coordinates = geometry.get("coordinates")
         polygons = [coordinates] if kind == "Polygon" else coordinates
@@ -150,11 +150,11 @@ def _classification(properties: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return the class name and colour that QuPath, old or new, gives a feature."""
     found = properties.get("classification")
     if not isinstance(found, dict):
-        return clean(found), _color({"color": found}) or _color(properties)
+        return clean_name(found), _color({"color": found}) or _color(properties)
     name, names = found.get("name"), found.get("names")
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(part for part in names if isinstance(part, str))
-    return clean(name), _color(found) or _color(properties)
+    return clean_name(name), _color(found) or _color(properties)
 
 
 def _color(values: Mapping[str, Any]) -> str | None:
@@ -175,7 +175,7 @@ def _names_wgs84(document: Any) -> bool:
     crs = document.get("crs") if isinstance(document, dict) else None
     properties = _properties(crs) if isinstance(crs, dict) else {}
     names = (crs, properties.get("name"), properties.get("code"))
-    texts = (name if isinstance(name, str) else shown(name) for name in names)
+    texts = (name if isinstance(name, str) else describe(name) for name in names)
     return any(_WGS84.search(text[:200]) for text in texts)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Points
 
-_LONGEST_PART = 12  # letters
+_MAX_PART_LENGTH = 12  # letters
 
 
 def join(rings: Sequence[Points]) -> tuple[Points, str]:
@@ -46,7 +46,7 @@ def split(line: Points, parts: str) -> list[Points]:
     >>> [len(ring) for ring in split(np.zeros((10, 2)), "4 5")]
     [10]
     """
-    if len(parts) > _LONGEST_PART * (len(line) + 1):
+    if len(parts) > _MAX_PART_LENGTH * (len(line) + 1):
         return [line]
     try:
         lengths = [int(part) for part in parts.split()]

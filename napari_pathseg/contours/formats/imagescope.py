@@ -31,9 +31,9 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
-from napari_pathseg.contours.formats.exclusion_areas import Area, cut_out
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
+from napari_pathseg.contours.formats.exclusion_areas import Area, subtract_areas
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import attribute, from_corner, whole_numbers, with_fractions
 from napari_pathseg.contours.formats.xml_tree import points_of
@@ -62,7 +62,7 @@ def is_imagescope(root: Element) -> bool:
     return root.tag == "Annotations"
 
 
-@without_collector()
+@gc_paused()
 def read_imagescope(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the areas of a file of ImageScope or HALO.
 
@@ -75,7 +75,7 @@ def read_imagescope(root: Element, source: DocumentSource) -> list[Contour]:
     regions = [
         region
         for number, layer in enumerate(root.iterfind("Annotation"), 1)
-        for region in _regions(layer, number, source.name, budget.spend)
+        for region in _regions(layer, number, source.name, budget.consume)
     ]
     solid = [region for region in regions if not region.negative]
     if all(region.number.isdecimal() and len(region.number) < 10 for region in solid):
@@ -125,7 +125,7 @@ def write_halo(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
         file.write("</Annotations>\n")
 
 
-def _regions(layer: Element, number: int, file_name: str, spend: Spend) -> Iterator[_Region]:
+def _regions(layer: Element, number: int, file_name: str, consume: Consume) -> Iterator[_Region]:
     """Yield the regions of a layer that have an inside."""
     name, color = layer.get("Name", ""), _color(layer.get("LineColor", ""))
     for position, region in enumerate(layer.iterfind("Regions/Region"), 1):
@@ -135,18 +135,18 @@ def _regions(layer: Element, number: int, file_name: str, spend: Spend) -> Itera
         if line is None:
             continue
         points = with_fractions(points_of(region.find("Vertices")), region.get("Fractions", ""))
-        ring = without_repeat(line(points, spend)[:, ::-1] - 0.5)
+        ring = without_repeat(line(points, consume)[:, ::-1] - 0.5)
         check_ring(ring, place)
         contour = Contour(np.ascontiguousarray(ring), (), name, color=color)
         negative = region.get("NegativeROA", "").lower() in ("1", "true")
         yield _Region(number, contour, place, region.get("Contour", ""), negative, region.get("HoleOf", ""))
 
 
-def _polygon(points: Points, spend: Spend) -> Points:
+def _polygon(points: Points, consume: Consume) -> Points:
     return points
 
 
-def _rectangle(points: Points, spend: Spend) -> Points:
+def _rectangle(points: Points, consume: Consume) -> Points:
     """Return the corners of a rectangle, which may be given by two of them."""
     if len(points) != 2:
         return points
@@ -154,17 +154,17 @@ def _rectangle(points: Points, spend: Spend) -> Points:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
-def _ellipse(points: Points, spend: Spend) -> Points:
+def _ellipse(points: Points, consume: Consume) -> Points:
     """Return an ellipse given by corners of the box around it; others are given by points on it."""
     low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
     radii = (high - low) / 2
     if not (((points == low) | (points == high)).all() and np.isfinite(radii).all() and radii.min() > 0):
         return points
     (x, y), (width, height) = (low + high) / 2, radii
-    return ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, spend)[:-1]
+    return ellipse((x, y), (width, height), (0, 2 * math.pi), FLATNESS, consume)[:-1]
 
 
-_LINES: dict[str, Callable[[Points, Spend], Points]] = {
+_LINES: dict[str, Callable[[Points, Consume], Points]] = {
     "Polygon": _polygon,
     "Rectangle": _rectangle,
     "Ellipse": _ellipse,
@@ -185,11 +185,11 @@ def _cut_by_layer(
     for layer, regions in by_layer.items():
         own = members.get(layer, [])
         areas = [Area(region.contour.exterior, region.place) for region in regions]
-        cut, outside = cut_out([contours[number] for number in own], areas, file_name)
+        cut, outside = subtract_areas([contours[number] for number in own], areas, file_name)
         for number, contour in zip(own, cut, strict=True):
             contours[number] = contour
         left += [regions[number] for number in outside]
-    return cut_out(contours, [Area(region.contour.exterior, region.place) for region in left], file_name)[0]
+    return subtract_areas(contours, [Area(region.contour.exterior, region.place) for region in left], file_name)[0]
 
 
 def _color(text: str) -> str | None:

@@ -22,10 +22,10 @@ from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.limits import PointBudget, open_limited
 from napari_pathseg.errors import AnnotationError
 
-_MOST_LISTS = 8_000_000  # points are up to 5,000,000; the rest is what programs write around them
-_MOST_VALUES = 16_000_000
-_PICTURE = b'"imageData"'
-_BEGIN_OF_TEXT = re.compile(rb'\s*+:\s*+"')
+_MAX_LISTS = 8_000_000  # points are up to 5,000,000; the rest is what programs write around them
+_MAX_VALUES = 16_000_000
+_IMAGE_KEY = b'"imageData"'
+_STRING_START = re.compile(rb'\s*+:\s*+"')
 
 
 def read_json(path: Path) -> Any:
@@ -38,13 +38,13 @@ def read_json(path: Path) -> Any:
         differently, or is larger than 256 MiB.
     """
     with open_limited(path) as file:
-        raw = _without_picture(file.read())
-    _check_bytes(raw, path.name)
+        raw = _without_image(file.read())
+    _check_value_count(raw, path.name)
     try:
         text = raw.decode(json.detect_encoding(raw))
         del raw  # a large part of the memory
-        with without_collector():
-            return json.loads(text, object_pairs_hook=partial(_object, path.name))
+        with gc_paused():
+            return json.loads(text, object_pairs_hook=partial(_unique_keys, path.name))
     except AnnotationError:
         raise
     except RecursionError as error:
@@ -53,10 +53,10 @@ def read_json(path: Path) -> Any:
         raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
 
 
-def _without_picture(raw: bytes) -> bytes:
+def _without_image(raw: bytes) -> bytes:
     """Return the text without the picture that LabelMe writes into its files, of which none is read."""
-    begin = raw.find(_PICTURE)
-    if begin < 0 or not (start := _BEGIN_OF_TEXT.match(raw, begin + len(_PICTURE))):
+    begin = raw.find(_IMAGE_KEY)
+    if begin < 0 or not (start := _STRING_START.match(raw, begin + len(_IMAGE_KEY))):
         return raw
     end = raw.find(b'"', start.end())
     if end < 0 or raw.find(b"\\", start.end(), end) >= 0:
@@ -64,17 +64,17 @@ def _without_picture(raw: bytes) -> bytes:
     return raw[: start.end()] + raw[end:]
 
 
-def _check_bytes(raw: bytes, name: str) -> None:
+def _check_value_count(raw: bytes, name: str) -> None:
     """Refuse a file of too many values before it is parsed: each takes some 60 bytes of memory."""
-    if raw.count(b"[") + raw.count(b"{") > _MOST_LISTS or raw.count(b",") > _MOST_VALUES:
+    if raw.count(b"[") + raw.count(b"{") > _MAX_LISTS or raw.count(b",") > _MAX_VALUES:
         raise AnnotationError(
-            f"{name}: has more than {_MOST_LISTS:,} points and objects, or {_MOST_VALUES:,} values. "
+            f"{name}: has more than {_MAX_LISTS:,} points and objects, or {_MAX_VALUES:,} values. "
             "Split it into several files."
         )
 
 
 @contextmanager
-def without_collector() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Keep the collector of cycles, of which files have none, from going through millions of lists again and again."""
     running = gc.isenabled()
     gc.disable()
@@ -85,19 +85,19 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _object(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_keys(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object; QuPath writes some of its keys twice, with one value."""
     found = dict(pairs)
     if len(found) != len(pairs) and any(found[key] is not value and found[key] != value for key, value in pairs):
         key = next(key for key, value in pairs if found[key] is not value and found[key] != value)
-        raise AnnotationError(f"{file_name}: {shown(key)} is there twice in one object and differs. Delete one.")
+        raise AnnotationError(f"{file_name}: {describe(key)} is there twice in one object and differs. Delete one.")
     return found
 
 
-def shown(value: Any) -> str:
+def describe(value: Any) -> str:
     """Return a value as a message shows it, short whatever it holds.
 
-    >>> shown("Curve"), shown(None), shown([1, 2]), shown({})
+    >>> describe("Curve"), describe(None), describe([1, 2]), describe({})
     ('"Curve"', 'null', 'a list of 2', 'an object')
     """
     if isinstance(value, dict):
@@ -108,14 +108,14 @@ def shown(value: Any) -> str:
     return text if len(text) <= 42 else text[:39] + "..."
 
 
-def clean(text: Any) -> str:
+def clean_name(text: Any) -> str:
     """Return a name as it can be written again; anything but text is no name."""
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
 
 
 def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
     """Return a list of ``[x, y]`` (or ``[x, y, z]``) as (n, 2) numbers, as the file counts them."""
-    budget.spend(len(points) if isinstance(points, list) else 0)
+    budget.consume(len(points) if isinstance(points, list) else 0)
     try:
         _check_numbers(chain.from_iterable(points))
         values = np.array(points, np.float64)
@@ -126,9 +126,9 @@ def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.f
     return values[:, :2]
 
 
-def read_flat(numbers: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
+def read_flat_pairs(numbers: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
     """Return a list of ``x, y, x, y ...`` as (n, 2) numbers, as the file counts them."""
-    budget.spend(len(numbers) / 2 if isinstance(numbers, list) else 0)
+    budget.consume(len(numbers) / 2 if isinstance(numbers, list) else 0)
     try:
         _check_numbers(numbers)
         return np.array(numbers, np.float64).reshape(-1, 2)
@@ -149,18 +149,18 @@ def to_corner(ring: Points) -> npt.NDArray[np.float64]:
     return corner
 
 
-def check_picture(rows: Any, columns: Any, source: DocumentSource) -> None:
+def check_image_size(rows: Any, columns: Any, source: DocumentSource) -> None:
     """Refuse contours of a picture that is not as large as the slide, where both are known."""
     known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
     shape = source.geometry.shape
     if known and shape is not None and (rows, columns) != tuple(shape):
         raise AnnotationError(
-            f"{source.name}: was drawn on a picture of {shown(rows)} x {shown(columns)} pixels, its slide has "
+            f"{source.name}: was drawn on a picture of {describe(rows)} x {describe(columns)} pixels, its slide has "
             f"{shape[0]} x {shape[1]} (rows x columns). Give the file that belongs to this slide, at its full size."
         )
 
 
-def picture_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:
+def image_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:
     """Return the rows and columns of the slide, or else of a picture that holds the rings."""
     if source_shape is not None:
         return source_shape

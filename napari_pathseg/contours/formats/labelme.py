@@ -25,19 +25,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.contours.contour import Contour, Points, check_ring, nest
+from napari_pathseg.contours.contour import Contour, Points, assign_holes, check_ring
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, mask_contours
 from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.json_tree import (
-    check_picture,
-    clean,
+    check_image_size,
+    clean_name,
+    describe,
     from_corner,
-    picture_size,
+    gc_paused,
+    image_size,
     read_pairs,
-    shown,
     to_corner,
-    without_collector,
 )
 from napari_pathseg.contours.formats.label_images.reader import decode_png
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -67,7 +67,7 @@ class _Object:
     def _nested(self, file_name: str) -> list[tuple[Points, tuple[Points, ...]]]:
         if self.holes and self.holes == set(range(1, len(self.rings))):
             return [(self.rings[0], tuple(self.rings[1:]))]
-        return nest(self.rings, file_name)
+        return assign_holes(self.rings, file_name)
 
 
 def is_labelme(document: Any) -> bool:
@@ -75,7 +75,7 @@ def is_labelme(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
 
-@without_collector()
+@gc_paused()
 def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     """Return polygons, rectangles, masks, and circles flattened to 0.1 px.
 
@@ -84,18 +84,18 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     AnnotationError
         If the picture is not as large as the slide; else naming the shape, counted from 1.
     """
-    check_picture(document.get("imageHeight"), document.get("imageWidth"), source)
+    check_image_size(document.get("imageHeight"), document.get("imageWidth"), source)
     points = PointBudget(source.name)
     masks = MaskBudget(source.name, points)
     objects: dict[Any, _Object] = {}
     for number, shape in enumerate(document["shapes"], 1):
         place = f"{source.name}, shape {number}"
         if not isinstance(shape, dict):
-            raise AnnotationError(f"{place}: is {shown(shape)}; a shape is an object. Export it again.")
+            raise AnnotationError(f"{place}: is {describe(shape)}; a shape is an object. Export it again.")
         kind = shape.get("shape_type") or "polygon"
         if isinstance(kind, str) and kind in _WITHOUT_AREA:
             continue
-        label, group = clean(shape.get("label")), shape.get("group_id")
+        label, group = clean_name(shape.get("label")), shape.get("group_id")
         key = (label, group) if isinstance(group, int | str) else number
         found = objects.setdefault(key, _Object(label))
         if kind == "mask":
@@ -110,7 +110,7 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
 
 def write_labelme(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write a polygon for each contour, and one of its group for each hole."""
-    rows, columns = picture_size([contour.exterior for contour in contours], geometry.shape)
+    rows, columns = image_size([contour.exterior for contour in contours], geometry.shape)
     shapes = ",\n".join(
         json.dumps(shape, ensure_ascii=False)
         for group, contour in enumerate(contours, 1)
@@ -131,7 +131,8 @@ def _ring(shape: Mapping[str, Any], kind: Any, place: str, budget: PointBudget) 
         points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     elif kind != "rectangle" and kind not in _POLYGONS:
         raise AnnotationError(
-            f"{place}: its type is {shown(kind)}; polygon, rectangle, circle and mask are read. Convert or delete it."
+            f"{place}: its type is {describe(kind)}; polygon, rectangle, circle and mask are read. "
+            "Convert or delete it."
         )
     return from_corner(points, place)
 
@@ -146,7 +147,7 @@ def _circle(points: npt.NDArray[np.float64], place: str, budget: PointBudget) ->
     if radius <= 0:
         raise AnnotationError(f"{place}: its circle has no radius. Correct or delete it.")
     corners = math.ceil(math.pi / math.acos(max(0.5, 1 - FLATNESS / radius)))
-    budget.spend(corners)
+    budget.consume(corners)
     angles = np.arange(corners) * (2 * math.pi / corners)
     return np.array([x, y]) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
@@ -160,7 +161,7 @@ def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: Mas
         raw = base64.b64decode(text) if isinstance(text, str) else b""
     except ValueError as error:
         raise AnnotationError(f"{place}: its mask is no picture as text. Export it again.") from error
-    inside = decode_png(raw, place, lambda rows, columns: budget.spend_box(rows, columns, place))
+    inside = decode_png(raw, place, lambda rows, columns: budget.consume_box(rows, columns, place))
     column, row = (int(value) for value in corners.min(axis=0))
     box = np.abs(corners[-1] - corners[0])[::-1]
     if not (np.abs(box + 0.5 - inside.shape) < 1.5).all():  # the last pixel, or the one after it
@@ -168,8 +169,8 @@ def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: Mas
             f"{place}: its mask has {inside.shape[0]} x {inside.shape[1]} pixels, which is not the size of its box. "
             "Export it again."
         )
-    budget.spend_runs(int(np.count_nonzero(np.diff(inside.astype(np.int8), axis=0) > 0)) + int(inside[0].sum()))
-    budget.spend_patches(inside)
+    budget.consume_runs(int(np.count_nonzero(np.diff(inside.astype(np.int8), axis=0) > 0)) + int(inside[0].sum()))
+    budget.consume_patches(inside)
     return mask_contours(inside, (row, column))
 
 

@@ -7,8 +7,8 @@ from typing import BinaryIO
 
 from napari_pathseg.errors import AnnotationError
 
-LARGEST_FILE = 256 << 20
-MOST_POINTS = 5_000_000
+MAX_FILE_BYTES = 256 << 20
+MAX_POINTS = 5_000_000
 
 
 @contextmanager
@@ -23,9 +23,9 @@ def open_limited(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
-            if size > LARGEST_FILE:
+            if size > MAX_FILE_BYTES:
                 raise AnnotationError(
-                    f"{path.name} has {size >> 20} MiB; contour files of up to {LARGEST_FILE >> 20} MiB "
+                    f"{path.name} has {size >> 20} MiB; contour files of up to {MAX_FILE_BYTES >> 20} MiB "
                     "are read. Split it into several."
                 )
             yield file
@@ -38,10 +38,10 @@ class PointBudget:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._left = MOST_POINTS
+        self._left = MAX_POINTS
 
-    def spend(self, points: float) -> None:
+    def consume(self, points: float) -> None:
         """Take `points` off the budget before they are made; AnnotationError when it is used up."""
         if not points <= self._left:  # also where the number is not finite
-            raise AnnotationError(f"{self._name}: has more than {MOST_POINTS:,} points. Split it into several files.")
+            raise AnnotationError(f"{self._name}: has more than {MAX_POINTS:,} points. Split it into several files.")
         self._left -= int(points)

@@ -26,9 +26,9 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.curves import FLATNESS, Spend, ellipse
+from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
 from napari_pathseg.contours.formats.hole_bridging import join, split
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, content, whole_numbers, with_fractions
 from napari_pathseg.contours.formats.xml_tree import points_of
@@ -67,7 +67,7 @@ def is_ndpa(root: Element) -> bool:
     return root.tag == "annotations" and all(child.tag == "ndpviewstate" for child in root)
 
 
-@without_collector()
+@gc_paused()
 def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the closed outlines of an NDPA file.
 
@@ -85,7 +85,7 @@ def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
     return [
         contour
         for number, state in enumerate(states, 1)
-        for contour in _contours(state, glass, f"{source.name}, annotation {number}", budget.spend)
+        for contour in _contours(state, glass, f"{source.name}, annotation {number}", budget.consume)
     ]
 
 
@@ -115,7 +115,7 @@ def _glass(geometry: SlideGeometry, name: str) -> _Glass:
     )
 
 
-def _contours(state: Element, glass: _Glass, place: str, spend: Spend) -> Iterator[Contour]:
+def _contours(state: Element, glass: _Glass, place: str, consume: Consume) -> Iterator[Contour]:
     """Yield what one entry of a file outlines."""
     unit = (state.findtext("coordformat") or "nanometers").strip().lower()
     if unit not in _PER_NANOMETRE:
@@ -123,7 +123,7 @@ def _contours(state: Element, glass: _Glass, place: str, spend: Spend) -> Iterat
         raise AnnotationError(f'{place}: its coordformat is "{unit[:20]}"; {known} are read. Export it again.')
     title = (state.findtext("title") or "").strip()
     for annotation in state.iterfind("annotation"):
-        points = _points(annotation, place, glass.pixel / _PER_NANOMETRE[unit], spend)
+        points = _points(annotation, place, glass.pixel / _PER_NANOMETRE[unit], consume)
         if points is None:
             continue
         line = glass.to_pixels(points * _PER_NANOMETRE[unit])
@@ -134,14 +134,14 @@ def _contours(state: Element, glass: _Glass, place: str, spend: Spend) -> Iterat
         yield Contour(exterior, tuple(holes), title, color=color.lower() if HEX_COLOR.fullmatch(color) else None)
 
 
-def _points(annotation: Element, place: str, pixel: float, spend: Spend) -> Points | None:
+def _points(annotation: Element, place: str, pixel: float, consume: Consume) -> Points | None:
     """Return the line of an annotation as the file counts it, or None if it has no inside."""
     kind = annotation.get("type", "").lower()
     if kind == "circle":
         x, y, radius = (_number(annotation, name, place) for name in ("x", "y", "radius"))
         if radius <= 0:
             raise AnnotationError(f"{place}: its radius is {radius:g}; it must be above 0. Correct or delete it.")
-        return ellipse((x, y), (radius, radius), (0, 2 * math.pi), FLATNESS * pixel, spend)[:-1]
+        return ellipse((x, y), (radius, radius), (0, 2 * math.pi), FLATNESS * pixel, consume)[:-1]
     if kind != "freehand" or (annotation.findtext("closed") or "1").strip() == "0":
         return None
     return with_fractions(points_of(annotation.find("pointlist")), annotation.get("fractions", ""))

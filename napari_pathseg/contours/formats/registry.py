@@ -5,8 +5,8 @@ from typing import Any
 
 from napari_pathseg.contours.formats.asap import is_asap, read_asap, write_asap
 from napari_pathseg.contours.formats.base import ContourFormat, is_single_image
-from napari_pathseg.contours.formats.coco import has_many_images, is_coco, read_coco, write_coco
-from napari_pathseg.contours.formats.cvat import has_many_pictures, is_cvat, read_cvat, write_cvat
+from napari_pathseg.contours.formats.coco import has_multiple_coco_images, is_coco, read_coco, write_coco
+from napari_pathseg.contours.formats.cvat import has_multiple_cvat_images, is_cvat, read_cvat, write_cvat
 from napari_pathseg.contours.formats.geojson import is_geojson, read_geojson, write_geojson
 from napari_pathseg.contours.formats.imagescope import is_imagescope, read_imagescope, write_halo, write_imagescope
 from napari_pathseg.contours.formats.json_tree import read_json
@@ -65,7 +65,7 @@ _ROWS = (
         matches=is_cvat,
         read=read_cvat,
         write=write_cvat,
-        has_multiple_images=has_many_pictures,
+        has_multiple_images=has_multiple_cvat_images,
     ),
     ContourFormat(
         key="ndpa",
@@ -95,7 +95,7 @@ _ROWS = (
         matches=is_coco,
         read=read_coco,
         write=write_coco,
-        has_multiple_images=has_many_images,
+        has_multiple_images=has_multiple_coco_images,
     ),
     ContourFormat(
         key="labelme",

@@ -9,23 +9,25 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from napari_pathseg.contours.formats.limits import MOST_POINTS
+from napari_pathseg.contours.formats.limits import MAX_POINTS
 from napari_pathseg.contours.formats.xml_vertices import VERTEX_TAGS
 from napari_pathseg.errors import AnnotationError
 
-MOST_ELEMENTS = 750_000  # 100,000 contours of NDP.view take 600,000
-MOST_UNREAD = 2_000_000
-UNREAD = {  # of NDP.view; by their parent
+MAX_ELEMENTS = 750_000  # 100,000 contours of NDP.view take 600,000
+MAX_SKIPPED = 2_000_000
+SKIPPED_TAGS = {  # of NDP.view; by their parent
     "ndpviewstate": frozenset(("details", "lens", "x", "y", "z", "showtitle", "showhistogram", "showlineprofile")),
     "annotation": frozenset(("measuretype",)),
 }
-LONGEST_TAG = 48 << 20  # bytes; a contour with a million vertices takes some 36 MB in an SVG
-LONGEST_TEXT = 16 << 20  # letters
-_UNREAD_TAGS = tuple(f"<{tag}".encode() for tags in UNREAD.values() for tag in sorted(tags) if tag not in "xy")
-_MOST_ATTRIBUTES = 100_000  # of one element
-_TEXT_A_TAG = 512  # bytes
+MAX_TAG_BYTES = 48 << 20  # bytes; a contour with a million vertices takes some 36 MB in an SVG
+MAX_TEXT_LENGTH = 16 << 20  # letters
+_SKIPPED_START_TAGS = tuple(
+    f"<{tag}".encode() for tags in SKIPPED_TAGS.values() for tag in sorted(tags) if tag not in "xy"
+)
+_MAX_ATTRIBUTES = 100_000  # of one element
+_TEXT_BYTES_PER_TAG = 512  # bytes
 _LONG = 256  # bytes from tag to tag: in longer ones is looked for numbers
-_LONGEST_NUMBER = 64  # letters
+_MAX_NUMBER_LENGTH = 64  # letters
 _OF_NUMBERS = b"0123456789.,;eE+- \t\r\nMmLlHhVvCcSsQqTtAaZz"
 _DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789", np.uint8))
 
@@ -38,7 +40,7 @@ def check_bytes(blocks: Iterable[bytes], name: str) -> bool:
     plain : bool
         Whether the file is but tags and text: nothing in it hides tags, as comments do.
     """
-    count = _Count(name)
+    count = _ByteCounter(name)
     rest = b""
     for block in blocks:
         block = rest + block
@@ -49,13 +51,13 @@ def check_bytes(blocks: Iterable[bytes], name: str) -> bool:
 
 def too_many_elements(name: str) -> AnnotationError:
     """Return the refusal of a file of too many elements."""
-    return AnnotationError(f"{name}: has more than {MOST_ELEMENTS:,} elements. Split it into several files.")
+    return AnnotationError(f"{name}: has more than {MAX_ELEMENTS:,} elements. Split it into several files.")
 
 
 def too_long(name: str) -> AnnotationError:
     """Return the refusal of a file with a tag that is too long."""
     return AnnotationError(
-        f"{name}: one of its tags or texts is longer than {LONGEST_TAG >> 20} MiB. "
+        f"{name}: one of its tags or texts is longer than {MAX_TAG_BYTES >> 20} MiB. "
         "Remove pictures that it holds, or split it into several files."
     )
 
@@ -63,11 +65,11 @@ def too_long(name: str) -> AnnotationError:
 def too_much_text(name: str) -> AnnotationError:
     """Return the refusal of a file that is mostly something else than outlines."""
     return AnnotationError(
-        f"{name}: has more than {LONGEST_TEXT >> 20} MiB of text. Remove its text, and pictures that it holds."
+        f"{name}: has more than {MAX_TEXT_LENGTH >> 20} MiB of text. Remove its text, and pictures that it holds."
     )
 
 
-class _Count:
+class _ByteCounter:
     """What the blocks of one file have held so far."""
 
     def __init__(self, name: str) -> None:
@@ -84,19 +86,19 @@ class _Count:
         if len(tags):
             self._add_tags(block, letters[tags + 1])
         if len(block) > _LONG * len(tags):
-            self._text += _no_numbers(block, letters)
-            if self._text > LONGEST_TEXT + _TEXT_A_TAG * self._tags:
+            self._text += _non_numeric_bytes(block, letters)
+            if self._text > MAX_TEXT_LENGTH + _TEXT_BYTES_PER_TAG * self._tags:
                 raise too_much_text(self._name)
 
     def _follow(self, part: bytes, *, begun: bool) -> None:
         """Follow the last tag, or the text after it, which may have begun in this block."""
         self._length = len(part) + (0 if begun else self._length)
         self._signs = part.count(b"=") + (0 if begun else self._signs)
-        if self._length > LONGEST_TAG:
+        if self._length > MAX_TAG_BYTES:
             raise too_long(self._name)
-        if self._signs > _MOST_ATTRIBUTES:
+        if self._signs > _MAX_ATTRIBUTES:
             raise AnnotationError(
-                f"{self._name}: one of its tags has more than {_MOST_ATTRIBUTES:,} attributes. Export it again."
+                f"{self._name}: one of its tags has more than {_MAX_ATTRIBUTES:,} attributes. Export it again."
             )
 
     def _add_tags(self, block: bytes, following: np.typing.NDArray[np.uint8]) -> None:
@@ -107,17 +109,17 @@ class _Count:
         self._points += sum(block.count(vertex) for vertex in VERTEX_TAGS if kinds[vertex[1]])
         self._passed += sum(block.count(tag) for tag in (b"<x>", b"<y>") if kinds[tag[1]])
         if b"<ndpviewstate" in block:
-            self._passed += sum(block.count(tag) for tag in _UNREAD_TAGS)
-        if self._points > MOST_POINTS:
-            raise AnnotationError(f"{self._name}: has more than {MOST_POINTS:,} points. Split it into several files.")
-        passed = min(self._passed, 2 * self._points + MOST_UNREAD)
-        if self._tags - self._points - passed > MOST_ELEMENTS:
+            self._passed += sum(block.count(tag) for tag in _SKIPPED_START_TAGS)
+        if self._points > MAX_POINTS:
+            raise AnnotationError(f"{self._name}: has more than {MAX_POINTS:,} points. Split it into several files.")
+        passed = min(self._passed, 2 * self._points + MAX_SKIPPED)
+        if self._tags - self._points - passed > MAX_ELEMENTS:
             raise too_many_elements(self._name)
 
 
-def _no_numbers(block: bytes, letters: np.typing.NDArray[np.uint8]) -> int:
+def _non_numeric_bytes(block: bytes, letters: np.typing.NDArray[np.uint8]) -> int:
     """Return how many bytes of a block are none that lists of numbers are made of, or too many for its numbers."""
     digits = _DIGIT[letters]
     numbers = 1 + int(np.count_nonzero(digits[1:] & ~digits[:-1]))
     others = len(block.translate(None, _OF_NUMBERS))
-    return max(others, len(block) - _LONGEST_NUMBER * numbers)
+    return max(others, len(block) - _MAX_NUMBER_LENGTH * numbers)

@@ -11,7 +11,7 @@ from napari_pathseg.contours.contour import Points
 # https://www.w3.org/TR/xml/#charsets
 HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
 _PARTS = 10_000  # of a whole number
-_LONGEST_PART = 8  # letters, with the blank after it
+_MAX_PART_LENGTH = 8  # letters, with the blank after it
 _NO_LETTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -51,7 +51,7 @@ def whole_numbers(points: Points) -> tuple[npt.NDArray[np.int64], str]:
 
 def with_fractions(points: Points, text: str) -> Points:
     """Return points with what was left of them, if the text is of so many."""
-    if len(text) > _LONGEST_PART * points.size:
+    if len(text) > _MAX_PART_LENGTH * points.size:
         return points
     try:
         left = np.array([int(word) for word in text.split()])

@@ -13,32 +13,32 @@ from xml.parsers import expat
 import numpy as np
 
 from napari_pathseg.contours.contour import Points
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import open_limited
 from napari_pathseg.contours.formats.xml_limits import (
-    LONGEST_TAG,
-    LONGEST_TEXT,
-    MOST_ELEMENTS,
-    MOST_UNREAD,
-    UNREAD,
+    MAX_ELEMENTS,
+    MAX_SKIPPED,
+    MAX_TAG_BYTES,
+    MAX_TEXT_LENGTH,
+    SKIPPED_TAGS,
     check_bytes,
     too_long,
     too_many_elements,
     too_much_text,
 )
 from napari_pathseg.contours.formats.xml_vertices import (
-    AROUND_VERTICES,
-    DEEPEST,
+    MAX_DEPTH,
+    VERTEX_PARENTS,
     AttributeVertices,
     ElementVertices,
-    collector,
     too_deep,
+    vertex_collector,
 )
 from napari_pathseg.errors import AnnotationError
 
-_MOST_ATTRIBUTES = 3_000_000
-_MOST_NAMESPACES = 10_000  # declared; drawing programs declare some ten
-_LONGEST_NAMESPACE = 1000  # letters, as each name in it takes as much memory
+_MAX_ATTRIBUTES = 3_000_000
+_MAX_NAMESPACES = 10_000  # declared; drawing programs declare some ten
+_MAX_NAMESPACE_LENGTH = 1000  # letters, as each name in it takes as much memory
 _BLOCK = 1 << 20
 _POINT_LIST, _END_OF_LIST, _POINT, _END_OF_POINT = b"<pointlist>", b"</pointlist>", b"<point>", b"</point>"
 
@@ -72,7 +72,7 @@ def read_tree(path: Path) -> Element:
         file.seek(0)
         reader = _Reader(path.name, plain)
         try:
-            with without_collector():
+            with gc_paused():
                 for block in iter(partial(file.read, _BLOCK), b""):
                     reader.feed(block)
                 return reader.close()
@@ -91,7 +91,7 @@ class _Reader:
         self._builder = TreeBuilder(element_factory=_element)
         self._fed = self._elements = self._attributes = self._text = self._namespaces = self._unread = 0
         self._skipped = 0  # elements that are open and not read
-        self._around: list[str] = []
+        self._open_tags: list[str] = []
         self._names: dict[str, str] = {}
         self._vertices: AttributeVertices | ElementVertices | None = None
         self._parser = expat.ParserCreate(namespace_separator="}")
@@ -121,7 +121,7 @@ class _Reader:
         """Take the vertices with which a block begins, if they are written alike."""
         end = block.find(b"</")
         size = block.rfind(b">", 0, end if end >= 0 else len(block)) + 1
-        if isinstance(self._vertices, AttributeVertices) and self._vertices.take_alike(block[:size]):
+        if isinstance(self._vertices, AttributeVertices) and self._vertices.take_uniform(block[:size]):
             return b"\n" * block.count(b"\n", 0, size) + block[size:]  # so that expat counts lines rightly
         return block
 
@@ -139,7 +139,7 @@ class _Reader:
             whole = last + len(_END_OF_POINT) if last >= 0 else begin
             self._parse(block[at:begin])
             points = block[begin:whole]
-            if isinstance(self._vertices, ElementVertices) and self._vertices.take_alike(points):
+            if isinstance(self._vertices, ElementVertices) and self._vertices.take_uniform(points):
                 points = b"\n" * points.count(b"\n")
             at = end + len(_END_OF_LIST) if end >= 0 else whole
             self._parse(points + block[whole:at])
@@ -148,7 +148,7 @@ class _Reader:
     def _parse(self, block: bytes) -> None:
         self._parser.Parse(block, False)
         self._fed += len(block)
-        if self._fed - self._parser.CurrentByteIndex > LONGEST_TAG:
+        if self._fed - self._parser.CurrentByteIndex > MAX_TAG_BYTES:
             raise too_long(self._name)
 
     def _to_tree(self) -> None:
@@ -166,21 +166,21 @@ class _Reader:
             self._to_tree()
             self._end(tag)
 
-        self._vertices = collector(element.tag, self._name, done)
+        self._vertices = vertex_collector(element.tag, self._name, done)
         self._parser.StartElementHandler = self._vertices.start
         self._parser.EndElementHandler = self._vertices.end
         self._parser.CharacterDataHandler = self._vertices.data
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
-        if self._skipped or (self._around and tag in UNREAD.get(self._around[-1], ())):
+        if self._skipped or (self._open_tags and tag in SKIPPED_TAGS.get(self._open_tags[-1], ())):
             self._skip()
             return
-        self._around.append(tag)
+        self._open_tags.append(tag)
         self._elements += 1
         self._attributes += len(attributes)
-        if len(self._around) > DEEPEST:
+        if len(self._open_tags) > MAX_DEPTH:
             raise too_deep(self._name)
-        if self._elements > MOST_ELEMENTS or self._attributes > _MOST_ATTRIBUTES:
+        if self._elements > MAX_ELEMENTS or self._attributes > _MAX_ATTRIBUTES:
             raise too_many_elements(self._name)
         if attributes and any("}" in name for name in attributes):
             attributes = {self._qualified(name): value for name, value in attributes.items()}
@@ -192,31 +192,31 @@ class _Reader:
         """Pass over an element."""
         self._skipped += 1
         self._unread += 1
-        if self._skipped > DEEPEST:
+        if self._skipped > MAX_DEPTH:
             raise too_deep(self._name)
-        if self._unread > MOST_UNREAD:
+        if self._unread > MAX_SKIPPED:
             raise too_many_elements(self._name)
 
     def _end(self, tag: str) -> None:
         if self._skipped:
             self._skipped -= 1
             return
-        self._around.pop()
+        self._open_tags.pop()
         self._builder.end(self._qualified(tag))
 
     def _data(self, text: str) -> None:
         self._text += 0 if self._skipped else len(text)
-        if self._text > LONGEST_TEXT:
+        if self._text > MAX_TEXT_LENGTH:
             raise too_much_text(self._name)
         if not self._skipped:
             self._builder.data(text)
 
     def _namespace(self, prefix: str | None, address: str | None) -> None:
         self._namespaces += 1
-        if self._namespaces > _MOST_NAMESPACES or len(address or "") > _LONGEST_NAMESPACE:
+        if self._namespaces > _MAX_NAMESPACES or len(address or "") > _MAX_NAMESPACE_LENGTH:
             raise AnnotationError(
-                f"{self._name}: has more than {_MOST_NAMESPACES:,} namespaces, or one of more than "
-                f"{_LONGEST_NAMESPACE:,} letters. Export it again."
+                f"{self._name}: has more than {_MAX_NAMESPACES:,} namespaces, or one of more than "
+                f"{_MAX_NAMESPACE_LENGTH:,} letters. Export it again."
             )
 
     def _qualified(self, name: str) -> str:
@@ -239,4 +239,4 @@ class _Reader:
 
 
 def _element(tag: str, attributes: dict[str, str]) -> Element:
-    return Vertices(tag, attributes) if tag in AROUND_VERTICES else Element(tag, attributes)
+    return Vertices(tag, attributes) if tag in VERTEX_PARENTS else Element(tag, attributes)

@@ -17,20 +17,20 @@ import numpy as np
 from napari_pathseg.contours.contour import Points
 from napari_pathseg.errors import AnnotationError
 
-DEEPEST = 200
+MAX_DEPTH = 200
 # Elements around vertices, and what a vertex in them is called.
-_WITH_ATTRIBUTES = {"Coordinates": ("Coordinate",), "Vertices": ("Vertex", "V")}  # X, Y
-_WITH_ORDER = "Coordinates"  # whose vertices may come in any order
-_WITH_ELEMENTS = {"pointlist": "point"}  # x, y
-AROUND_VERTICES = (*_WITH_ATTRIBUTES, *_WITH_ELEMENTS)
+_ATTRIBUTE_VERTICES = {"Coordinates": ("Coordinate",), "Vertices": ("Vertex", "V")}  # X, Y
+_ORDERED = "Coordinates"  # whose vertices may come in any order
+_ELEMENT_VERTICES = {"pointlist": "point"}  # x, y
+VERTEX_PARENTS = (*_ATTRIBUTE_VERTICES, *_ELEMENT_VERTICES)
 VERTEX_TAGS = (b"<Coordinate", b"<V", b"<point")  # how the tags of them all begin
 _FIRST = re.compile(rb"\s*<(\w+)\s+(\w+)=")
 _NEXT = re.compile(rb"\s*/>\s*<(\w+)\s+(\w+)=")
 _INNER = re.compile(rb"\s+(\w+)=")
 _LAST = re.compile(rb"\s*/>\s*")
 _IN_POINT = 2  # elements that are open: the point and its number
-_LONGEST_NUMBER = 64  # letters
-_NUMBER = rb"([^<&]{1,%d}+)" % _LONGEST_NUMBER
+_MAX_NUMBER_LENGTH = 64  # letters
+_NUMBER = rb"([^<&]{1,%d}+)" % _MAX_NUMBER_LENGTH
 _POINT = re.compile(rb"<point>\s*+<x>%s</x>\s*+<y>%s</y>\s*+</point>\s*+" % (_NUMBER, _NUMBER))
 _POINTS = re.compile(rb"\s*+(?:%s)*+" % _POINT.pattern)
 
@@ -39,15 +39,15 @@ Done = Callable[[str, Points], None]
 
 def too_deep(name: str) -> AnnotationError:
     """Return the refusal of a file whose elements are nested too deep."""
-    return AnnotationError(f"{name}: elements are nested more than {DEEPEST} deep. Export it again, ungrouped.")
+    return AnnotationError(f"{name}: elements are nested more than {MAX_DEPTH} deep. Export it again, ungrouped.")
 
 
-def collector(around: str, name: str, done: Done) -> "AttributeVertices | ElementVertices":
+def vertex_collector(around: str, name: str, done: Done) -> "AttributeVertices | ElementVertices":
     """Return what takes the vertices of an element called `around`.
 
     `name` is the file's; `done` gets the element's name and its points ``(x, y)`` when it ends.
     """
-    return AttributeVertices(around, name, done) if around in _WITH_ATTRIBUTES else ElementVertices(name, done)
+    return AttributeVertices(around, name, done) if around in _ATTRIBUTE_VERTICES else ElementVertices(name, done)
 
 
 class _Vertices:
@@ -81,13 +81,13 @@ class AttributeVertices(_Vertices):
     """Vertices that have their numbers as attributes."""
 
     def __init__(self, around: str, name: str, done: Done) -> None:
-        super().__init__(name, done, 3 if around == _WITH_ORDER else 2)
-        self._tags = _WITH_ATTRIBUTES[around]
+        super().__init__(name, done, 3 if around == _ORDERED else 2)
+        self._tags = _ATTRIBUTE_VERTICES[around]
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Take the numbers of a vertex, NaN for what is none; other elements are passed over."""
         self._open += 1
-        if self._open > DEEPEST:
+        if self._open > MAX_DEPTH:
             raise too_deep(self._name)
         if tag not in self._tags:
             return
@@ -98,7 +98,7 @@ class AttributeVertices(_Vertices):
         if self._each > 2:
             self._numbers.append(_order(attributes))
 
-    def take_alike(self, text: bytes) -> bool:
+    def take_uniform(self, text: bytes) -> bool:
         """Take vertices from their text if they are whole and all written alike; False if not."""
         parts = text.split(b'"')  # what lies between the values, and the values
         size = next((at for at in range(2, min(len(parts), 20), 2) if b"<" in parts[at]), 0)
@@ -141,7 +141,7 @@ class ElementVertices(_Vertices):
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         """Begin a vertex, or a number of it."""
         self._open += 1
-        if self._open > DEEPEST:
+        if self._open > MAX_DEPTH:
             raise too_deep(self._name)
         self._text = ""
         if tag == "point":
@@ -154,7 +154,7 @@ class ElementVertices(_Vertices):
                 self._numbers[-2 if tag == "x" else -1] = float(self._text)
         super().end(tag)
 
-    def take_alike(self, text: bytes) -> bool:
+    def take_uniform(self, text: bytes) -> bool:
         """Take vertices from their text if they are whole and written as NDP.view writes them; False if not."""
         if self._open or not _POINTS.fullmatch(text):
             return False
@@ -166,7 +166,7 @@ class ElementVertices(_Vertices):
         return True
 
     def _add(self, text: str) -> None:
-        self._text += text[:_LONGEST_NUMBER]
+        self._text += text[:_MAX_NUMBER_LENGTH]
 
 
 def _order(attributes: dict[str, str]) -> float:

@@ -251,7 +251,7 @@ def test_a_hostile_file_is_refused_in_a_second_and_200_mb(tmp_path, name, at_mos
 
 
 def test_masks_that_are_each_as_large_as_is_read_are_refused_together(tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_pathseg.contours.formats.coco_rle.LARGEST_PICTURE", 30)
+    monkeypatch.setattr("napari_pathseg.contours.formats.coco_rle.MAX_IMAGE_PIXELS", 30)
     mask = {"size": [4, 3], "counts": [0, 12]}
     document = COCO | {"annotations": [{"image_id": 1, "segmentation": mask}] * 2}
     assert len(FORMATS["coco"].read(document, DocumentSource("a.json"))) == 2

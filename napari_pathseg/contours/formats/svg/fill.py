@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from napari_pathseg.contours.contour import Points, nest
+from napari_pathseg.contours.contour import Points, assign_holes
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry.arrays import BoolArray
 
@@ -34,7 +34,7 @@ class CrossingBudget:
     def __init__(self) -> None:
         self._left = _MOST_CROSSINGS
 
-    def spend(self, rings: Sequence[Points], name: str) -> None:
+    def consume(self, rings: Sequence[Points], name: str) -> None:
         """Take the crossings of these rings off the budget; AnnotationError when it is used up."""
         edges = _edges(rings)
         counts = _meetings(edges.min(axis=1), edges.max(axis=1))
@@ -54,11 +54,11 @@ class CrossingBudget:
 
 
 def sorted_rings(rings: Sequence[Points], name: str) -> list[Outline]:
-    """Sort rings into outlines and holes as :func:`nest` does, faster where most lie apart."""
+    """Sort rings into outlines and holes as :func:`assign_holes` does, faster where most lie apart."""
     if len(rings) < 2:
         return [(ring, ()) for ring in rings]
     related = _related(rings, name)
-    found = {id(outline[0]): outline for outline in nest(_chosen(rings, related), name)}
+    found = {id(outline[0]): outline for outline in assign_holes(_chosen(rings, related), name)}
     found |= {id(ring): (ring, ()) for ring in _chosen(rings, ~related)}
     return [found[id(ring)] for ring in rings if id(ring) in found]
 
@@ -124,7 +124,7 @@ def filled(rings: Sequence[Points], nonzero: bool, name: str, budget: CrossingBu
         if not nonzero or _turn_in_turn(outlines):
             return outlines
     if touching.any():
-        budget.spend(_chosen(rings, touching), name)
+        budget.consume(_chosen(rings, touching), name)
     by_parity = not nonzero and len(rings) > _MANY  # is soon done, but may leave islands linked by a point
     part = touching if by_parity else touching | related
     cut = _cut(_chosen(rings, part), touching[part], sound[part], nonzero)

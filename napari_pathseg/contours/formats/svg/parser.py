@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from napari_pathseg.contours.contour import FURTHEST, Points, check_ring, without_repeat
+from napari_pathseg.contours.contour import MAX_COORDINATE, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -83,7 +83,7 @@ class Style(NamedTuple):
         with np.errstate(over="ignore", invalid="ignore"):  # points that are not finite are refused
             together = self.matrix @ matrix
             scale = float(np.hypot(*np.hypot(together[:2, 0], together[:2, 1])))
-        return self._replace(matrix=together, scale=scale if scale < FURTHEST**2 else 1.0)
+        return self._replace(matrix=together, scale=scale if scale < MAX_COORDINATE**2 else 1.0)
 
 
 class SvgShape(NamedTuple):
@@ -224,7 +224,7 @@ class SvgParser:
         if style is None or style.declared.get("visibility") in ("hidden", "collapse"):
             return None
         tolerance = FLATNESS / max(style.scale, 1e-9)
-        drawn = SHAPES[kind_of(element)](element, style.lengths, tolerance, self._budget.spend)
+        drawn = SHAPES[kind_of(element)](element, style.lengths, tolerance, self._budget.consume)
         marked = element.get("data-holes", "") == str(len(drawn) - 1)
         linear, shift = style.matrix[:2, :2].T, style.matrix[:2, 2]
         upright = np.array_equal(linear, _UPRIGHT)
@@ -236,7 +236,7 @@ class SvgParser:
                     moved = without_repeat(moved)
                 if not marked and element.tag.endswith("path") and _is_line(moved):
                     continue
-                if len(moved) < 3 or not np.abs(moved).max() < FURTHEST:
+                if len(moved) < 3 or not np.abs(moved).max() < MAX_COORDINATE:
                     check_ring(moved, self.place(element))
                 rings.append(moved)
         return SvgShape(rings, style, marked, element) if rings else None
@@ -320,7 +320,7 @@ class UseExpansion:
             If they are, or an element is used inside itself, or the nesting is too deep.
         """
         drawn, written = self._cost(root), _Cost()
-        PointBudget(self._name).spend(drawn.points)
+        PointBudget(self._name).consume(drawn.points)
         for element in root.iter():
             written = written.plus(_own(element))
         if drawn.elements - written.elements > _MOST_COPIES or drawn.letters - written.letters > _MOST_LETTERS:

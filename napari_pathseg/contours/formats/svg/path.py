@@ -1,7 +1,7 @@
 """SVG's numbers and path data as points ``(x, y)``; curves become lines.
 
 A curve is cut so finely that no line leaves it by more than the `tolerance` given.  How many
-points that takes is announced to `spend` before they are made.  Neighbours of one command
+points that takes is announced to `consume` before they are made.  Neighbours of one command
 letter are followed together, so that a million of them take no million steps.
 """
 
@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.contours.contour import FURTHEST, Points
-from napari_pathseg.contours.formats.curves import arcs, curve, curves
-from napari_pathseg.contours.formats.limits import MOST_POINTS
+from napari_pathseg.contours.contour import MAX_COORDINATE, Points
+from napari_pathseg.contours.formats.curves import flatten_arcs, flatten_bezier, flatten_beziers
+from napari_pathseg.contours.formats.limits import MAX_POINTS
 
-Spend = Callable[[float], None]
+Consume = Callable[[float], None]
 NUMBER = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _LETTERS = "MmZzLlHhVvCcSsQqTtAa"
 _COMMAND = re.compile(f"([{_LETTERS}])([^{_LETTERS}]*)")
@@ -33,21 +33,21 @@ _END = " 1e999 "  # stands between the numbers of one command and the next
 _PART_OF_NUMBER = np.isin(np.arange(256), np.frombuffer(b"0123456789.eE+-", np.uint8))
 
 
-def numbers(text: str, spend: Spend | None = None) -> npt.NDArray[np.float64]:
+def numbers(text: str, consume: Consume | None = None) -> npt.NDArray[np.float64]:
     """Return the numbers of an attribute; ValueError where something else is among them."""
-    return _in_reach(_parsed(text, spend))
+    return _in_reach(_parsed(text, consume))
 
 
-def _parsed(text: str, spend: Spend | None) -> npt.NDArray[np.float64]:
+def _parsed(text: str, consume: Consume | None) -> npt.NDArray[np.float64]:
     """Return the numbers of an attribute, of whatever size."""
-    if spend is not None and len(text) > _LONG:
-        spend(count_numbers(text) / 2)
+    if consume is not None and len(text) > _LONG:
+        consume(count_numbers(text) / 2)
     if len(text) <= _BLOCK:
         values = np.array(_floats(text))
     else:
         values = np.concatenate([np.array(_floats(block)) for block in _blocks(text)])
-    if spend is not None and len(text) <= _LONG:
-        spend(len(values) / 2)
+    if consume is not None and len(text) <= _LONG:
+        consume(len(values) / 2)
     return values
 
 
@@ -85,15 +85,15 @@ def _floats(text: str) -> list[float]:
 
 def _in_reach(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the numbers if all are finite and of a size that can be reckoned with."""
-    if len(values) and not np.abs(values).max() < FURTHEST:
-        wrong = ~(np.abs(values) < FURTHEST)
+    if len(values) and not np.abs(values).max() < MAX_COORDINATE:
+        wrong = ~(np.abs(values) < MAX_COORDINATE)
         raise ValueError(
-            f"has the number {values[wrong][0]:g}; numbers must be finite and below {FURTHEST:g}. Correct it."
+            f"has the number {values[wrong][0]:g}; numbers must be finite and below {MAX_COORDINATE:g}. Correct it."
         )
     return values
 
 
-def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
+def subpaths(data: str, tolerance: float, consume: Consume) -> list[Points]:
     """Return the subpaths of a path's ``d``; one that only moves the builder is left out.
 
     Raises
@@ -104,11 +104,11 @@ def subpaths(data: str, tolerance: float, spend: Spend) -> list[Points]:
     start = len(data) - len(data.lstrip())
     if data.strip() and data[start] not in "Mm":
         raise ValueError(f'begins with "{data[start : start + 10]}"; a path begins with M. Correct it.')
-    if len(data) > _LONG and (commands := sum(map(data.count, _LETTERS))) > MOST_POINTS:
-        spend(commands)
+    if len(data) > _LONG and (commands := sum(map(data.count, _LETTERS))) > MAX_POINTS:
+        consume(commands)
     if len(data) > _LONG:
-        spend(_SUBPATH * (data.count("M") + data.count("m")) + _ARC_RUN * sum(1 for _ in _ARC_RUNS.finditer(data)))
-    builder = PathBuilder(tolerance, spend)
+        consume(_SUBPATH * (data.count("M") + data.count("m")) + _ARC_RUN * sum(1 for _ in _ARC_RUNS.finditer(data)))
+    builder = PathBuilder(tolerance, consume)
     for command, texts in _runs(data):
         builder.draw(command, texts)
     rings = builder.rings()
@@ -132,11 +132,11 @@ def _runs(data: str) -> Iterator[tuple[str, list[str]]]:
 class PathBuilder:
     """What the commands of a path draw."""
 
-    def __init__(self, tolerance: float, spend: Spend) -> None:
+    def __init__(self, tolerance: float, consume: Consume) -> None:
         self._rings: list[list[Points]] = []  # each in pieces
         self._single: list[tuple[float, float]] = []  # points that came one by one
         self._tolerance = tolerance
-        self._spend = spend
+        self._consume = consume
         self._at = self._start = (0.0, 0.0)
         self._control: Points = np.zeros(2)
         self._before = "Z"
@@ -159,7 +159,7 @@ class PathBuilder:
         if kind not in "AZ" and len(texts) == 1 and len(texts[0]) < _SHORT:
             self._short(command, texts[0])
         else:
-            self._long(command, _arguments(kind, texts, self._spend))
+            self._long(command, _arguments(kind, texts, self._consume))
         self._before = kind
 
     def _short(self, command: str, text: str) -> None:
@@ -168,9 +168,9 @@ class PathBuilder:
         size = _ARGUMENTS[kind]
         if not values or len(values) % size:
             _check_count(kind, len(values))
-        if not max(map(abs, values)) < FURTHEST:
+        if not max(map(abs, values)) < MAX_COORDINATE:
             _in_reach(np.array(values))
-        self._spend(len(values) / size)
+        self._consume(len(values) / size)
         relative = command.islower()
         if kind in "CSQT":
             self._curved(kind, values, relative)
@@ -196,7 +196,7 @@ class PathBuilder:
             points = [complex(values[x], values[x + 1]) + (at if relative else 0) for x in pairs]
             if kind in "ST":
                 points.insert(0, 2 * at - control if follows else at)
-            self._single += curve([at, *points], self._tolerance, self._spend)
+            self._single += flatten_bezier([at, *points], self._tolerance, self._consume)
             at, control, follows = points[-1], points[-2], True
         self._at, self._control = (at.real, at.imag), np.array([control.real, control.imag])
 
@@ -218,10 +218,10 @@ class PathBuilder:
         if kind in "MLHV":
             self._lines(ends)
         elif kind == "A":
-            self._lines(arcs(starts, values[:, :5], ends, self._tolerance, self._spend))
+            self._lines(flatten_arcs(starts, values[:, :5], ends, self._tolerance, self._consume))
         else:
             points = values.reshape(len(values), -1, 2) + (starts[:, None] if relative else 0)
-            self._lines(curves(self._controlled(kind, starts, points), self._tolerance, self._spend))
+            self._lines(flatten_beziers(self._controlled(kind, starts, points), self._tolerance, self._consume))
         self._at = (float(ends[-1, 0]), float(ends[-1, 1]))
 
     def _controlled(self, kind: str, starts: Points, points: Points) -> Points:
@@ -259,13 +259,13 @@ class PathBuilder:
             self._single = []
 
 
-def _arguments(kind: str, texts: Sequence[str], spend: Spend) -> npt.NDArray[np.float64]:
+def _arguments(kind: str, texts: Sequence[str], consume: Consume) -> npt.NDArray[np.float64]:
     """Return the numbers of a command, a row for each time that it is followed."""
     if kind == "A":  # its flags may touch the next number, as in a1 1 0 015 5
         joined = _ARC.sub(r"\1 \2 \3 \4 \5 \6 \7 \8 ", "|".join(texts)).replace("|", _END)
     else:
         joined = _END.join(texts)
-    values = _parsed(joined, spend)
+    values = _parsed(joined, consume)
     if len(texts) == 1:
         _check_count(kind, len(values))
     else:

@@ -28,7 +28,7 @@ import numpy as np
 
 from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.json_tree import without_collector
+from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.svg.fill import (
     CrossingBudget,
     Outline,
@@ -48,7 +48,7 @@ def is_svg(root: Element) -> bool:
     return kind_of(root) == "svg"
 
 
-@without_collector()
+@gc_paused()
 def read_svg(root: Element, source: DocumentSource) -> list[Contour]:
     """Return the outlines of an SVG picture, curves flattened to 0.1 px.
 
