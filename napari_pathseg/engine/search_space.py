@@ -1,6 +1,6 @@
-"""What a tuning varies, and what it tries next: the combinations of a grid, or what optuna suggests.
+"""The search space of a tuning and the settings it tries next: all of a grid, or those that optuna suggests.
 
-Settings alone: no training, no files, no torch.
+It computes settings only: no training, no files, no torch.
 """
 
 import contextlib
@@ -26,16 +26,16 @@ Value = bool | int | float | str
 Settings = dict[str, Value]
 
 SEARCHES = ("grid", "optuna")
-_SUGGESTIONS = 20  # trials of optuna where no number is given
-_MOST = 100_000  # combinations of a grid
-_WIDE = 100  # times the low end from which on a range is searched by its logarithm
-_ASKED = 50  # times optuna is asked for something that was not tried
-_YES, _NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+DEFAULT_TRIALS = 20  # of optuna, where no number is given
+_MAX_COMBINATIONS = 100_000  # of a grid
+_MIN_LOG_RATIO = 100  # of the ends of a range; wider ranges are searched on a logarithmic scale
+_MAX_REQUESTS = 50  # to optuna, for settings that were not tried yet
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
 @dataclass(frozen=True)
-class Varied:
-    """A setting that is varied: its values, or the ends of a range of them."""
+class SearchDimension:
+    """A setting to vary: its values, or the two ends of its range."""
 
     field: str
     values: tuple[Value, ...]
@@ -43,18 +43,18 @@ class Varied:
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Return what ``FIELD=A,B,C`` or ``FIELD=LOW..HIGH`` says.
+        """Parse ``FIELD=A,B,C`` or ``FIELD=LOW..HIGH``.
 
         Raises
         ------
         ConfigError
-            If it says neither, the field is no setting, or a value lies outside its limits.
+            If `text` has neither form, the field is not a setting, or a value lies outside its limits.
         """
         name, _, listed = text.partition("=")
         (name,) = TrainConfig.renamed({name.strip().replace("-", "_"): listed})
         defaults = TrainConfig().to_json()
         if name not in defaults:
-            TrainConfig.from_json({name: ""})  # says which there are
+            TrainConfig.from_json({name: ""})  # raises and lists the settings
         parts = [part.strip() for part in listed.split(",")]
         kind = type(defaults[name])
         low, dots, high = listed.partition("..")
@@ -73,25 +73,25 @@ class Varied:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRequest:
-    """What to vary, how, and what all trials share.
+    """The settings to vary, how to search them, and the settings that all trials share.
 
     Attributes
     ----------
     varied
-        At least one setting.
+        The settings to vary, at least one.
     config
         The other settings.
     trials
-        Most trials; 0 for all of a grid, and for 20 of optuna.
+        The largest number of trials; 0 means all of a grid, or 20 with optuna.
     search
         "grid" or "optuna".
     name
-        Of the tuning; made of the varied fields and a hash of all that is shared if left out.
+        The name of the tuning; if left out, the varied fields and a hash of the shared settings.
     parent
-        The model that each trial starts from, None for none.
+        The model from which each trial starts; None for new weights.
     """
 
-    varied: tuple[Varied, ...]
+    varied: tuple[SearchDimension, ...]
     config: TrainConfig = field(default_factory=TrainConfig)
     trials: int = 0
     search: str = "grid"
@@ -99,7 +99,7 @@ class TuneRequest:
     parent: str | None = None
 
     def __post_init__(self) -> None:
-        fields = [varied.field for varied in self.varied]
+        fields = self.fields
         if not fields:
             raise ConfigError("vary is empty; name a setting and its values, such as learning_rate=1e-4,1e-3.")
         if len(set(fields)) < len(fields):
@@ -109,7 +109,7 @@ class TuneRequest:
         if self.search not in SEARCHES:
             raise ConfigError(f"search is {self.search!r}; it must be one of {', '.join(SEARCHES)}.")
         if self.parent == "latest":
-            raise ConfigError("parent is 'latest', which each trial would change. Name a model, or none.")
+            raise ConfigError("parent is 'latest', which each trial would change. Name a model, or leave it out.")
         if not self.name:
             object.__setattr__(self, "name", _automatic_name(fields, self.shared))
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -124,25 +124,27 @@ class TuneRequest:
                     'Install it with: pip install "napari-pathseg[tune]", or search a grid.'
                 )
             return
-        for varied in self.varied:
-            if varied.is_range:
-                raise ConfigError(f"{varied.field} is a range; a grid takes values. List some, or search with optuna.")
-        if (combinations := math.prod(len(varied.values) for varied in self.varied)) > _MOST:
-            raise ConfigError(f"vary has {combinations} combinations; at most {_MOST}. List fewer values.")
+        for dimension in self.varied:
+            if dimension.is_range:
+                raise ConfigError(
+                    f"{dimension.field} is a range; a grid takes values. List some, or search with optuna."
+                )
+        if (combinations := math.prod(len(dimension.values) for dimension in self.varied)) > _MAX_COMBINATIONS:
+            raise ConfigError(f"vary has {combinations} combinations; at most {_MAX_COMBINATIONS}. List fewer values.")
 
     @classmethod
     def read(cls, vary: Sequence[str], config: TrainConfig, **others: Any) -> Self:
-        """Return the request of what is written as ``FIELD=A,B,C`` or ``FIELD=LOW..HIGH``; see `Varied.read`."""
-        return cls(varied=tuple(Varied.read(text) for text in vary), config=config, **others)
+        """Return a request from dimensions as text; see `SearchDimension.read`."""
+        return cls(varied=tuple(SearchDimension.read(text) for text in vary), config=config, **others)
 
     @property
     def fields(self) -> list[str]:
-        """The names of what is varied."""
-        return [varied.field for varied in self.varied]
+        """The names of the varied settings."""
+        return [dimension.field for dimension in self.varied]
 
     @property
-    def first_name(self) -> str:
-        """The name of this tuning where a version began it that knew settings by their first names."""
+    def legacy_name(self) -> str:
+        """The name that a version with the old names of settings gave to this tuning."""
         if self.name != _automatic_name(self.fields, self.shared):
             return self.name
         fields = list(TrainConfig.with_first_names(dict.fromkeys(self.fields)))
@@ -150,21 +152,21 @@ class TuneRequest:
 
     @property
     def shared(self) -> dict[str, Any]:
-        """What all trials of a tuning have in common, as plain values."""
+        """The settings that all trials share, as plain values."""
         rest = {name: value for name, value in self.config.to_json().items() if name not in self.fields}
         return {"varied": sorted(self.fields), "parent": self.parent, **rest}
 
-    def left(self, tried: Sequence[Settings]) -> int:
-        """Return how many trials are to come after `tried`."""
+    def remaining(self, tried: Sequence[Settings]) -> int:
+        """Return how many trials remain after `tried`."""
         if self.search == "grid":
             return sum(settings not in tried for settings in grid(self))
-        return max(0, (self.trials or _SUGGESTIONS) - len(tried))
+        return max(0, (self.trials or DEFAULT_TRIALS) - len(tried))
 
     def next_settings(self, tried: Sequence[Settings], scores: Sequence[float | None]) -> Settings | None:
-        """Return what to try next, None where nothing is left; `scores` are of `tried`, None for a failure."""
+        """Return the settings to try next, or None if none remain; `scores` belong to `tried`, None for a failure."""
         if self.search == "grid":
             return next((settings for settings in grid(self) if settings not in tried), None)
-        return _suggested(self, tried, scores) if self.left(tried) else None
+        return _suggest(self, tried, scores) if self.remaining(tried) else None
 
 
 def _automatic_name(fields: Sequence[str], shared: dict[str, Any]) -> str:
@@ -173,71 +175,71 @@ def _automatic_name(fields: Sequence[str], shared: dict[str, Any]) -> str:
 
 
 def grid(request: TuneRequest) -> list[Settings]:
-    """Return the combinations that are tried.
+    """Return the combinations to try.
 
-    All of them in order, or, where there are more than `trials`, the first of an order that
-    the seed shuffles; with more trials it goes on.
+    These are all of them in order or, if there are more than `trials`, the first ones of an order
+    shuffled by the seed.  A larger number of trials extends the list and keeps its beginning.
     """
-    every = itertools.product(*(varied.values for varied in request.varied))
-    combinations = [dict(zip(request.fields, values, strict=True)) for values in every]
+    products = itertools.product(*(dimension.values for dimension in request.varied))
+    combinations = [dict(zip(request.fields, values, strict=True)) for values in products]
     if not request.trials or request.trials >= len(combinations):
         return combinations
     order = np.random.default_rng(request.config.seed).permutation(len(combinations))
     return [combinations[index] for index in order[: request.trials]]
 
 
-def _suggested(request: TuneRequest, tried: Sequence[Settings], scores: Sequence[float | None]) -> Settings | None:
-    """Ask optuna for what was not tried yet.
+def _suggest(request: TuneRequest, tried: Sequence[Settings], scores: Sequence[float | None]) -> Settings | None:
+    """Ask optuna for settings that were not tried yet.
 
-    A fresh study is told of all trials each time, so that an interrupted tuning goes on as if
-    it had not been.
+    Each call fills a new study with all trials, so that a resumed tuning continues exactly as one
+    that was never interrupted.
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it has a handler of its own
-    space = {varied.field: _distribution(varied) for varied in request.varied}
-    first = max(2, min(10, (request.trials or _SUGGESTIONS) // 3))
-    sampler = optuna.samplers.TPESampler(seed=request.config.seed + len(tried), n_startup_trials=first)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # optuna installs its own handler
+    space = {dimension.field: _distribution(dimension) for dimension in request.varied}
+    startup = max(2, min(10, (request.trials or DEFAULT_TRIALS) // 3))
+    sampler = optuna.samplers.TPESampler(seed=request.config.seed + len(tried), n_startup_trials=startup)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for settings, score in zip(tried, scores, strict=True):
         if score is not None:
-            with contextlib.suppress(ValueError):  # a value that is no longer among those to choose from
+            with contextlib.suppress(ValueError):  # a value that is no longer among the choices
                 study.add_trial(optuna.create_trial(params=settings, distributions=space, value=score))
-    for _ in range(_ASKED):
+    for _ in range(_MAX_REQUESTS):
         asked = study.ask(space).params
-        suggested = {varied.field: _tidy(varied, asked[varied.field]) for varied in request.varied}
+        suggested = {dimension.field: _round(dimension, asked[dimension.field]) for dimension in request.varied}
         if suggested not in tried:
             return suggested
     return None
 
 
-def _distribution(varied: Varied) -> "BaseDistribution":
+def _distribution(dimension: SearchDimension) -> "BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if not varied.is_range:
-        return CategoricalDistribution(varied.values)
-    low, high = (float(end) for end in varied.values)
-    by_logarithm = low > 0 and high / low >= _WIDE
-    if isinstance(varied.values[0], float):
-        return FloatDistribution(low, high, log=by_logarithm)
-    multiple = {field.name: limits.multiple for field, limits in TrainConfig.described()}[varied.field]
-    return IntDistribution(int(low), int(high), log=by_logarithm and not multiple, step=multiple or 1)
+    if not dimension.is_range:
+        return CategoricalDistribution(dimension.values)
+    low, high = (float(end) for end in dimension.values)
+    log_scale = low > 0 and high / low >= _MIN_LOG_RATIO
+    if isinstance(dimension.values[0], float):
+        return FloatDistribution(low, high, log=log_scale)
+    multiple = {field.name: limits.multiple for field, limits in TrainConfig.described()}[dimension.field]
+    return IntDistribution(int(low), int(high), log=log_scale and not multiple, step=multiple or 1)
 
 
-def _tidy(varied: Varied, value: Any) -> Value:
-    """Return three digits of a number from a range, for tables that can be read."""
-    if not varied.is_range or not isinstance(value, float):
+def _round(dimension: SearchDimension, value: Any) -> Value:
+    """Round a number from a range to three digits, so that tables stay readable."""
+    if not dimension.is_range or not isinstance(value, float):
         return value  # type: ignore[no-any-return]
-    low, high = (float(end) for end in varied.values)
+    low, high = (float(end) for end in dimension.values)
     return min(max(float(f"{value:.3g}"), low), high)
 
 
 def _value(kind: type, name: str, text: str) -> Value:
-    """Return a setting's value as it is written on a command line."""
+    """Parse a setting's value from the command line."""
     if kind is bool:
-        if text.lower() not in _YES + _NO:
+        if text.lower() not in _TRUE + _FALSE:
             raise ConfigError(f"{name} is {text!r}; it must be true or false.")
-        return text.lower() in _YES
+        return text.lower() in _TRUE
     try:
         value: Value = kind(text)
     except ValueError:

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.search_space import TuneRequest, Varied, grid
+from napari_pathseg.engine.search_space import SearchDimension, TuneRequest, grid
 from napari_pathseg.errors import ConfigError
 
 RATES, BATCHES = "learning_rate=1e-4,1e-3", "batch=2,4"
@@ -36,7 +36,7 @@ def test_some_trials_of_a_grid_are_the_first_of_a_shuffled_order_and_more_go_on_
     ],
 )
 def test_values_are_read_as_the_setting_is(text, values):
-    assert Varied.read(text).values == values
+    assert SearchDimension.read(text).values == values
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_values_are_read_as_the_setting_is(text, values):
         (["batch=2"], {"trials": -1}, "trials is -1"),
         (["batch=2"], {"search": "luck"}, "search is 'luck'; it must be one of grid, optuna."),
         (["batch=2"], {"name": "../r001"}, "use letters, digits, dots and dashes"),
-        (["batch=2"], {"parent": "latest"}, "Name a model, or none."),
+        (["batch=2"], {"parent": "latest"}, "Name a model, or leave it out."),
         ([], {}, "vary is empty"),
     ],
 )
@@ -113,4 +113,4 @@ def test_without_optuna_a_grid_can_still_be_searched(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r'pip install "napari-pathseg\[tune\]"'):
         request(RATES, search="optuna")
-    assert request(RATES).left([]) == 2
+    assert request(RATES).remaining([]) == 2

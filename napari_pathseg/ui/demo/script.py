@@ -22,6 +22,7 @@ from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.ui.demo.correction_strokes import Stroke, correction_strokes
 from napari_pathseg.ui.demo.mouse import Mouse, idle
+from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.registry import choose_tool
 
@@ -122,7 +123,7 @@ class DemoScript:
 
     def _training(self) -> bool:
         run = self._session.training.run
-        return run is not None and run.active and run.kind == "train"
+        return run is not None and run.active and run.kind == JobKind.TRAIN
 
     def _progress(self) -> float:
         run = self._session.training.run

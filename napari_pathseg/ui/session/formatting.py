@@ -6,9 +6,9 @@ from html import escape
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.engine.search_space import DEFAULT_TRIALS
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 
-_SUGGESTIONS = 20  # default number of trials within ranges, as in `engine.search_space`
 _SMALL_AREA = 10_000  # in µm² or pixels; from here on the unit is a million of them
 
 
@@ -91,7 +91,7 @@ def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
     """
     number = math.prod(sum(bool(value.strip()) for value in text.split(",")) for text in vary.values()) if vary else 0
     if has_range(vary):
-        number = most or _SUGGESTIONS
+        number = most or DEFAULT_TRIALS
     tried = min(number, most) if most else number
     of = f" of {number} combinations" if tried < number else ""
     total = tried * minutes
@@ -119,7 +119,7 @@ def format_job(run: JobState) -> str:
         return f"{run.title}: stopping…"
     if not run.fraction:
         return f"{run.title}: starting…"
-    trial = f" · {run.trials[-1].number} of {run.trials[-1].of}" if run.kind == "tune" and run.trials else ""
+    trial = f" · {run.trials[-1].number} of {run.trials[-1].of}" if run.kind == JobKind.TUNE and run.trials else ""
     left = (
         f"{format_duration(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"
     )  # time unknown

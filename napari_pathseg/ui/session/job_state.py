@@ -1,20 +1,24 @@
 """The state of a worker's job, as the window shows it."""
 
 from dataclasses import dataclass, field, replace
+from enum import Enum
 
 from napari_pathseg.engine.events import Event, Progress, Started, Trial, Validated, ValidationSamplesReady
 from napari_pathseg.jobs.protocol import AugmentationSampled, JobFailed, JobFinished, TuningFinished
 
-_KIND_LABELS = {
-    "train": "Training",
-    "tune": "Finding settings",
-    "predict": "Predicting",
-    "score": "Scoring",
-    "preview": "Drawing the variation",
-}
 _MAX_POINTS = 2000  # of a curve; beyond it every second point is dropped, so that hours draw as fast as minutes
 
 Points = tuple[tuple[float, float], ...]
+
+
+class JobKind(Enum):
+    """The kind of a job; the value names it for the user."""
+
+    TRAIN = "Training"
+    TUNE = "Finding settings"
+    PREDICT = "Predicting"
+    SCORE = "Scoring"
+    PREVIEW = "Drawing the variation"
 
 
 @dataclass(frozen=True)
@@ -23,8 +27,6 @@ class JobState:
 
     Attributes
     ----------
-    kind
-        "train", "tune", "predict", "score" or "preview".
     losses, dices, dices_by_class
         Points (seconds, value) of the training curves; `dices` are means over all classes but Background.
     rate
@@ -43,7 +45,7 @@ class JobState:
         Whether it ended early, by an error or because the worker died; the error's text.
     """
 
-    kind: str
+    kind: JobKind
     minutes: float = 0.0
     active: bool = True
     stopping: bool = False
@@ -67,7 +69,7 @@ class JobState:
     @property
     def kind_label(self) -> str:
         """The kind of job in words."""
-        return _KIND_LABELS[self.kind]
+        return self.kind.value
 
     @property
     def title(self) -> str:
@@ -77,13 +79,13 @@ class JobState:
     @property
     def trains(self) -> bool:
         """Whether the job trains models."""
-        return self.kind in ("train", "tune")
+        return self.kind in (JobKind.TRAIN, JobKind.TUNE)
 
     def after(self, event: Event) -> "JobState":
         """Return the state after an event of the worker."""
         match event:
             case Started(model=model):
-                return replace(self._without_curves() if self.kind == "tune" else self, model=model)
+                return replace(self._without_curves() if self.kind == JobKind.TUNE else self, model=model)
             case Progress():
                 return self._after_progress(event)
             case Validated():

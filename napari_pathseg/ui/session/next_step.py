@@ -6,6 +6,7 @@ from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.formatting import format_duration, plural
+from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.queries import labelled_slides, unreviewed
 from napari_pathseg.ui.session.session import Session
 
@@ -34,7 +35,7 @@ def next_step(session: Session) -> NextStep:
     if session.read_only:
         text = "Everything can be looked at and exported; nothing can be changed."
         return NextStep(text, "Export…", "export", "export")
-    if session.training.active and session.training.run is not None and session.training.run.kind != "preview":
+    if session.training.active and session.training.run is not None and session.training.run.kind != JobKind.PREVIEW:
         return _running(session)
     labelled = labelled_slides(session)
     return _not_enough(project, labelled) or _with_model(session, project, labelled)
@@ -44,7 +45,7 @@ def _running(session: Session) -> NextStep:
     run = session.training.run
     assert run is not None
     left = f" About {format_duration(run.seconds_left)} left." if run.seconds_left >= 1 else ""
-    if run.kind == "train":
+    if run.kind == JobKind.TRAIN:
         complete = session.slide is not None and session.slide.complete
         shown = "yellow is what it finds" if complete else "the slide shows what it finds"
         return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")

@@ -7,7 +7,7 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.protocol import parse_event
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 _MAX_STEPS = 1000  # points of the loss curve that are read; hours of steps would take long
 _STEP = '"progress"'  # in the line of a step; looked for as text, since parsing all lines would take long
@@ -20,7 +20,7 @@ def load_run(folder: Path) -> JobState | None:
     except OSError:
         return None
     steps = sum(_STEP in line for line in lines)
-    every, number, run = steps // _MAX_STEPS + 1, 0, JobState("train")
+    every, number, run = steps // _MAX_STEPS + 1, 0, JobState(JobKind.TRAIN)
     for line in lines:
         if _STEP in line:
             number += 1

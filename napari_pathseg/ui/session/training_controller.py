@@ -29,7 +29,7 @@ from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.versions import TRAINING
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.ui.session.apply_predictions import apply_prediction, apply_preview
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.run_history import latest_training_run, load_run
 from napari_pathseg.ui.session.workspace import Workspace
@@ -85,7 +85,7 @@ class TrainingController:
 
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
         """Fine-tune a model; its predictions of the view are shown meanwhile."""
-        self._begin_learning(JobState("train", minutes=config.longest_minutes))
+        self._begin_learning(JobState(JobKind.TRAIN, minutes=config.longest_minutes))
         self._send(Train(project=self._folder, config=config, parent=parent))
         self.request_preview()
 
@@ -93,7 +93,7 @@ class TrainingController:
         """Resume an interrupted training with its own settings."""
         kept = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
         config = TrainConfig.from_json(kept)
-        before = load_run(self._workspace.require_project().folder / "runs" / run) or JobState("train")
+        before = load_run(self._workspace.require_project().folder / "runs" / run) or JobState(JobKind.TRAIN)
         self._begin_learning(
             replace(before, minutes=config.longest_minutes, active=True, stage="Starting", fraction=0.0)
         )
@@ -103,14 +103,14 @@ class TrainingController:
     def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
         """Compare trainings with different settings."""
         TuneRequest.read(vary, config, trials=trials, search=search)
-        self._begin_learning(JobState("tune", minutes=config.longest_minutes))
+        self._begin_learning(JobState(JobKind.TUNE, minutes=config.longest_minutes))
         self._send(Tune(project=self._folder, config=config, vary=list(vary), trials=trials, search=search))
 
     def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
         """Have samples of the variation drawn; the run's `samples_path` is where they lie."""
         self._ready()
         self._editor.save_mask()
-        self.run = JobState("preview")
+        self.run = JobState(JobKind.PREVIEW)
         self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
@@ -123,7 +123,7 @@ class TrainingController:
         region = (
             self._workspace.layers.visible_region().finer(self._workspace.require_slide().downsample) if view else None
         )
-        self.run = JobState("predict", model=model or names[-1])
+        self.run = JobState(JobKind.PREDICT, model=model or names[-1])
         self._send(Predict(project=self._folder, model=self.run.model, slides=list(slides), region=region))
 
     def compare(self) -> None:
@@ -131,7 +131,7 @@ class TrainingController:
         self._ready(writes=False)
         self._editor.save_mask()
         models = self._workspace.require_project().model_ids()[-2:]
-        self.run = JobState("score", waiting=models[1:])
+        self.run = JobState(JobKind.SCORE, waiting=models[1:])
         self._send(Score(project=self._folder, role="val", model=models[0]))
 
     def stop(self) -> None:
@@ -160,7 +160,7 @@ class TrainingController:
 
     def request_preview(self) -> None:
         """Ask a running training to predict what is on screen, now and as it progresses."""
-        if self.run is None or not self.run.active or self.run.kind != "train":
+        if self.run is None or not self.run.active or self.run.kind != JobKind.TRAIN:
             return
         if self._workspace.slide is not None:
             region = self._workspace.layers.visible_region()
@@ -184,7 +184,7 @@ class TrainingController:
                 self._workspace.message.emit(text, "", "warning" if warning else "info")
             case JobFinished():
                 self._finished(event)
-            case JobFailed(text=text, details=details) if self.run.kind != "preview":  # its panel shows it
+            case JobFailed(text=text, details=details) if self.run.kind != JobKind.PREVIEW:  # its panel shows it
                 self._workspace.message.emit(text, details, "error")
         self.run_changed.emit()
 
@@ -221,7 +221,7 @@ class TrainingController:
         if not self.run.waiting:
             return False
         model, *rest = self.run.waiting
-        self.run = JobState("score", waiting=rest)
+        self.run = JobState(JobKind.SCORE, waiting=rest)
         self._send(Score(project=self._folder, role="val", model=model))
         return True
 

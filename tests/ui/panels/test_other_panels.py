@@ -7,7 +7,7 @@ from napari_pathseg.jobs.protocol import JobFailed, TrainingFinished
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.header import NewProjectDialog
 from napari_pathseg.ui.session.import_controller import import_annotation_files
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.icons import themed_icon
 from napari_pathseg.ui.widgets.user_settings import recent_projects
@@ -102,7 +102,7 @@ def test_without_a_model_nothing_can_be_predicted_or_compared(opened):
 
 
 def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
-    opened.session.training.run = JobState("predict", model="m001", fraction=0.5, seconds_left=65)
+    opened.session.training.run = JobState(JobKind.PREDICT, model="m001", fraction=0.5, seconds_left=65)
     opened.session.training.run_changed.emit()
     qtbot.waitUntil(opened.job_progress.isVisible)
     assert opened.job_progress.text.text() == "Predicting m001 · 1:05 left"
@@ -112,7 +112,7 @@ def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
 
 
 def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, qtbot):
-    running = JobState("train", model="m001", fraction=0.5)
+    running = JobState(JobKind.TRAIN, model="m001", fraction=0.5)
     endings = (TrainingFinished("m001", 0.9), "Training m001: done"), (JobFailed("No."), "Training m001: broke off")
     for event, text in endings:
         opened.session.training.run = running.after(event)
@@ -121,7 +121,7 @@ def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, 
 
 
 def test_while_something_runs_the_button_of_the_next_step_is_away(opened, qtbot):
-    opened.session.training.run = JobState("train", seconds_left=70)
+    opened.session.training.run = JobState(JobKind.TRAIN, seconds_left=70)
     opened.session.training.run_changed.emit()
     qtbot.waitUntil(lambda: not opened.header.button.isVisible())
     opened.session.training.run = None

@@ -10,7 +10,7 @@ from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.ui.session.import_controller import add_files
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
 
@@ -80,7 +80,7 @@ def test_enough_contours_lead_to_training(session, pictures, mask_folder):
 
 def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
     add_files(session, pictures)
-    session.training.run = JobState("train", seconds_left=70)
+    session.training.run = JobState(JobKind.TRAIN, seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
 
@@ -89,7 +89,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
     session, worker, pictures, tmp_path
 ):
     add_files(session, pictures)
-    session.training.run = JobState("train", model="m001", has_best=True)
+    session.training.run = JobState(JobKind.TRAIN, model="m001", has_best=True)
     session.training.scores = {"m001": {"Tumour": 0.9}}
     session.new_project(tmp_path / "other.pathseg")
     assert worker.sent == [Stop()]
@@ -106,7 +106,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
 def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
     add_files(session, pictures)
     session.editor.set_complete(True)
-    session.training.run = JobState("train")
+    session.training.run = JobState(JobKind.TRAIN)
     assert "yellow is what it finds" in next_step(session).text
 
 

@@ -2,7 +2,7 @@ import json
 from dataclasses import replace
 
 from napari_pathseg.engine.events import Progress, Started, Validated, ValidationSamplesReady
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.run_history import load_run
 
 STARTED = Started("r001", "m001", None, [], [])
@@ -25,7 +25,7 @@ def test_what_a_training_told_is_shown_again(tmp_path):
     (tmp_path / "examples.png").touch()
     events = [STARTED, progress(1), validated(2.0, 0.5), progress(3), ValidationSamplesReady("elsewhere.png")]
     write(tmp_path, *events)
-    live = JobState("train")
+    live = JobState(JobKind.TRAIN)
     for event in events:
         live = live.after(event)
     expected = replace(live, active=False, fraction=1.0, samples_path=str(tmp_path / "examples.png"))

@@ -8,7 +8,7 @@ from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_pathseg.ui.session.formatting import dice_legend, format_learning_rate
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 
@@ -66,7 +66,7 @@ class CurvesView(QWidget):
 
     def clear(self) -> None:
         """Show nothing."""
-        self.show_run(JobState("train", active=False), {})
+        self.show_run(JobState(JobKind.TRAIN, active=False), {})
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Follow the theme."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from qtpy.QtWidgets import QPushButton
 
+from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.session import Session
 
 
@@ -16,7 +17,9 @@ class RunButtonTexts:
     stop_help: str
 
 
-def show_run_button(button: QPushButton, session: Session, kind: str, texts: RunButtonTexts, *, ready: bool) -> None:
+def show_run_button(
+    button: QPushButton, session: Session, kind: JobKind, texts: RunButtonTexts, *, ready: bool
+) -> None:
     """Turn `button` into Stop while a job of `kind` runs; `ready` tells whether one could start."""
     run, active = session.training.run, session.training.active
     running = active and run is not None and run.kind == kind

@@ -10,7 +10,7 @@ from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
@@ -129,7 +129,7 @@ class AugmentationPreviewDialog(QDialog):
     def _show_run(self) -> None:
         run = self._session.training.run
         self.another.setEnabled(not self._session.training.active)
-        if run is None or run.kind != "preview":
+        if run is None or run.kind != JobKind.PREVIEW:
             return
         if run.active:
             self.sentence.setText("Drawing…")

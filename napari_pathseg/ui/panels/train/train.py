@@ -17,7 +17,7 @@ from napari_pathseg.ui.panels.train.samples import ValidationSamplesView
 from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.session.formatting import format_model
-from napari_pathseg.ui.session.job_state import JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import known_settings
@@ -212,11 +212,11 @@ class TrainPanel(QWidget):
         self._broken = run
         self._show_parents()
         index = self.parent_model.findData(f"{_RUN}{run.model[1:]}")
-        if run.kind == "train" and run.model and index >= 0:
+        if run.kind == JobKind.TRAIN and run.model and index >= 0:
             self.parent_model.setCurrentIndex(index)
             self._show_start()
 
     def _show_button(self) -> None:
         project = self._session.project
         has_slides = project is not None and bool(project.slides)
-        show_run_button(self.button, self._session, "train", _BUTTON, ready=has_slides)
+        show_run_button(self.button, self._session, JobKind.TRAIN, _BUTTON, ready=has_slides)

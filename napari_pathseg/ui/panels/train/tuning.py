@@ -14,6 +14,7 @@ from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_b
 from napari_pathseg.ui.panels.train.search_space_editor import SearchSpaceEditor
 from napari_pathseg.ui.panels.train.trials_table import TrialsTable
 from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
+from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
@@ -111,9 +112,9 @@ class TuningPanel(QWidget):
         self.effort.setText(format_trials(self.rows.values(), self.trials.value(), self.minutes.value()))
 
     def _show_run(self) -> None:
-        show_run_button(self.button, self._session, "tune", _BUTTON, ready=True)
+        show_run_button(self.button, self._session, JobKind.TUNE, _BUTTON, ready=True)
         run = self._session.training.run
-        if run is not None and run.kind == "tune":
+        if run is not None and run.kind == JobKind.TUNE:
             self._show_trials(run.trials)
         self._show_effort()
         self._show_use()
