@@ -9,7 +9,7 @@ from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import ConfigError
-from napari_pathseg.jobs.study import TrialRecord, open_study
+from napari_pathseg.jobs.tuning import TrialRecord, open_study
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 from napari_pathseg.ui.widgets.form import known_settings
@@ -139,15 +139,15 @@ def test_old_name_in_a_tuning_is_read_as_the_new_one(old, new, value, tmp_path):
     kept = json.loads((folder / "study.json").read_text(encoding="utf-8").replace(f'"{new}"', f'"{old}"'))
     assert old in kept["trials"][0]["settings"]
     assert new not in kept["trials"][0]["settings"]
-    folder.rename(folder.with_name(f"tune-{request.first_name}"))  # as version 0.1.0 called it
-    save_json(folder.with_name(f"tune-{request.first_name}") / "study.json", kept)
+    folder.rename(folder.with_name(f"tune-{request.legacy_name}"))  # as version 0.1.0 called it
+    save_json(folder.with_name(f"tune-{request.legacy_name}") / "study.json", kept)
     with open_study(project, request) as study:
-        assert study.result().name == request.first_name != request.name
+        assert study.result().name == request.legacy_name != request.name
         assert study.result().best.settings == {new: value, "batch": 2}
         assert study.next_trial().settings == {new: value, "batch": 4}
 
 
 def test_tuning_keeps_the_automatic_name_that_version_0_1_0_gave_it():
-    first = TuneRequest.read(["averaging=0.9,0.95", "batch=2"], TrainConfig(seed=3)).first_name
+    first = TuneRequest.read(["averaging=0.9,0.95", "batch=2"], TrainConfig(seed=3)).legacy_name
     assert first == "averaging-batch-fa2fc004"
-    assert TuneRequest.read(["batch=2"], TrainConfig(), name="mine").first_name == "mine"
+    assert TuneRequest.read(["batch=2"], TrainConfig(), name="mine").legacy_name == "mine"

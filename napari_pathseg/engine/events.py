@@ -5,6 +5,7 @@ result.  Events and commands are plain values, so that they travel between proce
 lines; `jobs.protocol` lists them all and adds those of the worker process.
 """
 
+import contextlib
 import dataclasses
 import types
 from collections.abc import Callable, Generator, Mapping
@@ -218,3 +219,34 @@ def run(job: Job[_Result], on_event: Callable[[Event], Command | None] | None = 
             result: _Result = end.value
             return result
         command = None if on_event is None else on_event(event)
+
+
+def relay(
+    job: Job[_Result],
+    on_event: Callable[[Event], None],
+    on_command: Callable[[Event, Command | None], Command | None] | None = None,
+) -> Job[_Result]:
+    """Run a job inside another one, whose events and commands pass through.
+
+    Parameters
+    ----------
+    job
+        The inner job; it is closed when the outer one is.
+    on_event
+        Called with each event before it is passed on.
+    on_command
+        Called with each event and the answer to it; returns the command for the inner job.  Left out,
+        the answer itself is passed on.
+    """
+    command: Command | None = None
+    with contextlib.closing(job):
+        while True:
+            try:
+                event = job.send(command)
+            except StopIteration as end:
+                result: _Result = end.value
+                return result
+            on_event(event)
+            command = yield event
+            if on_command is not None:
+                command = on_command(event, command)

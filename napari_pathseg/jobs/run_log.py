@@ -1,4 +1,4 @@
-"""Run folders: what a training said, as it said it, for who looks later or from elsewhere."""
+"""Run folders: the events of a training in ``events.jsonl`` and its state in ``status.json``, for later readers."""
 
 import json
 import os
@@ -7,38 +7,37 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
-from napari_pathseg.engine.events import Job, Started
+from napari_pathseg.engine.events import Event, Job, Started, relay
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
 _Result = TypeVar("_Result")
 
 
-def recorded(job: Job[_Result], project: Project) -> Job[_Result]:
-    """Run a training and write its events to ``runs/<id>/events.jsonl`` and its state to ``status``."""
+def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
+    """Run a training and write its events and its state to its folder below ``runs/``."""
     folder: Path | None = None
-    command = None
-    while True:
-        try:
-            event = job.send(command)
-            if isinstance(event, Started):
-                folder = project.folder / "runs" / event.run
-                _note(folder, "running")
-            if folder is not None:
-                line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
-                with (folder / "events.jsonl").open("a", encoding="utf8") as file:
-                    file.write(line + "\n")
-            command = yield event
-        except StopIteration as end:
-            _note(folder, "finished")
-            result: _Result = end.value
-            return result
-        except BaseException:  # also when who runs it goes away
-            _note(folder, "failed")
-            raise
+
+    def record(event: Event) -> None:
+        nonlocal folder
+        if isinstance(event, Started):
+            folder = project.folder / "runs" / event.run
+            _save_status(folder, "running")
+        if folder is not None:
+            line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
+            with (folder / "events.jsonl").open("a", encoding="utf8") as file:
+                file.write(line + "\n")
+
+    try:
+        result = yield from relay(job, record)
+    except BaseException:  # including GeneratorExit, when the caller drops the job
+        _save_status(folder, "failed")
+        raise
+    _save_status(folder, "finished")
+    return result
 
 
-def _note(folder: Path | None, state: str) -> None:
+def _save_status(folder: Path | None, state: str) -> None:
     if folder is not None:
         save_json(
             folder / "status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}

@@ -1,40 +1,96 @@
-"""Tuning: many trainings, each with other settings, and which of them scored highest.
+"""Tuning: many trainings with different settings, ranked by their scores.
 
-Each trial is a whole training with a run and a model of its own, recorded like any other.
+Each trial is a whole training with its own run and model, recorded like any other.  The trials
+of a tuning are kept in ``runs/tune-NAME/study.json`` and, as a table, in ``table.csv`` beside it.
+Both are rewritten as a whole after each change, so that a tuning that was killed can be resumed.
 """
 
+import csv
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
-from napari_pathseg.engine.events import Command, Job, Note, RequestPreview, Started, Stop, Trial
-from napari_pathseg.engine.search_space import TuneRequest
+from napari_pathseg.engine.events import Command, Event, Job, Note, RequestPreview, Started, Stop, Trial, relay
+from napari_pathseg.engine.search_space import Settings, TuneRequest
 from napari_pathseg.engine.training.tensorboard import check_tensorboard, log_trial
 from napari_pathseg.engine.training.training import train
-from napari_pathseg.errors import PathsegError
-from napari_pathseg.jobs.run_log import recorded
-from napari_pathseg.jobs.study import FINISHED, STOPPED, Study, TrialRecord, TuneResult, open_study
+from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
+from napari_pathseg.jobs.run_log import record_run
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.atomic import load_json, replace_file, save_json
+from napari_pathseg.storage.lock import ProjectLock
+
+RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
+_FILE = "study.json"
+
+
+@dataclass
+class TrialRecord:
+    """One trial of a tuning: its settings, its state and its result."""
+
+    settings: Settings
+    state: str = RUNNING
+    run: str = ""
+    model: str = ""
+    score: float | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    problem: str = ""
+
+    def end(self, bundle: Bundle, state: str = FINISHED) -> None:
+        """Record the model that was trained."""
+        self.state, self.model, self.run = state, bundle.id, bundle.run
+        self.score, self.steps, self.seconds = bundle.mean_dice, bundle.steps, round(bundle.seconds, 2)
+
+    def fail(self, problem: str) -> None:
+        """Record why the training failed."""
+        self.state, self.problem = FAILED, problem
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """The trials of the tuning `name`, best first."""
+
+    name: str
+    trials: list[TrialRecord] = field(default_factory=list)
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The finished trial with the highest score, else the best stopped one; None if no trial has a score."""
+        return self.trials[0] if self.trials and self.trials[0].score is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return {
+            "name": self.name,
+            "best": asdict(self.best) if self.best is not None else None,
+            "trials": [asdict(trial) for trial in self.trials],
+        }
 
 
 def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
-    """Train with each combination of settings that a request asks for.
+    """Train once with each combination of settings that `request` describes.
 
-    The same request again goes on where it stopped: finished trials stay, an interrupted one is
-    resumed; those that failed or were stopped begin anew.  A trial that fails for a reason that
-    a user can mend is noted, and the next begins.
+    Repeating a request resumes its tuning: finished trials are kept, an interrupted one is resumed,
+    and failed or stopped ones start again.  If a trial fails with a `PathsegError`, the error is
+    recorded and the next trial starts.
 
     Returns
     -------
     job
-        A generator of the trainings' events, with a `Trial` before and after each of them, that
-        takes `Stop` and `RequestPreview` and returns the trials that began, best first.  In the end the
-        best model is the newest of the project, as a copy where it was not.
+        A generator of the trainings' events, with a `Trial` before and after each of them.  It takes
+        `Stop` and `RequestPreview`, and returns the started trials, best first.  At the end the best
+        model is made the newest of the project, by a copy if necessary.
 
     Raises
     ------
     PathsegError
-        As `engine.training.train` does, before the first trial, or where all trials failed; as
+        As `engine.training.train` does, before the first trial or if all trials failed; as
         `open_study` does.
     """
     check_tensorboard(request.config)
@@ -49,30 +105,25 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
         if result.best is None and tuning.failure is not None:
             raise tuning.failure
         if result.best is not None:
-            yield from _go_on_from(project, result.best.model)
+            best, newest = result.best.model, make_newest(project, result.best.model)
+            if newest != best:
+                yield Note(f"{best} is the best of the trials; its copy {newest} is now the newest model.")
         return result
 
 
-def _go_on_from(project: Project, best: str) -> Iterator[Note]:
-    """Let the best model be what is predicted with, and fine-tuned next."""
-    newest = make_newest(project, best)
-    if newest != best:
-        yield Note(f"{newest} is {best}, the best of the trials, once more: the newest model is what is used next.")
-
-
 class _Tuning:
-    """A tuning under way: what is running, and what was said to it."""
+    """A running tuning: runs its trials and remembers the commands it received."""
 
-    def __init__(self, project: Project, study: Study) -> None:
+    def __init__(self, project: Project, study: "Study") -> None:
         self._project, self._study = project, study
         self.failure: PathsegError | None = None
         self.stopped = False
-        self._show: RequestPreview | None = None  # each new training is told of it again
+        self._preview: RequestPreview | None = None  # repeated to each new training
 
     def run(self, trial: TrialRecord) -> Job[None]:
-        """Train with a trial's settings."""
+        """Train with a trial's settings and record the result."""
         number = self._study.trials.index(trial) + 1
-        self._heed((yield self._event(number, trial)))
+        self._handle_command((yield self._event(number, trial)))
         if self.stopped:
             return
         try:
@@ -85,32 +136,143 @@ class _Tuning:
         self._study.save()
         if trial.state == FINISHED and self._study.request.config.tensorboard and trial.score is not None:
             log_trial(self._study.folder / "tensorboard", trial.model, trial.settings, trial.score)
-        self._heed((yield self._event(number, trial)))
+        self._handle_command((yield self._event(number, trial)))
 
     def _train(self, trial: TrialRecord) -> Job[Bundle]:
-        request = self._study.request
-        config = request.config.replace(**trial.settings)
-        job = recorded(train(self._project, config, request.parent, resume=trial.run or None), self._project)
-        command: Command | None = None
-        while True:
-            try:
-                event = job.send(command)
-            except StopIteration as end:
-                bundle: Bundle = end.value
-                return bundle
+        def on_event(event: Event) -> None:
             if isinstance(event, Started):
                 trial.run, trial.model = event.run, event.model
                 self._study.save()
-            command = yield event
-            self._heed(command)
-            if isinstance(event, Started):  # what was said before is for this training, too
-                command = Stop() if self.stopped else self._show
 
-    def _heed(self, command: Command | None) -> None:
+        def on_command(event: Event, command: Command | None) -> Command | None:
+            self._handle_command(command)
+            if isinstance(event, Started):  # commands to earlier trials apply to this one, too
+                return Stop() if self.stopped else self._preview
+            return command
+
+        request = self._study.request
+        config = request.config.replace(**trial.settings)
+        job = train(self._project, config, request.parent, resume=trial.run or None)
+        return (yield from relay(record_run(job, self._project), on_event, on_command))
+
+    def _handle_command(self, command: Command | None) -> None:
         if isinstance(command, Stop):
             self.stopped = True
         elif isinstance(command, RequestPreview):
-            self._show = command
+            self._preview = command
 
     def _event(self, number: int, trial: TrialRecord) -> Trial:
         return Trial(number, self._study.planned, trial.model, trial.settings, trial.score, trial.problem)
+
+
+class Study:
+    """The trials of a tuning on disk, in the order in which they started."""
+
+    def __init__(self, project: Project, folder: Path, request: TuneRequest) -> None:
+        self.request, self.folder, self._project = request, folder, project
+        self.trials: list[TrialRecord] = []
+        if (folder / _FILE).exists():
+            self._load()
+
+    def next_trial(self) -> TrialRecord | None:
+        """Return the interrupted trial, else a new one; None if all are done."""
+        for trial in self.trials:
+            if trial.state == RUNNING:
+                return trial
+        tried, scores = [trial.settings for trial in self.trials], [trial.score for trial in self.trials]
+        settings = self.request.next_settings(tried, scores)
+        if settings is None:
+            return None
+        self.trials.append(TrialRecord(settings))
+        return self.trials[-1]
+
+    @property
+    def planned(self) -> int:
+        """The number of trials, those to come included."""
+        return len(self.trials) + self.request.remaining([trial.settings for trial in self.trials])
+
+    def result(self) -> TuneResult:
+        """Return the started trials, best first; stopped ones come after all finished ones."""
+        started = [trial for trial in self.trials if trial.run or trial.state != RUNNING]
+        ranked = sorted(
+            started, key=lambda t: (t.state == FINISHED, -1.0 if t.score is None else t.score), reverse=True
+        )
+        return TuneResult(self.folder.name.removeprefix("tune-"), ranked)
+
+    def save(self) -> None:
+        """Write the trials and their table to disk."""
+        trials = [asdict(trial) for trial in self.trials]
+        save_json(self.folder / _FILE, {"shared": self.request.shared, "trials": trials})
+        with (
+            replace_file(self.folder / "table.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            csv.writer(file).writerows(table(self.result(), self.request.fields))
+
+    def _load(self) -> None:
+        path = self.folder / _FILE
+        stored = load_json(path)
+        try:
+            settings, varied = dict(stored["shared"]), dict.fromkeys(stored["shared"]["varied"])
+            trials = [TrialRecord(**{**values, "settings": dict(values["settings"])}) for values in stored["trials"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise ProjectError(f"{path} is damaged ({error}). Delete it, or tune under another name.") from error
+        shared = {**TrainConfig.renamed(settings), "varied": sorted(TrainConfig.renamed(varied))}
+        for name, value in self.request.shared.items():
+            if name in shared and shared[name] != value:
+                raise ConfigError(
+                    f"{name} is {value!r}; the tuning {self.request.name} began with {shared[name]!r}. "
+                    "Give it another name, or the same settings."
+                )
+        self.trials = [trial for trial in trials if trial.state in (RUNNING, FINISHED)]
+        for trial in self.trials:
+            trial.settings = TrainConfig.renamed(trial.settings)
+            if trial.state == RUNNING:
+                self._recover(trial)
+
+    def _recover(self, trial: TrialRecord) -> None:
+        """Find out how far a trial got whose process was killed."""
+        if not trial.run or not (self._project.folder / "runs" / trial.run / "config.json").exists():
+            trial.run = trial.model = ""
+            return
+        model = self._project.folder / "models" / trial.model
+        if (model / "bundle.json").exists() and (bundle := load_bundle(model)).finished:
+            trial.end(bundle)
+
+
+@contextmanager
+def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
+    """Open or create the study of a tuning; failed and stopped trials are dropped, so that they start again.
+
+    Raises
+    ------
+    ProjectError
+        If another process has it open, or it cannot be read or written.
+    ConfigError
+        If the settings that all trials share differ from those in the study.
+    """
+    folder, legacy = (project.folder / "runs" / f"tune-{name}" for name in (request.name, request.legacy_name))
+    if legacy.exists():
+        folder = legacy
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(
+            f"{folder} could not be created ({error.strerror}). Allow writing to the project."
+        ) from error
+    lock = ProjectLock(folder)
+    lock.acquire()
+    try:
+        yield Study(project, folder, request)
+    finally:
+        lock.release()
+
+
+def table(result: TuneResult, fields: list[str]) -> list[list[Any]]:
+    """Return the rows of a result's table, the header first."""
+    header: list[Any] = ["model", "score", "steps", "seconds", *fields, "state", "problem"]
+    rows = [
+        [t.model, t.score, t.steps, t.seconds, *(t.settings[name] for name in fields), t.state, t.problem]
+        for t in result.trials
+    ]
+    return [header, *rows]

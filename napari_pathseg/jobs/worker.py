@@ -13,33 +13,20 @@ import queue
 import sys
 import threading
 import traceback
-from typing import TextIO, TypeVar
+from typing import TextIO
 
-from napari_pathseg.engine.events import Command, Event, Job, RequestPreview, Stop, Trial
+from napari_pathseg.engine.events import Command, Event, RequestPreview, Stop, run
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.jobs.handlers import compute_superpixels, create_job
 from napari_pathseg.jobs.protocol import (
-    AugmentationSampled,
     ComputeSuperpixels,
     JobFailed,
-    JobFinished,
-    Predict,
-    PredictionFinished,
-    SampleAugmentation,
-    Score,
-    ScoringFinished,
     StartJob,
     SuperpixelsFailed,
-    Train,
-    TrainingFinished,
-    Tune,
-    TuningFinished,
     WorkerReady,
     parse_command,
     to_line,
 )
-from napari_pathseg.projects.project import Project
-
-_Result = TypeVar("_Result")
 
 
 class Worker:
@@ -77,21 +64,15 @@ class Worker:
 
     def _run_job(self, command: StartJob) -> None:
         try:
-            finished = self._advance(_job(command))
+            finished = run(create_job(command), self._on_event)
         except Exception as error:  # the window shows a bug and goes on
             self._report(_failure(command.wire_name.capitalize(), error))
         else:
             self._report(finished)
 
-    def _advance(self, job: Job[_Result]) -> _Result:
-        command: Command | None = None
-        while True:
-            try:
-                self._report(job.send(command))
-            except StopIteration as end:
-                result: _Result = end.value
-                return result
-            command = self._next_command()
+    def _on_event(self, event: Event) -> Command | None:
+        self._report(event)
+        return self._next_command()
 
     def _next_command(self) -> Command | None:
         """Return the next command to the running job, if there is one."""
@@ -114,70 +95,7 @@ def _failure(what: str, error: Exception) -> JobFailed:
     )
 
 
-def _job(command: StartJob) -> Job[JobFinished]:
-    """Return the job that a command starts; each imports what it needs, so that superpixels wait for none of it."""
-    match command:
-        case Train():
-            return _train(command)
-        case Tune():
-            return _tune(command)
-        case Predict():
-            return _predict(command)
-        case Score():
-            return _score(command)
-        case SampleAugmentation():
-            return _sample_augmentation(command)
-    raise AssertionError(command)
-
-
-def _train(command: Train) -> Job[TrainingFinished]:
-    from napari_pathseg.engine.training.training import train
-    from napari_pathseg.jobs.run_log import recorded
-
-    project = Project.open(command.project)
-    job = train(project, command.config, command.parent, resume=command.resume)
-    bundle = yield from recorded(job, project)
-    return TrainingFinished(bundle.id, bundle.mean_dice)
-
-
-def _tune(command: Tune) -> Job[TuningFinished]:
-    from napari_pathseg.engine.search_space import TuneRequest
-    from napari_pathseg.jobs.tuning import tune
-
-    request = TuneRequest.read(command.vary, command.config, trials=command.trials, search=command.search)
-    trials = (yield from tune(Project.open(command.project), request)).trials
-    ranked = [
-        Trial(rank, len(trials), trial.model, trial.settings, trial.score, trial.problem)
-        for rank, trial in enumerate(trials, start=1)
-    ]
-    return TuningFinished(ranked)
-
-
-def _predict(command: Predict) -> Job[PredictionFinished]:
-    from napari_pathseg.engine.inference.predict import predict
-
-    project = Project.open(command.project)
-    yield from predict(project, command.config, command.model, slides=command.slides, region=command.region)
-    return PredictionFinished()
-
-
-def _score(command: Score) -> Job[ScoringFinished]:
-    from napari_pathseg.engine.evaluation.evaluation import score_job
-
-    answer = yield from score_job(Project.open(command.project), command.role, command.model)
-    return ScoringFinished(answer["model"], {name: found["dice"] for name, found in answer["scores"].items()})
-
-
-def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:
-    from napari_pathseg.jobs.preview import preview_job
-
-    path = yield from preview_job(Project.open(command.project), command.config, command.seed)
-    return AugmentationSampled(str(path))
-
-
 def _compute_superpixels(command: ComputeSuperpixels) -> Event:
-    from napari_pathseg.jobs.superpixels import compute_superpixels
-
     try:
         return compute_superpixels(command)
     except Exception as error:  # the listener must not end

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,33 +8,99 @@ from PIL import Image
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import run
 from napari_pathseg.errors import NothingToLearnError
-from napari_pathseg.jobs.preview import preview_job
+from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.handlers import create_job
+from napari_pathseg.jobs.protocol import (
+    ComputeSuperpixels,
+    SampleAugmentation,
+    SuperpixelsFailed,
+    SuperpixelsReady,
+    parse_event,
+    to_line,
+)
 from napari_pathseg.projects.project import Project
 
 SMALL = TrainConfig(tile=64)
 
 
-def samples(project, config, seed):
-    return np.asarray(Image.open(run(preview_job(project, config, seed))))
+def sample(project, config, seed):
+    return run(create_job(SampleAugmentation(project=str(project.folder), config=config, seed=seed)))
 
 
-def test_a_seed_shows_the_same_samples_and_another_one_others(project):
-    first, again, other = (samples(project, SMALL, seed) for seed in (1, 1, 2))
+def pixels_of_samples(project, config, seed):
+    return np.asarray(Image.open(sample(project, config, seed).path))
+
+
+def test_augmentation_samples_are_the_same_for_a_seed_and_differ_between_seeds(project):
+    first, again, other = (pixels_of_samples(project, SMALL, seed) for seed in (1, 1, 2))
     assert (first == again).all()
     assert (first != other).any()
 
 
-def test_without_variation_all_samples_are_the_tile_itself(project):
-    picture = samples(project, SMALL.replace(flip_rotate=False, geometric_p=0.0, degrade_p=0.0, stain_jitter=0.0), 0)
-    assert (picture[:160, :160] == picture[-160:, -160:]).all()
+def test_samples_without_augmentation_are_the_tile_itself(project):
+    config = SMALL.replace(flip_rotate=False, geometric_p=0.0, degrade_p=0.0, stain_jitter=0.0)
+    pixels = pixels_of_samples(project, config, 0)
+    assert (pixels[:160, :160] == pixels[-160:, -160:]).all()
 
 
-def test_drawing_samples_gives_no_slide_a_role(project):
+def test_sampling_assigns_no_role(project):
     before = [entry.role for entry in project.slides.values()]
-    run(preview_job(project, SMALL, 0))
+    sample(project, SMALL, 0)
     assert [entry.role for entry in Project.open(project.folder).slides.values()] == before
 
 
-def test_without_contours_it_says_what_is_missing(tmp_path):
+def test_sampling_without_contours_says_what_is_missing(tmp_path):
     with pytest.raises(NothingToLearnError, match="No slide of a.pathseg has a contour"):
-        run(preview_job(Project.create(tmp_path / "a.pathseg"), SMALL, 0))
+        sample(Project.create(tmp_path / "a.pathseg"), SMALL, 0)
+
+
+@pytest.fixture
+def worker():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_pathseg.jobs.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+def ask(worker, project, path, slide="case5", number=7):
+    command = ComputeSuperpixels(
+        project=str(project.folder),
+        slide=slide,
+        region=Region(10, 20, 60, 1000),
+        downsample=1,
+        size=12,
+        number=number,
+        path=str(path),
+    )
+    worker.stdin.write(to_line(command) + "\n")
+    worker.stdin.flush()
+
+
+def test_superpixels_come_before_torch_is_loaded_and_cover_the_box(worker, project, tmp_path):
+    path = tmp_path / "patches.npy"
+    ask(worker, project, path)
+    answer = parse_event(worker.stdout.readline())
+    assert isinstance(answer, SuperpixelsReady)
+    assert (answer.number, answer.path) == (7, str(path))
+    patches = np.load(path)
+    top, left, height, width = answer.region
+    assert (top, left, height) == (10, 20, 60)
+    assert width < 1000
+    assert patches.shape == (height, width)
+    assert patches.max() > 4
+
+
+def test_superpixels_that_fail_leave_the_worker_listening(worker, project, tmp_path):
+    ask(worker, project, tmp_path / "a.npy", slide="nothing", number=1)
+    ask(worker, project, tmp_path / "b.npy", number=2)
+    first, second = (parse_event(worker.stdout.readline()) for _ in range(2))
+    assert isinstance(first, SuperpixelsFailed)
+    assert "nothing" in first.text
+    assert isinstance(second, SuperpixelsReady)
+    assert second.number == 2

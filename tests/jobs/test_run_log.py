@@ -4,7 +4,7 @@ import pytest
 
 from napari_pathseg.engine.events import Note, Started, Stop, run
 from napari_pathseg.errors import NothingToLearnError
-from napari_pathseg.jobs.run_log import recorded
+from napari_pathseg.jobs.run_log import record_run
 
 STARTED = Started("r001", "m001", None, ["a"], ["b"])
 
@@ -26,7 +26,7 @@ def run_folder(project):
 
 
 def test_a_run_writes_what_it_says_and_how_it_ended(project, run_folder):
-    assert run(recorded(job([]), project)) == "result"
+    assert run(record_run(job([]), project)) == "result"
     events = [json.loads(line) for line in (run_folder / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["started", "note"]
     assert json.loads((run_folder / "status.json").read_text())["state"] == "finished"
@@ -34,7 +34,7 @@ def test_a_run_writes_what_it_says_and_how_it_ended(project, run_folder):
 
 def test_commands_reach_the_job(project, run_folder):
     heard = []
-    wrapped = recorded(job(heard), project)
+    wrapped = record_run(job(heard), project)
     next(wrapped)
     wrapped.send(Stop())
     assert heard == [Stop()]
@@ -42,12 +42,12 @@ def test_commands_reach_the_job(project, run_folder):
 
 def test_a_failed_run_is_known_as_such(project, run_folder):
     with pytest.raises(NothingToLearnError):
-        run(recorded(job([], fails=True), project))
+        run(record_run(job([], fails=True), project))
     assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"
 
 
 def test_a_run_that_is_let_go_no_longer_counts_as_running(project, run_folder):
-    wrapped = recorded(job([]), project)
+    wrapped = record_run(job([]), project)
     next(wrapped)
     wrapped.close()
     assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"

@@ -10,8 +10,7 @@ from napari_pathseg.engine.events import PreviewReady, Progress, RequestPreview,
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.errors import BundleError, ConfigError, NothingToLearnError, ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.jobs.study import open_study
-from napari_pathseg.jobs.tuning import tune
+from napari_pathseg.jobs.tuning import open_study, tune
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
