@@ -112,12 +112,12 @@ def train_model(args: argparse.Namespace) -> Answer:
     config = _settings(TrainConfig, args)
     project = _open(args)
     from napari_pathseg.engine.training.training import train
-    from napari_pathseg.jobs.run_log import recorded
+    from napari_pathseg.jobs.run_log import record_run
     from napari_pathseg.projects.versions import TRAINING, create_versions
 
     parent = None if args.parent == "none" else args.parent
     create_versions(project, TRAINING)
-    bundle = follow(recorded(train(project, config, parent, resume="" if args.resume else None), project))
+    bundle = follow(record_run(train(project, config, parent, resume="" if args.resume else None), project))
     return {
         "model": bundle.id,
         "parent": bundle.parent,
@@ -168,7 +168,7 @@ def predict_slides(args: argparse.Namespace) -> Answer:
 def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
     if args.out is None:
         raise ConfigError("out is missing; with --bundle name the folder for the label images.")
-    from napari_pathseg.engine.inference.standalone import predict_images
+    from napari_pathseg.engine.inference.predict import predict_images
 
     images = [Path(name) for name in expand(args.paths)]
     files = follow(predict_images(args.bundle, images, args.out, config))

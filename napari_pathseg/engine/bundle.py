@@ -129,7 +129,7 @@ def load_bundles(project: Project) -> list[Bundle]:
     return [load_bundle(project.folder / "models" / name) for name in project.model_ids()]
 
 
-def weights_stamp(project: Project, model_id: str) -> int:
+def weights_mtime(project: Project, model_id: str) -> int:
     """Return a number that changes when a model's weights do, as they may until its training ends."""
     return (project.folder / "models" / model_id / "weights.safetensors").stat().st_mtime_ns
 
@@ -162,7 +162,7 @@ def make_newest(project: Project, model_id: str) -> str:
     newest = models / known[-1]
     if filecmp.cmp(newest / "weights.safetensors", models / model_id / "weights.safetensors", shallow=False):
         return newest.name
-    number, run = new_run(project)
+    number, run = reserve_run(project)
     copy = models / f"m{number}"
     try:
         with atomic_folder(copy) as partial:
@@ -177,7 +177,7 @@ def make_newest(project: Project, model_id: str) -> str:
     return copy.name
 
 
-def new_run(project: Project) -> tuple[str, Path]:
+def reserve_run(project: Project) -> tuple[str, Path]:
     """Reserve the next number for a run and its model; return the number's digits and the run's folder."""
     runs = project.folder / "runs"
     taken = [int(found.group(1)) for p in runs.glob("r*") if (found := re.fullmatch(r"r(\d+)", p.name))]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from napari_pathseg.classes import DEFAULT_CLASSES
-from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, new_run
+from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, reserve_run
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.errors import BundleError
 from napari_pathseg.projects.project import Project
@@ -65,4 +65,4 @@ def test_a_project_without_models_says_so(tmp_path):
 
 def test_runs_are_numbered_one_after_another(tmp_path):
     project = Project.create(tmp_path / "p.pathseg")
-    assert [new_run(project)[0] for _ in range(3)] == ["001", "002", "003"]
+    assert [reserve_run(project)[0] for _ in range(3)] == ["001", "002", "003"]

@@ -4,8 +4,8 @@ from functools import partial
 from typing import Any
 
 from napari_pathseg.classes import BACKGROUND, ClassTable
-from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, weights_stamp
-from napari_pathseg.engine.evaluation.instance_metrics import ObjectScores, mean_object_scores, object_scores
+from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle, weights_mtime
+from napari_pathseg.engine.evaluation.instance_metrics import InstanceMetrics, instance_metrics, mean_instance_metrics
 from napari_pathseg.engine.evaluation.metrics import Confusion, pool
 from napari_pathseg.engine.events import Job, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
@@ -20,7 +20,7 @@ from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 _STRIP = 2048  # side of what is compared at once
 _LARGEST_FOR_OBJECTS = 4096**2  # mask pixels; the watershed holds some 30 bytes of each
 
-_Objects = dict[str, ObjectScores | None]  # by class name
+_Objects = dict[str, InstanceMetrics | None]  # by class name
 
 
 def score(project: Project, role: str = "val", model: str | None = None) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def score(project: Project, role: str = "val", model: str | None = None) -> dict
         ``model``, ``role``, ``classes`` in order, and pooled over all labelled pixels ``scores``
         by class, ``pixel_error`` and ``confusion`` (rows are true classes, columns predicted
         ones); ``objects`` by class above Background, the mean over slides of
-        `engine.objects.ObjectScores`, None where no slide allows them; ``slides``, a list with
+        `engine.objects.InstanceMetrics`, None where no slide allows them; ``slides``, a list with
         all of this slide by slide.  Objects are told on slides that are complete and no larger
         than 4096 x 4096 mask pixels.
 
@@ -55,7 +55,7 @@ def score_job(project: Project, role: str, model: str | None) -> Job[dict[str, A
             "or choose another role."
         )
     stopped = NothingToLearnError(f"Scoring {bundle.id} was stopped. Score again when there is time.")
-    stamp = weights_stamp(project, bundle.id)
+    stamp = weights_mtime(project, bundle.id)
     predictions = {e.id: project.find_prediction(bundle.id, e.id) for e in entries}
     missing = [name for name, kept in predictions.items() if kept is None or not kept.is_whole(stamp)]
     if missing:
@@ -84,7 +84,7 @@ def _answer(classes: ClassTable, confusion: Confusion, objects: _Objects) -> dic
 
 def _mean(classes: ClassTable, objects: dict[str, _Objects]) -> _Objects:
     names = classes.names[BACKGROUND:]
-    return {name: mean_object_scores(of_slide[name] for of_slide in objects.values()) for name in names}
+    return {name: mean_instance_metrics(of_slide[name] for of_slide in objects.values()) for name in names}
 
 
 def _compare(project: Project, model: str, entry: SlideRecord) -> tuple[Confusion, _Objects]:
@@ -100,7 +100,7 @@ def _compare(project: Project, model: str, entry: SlideRecord) -> tuple[Confusio
     if not entry.complete or whole.height * whole.width > _LARGEST_FOR_OBJECTS:
         return confusion, {spec.name: None for spec in specs}
     truth, predicted = read(whole)
-    return confusion, {spec.name: object_scores(truth == spec.index, predicted == spec.index) for spec in specs}
+    return confusion, {spec.name: instance_metrics(truth == spec.index, predicted == spec.index) for spec in specs}
 
 
 def _read(prediction: Prediction, truth: GroundTruth, region: Region) -> tuple[UInt8Array, UInt8Array]:

@@ -19,7 +19,7 @@ Partition = npt.NDArray[np.int32]  # 0 where no object is, else its number
 
 
 @dataclass(frozen=True)
-class ObjectScores:
+class InstanceMetrics:
     """How two partitions agree, each number from 0 to 1.
 
     Attributes
@@ -44,17 +44,17 @@ class ObjectScores:
         return asdict(self)
 
 
-def object_scores(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> ObjectScores | None:
+def instance_metrics(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.bool_]) -> InstanceMetrics | None:
     """Compare the objects of one class, True where the class is; None where the truth has no object."""
     if not truth.any():
         return None
     return compare(_objects(truth), thin_borders(predicted))
 
 
-def mean_object_scores(parts: Iterable[ObjectScores | None]) -> ObjectScores | None:
+def mean_instance_metrics(parts: Iterable[InstanceMetrics | None]) -> InstanceMetrics | None:
     """Return the mean over slides, as the challenge takes it over slices; None where there are none."""
     rows = [astuple(part) for part in parts if part is not None]
-    return ObjectScores(*map(float, np.mean(rows, axis=0))) if rows else None
+    return InstanceMetrics(*map(float, np.mean(rows, axis=0))) if rows else None
 
 
 def thin_borders(inside: npt.NDArray[np.bool_]) -> Partition:
@@ -86,7 +86,7 @@ def _objects(inside: npt.NDArray[np.bool_]) -> Partition:
     return numbered
 
 
-def compare(truth: Partition, predicted: Partition) -> ObjectScores:
+def compare(truth: Partition, predicted: Partition) -> InstanceMetrics:
     """Return the foreground-restricted scores of two partitions; `truth` has at least one object.
 
     Notes
@@ -120,7 +120,7 @@ def compare(truth: Partition, predicted: Partition) -> ObjectScores:
     single = alone * np.log(s.size)
     h_st, h_s, h_t = _entropy(p_ij) + single, _entropy(s_i) + single, _entropy(t_j)
     information = max(0.0, h_s + h_t - h_st)
-    return ObjectScores(
+    return InstanceMetrics(
         v_rand=float(2 * joint / (of_s + of_t)),
         rand_split=float(joint / of_t),
         rand_merge=float(joint / of_s),

@@ -1,64 +1,20 @@
-"""Scoring a network on held-out slides while it learns, and its answer on any small box."""
+"""Scoring of a network on held-out tiles while it trains."""
 
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
-from napari_pathseg.engine.inference.tta import Turned
+from napari_pathseg.engine.inference.predict_region import most_likely_classes, predict_region
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.geometry import Region
-from napari_pathseg.geometry.arrays import UInt8Array
 
 _SIDE = 512
-_HALO = 32
-_PREDICTED_HALO = PredictConfig().halo  # a slide's mirrored edge is part of it: scores are then those of `score`
-
-
-def as_tensor(pixels: UInt8Array) -> Tensor:
-    """Return RGB tiles, shape (n, rows, columns, 3), as the network takes them."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).movedim(-1, 1)
-
-
-@torch.inference_mode()
-def predict_region(
-    network: Network | Turned, device: Device, slide: SlidePatchSource, region: Region, halo: int = _HALO
-) -> UInt8Array:
-    """Return 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid."""
-    work = slide.on_working_grid(region)
-    grown = grow(work, halo, network.multiple)
-    pixels = device.send(as_tensor(slide.pixels(grown)[None]))
-    context = device.send(as_tensor(slide.context(grown)[None])) if network.surroundings is not None else None
-    with device.autocast():
-        logits = network(pixels, context)[0]
-    inner = logits[:, halo : halo + work.height, halo : halo + work.width].float().softmax(dim=0)
-    if slide.factor != 1:
-        inner = _on_mask_grid(inner, work, region, slide.factor)
-    result: UInt8Array = (inner * 255).round().to(torch.uint8).cpu().numpy()
-    return result
-
-
-def _on_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -> Tensor:
-    """Interpolate values (classes, rows, columns) of a working-grid box at the pixels of a mask's box."""
-    for axis, (first, start, count) in enumerate(
-        ((work.top, region.top, region.height), (work.left, region.left, region.width)), start=1
-    ):
-        size = values.shape[axis]
-        positions = ((torch.arange(start, start + count) + 0.5) / factor - 0.5 - first).clamp(0, size - 1)
-        below = positions.floor().long().clamp(max=max(0, size - 2))
-        share = (positions - below).to(values).view([-1 if a == axis else 1 for a in range(3)])
-        below = below.to(values.device)
-        above = (below + 1).clamp(max=size - 1)
-        values = values.index_select(axis, below) * (1 - share) + values.index_select(axis, above) * share
-    return values
+_HALO = PredictConfig().halo  # as in prediction, whose mirrored slide edges count, so that `score` finds the same
 
 
 class Validator:
@@ -81,12 +37,6 @@ class Validator:
         network.eval()
         confusion = Confusion.empty(self._classes)
         for slide, region in self.tiles:
-            probabilities = predict_region(network, device, slide, region, _PREDICTED_HALO)
-            confusion.add(slide.labels(region), classes_of(probabilities))
+            probabilities = predict_region(network, device, slide, region, _HALO)
+            confusion.add(slide.labels(region), most_likely_classes(probabilities))
             yield confusion
-
-
-def classes_of(probabilities: UInt8Array) -> npt.NDArray[np.uint8]:
-    """Return the likeliest class of each pixel, from 1."""
-    classes: npt.NDArray[np.uint8] = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
-    return classes

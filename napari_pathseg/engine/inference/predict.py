@@ -3,25 +3,30 @@
 The raw output goes to ``predictions/``; a mask takes it in where no person has spoken.
 """
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from napari_pathseg.classes import class_table
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_stamp
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_mtime
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
-from napari_pathseg.engine.evaluation.validation import predict_region
 from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
-from napari_pathseg.engine.inference.tta import Turned
+from napari_pathseg.engine.inference.predict_region import predict_region
+from napari_pathseg.engine.inference.tta import TestTimeAugmentation
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.masks.edits import merge_prediction
 from napari_pathseg.masks.prediction import create_prediction
+from napari_pathseg.projects.exporting.export import ExportOptions, export
+from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
@@ -95,6 +100,26 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
                     mask.run(merge_prediction(prediction, slide.region, entry.complete_in))
 
 
+def predict_images(
+    bundle_folder: Path, images: Sequence[Path], out: Path, config: PredictConfig | None = None
+) -> Job[list[Path]]:
+    """Predict pictures with a bundle; return the label images written into `out`.
+
+    Raises
+    ------
+    BundleError, UnsupportedSlideError, ProjectError
+        If the folder is no bundle, a picture cannot be opened, or `out` cannot be written.
+    """
+    bundle = load_bundle(bundle_folder)
+    with tempfile.TemporaryDirectory(prefix="pathseg-") as folder:
+        classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
+        project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
+        add_slides(project, images)
+        shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever name a stranger gave it
+        yield from predict(project, config, "m001")
+        return export(project, out, ExportOptions(format="mask", what="prediction"))
+
+
 def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
     entries = project.slides_with_role(role) if slides is None else [project.slide(name) for name in slides]
     if not entries:
@@ -124,8 +149,8 @@ class _Predictor:
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
         network, model = load_network(folder), folder.name
         self._project, self._config, self._bundle = project, config, bundle
-        self._network = Turned(network.eval(), config.tta)
-        self._model, self._stamp = model, weights_stamp(project, model)
+        self._network = TestTimeAugmentation(network.eval(), config.tta)
+        self._model, self._stamp = model, weights_mtime(project, model)
         side = config.tile + 2 * config.halo
         side = -(-side // network.multiple) * network.multiple
         sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)

@@ -10,7 +10,7 @@ _POSITIONS = [(False, False, False), (True, True, False), (True, False, False), 
 _POSITIONS += [(rows, columns, True) for rows, columns, _ in _POSITIONS]
 
 
-class Turned(nn.Module):
+class TestTimeAugmentation(nn.Module):
     """A network that looks at a tile in 2, 4 or all 8 positions of a square; 1 is the network itself.
 
     A network has learnt tiles in all positions, and what it says of them differs by chance at

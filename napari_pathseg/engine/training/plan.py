@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, new_run
+from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, reserve_run
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, load_checkpoint
@@ -64,7 +64,7 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
         encoder = spec.encoder or config.encoder
         config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
     network = _build(project, config, spec, parent)
-    number, run = new_run(project)
+    number, run = reserve_run(project)
     kept = {"parent": parent, "network": asdict(spec), "config": config.to_json(), "classes": names}
     kept |= {"train": [entry.id for entry in train], "val": [entry.id for entry in val]}
     save_json(run / "config.json", kept)

@@ -20,8 +20,9 @@ from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
-from napari_pathseg.engine.evaluation.validation import Validator, classes_of, predict_region
+from napari_pathseg.engine.evaluation.validation import Validator
 from napari_pathseg.engine.events import Validated
+from napari_pathseg.engine.inference.predict_region import most_likely_classes, predict_region
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.errors import ConfigError
@@ -186,7 +187,7 @@ class ValidationSamples:
         rows = []
         for slide, region in self._patches:
             image = self._image(slide, region)
-            predicted = classes_of(predict_region(network, device, slide, region))
+            predicted = most_likely_classes(predict_region(network, device, slide, region))
             columns = [image, self._tinted(image, slide.labels(region)), self._tinted(image, predicted)]
             rows.append(np.concatenate([_framed(column) for column in columns], axis=1))
         return np.concatenate(rows)

@@ -17,8 +17,9 @@ from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.metrics import Confusion
-from napari_pathseg.engine.evaluation.validation import Validator, predict_region
+from napari_pathseg.engine.evaluation.validation import Validator
 from napari_pathseg.engine.events import Command, Event, Note, Progress, RequestPreview, Stop, ValidationSamplesReady
+from napari_pathseg.engine.inference.predict_region import predict_region
 from napari_pathseg.engine.training.batch_loader import BatchLoader
 from napari_pathseg.engine.training.checkpoint import delete_checkpoint, save_checkpoint
 from napari_pathseg.engine.training.distributed import ProcessGroup, start_process_group

@@ -4,7 +4,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from napari_pathseg.engine.bundle import Bundle, NetworkSpec, weights_stamp
+from napari_pathseg.engine.bundle import Bundle, NetworkSpec, weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score, score_job
 from napari_pathseg.engine.evaluation.metrics import SCORE_NAMES
 from napari_pathseg.engine.events import Stop
@@ -44,7 +44,7 @@ def predict_as(project, slide, classes):
     prediction.write(
         Region(0, 0, *classes.shape), np.stack([classes == 1, classes == 2]).astype(np.uint8) * np.uint8(255)
     )
-    prediction.finish(weights_stamp(project, "m001"))
+    prediction.finish(weights_mtime(project, "m001"))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from hypothesis.extra import numpy as hnp
 from skimage.metrics import variation_of_information
 
 from napari_pathseg.engine.evaluation.instance_metrics import (
-    ObjectScores,
+    InstanceMetrics,
     compare,
-    mean_object_scores,
-    object_scores,
+    instance_metrics,
+    mean_instance_metrics,
     thin_borders,
 )
 
@@ -108,13 +108,13 @@ def test_the_numbers_of_objects_mean_nothing(truth, predicted, order):
 
 
 def test_what_is_right_scores_one():
-    assert set(object_scores(cells(), cells()).to_json().values()) == {1.0}
+    assert set(instance_metrics(cells(), cells()).to_json().values()) == {1.0}
 
 
 def test_thick_borders_cost_nothing():
     truth = picture("###.###", "###.###", "###.###")
     thick = picture("##...##", "##...##", "##...##")
-    assert set(object_scores(truth, thick).to_json().values()) == {1.0}
+    assert set(instance_metrics(truth, thick).to_json().values()) == {1.0}
 
 
 def test_thinning_leaves_lines_of_one_pixel_between_the_objects():
@@ -130,7 +130,7 @@ def test_thinning_leaves_lines_of_one_pixel_between_the_objects():
 def test_a_gap_in_a_membrane_merges_two_cells():
     truth = picture("###.###", "###.###", "###.###")
     gap = picture("###.###", "#######", "###.###")
-    scores = object_scores(truth, gap)
+    scores = instance_metrics(truth, gap)
     assert scores.rand_merge == pytest.approx(1 / 2)
     assert scores.rand_split == 1
 
@@ -141,23 +141,23 @@ def test_more_merges_score_lower():
     for gaps in range(4):
         predicted = truth.copy()
         predicted[2, 5 : 6 * gaps : 6] = True
-        scores.append(object_scores(truth, predicted))
+        scores.append(instance_metrics(truth, predicted))
     assert [s.v_rand for s in scores] == sorted((s.v_rand for s in scores), reverse=True)
     assert [s.v_info for s in scores] == sorted((s.v_info for s in scores), reverse=True)
     assert scores[0].v_rand == 1 > scores[1].v_rand > scores[2].v_rand > scores[3].v_rand
 
 
 def test_a_truth_without_objects_has_no_scores():
-    assert object_scores(np.zeros((4, 4), bool), np.ones((4, 4), bool)) is None
+    assert instance_metrics(np.zeros((4, 4), bool), np.ones((4, 4), bool)) is None
 
 
 def test_a_prediction_without_objects_is_all_split():
-    scores = object_scores(np.ones((4, 4), bool), np.zeros((4, 4), bool))
+    scores = instance_metrics(np.ones((4, 4), bool), np.zeros((4, 4), bool))
     assert scores.rand_split == pytest.approx(1 / 16)
     assert scores.rand_merge == 1
 
 
 def test_the_mean_leaves_out_slides_without_objects():
-    one, half = ObjectScores(1, 1, 1, 1, 1, 1), ObjectScores(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
-    assert mean_object_scores([one, None, half]).v_rand == 0.75
-    assert mean_object_scores([None]) is None
+    one, half = InstanceMetrics(1, 1, 1, 1, 1, 1), InstanceMetrics(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
+    assert mean_instance_metrics([one, None, half]).v_rand == 0.75
+    assert mean_instance_metrics([None]) is None

@@ -5,11 +5,10 @@ import pytest
 from PIL import Image
 
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.bundle import weights_stamp
+from napari_pathseg.engine.bundle import weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score
 from napari_pathseg.engine.events import SlideDone, Stop, run
-from napari_pathseg.engine.inference.predict import fill_masks, predict
-from napari_pathseg.engine.inference.standalone import predict_images
+from napari_pathseg.engine.inference.predict import fill_masks, predict, predict_images
 from napari_pathseg.errors import NothingToLearnError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits
@@ -40,7 +39,7 @@ def test_the_dark_square_is_found(trained, predicted):
 def test_every_pixel_has_a_class_and_its_probability_is_the_largest(trained, predicted):
     project, _, bundle = trained
     probabilities = np.asarray(predicted.probabilities)
-    assert predicted.is_whole(weights_stamp(project, bundle.id))
+    assert predicted.is_whole(weights_mtime(project, bundle.id))
     assert set(np.unique(predicted.read(WHOLE))) <= {1, 2}
     assert np.abs(probabilities.sum(axis=0).astype(int) - 255).max() <= 1
 
@@ -74,7 +73,7 @@ def test_a_region_alone_is_predicted_where_it_is_asked_for(trained):
     prediction = project.find_prediction(bundle.id, "case2")
     assert done.pixels == 30 * 40
     assert (prediction.read(WHOLE) > 0).sum() == 30 * 40
-    assert not prediction.is_whole(weights_stamp(project, bundle.id))
+    assert not prediction.is_whole(weights_mtime(project, bundle.id))
 
 
 def test_a_region_fills_no_more_of_the_mask_than_itself(trained, predicted):
@@ -92,7 +91,7 @@ def test_other_weights_of_the_same_name_are_predicted_anew(trained):
     kept = project.find_prediction(bundle.id, slide)
     weights = project.folder / "models" / bundle.id / "weights.safetensors"
     os.utime(weights)
-    assert not kept.is_whole(weights_stamp(project, bundle.id))
+    assert not kept.is_whole(weights_mtime(project, bundle.id))
 
 
 def test_stop_ends_between_tiles(trained):
