@@ -1,9 +1,9 @@
-"""The walk through an SVG file: which elements are drawn, where, and in which style.
+"""Walk the elements of an SVG document: which are drawn, where, and in which style.
 
-What is in ``defs`` or a ``symbol`` is drawn by ``use`` alone, as often as it is used; of a
-``switch`` the first part that applies is drawn, in English.  What is not displayed or not
-visible is left out, and so is all that has no outline: text, images, lines.  Parts of
-pictures that a viewport would cut off are kept.
+Content of ``defs`` and ``symbol`` is drawn only through ``use``, once per use.  Of a ``switch`` the
+first child whose conditions hold is drawn, with English as the language.  Hidden elements are
+skipped, and so is everything without an outline: text, images, lines.  Content that a viewport
+would clip is kept.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +30,8 @@ from napari_pathseg.contours.formats.svg.style import (
 from napari_pathseg.contours.formats.svg.units import (
     LengthContext,
     Matrix,
-    inner_picture,
-    picture,
+    inner_viewport,
+    root_viewport,
     transform,
     translate,
 )
@@ -40,72 +40,75 @@ from napari_pathseg.errors import AnnotationError
 GROUPS = frozenset(("svg", "g", "a", "switch", "use", "symbol"))
 DEEPEST = 300
 _MOST_COPIES = 100_000
-_MOST_LETTERS = 16 << 20  # read again for each copy; some 100 of 100,000 copies, and as many again
+_MOST_LETTERS = 16 << 20  # characters of attributes that copies read again
 _HREFS = ("href", "{http://www.w3.org/1999/xlink}href")
 _OUTLINES = ("points", "d")
-_OUTLINE_LETTERS = 8  # are read as fast as one of another attribute
-_LONGEST_ROW = 7  # numbers of a path that make one point, or more: of an arc
-_MOST_MOVES = 1000  # remembered
+_OUTLINE_LETTERS = 8  # characters of an outline are read as fast as one of another attribute
+_LONGEST_ROW = 7  # numbers per point in a path, at most: those of an arc
+_MOST_CACHED = 1000  # transforms
 _UPRIGHT = np.eye(2)
-_STRAIGHT = 1e-9  # of its length squared: how far a line may leave the straight by rounding
-_CORNER = translate(-0.5, -0.5)  # ours are counted from the centre of the first pixel
+_STRAIGHT = 1e-9  # relative to the squared length: deviation from a straight line that is rounding
+_CORNER = translate(-0.5, -0.5)  # from the pixel's corner to its centre
 _FEATURES = ("http://www.w3.org/", "org.w3c.")
 
 
 class Style(NamedTuple):
-    """What an element takes over from what is around it."""
+    """The state that an element inherits from its ancestors."""
 
     matrix: Matrix
     scale: float
     lengths: LengthContext
     declared: Declared
     class_name: str = ""
-    layer: str = ""  # the class by a group's id, where nothing says it better
+    layer: str = ""  # the class from a group's id, a fallback
 
     @property
     def paints(self) -> tuple[str, str, str]:
-        """What is declared as stroke, fill and colour."""
+        """The declared stroke, fill and colour."""
         return self.declared.get("stroke", ""), self.declared.get("fill", ""), self.declared.get("color", "")
 
     @property
     def outline_only(self) -> bool:
-        """Whether the element is drawn as a line that leaves its inside free."""
+        """Whether only the outline is drawn, without a fill."""
         stroke, fill, _ = self.paints
         return fill == "none" or (not fill and stroke not in ("", "none"))
 
     @property
     def nonzero(self) -> bool:
-        """Whether the insides of rings of one direction unite."""
+        """Whether the fill rule is nonzero, so that rings of one direction unite."""
         return self.declared.get("fill-rule") != "evenodd"
 
-    def moved(self, matrix: Matrix) -> "Style":
-        """Return the style with a transform more."""
+    def transformed(self, matrix: Matrix) -> "Style":
+        """Return the style with another transform appended."""
         with np.errstate(over="ignore", invalid="ignore"):  # points that are not finite are refused
-            together = self.matrix @ matrix
-            scale = float(np.hypot(*np.hypot(together[:2, 0], together[:2, 1])))
-        return self._replace(matrix=together, scale=scale if scale < MAX_COORDINATE**2 else 1.0)
+            combined = self.matrix @ matrix
+            scale = float(np.hypot(*np.hypot(combined[:2, 0], combined[:2, 1])))
+        return self._replace(matrix=combined, scale=scale if scale < MAX_COORDINATE**2 else 1.0)
 
 
 class SvgShape(NamedTuple):
-    """The rings of one element, ``(row, column)`` in slide pixels; `marked` if all but the first are holes."""
+    """The rings of one element, ``(row, column)`` in slide pixels.
+
+    With `holes_marked` the file itself says that all rings after the first are holes.
+    """
 
     rings: list[Points]
     style: Style
-    marked: bool
+    holes_marked: bool
     element: Element
 
 
-class _Step(NamedTuple):
-    """An element that is still to be drawn."""
+class _PendingElement(NamedTuple):
+    """An element still to be visited."""
 
     element: Element
-    around: Style
+    inherited: Style
     depth: int = 0
-    size: dict[str, str] | None = None  # width and height that a `use` gives
+    size: dict[str, str] | None = None  # width and height from a `use`
 
 
 class SvgParser:
-    """One pass through the elements of a file."""
+    """A single pass over the elements of a document."""
 
     def __init__(self, root: Element, source: DocumentSource) -> None:
         self._root = root
@@ -115,36 +118,36 @@ class SvgParser:
         self._by_id: dict[str, Element] = {}
         self._colors: dict[tuple[str, str, str], str | None] = {}
         self._numbers: dict[Element, int] = {}
-        self._moves: dict[str, Matrix] = {}  # by their text, as copies repeat them
+        self._transforms: dict[str, Matrix] = {}  # by attribute text; copies repeat them
 
     def shapes(self) -> Iterator[SvgShape]:
-        """Yield what the file draws, in the order in which it is drawn."""
+        """Yield the shapes in drawing order."""
         element = self._root
         try:
-            steps = [_Step(element, self._begin())]
-            while steps:
-                step = steps.pop()
-                element = step.element
+            stack = [_PendingElement(element, self._begin())]
+            while stack:
+                pending = stack.pop()
+                element = pending.element
                 if kind_of(element) in SHAPES:
-                    figure = self._figure(step)
-                    if figure is not None:
-                        yield figure
+                    shape = self._shape(pending)
+                    if shape is not None:
+                        yield shape
                 else:
-                    steps += reversed(self._inside(step))
+                    stack += reversed(self._children(pending))
         except AnnotationError:
             raise
         except ValueError as error:
             raise AnnotationError(f"{self.place(element)}: {error}") from error
 
     def color(self, style: Style) -> str | None:
-        """Return the colour of the line, or else of the inside, as ``#rrggbb``."""
+        """Return the colour of the stroke, or otherwise of the fill, as ``#rrggbb``."""
         if style.paints not in self._colors:
             stroke, fill, current = style.paints
             self._colors[style.paints] = color_of(stroke, current) or color_of(fill, current)
         return self._colors[style.paints]
 
     def place(self, element: Element) -> str:
-        """Return the file and the element, counted from 1 among its kind, for a message."""
+        """Return the file and the element, numbered from 1 among its kind, for a message."""
         if not self._numbers:
             seen: dict[str, int] = {}
             for other in self._root.iter():
@@ -152,7 +155,7 @@ class SvgParser:
         return f"{self._source.name}, {kind_of(element)} {self._numbers[element]}"
 
     def _begin(self) -> Style:
-        """Look through the file and return the style in which its picture begins."""
+        """Index the document; return the style of its root."""
         sheets = []
         uses = False
         for element in self._root.iter():
@@ -165,67 +168,68 @@ class SvgParser:
         self._sheet = read_sheets(sheets)
         if uses:
             UseExpansion(self._source.name, self._by_id, self.place).check(self._root)
-        matrix, lengths = picture(self._root, self._source.geometry)
-        return Style(_CORNER, 1.0, lengths, {}).moved(matrix)
+        matrix, lengths = root_viewport(self._root, self._source.geometry)
+        return Style(_CORNER, 1.0, lengths, {}).transformed(matrix)
 
-    def _inside(self, step: _Step) -> list[_Step]:
-        """Return what is drawn for a group."""
-        element, kind = step.element, kind_of(step.element)
-        if kind not in GROUPS or (kind == "symbol" and step.size is None):
+    def _children(self, pending: _PendingElement) -> list[_PendingElement]:
+        """Return the elements that a group draws."""
+        element, kind = pending.element, kind_of(pending.element)
+        if kind not in GROUPS or (kind == "symbol" and pending.size is None):
             return []
-        style = self._styled(step)
+        style = self._style(pending)
         if style is None:
             return []
-        if step.depth > DEEPEST:
+        if pending.depth > DEEPEST:
             raise too_deep(self._source.name)
         if kind == "use":
-            return [self._used(step, style)]
-        if kind == "symbol" or (kind == "svg" and step.depth):
-            matrix, lengths = inner_picture(element, style.lengths, step.size or {})
-            style = style.moved(matrix)._replace(lengths=lengths)
+            return [self._expand_use(pending, style)]
+        if kind == "symbol" or (kind == "svg" and pending.depth):
+            matrix, lengths = inner_viewport(element, style.lengths, pending.size or {})
+            style = style.transformed(matrix)._replace(lengths=lengths)
         children = [child for child in element if _draws(child)]
         if kind == "switch":
             children = [child for child in element if isinstance(child.tag, str) and _applies(child)][:1]
-        return [_Step(child, style, step.depth + 1) for child in children]
+        return [_PendingElement(child, style, pending.depth + 1) for child in children]
 
-    def _used(self, step: _Step, style: Style) -> _Step:
-        """Return what a `use` draws."""
-        href = href_of(step.element)
+    def _expand_use(self, pending: _PendingElement, style: Style) -> _PendingElement:
+        """Return the element that a `use` draws."""
+        href = href_of(pending.element)
         target = self._by_id.get(href[1:]) if href.startswith("#") else None
         if target is None:
-            raise ValueError(f'uses "{href[:40]}", which is not in the file. Copy it there, or delete the <use>.')
-        x, y = style.lengths.length(step.element, "x"), style.lengths.length(step.element, "y")
-        size = {name: value for name, value in step.element.attrib.items() if name in ("width", "height")}
-        return _Step(target, style.moved(translate(x, y)), step.depth + 1, size)
+            raise ValueError(f'uses "{href[:40]}", which is not in the file. Add it, or delete the <use>.')
+        x, y = style.lengths.length(pending.element, "x"), style.lengths.length(pending.element, "y")
+        size = {name: value for name, value in pending.element.attrib.items() if name in ("width", "height")}
+        return _PendingElement(target, style.transformed(translate(x, y)), pending.depth + 1, size)
 
-    def _styled(self, step: _Step) -> Style | None:
-        """Return the style of an element, or None where it is not drawn."""
-        element, around, kind = step.element, step.around, kind_of(step.element)
-        declared = self._sheet.style(element, kind, around.declared)
+    def _style(self, pending: _PendingElement) -> Style | None:
+        """Return the style of an element, or None if it is not drawn."""
+        element, inherited, kind = pending.element, pending.inherited, kind_of(pending.element)
+        declared = self._sheet.style(element, kind, inherited.declared)
         if declared.get("display") == "none" or not _applies(element):
             return None
-        style = around._replace(declared=declared, class_name=class_of(element, self._sheet) or around.class_name)
-        if (size := declared.get("font-size", "")) != around.declared.get("font-size", ""):
-            style = style._replace(lengths=_with_font(around.lengths, size))
-        if kind == "g" and step.size is None:  # what is used has an id for that
-            style = style._replace(layer=layer_of(element) or around.layer)
+        class_name = class_of(element, self._sheet) or inherited.class_name
+        style = inherited._replace(declared=declared, class_name=class_name)
+        if (size := declared.get("font-size", "")) != inherited.declared.get("font-size", ""):
+            style = style._replace(lengths=_with_font(inherited.lengths, size))
+        if kind == "g" and pending.size is None:  # the id of a used group is only its address
+            style = style._replace(layer=layer_of(element) or inherited.layer)
         own = element.get("transform", "")
         if not own.strip():
             return style
-        if own not in self._moves:
-            if len(self._moves) == _MOST_MOVES:
-                self._moves.clear()
-            self._moves[own] = transform(own)
-        return style.moved(self._moves[own])
+        if own not in self._transforms:
+            if len(self._transforms) == _MOST_CACHED:
+                self._transforms.clear()
+            self._transforms[own] = transform(own)
+        return style.transformed(self._transforms[own])
 
-    def _figure(self, step: _Step) -> SvgShape | None:
-        element = step.element
-        style = self._styled(step)
+    def _shape(self, pending: _PendingElement) -> SvgShape | None:
+        element = pending.element
+        style = self._style(pending)
         if style is None or style.declared.get("visibility") in ("hidden", "collapse"):
             return None
         tolerance = FLATNESS / max(style.scale, 1e-9)
         drawn = SHAPES[kind_of(element)](element, style.lengths, tolerance, self._budget.consume)
-        marked = element.get("data-holes", "") == str(len(drawn) - 1)
+        holes_marked = element.get("data-holes", "") == str(len(drawn) - 1)
         linear, shift = style.matrix[:2, :2].T, style.matrix[:2, 2]
         upright = np.array_equal(linear, _UPRIGHT)
         rings = []
@@ -234,27 +238,27 @@ class SvgParser:
                 moved = (ring + shift if upright else ring @ linear + shift)[:, ::-1].copy()
                 if len(moved) and moved[0, 0] == moved[-1, 0]:
                     moved = without_repeat(moved)
-                if not marked and element.tag.endswith("path") and _is_line(moved):
+                if not holes_marked and element.tag.endswith("path") and _is_line(moved):
                     continue
                 if len(moved) < 3 or not np.abs(moved).max() < MAX_COORDINATE:
                     check_ring(moved, self.place(element))
                 rings.append(moved)
-        return SvgShape(rings, style, marked, element) if rings else None
+        return SvgShape(rings, style, holes_marked, element) if rings else None
 
 
 def _draws(element: Element) -> bool:
-    """Whether an element draws something: groups without anything in them are many in some files."""
+    """Return whether an element draws something; some files have many empty groups."""
     kind = kind_of(element)
-    return kind in SHAPES or kind == "use" or (kind in GROUPS and (len(element) > 0 or _faulty(element)))
+    return kind in SHAPES or kind == "use" or (kind in GROUPS and (len(element) > 0 or _may_be_invalid(element)))
 
 
-def _faulty(element: Element) -> bool:
-    """Whether an element says what may be wrong, though it draws nothing."""
+def _may_be_invalid(element: Element) -> bool:
+    """Return whether an element that draws nothing has attributes that may be invalid."""
     return "transform" in element.attrib or "viewBox" in element.attrib
 
 
 def _applies(element: Element) -> bool:
-    """Whether the conditions of an element hold: no extensions, features of SVG, English."""
+    """Return whether the conditions of an element hold: no extensions, SVG's own features, English."""
     conditions = element.attrib
     if "requiredExtensions" in conditions:
         return False
@@ -265,16 +269,20 @@ def _applies(element: Element) -> bool:
 
 
 def _with_font(lengths: LengthContext, size: str) -> LengthContext:
-    """Return the lengths with another size of font, the old one where the new one is a word."""
+    """Return the lengths with another font size; keep the old one if the new one is a keyword."""
     try:
-        share = float(size[:-1]) / 100 if size.endswith("%") else lengths.reckon(size, "font-size") / lengths.font_size
+        factor = (
+            float(size[:-1]) / 100
+            if size.endswith("%")
+            else lengths.in_user_units(size, "font-size") / lengths.font_size
+        )
     except (ValueError, ZeroDivisionError):
         return lengths
-    return lengths._replace(font_size=lengths.font_size * share)
+    return lengths._replace(font_size=lengths.font_size * factor)
 
 
 def _is_line(ring: Points) -> bool:
-    """Whether a ring of two points or more runs along one straight line."""
+    """Return whether a ring of two or more points lies on one straight line."""
     if len(ring) > 2:
         (y0, x0), (y1, x1), (y2, x2) = ring[:3].tolist()
         if abs((y1 - y0) * (x2 - x0) - (x1 - x0) * (y2 - y0)) > 1e-3:
@@ -288,7 +296,7 @@ def _is_line(ring: Points) -> bool:
 
 
 class _Cost(NamedTuple):
-    """What drawing an element takes, those that it uses included."""
+    """The cost of drawing an element, including what it uses."""
 
     elements: int = 0
     points: int = 0  # at least
@@ -299,9 +307,9 @@ class _Cost(NamedTuple):
 
 
 class UseExpansion:
-    """The count of what a picture draws.
+    """Bounds what a document draws through `use`.
 
-    `by_id` holds what can be used; `place` names an element for a message.
+    `by_id` holds the elements that can be used; `place` names an element for a message.
     """
 
     def __init__(self, name: str, by_id: Mapping[str, Element], place: Callable[[Element], str]) -> None:
@@ -309,58 +317,58 @@ class UseExpansion:
         self._by_id = by_id
         self._place = place
         self._counted: dict[Element, _Cost] = {}
-        self._around: set[Element] = set()
+        self._ancestors: set[Element] = set()
 
     def check(self, root: Element) -> None:
-        """Refuse a picture whose copies are too many or too large.
+        """Raise if the copies are too many or too large.
 
         Raises
         ------
         AnnotationError
-            If they are, or an element is used inside itself, or the nesting is too deep.
+            Also if an element is used inside itself, or the nesting is too deep.
         """
-        drawn, written = self._cost(root), _Cost()
+        drawn, stored = self._cost(root), _Cost()
         PointBudget(self._name).consume(drawn.points)
         for element in root.iter():
-            written = written.plus(_own(element))
-        if drawn.elements - written.elements > _MOST_COPIES or drawn.letters - written.letters > _MOST_LETTERS:
+            stored = stored.plus(_own_cost(element))
+        if drawn.elements - stored.elements > _MOST_COPIES or drawn.letters - stored.letters > _MOST_LETTERS:
             raise AnnotationError(
                 f"{self._name}: draws more than {_MOST_COPIES:,} copies by <use>, or copies of elements that are too "
-                "long. Export it with the copies as shapes of their own, in several files."
+                "long. Export it with separate shapes instead of copies, in several files."
             )
 
     def _cost(self, element: Element) -> _Cost:
         if element in self._counted:
             return self._counted[element]
-        total = _own(element)
+        total = _own_cost(element)
         if kind_of(element) in GROUPS:
-            if element in self._around:
+            if element in self._ancestors:
                 raise AnnotationError(f"{self._place(element)}: is used inside itself. Delete the <use> that does so.")
-            if len(self._around) > DEEPEST:
+            if len(self._ancestors) > DEEPEST:
                 raise too_deep(self._name)
-            self._around.add(element)
+            self._ancestors.add(element)
             used = self._by_id.get(href_of(element).removeprefix("#")) if kind_of(element) == "use" else None
             for child in element if used is None else (used,):
                 total = total.plus(self._cost(child))
-            self._around.remove(element)
+            self._ancestors.remove(element)
         self._counted[element] = total
         return total
 
 
 def href_of(element: Element) -> str:
-    """Return what an element refers to."""
+    """Return the reference of a `use`."""
     return next((element.attrib[name].strip() for name in _HREFS if name in element.attrib), "")
 
 
 def too_deep(name: str) -> AnnotationError:
-    """Return the refusal of a file that nests too deep by `use`."""
+    """Return the error for a file that nests `use` too deeply."""
     return AnnotationError(
         f"{name}: elements are nested more than {DEEPEST} deep by <use>. Export it again, ungrouped."
     )
 
 
-def _own(element: Element) -> _Cost:
-    """Return what an element takes itself."""
+def _own_cost(element: Element) -> _Cost:
+    """Return the cost of an element without what it uses."""
     outline = sum(len(element.get(name, "")) for name in _OUTLINES)
     letters = sum(map(len, element.attrib.values())) - outline
     points = 0

@@ -1,8 +1,8 @@
-"""SVG's numbers and path data as points ``(x, y)``; curves become lines.
+"""Parse SVG numbers and path data into points ``(x, y)``; curves are flattened.
 
-A curve is cut so finely that no line leaves it by more than the `tolerance` given.  How many
-points that takes is announced to `consume` before they are made.  Neighbours of one command
-letter are followed together, so that a million of them take no million steps.
+No segment deviates from its curve by more than `tolerance`.  The number of points is reported to
+`consume` before they are computed; it raises when the budget is used up.  Consecutive commands of
+one letter are processed together, so a million of them do not take a million steps.
 """
 
 import re
@@ -20,26 +20,26 @@ NUMBER = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _LETTERS = "MmZzLlHhVvCcSsQqTtAa"
 _COMMAND = re.compile(f"([{_LETTERS}])([^{_LETTERS}]*)")
 _SEVEN = r"[\s,]*+".join([f"({NUMBER})"] * 3 + ["([01])"] * 2 + [f"({NUMBER})"] * 2)
-_ARC = re.compile(f"{_SEVEN}|({NUMBER})")  # a number that begins no arc is passed over as a whole
+_ARC = re.compile(f"{_SEVEN}|({NUMBER})")  # a number that does not begin an arc is skipped whole
 _ARC_RUNS = re.compile(rf"([Aa])[^{_LETTERS}]*+(?!\1)")  # the last arc of each row
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "S": 4, "Q": 4, "T": 2, "A": 7}
-_LONG = 10_000  # letters: so long an attribute is counted before it is read
-_SHORT = 64  # letters: so short a command is quicker read without numpy
-_BLOCK = 1 << 20  # letters parsed at once
-_RUN = 1 << 16  # commands followed at once
-_ARC_RUN = 50  # points that a row of arcs counts for, as long as it takes
-_SUBPATH = 7  # points that a subpath counts for beside its own
-_END = " 1e999 "  # stands between the numbers of one command and the next
+_LONG = 10_000  # characters: longer attributes are counted before they are parsed
+_SHORT = 64  # characters: shorter commands are faster without numpy
+_BLOCK = 1 << 20  # characters parsed at once
+_RUN = 1 << 16  # commands processed at once
+_ARC_RUN = 50  # points charged for a run of arcs, by the time that it takes
+_SUBPATH = 7  # points charged for a subpath, in addition to its own
+_END = " 1e999 "  # separates the numbers of consecutive commands
 _PART_OF_NUMBER = np.isin(np.arange(256), np.frombuffer(b"0123456789.eE+-", np.uint8))
 
 
 def numbers(text: str, consume: Consume | None = None) -> npt.NDArray[np.float64]:
-    """Return the numbers of an attribute; ValueError where something else is among them."""
-    return _in_reach(_parsed(text, consume))
+    """Return the numbers of an attribute; raise ValueError if it holds anything else."""
+    return _require_in_range(_parsed(text, consume))
 
 
 def _parsed(text: str, consume: Consume | None) -> npt.NDArray[np.float64]:
-    """Return the numbers of an attribute, of whatever size."""
+    """Return the numbers of an attribute without checking their range."""
     if consume is not None and len(text) > _LONG:
         consume(count_numbers(text) / 2)
     if len(text) <= _BLOCK:
@@ -52,7 +52,7 @@ def _parsed(text: str, consume: Consume | None) -> npt.NDArray[np.float64]:
 
 
 def count_numbers(text: str) -> int:
-    """Return how many numbers a text has at least: those that touch each other count once."""
+    """Return a lower bound of how many numbers a text has: adjoining ones count once."""
     return sum(_count(text[start : start + _BLOCK]) for start in range(0, len(text), _BLOCK))
 
 
@@ -62,7 +62,7 @@ def _count(text: str) -> int:
 
 
 def _blocks(text: str) -> Iterator[str]:
-    """Yield the text in pieces that end between two numbers."""
+    """Yield the text in blocks that end between two numbers."""
     start = 0
     while len(text) - start > _BLOCK:
         gap = re.compile(r"[\s,]").search(text, start + _BLOCK)
@@ -75,16 +75,16 @@ def _blocks(text: str) -> Iterator[str]:
 def _floats(text: str) -> list[float]:
     try:
         if "_" in text:
-            raise ValueError  # which Python reads as part of a number
+            raise ValueError  # Python accepts it within a number
         return [float(word) for word in text.replace(",", " ").split()]
-    except ValueError:  # numbers may touch each other, as in 1.0e-1-1e2
+    except ValueError:  # numbers may adjoin, as in 1.0e-1-1e2
         if rest := re.sub(NUMBER, " ", text).replace(",", " ").split():
-            raise ValueError(f'has "{rest[0][:20]}" where a number belongs. Correct it.') from None
+            raise ValueError(f'has "{rest[0][:20]}" where a number is expected. Correct it.') from None
         return [float(word) for word in re.findall(NUMBER, text)]
 
 
-def _in_reach(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the numbers if all are finite and of a size that can be reckoned with."""
+def _require_in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the numbers; raise ValueError unless all are finite and within range."""
     if len(values) and not np.abs(values).max() < MAX_COORDINATE:
         wrong = ~(np.abs(values) < MAX_COORDINATE)
         raise ValueError(
@@ -94,12 +94,12 @@ def _in_reach(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def subpaths(data: str, tolerance: float, consume: Consume) -> list[Points]:
-    """Return the subpaths of a path's ``d``; one that only moves the builder is left out.
+    """Return the subpaths of a path's ``d``; those that only move the pen are skipped.
 
     Raises
     ------
     ValueError
-        Where the data cannot be read: what was found.
+        If the data cannot be parsed: says what was found.
     """
     start = len(data) - len(data.lstrip())
     if data.strip() and data[start] not in "Mm":
@@ -116,7 +116,7 @@ def subpaths(data: str, tolerance: float, consume: Consume) -> list[Points]:
 
 
 def _runs(data: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield each command letter and what follows it, as often as it is repeated."""
+    """Yield each command letter with the argument texts of all its consecutive repeats."""
     command, texts = "", list[str]()
     for match in _COMMAND.finditer(data):
         letter, text = match.groups()
@@ -130,11 +130,11 @@ def _runs(data: str) -> Iterator[tuple[str, list[str]]]:
 
 
 class PathBuilder:
-    """What the commands of a path draw."""
+    """Builds rings from path commands."""
 
     def __init__(self, tolerance: float, consume: Consume) -> None:
-        self._rings: list[list[Points]] = []  # each in pieces
-        self._single: list[tuple[float, float]] = []  # points that came one by one
+        self._rings: list[list[Points]] = []  # each as a list of parts
+        self._single: list[tuple[float, float]] = []  # points added one by one
         self._tolerance = tolerance
         self._consume = consume
         self._at = self._start = (0.0, 0.0)
@@ -142,12 +142,12 @@ class PathBuilder:
         self._before = "Z"
 
     def rings(self) -> list[Points]:
-        """Return what was drawn."""
+        """Return the rings built so far."""
         self._gather()
         return [np.concatenate(pieces) for pieces in self._rings]
 
     def draw(self, command: str, texts: Sequence[str]) -> None:
-        """Follow a command letter as often as it is repeated."""
+        """Execute all consecutive repeats of a command."""
         kind = command.upper()
         if kind == "Z":
             if rest := "".join(texts).strip(" ,\t\r\n\f"):
@@ -163,13 +163,13 @@ class PathBuilder:
         self._before = kind
 
     def _short(self, command: str, text: str) -> None:
-        """Draw a few lines or curves."""
+        """Execute a command with few arguments."""
         kind, values = command.upper(), _floats(text)
         size = _ARGUMENTS[kind]
         if not values or len(values) % size:
             _check_count(kind, len(values))
         if not max(map(abs, values)) < MAX_COORDINATE:
-            _in_reach(np.array(values))
+            _require_in_range(np.array(values))
         self._consume(len(values) / size)
         relative = command.islower()
         if kind in "CSQT":
@@ -188,7 +188,7 @@ class PathBuilder:
         self._at = (x, y)
 
     def _curved(self, kind: str, values: Sequence[float], relative: bool) -> None:
-        """Draw a few Bezier curves."""
+        """Draw a few Bézier curves."""
         at, control = complex(*self._at), complex(*self._control)
         follows = self._before in ("CS" if kind in "CS" else "QT")
         for index in range(0, len(values), _ARGUMENTS[kind]):
@@ -225,7 +225,7 @@ class PathBuilder:
         self._at = (float(ends[-1, 0]), float(ends[-1, 1]))
 
     def _controlled(self, kind: str, starts: Points, points: Points) -> Points:
-        """Return curves with all their points; the first control point of S and T mirrors the one before."""
+        """Return curves with all their points; S and T mirror the previous control point."""
         if kind in "CQ":
             control = np.concatenate([starts[:, None], points], axis=1)
         else:
@@ -234,7 +234,7 @@ class PathBuilder:
             if kind == "S":
                 mirrored = 2 * starts - np.vstack([starts[:1], points[:-1, 0]])
                 mirrored[0] = first
-            else:  # each mirrors the one before: with signs in turn, a running sum
+            else:  # each mirrors the previous one: a running sum with alternating signs
                 sign = (-1.0) ** np.arange(len(starts))[:, None]
                 terms = 2 * sign * starts
                 terms[0] = first
@@ -260,8 +260,8 @@ class PathBuilder:
 
 
 def _arguments(kind: str, texts: Sequence[str], consume: Consume) -> npt.NDArray[np.float64]:
-    """Return the numbers of a command, a row for each time that it is followed."""
-    if kind == "A":  # its flags may touch the next number, as in a1 1 0 015 5
+    """Return the numbers of a command, one row per repeat."""
+    if kind == "A":  # flags may adjoin the next number, as in a1 1 0 015 5
         joined = _ARC.sub(r"\1 \2 \3 \4 \5 \6 \7 \8 ", "|".join(texts)).replace("|", _END)
     else:
         joined = _END.join(texts)
@@ -271,12 +271,12 @@ def _arguments(kind: str, texts: Sequence[str], consume: Consume) -> npt.NDArray
     else:
         marks = np.flatnonzero(np.isposinf(values))
         if len(marks) != len(texts) - 1:
-            _in_reach(values)
+            _require_in_range(values)
         counts = np.diff(marks, prepend=-1, append=len(values)) - 1
         wrong = (counts == 0) | (counts % _ARGUMENTS[kind] != 0)
         _check_count(kind, int(counts[wrong][0]) if wrong.any() else _ARGUMENTS[kind])
         values = np.delete(values, marks)
-    rows = _in_reach(values).reshape(-1, _ARGUMENTS[kind])
+    rows = _require_in_range(values).reshape(-1, _ARGUMENTS[kind])
     if kind == "A" and not np.isin(rows[:, 3:5], (0, 1)).all():
         raise ValueError("has a flag of A that is neither 0 nor 1. Correct it.")
     return rows

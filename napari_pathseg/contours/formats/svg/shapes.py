@@ -1,7 +1,7 @@
-"""SVG's shapes as points ``(x, y)``, as the file counts them.
+"""Turn SVG shapes into points ``(x, y)`` in user units.
 
-A ValueError says what an attribute has and how to mend it; the reader adds the file and the
-element.
+A ValueError says what is wrong with an attribute and how to correct it; the parser adds the file and
+the element.
 """
 
 import math

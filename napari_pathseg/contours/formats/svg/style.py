@@ -1,9 +1,9 @@
-"""What an SVG element takes from its attributes, its style sheet and the groups around it.
+"""Resolve the style, class and layer of an SVG element from attributes, style sheets and groups.
 
-Of CSS the simple selectors are read, ``*``, ``tag``, ``.class``, ``#id``, ``tag.class`` and
-``tag#id``; rules with others, and those inside ``@media``, are passed over.  The later rule
-wins among equals, an id over a class over a tag over an attribute, and a ``style`` attribute
-over all (https://www.w3.org/TR/SVG11/styling.html).
+Only simple CSS selectors are supported: ``*``, ``tag``, ``.class``, ``#id``, ``tag.class`` and
+``tag#id``; other rules, and those inside ``@media``, are skipped.  A later rule wins among equals,
+an id over a class over a tag over an attribute, and a ``style`` attribute over all
+(https://www.w3.org/TR/SVG11/styling.html).
 """
 
 import re
@@ -15,33 +15,33 @@ from PIL import ImageColor
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 _LABEL = "{http://www.inkscape.org/namespaces/inkscape}label"
-_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{2,4})_")  # how Illustrator writes what an id may not hold
+_ESCAPED = re.compile(r"_x([0-9A-Fa-f]{2,4})_")  # Illustrator's escape for characters that an id may not hold
 _STYLE_CLASS = re.compile(r"(cls-|st|fil|str|s)\d+( .*)?")  # of Illustrator and CorelDRAW
-# Ids that programs give groups of themselves, and that people give all that they drew.
+# Ids that programs generate for groups, and generic ones that people use.
 _NO_CLASS = re.compile(
     r".*\d\W*|(.*[\W_])?(g|groups?|layers?|svg|root|main|page|canvas|content|body|drawing|figure|objects?|"
     r"annotations?|contours?|outlines?|polygons?|paths?|shapes?|labels?|regions?|rois?|selections?|overlays?)",
     re.IGNORECASE,
 )
-LARGEST_SHEET = 1_000_000  # letters; what drawing programs write has some hundreds
+LARGEST_SHEET = 1_000_000  # characters; drawing programs write a few hundred
 PROPERTIES = ("fill", "stroke", "color", "fill-rule", "display", "visibility", "font-size")
 _SELECTOR = re.compile(r"(\*|[\w-]+)?(?:([.#])([\w-]+))?")
 _URL = re.compile(r"url\([^)]*+\)")
 _RGB = re.compile(r"rgba?\(([^()]*+)\)")
 _BLACK = "#000000"
-_MOST_CLASSES = 100  # of one element that are looked up
+_MOST_CLASSES = 100  # looked up per element
 Declared = dict[str, str]
-_Ranked = dict[str, tuple[int, int, str]]  # a property's weight, place in the sheet and value
+_Ranked = dict[str, tuple[int, int, str]]  # a property's specificity, order in the sheet and value
 
 
 @dataclass(frozen=True)
 class StyleSheet:
-    """What a file's style sheets declare, by selector."""
+    """The declarations of a file's style sheets, by selector."""
 
     rules: dict[str, _Ranked] = field(default_factory=dict)
 
     def style(self, element: Element, kind: str, around: Declared) -> Declared:
-        """Return the properties of an element: its own over those that it inherits."""
+        """Return the properties of an element; its own override inherited ones."""
         own = {name: element.attrib[name] for name in PROPERTIES if name in element.attrib}
         if self.rules:
             own |= {name: value for name, (_, _, value) in self._matching(element, kind).items()}
@@ -54,8 +54,8 @@ class StyleSheet:
             own[name] = around.get(name, "")
         return own
 
-    def names(self, class_name: str) -> bool:
-        """Whether the file styles a class."""
+    def has_class(self, class_name: str) -> bool:
+        """Return whether the style sheets have a rule for a class."""
         return f".{class_name}" in self.rules
 
     def _matching(self, element: Element, kind: str) -> _Ranked:
@@ -77,12 +77,12 @@ def read_sheets(texts: Iterable[str]) -> StyleSheet:
     Raises
     ------
     ValueError
-        If they are absurdly long.
+        If they are longer than any real style sheet.
     """
     text = "\n".join(texts)
     if len(text) > LARGEST_SHEET:
         raise ValueError(
-            f"its style sheet has {len(text):,} letters; up to {LARGEST_SHEET:,} are read. "
+            f"its style sheet has {len(text):,} characters; the limit is {LARGEST_SHEET:,}. "
             "Export it with plain attributes, or delete the style sheet."
         )
     sheet = StyleSheet()
@@ -100,8 +100,8 @@ def read_sheets(texts: Iterable[str]) -> StyleSheet:
 
 
 def color_of(paint: str, current: str) -> str | None:
-    """Return a paint as ``#rrggbb``, or None where it is none, a gradient or unknown."""
-    paint = _URL.sub("", paint[:200], count=1).strip().lower()  # what follows a url stands in for it
+    """Return a paint as ``#rrggbb``, or None if it is "none", a gradient or unknown."""
+    paint = _URL.sub("", paint[:200], count=1).strip().lower()  # the fallback after a url
     if paint == "currentcolor":
         paint = current.strip().lower() if current.strip().lower() != "currentcolor" else _BLACK
     if found := _RGB.fullmatch(paint):
@@ -124,7 +124,7 @@ def _rgb(text: str) -> str | None:
 
 
 def _declared(text: str) -> Declared:
-    """Return the declarations of a block that are of use."""
+    """Return the supported declarations of a block."""
     pairs = (pair.partition(":") for pair in text.split(";"))
     found = ((name.strip().lower(), value.partition("!")[0].strip()) for name, _, value in pairs)
     return {name: value for name, value in found if name in PROPERTIES and value}
@@ -140,7 +140,7 @@ def _without_comments(text: str) -> str:
 
 
 def _rules(text: str) -> Iterator[tuple[str, str]]:
-    """Yield selectors and declarations; what is inside a rule that begins with @ is passed over."""
+    """Yield selectors and declarations; skip the content of at-rules."""
     depth = start = opened = 0
     selectors = ""
     for mark in re.finditer("[{};]", text):
@@ -158,15 +158,15 @@ def _rules(text: str) -> Iterator[tuple[str, str]]:
 
 
 def kind_of(element: Element) -> str:
-    """Return an element's tag, without SVG's namespace."""
+    """Return an element's tag without SVG's namespace."""
     tag = element.tag
     return tag[len(NAMESPACE) :] if tag.startswith(NAMESPACE) else tag
 
 
 def class_of(element: Element, sheet: StyleSheet) -> str:
-    """Return the class that an element names: by class, Inkscape's label or its title."""
+    """Return the class that an element names by its class, Inkscape label or title; "" if none."""
     name = element.get("class", "")
-    if name and not (_STYLE_CLASS.fullmatch(name) and sheet.names(name.split()[0])):
+    if name and not (_STYLE_CLASS.fullmatch(name) and sheet.has_class(name.split()[0])):
         return name
     if label := element.get(_LABEL):
         return label
@@ -176,6 +176,6 @@ def class_of(element: Element, sheet: StyleSheet) -> str:
 
 
 def layer_of(group: Element) -> str:
-    """Return the name that a person gave a group, as Illustrator, Figma and others write it, or nothing."""
+    """Return the name that a person gave a group, as Illustrator, Figma and others write it; "" if none."""
     name = group.get("data-name") or _ESCAPED.sub(lambda found: chr(int(found[1], 16)), group.get("id", ""))
     return "" if _NO_CLASS.fullmatch(name) else name.strip()

@@ -1,18 +1,17 @@
-"""Lengths with units, and how the user units of an SVG picture lie on the slide's pixels.
+"""Lengths with units, and the mapping from SVG user units to slide pixels.
 
-Which pixels a picture means, in this order:
+How a document is scaled, in this order:
 
 1. Without a viewBox one user unit is one slide pixel, whatever width and height say.
-2. A viewBox that is as large as the slide (where its shape is known) counts slide pixels:
-   annotation tools write the slide's size there and any size of display into width and
-   height, such as ``100%`` or ``800``.
-3. Width and height without a unit or in px are slide pixels, and the viewBox is fitted into
-   them as preserveAspectRatio says.
-4. With widths in other units (``100%``, ``210mm``, ``512pt``), which are sizes on a page or
-   screen, one unit of the viewBox is one slide pixel.
+2. A viewBox of the slide's size (where that is known) is in slide pixels: annotation tools write
+   the slide's size there, and any display size into width and height, such as ``100%`` or ``800``.
+3. Width and height without a unit or in px are slide pixels, and the viewBox is fitted into them
+   according to preserveAspectRatio.
+4. With width and height in other units (``100%``, ``210mm``, ``512pt``), which are sizes on a page
+   or screen, one unit of the viewBox is one slide pixel.
 
-The corner of the viewBox is the corner of the slide's first pixel.  Inside the picture units
-are those of CSS, 96 px to the inch (SVG 1.1, chapter 7; https://www.w3.org/TR/SVG11/coords.html).
+The corner of the viewBox is the corner of the slide's first pixel.  Inside the document, units
+are those of CSS, 96 px per inch (SVG 1.1, chapter 7; https://www.w3.org/TR/SVG11/coords.html).
 """
 
 import math
@@ -28,15 +27,16 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.svg.path import NUMBER, numbers
 
 Matrix = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]  # left, top, width, height
 _PIXELS = {"": 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4, "Q": 96 / 101.6}
 _LENGTH = re.compile(rf"\s*({NUMBER})\s*(px|pt|pc|in|cm|mm|Q|em|rem|ex|%)?\s*")
 _TRANSFORM = re.compile(r"(matrix|translate|scale|rotate|skewX|skewY)\s*+\(([^()]*+)\)")
 _MOST_TRANSFORMS = 1000  # in one list
-_FONT_SIZE = 16.0  # pixels; what browsers begin with
+_FONT_SIZE = 16.0  # pixels; the default of browsers
 
 
 class LengthContext(NamedTuple):
-    """What lengths are measured by: the size of the nearest viewport and the font, in user units."""
+    """The nearest viewport's size and the font size, in user units, to resolve relative lengths."""
 
     width: float | None = None
     height: float | None = None
@@ -45,25 +45,25 @@ class LengthContext(NamedTuple):
     def length(self, element: Element, name: str, default: float = 0.0) -> float:
         """Return an attribute in user units."""
         text = element.get(name, "").strip()
-        return default if text in ("", "auto") else self.reckon(text, name)
+        return default if text in ("", "auto") else self.in_user_units(text, name)
 
-    def reckon(self, text: str, name: str) -> float:
-        """Return the length that `text` gives the attribute `name`, in user units."""
+    def in_user_units(self, text: str, name: str) -> float:
+        """Parse the value `text` of the attribute `name`; return it in user units."""
         found = _LENGTH.fullmatch(text)
         if found is None:
             raise ValueError(f'its {name} is "{text[:20]}"; it must be one length, as in 5, 5px or 5mm. Correct it.')
         value, unit = float(numbers(found[1])[0]), found[2] or ""
         if unit == "%":
-            return value / 100 * self._whole(name)
-        if unit in ("em", "rem", "ex"):  # ex: half an em, as where a font tells none
+            return value / 100 * self._full_length(name)
+        if unit in ("em", "rem", "ex"):  # ex: half an em, as for fonts without one
             return value * self.font_size / (2 if unit == "ex" else 1)
         return value * _PIXELS[unit]
 
-    def _whole(self, name: str) -> float:
-        """Return what is 100 % of an attribute."""
+    def _full_length(self, name: str) -> float:
+        """Return 100 % of an attribute, in user units."""
         if self.width is None or self.height is None:
             raise ValueError(
-                f"its {name} is a percentage of a picture whose size is not told. Give the file a viewBox, or a number."
+                f"its {name} is a percentage, but the size of the drawing is unknown. Add a viewBox, or use a number."
             )
         if name in ("x", "width", "cx", "rx"):
             return self.width
@@ -72,8 +72,8 @@ class LengthContext(NamedTuple):
         return math.hypot(self.width, self.height) / math.sqrt(2)
 
 
-def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, LengthContext]:
-    """Return how the picture's user units lie on slide pixels, from corner to corner, and its lengths."""
+def root_viewport(root: Element, geometry: SlideGeometry) -> tuple[Matrix, LengthContext]:
+    """Return the matrix from user units to slide pixels, both measured from the corner, and the length context."""
     box = view_box(root)
     width, height = (_pixels(root.get(name, "")) for name in ("width", "height"))
     if box is None:
@@ -88,11 +88,11 @@ def picture(root: Element, geometry: SlideGeometry) -> tuple[Matrix, LengthConte
             size = width, width * down / across
         elif height and not root.get("width"):
             size = height * across / down, height
-    return fitted(root, box, (0, 0, *size)), LengthContext(across, down)
+    return fit_viewbox(root, box, (0, 0, *size)), LengthContext(across, down)
 
 
 def _pixels(text: str) -> float | None:
-    """Return a length in pixels, or None where it is another or none."""
+    """Return a length in pixels, or None if it has another unit or is no length."""
     found = _LENGTH.fullmatch(text)
     if found is None or found[2] not in (None, "px"):
         return None
@@ -100,27 +100,27 @@ def _pixels(text: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
-def inner_picture(element: Element, around: LengthContext, size: dict[str, str]) -> tuple[Matrix, LengthContext]:
-    """Return the viewport of an svg or symbol inside another picture; `size` overrides its own."""
-    place = Element("", {**element.attrib, **size})
+def inner_viewport(element: Element, outer: LengthContext, size: dict[str, str]) -> tuple[Matrix, LengthContext]:
+    """Return the viewport of a nested svg or symbol; `size` overrides its own."""
+    sized = Element("", {**element.attrib, **size})
     is_symbol = element.tag.endswith("symbol")
-    x, y = (0.0, 0.0) if is_symbol else (around.length(place, "x"), around.length(place, "y"))
+    x, y = (0.0, 0.0) if is_symbol else (outer.length(sized, "x"), outer.length(sized, "y"))
     box = view_box(element)
     sides = []
-    for name, whole in (("width", around.width), ("height", around.height)):
+    for name, whole in (("width", outer.width), ("height", outer.height)):
         own = None if box is None else box[2 if name == "width" else 3]
-        sides.append(around.length(place, name) if place.get(name) not in (None, "auto") else whole or own)
+        sides.append(outer.length(sized, name) if sized.get(name) not in (None, "auto") else whole or own)
     width, height = sides
     matrix = translate(x, y)
     if box is None:
-        return matrix, around._replace(width=width, height=height)
+        return matrix, outer._replace(width=width, height=height)
     if width is None or height is None or width <= 0 or height <= 0:
         width, height = box[2:]
-    return matrix @ fitted(element, box, (0, 0, width, height)), around._replace(width=box[2], height=box[3])
+    return matrix @ fit_viewbox(element, box, (0, 0, width, height)), outer._replace(width=box[2], height=box[3])
 
 
-def view_box(element: Element) -> tuple[float, float, float, float] | None:
-    """Return left, top, width and height of a viewBox, or None where there is none."""
+def view_box(element: Element) -> Box | None:
+    """Return left, top, width and height of a viewBox, or None if there is none."""
     text = element.get("viewBox", "").strip()
     if not text or text == "none":
         return None
@@ -130,8 +130,8 @@ def view_box(element: Element) -> tuple[float, float, float, float] | None:
     return values[0], values[1], values[2], values[3]
 
 
-def fitted(element: Element, box: tuple[float, float, float, float], port: tuple[float, float, float, float]) -> Matrix:
-    """Return the matrix that lays a viewBox into a viewport as preserveAspectRatio says."""
+def fit_viewbox(element: Element, box: Box, port: Box) -> Matrix:
+    """Return the matrix that fits a viewBox into a viewport according to preserveAspectRatio."""
     words = element.get("preserveAspectRatio", "").split()
     words = [word for word in words if word != "defer"] or ["xMidYMid"]
     scales = np.array([port[2] / box[2], port[3] / box[3]])
@@ -149,11 +149,11 @@ def fitted(element: Element, box: tuple[float, float, float, float], port: tuple
 def transform(text: str) -> Matrix:
     """Return a transform attribute as a 3 x 3 matrix."""
     if rest := _TRANSFORM.sub(" ", text).replace(",", " ").strip():
-        raise ValueError(f'its transform has "{rest[:20]}"; it cannot be read. Correct or remove it.')
+        raise ValueError(f'its transform has "{rest[:20]}"; which cannot be read. Correct or remove it.')
     result = np.eye(3)
     for index, found in enumerate(_TRANSFORM.finditer(text)):
         if index == _MOST_TRANSFORMS:
-            raise ValueError(f"its transform is a list of more than {_MOST_TRANSFORMS:,}. Correct or remove it.")
+            raise ValueError(f"its transform is a list of more than {_MOST_TRANSFORMS:,} items. Correct or remove it.")
         values = numbers(found[2]).tolist()
         try:
             result = result @ _TRANSFORMS[found[1]](*values)
@@ -172,14 +172,14 @@ def _scale(x: float, y: float | None = None) -> Matrix:
 
 
 def translate(x: float, y: float = 0) -> Matrix:
-    """Return the matrix that moves points by x and y."""
+    """Return the matrix of a translation."""
     return _affine(1, 0, 0, 1, x, y)
 
 
 def _rotate(degrees: float, x: float = 0, y: float = 0) -> Matrix:
     angle = math.radians(degrees)
-    turn = _affine(math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle), 0, 0)
-    return translate(x, y) @ turn @ translate(-x, -y)
+    rotation = _affine(math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle), 0, 0)
+    return translate(x, y) @ rotation @ translate(-x, -y)
 
 
 def _skew_x(degrees: float) -> Matrix:

@@ -54,11 +54,11 @@ def hostile_files():
     yield "scale", picture(scaled), "coordinates must be finite"
     yield "transforms", picture(f'<g transform="{"scale(1)" * 500_000}"/>'), "a list of more than 1,000"
     yield "blanks", picture(f'<g transform="{" " * 2_000_000}x"/>'), 'its transform has "x"'
-    yield "rules", picture(f"<style>{'.a{fill:red}' * 500_000}</style>"), "style sheet has 6,000,000 letters"
+    yield "rules", picture(f"<style>{'.a{fill:red}' * 500_000}</style>"), "style sheet has 6,000,000 characters"
     yield "star", picture(f'<polygon points="{star(3001)}"/>'), "its lines cross too often"
     yield "stars", picture(f'<polygon points="{star(301)}"/>' * 200), "its lines cross too often"
     rings = "".join(f"M{i} {i}H{9999 - i}V{9999 - i}z" for i in range(4000))
-    yield "rings", picture(f'<path d="{rings}"/>'), "too many of its 4,000 outlines lie in one another"
+    yield "rings", picture(f'<path d="{rings}"/>'), "too many of its 4,000 outlines are nested"
     entities = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
     yield "laughs", f'<!DOCTYPE svg [<!ENTITY l0 "lol">{entities}]><svg>&l9;</svg>', "declares"
     yield "entity", '<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>', "declares"
@@ -78,7 +78,11 @@ def hostile_files():
     yield "copies of blanks", picture(blank + copies), "copies of elements that are too long"
     deep = "".join(f"M{i} {i}H{199_999 - i}V{199_999 - i}H{i}z" for i in range(90_000))
     for rule in ("nonzero", "evenodd"):
-        yield f"deep rings, {rule}", picture(f'<path fill-rule="{rule}" d="{deep}"/>'), "of its 90,000 outlines lie"
+        yield (
+            f"deep rings, {rule}",
+            picture(f'<path fill-rule="{rule}" d="{deep}"/>'),
+            "of its 90,000 outlines are nested",
+        )
     yield "moves", picture(f'<path d="{"M0 0 " * 2_000_000}"/>'), "more than 5,000,000 points"
     yield "arcs in turn", picture(f'<path d="M0 0{"A1 1 0 0 1 5 5L1 1" * 200_000}"/>'), "more than 5,000,000 points"
     yield "namespace", f'<svg xmlns:a="{"u" * 100_000}">{"<a:b/>" * 20_000}</svg>', "or one of more than 1,000 letters"
