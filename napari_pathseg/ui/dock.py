@@ -1,4 +1,4 @@
-"""The dock widget: it makes the session and its worker, and lays out the sections from top to bottom."""
+"""The dock widget: creates the session and its worker, and lays out the sections from top to bottom."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,18 +24,18 @@ from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import CLASS_KEYS, QuPathKeys, bind_keys, unbind_keys
 from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.notifications import notify
-from napari_pathseg.ui.widgets.progress_dialog import settle
+from napari_pathseg.ui.widgets.progress_dialog import apply_with_progress
 from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 from napari_pathseg.ui.worker_process import WorkerProcess
 
 _WIDTH, _MIN_WIDTH = 400, 360
 _ALWAYS_OPEN = "slides"
-_LAYOUT_MS = 300  # until a section that was opened, curves included, has its size
+_LAYOUT_MS = 300  # until an opened section, curves included, has its final size
 
 
 class PathsegDock(QWidget):
-    """The plugin's panel in the napari window; it closes the session and the worker with the window."""
+    """The plugin's dock widget in the napari window; it closes the session and the worker with the window."""
 
     _window: QWidget | None = None  # class attributes: Qt sends events before and after a widget's life
     _open = _closing = False
@@ -67,7 +67,7 @@ class PathsegDock(QWidget):
         self._idle_processor = IdleProcessor(self.session.workspace, idle_timer)
         idle_timer.timeout.connect(self._idle_processor.process)
         self.operation_progress = OperationProgressBar(self.session, self._idle_processor)
-        self.session.editor.run_pending = partial(settle, parent=self)
+        self.session.editor.run_pending = partial(apply_with_progress, parent=self)
         self._lay_out()
         self._connect()
 
@@ -76,7 +76,7 @@ class PathsegDock(QWidget):
         return QSize(_WIDTH, 700)
 
     def shutdown(self, *, clear: bool = True) -> None:
-        """Save, close the session and end the worker; `clear` also removes the layers from the viewer."""
+        """Save, close the session and stop the worker; `clear` also removes the layers from the viewer."""
         if not self._open:
             return
         self._open = False
@@ -110,7 +110,7 @@ class PathsegDock(QWidget):
     # -- closing
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice when the dock is put into a window or removed from it."""
+        """Detect when the dock is added to a window or removed from it."""
         if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parent() is None and self._window is not None:
                 self.shutdown()
@@ -127,7 +127,7 @@ class PathsegDock(QWidget):
         return super().eventFilter(watched, event)
 
     def _is_closing(self, event: QEvent) -> bool:
-        """Return whether the window closes now; when the user closes it, napari's dialog can still keep it open."""
+        """Return whether the window is really closing; after a click on its close button napari may still ask."""
         if event.type() == QEvent.Type.Close:
             self._closing = True
             return not event.spontaneous()
@@ -222,7 +222,7 @@ class PathsegDock(QWidget):
         self.annotate.choose("brush")
 
     def _open_section(self, step: NextStep) -> None:
-        """Open the section of the next step, until the user folds one; the tools stay open while one draws."""
+        """Open the section of the next step, until the user folds one; the tools stay open while one is active."""
         if not self._opens_sections:
             return
         wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.annotate.drawing else [])}

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def open_window(paths: Sequence[Path], slide: str | None = None) -> None:
-    """Open napari with the dock on `paths`, a project or slides or a folder of them, and stay until it is closed.
+    """Open napari with the dock on `paths` (a project, slides or a folder of slides) and block until it is closed.
 
-    Slides without a project get one beside them.  `slide` names the slide to bring into view.
+    Slides without a project get one in their folder.  `slide` names the slide to show first.
 
     Raises
     ------
     PathsegError
-        If there is no display, or what is named cannot be opened.
+        If there is no display, or one of the paths cannot be opened.
     """
     check_paths(paths)
     viewer, dock = make_window()
@@ -45,40 +45,40 @@ def open_window(paths: Sequence[Path], slide: str | None = None) -> None:
 
 
 def make_window() -> tuple[napari.Viewer, PathsegDock]:
-    """Return a viewer in a window, and the dock in it."""
+    """Open a napari window and return its viewer and the dock."""
     require_display()
     import napari
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-pathseg")
     dock = get_dock(viewer)
-    QApplication.processEvents()  # the canvas gets its size, to which the first slide is fitted
+    QApplication.processEvents()  # gives the canvas its size, to which the first slide is fitted
     return viewer, dock
 
 
 def get_dock(viewer: napari.Viewer) -> PathsegDock:
-    """Return the viewer's dock, made where it has none; the same one that the Plugins menu shows."""
+    """Return the viewer's dock, the one that the Plugins menu shows; create it if there is none."""
     dock: PathsegDock = viewer.window.add_plugin_dock_widget("napari-pathseg", "PathSeg")[1]
     return dock
 
 
 def close_window(viewer: napari.Viewer, dock: PathsegDock) -> None:
-    """Save, end the worker and close the window."""
+    """Save, stop the worker and close the window."""
     dock.shutdown()
     viewer.close()
 
 
 def open_paths(session: Session, paths: Sequence[Path]) -> None:
-    """Bring projects, slides and contours into the window, the first slide that is named into view.
+    """Open projects, slides and contours in the window and show the first slide among `paths`.
 
     Raises
     ------
     PathsegError
-        If one of them cannot be used; the others are there.
+        If one of them cannot be used; the others are loaded.
     """
-    taken = add_files(session, paths)
-    unclear = [f"{path.name} needs a decision. Import it in the window." for path in taken.ambiguous]
-    problems = [*taken.problems, *taken.refused.values(), *unclear]
+    added = add_files(session, paths)
+    unclear = [f"{path.name} needs a decision. Import it in the window." for path in added.ambiguous]
+    problems = [*added.problems, *added.refused.values(), *unclear]
     if problems:
         raise PathsegError("\n".join(problems))
     wanted = [path.absolute() for path in classify_paths(paths, None).slides[:1]]
@@ -88,12 +88,12 @@ def open_paths(session: Session, paths: Sequence[Path]) -> None:
 
 
 def check_paths(paths: Sequence[Path]) -> None:
-    """Refuse, before a window opens, what cannot be shown in one.
+    """Raise, before a window opens, if `paths` cannot be shown in it.
 
     Raises
     ------
     ProjectError
-        If there are several projects, or something is neither project nor slide nor contours.
+        If there are several projects, or a path is neither a project nor a slide nor contours.
     UnsupportedSlideError
         If a slide cannot be opened.
     """
@@ -101,22 +101,22 @@ def check_paths(paths: Sequence[Path]) -> None:
     projects = [path for path in paths if (path / "project.json").is_file()]
     if len(projects) > 1:
         names = ", ".join(path.name for path in projects)
-        raise ProjectError(f"{len(projects)} projects were named ({names}); a window shows one. Open each by itself.")
+        raise ProjectError(f"{len(projects)} projects were given ({names}); a window shows one. Open each separately.")
     for path in found.unknown:
         if path.suffix.lower() == FOLDER_SUFFIX:
-            raise ProjectError(f"{path} is no project: it has no project.json. Make one with `pathseg new`.")
-        raise ProjectError(f"{path} is no project, slide, contour file or folder of slides. Name one of these.")
+            raise ProjectError(f"{path} is not a project: it has no project.json. Make one with `pathseg new`.")
+        raise ProjectError(f"{path} is not a project, slide, contour file or folder of slides. Give one of these.")
     for path in found.slides:
         open_slide(path).close()
 
 
 def require_display() -> None:
-    """Refuse to open a window where there is no display; Qt would end the program without a word.
+    """Raise if there is no display; Qt would abort the program without a message.
 
     Raises
     ------
     PathsegError
-        Naming what is missing and what helps.
+        Which variables are missing, and what to do.
     """
     shown = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
     if sys.platform.startswith("linux") and not shown:

@@ -1,53 +1,52 @@
-"""Export: outlines and masks for other programs."""
+"""The Export section: outlines and masks for other programs."""
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
+from magicgui.widgets import ComboBox
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_pathseg.contours.formats import FORMATS
 from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.form import field_rows
+from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
-from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
+from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 
-_PICTURES = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
-_FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_PICTURES}
+_RASTERS = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
+_FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_RASTERS}
 _WHAT = {"mask": "Mask (outlined and reviewed)", "prediction": "Raw prediction of the newest model"}
 
 
 class ExportPanel(QWidget):
-    """Format, what, and a button."""
+    """What to export, in which format, and a button."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.format, self.what = QComboBox(), QComboBox()
-        for name, text in _FORMATS.items():
-            self.format.addItem(text, name)
-        for name, text in _WHAT.items():
-            self.what.addItem(text, name)
-        for combo in (self.format, self.what):
-            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-            combo.setMinimumContentsLength(12)
-        self.format.setToolTip("GeoJSON for QuPath, XML for ASAP and ImageScope, SVG for drawing programs, images for "
-                               "scripts.")  # fmt: skip
-        self.smooth = ScientificSpinBox()
-        self.smooth.setRange(0, 100)
-        self.smooth.setDecimals(1)
-        self.smooth.setSuffix(" µm")
-        self.smooth.setToolTip("How far outlines may leave the mask's pixels to be smooth; 0 for exact ones.")
-        self.button = push_button("Export…", "Write a file for each slide into a folder.")
-        rows = labelled_rows((("Write", self.what), ("As", self.format), ("Smooth by", self.smooth)))
-        column(self, rows, row(None, self.button))
-        self.format.currentIndexChanged.connect(self._show)
+        self.what = ComboBox(label="Write", choices=[(text, name) for name, text in _WHAT.items()])
+        self.format = ComboBox(
+            label="As",
+            choices=[(text, name) for name, text in _FORMATS.items()],
+            tooltip="GeoJSON for QuPath, XML for ASAP and ImageScope, SVG for drawing programs, images for scripts.",
+        )
+        self.smooth = ScientificFloat(
+            label="Smooth by",
+            max=100,
+            step=1,
+            tooltip="How far smoothed outlines may deviate from the mask; 0 keeps them exact.",
+        )
+        self.smooth.native.setSuffix(" µm")
+        self.button = push_button("Export…", "Write one file for each slide into a folder.")
+        column(self, field_rows(self.what, self.format, self.smooth), row(None, self.button))
+        self.format.changed.connect(self._show)
         self.button.clicked.connect(self.ask_for_folder)
         session.project_changed.connect(self._show)
         self._show()
 
     def ask_for_folder(self) -> None:
-        """Let the user choose where to write."""
+        """Ask for a folder and export into it."""
         with show_errors():
             start = str(self._session.require_project().folder.parent)
             folder = QFileDialog.getExistingDirectory(self, "Export into a folder", start)
@@ -55,15 +54,15 @@ class ExportPanel(QWidget):
                 self.export_to(Path(folder))
 
     def export_to(self, folder: Path) -> None:
-        """Write into a folder and say so."""
+        """Export into a folder and report how many files were written."""
         with show_errors():
-            kind = self.format.currentData()
-            smooth_um = 0.0 if kind in _PICTURES else self.smooth.value()
-            options = ExportOptions(format=kind, what=self.what.currentData(), smooth_um=smooth_um)
+            format_name = self.format.value
+            smooth_um = 0.0 if format_name in _RASTERS else self.smooth.value
+            options = ExportOptions(format=format_name, what=self.what.value, smooth_um=smooth_um)
             files = self._session.export(folder, options)
             notify(f"{plural(len(files), 'file')} written to {folder}.")
 
     def _show(self) -> None:
         project = self._session.project
-        self.smooth.setEnabled(self.format.currentData() not in _PICTURES)
+        self.smooth.enabled = self.format.value not in _RASTERS
         self.button.setEnabled(project is not None and bool(project.slides))

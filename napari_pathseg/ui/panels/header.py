@@ -1,4 +1,4 @@
-"""The top of the dock: a banner while the project is read-only, the project menu, and the next step."""
+"""The top of the dock: read-only banner, project menu and next step."""
 
 from html import escape
 from pathlib import Path
@@ -21,12 +21,12 @@ from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, SecondaryLabel
 from napari_pathseg.ui.widgets.user_settings import recent_projects, remember_project
 
-_HELD_MS, _READ_ONLY_MS = 1000, 5000  # between two checks of whether the project can be written
+_WRITABLE_MS, _READ_ONLY_MS = 1000, 5000  # between two checks of the project lock
 _DETAIL = (("1.0 µm per pixel (for tumour areas)", 1.0), ("Each slide's own pixels (finest, slower)", None))
 
 
 class ReadOnlyBanner(QFrame):
-    """Says why the project is read-only; visible only while it is. It tries again by itself."""
+    """Says why the project is read-only and checks regularly whether it still is; hidden otherwise."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -34,7 +34,7 @@ class ReadOnlyBanner(QFrame):
         self.text = QLabel()
         self.text.setWordWrap(True)
         self.text.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
-        self.button = push_button("Try again", "Check now whether the project is free; that happens by itself, too.")
+        self.button = push_button("Try again", "Check now whether the project is free; this also happens by itself.")
         column(self, row(self.text, self.button)).setContentsMargins(SPACING, HALF_SPACING, SPACING, HALF_SPACING)
         self.setObjectName("read_only")
         self.setStyleSheet(f"#read_only {{ border: 1px solid {STATE_HUES['predicted']}; border-radius: 4px; }}")
@@ -49,43 +49,44 @@ class ReadOnlyBanner(QFrame):
         reason = self._session.read_only
         self.text.setText(f"<b>Read-only:</b> {escape(reason)}." if reason else "")
         self.setVisible(bool(reason))
-        self._timer.start(_READ_ONLY_MS if reason else _HELD_MS)
+        self._timer.start(_READ_ONLY_MS if reason else _WRITABLE_MS)
 
     def _watch(self) -> None:
         self._session.poll_lock()
 
 
 class NewProjectDialog(Dialog):
-    """Asks for the folder and name of a new project, and for the resolution of its masks."""
+    """Asks for the folder, the name and the mask resolution of a new project."""
 
     def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
         self.folder = FileEdit(
             mode=FileDialogMode.EXISTING_DIRECTORY,
             label="Folder",
             value=folder,
-            tooltip="The folder to make the project in.",
+            tooltip="The folder to create the project in.",
         )
         self.project_name = LineEdit(label="Name", value="project")
         self.mpp = ComboBox(
             label="Detail",
             choices=_DETAIL,
             value=1.0,
-            tooltip="Masks are painted and networks trained at this resolution. Slides without a pixel size keep\n"
-            "their own.",
+            tooltip="Masks are painted and networks trained at this resolution. Slides without a pixel size\n"
+            "keep their own.",
         )
+        self.folder.choose_btn.text = "Browse…"
         super().__init__(widgets=[self.folder, self.project_name, self.mpp], parent=parent)
         self.native.setWindowTitle("New project")
         self.min_width = 460
 
     @property
     def project_folder(self) -> Path:
-        """The folder that the project will be."""
+        """The project's own folder."""
         name = self.project_name.value.strip() or "project"
         return Path(str(self.folder.value)) / (name if name.endswith(FOLDER_SUFFIX) else name + FOLDER_SUFFIX)
 
 
 class Header(QWidget):
-    """The project menu and the next step; `step_pressed` and `step_changed` carry a `NextStep`."""
+    """The project menu and the next step; `step_pressed` and `step_changed` emit a `NextStep`."""
 
     step_pressed = Signal(object)
     step_changed = Signal(object)
@@ -99,7 +100,7 @@ class Header(QWidget):
         self.project = QPushButton()
         self.project.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.project.setStyleSheet("text-align: left; font-weight: bold; padding: 6px;")
-        self.project.setToolTip("Make, open or show a project.")
+        self.project.setToolTip("Create or open a project, or show its folder.")
         self.menu = QMenu(self)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.project.setMenu(self.menu)
@@ -118,23 +119,23 @@ class Header(QWidget):
         self._fill_menu()
         self._show_project()
 
-    # -- what the user can do
+    # -- actions
 
     def ask_for_new(self) -> None:
-        """Ask for a new project and make it."""
+        """Ask for the folder of a new project and create it."""
         dialog = NewProjectDialog(self._start_folder(), self)
         if dialog.exec():
             self.make(dialog.project_folder, dialog.mpp.value)
         dialog.native.deleteLater()
 
     def make(self, folder: Path, mpp: float | None) -> None:
-        """Make a project and open it."""
+        """Create a project and open it."""
         with show_errors():
             self._session.new_project(folder, mpp=mpp)
 
     def ask_for_project(self) -> None:
         """Ask for a project and open it."""
-        folder = QFileDialog.getExistingDirectory(self, "Open a project (a folder .pathseg)", str(self._start_folder()))
+        folder = QFileDialog.getExistingDirectory(self, "Open a project (a .pathseg folder)", str(self._start_folder()))
         if folder:
             self.open(Path(folder))
 
@@ -144,18 +145,18 @@ class Header(QWidget):
             self._session.open_project(folder)
 
     def show_keys(self) -> None:
-        """List all keys."""
+        """List all keyboard shortcuts."""
         box = QMessageBox(self)
         box.setWindowTitle("Keys")
         box.setTextFormat(Qt.TextFormat.RichText)
         box.setText(
-            "They work while the slide has the focus. Click on it first."
+            "Shortcuts work while the slide has the focus: click on it first."
             + keys_text(QUPATH_KEYS if self.qupath is not None and self.qupath.on else ())
         )
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         box.open()
 
-    # -- what the user sees
+    # -- display
 
     def _show_project(self) -> None:
         project = self._session.project
@@ -168,7 +169,7 @@ class Header(QWidget):
         step = next_step(self._session)
         self.text.setText(step.text)
         self.button.setText(step.button)
-        self.button.setVisible(step.action != "stop")  # the progress bar and Train have that button
+        self.button.setVisible(step.action != "stop")  # the progress bar and the Train section have a Stop button
         if step != self.step:
             self.step = step
             self.step_changed.emit(step)
@@ -189,12 +190,12 @@ class Header(QWidget):
         self.menu.addSeparator()
         self.menu.addAction("Keys", self.show_keys)
         if self.qupath is not None:
-            own = self.menu.addAction("QuPath keys")
-            if own is not None:
-                own.setCheckable(True)
-                own.setChecked(self.qupath.on)
-                own.toggled.connect(self.qupath.set_on)
-                own.setToolTip("B brush, W wand, P polygon, V live-wire, M move: they replace napari's on the slide.")
+            toggle = self.menu.addAction("QuPath keys")
+            if toggle is not None:
+                toggle.setCheckable(True)
+                toggle.setChecked(self.qupath.on)
+                toggle.toggled.connect(self.qupath.set_on)
+                toggle.setToolTip("B brush, W wand, P polygon, V live-wire, M move, instead of napari's keys.")
 
     def _press(self) -> None:
         self.step_pressed.emit(self.step)

@@ -1,4 +1,4 @@
-"""Review: predict with a model, accept or reject what it found, compare two models."""
+"""The Review section: predict with a model, accept or reject its predictions, compare two models."""
 
 from collections.abc import Callable
 
@@ -25,27 +25,27 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
 class ReviewPanel(QWidget):
-    """What the model found, and what the user thinks of it."""
+    """Predict, accept, reject, opacity and the comparison of two models."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._heard: Layer | None = None
+        self._mask_layer: Layer | None = None  # the one whose opacity is connected
         self.model = QComboBox()
-        self.model.setToolTip("The model that predicts; the newest one first. Dice is of its held-out slides.")
-        self.predict_view = push_button("Predict view", "Let the model mark what is on screen.")
-        self.predict_slide = push_button("Predict slide", "Let the model mark this slide.")
-        self.predict_all = push_button("Predict all", "Let the model mark all slides, one after the other.")
-        self.accept = push_button("Accept view", with_key("Stand for what the model found on screen.", "accept"))
-        self.reject = push_button("Reject view", with_key("Take away what the model found on screen.", "reject"))
+        self.model.setToolTip("The model that predicts, newest first, with its Dice on the held-out slides.")
+        self.predict_view = push_button("Predict view", "Predict the part of the slide on screen.")
+        self.predict_slide = push_button("Predict slide", "Predict the whole slide.")
+        self.predict_all = push_button("Predict all", "Predict all slides, one after the other.")
+        self.accept = push_button("Accept view", with_key("Accept the predictions on screen as correct.", "accept"))
+        self.reject = push_button("Reject view", with_key("Remove the predictions on screen.", "reject"))
         self.accept_more = MenuButton("Accept elsewhere", _elsewhere("Accept", self.accept_in))
         self.reject_more = MenuButton("Reject elsewhere", _elsewhere("Reject", self.reject_in))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(50)
-        self.opacity.setToolTip(with_key("How strongly the mask covers the slide. Hold H to hide it", "hold_mask"))
+        self.opacity.setToolTip(with_key("Opacity of the mask over the slide. Hold H to hide it", "hold_mask"))
         self.only_contour = QCheckBox("Contour only")
-        self.only_contour.setToolTip("Show the borders of the mask instead of areas, as a line that is well seen.")
+        self.only_contour.setToolTip("Show only the borders of the mask, as a clear line.")
         self._contour = OutlineRendering(session.layers, self)
         session.slide_changed.connect(self._contour.attach)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
@@ -75,10 +75,10 @@ class ReviewPanel(QWidget):
         self.model.setMinimumContentsLength(20)
         self.model.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
-    # -- what the user may do
+    # -- actions
 
     def predict(self, *, view: bool = False, everything: bool = False) -> None:
-        """Predict the slide in view, only what is on screen of it, or all slides."""
+        """Predict the current slide, its part on screen (`view`), or all slides (`everything`)."""
         with show_errors():
             slides = list(self._session.require_project().slides) if everything else [self._session.require_slide().id]
             self._session.training.predict(slides, view=view, model=self.model.currentData())
@@ -94,20 +94,20 @@ class ReviewPanel(QWidget):
         self.predict(everything=True)
 
     def accept_view(self) -> None:
-        """Stand for what the model found on screen."""
+        """Accept the predictions on screen."""
         self.accept_in(VIEW)
 
     def reject_view(self) -> None:
-        """Take away what the model found on screen."""
+        """Remove the predictions on screen."""
         self.reject_in(VIEW)
 
     def accept_in(self, where: str) -> None:
-        """Stand for what the model found in a place."""
+        """Accept the predictions in the selection, the view or the slide."""
         with show_errors():
             self._session.editor.accept(where)
 
     def reject_in(self, where: str) -> None:
-        """Take away what the model found in a place."""
+        """Remove the predictions in the selection, the view or the slide."""
         with show_errors():
             self._session.editor.reject(where)
 
@@ -117,11 +117,11 @@ class ReviewPanel(QWidget):
             self._session.training.compare()
 
     def hide_mask(self, hidden: bool) -> None:
-        """Hide the mask while a key is held."""
+        """Hide or show the mask; a key hides it while it is held."""
         if self._session.layers.mask is not None:
             self._session.layers.mask.visible = not hidden
 
-    # -- what the user sees
+    # -- display
 
     def _show_models(self) -> None:
         with show_errors():
@@ -137,30 +137,30 @@ class ReviewPanel(QWidget):
             self._show_run()
 
     def _show_run(self) -> None:
-        """Allow what can be done now."""
+        """Enable the buttons that can be used now."""
         project = self._session.project
         models = [] if project is None else project.model_ids()
-        free = bool(models) and not self._session.training.active
+        can_run = bool(models) and not self._session.training.active
         self.model.setEnabled(bool(models))
-        may_predict = free and not self._session.read_only
-        self.predict_all.setEnabled(may_predict)
+        can_predict = can_run and not self._session.read_only
+        self.predict_all.setEnabled(can_predict)
         for button in (self.predict_view, self.predict_slide):
-            button.setEnabled(may_predict and self._session.slide is not None)
-        self.compare.setEnabled(free and len(models) > 1)
+            button.setEnabled(can_predict and self._session.slide is not None)
+        self.compare.setEnabled(can_run and len(models) > 1)
         self._show_table()
 
     def _show_table(self) -> None:
-        """Show the Dice of the two newest models, where they have been compared."""
+        """Show the Dice of the two newest models once they have been compared."""
         while (item := self._cells.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
                 widget.deleteLater()
         names, rows = compare_scores(self._session)
         for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
-            for place, text in enumerate(cells):
+            for column_number, text in enumerate(cells):
                 label = QLabel(f"<b>{text}</b>" if number == 0 else text)
-                side = Qt.AlignmentFlag.AlignRight if place else Qt.AlignmentFlag.AlignLeft
-                self._cells.addWidget(label, number, place, alignment=side)
+                side = Qt.AlignmentFlag.AlignRight if column_number else Qt.AlignmentFlag.AlignLeft
+                self._cells.addWidget(label, number, column_number, alignment=side)
         self.table.setVisible(bool(rows))
 
     def _show_slide(self) -> None:
@@ -169,15 +169,15 @@ class ReviewPanel(QWidget):
             widget.setEnabled(layer is not None)
         for button in (self.accept, self.accept_more, self.reject, self.reject_more):
             button.setEnabled(layer is not None and not self._session.read_only)
-        if layer is not None and layer is not self._heard:
-            self._heard = layer
+        if layer is not None and layer is not self._mask_layer:
+            self._mask_layer = layer
             layer.events.opacity.connect(self._show_opacity)
             self._show_opacity()
             self._show_contour()
         self._show_run()
 
     def _show_choices(self) -> None:
-        """Offer the selection where there is one."""
+        """Enable the selection entry if there is a selection."""
         selected = bool(self._session.selection.mask_shapes())
         for more in (self.accept_more, self.reject_more):
             action = more.choices.actions()[0]
@@ -191,7 +191,7 @@ class ReviewPanel(QWidget):
     def _show_contour(self) -> None:
         self.only_contour.setChecked(self._contour.enabled)
 
-    # -- how it is made
+    # -- construction
 
     def _connect(self) -> None:
         self.predict_view.clicked.connect(self._predict_view)
@@ -206,10 +206,10 @@ class ReviewPanel(QWidget):
         for more in (self.accept_more, self.reject_more):
             more.choices.setToolTipsVisible(True)
             more.choices.aboutToShow.connect(self._show_choices)
-        self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
+        self._show_run_later = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self._session.project_changed.connect(self._show_models)
         self._session.slide_changed.connect(self._show_slide)
-        self._session.training.run_changed.connect(self._run_soon.throttle)
+        self._session.training.run_changed.connect(self._show_run_later.throttle)
 
     def _set_opacity(self, percent: int) -> None:
         layer = self._session.layers.mask
@@ -218,7 +218,7 @@ class ReviewPanel(QWidget):
 
 
 def _elsewhere(verb: str, act: Callable[[str], None]) -> list[tuple[str, Callable[[], None]]]:
-    """Return what accepting or rejecting can do beside the view."""
+    """Return the menu entries that accept or reject outside the view."""
     return [
         (f"{verb} in the selection", lambda: act(SELECTION)),
         (f"{verb} on the whole slide", lambda: act(SLIDE)),

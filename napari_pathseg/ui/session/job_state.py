@@ -18,7 +18,7 @@ class JobKind(Enum):
     TUNE = "Finding settings"
     PREDICT = "Predicting"
     SCORE = "Scoring"
-    PREVIEW = "Drawing the variation"
+    PREVIEW = "Drawing the augmentation"
 
 
 @dataclass(frozen=True)

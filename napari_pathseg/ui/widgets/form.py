@@ -18,7 +18,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Limits, Settings
-from napari_pathseg.ui.widgets.layout import row
+from napari_pathseg.ui.widgets.layout import labelled_rows, row
 from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat, WholeNumber, ignore_unfocused_wheel, usable_step
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
@@ -32,7 +32,7 @@ _WIDGET_TYPES: dict[type, type[ValueWidget[Any]]] = {
 }
 
 _Kind = TypeVar("_Kind", bound=Settings)
-_WORDS = {"ema": "EMA", "jpeg": "JPEG", "lr": "LR", "tta": "TTA", "p": "probability"}
+_WORDS = {"ema": "EMA", "jpeg": "JPEG", "lr": "LR", "tta": "TTA", "tensorboard": "TensorBoard", "p": "probability"}
 
 
 def _type_map() -> TypeMap:
@@ -161,8 +161,15 @@ def settings_form(settings: Settings, *, expert_only: bool = False) -> SettingsF
     return SettingsForm(settings, expert_only=expert_only)
 
 
+def field_rows(*fields: ValueWidget[Any]) -> QGridLayout:
+    """Stack magicgui widgets with their labels, aligned like the fields of a form."""
+    for field in fields:
+        _fit_panel(field)
+    return labelled_rows((field.label, field.native) for field in fields)
+
+
 def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] | None = None) -> _Kind:
-    """Return the settings that a form shows; `others` are those that are not in it.
+    """Return the settings shown in a form; `others` are the values of settings that are not in it.
 
     Raises
     ------
@@ -173,7 +180,7 @@ def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] |
 
 
 def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
-    """Return the settings in `values` that this version knows and allows, and the defaults of the others."""
+    """Return settings with those of `values` that this version knows and accepts; the rest are defaults."""
     settings = kind()
     for name, value in kind.renamed(values).items():
         default = getattr(settings, name, None)
@@ -213,10 +220,16 @@ def _create_field(name: str, annotation: Any, limits: Limits) -> ValueWidget[Any
     if annotation in (int, float) and limits.unit and not limits.choices:
         native.setSuffix(f" {limits.unit}")
     if annotation is bool:
-        native.setText("")  # the label stands at the left, as those of the other fields
+        native.setText("")  # the label is at the left, as for the other fields
+    _fit_panel(field)
+    return field
+
+
+def _fit_panel(field: ValueWidget[Any]) -> None:
+    """Make a field narrow enough for the dock, accessible, and ignore the wheel without focus."""
+    native = field.native
     if isinstance(native, QComboBox):
         native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     native.setAccessibleName(field.label)
     native.setMinimumWidth(_MIN_WIDTH)
     ignore_unfocused_wheel(native)
-    return field

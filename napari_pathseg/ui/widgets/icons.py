@@ -1,4 +1,4 @@
-"""Icons in the theme's text colour: SVG files drawn anew whenever they are shown."""
+"""SVG icons in the theme's text colour, rendered each time they are painted."""
 
 import weakref
 from functools import cache
@@ -11,16 +11,16 @@ from qtpy.QtWidgets import QAbstractButton, QWidget
 
 ICON_SIZE = 20
 _FOLDER = Path(__file__).parents[1] / "icons"
-_DISABLED = 0.35  # opacity of what cannot be pressed
+_DISABLED_OPACITY = 0.35
 
 
 @cache
-def _drawing(name: str) -> str:
+def _svg_text(name: str) -> str:
     return (_FOLDER / f"{name}.svg").read_text(encoding="utf8")
 
 
 class _ThemedEngine(QIconEngine):
-    """Draws one SVG file in the colour of the text on `widget`."""
+    """Draws one SVG file in the text colour of `widget`."""
 
     def __init__(self, name: str, widget: QWidget) -> None:
         super().__init__()
@@ -35,10 +35,10 @@ class _ThemedEngine(QIconEngine):
         if widget is None or painter is None:
             return
         color = widget.palette().color(QPalette.ColorGroup.Active, QPalette.ColorRole.WindowText).name()
-        drawing = _drawing(self._name).replace("currentColor", color)
+        svg = _svg_text(self._name).replace("currentColor", color)
         painter.save()
-        painter.setOpacity(_DISABLED if mode == QIcon.Mode.Disabled else 1.0)
-        QSvgRenderer(QByteArray(drawing.encode())).render(painter, QRectF(rect))
+        painter.setOpacity(_DISABLED_OPACITY if mode == QIcon.Mode.Disabled else 1.0)
+        QSvgRenderer(QByteArray(svg.encode())).render(painter, QRectF(rect))
         painter.restore()
 
     def pixmap(self, size: QSize, mode: QIcon.Mode, state: QIcon.State) -> QPixmap:
@@ -52,7 +52,7 @@ class _ThemedEngine(QIconEngine):
 
 def themed_icon(name: str, widget: QWidget) -> QIcon:
     """Return the icon `name` in the text colour of `widget`, also after a change of theme."""
-    _drawing(name)  # a name that is no file is a mistake of the caller's, told at once
+    _svg_text(name)  # raises now, not when it is painted, if there is no such file
     return QIcon(_ThemedEngine(name, widget))
 
 

@@ -1,4 +1,4 @@
-"""Rows and columns of widgets with the window's spacing, and its buttons."""
+"""Rows, columns, tables and buttons with the window's spacing."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -20,19 +20,19 @@ from qtpy.QtWidgets import (
 from napari_pathseg.ui.widgets.icons import themed_icon
 from napari_pathseg.ui.widgets.theme import SPACING
 
-_MIN_WIDTH = 56  # of a button with a short text, so that it is easy to hit
+_MIN_WIDTH = 56  # of a button with a short text, so that it is easy to click
 _MENU_WIDTH, _MENU_ICON = 22, 14
 
 
 class _Button(QPushButton):
-    """A button that is wide enough for its text and easy to hit."""
+    """A button that is wide enough for its text and easy to click."""
 
     def sizeHint(self) -> QSize:  # noqa: N802
         """Return the preferred size."""
         return super().sizeHint().expandedTo(QSize(_MIN_WIDTH, 0))
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the preferred size: in a smaller one the text would be cut off."""
+        """Return the preferred size; a smaller one would cut off the text."""
         return self.sizeHint()
 
 
@@ -95,7 +95,7 @@ def set_up_table(table: QTableWidget, titles: Sequence[str], stretched: Iterable
 
 
 class MenuButton(QPushButton):
-    """A narrow button next to another one; its menu holds variants of what that does.
+    """A narrow button next to another one, with a menu of variants of its action.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ class MenuButton(QPushButton):
         self.setToolTip(help)
         self.setAccessibleName(help)
         self.setFixedWidth(_MENU_WIDTH)
-        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)  # as high as its neighbour
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Preferred)  # as high as the button beside it
         self.setStyleSheet("padding: 0px;")
         self.setIcon(themed_icon("unfolded", self))
         self.setIconSize(QSize(_MENU_ICON, _MENU_ICON))

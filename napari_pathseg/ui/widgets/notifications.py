@@ -1,7 +1,7 @@
-"""What the session says and what went wrong, as napari notifications of one sentence.
+"""Messages and errors as napari notifications of one sentence.
 
-The one place where a `PathsegError` ends in the window; anything else is a bug and keeps
-its traceback, which napari shows.
+The only place in the window that handles a `PathsegError`; any other exception is a bug and keeps its
+traceback, which napari shows.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _logger = logging.getLogger(__name__)
 
 
 def notify(text: str, details: str = "", kind: str = "info") -> None:
-    """Show a sentence; `kind` is "info", "warning" or "error", `details` wait behind a button."""
+    """Show a message; `kind` is "info", "warning" or "error"; a button shows `details`, if any."""
     if details:
         _logger.warning("%s\n%s", text, details)
     actions = [("More", lambda source: _show_details(text, details, source))] if details else []
@@ -26,7 +26,7 @@ def notify(text: str, details: str = "", kind: str = "info") -> None:
 
 @contextlib.contextmanager
 def show_errors() -> Iterator[None]:
-    """Show what the user can fix, and go on."""
+    """Show a `PathsegError`, which the user can fix, as a notification and suppress it."""
     try:
         yield
     except PathsegError as error:

@@ -1,4 +1,4 @@
-"""Work in the window's own thread that may take long: a small window says how far it is, once that is felt."""
+"""A progress dialog for long work on the UI thread; it appears once the work has taken 0.4 s."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ _TIME_BUDGET_S = 0.05
 
 
 class BusyDialog(QProgressDialog):
-    """Says how far something is; once it is seen the window takes nothing but its Cancel, where it has one."""
+    """Shows how much of a job is done; while it is visible it blocks all input but its own Cancel button, if any."""
 
     def __init__(self, text: str, parent: QWidget | None, *, cancel: bool = True) -> None:
         super().__init__(text, "Cancel" if cancel else "", 0, _STEPS, parent)
@@ -25,14 +25,14 @@ class BusyDialog(QProgressDialog):
     def report(self, fraction: float) -> bool:
         """Show how much is done, 0 to 1, and return whether Cancel was pressed."""
         self.setValue(min(_STEPS - 1, round(_STEPS * fraction)))
-        kinds = QEventLoop.ProcessEventsFlag
-        # until it is shown it keeps nothing else away: what a hand does then comes after
-        QCoreApplication.processEvents(kinds.AllEvents if self.isVisible() else kinds.ExcludeUserInputEvents)
+        flags = QEventLoop.ProcessEventsFlag
+        # until it is visible it blocks no input, so user input waits in the event queue
+        QCoreApplication.processEvents(flags.AllEvents if self.isVisible() else flags.ExcludeUserInputEvents)
         return bool(self.wasCanceled())
 
 
 def run_with_progress(text: str, job: Callable[[Callable[[float], bool]], bool], parent: QWidget | None = None) -> bool:
-    """Run a job that tells how far it is, and ends where that returns True; return what it returns."""
+    """Run `job` and return its result; it reports its progress and stops if the report returns True."""
     progress = BusyDialog(text, parent)
     try:
         return job(progress.report)
@@ -41,9 +41,9 @@ def run_with_progress(text: str, job: Callable[[Callable[[float], bool]], bool],
         progress.deleteLater()
 
 
-def settle(mask: Mask, parent: QWidget | None = None) -> None:
-    """Carry out what waits on a mask, and say so where that takes long."""
-    progress = BusyDialog("Bringing all into the mask…", parent, cancel=False)
+def apply_with_progress(mask: Mask, parent: QWidget | None = None) -> None:
+    """Apply the pending operations of a mask, with a progress dialog if that takes long."""
+    progress = BusyDialog("Updating the mask…", parent, cancel=False)
     try:
         while mask.has_pending:
             mask.process_pending(_TIME_BUDGET_S)

@@ -1,8 +1,8 @@
 """A collapsible section: a title that shows or hides the widget below it, with a note at its right.
 
 superqt's QCollapsible folds by setting its content's maximum height, so that folded widgets still count as
-visible: they take the keyboard focus, and what is computed only while it is seen would be computed.
-Its height is fixed when it opens, too; labels that wrap and plots that appear would be cut off.  Hence this one.
+visible: they take the keyboard focus, and views that update only while visible would keep updating.
+It also fixes the height when it opens, which cuts off labels that wrap later and plots that appear later.
 """
 
 from psygnal import Signal
@@ -16,7 +16,7 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 class CollapsibleSection(QWidget):
     """A title that folds `body`; `toggled_by_user` is emitted when the user presses it.
 
-    A `minor` section stands inside another one.
+    A `minor` section is nested in another one.
     """
 
     toggled_by_user = Signal()
@@ -58,11 +58,11 @@ class CollapsibleSection(QWidget):
 
     @property
     def note(self) -> str:
-        """The few words at the right of the title."""
+        """The note at the right of the title."""
         return str(self._note_label.text())
 
     def set_note(self, text: str) -> None:
-        """Set the words at the right of the title."""
+        """Set the note at the right of the title."""
         self._note_label.setText(text)
 
     def _on_clicked(self) -> None:

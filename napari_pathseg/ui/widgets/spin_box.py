@@ -57,14 +57,14 @@ class ScientificSpinBox(QDoubleSpinBox):
         return f"{value:.{self.digits}g}".replace("e-0", "e-").replace("e+0", "e")
 
     def valueFromText(self, text: str | None) -> float:  # noqa: N802
-        """Parse a number; text that is none leaves the value as it is."""
+        """Parse a number; other text leaves the value unchanged."""
         if text and text == self.specialValueText():
             return self.minimum()
         number = _number(self._without_suffix(text or ""))
         return self.value() if number is None else number
 
     def validate(self, text: str | None, position: int) -> tuple[QValidator.State, str, int]:
-        """Return whether a text is a number within the limits, or could become one by typing on."""
+        """Return whether a text is a number within the limits, or the beginning of one."""
         if text and text == self.specialValueText():
             return QValidator.State.Acceptable, text, position
         bare = self._without_suffix(text or "")
@@ -106,7 +106,7 @@ class _IntBackend(QBaseRangedWidget):
 
 
 def usable_step(minimum: float, maximum: float, step: float | None) -> float | None:
-    """Return `step`, or None where it is so fine that the arrows would hardly move through the range."""
+    """Return `step`, or None if it is so fine that the arrows would hardly move through the range."""
     return None if step is None or step < 1e-4 * (maximum - minimum) else step
 
 

@@ -1,4 +1,4 @@
-"""What is stored for the user of this computer, whatever the project: settings, and the recent projects."""
+"""Settings of the user on this computer, independent of the project, and the list of recent projects."""
 
 from pathlib import Path
 

@@ -125,7 +125,7 @@ def test_classes_have_curves_in_their_colours_and_the_step_size_is_told(panel, w
     start(worker)
     for message in (progress(), validated(), validated(9.0)):
         worker.event.emit(message)
-    qtbot.waitUntil(lambda: "step size 3.2e-4" in panel.curves.rate.text())
+    qtbot.waitUntil(lambda: "learning rate 3.2e-4" in panel.curves.rate.text())
     colors = {spec.name: spec.color for spec in learnable.require_project().classes}
     curves = panel.curves._class_curves
     assert {name: curve.opts["pen"].color().name() for name, curve in curves.items()} == colors
@@ -185,8 +185,8 @@ def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
     texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
-    assert texts == ["Go on with m001 (interrupted)", "Anew"]
-    assert panel.parent_model.currentText() == "Anew"
+    assert texts == ["Resume m001 (interrupted)", "From scratch"]
+    assert panel.parent_model.currentText() == "From scratch"
     panel.parent_model.setCurrentIndex(0)
     panel.button.click()
     assert isinstance(worker.sent[0], Train)
@@ -200,7 +200,7 @@ def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, 
     start(worker)
     worker.died.emit("killed")
     assert re.search("ended from outside.*Press the button again to go on", said[-1][0])
-    qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Go on with m001 (interrupted)")
+    qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Resume m001 (interrupted)")
     panel.button.click()
     assert [command.resume for command in worker.sent if isinstance(command, Train)] == [None, "r001"]
 
@@ -213,7 +213,7 @@ def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
     texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
-    assert texts == ["Newest model (m002)", "Anew"]
+    assert texts == ["Newest model (m002)", "From scratch"]
 
 
 # -- settings

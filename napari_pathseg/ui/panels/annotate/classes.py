@@ -1,4 +1,4 @@
-"""The table of classes: colour, name, key, eye, lock, and how much of the slide in view is of each."""
+"""The table of classes: colour, name, key, visibility, lock and area on the current slide."""
 
 from qtpy.QtCore import QSize, Qt, QTimer
 from qtpy.QtGui import QColor, QKeyEvent
@@ -15,19 +15,19 @@ _SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
 _WIDTHS = {_SWATCH: 30, _KEY: 48, _EYE: 24, _LOCK: 24, _AREA: 76, _PERCENT: 54}
 _ROW, _MAX_ROWS = 24, 6
 _KEYS = 9
-_POLL_MS = 300  # between two looks whether the tissue is found
+_POLL_MS = 300  # between two checks whether the tissue has been found
 
 
 class ClassTableView(QTreeWidget):
-    """One row for each class; the selected one is what the brush paints."""
+    """One row for each class; the brush paints the selected one."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session, self._areas = session, ClassAreas(session.workspace)
         self._filling = False
-        self._looking = QTimer(self)  # for the tissue, which is found beside the window; the slide comes first
-        self._looking.setInterval(_POLL_MS)
-        self._looking.timeout.connect(self._look_for_tissue)
+        self._tissue_timer = QTimer(self)  # the tissue is found in a background thread, after the slide is shown
+        self._tissue_timer.setInterval(_POLL_MS)
+        self._tissue_timer.timeout.connect(self._poll_tissue)
         self.setColumnCount(len(_WIDTHS) + 1)
         self.setHeaderHidden(True)
         self.setRootIsDecorated(False)
@@ -50,19 +50,19 @@ class ClassTableView(QTreeWidget):
 
     @property
     def selected(self) -> int:
-        """The class in hand, 0 where none is."""
+        """The index of the selected class; 0 without a slide."""
         layer = self._session.layers.mask
         return 0 if layer is None else int(layer.selected_label)
 
     def select(self, index: int) -> None:
-        """Take a class in hand."""
+        """Select a class and show it if it was hidden."""
         layer, project = self._session.layers.mask, self._session.project
         if layer is not None and project is not None and 1 <= index <= len(project.classes):
             layer.selected_label = index
-            self._set_hidden(index, False)  # what is painted is to be seen
+            self._set_hidden(index, False)  # new strokes must be visible
 
     def refresh(self) -> None:
-        """Show the project's classes anew."""
+        """Fill the table with the project's classes."""
         project = self._session.project
         specs = () if project is None else project.classes.specs
         self._filling = True
@@ -79,31 +79,31 @@ class ClassTableView(QTreeWidget):
             item.setToolTip(_NAME, "Double-click to rename.")
             item.setToolTip(_EYE, "Show or hide the class.")
             item.setToolTip(_LOCK, "Lock the class: no tool changes its pixels.")
-            item.setToolTip(_AREA, "On this slide, the model's pixels included.")
+            item.setToolTip(_AREA, "Area on this slide, predictions included.")
             for number in (_KEY, _AREA, _PERCENT):
                 item.setTextAlignment(number, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.addTopLevelItem(item)
         if project is not None and not self._session.read_only:
-            self.addTopLevelItem(self._adding_row())
+            self.addTopLevelItem(self._add_row())
         self._filling = False
         self.setFixedHeight(max(3, min(_MAX_ROWS, len(specs) + 1)) * _ROW + 6)
         self.show_selected()
-        self.show_marks()
+        self.show_flags()
         self.show_areas()
 
-    def show_marks(self) -> None:
-        """Show which classes are hidden and which locked."""
-        unseen, kept = self._session.class_flags.hidden, self._session.class_flags.locked
+    def show_flags(self) -> None:
+        """Show which classes are hidden and which are locked."""
+        hidden, locked = self._session.class_flags.hidden, self._session.class_flags.locked
         self._filling = True
         for item in self._items():
             index = item.data(_SWATCH, Qt.ItemDataRole.UserRole)
             if index is not None:
-                item.setIcon(_EYE, themed_icon("hidden" if index in unseen else "shown", self))
-                item.setIcon(_LOCK, themed_icon("locked" if index in kept else "unlocked", self))
+                item.setIcon(_EYE, themed_icon("hidden" if index in hidden else "shown", self))
+                item.setIcon(_LOCK, themed_icon("locked" if index in locked else "unlocked", self))
         self._filling = False
 
     def show_selected(self, *_: object) -> None:
-        """Mark the class in hand."""
+        """Highlight the selected class."""
         for item in self._items():
             if item.data(_SWATCH, Qt.ItemDataRole.UserRole) == self.selected:
                 self.setCurrentItem(item, _NAME)
@@ -111,11 +111,11 @@ class ClassTableView(QTreeWidget):
         self.clearSelection()
 
     def show_areas(self) -> None:
-        """Show how much of the slide in view is of each class."""
-        if self._areas.tissue.needs_update and not self._looking.isActive():
-            self._looking.start()
+        """Show the area of each class on the current slide."""
+        if self._areas.tissue.needs_update and not self._tissue_timer.isActive():
+            self._tissue_timer.start()
         areas = self._areas.by_class()
-        share = "Share of the tissue" if self._areas.of_tissue else "Share of what is labelled"
+        share = "Share of the tissue" if self._areas.of_tissue else "Share of the labelled area"
         self._filling = True
         for item in self._items():
             area = areas.get(item.data(_SWATCH, Qt.ItemDataRole.UserRole))
@@ -124,18 +124,18 @@ class ClassTableView(QTreeWidget):
             item.setToolTip(_PERCENT, f"{share} on this slide.")
         self._filling = False
 
-    def _look_for_tissue(self) -> None:
+    def _poll_tissue(self) -> None:
         if not self._areas.tissue.update():
-            self._looking.stop()
+            self._tissue_timer.stop()
             self.show_areas()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Let the window have all keys, as if the slide still had the focus; none searches among the names."""
+        """Pass all keys on to the window, so that shortcuts work; Qt would search the names for them."""
         if event is not None:
             event.ignore()
 
     def add_class(self) -> None:
-        """Append a class and let the user name it."""
+        """Append a class and edit its name."""
         with show_errors():
             classes = self._session.require_project().classes
             self._session.change_classes(classes.add(_free_name(classes)))
@@ -144,26 +144,26 @@ class ClassTableView(QTreeWidget):
             self.editItem(item, _NAME)
 
     def set_color(self, index: int, color: str) -> None:
-        """Give a class another colour."""
+        """Change the colour of a class."""
         self._replace(index, color=color)
 
     def rename(self, index: int, name: str) -> None:
-        """Give a class another name."""
+        """Rename a class."""
         self._replace(index, name=name)
 
     def toggle_hidden(self, index: int) -> None:
-        """Hide a class, or show it again."""
+        """Hide or show a class."""
         self._set_hidden(index, index not in self._session.class_flags.hidden)
 
     def toggle_locked(self, index: int) -> None:
-        """Lock a class, or free it."""
+        """Lock or unlock a class."""
         with show_errors():
             self._session.class_flags.set_locked(index, index not in self._session.class_flags.locked)
-            self.show_marks()
+            self.show_flags()
 
     def _set_hidden(self, index: int, is_hidden: bool) -> None:
         self._session.class_flags.set_hidden(index, is_hidden)
-        self.show_marks()
+        self.show_flags()
 
     def _replace(self, index: int, *, name: str | None = None, color: str | None = None) -> None:
         with show_errors():
@@ -202,7 +202,7 @@ class ClassTableView(QTreeWidget):
         self.rename(item.data(_SWATCH, Qt.ItemDataRole.UserRole), item.text(_NAME))
         self.refresh()
 
-    def _adding_row(self) -> QTreeWidgetItem:
+    def _add_row(self) -> QTreeWidgetItem:
         item = QTreeWidgetItem(["", "Add a class…"])
         item.setIcon(_SWATCH, themed_icon("add", self))
         item.setFlags(Qt.ItemFlag.ItemIsEnabled)

@@ -1,4 +1,8 @@
-"""Cleaning up: a button, and a small window beside the slide that says which class, what, how much and where."""
+"""The Clean up button and its dialog: class, method, amount and place.
+
+The dialog stays open beside the slide.  It is plain Qt: magicgui's combo box can neither show the colours of the
+classes nor disable one entry.
+"""
 
 from typing import Any
 
@@ -29,9 +33,9 @@ _MAX_AMOUNT = {AREA: 1e8, "length": 500.0}  # µm² and µm
 
 
 def clean_up_button(session: Session) -> QPushButton:
-    """Return a button that opens the window."""
+    """Return a button that opens the dialog."""
     button = push_button(
-        "Clean up…", with_key("Fill holes, remove specks, smooth, grow, or give another class.", "clean")
+        "Clean up…", with_key("Fill holes, remove specks, smooth, grow, or assign another class.", "clean")
     )
     opened: list[CleanUp] = []
 
@@ -40,23 +44,23 @@ def clean_up_button(session: Session) -> QPushButton:
             opened.append(CleanUp(session, button.window()))
         opened[0].open_beside()
 
-    def follow() -> None:
+    def update_enabled() -> None:
         button.setEnabled(session.slide is not None and not session.read_only)
 
     button.clicked.connect(show)
-    session.slide_changed.connect(follow)
-    session.project_changed.connect(follow)
-    follow()
+    session.slide_changed.connect(update_enabled)
+    session.project_changed.connect(update_enabled)
+    update_enabled()
     return button
 
 
 class CleanUp(QDialog):
-    """Lets a person clean up classes of the slide in view, again and again; each time can be undone."""
+    """A dialog that cleans up classes of the current slide, as often as needed; each clean-up can be undone."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._was_open = False  # then it stays where the user put it
+        self._was_open = False  # from then on it stays where the user moved it
         self.setWindowTitle("Clean up")
         self.label, self.method, self.onto, self.where = (_choice() for _ in range(4))
         self.amount = ScientificSpinBox()
@@ -69,11 +73,12 @@ class CleanUp(QDialog):
         self._amounts.addWidget(self.onto)
         self._no_amount = QWidget()
         self._amounts.addWidget(self._no_amount)
-        self._help, self._told = SecondaryLabel(), SecondaryLabel()
-        self.apply = push_button("Apply", "Do it; undo takes it back.")
+        self._help, self._status = SecondaryLabel(), SecondaryLabel()
+        self.apply = push_button("Apply", "Clean up. Ctrl+Z undoes it.")
         close = push_button("Close", "Keep the settings and close.")
         rows = labelled_rows([("Class", self.label), ("What", self.method), ("", self._amounts), ("Where", self.where)])
-        column(self, rows, self._help, row(self._told, None, self.apply, close)).setContentsMargins(*(2 * SPACING,) * 4)
+        layout = column(self, rows, self._help, row(self._status, None, self.apply, close))
+        layout.setContentsMargins(*(2 * SPACING,) * 4)
         self.apply.clicked.connect(self.do)
         close.clicked.connect(self.close)
         self._bind_undo()
@@ -82,54 +87,54 @@ class CleanUp(QDialog):
         session.slide_changed.connect(self._show_method)
         session.selection.changed.connect(self._follow_selection)
         self._fill_classes()
-        self._recall()
+        self._restore()
 
-    # -- what the user may do
+    # -- actions
 
     def open_beside(self) -> None:
-        """Show the window with the class in hand; the slide can be worked on meanwhile."""
+        """Show the dialog for the selected class; the slide remains usable."""
         layer = self._session.layers.mask
         if layer is not None and self.label.findData(layer.selected_label) >= 0:
             self.label.setCurrentIndex(self.label.findData(layer.selected_label))
         self._show_places()
         if self._session.selection.mask_shapes():
             self.where.setCurrentIndex(self.where.findData(SELECTION))
-        self._told.setText("")
+        self._status.setText("")
         if not self._was_open:
             self._was_open = True
-            self._stand_beside()
+            self._move_beside_dock()
         self.show()
         self.raise_()
 
     def do(self) -> None:
-        """Clean up; long work tells how far it is, and can be cancelled."""
+        """Clean up; a long clean-up shows its progress and can be cancelled."""
         request = self.request
         with show_errors():
             changed = run_with_progress(
                 "Cleaning up…", lambda progress: self._session.editor.clean(request, progress), self
             )
-            self._told.setText("Done." if changed else "Nothing was changed.")
+            self._status.setText("Done." if changed else "Nothing changed.")
             with self._session.require_project().edit_state() as state:
                 state.cleanup = request.to_json()
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice what was selected or dropped while another window was in front."""
+        """Follow changes of the selection that were made while another window was in front."""
         if event is not None and event.type() == QEvent.Type.WindowActivate:
             self._show_places()
         return super().event(event)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Leave the keys of undo to the mask, which the amount would take for its digits."""
+        """Let the undo keys act on the mask; the spin box would use them to undo typing."""
         undo, redo = QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo
-        asks = isinstance(event, QKeyEvent) and event.type() == QEvent.Type.ShortcutOverride
-        if isinstance(event, QKeyEvent) and asks and (event.matches(undo) or event.matches(redo)):
+        is_override = event is not None and event.type() == QEvent.Type.ShortcutOverride
+        if isinstance(event, QKeyEvent) and is_override and (event.matches(undo) or event.matches(redo)):
             event.ignore()
             return True
         return super().eventFilter(watched, event)
 
     @property
     def request(self) -> CleanupRequest:
-        """What is asked for."""
+        """The clean-up that the dialog shows."""
         return CleanupRequest(
             method=self.method.currentData(),
             label=self.label.currentData() or 0,
@@ -138,7 +143,7 @@ class CleanUp(QDialog):
             where=self.where.currentData(),
         )
 
-    # -- what the user sees
+    # -- display
 
     def _fill_classes(self) -> None:
         project = self._session.project
@@ -170,13 +175,13 @@ class CleanUp(QDialog):
         self.apply.setEnabled(entry is not None and not self._session.read_only)
 
     def _follow_selection(self) -> None:
-        """Keep to what was selected just now."""
+        """Switch to the selection as soon as there is one."""
         self._show_places()
         if self.isVisible() and self._session.selection.mask_shapes():
             self.where.setCurrentIndex(self.where.findData(SELECTION))
 
     def _show_places(self) -> None:
-        """Offer the selection where there is one."""
+        """Enable the selection entry if there is a selection."""
         selected, place = bool(self._session.selection.mask_shapes()), self.where.findData(SELECTION)
         model = self.where.model()
         assert isinstance(model, QStandardItemModel)
@@ -187,23 +192,23 @@ class CleanUp(QDialog):
         if not selected and self.where.currentData() == SELECTION:
             self.where.setCurrentIndex(self.where.findData(VIEW))
 
-    def _undo(self, *, again: bool = False) -> None:
+    def _undo(self, *, redo: bool = False) -> None:
         layer = self._session.layers.mask
         if layer is not None and not self._session.read_only:
             with show_errors():
-                (layer.redo if again else layer.undo)()
+                (layer.redo if redo else layer.undo)()
             self._session.mask_changed.emit()
 
-    # -- how it is made
+    # -- construction
 
     def _bind_undo(self) -> None:
-        """Let the keys of undo do to the mask what they do while the slide has the focus."""
-        for keys, again in (("Ctrl+Z", False), ("Ctrl+Shift+Z", True)):
-            QShortcut(QKeySequence(keys), self).activated.connect(lambda again=again: self._undo(again=again))
+        """Bind the undo keys to the mask, as while the slide has the focus."""
+        for keys, redo in (("Ctrl+Z", False), ("Ctrl+Shift+Z", True)):
+            QShortcut(QKeySequence(keys), self).activated.connect(lambda redo=redo: self._undo(redo=redo))
         self.amount.installEventFilter(self)
 
-    def _stand_beside(self) -> None:
-        """Go to the corner of the canvas that is next to the dock, so that its middle stays free."""
+    def _move_beside_dock(self) -> None:
+        """Move to the corner of the canvas next to the dock, so that the middle of the canvas stays free."""
         window, screen = self.parentWidget(), self.screen()
         window = None if window is None else window.window()
         if window is None or screen is None:
@@ -217,13 +222,19 @@ class CleanUp(QDialog):
         free = screen.availableGeometry().adjusted(0, 0, -self.width(), -self.height())
         self.move(max(free.left(), min(corner.x(), free.right())), max(free.top(), min(corner.y(), free.bottom())))
 
-    def _recall(self) -> None:
+    def _restore(self) -> None:
         project = self._session.project
-        kept = {} if project is None else project.state.cleanup
-        for box, name in ((self.method, "method"), (self.label, "label"), (self.onto, "onto"), (self.where, "where")):
-            box.setCurrentIndex(max(0, box.findData(kept.get(name, kept.get("deed") if name == "method" else None))))
-        amount = kept.get("amount", CLEANUP_METHODS[self.method.currentData()].usual)
+        stored = {} if project is None else project.state.cleanup
+        method = stored.get("method", stored.get("deed"))  # the name in projects of older versions
+        _show_data(self.method, method)
+        for box, name in ((self.label, "label"), (self.onto, "onto"), (self.where, "where")):
+            _show_data(box, stored.get(name))
+        amount = stored.get("amount", CLEANUP_METHODS[self.method.currentData()].usual)
         self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
+
+
+def _show_data(box: QComboBox, data: object) -> None:
+    box.setCurrentIndex(max(0, box.findData(data)))
 
 
 def _choice() -> QComboBox:

@@ -1,4 +1,4 @@
-"""The buttons that draw areas: boxes that are complete, and what is selected to be worked on."""
+"""The buttons that draw regions: complete boxes, and the selection."""
 
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
@@ -11,17 +11,15 @@ from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
 
 _BOX_HELP = (
-    "Draw a box in which everything is outlined: what is unlabelled in it is learnt as Background. Right-click a box\n"
-    "to remove it, or choose it with napari's arrow and press Delete. Ctrl+Z takes back what was done to boxes\n"
-    "while this tool is in hand."
+    "Draw a box in which everything is outlined: training takes its unlabelled pixels as Background. Right-click\n"
+    "a box to remove it, or choose it with napari's arrow and press Delete. Ctrl+Z undoes changes of boxes while\n"
+    "this tool is active."
 )
-_SELECT_HELP = (
-    "Draw around areas; Clean up, Accept and Reject can then keep to them. Press again to drop the selection."
-)
+_SELECT_HELP = "Draw around areas to limit Clean up, Accept and Reject to them. Press again to clear the selection."
 
 
-class _AreaButton(QPushButton):
-    """Takes a tool in hand that draws areas, and lays it down again."""
+class _RegionButton(QPushButton):
+    """Activates a tool that draws regions, and deactivates it when pressed again."""
 
     def __init__(self, text: str, icon: str, session: Session, shapes: ShapesOverlay) -> None:
         super().__init__(text)
@@ -29,10 +27,9 @@ class _AreaButton(QPushButton):
         self.setCheckable(True)
         set_icon(self, icon)
         self.setStyleSheet("QPushButton:checked { background: palette(highlight); }")
-        self._drawn = qthrottled(
-            self._take_up, timeout=0, leading=False, parent=self
-        )  # napari is still at work on what was drawn
-        shapes.edited.connect(self._drawn.throttle)
+        # later, because napari has not finished with the new shape yet
+        self._commit_later = qthrottled(self._commit, timeout=0, leading=False, parent=self)
+        shapes.edited.connect(self._commit_later.throttle)
         shapes.changed.connect(self._show)
         session.slide_changed.connect(self._show)
         session.project_changed.connect(self._show)
@@ -40,43 +37,43 @@ class _AreaButton(QPushButton):
         self._show()
 
     def toggle_tool(self) -> None:
-        """Take the tool in hand, or lay it down."""
+        """Activate or deactivate the tool."""
         with show_errors():
-            if self._is_down():
-                self._lay_down()
+            if self._is_pressed():
+                self._deactivate()
             else:
                 self._shapes.activate()
         self._show()
 
-    def _is_down(self) -> bool:
+    def _is_pressed(self) -> bool:
         return self._shapes.active
 
-    def _lay_down(self) -> None:
+    def _deactivate(self) -> None:
         self._shapes.deactivate()
 
-    def _take_up(self) -> None:
+    def _commit(self) -> None:
         raise NotImplementedError
 
     def _show(self) -> None:
         self.setEnabled(self._session.slide is not None and not self._session.read_only)
-        self.setChecked(self._is_down())
+        self.setChecked(self._is_pressed())
 
 
-class CompleteBoxButton(_AreaButton):
-    """Draws complete boxes; the right mouse button removes one."""
+class CompleteBoxButton(_RegionButton):
+    """Draws complete boxes; a right-click removes one."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Complete box", "complete_box", session, session.boxes)
         self._boxes = session.boxes
         self.setToolTip(with_key(_BOX_HELP, "complete_box"))
-        self._boxes.context_menu_requested.connect(self._offer)
+        self._boxes.context_menu_requested.connect(self._open_menu)
 
-    def _take_up(self) -> None:
+    def _commit(self) -> None:
         with show_errors():
             self._boxes.commit()
 
-    def _offer(self, position: tuple[float, ...]) -> None:
-        """Ask whether the box under the mouse is to go."""
+    def _open_menu(self, position: tuple[float, ...]) -> None:
+        """Offer to remove the box under the mouse."""
         if not self._boxes.boxes_at(position) or self._session.read_only:
             return
         menu = QMenu(self)
@@ -89,8 +86,8 @@ class CompleteBoxButton(_AreaButton):
             self._boxes.remove_at(position)
 
 
-class SelectButton(_AreaButton):
-    """Selects areas; it is down as long as anything is selected."""
+class SelectButton(_RegionButton):
+    """Selects regions; it stays pressed as long as anything is selected."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__("Select", "select", session, session.selection)
@@ -98,13 +95,13 @@ class SelectButton(_AreaButton):
         self.setToolTip(with_key(_SELECT_HELP, "select"))
         self._show()
 
-    def _is_down(self) -> bool:
+    def _is_pressed(self) -> bool:
         layer = self._shapes.layer
         return self._shapes.active or (layer is not None and len(layer.data) > 0)
 
-    def _lay_down(self) -> None:
+    def _deactivate(self) -> None:
         self._selection.clear()
         self._selection.deactivate()
 
-    def _take_up(self) -> None:
+    def _commit(self) -> None:
         self._selection.select_all()

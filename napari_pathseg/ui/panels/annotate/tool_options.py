@@ -1,4 +1,4 @@
-"""The options of the active tool, as its row in the table of tools lists them: sliders and check boxes."""
+"""The options of the active tool, as listed in the tool table: sliders and check boxes."""
 
 from functools import partial
 from typing import Any
@@ -14,8 +14,9 @@ from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, WAND_REACH, CheckOp
 from napari_pathseg.ui.tools.registry import PAN, TOOLS, tool_named
 from napari_pathseg.ui.tools.viewport import brush_on_screen, set_brush_on_screen
 from napari_pathseg.ui.widgets.layout import column, row
+from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
-_LABEL_WIDTH, _UNIT_WIDTH = 80, 20  # pixels, so that the sliders line up
+_LABEL_WIDTH, _UNIT_WIDTH = 84, 28  # pixels, so that the sliders line up
 _WIDTHS = (BRUSH_WIDTH, WAND_REACH)  # these set the width of napari's brush, which the cursor shows
 _EDIT_HELP = (
     "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> discards it, "
@@ -99,7 +100,9 @@ class _SliderRow(QWidget):
         name, unit = QLabel(option.label), QLabel(option.unit.strip())
         name.setFixedWidth(_LABEL_WIDTH)
         unit.setFixedWidth(_UNIT_WIDTH)
-        column(self, row(name, self.slider, unit))
+        line = row(name, self.slider, unit)
+        line.setSpacing(HALF_SPACING)
+        column(self, line)
 
     def show_position(self, position: int) -> None:
         """Show a position without storing it."""

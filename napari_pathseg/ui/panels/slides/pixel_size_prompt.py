@@ -1,12 +1,13 @@
 """Prompt for the pixel size of slides whose files do not state it."""
 
-from qtpy.QtWidgets import QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _DEFAULT_MPP = 0.5  # a scan at 20x
@@ -27,18 +28,19 @@ class PixelSizePrompt(QWidget):
         super().__init__(parent)
         self._session = session
         self.text = SecondaryLabel()
-        self.mpp = QDoubleSpinBox()
-        self.mpp.setRange(0.01, 100)
-        self.mpp.setDecimals(4)
-        self.mpp.setSingleStep(0.05)
-        self.mpp.setValue(_DEFAULT_MPP)
-        self.mpp.setSuffix(" µm")
-        self.mpp.setToolTip("How many micrometres a pixel covers: about 0.25 at 40x, 0.5 at 20x, 1 at 10x.")
+        self.mpp = ScientificFloat(
+            value=_DEFAULT_MPP,
+            min=0.01,
+            max=100,
+            step=0.05,
+            tooltip="Micrometres per pixel: about 0.25 at 40x, 0.5 at 20x, 1 at 10x.",
+        )
+        self.mpp.native.setSuffix(" µm")
         self.set_size = push_button(
             "Set", "These slides have this pixel size. A slide's menu (right-click) changes it."
         )
         self.unknown = push_button("Not known", "Their areas are shown in pixels, and you are not asked again.")
-        column(self, self.text, row(self.mpp, self.set_size, self.unknown))
+        column(self, self.text, row(self.mpp.native, self.set_size, self.unknown))
         self.set_size.clicked.connect(self._set)
         self.unknown.clicked.connect(self._mark_unknown)
         session.project_changed.connect(self.refresh)
@@ -60,7 +62,7 @@ class PixelSizePrompt(QWidget):
             slides, shown = slides_without_pixel_size(project), self._session.slide
             with project.write_lock():
                 for slide in slides:
-                    project.update_slide(slide, mpp=self.mpp.value())
+                    project.update_slide(slide, mpp=self.mpp.value)
             if shown is not None and shown.id in slides:
                 self._session.show_slide(shown.id)
             self._session.project_changed.emit()

@@ -1,4 +1,4 @@
-"""Live curves of a training: loss, and Dice on the held-out slides."""
+"""Live training curves: loss, and Dice on the held-out slides."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ _CLASS_WIDTH, _MEAN_WIDTH = 2, 2
 
 
 class CurvesView(QWidget):
-    """Two small plots over the seconds of a training, and the last numbers in words."""
+    """Plots of loss and Dice over the training time, with the latest Dice and the learning rate below."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,8 +27,10 @@ class CurvesView(QWidget):
         self.dice.setYRange(0, 1, padding=0.02)
         self.legend, self.rate = QLabel(), SecondaryLabel()
         self.legend.setWordWrap(True)
-        self.legend.setToolTip("Dice on the held-out slides: 1 where outlined and predicted are the same, 0 apart.")
-        self.rate.setToolTip("What runs, and how far each step changes the network.")
+        self.legend.setToolTip(
+            "Dice on the held-out slides: 1 if outlines and prediction agree, 0 if they never overlap."
+        )
+        self.rate.setToolTip("The current stage, and the learning rate: how far each step changes the network.")
         self._loss_curve = self.loss.plot(pen=pg.mkPen(_LOSS, width=2))
         self._class_curves: dict[str, pg.PlotDataItem] = {}
         self._mean_curve = self.dice.plot()
@@ -39,14 +41,14 @@ class CurvesView(QWidget):
 
     @property
     def has_data(self) -> bool:
-        """Whether there is a curve to see."""
+        """Whether there is a curve to show."""
         return any(_length(curve) > 0 for curve in (self._loss_curve, self._mean_curve))
 
     def show_run(self, run: JobState, colors: Mapping[str, str]) -> None:
-        """Draw the curves of a run as far as they are; `colors` are those of the classes by name."""
+        """Draw the curves of a run; `colors` maps class names to colours."""
         _set(self._loss_curve, run.losses)
         _set(self._mean_curve, run.dices)
-        self._mean_curve.setVisible(len(run.dices_by_class) > _TWO)  # else it is that of the one class to find
+        self._mean_curve.setVisible(len(run.dices_by_class) > _TWO)  # of two classes it equals that of the foreground
         for name in self._class_curves.keys() - run.dices_by_class.keys():
             self.dice.removeItem(self._class_curves.pop(name))
         for name, points in run.dices_by_class.items():
@@ -60,35 +62,35 @@ class CurvesView(QWidget):
             plot.setXRange(0, end, padding=0.02)
         self.legend.setText(dice_legend(run, colors))
         self.legend.setVisible(bool(run.dice_by_class))
-        rate = "" if run.rate is None else f" · step size {format_learning_rate(run.rate)}"
+        rate = "" if run.rate is None else f" · learning rate {format_learning_rate(run.rate)}"
         self.rate.setText(f"{run.stage}{rate}" if run.active else "")
         self.rate.setVisible(run.active)
 
     def clear(self) -> None:
-        """Show nothing."""
+        """Remove all curves."""
         self.show_run(JobState(JobKind.TRAIN, active=False), {})
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
-        """Follow the theme."""
+        """Update the colours when the theme changes."""
         super().changeEvent(event)
         if event is not None and event.type() == QEvent.Type.StyleChange:
-            self._follow()
+            self._apply_theme()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Take the theme's colours, which are known once the plots are in a window."""
+        """Apply the theme's colours, which are known once the plots are in a window."""
         super().showEvent(event)
-        self._follow()
+        self._apply_theme()
 
-    def _follow(self) -> None:
-        ground = self.palette().color(QPalette.ColorRole.Window)
+    def _apply_theme(self) -> None:
+        background = self.palette().color(QPalette.ColorRole.Window)
         text = secondary_color(self)
         self._mean_curve.setPen(pg.mkPen(text_color(self), width=_MEAN_WIDTH, style=Qt.PenStyle.DashLine))
         for plot in (self.loss, self.dice):
-            plot.setBackground(ground)
+            plot.setBackground(background)
             plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
             for side in ("left", "bottom"):
                 axis = plot.getAxis(side)
-                axis.setPen(mixed(text, ground, 0.5))
+                axis.setPen(mixed(text, background, 0.5))
                 axis.setTextPen(text)
 
 

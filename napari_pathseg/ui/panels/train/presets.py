@@ -1,4 +1,4 @@
-"""How long to train: three plain choices, and a longest time that they set where none is given."""
+"""How long to train: three presets, and a time limit that overrides the preset's own."""
 
 from psygnal import Signal
 from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
@@ -12,25 +12,25 @@ from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
 _TEXTS = {
     "quick": (
         "Quick look",
-        "Seconds. Only the decoder learns, on top of what the encoder knows: a first idea of whether the\n"
-        "outlines teach anything.",
+        "Seconds. Trains only the decoder, on top of the pretrained encoder: a first idea of whether the\n"
+        "outlines are enough to learn from.",
     ),
     "normal": (
         "Normal",
-        "Minutes. Everything learns, starting from the quick look if there is one.",
+        "Minutes. Trains the whole network, starting from the quick look if there is one.",
     ),
     "thorough": (
         "Thorough",
-        "Until the held-out slides no longer improve, after a search of the step size: up to hours. For the model\n"
-        "that is used in the end.",
+        "Up to hours. Searches the learning rate, then trains until the held-out slides no longer improve: for\n"
+        "the final model.",
     ),
-}  # fmt: skip
+}
 
 
 class PresetChoice(QWidget):
-    """Three buttons of which one is down; `changed` tells of another choice, or of another longest time.
+    """Three exclusive buttons; `changed` reports another preset or time limit.
 
-    The box of that, `minutes`, is laid out by whoever shows the choice.
+    The panel that shows this widget lays out the spin box of the time limit, `minutes`.
     """
 
     changed = Signal()
@@ -49,16 +49,16 @@ class PresetChoice(QWidget):
             buttons.addWidget(button, 1)
         column(self, buttons)
         self.show_choice(TrainConfig())
-        self._group.buttonToggled.connect(self._chosen)
-        self.minutes.valueChanged.connect(self._tell)
+        self._group.buttonToggled.connect(self._on_toggled)
+        self.minutes.valueChanged.connect(self._emit_changed)
 
     @property
     def preset(self) -> str:
-        """The choice that is down."""
+        """The chosen preset."""
         return next(name for name, button in self.buttons.items() if button.isChecked())
 
     def values(self) -> dict[str, str | float]:
-        """Return the preset and the minutes as `TrainConfig` takes them."""
+        """Return preset and minutes as keyword arguments of `TrainConfig`."""
         return {"preset": self.preset, "minutes": self.minutes.value()}
 
     def show_choice(self, config: TrainConfig) -> None:
@@ -67,12 +67,12 @@ class PresetChoice(QWidget):
         self.minutes.setSpecialValueText(format_preset_minutes(config.preset))
         self.minutes.setValue(config.minutes)
 
-    def _chosen(self, _: QPushButton, checked: bool) -> None:
+    def _on_toggled(self, _: QPushButton, checked: bool) -> None:
         if checked:
             self.minutes.setSpecialValueText(format_preset_minutes(self.preset))
             self.changed.emit()
 
-    def _tell(self, _: float) -> None:
+    def _emit_changed(self, _: float) -> None:
         self.changed.emit()
 
 
@@ -83,13 +83,13 @@ def _preset_button(text: str, help: str) -> QPushButton:
 
 
 def _minutes_box() -> ScientificSpinBox:
-    """Return the box for the longest training time, with the setting's limits."""
+    """Return the spin box of the longest training time, with the limits of the setting."""
     limits: Limits = next(limits for field, limits in TrainConfig.described() if field.name == "minutes")
     box = ScientificSpinBox()
     box.digits = 3
     box.setRange(limits.minimum or 0, limits.maximum or 0)
     box.setSingleStep(1)
     box.setSuffix(f" {limits.unit}")
-    box.setToolTip("The longest time to train, in minutes; at 0 what the choice above takes.")
+    box.setToolTip("Longest training time in minutes; 0 uses the time of the choice above.")
     box.setAccessibleName("Longest training time in minutes")
     return box

@@ -137,4 +137,4 @@ class AugmentationPreviewDialog(QDialog):
             self.sentence.setText(run.error or "The samples could not be drawn. Press Another.")
         elif run.samples_path:
             self.image_view.show_file(Path(run.samples_path))
-            self.sentence.setText("Top left: a tile unchanged. The others: how training would vary it.")
+            self.sentence.setText("Top left: a tile unchanged. The others: augmented as in training.")

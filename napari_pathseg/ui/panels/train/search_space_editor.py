@@ -1,4 +1,4 @@
-"""Rows of a setting and the values to try for it."""
+"""The editor of a hyperparameter search: one row for each setting, with the values to try."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ _SMALL = 28
 
 
 class SearchSpaceEditor(QWidget):
-    """A row for each setting that is varied, and a button for another; `changed` tells of any change."""
+    """A row for each setting to vary, and a button that adds one; `changed` reports any change."""
 
     changed = Signal()
 
@@ -32,13 +32,13 @@ class SearchSpaceEditor(QWidget):
         self.add.clicked.connect(self._add_unused)
 
     def values(self) -> dict[str, str]:
-        """Return the values as they were typed, by setting; rows without any are left out."""
+        """Return the values as typed, by setting; empty rows are left out."""
         return {row.setting: row.text.text().strip() for row in self.rows if row.text.text().strip()}
 
     def show_values(self, values: Mapping[str, str]) -> None:
-        """Show other rows; settings that are not known are left out."""
+        """Replace the rows; unknown settings are left out."""
         for shown in list(self.rows):
-            self._take_away(shown)
+            self._delete_row(shown)
         known = _variable()
         for name, text in TrainConfig.renamed(values).items():
             if name in known:
@@ -57,25 +57,25 @@ class SearchSpaceEditor(QWidget):
         self.rows.append(added)
         self._layout.insertWidget(len(self.rows) - 1, added)
         added.remove.clicked.connect(lambda: self._remove(added))
-        added.changed.connect(self._tell)
+        added.changed.connect(self._emit_changed)
         return added
 
-    def _remove(self, gone: "_DimensionRow") -> None:
-        self._take_away(gone)
+    def _remove(self, removed: "_DimensionRow") -> None:
+        self._delete_row(removed)
         self.changed.emit()
 
-    def _take_away(self, gone: "_DimensionRow") -> None:
-        self.rows.remove(gone)
-        self._layout.removeWidget(gone)
-        gone.hide()
-        gone.deleteLater()
+    def _delete_row(self, removed: "_DimensionRow") -> None:
+        self.rows.remove(removed)
+        self._layout.removeWidget(removed)
+        removed.hide()
+        removed.deleteLater()
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         self.changed.emit()
 
 
 class _DimensionRow(QWidget):
-    """A setting, its values, and a button that takes the row away."""
+    """A setting, its values, and a button that removes the row."""
 
     changed = Signal()
 
@@ -90,7 +90,7 @@ class _DimensionRow(QWidget):
         self.choice.setAccessibleName("Setting to vary")
         self.text.setAccessibleName("Values to try")
         ignore_unfocused_wheel(self.choice)
-        self.remove: QPushButton = push_button("×", "Do not vary this.")
+        self.remove: QPushButton = push_button("×", "Do not vary this setting.")
         self.remove.setFixedWidth(_SMALL)
         inside = row()
         inside.setSpacing(HALF_SPACING)
@@ -99,7 +99,7 @@ class _DimensionRow(QWidget):
         inside.addWidget(self.remove)
         self.setLayout(inside)
         self.choice.currentIndexChanged.connect(self._choose)
-        self.text.textChanged.connect(self._tell)
+        self.text.textChanged.connect(self._emit_changed)
         self._describe()
 
     @property
@@ -112,7 +112,7 @@ class _DimensionRow(QWidget):
         self._describe()
         self.changed.emit()
 
-    def _tell(self) -> None:
+    def _emit_changed(self) -> None:
         self.changed.emit()
 
     def _describe(self) -> None:
@@ -120,13 +120,11 @@ class _DimensionRow(QWidget):
         default = format_setting(getattr(TrainConfig(), self.setting))
         self.choice.setToolTip(limits.help)
         self.text.setPlaceholderText(", ".join(limits.choices) or default)
-        self.text.setToolTip(
-            "Values to try, with commas between them; or a range, such as 1e-5..1e-2, in which good places are sought."
-        )
+        self.text.setToolTip("Values to try, separated by commas, or a range to search, such as 1e-5..1e-2.")
 
 
 def _variable() -> dict[str, Limits]:
-    """Return the settings that can be varied: numbers and choices below Expert."""
+    """Return the settings that can be varied: the numbers and choices in Expert."""
     found = {}
     for field, limits in TrainConfig.described():
         if limits.expert and (limits.choices or limits.minimum is not None):

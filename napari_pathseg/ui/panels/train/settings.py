@@ -1,4 +1,4 @@
-"""Every setting of a training, for experts: in groups, with a way back to the defaults."""
+"""All training settings, for experts: in groups, with a button that restores the defaults."""
 
 from psygnal import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
@@ -11,7 +11,7 @@ from napari_pathseg.ui.widgets.layout import column, push_button, row
 
 
 class TrainSettings(QWidget):
-    """The form of the settings and what belongs to some of them; `changed` tells of any change."""
+    """The settings form with its extra buttons; `changed` reports any change."""
 
     changed = Signal()
 
@@ -19,25 +19,25 @@ class TrainSettings(QWidget):
         super().__init__(parent)
         self._session = session
         self.form = settings_form(TrainConfig(), expert_only=True)
-        self.choose_weights = push_button("…", "Choose a .safetensors file with the weights of this encoder.")
+        self.choose_weights = push_button("…", "Choose a .safetensors file with weights for this encoder.")
         self.choose_weights.setFixedWidth(30)
         self.form.add_beside("weights", self.choose_weights)
-        self.preview = push_button("Preview variation", "")
+        self.preview = push_button("Preview augmentation", "")
         self.form.add_below("Augmentation", self.preview)
-        self.reset = push_button("Reset", "Set every setting below Expert to its default.")
+        self.reset = push_button("Reset", "Restore the default of every setting in Expert.")
         self.samples = AugmentationPreviewDialog(session, self.config, self)
         column(self, self.form, row(None, self.reset))
         self.choose_weights.clicked.connect(self.ask_for_weights)
         self.preview.clicked.connect(self.show_samples)
         self.reset.clicked.connect(self.show_defaults)
-        self.form.changed.connect(self._follow)
+        self.form.changed.connect(self._on_form_changed)
         session.project_changed.connect(self._show_state)
         session.training.run_changed.connect(self._show_state)
-        self._follow()
+        self._on_form_changed()
         self._show_state()
 
     def config(self, **others: object) -> TrainConfig:
-        """Return the settings as they are shown; `others` are those of the rest of the panel.
+        """Return the settings as shown; `others` are those of the rest of the panel.
 
         Raises
         ------
@@ -47,30 +47,30 @@ class TrainSettings(QWidget):
         return read_form(self.form, TrainConfig, others)
 
     def show_config(self, config: TrainConfig) -> None:
-        """Show other settings."""
+        """Show the settings of `config`."""
         self.form.show_settings(config)
 
-    # -- what the user may do
+    # -- actions
 
     def show_defaults(self) -> None:
-        """Go back to the defaults."""
+        """Restore the defaults."""
         self.form.show_settings(TrainConfig())
 
     def ask_for_weights(self) -> None:
-        """Let the user choose a file that the encoder starts from."""
+        """Ask for a file with initial weights of the encoder."""
         path, _ = QFileDialog.getOpenFileName(self, "Weights of the encoder", "", "Weights (*.safetensors)")
         if path:
             self.form.fields["weights"].value = path
 
     def show_samples(self) -> None:
-        """Show what the variation makes of a tile."""
+        """Open the preview of the augmentation."""
         self.samples.show()
         self.samples.raise_()
         self.samples.draw()
 
-    # -- what the user sees
+    # -- display
 
-    def _follow(self) -> None:
+    def _on_form_changed(self) -> None:
         self.reset.setEnabled(bool(self.form.differing()))
         self.samples.on_settings_changed()
         self.changed.emit()
@@ -80,9 +80,9 @@ class TrainSettings(QWidget):
         can_draw = project is not None and bool(project.slides) and not self._session.read_only
         self.preview.setEnabled(can_draw and not active)
         self.preview.setToolTip(
-            "Samples are drawn once nothing else runs."
+            "Available once nothing else runs."
             if active
-            else "Show a tile of the slides that are learnt from, and fifteen ways in which training would vary it."
+            else "Show a tile of the training slides and fifteen augmented versions of it."
         )
         if project is None:
             self.samples.close()

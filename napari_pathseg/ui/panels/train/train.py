@@ -1,4 +1,4 @@
-"""Training: what it learns from, for how long, from which model, and how it goes."""
+"""The Train section: training data, time, initial model, and the progress of the run."""
 
 from pathlib import Path
 
@@ -29,9 +29,9 @@ from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _LATEST, _NONE = "latest", "none"
 _BUTTON = RunButtonTexts(
-    "Train", "Train on the outlines; the slide in view shows the progress.", "Stop now and keep the best so far."
+    "Train", "Train on the outlines; the current slide shows the progress.", "Stop now and keep the best model so far."
 )
-_RUN = "r"  # how the name of a run begins; that of a model does not
+_RUN = "r"  # first letter of the names of runs; those of models begin with m
 
 
 class TrainPanel(QWidget):
@@ -41,8 +41,8 @@ class TrainPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._folder: Path | None = None
-        self._anew = False  # what the user chose; without a model there is no choice
-        self._broken: JobState | None = None  # the run that broke off last, which pressing Train goes on with
+        self._from_scratch = False  # the user's choice; without a model there is none
+        self._interrupted: JobState | None = None  # the last interrupted run, already offered for resuming
         self._numbers: Numbers | None = None
         self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
         self.presets = PresetChoice()
@@ -56,10 +56,10 @@ class TrainPanel(QWidget):
         self.expert_section = CollapsibleSection("Expert", self.settings, minor=True)
         self.tuning_section = CollapsibleSection("Find settings", self.tuning, minor=True)
         choices = labelled_rows((("At most", self.presets.minutes), ("Start from", self.parent_model)))
-        begin = row()
-        begin.addWidget(self.estimate, 1)
-        begin.addWidget(self.button)
-        top = (self.sentence, self.presets, choices, begin)
+        start = row()
+        start.addWidget(self.estimate, 1)
+        start.addWidget(self.button)
+        top = (self.sentence, self.presets, choices, start)
         column(self, *top, self.curves, self.samples_section, self.expert_section, self.tuning_section)
         self._connect()
         self._show_project()
@@ -73,28 +73,34 @@ class TrainPanel(QWidget):
         self.parent_model.activated.connect(self._choose_parent)
         self.button.clicked.connect(self.train_or_stop)
         self.tuning.taken.connect(self.settings.show_config)
-        self._mask_soon = qthrottled(self._show_masks, timeout=300, leading=False, parent=self)
-        self._run_soon = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
-        self._estimate_soon = qthrottled(self._show_estimate, timeout=200, leading=False, parent=self)
-        self.presets.changed.connect(self._estimate_soon.throttle)
-        self.settings.changed.connect(self._estimate_soon.throttle)
+        self._show_masks_later = qthrottled(self._show_masks, timeout=300, leading=False, parent=self)
+        self._show_run_later = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
+        self._show_estimate_later = qthrottled(self._show_estimate, timeout=200, leading=False, parent=self)
+        self.presets.changed.connect(self._show_estimate_later.throttle)
+        self.settings.changed.connect(self._show_estimate_later.throttle)
         session.project_changed.connect(self._show_project)
-        session.mask_changed.connect(self._mask_soon.throttle)
-        session.training.run_changed.connect(self._run_soon.throttle)
+        session.mask_changed.connect(self._show_masks_later.throttle)
+        session.training.run_changed.connect(self._show_run_later.throttle)
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Estimate what a training takes, which is not done while nobody sees it."""
+        """Update the estimate, which is not computed while the panel is hidden."""
         super().showEvent(event)
-        self._estimate_soon.throttle()
+        self._show_estimate_later.throttle()
 
     def config(self) -> TrainConfig:
-        """Return how to train, as the panel shows it; ConfigError where that cannot be."""
+        """Return the configuration that the panel shows.
+
+        Raises
+        ------
+        ConfigError
+            If a value lies outside its limits.
+        """
         return self.settings.config(**self.presets.values())
 
-    # -- what the user may do
+    # -- actions
 
     def train_or_stop(self) -> None:
-        """Begin a training, go on with one that was interrupted, or end the one that runs."""
+        """Start a training, resume an interrupted one, or stop the running one."""
         with show_errors():
             if self._session.training.active:
                 self._session.training.stop()
@@ -105,15 +111,15 @@ class TrainPanel(QWidget):
             else:
                 config = self.config()
                 with self._session.require_project().edit_state() as state:
-                    state.training_choices = TrainingChoices(config.to_json(), self._anew)
+                    state.training_choices = TrainingChoices(config.to_json(), self._from_scratch)
                 self._session.training.train(config, None if start == _NONE else start)
         self._show_run()
 
     def _choose_parent(self) -> None:
-        self._anew = self.parent_model.currentData() == _NONE
+        self._from_scratch = self.parent_model.currentData() == _NONE
         self._show_start()
 
-    # -- what the user sees
+    # -- display
 
     def _show_project(self) -> None:
         self.sentence.setText(training_summary(self._session).sentence)
@@ -125,40 +131,40 @@ class TrainPanel(QWidget):
         self._show_parents()
         self._show_button()
         self._numbers = None
-        self._estimate_soon.throttle()
+        self._show_estimate_later.throttle()
 
     def _show_masks(self) -> None:
-        """Show what was outlined since."""
+        """Update the summary after changes of a mask."""
         self.sentence.setText(training_summary(self._session).sentence)
-        if self._numbers is None:  # maybe there is enough to learn from now
-            self._estimate_soon.throttle()
+        if self._numbers is None:  # there may be enough training data now
+            self._show_estimate_later.throttle()
 
     def _show_remembered(self) -> None:
-        """Show the settings that the project was trained with last, and nothing of another project's runs."""
+        """Show the settings of the project's last training; remove the curves of another project."""
         project = self._session.project
-        kept = TrainingChoices() if project is None else project.state.training_choices
-        config = known_settings(TrainConfig, dict(kept.config))
+        stored = TrainingChoices() if project is None else project.state.training_choices
+        config = known_settings(TrainConfig, dict(stored.config))
         self.settings.show_config(config)
         self.presets.show_choice(config)
-        self._anew, self._broken = kept.from_scratch, None
+        self._from_scratch, self._interrupted = stored.from_scratch, None
         self.curves.clear()
         self.samples.clear()
         self._show_run()
 
     def _show_parents(self) -> None:
-        """Offer the newest model, what was interrupted, each of the others, and none; what was chosen stays so."""
+        """Fill the choice of initial weights: newest model, interrupted run, from scratch, older models."""
         with show_errors():
             models, run = project_models(self._session), interrupted_run(self._session)
-            chosen = _NONE if self._anew else self.parent_model.currentData()
+            chosen = _NONE if self._from_scratch else self.parent_model.currentData()
             self.parent_model.clear()
             if models:
                 self.parent_model.addItem(f"Newest model ({models[-1].id})", _LATEST)
             if run:
-                self.parent_model.addItem(f"Go on with m{run[1:]} (interrupted)", run)
-            self.parent_model.addItem("Anew", _NONE)
+                self.parent_model.addItem(f"Resume m{run[1:]} (interrupted)", run)
+            self.parent_model.addItem("From scratch", _NONE)
             for bundle in reversed(models[:-1]):
                 self.parent_model.addItem(format_model(bundle), bundle.id)
-            kept = chosen != _NONE or self._anew
+            kept = chosen != _NONE or self._from_scratch
             first = 0 if models or not run else self.parent_model.findData(_NONE)
             found = self.parent_model.findData(chosen) if kept else -1
             self.parent_model.setCurrentIndex(found if found >= 0 else first)
@@ -166,21 +172,21 @@ class TrainPanel(QWidget):
         self._show_start()
 
     def _show_start(self) -> None:
-        """Say what the choice of a start means."""
-        self._estimate_soon.throttle()
+        """Describe the chosen initial weights in the tool-tip."""
+        self._show_estimate_later.throttle()
         self.parent_model.setToolTip(
-            "It goes on where it was broken off, with the settings it had."
+            "Resumes where it was interrupted, with its own settings."
             if str(self.parent_model.currentData()).startswith(_RUN)
-            else "Going on from the newest model is quick; anew forgets what was learnt before."
+            else "Training on from the newest model is fast; from scratch discards what earlier models learnt."
         )
 
     def _show_estimate(self) -> None:
-        """Say what a training would take; nothing where none can begin, which the sentence says."""
+        """Estimate time and memory of a training; empty if none can start, which the sentence above explains."""
         project, text = self._session.project, ""
-        if not self.isVisible() or self._session.training.active:  # what runs takes memory and time of its own
+        if not self.isVisible() or self._session.training.active:  # a running job would distort the estimate
             return
         if str(self.parent_model.currentData()).startswith(_RUN):
-            text = "Goes on where it was broken off, with the settings it had."
+            text = "Resumes where it was interrupted, with its own settings."
         elif project is not None and project.slides:
             try:
                 self._numbers = self._numbers or learning_numbers(project)
@@ -197,19 +203,19 @@ class TrainPanel(QWidget):
             colors = {} if project is None else {spec.name: spec.color for spec in project.classes}
             self.curves.show_run(run, colors)
             self.samples.show_run(run)
-            self._offer_to_go_on(run)
+            self._offer_to_resume(run)
         self.curves.setVisible(self.curves.has_data or (run is not None and run.active))
         if active:
             self.estimate.setText("")
         elif not self.estimate.text():
-            self._estimate_soon.throttle()
+            self._show_estimate_later.throttle()
         self.samples_section.setVisible(self.samples.has_data)
 
-    def _offer_to_go_on(self, run: JobState) -> None:
-        """After a training broke off choose to go on with it, once."""
-        if not run.broken or run is self._broken:
+    def _offer_to_resume(self, run: JobState) -> None:
+        """Select resuming an interrupted training, once for each."""
+        if not run.broken or run is self._interrupted:
             return
-        self._broken = run
+        self._interrupted = run
         self._show_parents()
         index = self.parent_model.findData(f"{_RUN}{run.model[1:]}")
         if run.kind == JobKind.TRAIN and run.model and index >= 0:

@@ -208,7 +208,7 @@ def test_long_work_tells_how_far_it_is_and_cancel_takes_it_back(ring, clean_up, 
     timer.stop()
     assert (True, True) in seen
     assert np.array_equal(labels_of(ring), before) == cancel
-    assert clean_up._told.text() == ("Nothing was changed." if cancel else "Done.")
+    assert clean_up._status.text() == ("Nothing changed." if cancel else "Done.")
 
 
 def test_the_button_needs_a_slide_that_can_be_changed(dock, pictures, qtbot):

@@ -8,7 +8,7 @@ def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
     question = dock.slides.size_question
     assert question.isVisibleTo(dock.slides)
     assert f"{len(pictures)} slides do not state" in question.text.text()
-    question.mpp.setValue(0.44)
+    question.mpp.value = 0.44
     question.set_size.click()
     assert not question.isVisibleTo(dock.slides)
     session = dock.slides._session

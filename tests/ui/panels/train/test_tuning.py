@@ -38,8 +38,8 @@ def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
     rows = panel.tuning.rows
     rows.rows[2].remove.click()
     rows.rows[1].text.setText("0, 1e-3")
-    panel.tuning.minutes.setValue(0.5)
-    panel.tuning.trials.setValue(3)
+    panel.tuning.minutes.value = 0.5
+    panel.tuning.trials.value = 3
     assert panel.tuning.effort.text() == "3 trials of 4 combinations, about 2 min"
     panel.tuning.button.click()
     (command,) = [command for command in worker.sent if isinstance(command, Tune)]
