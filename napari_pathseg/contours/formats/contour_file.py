@@ -1,17 +1,16 @@
 """Read and write contour files, and find the file that belongs to a slide.
 
-A file on its way into a project is read once, into a `ContourFile`; inspection, preview and
-import all take that value.
+A file is parsed once, into a `ContourFile`, however many slides it holds contours for.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.contours.formats.base import ContourFormat, DocumentSource, SlideGeometry
-from napari_pathseg.contours.formats.label_images.reader import LabelImage, read_label_image
-from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, parse_document, writable_format
+from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, formats_of, parse_document, writable_format
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.storage.atomic import replace_file
@@ -22,78 +21,59 @@ _KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MAS
 
 @dataclass(frozen=True)
 class ContourFile:
-    """A contour file or label image, read once.
+    """A contour file, parsed once; its contours can be read for several slides.
 
     Attributes
     ----------
     path
         The file.
-    geometry
-        The slide's geometry with which it was read.
-    contours
-        ``(row, column)`` in level-0 pixels, in the order of the file; empty for a label image.
-    label_image
-        The pixels of a label image; None for a contour file.
     format
-        The contour format; None for a label image.
-    has_multiple_images
-        Whether the file holds the contours of several images, each under its name.
+        The contour format, found by the file's content.
+    document
+        What the format's `parse` returned.
     version
-        Size in bytes and modification time in nanoseconds, from before the file was read.
+        Size in bytes and modification time in nanoseconds, from before the file was parsed.
     """
 
     path: Path
-    geometry: SlideGeometry
-    contours: list[Contour]
-    label_image: LabelImage | None
-    format: ContourFormat | None
-    has_multiple_images: bool
+    format: ContourFormat
+    document: Any
     version: tuple[int, int]
 
+    @classmethod
+    def parse(cls, path: Path) -> "ContourFile":
+        """Parse a file.
+
+        Raises
+        ------
+        AnnotationError
+            If the suffix is unknown, or the file cannot be parsed or is in no known format.
+        """
+        formats_of(path)  # a wrong suffix is reported before a missing file
+        version = _version(path)
+        return cls(path, *parse_document(path), version)
+
+    @property
+    def has_multiple_images(self) -> bool:
+        """Whether the file holds the contours of several images, each under its name."""
+        return self.format.has_multiple_images(self.document)
+
+    def contours(self, geometry: SlideGeometry) -> list[Contour]:
+        """Return the contours of a slide, ``(row, column)`` in level-0 pixels.
+
+        Raises
+        ------
+        AnnotationError
+            If a contour is not valid, or the format needs to know more about the slide.
+        """
+        return self.format.read(self.document, DocumentSource(self.path.name, geometry))
+
     def is_current(self) -> bool:
-        """Return whether the file is still as it was read."""
+        """Return whether the file on disk is still the one that was parsed."""
         try:
             return _version(self.path) == self.version
         except AnnotationError:
             return False
-
-
-def read_contour_file(
-    path: Path,
-    geometry: SlideGeometry | None = None,
-    *,
-    colors: Mapping[str, int] | None = None,
-    page: int | None = None,
-    mask_shape: tuple[int, int] | None = None,
-) -> ContourFile:
-    """Read a contour file or label image.
-
-    Parameters
-    ----------
-    path
-        The file.  A suffix of `MASK_SUFFIXES` means a label image; the content of any other file
-        decides how it is read.
-    geometry
-        What is known about the slide; label images and some formats cannot do without.
-    colors, page, mask_shape
-        For label images: see `read_label_image`.
-
-    Raises
-    ------
-    AnnotationError
-        If the file cannot be read, holds a contour that is not valid, or needs more geometry.
-    """
-    geometry = geometry or SlideGeometry()
-    version = _version(path)
-    if path.suffix.lower() in MASK_SUFFIXES:
-        if geometry.shape is None:
-            raise AnnotationError(f"{path.name} is a label image, which has the size of its slide. Name the slide.")
-        image = read_label_image(path, geometry.shape, colors, page, mask_shape)
-        return ContourFile(path, geometry, [], image, None, has_multiple_images=False, version=version)
-    known, document = parse_document(path)
-    contours = known.read(document, DocumentSource(path.name, geometry))
-    several = known.has_multiple_images(document)
-    return ContourFile(path, geometry, contours, None, known, has_multiple_images=several, version=version)
 
 
 def read_contours(path: str | Path, frame: SlideGeometry | None = None) -> list[Contour]:
@@ -112,18 +92,7 @@ def read_contours(path: str | Path, frame: SlideGeometry | None = None) -> list[
         If the suffix is unknown, the file cannot be read, a contour in it is not valid, or the
         format needs to know more about the slide.
     """
-    path = Path(path)
-    known, document = parse_document(path)
-    return known.read(document, DocumentSource(path.name, frame or SlideGeometry()))
-
-
-def has_multiple_images(path: Path) -> bool:
-    """Return whether a file holds the contours of several images; False if it cannot be read."""
-    try:
-        known, document = parse_document(path)
-    except AnnotationError:
-        return False
-    return known.has_multiple_images(document)
+    return ContourFile.parse(Path(path)).contours(frame or SlideGeometry())
 
 
 def write_contours(

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.contours.formats import MASK_SUFFIXES, find_contour_file, has_multiple_images, stem_of
+from napari_pathseg.contours.formats import MASK_SUFFIXES, find_contour_file, stem_of
 from napari_pathseg.errors import AnnotationError, ConfigError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.importing.contour_import import (
     DEFAULT_IMPORT_OPTIONS,
     AnnotationFile,
+    AnnotationReader,
     ImportOptions,
     ParsedAnnotations,
     import_annotations,
     parse_annotations,
-    read_slide_annotations,
     remove_predictions,
 )
 from napari_pathseg.projects.patients import check_leaks, patient_parser
@@ -90,9 +90,10 @@ def add_slides(project: Project, paths: Sequence[str | Path], options: AddOption
     patient_of = None if options.patient is None else patient_parser(options.patient)
     with project.write_lock():
         plans: list[_Plan] = []
+        reader = AnnotationReader()
         records = dict(project.slides)
         for path, page in _pages(paths):
-            plan = _plan(project, path, page, options, records)
+            plan = _plan(project, path, page, options, records, reader)
             if patient_of is not None:
                 plan = replace(plan, record=replace(plan.record, patient=patient_of(stem_of(path))))
             plans.append(plan)
@@ -150,7 +151,12 @@ def _pages(paths: Iterable[str | Path]) -> Iterator[tuple[Path, int | None]]:
 
 
 def _plan(
-    project: Project, path: Path, page: int | None, options: AddOptions, records: dict[str, SlideRecord]
+    project: Project,
+    path: Path,
+    page: int | None,
+    options: AddOptions,
+    records: dict[str, SlideRecord],
+    reader: AnnotationReader,
 ) -> _Plan:
     record = _find_record(project, path, page, records) or _new_record(project, path, page, records)
     if options.role != roles.AUTO:
@@ -167,7 +173,7 @@ def _plan(
     record = replace(record, complete=complete)
     if contours is None:
         return _Plan(record)
-    file = read_slide_annotations(project, record, contours)
+    file = reader.read_for_slide(project, record, contours)
     annotations = parse_annotations(project, record, file, options.import_options)
     return _Plan(record, file, None if isinstance(annotations, np.ndarray) else annotations)
 
@@ -195,7 +201,7 @@ def _check_pairs(plans: Sequence[_Plan]) -> None:
         if other.id == plan.record.id:
             continue
         paged = plan.record.page is not None  # a multi-page mask belongs to a multi-page slide
-        if not (_is_multi_page_mask(path) if paged else has_multiple_images(path)):
+        if not (_is_multi_page_mask(path) if paged else plan.file.has_multiple_images):
             raise AnnotationError(
                 f"{path.name} would be imported into both {other.id} and {plan.record.id}. Name a folder with "
                 "a file for each slide, or add the slides one by one."

@@ -1,6 +1,6 @@
 """Import of annotation files, contours or label images, into the masks of a project.
 
-A contour file is read once: `read_annotations` returns an `AnnotationFile`, from which its content is shown
+A contour file is read once: an `AnnotationReader` returns an `AnnotationFile`, from which its content is shown
 (`import_preview`), checked and imported.  A label image is read again on import, as many of them at once would fill the
 memory; a file that changed in between is refused.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour, check_inside
-from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours
+from napari_pathseg.contours.formats import MASK_SUFFIXES, ContourFile
 from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.label_images.reader import read_label_image
 from napari_pathseg.errors import AnnotationError
@@ -67,11 +67,14 @@ class AnnotationFile:
         Its contours in level-0 pixels of the slide, with the class names of the file; None for a label image.
     state
         Size and modification time of the file when it was read.
+    has_multiple_images
+        Whether it is a contour file with the contours of several images.
     """
 
     path: Path
     contours: Sequence[Contour] | None
     state: tuple[int, int]
+    has_multiple_images: bool = False
 
     def check_unchanged(self) -> None:
         """Raise if the file on disk is no longer the one that was read.
@@ -90,23 +93,42 @@ def is_label_image(path: Path) -> bool:
     return path.suffix.lower() in MASK_SUFFIXES
 
 
-def read_annotations(path: Path, frame: SlideGeometry) -> AnnotationFile:
-    """Read a contour file; of a label image only the state of the file is taken.
+class AnnotationReader:
+    """Reads annotation files for one slide after another.
 
-    Raises
-    ------
-    AnnotationError
-        If the file cannot be read.
+    A file with the contours of several images stays parsed until another file is read, so that it is parsed once for
+    all its slides.
     """
-    state = _file_state(path)
-    return AnnotationFile(path, None if is_label_image(path) else read_contours(path, frame), state)
+
+    def __init__(self) -> None:
+        self._last: ContourFile | None = None
+
+    def read(self, path: Path, geometry: SlideGeometry) -> AnnotationFile:
+        """Read a contour file; of a label image only the state of the file is taken.
+
+        Raises
+        ------
+        AnnotationError
+            If the file cannot be read.
+        """
+        if is_label_image(path):
+            return AnnotationFile(path, None, _file_state(path))
+        file = self._last
+        if file is None or file.path != path or not file.is_current():
+            file = ContourFile.parse(path)
+        self._last = file if file.has_multiple_images else None
+        return AnnotationFile(path, file.contours(geometry), file.version, file.has_multiple_images)
+
+    def read_for_slide(self, project: Project, record: SlideRecord, path: Path) -> AnnotationFile:
+        """Read an annotation file for a slide, which need not be in the project yet."""
+        with open_slide(project.find_file(record), record.page) as slide:
+            geometry = SlideGeometry.from_slide(slide, record.mpp)
+        return self.read(path, geometry)
 
 
-def read_slide_annotations(project: Project, record: SlideRecord, path: Path) -> AnnotationFile:
-    """Read an annotation file for a slide, which need not be in the project yet."""
-    with open_slide(project.find_file(record), record.page) as slide:
-        frame = SlideGeometry.from_slide(slide, record.mpp)
-    return read_annotations(path, frame)
+def read_annotations(path: Path, geometry: SlideGeometry) -> AnnotationFile:
+    """Read one annotation file; see `AnnotationReader.read`."""
+    return AnnotationReader().read(path, geometry)
 
 
 def import_file(
@@ -138,7 +160,9 @@ def import_file(
     with project.write_lock():
         record = project.slide(slide_id)
         record = replace(record, complete=complete or record.complete)
-        file = source if isinstance(source, AnnotationFile) else read_slide_annotations(project, record, source)
+        file = (
+            source if isinstance(source, AnnotationFile) else AnnotationReader().read_for_slide(project, record, source)
+        )
         import_annotations(project, record, file, options, parse_annotations(project, record, file, options))
         project.slides[slide_id] = record
         project.save()

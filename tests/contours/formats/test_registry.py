@@ -13,14 +13,12 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import (
     CONTOUR_SUFFIXES,
     FORMATS,
+    ContourFile,
     ContourFormat,
     SlideGeometry,
-    read_contour_file,
     read_contours,
     write_contours,
 )
-from napari_pathseg.contours.formats.label_images.writer import write_label_image
-from napari_pathseg.errors import AnnotationError
 from napari_pathseg.projects.exporting.export import EXPORT_FORMATS
 
 PACKAGE = Path(napari_pathseg.__file__).parent
@@ -58,32 +56,21 @@ def test_the_readme_lists_every_format():
     assert FORMATS.keys() <= listed
 
 
-def test_a_contour_file_is_read_once_with_all_that_an_import_needs(tmp_path):
+def test_contour_file_knows_its_format_and_contours(tmp_path):
     path = tmp_path / "a.geojson"
     write_contours(path, [SQUARE])
-    file = read_contour_file(path, SlideGeometry("a.tif", (20, 20)))
+    file = ContourFile.parse(path)
     assert file.format is FORMATS["geojson"]
-    assert file.label_image is None
     assert not file.has_multiple_images
     [expected] = read_contours(path)
-    assert [(c.class_name, c.exterior.tolist()) for c in file.contours] == [("Tumour", expected.exterior.tolist())]
+    found = file.contours(SlideGeometry("a.tif", (20, 20)))
+    assert [(c.class_name, c.exterior.tolist()) for c in found] == [("Tumour", expected.exterior.tolist())]
 
 
-def test_a_label_image_is_read_as_one_and_needs_its_slide(tmp_path):
-    path, mask = tmp_path / "a.png", np.eye(4, dtype=np.uint8)
-    write_label_image(path, mask)
-    file = read_contour_file(path, SlideGeometry(shape=mask.shape))
-    assert (file.format, file.contours) == (None, [])
-    assert np.array_equal(file.label_image.values, mask)
-    assert file.label_image.are_classes
-    with pytest.raises(AnnotationError, match=r"a\.png is a label image, .* Name the slide"):
-        read_contour_file(path)
-
-
-def test_a_contour_file_knows_when_it_has_changed_since_it_was_read(tmp_path):
+def test_contour_file_knows_when_it_changed_after_parsing(tmp_path):
     path = tmp_path / "a.svg"
     write_contours(path, [SQUARE])
-    file = read_contour_file(path)
+    file = ContourFile.parse(path)
     assert file.is_current()
     write_contours(path, [SQUARE, replace(SQUARE, class_name="Stroma")])
     assert not file.is_current()

@@ -1,5 +1,6 @@
 """An annotation file is read once: what was inspected and shown is what is imported."""
 
+import json
 import os
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 
 from napari_pathseg.cli import main
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import write_contours
+from napari_pathseg.contours.formats import SlideGeometry, contour_file, write_contours
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.projects.importing import contour_import
-from napari_pathseg.projects.importing.contour_import import import_file
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.importing.contour_import import AnnotationReader, import_file
 from napari_pathseg.projects.importing.import_preview import inspect_file
+from napari_pathseg.projects.project import Project
 
 SQUARE = np.array([[10.5, 10.5], [10.5, 60.5], [60.5, 60.5], [60.5, 10.5]])
 
@@ -24,11 +26,9 @@ def file(tmp_path):
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Return the files that were read as contours, one entry for each time."""
-    read, paths = contour_import.read_contours, []
-    monkeypatch.setattr(
-        contour_import, "read_contours", lambda path, frame: paths.append(path.name) or read(path, frame)
-    )
+    """Return the contour files that were parsed, one entry for each time."""
+    parse, paths = contour_file.parse_document, []
+    monkeypatch.setattr(contour_file, "parse_document", lambda path: paths.append(path.name) or parse(path))
     return paths
 
 
@@ -42,6 +42,34 @@ def test_import_uses_the_contours_that_were_inspected(project, file, reads):
 def test_command_line_reads_a_contour_file_once(project, file, reads, capsys):
     assert main(["add", str(project.folder), project.slides["case5"].path, "--contours", str(file)]) == 0
     assert reads == ["case5.geojson"]
+
+
+def write_coco_of(path, slides):
+    """Write a COCO file with a square on each slide."""
+    square = {"segmentation": [[10, 10, 50, 10, 50, 50, 10, 50]], "category_id": 1, "iscrowd": 0}
+    document = {
+        "images": [{"id": n, "file_name": slide.name, "width": 192, "height": 192} for n, slide in enumerate(slides)],
+        "categories": [{"id": 1, "name": "Tumour"}],
+        "annotations": [square | {"id": n, "image_id": n} for n in range(len(slides))],
+    }
+    path.write_text(json.dumps(document))
+
+
+def test_file_of_many_images_is_parsed_once_for_all_its_slides(slides, tmp_path, reads):
+    write_coco_of(tmp_path / "all.json", slides)
+    project = Project.create(tmp_path / "p.pathseg")
+    add_slides(project, slides, AddOptions(contours=tmp_path / "all.json"))
+    assert reads == ["all.json"]
+    assert [project.counts(name)[2].sum() for name in project.slides] == [1600] * len(slides)
+
+
+def test_file_of_many_images_is_parsed_again_once_it_changed(slides, tmp_path, reads):
+    path, reader, geometry = tmp_path / "all.json", AnnotationReader(), SlideGeometry(slides[0].name, (192, 192))
+    write_coco_of(path, slides[:2])
+    reader.read(path, geometry)
+    write_coco_of(path, slides[:3])
+    assert reader.read(path, geometry).has_multiple_images
+    assert reads == ["all.json"] * 2
 
 
 def test_file_that_changed_after_inspection_is_refused(project, file):
