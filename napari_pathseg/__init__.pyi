@@ -1,0 +1,16 @@
+from .config import PredictConfig as PredictConfig
+from .config import TrainConfig as TrainConfig
+from .contours.contour import Contour as Contour
+from .contours.formats import read_contours as read_contours
+from .contours.formats import write_contours as write_contours
+from .contours.rasterize import rasterize as rasterize
+from .engine.evaluation.evaluation import score as score
+from .engine.events import run as run
+from .engine.inference.predict import predict as predict
+from .engine.search_space import TuneRequest as TuneRequest
+from .engine.training.training import train as train
+from .geometry import Region as Region
+from .jobs.tuning import tune as tune
+from .projects.project import Project as Project
+from .slides.registry import open_slide as open_slide
+from .slides.slide import Slide as Slide
