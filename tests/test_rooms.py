@@ -51,7 +51,12 @@ def imports_of(path: Path) -> set[str]:
 def local_imports(path: Path, modules: Collection[str]) -> set[str]:
     """Return the modules that a file imports; `from package import module` is one of the module alone."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+    stub = path.with_suffix(".pyi")  # of a package that loads its names on first use
+    nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf8")))]
+    if stub.exists():
+        package = ".".join(path.parent.relative_to(PACKAGE.parent).parts)
+        names |= {f"{package}.{node.module}" for node in ast.parse(stub.read_text(encoding="utf8")).body}
+    for node in nodes:
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

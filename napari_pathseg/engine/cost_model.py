@@ -1,13 +1,13 @@
-"""What a training will take on this computer, told before it starts and without torch.
+"""Estimate the time and memory that a training needs on this computer, before it starts and without torch.
 
-Rough figures, right within a factor of two on a processor: what each network needs was
-measured once, how fast this computer multiplies is measured here.  A graphics card is not
-looked at; with one a step takes less, and its memory is another one.
+Rough figures, right within a factor of two on a CPU: the needs of each network were measured
+once (`networks.kinds`), the speed of this computer is measured here.  GPUs are ignored; with one
+a step is faster, and its own memory is what counts.
 """
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -15,6 +15,7 @@ import psutil
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
+from napari_pathseg.engine.networks.kinds import NETWORK_KINDS, RelativeCost, StepCost
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -31,7 +32,7 @@ _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 5
 
 
 @dataclass(frozen=True)
-class Numbers:
+class DatasetSize:
     """What a training learns from: mask pixels of the slides that teach and that validate."""
 
     train: Sequence[int]
@@ -39,7 +40,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Machine:
+class HardwareProfile:
     """A computer: multiplications and additions a second, in 10^12, and free memory."""
 
     tflops: float
@@ -57,42 +58,27 @@ class Estimate:
     text: str
 
 
-@dataclass(frozen=True)
-class _Network:
-    """Million weights; and for each million pixels work, activations of a step, kept features.
-
-    `workspace_gb` is what a step needs however small the tiles.
-    """
-
-    weights_m: float
-    tflop: float
-    activations_gb: float
-    features_gb: float
-    workspace_gb: float = 0.0
+def _unet_cost(weights_m: float, tflop: float, activations_gb: float, features_gb: float) -> StepCost:
+    return StepCost(
+        weights_m=weights_m,
+        tflop=tflop,
+        activations_gb=activations_gb,
+        features_gb=features_gb,
+        workspace_gb=0.0,
+    )
 
 
 # Peak memory of a step in fp32, batch 2 and 4 of 256 pixels, torch 2.14 with two threads.
-_OWN = {
-    "unet-classic": _Network(31.0, 1.67, 5.6, 0.50),
-    "fcn8s": _Network(134.3, 0.845, 1.6, 0.026, workspace_gb=0.8),
+_UNETS = {  # by encoder
+    "tf_efficientnet_lite0": _unet_cost(5.2, 0.088, 3.2, 0.028),
+    "resnet18": _unet_cost(14.3, 0.165, 1.9, 0.094),
+    "resnet34": _unet_cost(24.4, 0.239, 1.9, 0.094),
+    "resnet50": _unet_cost(32.5, 0.325, 3.6, 0.184),
 }
-_ENCODERS = {  # in a U-Net
-    "tf_efficientnet_lite0": _Network(5.2, 0.088, 3.2, 0.028),
-    "resnet18": _Network(14.3, 0.165, 1.9, 0.094),
-    "resnet34": _Network(24.4, 0.239, 1.9, 0.094),
-    "resnet50": _Network(32.5, 0.325, 3.6, 0.184),
-}
-_OTHER_ENCODER = "resnet50"  # stands for all that were not measured
-_ARCHITECTURES = {  # work and activations against those of a U-Net, measured with EfficientNet-lite0
-    "unet": (1.0, 1.0),
-    "unetplusplus": (1.4, 1.1),
-    "fpn": (0.85, 0.75),
-    "deeplabv3plus": (0.5, 0.95),
-    "segformer": (0.67, 0.9),
-}
+_DEFAULT_ENCODER = "resnet50"  # used for all encoders that were not measured
 
 
-def estimate(source: Project | Numbers, config: TrainConfig, machine: Machine | None = None) -> Estimate:
+def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: HardwareProfile | None = None) -> Estimate:
     """Return what a training of `config` takes.
 
     Parameters
@@ -101,7 +87,7 @@ def estimate(source: Project | Numbers, config: TrainConfig, machine: Machine | 
         A project that can be learnt from, or what is known of it.
     config
         How to train.
-    machine
+    hardware
         Where; None for this computer.
 
     Raises
@@ -109,28 +95,28 @@ def estimate(source: Project | Numbers, config: TrainConfig, machine: Machine | 
     NothingToLearnError
         If the project cannot be learnt from.
     """
-    numbers = learning_numbers(source) if isinstance(source, Project) else source
-    machine = machine or this_machine()
-    network = _network(config)
-    seconds = _seconds(network.tflop, _BACKWARD * config.accumulate * _batch_mpx(config), machine)
+    dataset = dataset_size(source) if isinstance(source, Project) else source
+    hardware = hardware or local_hardware()
+    cost = _step_cost(config)
+    seconds = _seconds(cost.tflop, _BACKWARD * config.accumulate * _batch_mpx(config), hardware)
     minutes = config.longest_minutes
     steps = config.steps or max(1, int(60 * minutes / seconds))
     if config.steps:
-        validated = min(config.validation_tiles * _VALIDATION_MPX, sum(numbers.val) / 1e6)
-        minutes = (steps * seconds + _VALIDATIONS * _seconds(network.tflop, validated, machine)) / 60
-    parts = _memory(network, config, numbers)
+        validated = min(config.validation_tiles * _VALIDATION_MPX, sum(dataset.val) / 1e6)
+        minutes = (steps * seconds + _VALIDATIONS * _seconds(cost.tflop, validated, hardware)) / 60
+    parts = _memory(cost, config, dataset)
     memory = sum(parts.values())
     text = f"about {_duration(minutes)}, {memory:.1f} GB"
     if config.preset == "thorough" and not (config.minutes or config.steps):
         text = text.replace("about", "up to")
-    if memory > machine.free_gb:
-        text += f", but only {machine.free_gb:.1f} GB are free on this computer. {_remedy(parts, config)}"
+    if memory > hardware.free_gb:
+        text += f", but only {hardware.free_gb:.1f} GB are free on this computer. {_remedy(parts, config)}"
     else:
         text += " on this computer"
     return Estimate(minutes, memory, steps, seconds, text)
 
 
-def learning_numbers(project: Project) -> Numbers:
+def dataset_size(project: Project) -> DatasetSize:
     """Return what an estimate needs to know of a project; it changes with its slides only.
 
     Raises
@@ -139,12 +125,12 @@ def learning_numbers(project: Project) -> Numbers:
         If the project cannot be learnt from.
     """
     train, val = train_val_split(project, {name: project.counts(name) for name in project.slides})
-    return Numbers(_sizes(train), _sizes(val))
+    return DatasetSize(_sizes(train), _sizes(val))
 
 
-def this_machine() -> Machine:
+def local_hardware() -> HardwareProfile:
     """Return how fast this computer is and how much memory it has free now."""
-    return Machine(_tflops(), psutil.virtual_memory().available / 1e9)
+    return HardwareProfile(_tflops(), psutil.virtual_memory().available / 1e9)
 
 
 @cache
@@ -160,36 +146,29 @@ def _tflops() -> float:
     return float(2 * _PROBE_SIDE**3 / best / 1e12 * cores)
 
 
-def _network(config: TrainConfig) -> _Network:
-    if config.architecture in _OWN:
-        known = _OWN[config.architecture]
-        work = activations = 1.0
-    else:
-        known = _ENCODERS.get(config.encoder, _ENCODERS[_OTHER_ENCODER])
-        work, activations = _ARCHITECTURES[config.architecture]
+def _step_cost(config: TrainConfig) -> StepCost:
+    """Return the cost of the network that `config` describes, in its precision and with its context."""
+    cost = NETWORK_KINDS[config.architecture].cost
+    if isinstance(cost, RelativeCost):
+        unet = _UNETS.get(config.encoder, _UNETS[_DEFAULT_ENCODER])
+        cost = replace(unet, tflop=unet.tflop * cost.work, activations_gb=unet.activations_gb * cost.activations)
     views = _CONTEXT if config.context else 1.0
-    halved = _BF16 if config.precision == "bf16" else 1.0
-    return _Network(
-        known.weights_m,
-        known.tflop * work * views,
-        known.activations_gb * activations * views * halved,
-        known.features_gb,
-        known.workspace_gb,
-    )
+    precision = _BF16 if config.precision == "bf16" else 1.0
+    return replace(cost, tflop=cost.tflop * views, activations_gb=cost.activations_gb * views * precision)
 
 
-def _memory(network: _Network, config: TrainConfig, numbers: Numbers) -> dict[str, float]:
+def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[str, float]:
     """Return the gigabytes that each kind of thing takes."""
-    step = network.activations_gb * _batch_mpx(config)
+    step = cost.activations_gb * _batch_mpx(config)
     features = 0.0
     if config.weights != "none" and config.decoder_seconds > 0:
-        features = network.features_gb * config.cached_tiles * config.tile**2 / 1e6
+        features = cost.features_gb * config.cached_tiles * config.tile**2 / 1e6
     return {
         "libraries": _LIBRARIES_GB,
-        "weights": network.weights_m * _BYTES_A_WEIGHT / 1e3 + network.workspace_gb,
+        "weights": cost.weights_m * _BYTES_A_WEIGHT / 1e3 + cost.workspace_gb,
         "tiles": step,
         "features": max(0.0, features - step / 2),  # kept while the decoder learns, in half the activations
-        "slides": sum(_kept(sizes) * _BYTES_A_KEPT_PIXEL / 1e9 for sizes in (numbers.train, numbers.val)),
+        "slides": sum(_kept(sizes) * _BYTES_A_KEPT_PIXEL / 1e9 for sizes in (dataset.train, dataset.val)),
     }
 
 
@@ -210,8 +189,8 @@ def _batch_mpx(config: TrainConfig) -> float:
     return config.batch * config.tile**2 / 1e6
 
 
-def _seconds(tflop: float, mpx: float, machine: Machine) -> float:
-    return tflop * mpx / (machine.tflops * _USE)
+def _seconds(tflop: float, mpx: float, hardware: HardwareProfile) -> float:
+    return tflop * mpx / (hardware.tflops * _USE)
 
 
 def _sizes(entries: Sequence[SlideRecord]) -> list[int]:

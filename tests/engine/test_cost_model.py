@@ -6,34 +6,40 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.config import NETWORK_NAMES, TrainConfig
-from napari_pathseg.engine.cost_model import Machine, Numbers, estimate, learning_numbers, this_machine
+from napari_pathseg.engine.cost_model import (
+    DatasetSize,
+    HardwareProfile,
+    dataset_size,
+    estimate,
+    local_hardware,
+)
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 
-SMALL = Numbers([1_000_000] * 4, [1_000_000])
-LAPTOP = Machine(tflops=0.26, free_gb=8)
+SMALL = DatasetSize([1_000_000] * 4, [1_000_000])
+LAPTOP = HardwareProfile(tflops=0.26, free_gb=8)
 
 
-def told(config=None, numbers=SMALL, machine=LAPTOP, **settings):
-    return estimate(numbers, config or TrainConfig(**settings), machine)
+def cost(config=None, dataset=SMALL, hardware=LAPTOP, **settings):
+    return estimate(dataset, config or TrainConfig(**settings), hardware)
 
 
 @pytest.mark.parametrize("architecture", NETWORK_NAMES)
 @settings(deadline=None)
 @given(batch=st.integers(1, 128), tile=st.integers(2, 63), more=st.sampled_from(["batch", "tile"]))
 def test_more_pixels_in_a_batch_take_more_memory_and_time(architecture, batch, tile, more):
-    less = told(architecture=architecture, batch=batch, tile=32 * tile)
+    less = cost(architecture=architecture, batch=batch, tile=32 * tile)
     if more == "batch":
         batch += 1
     else:
         tile += 1
-    larger = told(architecture=architecture, batch=batch, tile=32 * tile)
+    larger = cost(architecture=architecture, batch=batch, tile=32 * tile)
     assert larger.memory_gb >= less.memory_gb
     assert larger.seconds_per_step > less.seconds_per_step
     assert larger.steps <= less.steps
 
 
 def test_the_default_takes_its_minutes_and_some_gigabytes():
-    found = told()
+    found = cost()
     assert found.minutes == 2
     assert 1 < found.memory_gb < 4
     assert 0.1 < found.seconds_per_step < 1  # 0.28 s was measured on two cores
@@ -44,7 +50,7 @@ def test_the_default_takes_its_minutes_and_some_gigabytes():
     ("architecture", "seconds"), [("unet", 0.28), ("unet-classic", 5.6), ("fcn8s", 2.8)]
 )  # fp32, batch 4 of 256 pixels, on two cores
 def test_a_step_takes_about_what_was_measured(architecture, seconds):
-    assert 0.5 < told(architecture=architecture).seconds_per_step / seconds < 2
+    assert 0.5 < cost(architecture=architecture).seconds_per_step / seconds < 2
 
 
 @pytest.mark.parametrize(
@@ -57,21 +63,21 @@ def test_a_step_takes_about_what_was_measured(architecture, seconds):
     ],
 )
 def test_the_time_is_the_one_that_is_set(settings, text):
-    assert told(**settings).text.startswith(text)
+    assert cost(**settings).text.startswith(text)
 
 
 def test_a_number_of_steps_sets_the_time():
-    short, long = told(steps=100), told(steps=10_000)
+    short, long = cost(steps=100), cost(steps=10_000)
     assert (short.steps, long.steps) == (100, 10_000)
     assert 100 * short.seconds_per_step / 60 < short.minutes < long.minutes
 
 
 def test_a_faster_computer_makes_more_steps():
-    assert told(machine=Machine(2.6, 8)).steps >= 9 * told().steps
+    assert cost(hardware=HardwareProfile(2.6, 8)).steps >= 9 * cost().steps
 
 
 def test_accumulated_batches_take_time_and_no_memory():
-    once, four = told(), told(accumulate=4)
+    once, four = cost(), cost(accumulate=4)
     assert four.memory_gb == once.memory_gb
     assert four.seconds_per_step == pytest.approx(4 * once.seconds_per_step)
 
@@ -85,29 +91,30 @@ def test_accumulated_batches_take_time_and_no_memory():
     ],
 )
 def test_too_little_memory_is_said_with_what_to_lower(settings, remedy):
-    text = told(machine=Machine(0.26, 2.0), **settings).text
+    text = cost(hardware=HardwareProfile(0.26, 2.0), **settings).text
     assert "but only 2.0 GB are free on this computer." in text
     assert text.endswith(remedy)
 
 
 def test_slides_are_kept_up_to_the_limit_that_learning_has():
     none, full, more = (
-        told(numbers=Numbers(train, [])).memory_gb for train in ([], [MAX_CACHED_PIXELS], [MAX_CACHED_PIXELS, 10**9])
+        cost(dataset=DatasetSize(train, [])).memory_gb
+        for train in ([], [MAX_CACHED_PIXELS], [MAX_CACHED_PIXELS, 10**9])
     )
     assert full == more == pytest.approx(none + 1.6)
 
 
 def test_a_project_is_estimated_by_its_slides(project):
-    numbers = learning_numbers(project)
-    assert numbers == Numbers([192 * 192] * 4, [192 * 192])
-    assert estimate(project, TrainConfig(), LAPTOP) == told(numbers=numbers)
+    dataset = dataset_size(project)
+    assert dataset == DatasetSize([192 * 192] * 4, [192 * 192])
+    assert estimate(project, TrainConfig(), LAPTOP) == cost(dataset=dataset)
 
 
 def test_this_computer_has_a_speed_and_memory():
-    machine = this_machine()
-    assert 0.005 < machine.tflops < 100
-    assert machine.free_gb > 0
-    assert this_machine().tflops == machine.tflops
+    hardware = local_hardware()
+    assert 0.005 < hardware.tflops < 100
+    assert hardware.free_gb > 0
+    assert local_hardware().tflops == hardware.tflops
 
 
 def test_an_estimate_costs_no_torch():

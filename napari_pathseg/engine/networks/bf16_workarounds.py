@@ -23,7 +23,7 @@ class _Float32(nn.Conv2d):
             return super().forward(input.float()).to(input.dtype)
 
 
-def learn_in_float32(network: nn.Module) -> None:
+def force_fp32_convs(network: nn.Module) -> None:
     """Keep the convolutions that fail in bfloat16 out of autocast while a network learns on a CPU."""
     classes: dict[type, type] = {}
     for module in network.modules():

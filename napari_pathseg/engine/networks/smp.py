@@ -14,20 +14,13 @@ from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
 
-ARCHITECTURES = {
-    "unet": smp.Unet,
-    "unetplusplus": smp.UnetPlusPlus,
-    "fpn": smp.FPN,
-    "deeplabv3plus": smp.DeepLabV3Plus,
-    "segformer": smp.Segformer,
-}
 _TRIAL = 64  # pixels
 
 
 class SmpNetwork(Network):
     """A network of segmentation-models-pytorch whose features can be kept."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, model: str) -> None:
         encoder = find_encoder(spec.encoder)
         if encoder.is_vit:
             raise BundleError(
@@ -35,7 +28,7 @@ class SmpNetwork(Network):
                 "Choose the network unet, or another encoder."
             )
         super().__init__(encoder.mean, encoder.std)
-        self.net = _build(spec, encoder.smp_name)
+        self.net = _build(spec, model, encoder.smp_name)
         self._add_context(spec, self.net.encoder.out_channels[-1])
 
     @property
@@ -54,11 +47,12 @@ class SmpNetwork(Network):
         return cast(Tensor, self.net.segmentation_head(self.net.decoder([size_only, *features])))
 
 
-def _build(spec: NetworkSpec, encoder: str) -> Any:
+def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:
     """Build a network and try it on a small tile, because not every encoder goes with every decoder."""
     options = {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
+    make = getattr(smp, model)
     try:
-        net = ARCHITECTURES[spec.architecture](encoder, encoder_weights=None, classes=spec.classes, **options)
+        net = make(encoder, encoder_weights=None, classes=spec.classes, **options)
         net.eval()
         with torch.inference_mode():
             answer = net(torch.zeros(1, 3, _TRIAL, _TRIAL))

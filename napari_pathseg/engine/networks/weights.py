@@ -20,6 +20,7 @@ from torch import Tensor
 
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks.encoders import LITE0
+from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.networks.network import IMAGENET_MEAN, IMAGENET_STD, Network
 from napari_pathseg.engine.networks.weights_hub import fetch_imagenet
 from napari_pathseg.errors import BundleError
@@ -27,7 +28,6 @@ from napari_pathseg.errors import BundleError
 _logger = logging.getLogger(__name__)
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _PREFIXES = ("features.", "encoder.", "model.", "module.", "backbone.")
-_OWN_ENCODER = ("unet-classic", "fcn8s")
 _COUNTER = "num_batches_tracked"  # of a batch norm; many files lack it and nothing needs it
 _ENOUGH = 0.9  # of the encoder's tensors
 _UNSCALED = "RGB*255 minus ImageNet mean"  # what a file's "input" says where weights came from Caffe or Keras
@@ -66,10 +66,10 @@ def load_encoder_weights(network: Network, spec: NetworkSpec, weights: str) -> N
 
 
 def _start_from_imagenet(network: Network, spec: NetworkSpec) -> None:
-    if spec.architecture == "unet-classic":
-        _logger.info("unet-classic has no ImageNet weights; it starts from chance.")
+    encoder = NETWORK_KINDS[spec.architecture].imagenet_encoder(spec.encoder)
+    if encoder is None:
+        _logger.info("%s has no ImageNet weights; it starts from random ones.", spec.architecture)
         return
-    encoder = "vgg16" if spec.architecture == "fcn8s" else spec.encoder
     tensors = lite0_weights() if encoder.removeprefix("tu-") == LITE0 else fetch_imagenet(encoder)
     fill_encoder(network, tensors, f"The ImageNet weights are not those of {encoder}")
 
@@ -88,7 +88,7 @@ def _start_from_file(network: Network, spec: NetworkSpec, path: Path) -> None:
             says = (file.metadata() or {}).get("input")
     except (OSError, SafetensorError) as error:
         raise BundleError(f"{path} is no safetensors file ({error}). Restore it from a copy.") from error
-    encoder = spec.architecture if spec.architecture in _OWN_ENCODER else spec.encoder
+    encoder = spec.architecture if NETWORK_KINDS[spec.architecture].own_encoder else spec.encoder
     fill_encoder(network, tensors, f"The weights in {path} are not those of {encoder}")
     if says == _UNSCALED:
         network.set_scale(_CAFFE_MEAN, (1.0, 1.0, 1.0))

@@ -13,6 +13,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, reserve_run
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.networks import Network, build_network
+from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, load_checkpoint
 from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.engine.training.losses import class_weights
@@ -23,8 +24,6 @@ from napari_pathseg.projects.ground_truth import labelled_pixel_counts
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import load_json, save_json
-
-_OWN_ENCODERS = ("unet-classic", "fcn8s")
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,9 @@ def _still(project: Project, slides: list[str], role: str, run: Path) -> list[Sl
 
 
 def _spec(project: Project, config: TrainConfig, train: list[SlideRecord]) -> NetworkSpec:
-    encoder = "" if config.architecture in _OWN_ENCODERS else config.encoder
-    grey = config.architecture == "unet-classic" and all(entry.channels == 1 for entry in train)
+    kind = NETWORK_KINDS[config.architecture]
+    encoder = "" if kind.own_encoder else config.encoder
+    grey = kind.grey and all(entry.channels == 1 for entry in train)
     return NetworkSpec(config.architecture, encoder, len(project.classes), 1 if grey else 3, config.context)
 
 

@@ -15,6 +15,7 @@ from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import Event, Job, Note, Started
+from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_training
 from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
 from napari_pathseg.errors import OutOfMemoryError
@@ -168,7 +169,9 @@ def _restart_from_best(trainer: Trainer) -> Generator[Event, None, bool]:
 def _encoder_is_pretrained(trainer: Trainer) -> bool:
     """Return whether the encoder's features are useful before training."""
     config = trainer.config
-    return trainer.plan.parent_id is not None or (config.weights != "none" and config.architecture != "unet-classic")
+    return trainer.plan.parent_id is not None or (
+        config.weights != "none" and NETWORK_KINDS[config.architecture].has_imagenet_weights
+    )
 
 
 def _train_decoder(trainer: Trainer) -> Iterator[Event]:

@@ -96,7 +96,7 @@ def test_the_decoder_learns_on_kept_features_put_together_anew(architecture):
 
 def test_an_unknown_network_is_named_with_the_known_ones():
     with pytest.raises(
-        BundleError, match="'unet3d' is no network part of this version. It knows: unet, unetplusplus, fpn"
+        BundleError, match='"unet3d" is not a network of this version. It knows: unet, unetplusplus, fpn'
     ):
         build_network(NetworkSpec("unet3d", LITE0, 2))
 

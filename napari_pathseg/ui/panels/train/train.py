@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.cost_model import Numbers, estimate, learning_numbers
+from napari_pathseg.engine.cost_model import DatasetSize, dataset_size, estimate
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.curves import CurvesView
@@ -43,7 +43,7 @@ class TrainPanel(QWidget):
         self._folder: Path | None = None
         self._from_scratch = False  # the user's choice; without a model there is none
         self._interrupted: JobState | None = None  # the last interrupted run, already offered for resuming
-        self._numbers: Numbers | None = None
+        self._dataset_size: DatasetSize | None = None
         self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
         self.presets = PresetChoice()
         self.parent_model = QComboBox()
@@ -130,13 +130,13 @@ class TrainPanel(QWidget):
             self._show_remembered()
         self._show_parents()
         self._show_button()
-        self._numbers = None
+        self._dataset_size = None
         self._show_estimate_later.throttle()
 
     def _show_masks(self) -> None:
         """Update the summary after changes of a mask."""
         self.sentence.setText(training_summary(self._session).sentence)
-        if self._numbers is None:  # there may be enough training data now
+        if self._dataset_size is None:  # there may be enough training data now
             self._show_estimate_later.throttle()
 
     def _show_remembered(self) -> None:
@@ -189,8 +189,8 @@ class TrainPanel(QWidget):
             text = "Resumes where it was interrupted, with its own settings."
         elif project is not None and project.slides:
             try:
-                self._numbers = self._numbers or learning_numbers(project)
-                text = estimate(self._numbers, self.config()).text
+                self._dataset_size = self._dataset_size or dataset_size(project)
+                text = estimate(self._dataset_size, self.config()).text
             except PathsegError:
                 text = ""
         self.estimate.setText(f"{text[:1].upper()}{text[1:]}")
