@@ -27,11 +27,6 @@ _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / 255)
 _TABLES = (_DENSITY[:, None, None] * _HED_FROM_RGB).astype(np.float32)
 
 
-def optical_density(picture: UInt8Array) -> Float32Array:
-    """Return the optical density of each pixel and channel, 0 (white) to 2.4 (black)."""
-    return np.take(_DENSITY.astype(np.float32), picture)
-
-
 def stains(picture: UInt8Array) -> list[Float32Array]:
     """Return what tells tissues apart: amounts of haematoxylin and of eosin; of grey, its brightness 0 to 1.
 

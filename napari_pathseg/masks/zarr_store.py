@@ -21,15 +21,14 @@ from zarr.codecs import ZstdCodec
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import MAX_COARSEST_SIDE, TILE_SIDE, Region, pyramid_shapes
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import atomic_folder
 from napari_pathseg.storage.portable import fsync, remove, replace
 
-CHUNK = 512  # pixels on each side
+CHUNK = TILE_SIDE  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
 DATA_LOSS_ERRNOS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; others mean that the disk cannot sync
-COARSEST = 1024  # pixels on the longest side of the coarsest level, at most
 _ARRAYS = ("labels", "provenance")
 _COUNTED = re.compile(r"(1?\d?\d|2[0-4]\d|25[0-5]),[0-5]")  # a class and a provenance
 PARTIAL = ".partial"  # suffix of a file that is being written
@@ -68,7 +67,7 @@ class MaskStore:
     def missing(cls, path: Path, shape: tuple[int, int]) -> Self:
         """Return the store of a mask that does not exist yet: nothing is set in it."""
         store = cls.__new__(cls)
-        store._set_up(path, None, list(_level_shapes(shape, COARSEST)))
+        store._set_up(path, None, pyramid_shapes(shape))
         return store
 
     def _set_up(self, path: Path, group: zarr.Group | None, shapes: list[tuple[int, int]]) -> None:
@@ -294,7 +293,9 @@ def _shapes(group: zarr.Group) -> list[tuple[int, int]]:
     return found[0]
 
 
-def create_store(path: Path, shape: tuple[int, int], classes: ClassTable, coarsest: int = COARSEST) -> MaskStore:
+def create_store(
+    path: Path, shape: tuple[int, int], classes: ClassTable, coarsest: int = MAX_COARSEST_SIDE
+) -> MaskStore:
     """Create empty pyramids of `shape` at `path`, whole or not at all.
 
     The longest side of the last level has at most `coarsest` pixels.
@@ -314,7 +315,7 @@ def create_store(path: Path, shape: tuple[int, int], classes: ClassTable, coarse
 
 
 def _create_pyramid(group: zarr.Group, shape: tuple[int, int], coarsest: int) -> None:
-    for number, size in enumerate(_level_shapes(shape, coarsest)):
+    for number, size in enumerate(pyramid_shapes(shape, coarsest)):
         group.create_array(
             str(number),
             shape=size,
@@ -324,13 +325,6 @@ def _create_pyramid(group: zarr.Group, shape: tuple[int, int], coarsest: int) ->
             compressors=[ZstdCodec(level=1, checksum=True)],
             dimension_names=["y", "x"],
         )
-
-
-def _level_shapes(shape: tuple[int, int], coarsest: int) -> Iterator[tuple[int, int]]:
-    yield shape
-    while max(shape) > coarsest:
-        shape = (-(-shape[0] // 2), -(-shape[1] // 2))
-        yield shape
 
 
 def _ome_attributes(group: Any, classes: ClassTable) -> dict[str, Any]:

@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_pathseg.geometry import TILE_SIDE, pyramid_shapes
 from napari_pathseg.geometry.arrays import Float32Array, Float64Array, UInt8Array
 from napari_pathseg.samples.stain import random_stain
 from napari_pathseg.samples.tissue import draw_field
 from napari_pathseg.storage.atomic import replace_file
 
-_TILE = 512
 _FIELDS = (512, 1024, 2048)  # powers of 2, so that averages fill whole pixels down to one
-_COARSEST = 1024
 _WAVES = 3
 _EDGE = 0.004  # width of the tissue's margin, in units of its radius
 _QUALITY = 75
@@ -57,7 +56,7 @@ def write_pyramid(
     Levels halve, rounded up, until the longest side is 1024 or less.
     """
     scene = _Scene(shape, seed)
-    levels = level_shapes(shape)
+    levels = pyramid_shapes(shape)
     with replace_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=True) as tiff:
         for level, (rows, columns) in enumerate(levels):
             options: dict[str, Any] = {"subfiletype": 1} if level else {}
@@ -69,7 +68,7 @@ def write_pyramid(
                 shape=(rows, columns, 3),
                 dtype=np.uint8,
                 photometric="rgb",
-                tile=(_TILE, _TILE),
+                tile=(TILE_SIDE, TILE_SIDE),
                 compression="jpeg",
                 resolution=(resolution, resolution),
                 resolutionunit="CENTIMETER",
@@ -77,14 +76,6 @@ def write_pyramid(
                 metadata=None,
                 **options,
             )
-
-
-def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return the shapes of all levels, halved and rounded up until no side exceeds 1024."""
-    shapes = [shape]
-    while max(shapes[-1]) > _COARSEST:
-        shapes.append(((shapes[-1][0] + 1) // 2, (shapes[-1][1] + 1) // 2))
-    return shapes
 
 
 class _Waves:
@@ -129,8 +120,8 @@ class _Scene:
 
     def tiles(self, level: int, shape: tuple[int, int]) -> Iterator[bytes]:
         """Yield the compressed tiles of a level, row by row."""
-        for top in range(0, shape[0], _TILE):
-            for left in range(0, shape[1], _TILE):
+        for top in range(0, shape[0], TILE_SIDE):
+            for left in range(0, shape[1], TILE_SIDE):
                 yield self._tile(level, top, left)
 
     def _tile(self, level: int, top: int, left: int) -> bytes:
@@ -147,7 +138,7 @@ class _Scene:
 
     def _uniform(self, level: int, top: int, left: int) -> int | None:
         """Return the one pattern that a tile shows, or None for a mixture."""
-        step = _TILE // 8 * 2**level
+        step = TILE_SIDE // 8 * 2**level
         rows, columns = (start * 2**level + step * np.arange(9.0) for start in (top, left))
         away = step / np.sqrt(2)  # no pixel is further from all samples
         inside = self._inside(rows, columns)
@@ -177,18 +168,18 @@ class _Scene:
     def _pick(self, pattern: int, level: int, top: int, left: int) -> UInt8Array:
         """Return a tile of one pattern, repeated like mirrors."""
         if pattern == _GLASS:
-            return np.full((_TILE, _TILE, 3), np.rint(self._white), np.uint8)
+            return np.full((TILE_SIDE, TILE_SIDE, 3), np.rint(self._white), np.uint8)
         source = self._fields[pattern % 2][min(level, len(self._fields[0]) - 1)]
         period = 2 * max(1, self._size >> level)
         top, left = top % period, left % period
         if pattern >= 2:
             source = source.transpose(1, 0, 2)
-        return source[top : top + _TILE, left : left + _TILE]
+        return source[top : top + TILE_SIDE, left : left + TILE_SIDE]
 
     def _blend(self, level: int, top: int, left: int) -> UInt8Array:
         """Return a tile of several patterns and glass."""
         size = 2**level
-        rows, columns = ((start + np.arange(_TILE) + 0.5) * size - 0.5 for start in (top, left))
+        rows, columns = ((start + np.arange(TILE_SIDE) + 0.5) * size - 0.5 for start in (top, left))
         patterns = self._patterns(rows, columns)
         most, *others = np.argsort(np.bincount(patterns.ravel(), minlength=4))[::-1]
         tissue = self._pick(int(most), level, top, left).copy()
@@ -215,7 +206,7 @@ def _mirrored_averages(field: UInt8Array) -> list[UInt8Array]:
     while True:
         size = len(exact)
         pixels = np.rint(exact).astype(np.uint8)
-        levels.append(np.pad(pixels, ((0, size + _TILE), (0, size + _TILE), (0, 0)), mode="symmetric"))
+        levels.append(np.pad(pixels, ((0, size + TILE_SIDE), (0, size + TILE_SIDE), (0, 0)), mode="symmetric"))
         if size == 1:
             return levels
         exact = exact.reshape(size // 2, 2, size // 2, 2, 3).mean((1, 3))

@@ -1,6 +1,6 @@
-"""Pictures whose outlines are known: drawn glands and hand-outlined ones."""
+"""Images whose outlines are known: drawn glands and hand-outlined ones."""
 
-from pathlib import Path
+import functools
 
 import numpy as np
 import pytest
@@ -8,11 +8,9 @@ from PIL import Image
 
 from napari_pathseg.samples.stain import Stain, develop
 
-GLANDS = Path(__file__).parents[2].parent / "shared/data/glands_jpg_png"
-
 
 def draw_gland(inside, rng):
-    """Return an H&E-like picture: pink stroma with few nuclei, and where `inside` a gland crowded with them."""
+    """Return an H&E-like image: pink stroma with few nuclei, and where `inside` a gland crowded with them."""
     haematoxylin = np.where(inside, 0.2, 0.1).astype(np.float32)
     eosin = np.full(inside.shape, 0.4, np.float32)
     rows, columns = np.mgrid[-5:6, -5:6]
@@ -31,13 +29,16 @@ def gland():
     return draw_gland(inside, np.random.default_rng(3)), inside
 
 
-@pytest.fixture(scope="session")
-def real_glands():
-    """Every third of the hand-outlined pictures, and where in them glands are."""
-    if not GLANDS.exists():
-        pytest.skip("glands_jpg_png is not there")
-    pictures = []
-    for path in sorted((GLANDS / "images").iterdir())[::3]:
-        mask = np.array(Image.open(GLANDS / "masks" / f"{path.stem}.png").convert("L")) > 127
-        pictures.append((np.array(Image.open(path).convert("RGB")), mask))
-    return pictures
+@pytest.fixture
+def real_glands(shared):
+    """Every third of the hand-outlined images, and where in them glands are."""
+    return _read_glands(shared / "data/glands_jpg_png")
+
+
+@functools.cache
+def _read_glands(folder):
+    images = []
+    for path in sorted((folder / "images").iterdir())[::3]:
+        mask = np.array(Image.open(folder / "masks" / f"{path.stem}.png").convert("L")) > 127
+        images.append((np.array(Image.open(path).convert("RGB")), mask))
+    return images

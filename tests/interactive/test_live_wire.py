@@ -120,6 +120,7 @@ def test_a_path_runs_within_the_window_from_the_anchor_to_the_cursor(shape, star
     assert (path < shape).all()
 
 
+@pytest.mark.shared_data
 def test_on_real_glands_the_wire_is_nearer_to_the_outline_than_straight_lines(real_glands):
     wires, straights = [], []
     for picture, mask in real_glands:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2hed
 
-from napari_pathseg.interactive.optical_density import haematoxylin, optical_density, stains
+from napari_pathseg.interactive.optical_density import haematoxylin, stains
 
 
 @pytest.fixture
@@ -18,11 +18,6 @@ def test_stains_are_those_of_scikit_image_on_the_decadic_scale(picture):
     for ours, stain in zip(stains(picture), (0, 1), strict=True):
         assert ours.dtype == np.float32
         assert np.allclose(ours, theirs[..., stain], atol=1e-5)
-
-
-def test_density_is_the_decadic_logarithm_of_what_light_is_left():
-    steps = np.array([[[255, 128, 0]]], np.uint8)
-    assert optical_density(steps).ravel() == pytest.approx([0, np.log10(255 / 128), np.log10(255)], abs=1e-6)
 
 
 def test_white_holds_no_stain_and_black_a_finite_amount():

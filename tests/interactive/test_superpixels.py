@@ -31,6 +31,7 @@ def test_superpixels_keep_to_the_border_of_a_drawn_shape(grey):
     assert recall(labels, inside) >= 0.97
 
 
+@pytest.mark.shared_data
 def test_superpixels_keep_to_the_outlines_of_real_glands_far_better_than_squares_do(real_glands):
     ours = [recall(superpixels(picture, 20), mask) for picture, mask in real_glands[:5]]
     plain = [recall(squares(mask.shape, 20), mask) for _, mask in real_glands[:5]]

@@ -129,6 +129,7 @@ def test_tiny_windows_are_taken_whole(shape):
     assert drag(Wand(np.full(shape, 90, np.uint8)), [(0, 0)]).all()
 
 
+@pytest.mark.shared_data
 def test_drags_inside_real_glands_stay_there(real_glands):
     rng = np.random.default_rng(0)
     kept, taken = [], []

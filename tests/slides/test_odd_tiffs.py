@@ -5,6 +5,7 @@ rules of `eight_bits` below, or "GDAL"), a part of the reason for what is refuse
 """
 
 import csv
+import functools
 import hashlib
 import json
 import subprocess
@@ -17,7 +18,8 @@ import pytest
 import tifffile
 from PIL import Image, ImageOps
 
-SHARED = Path(__file__).parents[2].parent / "shared/data"
+pytestmark = pytest.mark.shared_data
+
 TABLE = list(csv.DictReader(Path(__file__).with_name("odd_tiffs.csv").open()))
 MOST_SECONDS, MOST_MEGABYTES = 2.0, 512
 
@@ -43,12 +45,21 @@ for path in json.loads(sys.stdin.read()):
 """
 
 
-@pytest.fixture(scope="module")
-def seen():
+@pytest.fixture
+def data(shared):
+    """The folder of the files in the table."""
+    return shared / "data"
+
+
+@pytest.fixture
+def seen(data):
     """What became of each file, and what was printed meanwhile."""
-    paths = [SHARED / row["file"] for row in TABLE]
-    if not SHARED.exists():
-        pytest.skip("the shared data are not here")
+    return _read_all(data)
+
+
+@functools.cache
+def _read_all(data):
+    paths = [data / row["file"] for row in TABLE]
     done = subprocess.run(
         [sys.executable, "-c", READ_ALL],
         input=json.dumps([str(path) for path in paths]),
@@ -65,10 +76,10 @@ def pillow(path):
     """The first page as Pillow shows it, without alpha, 16 bits as their upper 8."""
     with Image.open(path) as opened:
         opened.load()
-        picture = ImageOps.exif_transpose(opened) if path.suffix == ".jpg" else opened
-        if picture.mode.startswith("I;16"):
-            return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
-        return np.asarray(picture.convert("L" if picture.mode in ("1", "L", "LA") else "RGB"))
+        image = ImageOps.exif_transpose(opened) if path.suffix == ".jpg" else opened
+        if image.mode.startswith("I;16"):
+            return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def eight_bits(path):
@@ -102,32 +113,30 @@ def gdal(path):
 ORACLES = {"Pillow": pillow, "tifffile": eight_bits, "GDAL": gdal}
 
 
-def test_every_file_of_the_folders_is_in_the_table():
-    if not SHARED.exists():
-        pytest.skip("the shared data are not here")
+def test_table_lists_every_file_of_the_folders(data):
     folders = ("odd_tiff", "slides_small")
-    files = {path.relative_to(SHARED).as_posix() for name in folders for path in (SHARED / name).rglob("*.*")}
+    files = {path.relative_to(data).as_posix() for name in folders for path in (data / name).rglob("*.*")}
     assert files == {row["file"] for row in TABLE}
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: Path(row["file"]).stem)
-def test_a_file_opens_with_the_right_pixels_or_is_refused_by_name(row, seen, capfd):
+def test_odd_file_opens_with_the_right_pixels_or_is_refused_by_name(row, seen, data):
     found = seen[0][row["file"]]
     assert "failed" not in found
     if row["outcome"] == "refused":
         assert row["reason"] in found["refused"]
         assert Path(row["file"]).name in found["refused"]
         return
-    expected = ORACLES[row["oracle"]](SHARED / row["file"])
+    expected = ORACLES[row["oracle"]](data / row["file"])
     assert found["shape"] == [*expected.shape[:2], 3 if expected.ndim == 3 else 1]
     assert found["pixels"] == hashlib.sha256(np.ascontiguousarray(expected).tobytes()).hexdigest()
 
 
-def test_no_file_takes_long_or_much(seen):
+def test_odd_files_take_little_time_and_memory(seen):
     slow = {name: found["seconds"] for name, found in seen[0].items() if found["seconds"] > MOST_SECONDS}
     large = {name: found["megabytes"] for name, found in seen[0].items() if found["megabytes"] > MOST_MEGABYTES}
     assert (slow, large) == ({}, {})
 
 
-def test_nothing_is_printed_logged_or_warned_of(seen):
+def test_odd_files_print_log_and_warn_of_nothing(seen):
     assert seen[1] == ""

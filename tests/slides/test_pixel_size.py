@@ -1,5 +1,4 @@
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -120,11 +119,9 @@ def test_the_pixel_size_comes_from_ome_in_its_unit(tmp_path):
         assert slide.mpp == pytest.approx(0.25)
 
 
-def test_the_pixel_size_comes_from_aperio():
-    path = Path(__file__).parents[2].parent / "shared/data/slides_small/CMU-1-Small-Region.svs"
-    if not path.exists():
-        pytest.skip("the slide of the shared data is not here")
-    with open_slide(path) as slide:
+@pytest.mark.shared_data
+def test_pixel_size_comes_from_aperio(shared):
+    with open_slide(shared / "data/slides_small/CMU-1-Small-Region.svs") as slide:
         assert slide.mpp == pytest.approx(0.499)
 
 

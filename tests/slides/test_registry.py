@@ -1,23 +1,39 @@
 """The table of slide formats, and what is listed elsewhere from it."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 import napari_pathseg
-from napari_pathseg.contours.formats import stem_of
+from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, stem_of
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.slides.registry import SLIDE_FORMATS, SLIDE_SUFFIXES, SlideFormat, open_slide
 from napari_pathseg.storage.portable import safe_name
 from napari_pathseg.storage.untrusted import DecodeError, parsing
 
+PACKAGE = Path(napari_pathseg.__file__).parent
 
-def test_manifest_offers_every_slide_format():
-    manifest = yaml.safe_load((Path(napari_pathseg.__file__).parent / "napari.yaml").read_text(encoding="utf8"))
-    patterns = {pattern for reader in manifest["contributions"]["readers"] for pattern in reader["filename_patterns"]}
-    wanted = {f"*{suffix}" for known in SLIDE_FORMATS if known.in_manifest for suffix in known.suffixes}
-    assert wanted <= patterns
+
+def test_manifest_offers_every_slide_format_and_nothing_else():
+    manifest = yaml.safe_load((PACKAGE / "napari.yaml").read_text(encoding="utf8"))
+    patterns = [pattern for reader in manifest["contributions"]["readers"] for pattern in reader["filename_patterns"]]
+    slides = {suffix for known in SLIDE_FORMATS if known.in_manifest for suffix in known.suffixes}
+    contours = {suffix for suffix in CONTOUR_SUFFIXES if suffix != ".json"}  # which other programs use too
+    assert sorted(patterns) == sorted(f"*{suffix}" for suffix in slides | contours | {".pathseg"})
+
+
+def test_readme_names_every_slide_format():
+    readme = (PACKAGE.parent / "README.md").read_text(encoding="utf8")
+    sentence = readme.split("## What it opens")[1].split("**Contours.**")[0]
+    abbreviations = {"btf": "BigTIFF", "tf8": "BigTIFF", "tif": "TIFF", "jpg": "JPEG", "jp2": "JPEG 2000"}
+    abbreviations |= {"zarr": "OME-Zarr", "dcm": "DICOM"}
+    suffixes = {suffix[1:] for suffix in SLIDE_SUFFIXES}
+    names = {abbreviations.get(suffix, suffix.upper()) for suffix in suffixes}
+    assert {name for name in names if name not in sentence} == set()
+    listed = set(re.findall(r"\b[A-Z]{3,6}\b", sentence)) - {"TIFF", "RGB", "OME", "DICOM", "ID"}
+    assert listed <= {suffix.upper() for suffix in suffixes}
 
 
 @pytest.mark.parametrize("suffix", sorted(SLIDE_SUFFIXES))

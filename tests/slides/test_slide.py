@@ -1,6 +1,5 @@
 import logging
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.registry import open_slide
 
-SHARED = Path(__file__).parents[2].parent / "shared/data"
 REAL_SLIDES = [
     "slides_small/CMU-1-Small-Region.svs",
     "slides_small/openslide_boxes.tiff",
@@ -21,13 +19,6 @@ REAL_SLIDES = [
     "tumour_tif_svg/camelyon_10680.512x512.tiff",
     "slides_small/hgsc_nest.jpg",
 ]
-
-
-def shared(name):
-    path = SHARED / name
-    if not path.exists():
-        pytest.skip(f"{name} of the shared data is not here")
-    return path
 
 
 def whole(slide, level=0):
@@ -65,17 +56,19 @@ def pyramid(request, tmp_path, picture):
     return path
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", REAL_SLIDES)
-def test_pixels_of_real_files_are_those_of_their_decoder(name):
-    path = shared(name)
+def test_pixels_of_real_files_are_those_of_their_decoder(shared, name):
+    path = shared / "data" / name
     expected = np.asarray(Image.open(path)) if path.suffix == ".jpg" else tifffile.imread(path)
     with open_slide(path) as slide:
         assert np.array_equal(whole(slide), expected)
         assert slide.shape == expected.shape[:2]
 
 
-def test_a_box_is_the_same_cut_from_the_whole_picture():
-    with open_slide(shared(REAL_SLIDES[0])) as slide:
+@pytest.mark.shared_data
+def test_box_is_a_cut_of_the_whole_image(shared):
+    with open_slide(shared / "data" / REAL_SLIDES[0]) as slide:
         pixels = slide.read(Region(700, 230, 311, 517))
         assert np.array_equal(pixels, tifffile.imread(slide.path)[700:1011, 230:747])
 

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import tifffile
@@ -18,14 +16,7 @@ from napari_pathseg.samples.slides import write_flat_slide
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue, median, otsu, tissue_of
 
-SHARED = Path(__file__).parents[2].parent / "shared/data"
 GLASS, INK_GREEN, INK_BLUE = (244, 242, 240), (10, 140, 70), (20, 40, 190)
-
-
-def real(path):
-    if not (SHARED / path).exists():
-        pytest.skip(f"{path} is not there")
-    return SHARED / path
 
 
 def on_glass(seed=0, size=600):
@@ -134,32 +125,36 @@ def test_small_holes_are_filled_and_specks_left_out():
     assert not found[:50, :50].any()
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["CMU-1-Small-Region.svs", "openslide_corpus_CMU-1-Small-Region.tiff"])
-def test_a_real_slide_with_glass_is_parted(name):
-    with open_slide(real("slides_small") / name) as slide:
+def test_a_real_slide_with_glass_is_parted(shared, name):
+    with open_slide(shared / "data/slides_small" / name) as slide:
         tissue = find_tissue(slide)
     assert tissue.downsample == 16
     assert 0.33 < tissue.pixels.mean() < 0.42
     assert tissue.area_mm2 == pytest.approx(0.64, abs=0.05)
 
 
-def test_real_fields_of_tumour_are_nearly_all_tissue():
+@pytest.mark.shared_data
+def test_real_fields_of_tumour_are_nearly_all_tissue(shared):
     shares = []
-    for path in sorted(real("tumour_tif_svg").glob("*.tiff")):
+    for path in sorted((shared / "data/tumour_tif_svg").glob("*.tiff")):
         with open_slide(path) as slide:
             shares.append(find_tissue(slide).pixels.mean())
     assert min(shares) > 0.85
     assert np.mean(shares) > 0.98
 
 
-def test_real_glands_are_all_tissue():
-    for path in sorted((real("glands_jpg_png") / "images").iterdir())[::4]:
+@pytest.mark.shared_data
+def test_real_glands_are_all_tissue(shared):
+    for path in sorted((shared / "data/glands_jpg_png/images").iterdir())[::4]:
         with open_slide(path) as slide:
             assert find_tissue(slide).pixels.mean() > 0.97
 
 
-def test_electron_micrographs_are_all_tissue(tmp_path):
-    for number, page in enumerate(tifffile.imread(real("membranes_isbi2012/train-volume.tif"))[::7]):
+@pytest.mark.shared_data
+def test_electron_micrographs_are_all_tissue(shared, tmp_path):
+    for number, page in enumerate(tifffile.imread(shared / "data/membranes_isbi2012/train-volume.tif")[::7]):
         Image.fromarray(page).save(tmp_path / f"{number}.png")
         with open_slide(tmp_path / f"{number}.png") as slide:
             assert find_tissue(slide).pixels.all()
@@ -278,7 +273,7 @@ def test_a_forgotten_edit_is_found_anew(project):
 
 def test_a_mask_of_another_slide_is_not_kept(project):
     other = TissueMask(np.ones((10, 10), bool), 1, (10, 10), None)
-    with pytest.raises(ProjectError, match="is of a slide of 10 x 10 pixels; case0 has 192 x 192"):
+    with pytest.raises(ProjectError, match="belongs to a slide of 10 x 10 pixels; case0 has 192 x 192"):
         save_tissue(project, "case0", other)
 
 

@@ -10,11 +10,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from napari_pathseg.contours.formats.label_images.reader import MARK, PILLOW_FORMATS, TIFF_SUFFIXES
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.geometry import MAX_COARSEST_SIDE, TILE_SIDE
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import replace_file
-
-_TILE = 512
-_COARSEST = 1024  # side
 
 
 def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *, mark_as_classes: bool = True) -> None:
@@ -51,7 +49,7 @@ def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *,
         resolution: dict[str, Any] = {}
         if mpp is not None:
             resolution = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-        tile = (_TILE, _TILE) if min(mask.shape) > _TILE else None
+        tile = (TILE_SIDE, TILE_SIDE) if min(mask.shape) > TILE_SIDE else None
         tifffile.imwrite(
             partial,
             mask,
@@ -84,7 +82,7 @@ def write_label_pyramid(path: Path, labels: UInt8Array, mpp: float | None, names
         If the file cannot be written.
     """
     levels = [labels]
-    while max(levels[-1].shape) > _COARSEST:
+    while max(levels[-1].shape) > MAX_COARSEST_SIDE:
         levels.append(levels[-1][::2, ::2])
     metadata: dict[str, Any] = {"axes": "YX", "Name": path.name.removesuffix(".ome.tif")}
     metadata |= {"Description": ", ".join(f"{index} {name}" for index, name in enumerate(names, 1))}
@@ -92,8 +90,8 @@ def write_label_pyramid(path: Path, labels: UInt8Array, mpp: float | None, names
         metadata |= dict.fromkeys(("PhysicalSizeX", "PhysicalSizeY"), mpp)
         metadata |= dict.fromkeys(("PhysicalSizeXUnit", "PhysicalSizeYUnit"), "µm")
     options: dict[str, Any] = {"compression": "adobe_deflate", "photometric": "minisblack"}
-    if min(levels[-1].shape) > _TILE // 2:
-        options |= {"tile": (_TILE, _TILE)}
+    if min(levels[-1].shape) > TILE_SIDE // 2:
+        options |= {"tile": (TILE_SIDE, TILE_SIDE)}
     with replace_file(path) as partial, tifffile.TiffWriter(partial, bigtiff=labels.nbytes > 1 << 31, ome=True) as file:
         for number, level in enumerate(levels):
             more: dict[str, Any] = {} if mpp is None else {"resolution": (1e4 / mpp / 2**number,) * 2}
