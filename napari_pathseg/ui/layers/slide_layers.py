@@ -48,9 +48,9 @@ def layer_transform(mpp: float | None, downsample: int) -> dict[str, Any]:
     }
 
 
-def probability_downsample(entry: SlideRecord) -> int:
+def probability_downsample(record: SlideRecord) -> int:
     """Return mask pixels per pixel of the probability layer, which is a single array in memory."""
-    return -(-max(entry.mask_shape) // _MAX_PROBABILITY_SIDE)
+    return -(-max(record.mask_shape) // _MAX_PROBABILITY_SIDE)
 
 
 class SlideLayers:
@@ -58,7 +58,7 @@ class SlideLayers:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        self.entry: SlideRecord | None = None
+        self.record: SlideRecord | None = None
         self.image: Image | None = None
         self.contours: Shapes | None = None
         self.mask: MaskLayer | PlainMaskLayer | None = None
@@ -67,26 +67,26 @@ class SlideLayers:
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
         _clear_brush(viewer)
 
-    def show(self, entry: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
+    def show(self, record: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask in the layers of the previous slide."""
-        first = self.entry is None
-        if self.entry is not None and self._alive(self.contours):
-            self._unfilled[self.entry.id] = drawn_shapes(self.contours)
-        self.entry = entry
+        first = self.record is None
+        if self.record is not None and self._alive(self.contours):
+            self._unfilled[self.record.id] = drawn_shapes(self.contours)
+        self.record = record
         for layer in (self.image, self.probability, self.mask, self.contours, *self.overlays.values()):
             if layer is not None:  # all at once: a redraw in between would warn of mixed units
-                layer.units = layer_transform(entry.mpp, 1)["units"]
-        self._show_image(entry, slide)
-        self._show_probability(entry)
-        self._show_mask(entry, mask, classes)
-        self._show_contours(entry)
+                layer.units = layer_transform(record.mpp, 1)["units"]
+        self._show_image(record, slide)
+        self._show_probability(record)
+        self._show_mask(record, mask, classes)
+        self._show_contours(record)
         assert self.mask is not None
         assert self.probability is not None
         if self.probability.visible:  # it is empty; last, because this redraws and all units must be equal by then
             self.probability.visible = False
         if not first or len(self.viewer.layers) <= 4:
             self.viewer.reset_view()
-        self.viewer.canvas.overlays.scale_bar.visible = entry.mpp is not None
+        self.viewer.canvas.overlays.scale_bar.visible = record.mpp is not None
         self.viewer.layers.selection.active = self.mask
 
     def clear(self) -> None:
@@ -94,7 +94,7 @@ class SlideLayers:
         for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
             if layer is not None and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
-        self.image = self.contours = self.mask = self.probability = self.entry = None
+        self.image = self.contours = self.mask = self.probability = self.record = None
         self.overlays.clear()
         self._unfilled.clear()
 
@@ -119,9 +119,9 @@ class SlideLayers:
         self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool
     ) -> None:
         """Show the target class's probability in a region of the mask's grid; `read` returns 0 to 255 for a part."""
-        if self.probability is None or self.entry is None:
+        if self.probability is None or self.record is None:
             return
-        step = probability_downsample(self.entry)
+        step = probability_downsample(self.record)
         for piece in layout(region, _TILE_SIDE * step):
             rows, columns = (slice(-start % step, None, step) for start in piece[:2])
             likely = read(piece)[rows, columns]
@@ -132,70 +132,70 @@ class SlideLayers:
 
     # -- one layer each
 
-    def _show_image(self, entry: SlideRecord, slide: Slide) -> None:
+    def _show_image(self, record: SlideRecord, slide: Slide) -> None:
         levels = level_arrays(slide)
-        settings = {"name": entry.id, **layer_transform(entry.mpp, 1)}
+        settings = {"name": record.id, **layer_transform(record.mpp, 1)}
         layer = self.image
         rgb = slide.channels == 3
         if layer is not None and self._alive(layer):
             if layer.rgb == rgb:
                 layer.data = levels
-                _place(layer, entry, "image", settings)
+                _place(layer, record, "image", settings)
                 return
             self.viewer.layers.remove(layer)
         layer = Image(levels, multiscale=True, rgb=rgb, contrast_limits=(0, 255), **settings)
-        self.image = self._insert(layer, entry, "image")
+        self.image = self._insert(layer, record, "image")
 
-    def _show_probability(self, entry: SlideRecord) -> None:
-        step = probability_downsample(entry)
-        settings = {"name": f"{entry.id} · probability", **layer_transform(entry.mpp, entry.downsample * step)}
-        empty = np.zeros(grid_shape(entry.mask_shape, step), np.uint8)
+    def _show_probability(self, record: SlideRecord) -> None:
+        step = probability_downsample(record)
+        settings = {"name": f"{record.id} · probability", **layer_transform(record.mpp, record.downsample * step)}
+        empty = np.zeros(grid_shape(record.mask_shape, step), np.uint8)
         if self.probability is not None and self._alive(self.probability):
             self.probability.data = empty
-            _place(self.probability, entry, "probability", settings)
+            _place(self.probability, record, "probability", settings)
             return
         layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)
-        self.probability = self._insert(layer, entry, "probability")
+        self.probability = self._insert(layer, record, "probability")
 
-    def _show_mask(self, entry: SlideRecord, mask: Mask, classes: ClassTable) -> None:
-        settings = {"name": f"{entry.id} · mask", **layer_transform(entry.mpp, entry.downsample)}
+    def _show_mask(self, record: SlideRecord, mask: Mask, classes: ClassTable) -> None:
+        settings = {"name": f"{record.id} · mask", **layer_transform(record.mpp, record.downsample)}
         if self.mask is not None and self._alive(self.mask):
             self.mask.set_mask(mask)
             self.mask.set_classes(classes)
-            _place(self.mask, entry, "mask", settings)
+            _place(self.mask, record, "mask", settings)
             return
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
         layer.selected_label = min(2, len(classes))
         layer.brush_size = 40
-        self.mask = self._insert(layer, entry, "mask")
+        self.mask = self._insert(layer, record, "mask")
 
-    def _show_contours(self, entry: SlideRecord) -> None:
-        settings = {"name": f"{entry.id} · contours", **layer_transform(entry.mpp, 1)}
+    def _show_contours(self, record: SlideRecord) -> None:
+        settings = {"name": f"{record.id} · contours", **layer_transform(record.mpp, 1)}
         if self.contours is not None and self._alive(self.contours):
             with self.contours.events.data.blocker():  # the user drew nothing
-                self.contours.data = self._unfilled.pop(entry.id, None) or _NO_OUTLINES
-            _place(self.contours, entry, "contours", settings)
+                self.contours.data = self._unfilled.pop(record.id, None) or _NO_OUTLINES
+            _place(self.contours, record, "contours", settings)
             return
         layer = Shapes(ndim=2, edge_width=3, edge_color="#ffd200", face_color="transparent", **settings)
-        self.contours = self._insert(layer, entry, "contours")
+        self.contours = self._insert(layer, record, "contours")
 
     def _alive(self, layer: Layer | None) -> bool:
         return layer is not None and layer in self.viewer.layers
 
-    def _insert(self, layer: Layer, entry: SlideRecord, role: str) -> Layer:
-        layer.metadata = _mark(entry, role)
+    def _insert(self, layer: Layer, record: SlideRecord, role: str) -> Layer:
+        layer.metadata = _mark(record, role)
         self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
         return layer
 
 
-def _mark(entry: SlideRecord, role: str) -> dict[str, Any]:
-    return {METADATA_KEY: {"slide": entry.id, "role": role}}
+def _mark(record: SlideRecord, role: str) -> dict[str, Any]:
+    return {METADATA_KEY: {"slide": record.id, "role": role}}
 
 
-def _place(layer: Layer, entry: SlideRecord, role: str, settings: dict[str, Any]) -> None:
+def _place(layer: Layer, record: SlideRecord, role: str, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         setattr(layer, name, value)
-    layer.metadata = _mark(entry, role)
+    layer.metadata = _mark(record, role)
 
 
 def _clear_brush(viewer: ViewerModel) -> None:

@@ -12,7 +12,7 @@ from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
 from napari_pathseg.ui.session.formatting import format_area
-from napari_pathseg.ui.session.tissue_cache import TissueCache, sampling_level
+from napari_pathseg.ui.session.tissue import TissueCache, sampling_level
 from napari_pathseg.ui.session.workspace import Workspace
 
 
@@ -43,35 +43,35 @@ class ClassAreas:
 
         Shares are of the tissue, where that was found, else of what is labelled.
         """
-        entry, project, mask = self._workspace.slide, self._workspace.project, self._workspace.mask
-        if entry is None or project is None:
+        record, project, mask = self._workspace.slide, self._workspace.project, self._workspace.mask
+        if record is None or project is None:
             return {}
-        pixels = self._workspace.counts(entry.id).sum(axis=1)
-        if entry.complete:
-            rows, columns = entry.mask_shape
+        pixels = self._workspace.counts(record.id).sum(axis=1)
+        if record.complete:
+            rows, columns = record.mask_shape
             pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
-        elif entry.boxes and mask is not None:
-            pixels[BACKGROUND] += unlabelled_in_boxes(entry, mask)
+        elif record.boxes and mask is not None:
+            pixels[BACKGROUND] += unlabelled_in_boxes(record, mask)
         tissue = self.tissue.bits
         if tissue is None or mask is None:
             shares = pixels / max(int(pixels[1:].sum()), 1)
         else:
-            shares = class_shares(tissue, entry, mask)
+            shares = class_shares(tissue, record, mask)
         areas = {}
         for spec in project.classes:
             number = int(pixels[spec.index])
             percent = f"{100 * shares[spec.index]:.0f} %" if number else ""
-            areas[spec.index] = ClassArea(format_area(number, entry.mask_mpp), percent)
+            areas[spec.index] = ClassArea(format_area(number, record.mask_mpp), percent)
         return areas
 
 
-def class_shares(tissue: BoolArray, entry: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
+def class_shares(tissue: BoolArray, record: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
     """Return each class's share of the tissue, for classes 0 to 255; `tissue` lies on `sampling_level`'s pixels."""
-    level, every = sampling_level(entry.mask_shape)
+    level, every = sampling_level(record.mask_shape)
     labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
-    for box in [Region(0, 0, *entry.mask_shape)] if entry.complete else entry.mask_boxes:
+    for box in [Region(0, 0, *record.mask_shape)] if record.complete else record.mask_boxes:
         inside = box.coarser(2**level * every).clip(tissue.shape).slices
-        rest = (labels[inside] == UNLABELLED) & (entry.complete or provenance[inside] < Provenance.ACCEPTED)
+        rest = (labels[inside] == UNLABELLED) & (record.complete or provenance[inside] < Provenance.ACCEPTED)
         labels[inside][rest] = BACKGROUND
     found = np.bincount(labels[tissue], minlength=256)
     return np.asarray(found / max(int(found.sum()), 1))

@@ -66,12 +66,12 @@ class CompleteBoxes(ShapesOverlay):
 
     def commit(self) -> None:
         """Save the boxes on screen in the project; predictions in new boxes are removed."""
-        layer, entry = self.layer, self._workspace.slide
-        if layer is None or entry is None or self._workspace.read_only:
+        layer, record = self.layer, self._workspace.slide
+        if layer is None or record is None or self._workspace.read_only:
             return
-        shown = [_box(np.asarray(corners), entry) for corners in layer.data]
-        boxes = tuple(dict.fromkeys(box for box in shown if box in entry.boxes or self._is_meant(box)))
-        if boxes != entry.boxes:
+        shown = [_box(np.asarray(corners), record) for corners in layer.data]
+        boxes = tuple(dict.fromkeys(box for box in shown if box in record.boxes or self._is_meant(box)))
+        if boxes != record.boxes:
             self._do(boxes)
         self.show()
 
@@ -84,10 +84,10 @@ class CompleteBoxes(ShapesOverlay):
 
     def remove_at(self, position: tuple[float, ...]) -> None:
         """Delete the boxes that lie under a position."""
-        entry, gone = self._workspace.require_slide(), self.boxes_at(position)
+        record, gone = self._workspace.require_slide(), self.boxes_at(position)
         self._workspace.require_writable()
         if gone:
-            self._do(tuple(box for box in entry.boxes if box not in gone))
+            self._do(tuple(box for box in record.boxes if box not in gone))
             self.show()
 
     def undo(self) -> None:
@@ -100,15 +100,15 @@ class CompleteBoxes(ShapesOverlay):
 
     def show(self) -> None:
         """Show the boxes of the slide in view."""
-        entry = self._workspace.slide
-        if entry is None:
+        record = self._workspace.slide
+        if record is None:
             self._done, self._undone = _empty_history(), _empty_history()
             return
-        corners = [_corners(box) for box in entry.boxes]
+        corners = [_corners(box) for box in record.boxes]
         if self.layer is not None and _same(corners, self.layer.data):
-            self._update_layer(self.layer, entry)
+            self._update_layer(self.layer, record)
         else:
-            self._set_shapes(entry, [(points, "rectangle") for points in corners])
+            self._set_shapes(record, [(points, "rectangle") for points in corners])
         self.changed.emit()
 
     # -- steps
@@ -122,15 +122,15 @@ class CompleteBoxes(ShapesOverlay):
     def _undo_or_redo(self, steps: BoxSteps, others: BoxSteps) -> None:
         """Reverse the last of `steps` and add its reversal to `others`."""
         self._workspace.require_writable()
-        entry = self._workspace.require_slide()
-        here = steps[entry.id]
+        record = self._workspace.require_slide()
+        here = steps[record.id]
         if self._pulls or not here:
             return
         step = here[-1]
-        if step.after != entry.boxes:  # another program has changed them since
+        if step.after != record.boxes:  # another program has changed them since
             here.clear()
             return
-        others[entry.id].append(self._change(step.before))
+        others[record.id].append(self._change(step.before))
         here.pop()
         complete_in, locked = self._workspace.require_slide().complete_in, self._workspace.locked_classes
         self._editor.run(restore_predictions(step.found, complete_in, locked))
@@ -138,19 +138,19 @@ class CompleteBoxes(ShapesOverlay):
 
     def _change(self, boxes: Boxes) -> BoxStep:
         """Save other boxes in the project and remove predictions in new ones."""
-        entry, found = self._workspace.require_slide(), Found()
+        record, found = self._workspace.require_slide(), Found()
         self._workspace.update_slide(boxes=boxes)
         for box in boxes:
-            if box not in entry.boxes:
-                here = on_grid(box, entry.downsample).clip(entry.mask_shape)
+            if box not in record.boxes:
+                here = on_grid(box, record.downsample).clip(record.mask_shape)
                 self._editor.run(remove_predictions(here, found, self._workspace.locked_classes))
         self._workspace.project_changed.emit()
-        return BoxStep(entry.boxes, boxes, found)
+        return BoxStep(record.boxes, boxes, found)
 
     # -- inside
 
-    def _create_layer(self, entry: SlideRecord) -> Shapes:
-        layer = super()._create_layer(entry)
+    def _create_layer(self, record: SlideRecord) -> Shapes:
+        layer = super()._create_layer(record)
         layer.mouse_drag_callbacks.append(self._pull)
         for key, action in (
             ("Control-Z", self.undo),
@@ -182,11 +182,11 @@ class CompleteBoxes(ShapesOverlay):
         return not box.empty and min(box.height, box.width) * self._screen_pixels >= _SMALLEST
 
 
-def _box(corners: npt.NDArray[Any], entry: SlideRecord) -> Region:
+def _box(corners: npt.NDArray[Any], record: SlideRecord) -> Region:
     """Return the level-0 pixels whose centres lie between the corners of a drawn rectangle."""
     (top, left), (bottom, right) = corners[:, -2:].min(axis=0), corners[:, -2:].max(axis=0)
     first, last = np.ceil([top, left]).astype(int), np.floor([bottom, right]).astype(int) + 1
-    return Region(int(first[0]), int(first[1]), *(int(size) for size in last - first)).clip(entry.shape)
+    return Region(int(first[0]), int(first[1]), *(int(size) for size in last - first)).clip(record.shape)
 
 
 def _corners(box: Region) -> npt.NDArray[np.float64]:
@@ -231,10 +231,10 @@ def restore_predictions(
     return MaskOperation("Giving back what the model found", steps, can_be_cancelled=False)
 
 
-def unlabelled_in_boxes(entry: SlideRecord, mask: Mask) -> int:
+def unlabelled_in_boxes(record: SlideRecord, mask: Mask) -> int:
     """Return the number of unlabelled pixels in complete boxes: exact for small boxes, approximate for large ones."""
     found = 0
-    for number, box in enumerate(entry.mask_boxes):
+    for number, box in enumerate(record.mask_boxes):
         level = 0
         while box.height * box.width > _MAX_COUNTED_PIXELS * 4**level and level < len(mask.shapes) - 1:
             level += 1
@@ -244,7 +244,7 @@ def unlabelled_in_boxes(entry: SlideRecord, mask: Mask) -> int:
             continue
         provenance = mask.preview(window, level)[1]
         counted = provenance < Provenance.ACCEPTED
-        for other in entry.mask_boxes[:number]:
+        for other in record.mask_boxes[:number]:
             counted[_within(window, other.coarser(step))] = False
         found += int(np.count_nonzero(counted)) * step**2
     return found

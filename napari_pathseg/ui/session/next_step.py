@@ -78,7 +78,7 @@ def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | N
 
 def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideRecord | None:
     patients = {project.slides[name].patient for name in labelled}
-    return next((entry for entry in project.slides.values() if entry.patient not in patients), None)
+    return next((record for record in project.slides.values() if record.patient not in patients), None)
 
 
 def _with_model(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
@@ -95,7 +95,7 @@ def _with_model(session: Session, project: Project, labelled: dict[str, set[int]
     if changed:
         text = f"You changed {plural(changed, 'slide')} since {newest}. Train again to learn from it."
         return NextStep(text, "Train", "train", "train")
-    waiting = [entry for entry in project.slides.values() if unreviewed(session, entry.id)]
+    waiting = [record for record in project.slides.values() if unreviewed(session, record.id)]
     if waiting:
         text = f"{plural(len(waiting), 'slide')} with unreviewed areas of the model. Review the next one."
         return NextStep(text, "Show it", "show", "review", waiting[0].id)
@@ -106,8 +106,8 @@ def _with_model(session: Session, project: Project, labelled: dict[str, set[int]
     return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
 
 
-def _predicted(project: Project, model: str, entry: SlideRecord) -> bool:
-    return project.prediction_path(model, entry.id).exists()
+def _predicted(project: Project, model: str, record: SlideRecord) -> bool:
+    return project.prediction_path(model, record.id).exists()
 
 
 def changed_slides(session: Session) -> int:

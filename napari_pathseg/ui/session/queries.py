@@ -55,17 +55,17 @@ def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
     """Return the rows of the slides list, most urgent first or by name."""
     if session.project is None:
         return []
-    rows = [slide_row(session, entry) for entry in session.project.slides.values()]
+    rows = [slide_row(session, record) for record in session.project.slides.values()]
     rows.sort(key=lambda row: row.id)
     return rows if by_name else sorted(rows, key=lambda row: _URGENCY.index(row.state))
 
 
-def slide_row(session: Session, entry: SlideRecord) -> SlideRow:
+def slide_row(session: Session, record: SlideRecord) -> SlideRow:
     """Return a slide's row of the slides list."""
-    counts = session.counts(entry.id)
+    counts = session.counts(record.id)
     found = int(counts[BACKGROUND + 1 :].sum())
     return SlideRow(
-        entry.id, entry.patient, entry.role, slide_state(session, entry), format_area(found, entry.mask_mpp)
+        record.id, record.patient, record.role, slide_state(session, record), format_area(found, record.mask_mpp)
     )
 
 
@@ -73,8 +73,8 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
     """Return the classes labelled on each slide, without test slides and unlabelled slides."""
     if session.project is None:
         return {}
-    entries = [entry for entry in session.project.slides.values() if entry.role != roles.TEST]
-    found = {entry.id: labelled_classes(entry, session.counts(entry.id)) for entry in entries}
+    entries = [record for record in session.project.slides.values() if record.role != roles.TEST]
+    found = {record.id: labelled_classes(record, session.counts(record.id)) for record in entries}
     return {slide: classes for slide, classes in found.items() if classes}
 
 
@@ -85,38 +85,38 @@ def training_summary(session: Session) -> TrainingSummary:
     slides = session.project.slides
     labelled = labelled_slides(session)
     candidates = [
-        roles.Candidate(entry.id, entry.patient, entry.role, frozenset(labelled.get(entry.id, ())))
-        for entry in slides.values()
+        roles.Candidate(record.id, record.patient, record.role, frozenset(labelled.get(record.id, ())))
+        for record in slides.values()
     ]
     settled = roles.assign_roles(candidates)
     role = {name: settled.get(name, slides[name].role) for name in labelled}
     teaching = [slides[name] for name in labelled if role[name] == roles.TRAIN]
-    corrected = [entry for entry in teaching if slide_state(session, entry) == "corrected"]
-    known = [entry for entry in teaching if entry.mask_mpp is not None]
+    corrected = [record for record in teaching if slide_state(session, record) == "corrected"]
+    known = [record for record in teaching if record.mask_mpp is not None]
     if len(known) == len(teaching):
-        area = format_area(sum(_taught(session, entry) * (entry.mask_mpp or 1) ** 2 for entry in known), 1.0)
+        area = format_area(sum(_taught(session, record) * (record.mask_mpp or 1) ** 2 for record in known), 1.0)
     else:
-        area = format_area(sum(_taught(session, entry) for entry in teaching), None)
+        area = format_area(sum(_taught(session, record) for record in teaching), None)
     held_out = sum(role[name] == roles.VAL for name in labelled)
     return TrainingSummary(len(teaching), len(corrected), held_out, area)
 
 
-def _taught(session: Session, entry: SlideRecord) -> int:
+def _taught(session: Session, record: SlideRecord) -> int:
     """Return the number of pixels a training learns from on a slide; approximate for large complete boxes."""
-    by_person = session.counts(entry.id)[:, Provenance.ACCEPTED :].sum(axis=1)
+    by_person = session.counts(record.id)[:, Provenance.ACCEPTED :].sum(axis=1)
     labelled, declared_none = int(by_person[1:].sum()), int(by_person[UNLABELLED])
-    if entry.complete:
-        rows, columns = entry.mask_shape
+    if record.complete:
+        rows, columns = record.mask_shape
         return rows * columns - declared_none
-    if not entry.boxes:
+    if not record.boxes:
         return labelled
-    mask = session.mask if session.slide is not None and session.slide.id == entry.id else None
-    return labelled + unlabelled_in_boxes(entry, mask or session.require_project().open_mask_readonly(entry.id))
+    mask = session.mask if session.slide is not None and session.slide.id == record.id else None
+    return labelled + unlabelled_in_boxes(record, mask or session.require_project().open_mask_readonly(record.id))
 
 
-def slide_state(session: Session, entry: SlideRecord) -> str:
+def slide_state(session: Session, record: SlideRecord) -> str:
     """Return "new", "annotated", "predicted" or "corrected"."""
-    return state(entry, session.counts(entry.id))
+    return state(record, session.counts(record.id))
 
 
 def unreviewed(session: Session, slide_id: str) -> int:

@@ -22,12 +22,11 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.splits import set_role
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
-from napari_pathseg.ui.session.class_flags import ClassFlags
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.selection import Selection
 from napari_pathseg.ui.session.training_controller import TrainingController, Worker
-from napari_pathseg.ui.session.workspace import Workspace, try_acquire
+from napari_pathseg.ui.session.workspace import ClassFlags, Workspace, try_acquire
 
 
 class Session:

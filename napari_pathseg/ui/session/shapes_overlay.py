@@ -68,30 +68,30 @@ class ShapesOverlay:
         """Show the shapes of the slide in view."""
         raise NotImplementedError
 
-    def _set_shapes(self, entry: SlideRecord, shapes: list[Any]) -> None:
+    def _set_shapes(self, record: SlideRecord, shapes: list[Any]) -> None:
         """Replace the shapes of the layer; create it if there are any."""
         layer = self.layer
         if layer is None and not shapes:
             return
-        layer = layer or self._create_layer(entry)
+        layer = layer or self._create_layer(record)
         with layer.events.data.blocker():
             layer.selected_data = set()
             layer.data = shapes or _NO_SHAPES
-        self._update_layer(layer, entry)
+        self._update_layer(layer, record)
 
-    def _update_layer(self, layer: Shapes, entry: SlideRecord) -> None:
-        for name, value in {"name": f"{entry.id} · {self.role}", **layer_transform(entry.mpp, 1)}.items():
+    def _update_layer(self, layer: Shapes, record: SlideRecord) -> None:
+        for name, value in {"name": f"{record.id} · {self.role}", **layer_transform(record.mpp, 1)}.items():
             setattr(layer, name, value)
-        layer.metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
+        layer.metadata = {METADATA_KEY: {"slide": record.id, "role": self.role}}
         layer.editable = not self._workspace.read_only
         self._update_line_width()
 
-    def _create_layer(self, entry: SlideRecord) -> Shapes:
+    def _create_layer(self, record: SlideRecord) -> Shapes:
         layers = self._workspace.layers
         look = {"edge_color": self.edge, "face_color": self.face}
-        metadata = {METADATA_KEY: {"slide": entry.id, "role": self.role}}
+        metadata = {METADATA_KEY: {"slide": record.id, "role": self.role}}
         layer = Shapes(
-            ndim=2, name=f"{entry.id} · {self.role}", metadata=metadata, **look, **layer_transform(entry.mpp, 1)
+            ndim=2, name=f"{record.id} · {self.role}", metadata=metadata, **look, **layer_transform(record.mpp, 1)
         )
         layer.events.data.connect(self._on_data_changed)
         layer.events.mode.connect(self._notify_changed)
@@ -124,6 +124,6 @@ class ShapesOverlay:
     @property
     def _screen_pixels(self) -> float:
         """The width of a level-0 pixel in screen pixels."""
-        entry = self._workspace.slide
-        step = 1.0 if entry is None or entry.mpp is None else entry.mpp
+        record = self._workspace.slide
+        step = 1.0 if record is None or record.mpp is None else record.mpp
         return step * float(self._workspace.layers.viewer.scene.camera.zoom)

@@ -120,10 +120,10 @@ def view_transform(view: Region, downsample: int, screen: float, max_side: int) 
 
 def current_view_transform(layers: SlideLayers, max_side: int) -> ViewTransform | None:
     """Return the transform of what is on screen; None if no part of a slide is."""
-    if layers.mask is None or layers.entry is None:
+    if layers.mask is None or layers.record is None:
         return None
-    view = layers.visible_region().clip(layers.entry.mask_shape)
-    return None if view.empty else view_transform(view, layers.entry.downsample, screen_pixels(layers), max_side)
+    view = layers.visible_region().clip(layers.record.mask_shape)
+    return None if view.empty else view_transform(view, layers.record.downsample, screen_pixels(layers), max_side)
 
 
 def take_snapshot(slide: Slide, layers: SlideLayers, max_side: int) -> ViewSnapshot | None:
@@ -155,9 +155,9 @@ def set_brush_on_screen(layers: SlideLayers, width: float) -> None:
 
 def _probability(layers: SlideLayers, transform: ViewTransform) -> UInt8Array | None:
     """Return the model's probability in the view; None where it predicts nothing there."""
-    if layers.probability is None or layers.entry is None:
+    if layers.probability is None or layers.record is None:
         return None
-    values = _sample(layers.probability.data, probability_downsample(layers.entry), transform)
+    values = _sample(layers.probability.data, probability_downsample(layers.record), transform)
     return values if values.any() else None
 
 

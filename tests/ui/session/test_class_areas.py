@@ -132,7 +132,7 @@ def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
 
 def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
     paint_tissue(shown, 128)
-    shown.layers.entry = shown.require_project().update_slide("case0", boxes=(Region(96, 0, 64, 256),))
+    shown.layers.record = shown.require_project().update_slide("case0", boxes=(Region(96, 0, 64, 256),))
     found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
     assert {key: percent for key, (_, percent) in texts(look(ClassAreas(shown.workspace), qtbot)).items()} == {
         key: f"{share:.0f} %" for key, share in found.items()
@@ -161,7 +161,7 @@ def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbo
 
 def test_the_unlabelled_in_complete_boxes_is_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
-    shown.layers.entry = shown.require_project().update_slide("case0", boxes=boxes)
+    shown.layers.record = shown.require_project().update_slide("case0", boxes=boxes)
     assert texts(ClassAreas(shown.workspace))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
@@ -169,7 +169,7 @@ def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures)
     shown.add_slides(pictures[1:2])
     shown.set_role("case0", "train")
     paint(shown, Region(100, 0, 20, 30), 1)
-    shown.layers.entry = shown.require_project().update_slide(
+    shown.layers.record = shown.require_project().update_slide(
         "case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30))
     )
     rest = (20 * 20 - 10 * 10) + (10 * 30 - 10 * 15)  # the second box without the first, and without what is labelled

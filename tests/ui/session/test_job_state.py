@@ -1,8 +1,11 @@
+import json
+from dataclasses import replace
+
 import pytest
 
-from napari_pathseg.engine.events import Progress, Started, Trial, Validated
+from napari_pathseg.engine.events import Progress, Started, Trial, Validated, ValidationSamplesReady
 from napari_pathseg.ui.session.formatting import dice_legend, format_job, format_trials
-from napari_pathseg.ui.session.job_state import JobKind, JobState
+from napari_pathseg.ui.session.job_state import JobKind, JobState, load_run
 
 
 def progress(fraction, **others):
@@ -84,3 +87,49 @@ def test_the_number_of_trials_is_told_before_they_begin():
     assert format_trials({}, 0, 1) == "Name values to try."
     assert format_trials({"batch": "2, 4, 8", "tile": "128, 256"}, 4, 1) == "4 trials of 6 combinations, about 4 min"
     assert format_trials({"learning_rate": "1e-5..1e-2"}, 0, 1) == "20 trials, about 20 min"
+
+
+STARTED = Started("r001", "m001", None, [], [])
+
+
+def logged_step(number):
+    return Progress("Training", number / 3000, 9.0, number, 1 / (number + 1), 1e-3, float(number))
+
+
+def logged_score(seconds, dice):
+    return Validated(3, seconds, 0.5, {"Tumour": dice}, dice, best=True)
+
+
+def write(folder, *events, end=""):
+    text = "".join(json.dumps({"time": 1.0, **event.to_json()}) + "\n" for event in events)
+    (folder / "events.jsonl").write_text(text + end, encoding="utf8")
+
+
+def test_what_a_training_told_is_shown_again(tmp_path):
+    (tmp_path / "examples.png").touch()
+    events = [STARTED, logged_step(1), logged_score(2.0, 0.5), logged_step(3), ValidationSamplesReady("elsewhere.png")]
+    write(tmp_path, *events)
+    live = JobState(JobKind.TRAIN)
+    for event in events:
+        live = live.after(event)
+    expected = replace(live, active=False, fraction=1.0, samples_path=str(tmp_path / "examples.png"))
+    assert load_run(tmp_path) == expected
+
+
+def test_hours_of_steps_are_read_thinned_out_and_no_score_is_left_out(tmp_path):
+    steps = [logged_step(number) for number in range(3000)]
+    write(tmp_path, STARTED, *steps[:1500], logged_score(1500.0, 0.4), *steps[1500:], logged_score(3000.0, 0.6))
+    run = load_run(tmp_path)
+    assert 500 < len(run.losses) < 1001
+    assert run.dices == ((1500.0, 0.4), (3000.0, 0.6))
+
+
+def test_the_half_line_of_a_killed_process_is_left_out(tmp_path):
+    write(tmp_path, STARTED, logged_step(1), end='{"time": 3.0, "event": "prog')
+    assert len(load_run(tmp_path).losses) == 1
+
+
+def test_a_run_that_told_nothing_shows_nothing(tmp_path):
+    assert load_run(tmp_path) is None
+    write(tmp_path, STARTED)
+    assert load_run(tmp_path) is None

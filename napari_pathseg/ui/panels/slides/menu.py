@@ -23,7 +23,7 @@ from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
+from napari_pathseg.ui.session.tissue import TissueOverlay
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 

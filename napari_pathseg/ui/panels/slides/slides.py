@@ -26,7 +26,7 @@ from napari_pathseg.ui.panels.slides.rows import ROW_HEIGHT, SlideDelegate, Slid
 from napari_pathseg.ui.panels.slides.thumbnails import Thumbnails
 from napari_pathseg.ui.session.queries import slide_row, slide_rows
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
+from napari_pathseg.ui.session.tissue import TissueOverlay
 from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors

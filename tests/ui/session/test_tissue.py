@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.projects.tissue_masks import load_tissue
-from napari_pathseg.ui.session.tissue_overlay import TissueOverlay
+from napari_pathseg.ui.session.tissue import TissueOverlay
 
 
 @pytest.fixture
