@@ -25,9 +25,12 @@ class ClassArea:
 
 
 class ClassAreas:
-    """The areas of the slide in view.  They are queried at every stroke, so they never block the window.
+    """The class areas of the slide in view, fast enough to be read at every stroke.
 
-    `tissue` knows how much of the slide is tissue, once it was made to look.
+    Attributes
+    ----------
+    tissue
+        The slide's tissue; call its :meth:`~.TissueCache.update` until it is detected.
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -35,13 +38,13 @@ class ClassAreas:
 
     @property
     def of_tissue(self) -> bool:
-        """Whether shares are of the tissue rather than of the labelled area."""
+        """True if shares are of the tissue, False if of the labelled area."""
         return self.tissue.pixel_count is not None
 
     def by_class(self) -> dict[int, ClassArea]:
         """Return the areas by class; unlabelled pixels of complete slides and boxes count as Background.
 
-        Shares are of the tissue, where that was found, else of what is labelled.
+        Shares are of the tissue if it is known, else of the labelled area.
         """
         record, project, mask = self._workspace.slide, self._workspace.project, self._workspace.mask
         if record is None or project is None:
@@ -52,26 +55,26 @@ class ClassAreas:
             pixels[BACKGROUND] = rows * columns - int(pixels[BACKGROUND + 1 :].sum())
         elif record.boxes and mask is not None:
             pixels[BACKGROUND] += unlabelled_in_boxes(record, mask)
-        tissue = self.tissue.bits
+        tissue = self.tissue.sampled
         if tissue is None or mask is None:
             shares = pixels / max(int(pixels[1:].sum()), 1)
         else:
             shares = class_shares(tissue, record, mask)
         areas = {}
         for spec in project.classes:
-            number = int(pixels[spec.index])
-            percent = f"{100 * shares[spec.index]:.0f} %" if number else ""
-            areas[spec.index] = ClassArea(format_area(number, record.mask_mpp), percent)
+            count = int(pixels[spec.index])
+            percent = f"{100 * shares[spec.index]:.0f} %" if count else ""
+            areas[spec.index] = ClassArea(format_area(count, record.mask_mpp), percent)
         return areas
 
 
 def class_shares(tissue: BoolArray, record: SlideRecord, mask: Mask) -> npt.NDArray[np.float64]:
-    """Return each class's share of the tissue, for classes 0 to 255; `tissue` lies on `sampling_level`'s pixels."""
-    level, every = sampling_level(record.mask_shape)
-    labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::every, ::every].copy()
+    """Return each class's share of the tissue, for classes 0 to 255; `tissue` is on the pixels of `sampling_level`."""
+    level, stride = sampling_level(record.mask_shape)
+    labels, provenance = mask.preview(Region(0, 0, *mask.shapes[level]), level)[:, ::stride, ::stride].copy()
     for box in [Region(0, 0, *record.mask_shape)] if record.complete else record.mask_boxes:
-        inside = box.coarser(2**level * every).clip(tissue.shape).slices
-        rest = (labels[inside] == UNLABELLED) & (record.complete or provenance[inside] < Provenance.ACCEPTED)
-        labels[inside][rest] = BACKGROUND
-    found = np.bincount(labels[tissue], minlength=256)
-    return np.asarray(found / max(int(found.sum()), 1))
+        inside = box.coarser(2**level * stride).clip(tissue.shape).slices
+        unlabelled = (labels[inside] == UNLABELLED) & (record.complete or provenance[inside] < Provenance.ACCEPTED)
+        labels[inside][unlabelled] = BACKGROUND
+    counts = np.bincount(labels[tissue], minlength=256)
+    return np.asarray(counts / max(int(counts.sum()), 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from napari_pathseg.geometry import Region
@@ -21,73 +21,85 @@ _TILE = 1024  # small, so that Cancel acts quickly
 
 @dataclass(frozen=True)
 class CleanupMethod:
-    """A cleanup method.
+    """A clean-up method.
 
     Attributes
     ----------
     name, help
-        What a person reads.
+        Its label and its explanation in the dialog.
     amount
-        What its amount is: "area", "length" or nothing.
-    usual
-        An amount to begin with.
-    onto
-        Whether it gives another class.
+        The kind of amount it takes: `AREA`, `LENGTH`, or empty if it takes none.
+    default
+        The amount shown first.
+    relabels
+        Whether the user chooses another class, which the pixels become.
     """
 
     name: str
     amount: str
-    usual: float
+    default: float
     help: str
-    onto: bool = False
+    relabels: bool = False
 
 
 CLEANUP_METHODS = {
     "holes": CleanupMethod(
-        "Fill holes up to", AREA, 1000.0, "Give the class what it encloses, nothing larger; 0 fills all."
+        "Fill holes up to", AREA, 1000.0, "Fill holes in the class up to this area; 0 fills all of them."
     ),
-    "specks": CleanupMethod("Remove specks below", AREA, 500.0, "Take parts of the class away that are smaller."),
-    "smooth": CleanupMethod("Smooth by", LENGTH, 5.0, "Round the outline of the class; what is thinner goes."),
-    "grow": CleanupMethod("Grow by", LENGTH, 5.0, "Move the outline outwards, over all that is not locked."),
-    "shrink": CleanupMethod("Shrink by", LENGTH, 5.0, "Move the outline inwards; what is around takes the place."),
-    "assign": CleanupMethod("Make it", "", 0.0, "Give what is of the class another class.", onto=True),
-    "clear": CleanupMethod("Clear", "", 0.0, "Take all of the class away, whoever set it, as if nobody had."),
+    "specks": CleanupMethod(
+        "Remove specks below", AREA, 500.0, "Remove parts of the class that are smaller than this."
+    ),
+    "smooth": CleanupMethod(
+        "Smooth by", LENGTH, 5.0, "Smooth the outline of the class; parts thinner than this disappear."
+    ),
+    "grow": CleanupMethod("Grow by", LENGTH, 5.0, "Move the outline outwards, over everything that is not locked."),
+    "shrink": CleanupMethod("Shrink by", LENGTH, 5.0, "Move the outline inwards; the surrounding class fills the gap."),
+    "assign": CleanupMethod("Make it", "", 0.0, "Change the pixels of the class to another class.", relabels=True),
+    "clear": CleanupMethod(
+        "Clear", "", 0.0, "Remove the class, both your pixels and the model's, as if it had never been annotated."
+    ),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class CleanupRequest:
-    """A clean-up of a class.
+    """A clean-up to run on the slide in view.
 
     Attributes
     ----------
     method
         A key of `CLEANUP_METHODS`.
     label
-        The class; 0 for any, which only "assign" and "clear" know.
+        The class to clean up; 0 for any class, with "assign" and "clear" only.
     amount
-        In µm² or µm; in pixels of the mask where the pixel size is unknown.
-    onto
-        The class that "assign" gives.
-    where
-        One of `places.EDIT_SCOPES`.
+        In µm² or µm; in mask pixels if the pixel size is unknown.
+    new_label
+        The class that "assign" sets.
+    scope
+        One of `selection.EDIT_SCOPES`.
     """
 
     method: str = "holes"
     label: int = 2
-    amount: float = CLEANUP_METHODS["holes"].usual
-    onto: int = 1
-    where: str = SELECTION
+    amount: float = CLEANUP_METHODS["holes"].default
+    new_label: int = 1
+    scope: str = SELECTION
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for the project's settings."""
-        return asdict(self)
+        """Return the request as the project's settings store it."""
+        return {
+            "method": self.method,
+            "label": self.label,
+            "amount": self.amount,
+            "onto": self.new_label,
+            "where": self.scope,
+        }
 
 
-def unit_of(method: str, mpp: float | None) -> str:
+def amount_unit(method: str, mpp: float | None) -> str:
     """Return the unit of a method's amount.
 
-    >>> unit_of("holes", 0.5), unit_of("grow", None), unit_of("assign", 0.5)
+    >>> amount_unit("holes", 0.5), amount_unit("grow", None), amount_unit("assign", 0.5)
     ('µm²', 'px', '')
     """
     amount = CLEANUP_METHODS[method].amount
@@ -97,12 +109,16 @@ def unit_of(method: str, mpp: float | None) -> str:
 
 
 def clean(
-    mask: Mask, request: CleanupRequest, place: EditRegion, mpp: float | None, options: CleanupOptions | None = None
+    mask: Mask, request: CleanupRequest, region: EditRegion, mpp: float | None, options: CleanupOptions | None = None
 ) -> Region:
-    """Clean up a region of a mask of `mpp` micrometres per pixel as one undo step; return the region that changed."""
+    """Clean up a region of a mask as one undo step; return the region that changed.
+
+    `mpp` is the mask's pixel size in micrometres.
+    """
     options = options or CleanupOptions()
-    step = 1.0 if mpp is None else mpp
-    label, box, length, area = request.label, place.box, request.amount / step, request.amount / step**2
+    pixel_size = 1.0 if mpp is None else mpp
+    label, box = request.label, region.box
+    length, area = request.amount / pixel_size, request.amount / pixel_size**2
     match request.method:
         case "holes":
             return fill_holes(mask, label, box, area or None, options)
@@ -113,14 +129,14 @@ def clean(
         case "grow" | "shrink":
             return grow(mask, label, box, length if request.method == "grow" else -length, options)
         case "clear":
-            return mask.run(clear(box, label or None, options.locked, place.inside))
-    return mask.run(assign(box, Brush(request.onto, label or None, options.locked), place.inside))
+            return mask.run(clear(box, label or None, options.locked, region.inside))
+    return mask.run(assign(box, Brush(request.new_label, label or None, options.locked), region.inside))
 
 
-def options_for(
-    mask: Mask, place: EditRegion, locked: Locked, progress: Callable[[float], bool] | None = None
+def cleanup_options(
+    mask: Mask, region: EditRegion, locked: Locked, progress: Callable[[float], bool] | None = None
 ) -> CleanupOptions:
-    """Return the options with which a region of a mask is processed."""
+    """Return the options to clean up a region of a mask."""
     return CleanupOptions(
-        locked=locked, progress=progress, nonempty=mask.nonempty_chunks, tile=_TILE, inside=place.inside
+        locked=locked, progress=progress, nonempty=mask.nonempty_chunks, tile=_TILE, inside=region.inside
     )

@@ -26,30 +26,30 @@ from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.workspace import Workspace
 
-_SMALLEST = 6.0  # screen pixels; a click without a drag draws less
-_LEFT = 1  # the mouse button
-_MAX_STEPS = 50  # undoable, on each slide
+_MIN_SIDE = 6.0  # screen pixels; a click without a drag draws less
+_LEFT_BUTTON = 1
+_MAX_UNDO_STEPS = 50  # for each slide
 _ZSTD = Zstd(level=1)
-_MAX_COUNTED_PIXELS = 500_000  # in a complete box; larger boxes are counted on a coarser level
+_MAX_COUNTED_PIXELS = 500_000  # of a complete box; larger boxes are counted on a coarser level
 
 Boxes = tuple[Region, ...]
-Found = list[tuple[Region, bytes]]  # regions with the compressed classes of a model that were removed there
+Removed = list[tuple[Region, bytes]]  # regions, and the compressed predictions removed from them
 
 
 class BoxStep(NamedTuple):
-    """The boxes of a slide before and after, and the predictions removed under new ones."""
+    """The boxes of a slide before and after a change, and the predictions that new ones removed."""
 
     before: Boxes
     after: Boxes
-    found: Found
+    removed: Removed
 
 
-BoxSteps = defaultdict[str, deque[BoxStep]]  # by slide, the last one last
+BoxHistory = defaultdict[str, deque[BoxStep]]  # by slide, oldest step first
 
 
-def _empty_history() -> BoxSteps:
+def _empty_history() -> BoxHistory:
     """Return an empty undo history, bounded for each slide."""
-    return defaultdict(lambda: deque(maxlen=_MAX_STEPS))
+    return defaultdict(lambda: deque(maxlen=_MAX_UNDO_STEPS))
 
 
 class CompleteBoxes(ShapesOverlay):
@@ -61,125 +61,123 @@ class CompleteBoxes(ShapesOverlay):
     def __init__(self, workspace: Workspace, editor: MaskEditor) -> None:
         super().__init__(workspace)
         self._editor = editor
-        self._done, self._undone = _empty_history(), _empty_history()
-        self._pulls = False  # whether the mouse is down on the layer
+        self._undo_steps, self._redo_steps = _empty_history(), _empty_history()
+        self._dragging = False  # with the mouse on the layer
 
     def commit(self) -> None:
-        """Save the boxes on screen in the project; predictions in new boxes are removed."""
+        """Save the boxes on screen in the project and remove predictions in new ones."""
         layer, record = self.layer, self._workspace.slide
         if layer is None or record is None or self._workspace.read_only:
             return
-        shown = [_box(np.asarray(corners), record) for corners in layer.data]
-        boxes = tuple(dict.fromkeys(box for box in shown if box in record.boxes or self._is_meant(box)))
+        drawn = [_box(np.asarray(corners), record) for corners in layer.data]
+        boxes = tuple(dict.fromkeys(box for box in drawn if box in record.boxes or self._large_enough(box)))
         if boxes != record.boxes:
             self._do(boxes)
         self.show()
 
     def boxes_at(self, position: tuple[float, ...]) -> list[Region]:
-        """Return the boxes that lie under a level-0 position, ``(row, column)``."""
+        """Return the boxes at a level-0 position, ``(row, column)``."""
         row, column = position[-2:]
         boxes = () if self._workspace.slide is None else self._workspace.slide.boxes
         rows = [box for box in boxes if box.top - 0.5 <= row < box.bottom - 0.5]
         return [box for box in rows if box.left - 0.5 <= column < box.right - 0.5]
 
     def remove_at(self, position: tuple[float, ...]) -> None:
-        """Delete the boxes that lie under a position."""
-        record, gone = self._workspace.require_slide(), self.boxes_at(position)
+        """Delete the boxes at a position."""
+        record, removed = self._workspace.require_slide(), self.boxes_at(position)
         self._workspace.require_writable()
-        if gone:
-            self._do(tuple(box for box in record.boxes if box not in gone))
+        if removed:
+            self._do(tuple(box for box in record.boxes if box not in removed))
             self.show()
 
     def undo(self) -> None:
         """Undo the last change to the boxes of the slide in view."""
-        self._undo_or_redo(self._done, self._undone)
+        self._undo_or_redo(self._undo_steps, self._redo_steps)
 
     def redo(self) -> None:
-        """Redo the change that was undone last."""
-        self._undo_or_redo(self._undone, self._done)
+        """Redo the last undone change."""
+        self._undo_or_redo(self._redo_steps, self._undo_steps)
 
     def show(self) -> None:
         """Show the boxes of the slide in view."""
         record = self._workspace.slide
         if record is None:
-            self._done, self._undone = _empty_history(), _empty_history()
+            self._undo_steps, self._redo_steps = _empty_history(), _empty_history()
             return
         corners = [_corners(box) for box in record.boxes]
-        if self.layer is not None and _same(corners, self.layer.data):
+        if self.layer is not None and _equal_boxes(corners, self.layer.data):
             self._update_layer(self.layer, record)
         else:
             self._set_shapes(record, [(points, "rectangle") for points in corners])
         self.changed.emit()
 
-    # -- steps
+    # -- undo steps
 
     def _do(self, boxes: Boxes) -> None:
         """Change the boxes as an undoable step."""
         slide = self._workspace.require_slide().id
-        self._done[slide].append(self._change(boxes))
-        self._undone[slide].clear()
+        self._undo_steps[slide].append(self._change(boxes))
+        self._redo_steps[slide].clear()
 
-    def _undo_or_redo(self, steps: BoxSteps, others: BoxSteps) -> None:
-        """Reverse the last of `steps` and add its reversal to `others`."""
+    def _undo_or_redo(self, history: BoxHistory, reversals: BoxHistory) -> None:
+        """Reverse the last step of `history` and append its reversal to `reversals`."""
         self._workspace.require_writable()
         record = self._workspace.require_slide()
-        here = steps[record.id]
-        if self._pulls or not here:
+        steps = history[record.id]
+        if self._dragging or not steps:
             return
-        step = here[-1]
-        if step.after != record.boxes:  # another program has changed them since
-            here.clear()
+        step = steps[-1]
+        if step.after != record.boxes:  # another program changed them meanwhile
+            steps.clear()
             return
-        others[record.id].append(self._change(step.before))
-        here.pop()
+        reversals[record.id].append(self._change(step.before))
+        steps.pop()
         complete_in, locked = self._workspace.require_slide().complete_in, self._workspace.locked_classes
-        self._editor.run(restore_predictions(step.found, complete_in, locked))
+        self._editor.run(restore_predictions(step.removed, complete_in, locked))
         self.show()
 
     def _change(self, boxes: Boxes) -> BoxStep:
-        """Save other boxes in the project and remove predictions in new ones."""
-        record, found = self._workspace.require_slide(), Found()
+        """Replace the boxes in the project and remove predictions in new ones."""
+        record, removed = self._workspace.require_slide(), Removed()
         self._workspace.update_slide(boxes=boxes)
         for box in boxes:
             if box not in record.boxes:
-                here = on_grid(box, record.downsample).clip(record.mask_shape)
-                self._editor.run(remove_predictions(here, found, self._workspace.locked_classes))
+                region = on_grid(box, record.downsample).clip(record.mask_shape)
+                self._editor.run(remove_predictions(region, removed, self._workspace.locked_classes))
         self._workspace.project_changed.emit()
-        return BoxStep(record.boxes, boxes, found)
+        return BoxStep(record.boxes, boxes, removed)
 
     # -- inside
 
     def _create_layer(self, record: SlideRecord) -> Shapes:
         layer = super()._create_layer(record)
-        layer.mouse_drag_callbacks.append(self._pull)
-        for key, action in (
-            ("Control-Z", self.undo),
-            ("Control-Shift-Z", self.redo),
-        ):  # `shortcuts` binds them for the mask
-            layer.bind_key(key, self._key_pressed(action), overwrite=True)
+        layer.mouse_drag_callbacks.append(self._track_drag)
+        # On this layer these keys override those that `shortcuts` binds for the mask.
+        layer.bind_key("Control-Z", self._key_handler(self.undo), overwrite=True)
+        layer.bind_key("Control-Shift-Z", self._key_handler(self.redo), overwrite=True)
         return layer
 
-    def _key_pressed(self, action: Callable[[], None]) -> Callable[[Shapes], None]:
-        def press(_: Shapes) -> None:
+    def _key_handler(self, action: Callable[[], None]) -> Callable[[Shapes], None]:
+        def handle(_: Shapes) -> None:
             try:
                 action()
             except ProjectError as error:
                 self._workspace.message.emit(str(error), "", "warning")
 
-        return press
+        return handle
 
-    def _pull(self, layer: Shapes, event: Any) -> Iterator[None]:
-        """Track whether a box is being dragged: it cannot be undone meanwhile."""
-        if event.button != _LEFT:  # the right button's menu swallows the release
+    def _track_drag(self, layer: Shapes, event: Any) -> Iterator[None]:
+        """Block undo while a box is being dragged."""
+        if event.button != _LEFT_BUTTON:  # the right button's menu swallows the release
             return
-        self._pulls = True
+        self._dragging = True
         yield
         while event.type == "mouse_move":
             yield
-        self._pulls = False
+        self._dragging = False
 
-    def _is_meant(self, box: Region) -> bool:
-        return not box.empty and min(box.height, box.width) * self._screen_pixels >= _SMALLEST
+    def _large_enough(self, box: Region) -> bool:
+        return not box.empty and min(box.height, box.width) * self._screen_pixels >= _MIN_SIDE
 
 
 def _box(corners: npt.NDArray[Any], record: SlideRecord) -> Region:
@@ -195,45 +193,45 @@ def _corners(box: Region) -> npt.NDArray[np.float64]:
     return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
 
-def _same(corners: list[npt.NDArray[np.float64]], shown: list[Any]) -> bool:
+def _equal_boxes(corners: list[npt.NDArray[np.float64]], shown: list[Any]) -> bool:
     return len(corners) == len(shown) and all(
         np.array_equal(one, np.asarray(other)[:, -2:]) for one, other in zip(corners, shown, strict=True)
     )
 
 
-def remove_predictions(region: Region, found: Found, locked: Locked) -> MaskOperation:
-    """Remove predictions in a box, which is annotated now, and append them to `found`."""
+def remove_predictions(region: Region, removed: Removed, locked: Locked) -> MaskOperation:
+    """Return an operation that removes predictions in a region and appends them to `removed`."""
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(mask.nonempty_chunks(region))
         for number, box in enumerate(boxes, 1):
             before = np.stack(mask.read(box))
             after = reassign_provenance(before, Provenance.MODEL, Provenance.NONE, locked)
-            gone = np.where(after[0] != before[0], before[0], np.uint8(0))
-            if gone.any():
-                found.append((box, _ZSTD.encode(gone)))
+            lost = np.where(after[0] != before[0], before[0], np.uint8(0))
+            if lost.any():
+                removed.append((box, _ZSTD.encode(lost)))
             yield OperationStep(mask.edit(box, *after), number / len(boxes))
 
-    return MaskOperation("Clearing the complete box", steps, can_be_cancelled=False)
+    return MaskOperation("Removing predictions in the complete box", steps, can_be_cancelled=False)
 
 
 def restore_predictions(
-    found: Found, complete_in: Callable[[Region], bool | BoolArray], locked: Locked
+    removed: Removed, complete_in: Callable[[Region], bool | BoolArray], locked: Locked
 ) -> MaskOperation:
-    """Restore removed predictions where nothing was annotated since; see `merge_prediction`."""
+    """Return an operation that restores removed predictions where nothing was annotated; see `merge_prediction`."""
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
-        for number, (box, packed) in enumerate(found, 1):
+        for number, (box, packed) in enumerate(removed, 1):
             classes = np.frombuffer(_ZSTD.decode(packed), np.uint8).reshape(box.height, box.width)
             changed = fill_from_model(mask, box, classes, complete_in(box), locked)
-            yield OperationStep(changed, number / len(found))
+            yield OperationStep(changed, number / len(removed))
 
-    return MaskOperation("Giving back what the model found", steps, can_be_cancelled=False)
+    return MaskOperation("Restoring predictions", steps, can_be_cancelled=False)
 
 
 def unlabelled_in_boxes(record: SlideRecord, mask: Mask) -> int:
-    """Return the number of unlabelled pixels in complete boxes: exact for small boxes, approximate for large ones."""
-    found = 0
+    """Count the unlabelled pixels in complete boxes: exactly in small boxes, approximately in large ones."""
+    total = 0
     for number, box in enumerate(record.mask_boxes):
         level = 0
         while box.height * box.width > _MAX_COUNTED_PIXELS * 4**level and level < len(mask.shapes) - 1:
@@ -246,8 +244,8 @@ def unlabelled_in_boxes(record: SlideRecord, mask: Mask) -> int:
         counted = provenance < Provenance.ACCEPTED
         for other in record.mask_boxes[:number]:
             counted[_within(window, other.coarser(step))] = False
-        found += int(np.count_nonzero(counted)) * step**2
-    return found
+        total += int(np.count_nonzero(counted)) * step**2
+    return total
 
 
 def _within(window: Region, box: Region) -> tuple[slice, slice]:

@@ -9,11 +9,11 @@ from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.search_space import DEFAULT_TRIALS
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
-_SMALL_AREA = 10_000  # in µm² or pixels; from here on the unit is a million of them
+_LARGE_AREA = 10_000  # µm² or pixels; from here on the unit is a million of them
 
 
 def plural(number: int, word: str) -> str:
-    """Return a number with its noun."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
@@ -26,7 +26,7 @@ def format_area(pixels: float, mpp: float | None) -> str:
     if not pixels:
         return ""
     value, units = (pixels, ("px", "Mpx")) if mpp is None else (pixels * mpp * mpp, ("µm²", "mm²"))
-    if value < _SMALL_AREA:
+    if value < _LARGE_AREA:
         return f"{value:.0f} {units[0]}"
     return f"{value / 1e6:.{0 if value >= 1e8 else 2}f} {units[1]}"
 
@@ -48,7 +48,7 @@ def format_model(bundle: Bundle) -> str:
 
 
 def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
-    """Return the last Dice of each class beside a square of its colour, and the mean, as rich text."""
+    """Return the latest Dice of each class, with a square of its colour, and the mean, as rich text."""
     parts = [
         f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;{value:.2f}'
         for name, value in run.dice_by_class.items()
@@ -83,7 +83,7 @@ def has_range(vary: Mapping[str, str]) -> bool:
     return any(".." in text for text in vary.values())
 
 
-def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
+def format_trials(vary: Mapping[str, str], max_trials: int, minutes: float) -> str:
     """Return the number of trials and their total time as text.
 
     >>> format_trials({"batch": "4, 8", "tile": "128,256"}, 0, 1.5)
@@ -91,8 +91,8 @@ def format_trials(vary: Mapping[str, str], most: int, minutes: float) -> str:
     """
     number = math.prod(sum(bool(value.strip()) for value in text.split(",")) for text in vary.values()) if vary else 0
     if has_range(vary):
-        number = most or DEFAULT_TRIALS
-    tried = min(number, most) if most else number
+        number = max_trials or DEFAULT_TRIALS
+    tried = min(number, max_trials) if max_trials else number
     of = f" of {number} combinations" if tried < number else ""
     total = tried * minutes
     time = f"{total:.0f} min" if total < 120 else f"{total / 60:.0f} h"
@@ -114,13 +114,12 @@ def format_preset_minutes(preset: str) -> str:
 def format_job(run: JobState) -> str:
     """Return a job and its remaining time as text."""
     if not run.active:
-        return f"{run.title}: {'broke off' if run.broken else 'done'}"
+        return f"{run.title}: {'failed' if run.broken else 'done'}"
     if run.stopping:
         return f"{run.title}: stopping…"
     if not run.fraction:
         return f"{run.title}: starting…"
     trial = f" · {run.trials[-1].number} of {run.trials[-1].of}" if run.kind == JobKind.TUNE and run.trials else ""
-    left = (
-        f"{format_duration(run.seconds_left)} left" if run.seconds_left >= 1 else f"{run.fraction:.0%}"
-    )  # time unknown
+    time_known = run.seconds_left >= 1
+    left = f"{format_duration(run.seconds_left)} left" if time_known else f"{run.fraction:.0%}"
     return f"{run.title}{trial} · {left}"

@@ -1,4 +1,4 @@
-"""The state of a worker's job, as the window shows it."""
+"""The state of a worker's job, as the window shows it: updated event by event, or rebuilt from the event log."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -11,8 +11,8 @@ from napari_pathseg.jobs.protocol import AugmentationSampled, JobFailed, JobFini
 from napari_pathseg.projects.project import Project
 
 _MAX_POINTS = 2000  # of a curve; beyond it every second point is dropped, so that hours draw as fast as minutes
-_MAX_STEPS = 1000  # points of the loss curve that are read; hours of steps would take long
-_STEP = '"progress"'  # in the line of a step; looked for as text, since parsing all lines would take long
+_MAX_LOGGED_STEPS = 1000  # read from a log; parsing hours of steps would take long
+_STEP = '"progress"'  # found in the line of a step without parsing it
 
 Points = tuple[tuple[float, float], ...]
 
@@ -38,9 +38,9 @@ class JobState:
     rate
         The learning rate.
     fraction, seconds_left
-        How far it is; the fraction runs from 0 to 1.
+        The progress from 0 to 1, and the estimated time left.
     model
-        The model it makes or uses; empty until known.
+        The model that it trains or uses; empty until known.
     samples_path, samples_count
         The PNG of validation or augmentation samples, and how often it was written.
     trials
@@ -48,7 +48,7 @@ class JobState:
     waiting
         Models that are still to be scored.
     broken, error
-        Whether it ended early, by an error or because the worker died; the error's text.
+        Whether it ended by an error or because the worker died; the error's text.
     """
 
     kind: JobKind
@@ -84,7 +84,7 @@ class JobState:
 
     @property
     def trains(self) -> bool:
-        """Whether the job trains models."""
+        """True if the job trains models."""
         return self.kind in (JobKind.TRAIN, JobKind.TUNE)
 
     def after(self, event: Event) -> "JobState":
@@ -151,13 +151,13 @@ class JobState:
 
 
 def load_run(folder: Path) -> JobState | None:
-    """Return the state of the training that was logged in a run's folder, or None without any curve."""
+    """Return the state of the training logged in a run's folder, or None if it has no curve."""
     try:
         lines = (folder / "events.jsonl").read_text(encoding="utf8").splitlines()
     except OSError:
         return None
     steps = sum(_STEP in line for line in lines)
-    every, number, run = steps // _MAX_STEPS + 1, 0, JobState(JobKind.TRAIN)
+    every, number, run = steps // _MAX_LOGGED_STEPS + 1, 0, JobState(JobKind.TRAIN)
     for line in lines:
         if _STEP in line:
             number += 1
@@ -176,7 +176,7 @@ def load_run(folder: Path) -> JobState | None:
 
 
 def latest_training_run(project: Project) -> JobState | None:
-    """Return the training that made a project's newest model, or None where it left no log."""
+    """Return the training of a project's newest model, or None if it left no log."""
     models = project.model_ids()
     if not models:
         return None
@@ -189,6 +189,6 @@ def latest_training_run(project: Project) -> JobState | None:
 
 
 def _append(points: Points, seconds: float, value: float) -> Points:
-    """Return the points with one more, thinned out where there are too many."""
+    """Return the points with one more; beyond the maximum every second point is dropped."""
     longer = (*points, (seconds, value))
     return longer if len(longer) <= _MAX_POINTS else (*longer[:-1:2], longer[-1])

@@ -14,7 +14,7 @@ from napari_pathseg.masks import Mask
 from napari_pathseg.masks.edits import accept, reject
 from napari_pathseg.masks.operations import MaskOperation
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
-from napari_pathseg.ui.session.cleanup import CleanupRequest, clean, options_for
+from napari_pathseg.ui.session.cleanup import CleanupRequest, clean, cleanup_options
 from napari_pathseg.ui.session.selection import SLIDE, VIEW, Selection, mask_polygon
 from napari_pathseg.ui.session.workspace import Workspace
 
@@ -25,9 +25,9 @@ class MaskEditor:
     Attributes
     ----------
     busy
-        Whether an edit is running during which nothing else may touch the mask.
+        Whether an edit is running that nothing else may interrupt.
     run_pending
-        Applies all pending operations of a mask.  A window replaces it by one that shows progress.
+        Applies all pending operations of a mask.  The window replaces it with one that shows progress.
     """
 
     def __init__(
@@ -42,19 +42,19 @@ class MaskEditor:
         self.run_pending: Callable[[Mask], None] = Mask.apply_pending
 
     def run(self, operation: MaskOperation) -> None:
-        """Queue an operation on the mask in view; what takes long runs in short background slices."""
+        """Queue an operation on the mask in view; a long one runs in short slices while the window is idle."""
         if self._workspace.mask is not None:
             self._workspace.mask.enqueue(operation)
         if self._workspace.layers.mask is not None:
             self._workspace.layers.mask.apply_pending()
 
     def apply_pending(self) -> None:
-        """Apply all pending operations, before other code needs the mask; report an operation that fails.
+        """Apply all pending operations before other code uses the mask; report operations that fail.
 
         Raises
         ------
         ProjectError
-            If the disk refuses a stroke.
+            If a stroke cannot be written to disk.
         """
         mask = self._workspace.mask
         while mask is not None and mask.has_pending:
@@ -64,7 +64,7 @@ class MaskEditor:
             except ProjectError as error:
                 if mask.write_failed:
                     raise
-                self._workspace.message.emit(str(error), "", "error")  # one operation failed; go on with the others
+                self._workspace.message.emit(str(error), "", "error")  # one operation failed; the others still run
             finally:
                 if self._workspace.layers.mask is not None:
                     self._workspace.layers.mask.refresh_changed()
@@ -90,7 +90,7 @@ class MaskEditor:
         layers.clear_outlines()
 
     def accept(self, scope: str = VIEW) -> None:
-        """Accept the model's pixels in a scope; for a whole slide, keep a version of the mask first."""
+        """Accept the model's pixels in a scope; for the whole slide, create a version of the mask first."""
         self._workspace.require_mask()
         if scope == SLIDE:
             self.save_mask()
@@ -105,7 +105,10 @@ class MaskEditor:
         self.run(reject(region.box, self._workspace.locked_classes, region.inside))
 
     def set_complete(self, complete: bool) -> None:
-        """Set whether unlabelled pixels of the slide in view are Background; if so, remove the model's pixels."""
+        """Mark the slide in view as complete or not: unlabelled pixels of a complete slide are Background.
+
+        Completing a slide removes the model's pixels.
+        """
         self._workspace.update_slide(complete=complete)
         mask = self._workspace.mask
         if complete and mask is not None:
@@ -116,11 +119,11 @@ class MaskEditor:
     def clean(self, request: CleanupRequest, progress: Callable[[float], bool] | None = None) -> bool:
         """Clean up a class; return whether anything changed.
 
-        `progress` receives the fraction done, 0 to 1.  If it returns True the clean-up is cancelled and undone.  The
-        worker's events are held back meanwhile.
+        `progress` receives the fraction done, 0 to 1; if it returns True, the clean-up is cancelled and undone.
+        The worker's events wait until the clean-up ends.
         """
         mask, mpp = self._workspace.require_mask(), self._workspace.require_slide().mask_mpp
-        region, cancelled = self._selection.resolve_scope(request.where), False
+        region, cancelled = self._selection.resolve_scope(request.scope), False
 
         def report(fraction: float) -> bool:
             nonlocal cancelled
@@ -131,7 +134,7 @@ class MaskEditor:
         self.apply_pending()
         try:
             with self._exclusive():
-                options = options_for(mask, region, self._workspace.locked_classes, report)
+                options = cleanup_options(mask, region, self._workspace.locked_classes, report)
                 changed = clean(mask, request, region, mpp, options)
                 if cancelled and not changed.empty:
                     mask.undo()
@@ -140,7 +143,7 @@ class MaskEditor:
         return not (cancelled or changed.empty)
 
     def create_versions(self, why: str) -> None:
-        """Keep a version of every mask; warn if the disk refuses, and go on."""
+        """Create a version of every mask; if that fails, warn the user and continue."""
         try:
             create_versions(self._workspace.require_project(), why)
         except ProjectError as error:
@@ -148,7 +151,7 @@ class MaskEditor:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Let nothing else touch the mask within the block: the worker's events wait."""
+        """Keep everything else off the mask within the block: the worker's events wait."""
         before, self.busy = self.busy, True
         try:
             with self._pause_events():

@@ -1,4 +1,4 @@
-"""The next step: one sentence and one button, decided from the state of the session alone."""
+"""The next step for the user: a sentence and a button, derived from the state of the session alone."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,18 @@ from napari_pathseg.ui.session.session import Session
 
 @dataclass(frozen=True)
 class NextStep:
-    """A sentence, the button that does it, the name of its action, and the section it belongs to.
+    """The next step, as the header shows it.
 
-    `slide` is the slide to bring into view, where that is the action.
+    Attributes
+    ----------
+    text
+        A sentence for the user.
+    button, action
+        The label of the button, and the name of the action that it triggers.
+    section
+        The section of the dock that the step belongs to.
+    slide
+        The slide to show, if that is the action.
     """
 
     text: str
@@ -26,19 +35,19 @@ class NextStep:
 
 
 def next_step(session: Session) -> NextStep:
-    """Return the step that would advance the project most."""
+    """Return the step that advances the project most."""
     project = session.project
     if project is None:
         return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
     if not project.slides:
-        return NextStep("This project has no slide yet. Drop some here.", "Add slides…", "add", "slides")
+        return NextStep("This project has no slides yet. Drop some here.", "Add slides…", "add", "slides")
     if session.read_only:
-        text = "Everything can be looked at and exported; nothing can be changed."
+        text = "You can look at this project and export it, but not change it."
         return NextStep(text, "Export…", "export", "export")
     if session.training.active and session.training.run is not None and session.training.run.kind != JobKind.PREVIEW:
         return _running(session)
     labelled = labelled_slides(session)
-    return _not_enough(project, labelled) or _with_model(session, project, labelled)
+    return _before_training(project, labelled) or _train_and_review(session, project, labelled)
 
 
 def _running(session: Session) -> NextStep:
@@ -47,21 +56,21 @@ def _running(session: Session) -> NextStep:
     left = f" About {format_duration(run.seconds_left)} left." if run.seconds_left >= 1 else ""
     if run.kind == JobKind.TRAIN:
         complete = session.slide is not None and session.slide.complete
-        shown = "yellow is what it finds" if complete else "the slide shows what it finds"
-        return NextStep(f"A model is learning; {shown}.{left}", "Stop", "stop", "train")
+        shown = "yellow marks what it finds" if complete else "the slide shows what it finds"
+        return NextStep(f"A model is training; {shown}.{left}", "Stop", "stop", "train")
     return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.trains else "review")
 
 
-def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:
-    """Return what is missing for a training, or None."""
-    number, entries = len(project.slides), project.slides
+def _before_training(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:
+    """Return the step that is missing before a first training, or None."""
+    number, records = len(project.slides), project.slides
     wanted = project.classes.specs[1].name
     if not labelled:
-        text = f"{plural(number, 'slide')}, no contour yet. Outline some {wanted}, or import contours under Slides."
+        text = f"{plural(number, 'slide')}, no contours yet. Outline some {wanted}, or import contours under Slides."
         return NextStep(text, "Outline", "brush", "outline")
-    taught = {entries[name].role for name in labelled} - {roles.AUTO}
-    if len({entries[name].patient for name in labelled}) < 2 and not {roles.TRAIN, roles.VAL} <= taught:
-        text = "Contours are on one patient only. Another patient's slide is needed to tell how good a model is."
+    chosen_roles = {records[name].role for name in labelled} - {roles.AUTO}
+    if len({records[name].patient for name in labelled}) < 2 and not {roles.TRAIN, roles.VAL} <= chosen_roles:
+        text = "All contours are from one patient. A model is scored on another patient's slide; outline one."
         other = _unlabelled_slide(project, labelled)
         if other is None:
             return NextStep(text, "Add slides…", "add", "slides")
@@ -69,7 +78,7 @@ def _not_enough(project: Project, labelled: dict[str, set[int]]) -> NextStep | N
     known = set[int]().union(*labelled.values())
     missing = next((spec for spec in project.classes if spec.index not in known), None)
     if missing is not None and missing.index == 1:
-        text = f"Nothing is {missing.name} yet. Outline some, or tick “This slide is complete” where all is outlined."
+        text = f"No {missing.name} yet. Outline some, or tick “This slide is complete” where everything is outlined."
         return NextStep(text, "Outline", "brush_background", "outline")
     if missing is not None:
         return NextStep(f"No slide shows {missing.name} yet. Outline or import some.", "Outline", "brush", "outline")
@@ -81,15 +90,15 @@ def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideR
     return next((record for record in project.slides.values() if record.patient not in patients), None)
 
 
-def _with_model(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
-    """Return the next step of a project that can be trained."""
+def _train_and_review(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
+    """Return the next step of a project that has enough contours."""
     models = project.model_ids()
     if not models:
         text = f"{len(labelled)} of {plural(len(project.slides), 'slide')} have contours. Train a first model."
         return NextStep(text, "Train", "train", "train")
     newest, shown = models[-1], session.slide
     if shown is not None and unreviewed(session, shown.id):
-        text = "Light areas are the model's. Paint over what is wrong, then accept what you see."
+        text = "Light areas are the model's. Paint over mistakes, then accept the view."
         return NextStep(text, "Accept view", "accept", "review")
     changed = changed_slides(session)
     if changed:
@@ -97,9 +106,9 @@ def _with_model(session: Session, project: Project, labelled: dict[str, set[int]
         return NextStep(text, "Train", "train", "train")
     waiting = [record for record in project.slides.values() if unreviewed(session, record.id)]
     if waiting:
-        text = f"{plural(len(waiting), 'slide')} with unreviewed areas of the model. Review the next one."
+        text = f"{plural(len(waiting), 'slide')} with unreviewed predictions. Review the next one."
         return NextStep(text, "Show it", "show", "review", waiting[0].id)
-    unseen = [e for e in project.slides.values() if not e.complete and not _predicted(project, newest, e)]
+    unseen = [each for each in project.slides.values() if not each.complete and not _predicted(project, newest, each)]
     if unseen:
         text = f"{newest} has not seen {plural(len(unseen), 'slide')} yet. Predict and review them."
         return NextStep(text, "Predict all", "predict_all", "review")

@@ -1,6 +1,8 @@
-"""Questions about a project that the panels ask: its slides, what a training would use, how models compare."""
+"""Queries of the panels: the rows of the slides list, the data a training would use, how models compare."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.engine.bundle import Bundle, load_bundles
@@ -38,9 +40,9 @@ class TrainingSummary:
 
     @property
     def sentence(self) -> str:
-        """The numbers as a sentence."""
+        """The summary as a sentence."""
         if not self.slides:
-            return "Nothing to learn from yet: no slide has a contour."
+            return "Nothing to learn from yet: no slide has contours."
         corrected = f", {self.corrected} of them corrected" if self.corrected else ""
         held_out = f"{self.held_out} held out to score it" if self.held_out else "none is held out yet"
         return f"Learns from {plural(self.slides, 'slide')} ({self.area}){corrected}; {held_out}."
@@ -63,9 +65,9 @@ def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
 def slide_row(session: Session, record: SlideRecord) -> SlideRow:
     """Return a slide's row of the slides list."""
     counts = session.counts(record.id)
-    found = int(counts[BACKGROUND + 1 :].sum())
+    pixels = int(counts[BACKGROUND + 1 :].sum())
     return SlideRow(
-        record.id, record.patient, record.role, slide_state(session, record), format_area(found, record.mask_mpp)
+        record.id, record.patient, record.role, slide_state(session, record), format_area(pixels, record.mask_mpp)
     )
 
 
@@ -73,9 +75,9 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
     """Return the classes labelled on each slide, without test slides and unlabelled slides."""
     if session.project is None:
         return {}
-    entries = [record for record in session.project.slides.values() if record.role != roles.TEST]
-    found = {record.id: labelled_classes(record, session.counts(record.id)) for record in entries}
-    return {slide: classes for slide, classes in found.items() if classes}
+    candidates = [record for record in session.project.slides.values() if record.role != roles.TEST]
+    labelled = {record.id: labelled_classes(record, session.counts(record.id)) for record in candidates}
+    return {slide: classes for slide, classes in labelled.items() if classes}
 
 
 def training_summary(session: Session) -> TrainingSummary:
@@ -88,26 +90,25 @@ def training_summary(session: Session) -> TrainingSummary:
         roles.Candidate(record.id, record.patient, record.role, frozenset(labelled.get(record.id, ())))
         for record in slides.values()
     ]
-    settled = roles.assign_roles(candidates)
-    role = {name: settled.get(name, slides[name].role) for name in labelled}
-    teaching = [slides[name] for name in labelled if role[name] == roles.TRAIN]
-    corrected = [record for record in teaching if slide_state(session, record) == "corrected"]
-    known = [record for record in teaching if record.mask_mpp is not None]
-    if len(known) == len(teaching):
-        area = format_area(sum(_taught(session, record) * (record.mask_mpp or 1) ** 2 for record in known), 1.0)
-    else:
-        area = format_area(sum(_taught(session, record) for record in teaching), None)
+    assigned = roles.assign_roles(candidates)
+    role = {name: assigned.get(name, slides[name].role) for name in labelled}
+    training = [slides[name] for name in labelled if role[name] == roles.TRAIN]
+    corrected = [record for record in training if slide_state(session, record) == "corrected"]
+    in_um = all(record.mask_mpp is not None for record in training)
+    pixel_areas = [(record.mask_mpp or 1) ** 2 if in_um else 1 for record in training]
+    pixels = [_training_pixels(session, record) for record in training]
+    area = format_area(float(np.dot(pixels, pixel_areas)), 1.0 if in_um else None)
     held_out = sum(role[name] == roles.VAL for name in labelled)
-    return TrainingSummary(len(teaching), len(corrected), held_out, area)
+    return TrainingSummary(len(training), len(corrected), held_out, area)
 
 
-def _taught(session: Session, record: SlideRecord) -> int:
+def _training_pixels(session: Session, record: SlideRecord) -> int:
     """Return the number of pixels a training learns from on a slide; approximate for large complete boxes."""
     by_person = session.counts(record.id)[:, Provenance.ACCEPTED :].sum(axis=1)
-    labelled, declared_none = int(by_person[1:].sum()), int(by_person[UNLABELLED])
+    labelled, erased = int(by_person[1:].sum()), int(by_person[UNLABELLED])
     if record.complete:
         rows, columns = record.mask_shape
-        return rows * columns - declared_none
+        return rows * columns - erased
     if not record.boxes:
         return labelled
     mask = session.mask if session.slide is not None and session.slide.id == record.id else None
@@ -125,7 +126,7 @@ def unreviewed(session: Session, slide_id: str) -> int:
 
 
 def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
-    """Return the two newest scored models, and by class the Dice before, after, and the difference."""
+    """Return the two newest scored models, and a row for each class: name, Dice of each model, difference."""
     scores = session.training.scores
     names = [bundle.id for bundle in project_models(session) if bundle.id in scores][-2:]
     if len(names) < 2:
@@ -140,7 +141,7 @@ def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, st
 
 
 def interrupted_run(session: Session) -> str:
-    """Return the newest run if it was interrupted and no process is running it, else an empty string."""
+    """Return the newest run if it was interrupted and can be resumed, else an empty string."""
     if session.project is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The tissue of the slides in view, detected in a background thread.
+"""The tissue of the slide in view: detected in a background thread, and shown as a layer that can be edited.
 
 Tissue is detected once for each slide and saved in the project (`projects.tissue_masks`); its file is reloaded after
 the user edits it.  The window polls for the result: the thread emits no signal.
@@ -25,87 +25,94 @@ from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.session.workspace import Workspace
 
-_READ = 1024**2  # pixels; no mask's coarsest level has more
-_LOOKED_AT = 512**2  # of these, so that painting does not lag
+_MAX_READ_PIXELS = 1024**2  # no mask's coarsest level has more
+_MAX_COUNTED_PIXELS = 512**2  # of those read, so that painting does not lag
 _COLOR = "#3ec1d3"
 _OPACITY = 0.35
-_Slide = tuple[str, str, str, int]  # the project's folder; the slide's name, fingerprint and step of its mask's grid
+_SlideKey = tuple[str, str, str, int]  # project folder; the slide's name, fingerprint and mask downsample
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The number of tissue pixels on the mask, None if unknown, and when their file was written, if there is one.
+class _Tissue:
+    """The tissue of a slide.
 
-    `bits` say where, of the pixels of the mask that are looked at.
+    Attributes
+    ----------
+    modified_ns
+        When its file was last modified; None without a file.
+    pixel_count
+        Tissue in mask pixels; None if unknown or empty.
+    packed
+        Where tissue is, on the pixels of :func:`sampling_level`, as packed bits.
     """
 
-    written: int | None
-    pixels: float | None
-    bits: npt.NDArray[np.uint8] | None = None
+    modified_ns: int | None
+    pixel_count: float | None
+    packed: npt.NDArray[np.uint8] | None = None
 
 
-class _Search(threading.Thread):
-    """Detects the tissue of one slide; the program does not wait for it when it exits."""
+class _DetectionThread(threading.Thread):
+    """Detects the tissue of one slide; as a daemon it does not delay the exit of the program."""
 
-    def __init__(self, project: Project, slide: _Slide, record: SlideRecord) -> None:
+    def __init__(self, project: Project, slide: _SlideKey, record: SlideRecord) -> None:
         super().__init__(name="tissue", daemon=True)
         self.slide, self.path = slide, tissue_path(project, slide[1])
         self._project, self._record = project, record
-        self.found: _Found | None = None  # napari reports an exception, as in any thread
+        self.found: _Tissue | None = None  # stays None after an exception, which napari reports
 
     def run(self) -> None:
-        self.found = _find(self._project, self._record)
+        self.found = _detect(self._project, self._record)
 
 
 class TissueCache:
-    """The known tissue of the slides, in pixels of their masks."""
+    """The tissue of each slide that was in view, as detected or last edited."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._known: dict[_Slide, _Found] = {}
-        self._search: _Search | None = None
+        self._known: dict[_SlideKey, _Tissue] = {}
+        self._thread: _DetectionThread | None = None
 
     @property
     def pixel_count(self) -> float | None:
-        """The tissue of the slide in view in mask pixels; None if it is unknown yet or empty."""
-        slide = self._in_view()
-        return None if slide is None or slide not in self._known else self._known[slide].pixels
+        """The tissue of the slide in view in mask pixels; None while unknown, and if empty."""
+        slide = self._key_in_view()
+        return None if slide is None or slide not in self._known else self._known[slide].pixel_count
 
     @property
-    def bits(self) -> BoolArray | None:
-        """Where tissue is, on the pixels of :func:`sampling_level`; None as in `pixel_count`."""
-        slide, record = self._in_view(), self._workspace.slide
+    def sampled(self) -> BoolArray | None:
+        """Where tissue is, on the pixels of :func:`sampling_level`; None if `pixel_count` is."""
+        slide, record = self._key_in_view(), self._workspace.slide
         found = None if slide is None else self._known.get(slide)
-        if record is None or found is None or found.bits is None:
+        if record is None or found is None or found.packed is None:
             return None
-        level, every = sampling_level(record.mask_shape)
-        shape = grid_shape(record.mask_shape, 2**level * every)
-        return np.unpackbits(found.bits, count=shape[0] * shape[1]).reshape(shape).astype(bool)
+        level, stride = sampling_level(record.mask_shape)
+        shape = grid_shape(record.mask_shape, 2**level * stride)
+        return np.unpackbits(found.packed, count=shape[0] * shape[1]).reshape(shape).astype(bool)
 
     @property
     def needs_update(self) -> bool:
-        """Whether the tissue of the slide in view is unknown or was changed since it was read."""
-        slide, project = self._in_view(), self._workspace.project
+        """True if the tissue of the slide in view is unknown, or was changed since it was read."""
+        slide, project = self._key_in_view(), self._workspace.project
         if slide is None or project is None:
             return False
         known = self._known.get(slide)
-        return known is None or known.written != _written(tissue_path(project, slide[1]))
+        return known is None or known.modified_ns != _modified_ns(tissue_path(project, slide[1]))
 
     def update(self) -> bool:
-        """Collect a finished result or start a detection; return whether one is running."""
-        if self._search is not None:
-            if self._search.is_alive():
+        """Collect the result of a finished detection, or start one; return whether one is running."""
+        if self._thread is not None:
+            if self._thread.is_alive():
                 return True
-            done, self._search = self._search, None
-            self._known[done.slide] = done.found or _Found(_written(done.path), None)  # a failure is not retried
-        slide, project, record = self._in_view(), self._workspace.project, self._workspace.slide
+            done, self._thread = self._thread, None
+            self._known[done.slide] = done.found or _Tissue(_modified_ns(done.path), None)  # no retry at every stroke
+        slide, project, record = self._key_in_view(), self._workspace.project, self._workspace.slide
         if slide is None or project is None or record is None or not self.needs_update:
             return False
-        self._search = _Search(project, slide, record)
-        self._search.start()
+        self._thread = _DetectionThread(project, slide, record)
+        self._thread.start()
         return True
 
-    def _in_view(self) -> _Slide | None:
+    def _key_in_view(self) -> _SlideKey | None:
         record, project = self._workspace.slide, self._workspace.project
         if record is None or project is None:
             return None
@@ -113,7 +120,7 @@ class TissueCache:
 
 
 class TissueOverlay:
-    """Shows and hides the tissue; edits are saved when the layer or the slide is closed."""
+    """Shows the tissue as a layer; each stroke on it is saved when it ends."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -125,13 +132,13 @@ class TissueOverlay:
 
     @property
     def shown(self) -> bool:
-        """Whether the tissue is shown."""
+        """True if the tissue is shown."""
         return self._layer is not None and self._layer in self._workspace.layers.viewer.layers
 
     @property
     def area_mm2(self) -> float | None:
-        """The area of the tissue shown; None if the pixel size is unknown."""
-        return None if self._tissue is None else self._edited(self._tissue).area_mm2
+        """The area of the tissue shown; None if hidden or if the pixel size is unknown."""
+        return None if self._tissue is None else self._as_shown(self._tissue).area_mm2
 
     def toggle(self) -> None:
         """Show the tissue of the slide in view, or hide it."""
@@ -142,7 +149,7 @@ class TissueOverlay:
 
     def show(self) -> None:
         """Detect the tissue, or load the edited one, and show it."""
-        self._keep()
+        self._save_edits()
         record = self._workspace.require_slide()
         self._project, self._slide = self._workspace.require_project(), record.id
         self._tissue = load_tissue(self._project, record.id)
@@ -157,74 +164,74 @@ class TissueOverlay:
         )
         self._layer.selected_label = 1
         self._layer.brush_size = 5
-        self._layer.events.paint.connect(self._keep)  # a stroke is on disk when it ends
+        self._layer.events.paint.connect(self._save_edits)  # emitted at the end of a stroke
         self._workspace.layers.viewer.add_layer(self._layer)
 
     def hide(self) -> None:
         """Save edits and remove the layer."""
-        self._keep()
+        self._save_edits()
         if self.shown:
             self._workspace.layers.viewer.layers.remove(self._layer)
         self._layer = self._tissue = None
 
-    def find_again(self) -> None:
+    def detect_again(self) -> None:
         """Discard edits and detect the tissue again."""
         self._tissue = None
         self.hide()
         forget_tissue(self._workspace.require_project(), self._workspace.require_slide().id)
         self.show()
 
-    def _keep(self, *_: Any) -> None:
-        """Save edits."""
+    def _save_edits(self, *_: Any) -> None:
+        """Save the tissue if the user edited it."""
         if self._tissue is None or self._project is None or self._slide not in self._project.slides:
             return
-        edited = self._edited(self._tissue)
+        edited = self._as_shown(self._tissue)
         if edited is not self._tissue:
             save_tissue(self._project, self._slide, edited)
             self._tissue = edited
 
-    def _edited(self, tissue: TissueMask) -> TissueMask:
+    def _as_shown(self, tissue: TissueMask) -> TissueMask:
         """Return the tissue as shown; the same object if nothing was edited."""
         painted = tissue.pixels if self._layer is None else np.asarray(self._layer.data) > 0
         return tissue if np.array_equal(painted, tissue.pixels) else tissue.edit(painted)
 
 
 def sampling_level(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the level of a mask of `shape` on which shares are counted, and the step between counted pixels.
+    """Return the level of a mask of `shape` on which class shares are counted, and the stride between counted pixels.
 
     >>> sampling_level((256, 256)), sampling_level((60_000, 60_000))
     ((0, 1), (6, 2))
     """
     level = 0
-    while math.prod(grid_shape(shape, 2**level)) > _READ:
+    while math.prod(grid_shape(shape, 2**level)) > _MAX_READ_PIXELS:
         level += 1
-    return level, 2 if math.prod(grid_shape(shape, 2**level)) > _LOOKED_AT else 1
+    return level, 2 if math.prod(grid_shape(shape, 2**level)) > _MAX_COUNTED_PIXELS else 1
 
 
-def _find(project: Project, record: SlideRecord) -> _Found:
+def _detect(project: Project, record: SlideRecord) -> _Tissue:
     path = tissue_path(project, record.id)
-    written = _written(path)
+    modified_ns = _modified_ns(path)
     try:
         tissue = load_tissue(project, record.id, may_keep=lambda: project.lock.held)
-        if written is None and (written := _written(path)) is not None:
-            tissue = load_tissue(project, record.id)  # as it is on disk: it may have been edited meanwhile
-    except PathsegError:  # reported when the user asks to see it
-        return _Found(written, None)
+        if modified_ns is None and (modified_ns := _modified_ns(path)) is not None:
+            tissue = load_tissue(project, record.id)  # again, because another program may have edited it meanwhile
+    except PathsegError:  # reported when the user shows the tissue
+        return _Tissue(modified_ns, None)
     pixels = float(np.count_nonzero(tissue.pixels)) * (tissue.downsample / record.downsample) ** 2
-    return _Found(written, pixels or None, np.packbits(_on_mask(tissue, record)) if pixels else None)
+    return _Tissue(modified_ns, pixels or None, np.packbits(_sample_on_mask(tissue, record)) if pixels else None)
 
 
-def _on_mask(tissue: TissueMask, record: SlideRecord) -> BoolArray:
-    """Return whether the centres of the counted pixels lie on tissue."""
-    level, every = sampling_level(record.mask_shape)
-    at = []
-    for size, most in zip(grid_shape(record.mask_shape, 2**level), tissue.pixels.shape, strict=True):
-        centres = (np.arange(0, size, every) + 0.5) * 2**level * record.downsample
-        at.append(np.minimum(centres // tissue.downsample, most - 1).astype(np.intp))
-    return tissue.pixels[np.ix_(*at)]
+def _sample_on_mask(tissue: TissueMask, record: SlideRecord) -> BoolArray:
+    """Return which of the counted mask pixels have their centre on tissue."""
+    level, stride = sampling_level(record.mask_shape)
+    index = []
+    for size, length in zip(grid_shape(record.mask_shape, 2**level), tissue.pixels.shape, strict=True):
+        centres = (np.arange(0, size, stride) + 0.5) * 2**level * record.downsample
+        index.append(np.minimum(centres // tissue.downsample, length - 1).astype(np.intp))
+    return tissue.pixels[np.ix_(*index)]
 
 
-def _written(path: Path) -> int | None:
+def _modified_ns(path: Path) -> int | None:
     try:
         return path.stat().st_mtime_ns
     except OSError:

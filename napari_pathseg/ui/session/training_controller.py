@@ -1,4 +1,7 @@
-"""Runs jobs in the worker - training, tuning, prediction, scoring - and handles their results."""
+"""Runs jobs in the worker (training, tuning, prediction, scoring) and handles their results.
+
+Predictions are merged into the masks, where nothing is annotated.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,7 +46,7 @@ from napari_pathseg.ui.session.workspace import Workspace
 
 
 class Worker(Protocol):
-    """The interface of the worker process."""
+    """The worker process as the controller uses it."""
 
     event: Any
     died: Any
@@ -52,7 +55,7 @@ class Worker(Protocol):
         """Start the process unless it is running."""
 
     def send(self, command: Command) -> None:
-        """Send it a command."""
+        """Send a command to the process."""
 
 
 class TrainingController:
@@ -64,11 +67,11 @@ class TrainingController:
         self._workspace, self._editor, self._worker = workspace, editor, worker
         self._run: JobState | None = None
         self.last_training: JobState | None = None
-        self._ending = False  # whether a job of a closed project is still stopping; its events are ignored
-        self._learnt: dict[str, list[int]] = {}  # labelled pixels when the training began
+        self._stopping_detached = False  # the job of a closed project is still stopping; its events are ignored
+        self._labels_at_start: dict[str, list[int]] = {}  # labelled pixels when the training started
         self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
         worker.event.connect(self._on_event)
-        worker.died.connect(self._worker_died)
+        worker.died.connect(self._on_worker_died)
 
     def warm_up(self) -> None:
         """Start the worker in advance so that the first training does not wait for it."""
@@ -76,7 +79,7 @@ class TrainingController:
 
     @property
     def run(self) -> JobState | None:
-        """The running or last job; `last_training` is the last one that trained a model."""
+        """The running or last job; `last_training` is the last one that trained models."""
         return self._run
 
     @run.setter
@@ -87,21 +90,21 @@ class TrainingController:
 
     @property
     def active(self) -> bool:
-        """Whether a job is running."""
+        """True if a job is running."""
         return self.run is not None and self.run.active
 
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
-        """Fine-tune a model; its predictions of the view are shown meanwhile."""
-        self._begin_learning(JobState(JobKind.TRAIN, minutes=config.longest_minutes))
+        """Fine-tune a model; meanwhile the slide shows its predictions of the view."""
+        self._start_training(JobState(JobKind.TRAIN, minutes=config.longest_minutes))
         self._send(Train(project=self._folder, config=config, parent=parent))
         self.request_preview()
 
     def resume(self, run: str) -> None:
         """Resume an interrupted training with its own settings."""
-        kept = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
-        config = TrainConfig.from_json(kept)
+        stored = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
+        config = TrainConfig.from_json(stored)
         before = load_run(self._workspace.require_project().folder / "runs" / run) or JobState(JobKind.TRAIN)
-        self._begin_learning(
+        self._start_training(
             replace(before, minutes=config.longest_minutes, active=True, stage="Starting", fraction=0.0)
         )
         self._send(Train(project=self._folder, config=config, resume=run))
@@ -110,19 +113,19 @@ class TrainingController:
     def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
         """Compare trainings with different settings."""
         TuneRequest.read(vary, config, trials=trials, search=search)
-        self._begin_learning(JobState(JobKind.TUNE, minutes=config.longest_minutes))
+        self._start_training(JobState(JobKind.TUNE, minutes=config.longest_minutes))
         self._send(Tune(project=self._folder, config=config, vary=list(vary), trials=trials, search=search))
 
     def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
-        """Have samples of the variation drawn; the run's `samples_path` is where they lie."""
-        self._ready()
+        """Have augmented samples drawn into the file `run.samples_path`."""
+        self._require_idle()
         self._editor.save_mask()
         self.run = JobState(JobKind.PREVIEW)
         self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides with a model, the newest by default; with `view`, only what is on screen."""
-        self._ready()
+        self._require_idle()
         self._editor.save_mask()
         names = self._workspace.require_project().model_ids()
         if not names:
@@ -135,7 +138,7 @@ class TrainingController:
 
     def compare(self) -> None:
         """Score the two newest models on the same held-out slides."""
-        self._ready(writes=False)
+        self._require_idle(writes=False)
         self._editor.save_mask()
         models = self._workspace.require_project().model_ids()[-2:]
         self.run = JobState(JobKind.SCORE, waiting=models[1:])
@@ -154,13 +157,13 @@ class TrainingController:
         self.run_changed.emit()
 
     def detach(self) -> None:
-        """Stop the running job and drop scores, because the project is closing; a training keeps its best model."""
+        """Stop the running job and drop the scores of a closing project; a training keeps its best model."""
         if self.run is not None and self.run.active:
-            self._ending = True
+            self._stopping_detached = True
             self._worker.send(Stop())
             if self.run.has_best:
                 self._workspace.message.emit(
-                    f"{self.run.title} was stopped with its project; its best is kept.", "", "info"
+                    f"{self.run.title} was stopped because its project was closed. Its best model is kept.", "", "info"
                 )
         self.run, self.scores = None, {}
         self.run_changed.emit()
@@ -176,8 +179,8 @@ class TrainingController:
     # -- events of the worker
 
     def _on_event(self, event: Event) -> None:
-        if self._ending:
-            self._ending = not isinstance(event, JobFinished | JobFailed)
+        if self._stopping_detached:
+            self._stopping_detached = not isinstance(event, JobFinished | JobFailed)
             return
         if self.run is None or self._workspace.project is None:
             return
@@ -190,12 +193,12 @@ class TrainingController:
             case Note(text=text, warning=warning):
                 self._workspace.message.emit(text, "", "warning" if warning else "info")
             case JobFinished():
-                self._finished(event)
+                self._on_finished(event)
             case JobFailed(text=text, details=details) if self.run.kind != JobKind.PREVIEW:  # its panel shows it
                 self._workspace.message.emit(text, details, "error")
         self.run_changed.emit()
 
-    def _finished(self, event: JobFinished) -> None:
+    def _on_finished(self, event: JobFinished) -> None:
         match event:
             case AugmentationSampled():
                 return
@@ -207,14 +210,13 @@ class TrainingController:
                 self._workspace.project_changed.emit()
                 if best is not None:
                     self._workspace.message.emit(
-                        f"{best.model} scored best, Dice {best.score:.2f}; "
-                        "Find settings shows what it was trained with.",
+                        f"{best.model} scored best: Dice {best.score:.2f}. Its settings are shown under Find settings.",
                         "",
                         "info",
                     )
             case TrainingFinished(model=model, mean_dice=mean_dice):
                 with self._workspace.require_project().edit_state() as state:
-                    state.trained_labels = TrainedLabels(model, self._learnt)
+                    state.trained_labels = TrainedLabels(model, self._labels_at_start)
                 self._workspace.project_changed.emit()
                 self._workspace.message.emit(f"{model} is ready: Dice {mean_dice:.2f} on held-out slides.", "", "info")
                 if self._workspace.slide is not None:
@@ -232,34 +234,37 @@ class TrainingController:
         self._send(Score(project=self._folder, role="val", model=model))
         return True
 
-    def _worker_died(self, errors: str) -> None:
-        self._ending = False
+    def _on_worker_died(self, errors: str) -> None:
+        self._stopping_detached = False
         if self.run is None or not self.run.active:
             return
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
         self._workspace.message.emit(
-            f"{self.run.kind_label} was ended from outside.{kept} Press the button again to go on.", errors, "warning"
+            f"{self.run.kind_label} stopped because its process ended.{kept} Press the button again to continue.",
+            errors,
+            "warning",
         )
         self._workspace.project_changed.emit()
         self.run_changed.emit()
 
-    def _begin_learning(self, run: JobState) -> None:
-        """Prepare a job that trains on the current masks."""
-        self._ready()
+    def _start_training(self, run: JobState) -> None:
+        """Save the masks, assign roles and create versions, then set the job that trains on them."""
+        self._require_idle()
         self._editor.save_mask()
-        assign_train_val_split(self._workspace.require_project())  # raises if there is nothing to learn
+        assign_train_val_split(self._workspace.require_project())  # raises if there is nothing to learn from
         self._editor.create_versions(TRAINING)
         self._workspace.project_changed.emit()  # roles may have been assigned
-        self._learnt, self.run = self._workspace.labelled_pixels(), run
+        self._labels_at_start, self.run = self._workspace.labelled_pixels(), run
 
-    def _ready(self, *, writes: bool = True) -> None:
+    def _require_idle(self, *, writes: bool = True) -> None:
+        """Raise if a job is still running or, for a job that `writes`, if the project is read-only."""
         if writes:
             self._workspace.require_writable()
-        if self._ending:
-            raise PathsegError("What ran in the project before is still ending. Press the button again in a moment.")
+        if self._stopping_detached:
+            raise PathsegError("The job of the closed project is still stopping. Press the button again in a moment.")
         if self.run is not None and self.run.active:
-            raise PathsegError(f"{self.run.title} still runs. Wait for it, or stop it first.")
+            raise PathsegError(f"{self.run.title} is still running. Wait for it, or stop it first.")
 
     @property
     def _folder(self) -> str:
@@ -271,7 +276,7 @@ class TrainingController:
 
 
 def _apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
-    """Merge a training's prediction of the view into the mask in view."""
+    """Merge a training's prediction of the view into the mask in view, where nothing is annotated."""
     region = preview.region
     if workspace.mask is None or workspace.slide is None or workspace.slide.id != preview.slide:
         return
@@ -280,14 +285,14 @@ def _apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
         classes = np.load(path, allow_pickle=False)
         remove(path)
     except FileNotFoundError:
-        return  # the window lags behind: the file name was reused meanwhile
+        return  # a later preview reused the file name and was shown already
     if workspace.mask.operations.running is not None:
-        return  # a running operation comes first; another preview follows
+        return  # the running operation has priority; another preview follows
     if classes.shape != (region.height, region.width):
-        return  # a later preview was written meanwhile; its event follows
+        return  # a later preview overwrote the file; its event follows
     if workspace.slide.complete:
         found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
-        workspace.layers.show_probability(region, partial(_part, found, region), visible=True)
+        workspace.layers.show_probability(region, partial(_crop, found, region), visible=True)
     else:
         complete = workspace.slide.complete_in(region)
         locked = workspace.locked_classes
@@ -303,7 +308,7 @@ def _apply_prediction(workspace: Workspace, editor: MaskEditor, model: str, slid
         return
     if workspace.mask is not None and workspace.slide is not None and workspace.slide.id == slide_id:
         workspace.layers.show_probability(
-            region.clip(record.mask_shape), partial(_likely, prediction), visible=record.complete
+            region.clip(record.mask_shape), partial(_foreground_probability, prediction), visible=record.complete
         )
         if not record.complete:
             editor.run(merge_prediction(prediction, region, record.complete_in, workspace.locked_classes))
@@ -312,12 +317,12 @@ def _apply_prediction(workspace: Workspace, editor: MaskEditor, model: str, slid
             mask.run(merge_prediction(prediction, region, record.complete_in, workspace.locked_classes))
 
 
-def _part(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
-    """Return a part of the pixels of a region."""
+def _crop(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
+    """Return the pixels of a part of `region`."""
     return pixels[part.shift(-region.top, -region.left).slices]
 
 
-def _likely(prediction: Prediction, region: Region) -> UInt8Array:
+def _foreground_probability(prediction: Prediction, region: Region) -> UInt8Array:
     """Return the probability of anything but Background in a region; 0 where nothing was predicted."""
     background = np.asarray(prediction.probabilities[(0, *region.slices)])
     return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)

@@ -113,7 +113,7 @@ def test_the_row_of_jobs_shows_what_runs_and_leaves_when_it_ends(opened, qtbot):
 
 def test_the_row_of_jobs_tells_a_job_that_broke_off_from_one_that_ended(opened, qtbot):
     running = JobState(JobKind.TRAIN, model="m001", fraction=0.5)
-    endings = (TrainingFinished("m001", 0.9), "Training m001: done"), (JobFailed("No."), "Training m001: broke off")
+    endings = (TrainingFinished("m001", 0.9), "Training m001: done"), (JobFailed("No."), "Training m001: failed")
     for event, text in endings:
         opened.session.training.run = running.after(event)
         opened.session.training.run_changed.emit()

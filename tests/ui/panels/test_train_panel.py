@@ -199,7 +199,7 @@ def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, 
     broken_run(learnable.require_project())
     start(worker)
     worker.died.emit("killed")
-    assert re.search("ended from outside.*Press the button again to go on", said[-1][0])
+    assert re.search("its process ended.*Press the button again to continue", said[-1][0])
     qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Resume m001 (interrupted)")
     panel.button.click()
     assert [command.resume for command in worker.sent if isinstance(command, Train)] == [None, "r001"]

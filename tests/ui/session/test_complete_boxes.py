@@ -17,7 +17,7 @@ TUMOUR = 2
 def opened(dock, pictures, qtbot):
     dock.slides.file_drop.add_files(pictures[:2])
     notification_manager.records.clear()
-    dock._stop_following()
+    dock._stop_opening_sections()
     dock.sections["outline"].set_open(True)
     return dock
 

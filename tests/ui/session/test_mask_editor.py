@@ -7,7 +7,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.projects.versions import versions
-from napari_pathseg.ui.session.cleanup import CleanupRequest, unit_of
+from napari_pathseg.ui.session.cleanup import CleanupRequest, amount_unit
 from napari_pathseg.ui.session.selection import SELECTION, SLIDE, VIEW
 
 TUMOUR = 2
@@ -46,7 +46,7 @@ def draw(session, *corners):
 
 def test_holes_of_the_slide_are_filled_as_one_step(shown):
     before = ring(shown)
-    assert shown.editor.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, where=SLIDE))
+    assert shown.editor.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, scope=SLIDE))
     assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
     shown.layers.mask.undo()
     np.testing.assert_array_equal(labels_of(shown), before)
@@ -58,16 +58,16 @@ def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path
     session.require_project().update_slide("case0", mpp=0.5)
     session.show_slide("case0")
     ring(session)
-    small, large = (CleanupRequest(method="holes", label=TUMOUR, amount=area, where=SLIDE) for area in (24.0, 25.0))
+    small, large = (CleanupRequest(method="holes", label=TUMOUR, amount=area, scope=SLIDE) for area in (24.0, 25.0))
     assert not session.editor.clean(small)  # the hole has 25 µm²
     assert session.editor.clean(large)
-    assert (unit_of("holes", 0.5), unit_of("grow", 0.5), unit_of("specks", None)) == ("µm²", "µm", "px")
+    assert (amount_unit("holes", 0.5), amount_unit("grow", 0.5), amount_unit("specks", None)) == ("µm²", "µm", "px")
 
 
 def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
     before = ring(shown)
     assert not shown.editor.clean(
-        CleanupRequest(method="grow", label=TUMOUR, amount=5, where=SLIDE), lambda share: True
+        CleanupRequest(method="grow", label=TUMOUR, amount=5, scope=SLIDE), lambda share: True
     )
     np.testing.assert_array_equal(labels_of(shown), before)
     assert not shown.editor.busy
@@ -85,7 +85,7 @@ def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
         return False
 
     learnable.show_slide("case0")
-    learnable.editor.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, where=SLIDE), progress)
+    learnable.editor.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, scope=SLIDE), progress)
     assert len(heard) == len(shares) > 0
 
 
@@ -106,7 +106,7 @@ def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_
 def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
     ring(shown)
     draw(shown, [40, 40], [40, 160], [160, 40])
-    shown.editor.clean(CleanupRequest(method="assign", label=TUMOUR, onto=1, where=SELECTION))
+    shown.editor.clean(CleanupRequest(method="assign", label=TUMOUR, new_label=1, scope=SELECTION))
     labels = labels_of(shown)
     assert (labels[60, 60], labels[140, 140]) == (1, TUMOUR)
 
@@ -133,7 +133,7 @@ def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_rememb
     before = ring(shown)
     shown.class_flags.set_locked(TUMOUR, True)
     for method in ("specks", "shrink", "smooth", "assign"):
-        shown.editor.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, where=SLIDE))
+        shown.editor.clean(CleanupRequest(method=method, label=TUMOUR, amount=20, scope=SLIDE))
     shown.layers.mask.brush_size = 40
     shown.layers.mask.paint((60, 60), 1)
     draw(shown, [55, 55], [55, 80], [80, 80], [80, 55])

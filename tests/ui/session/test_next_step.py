@@ -94,7 +94,7 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
     session.new_project(tmp_path / "other.pathseg")
     assert worker.sent == [Stop()]
     assert (session.training.active, session.training.scores) == (False, {})
-    with pytest.raises(PathsegError, match="still ending"):
+    with pytest.raises(PathsegError, match="still stopping"):
         session.training.compare()
     worker.event.emit(Validated(1, 3.0, 0.5, {"Tumour": 0.9}, 0.9, best=True))
     worker.event.emit(TrainingFinished("m001", 0.9))
@@ -107,7 +107,7 @@ def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen
     add_files(session, pictures)
     session.editor.set_complete(True)
     session.training.run = JobState(JobKind.TRAIN)
-    assert "yellow is what it finds" in next_step(session).text
+    assert "yellow marks what it finds" in next_step(session).text
 
 
 def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):

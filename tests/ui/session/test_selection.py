@@ -18,7 +18,7 @@ def opened(dock, pictures):
     dock.slides.file_drop.add_files(pictures[:2])
     session = dock.session
     session.refresh_mask(paint(session.mask, Region(0, 0, 256, 256), np.full((256, 256), TUMOUR, np.uint8)))
-    dock._stop_following()
+    dock._stop_opening_sections()
     dock.sections["outline"].set_open(True)
     return dock
 

@@ -145,7 +145,7 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
     opened.training.train(QUICK)
     qtbot.waitUntil(lambda: opened.mask.counts[:, Provenance.MODEL].any(), timeout=90_000)
     assert opened.mask.counts[1, Provenance.DRAWN] == drawn
-    with pytest.raises(PathsegError, match="Training .*still runs"):
+    with pytest.raises(PathsegError, match="Training .*is still running"):
         opened.training.train(QUICK)
     qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
     (bundle,) = load_bundles(opened.require_project())
@@ -166,7 +166,7 @@ def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbo
     qtbot.waitUntil(lambda: not opened.training.active, timeout=10_000)
     severity, text = heard[-1]
     assert severity == "warning"
-    assert text.startswith("Training was ended from outside. The best of model m001 so far is kept.")
+    assert text.startswith("Training stopped because its process ended. The best of model m001 so far is kept.")
     assert Project.open(project.folder).model_ids() == ["m001"]
     opened.training.predict(["case5"])  # a new worker goes on
     qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)

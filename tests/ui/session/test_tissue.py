@@ -52,6 +52,6 @@ def test_tissue_can_be_found_again(view, opened):
     view.show()
     before = load_tissue(opened.require_project(), opened.slide.id).pixels
     layer_of(opened).data = np.zeros(before.shape, np.uint8)
-    view.find_again()
+    view.detect_again()
     assert np.array_equal(np.asarray(layer_of(opened).data) > 0, before)
     assert not load_tissue(opened.require_project(), opened.slide.id).edited

@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, QObject, QPoint
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
 
-from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, unit_of
+from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, amount_unit
 from napari_pathseg.ui.session.selection import (
     DRAW_SELECTION,
     NONE_SELECTED,
@@ -139,8 +139,8 @@ class CleanUp(QDialog):
             method=self.method.currentData(),
             label=self.label.currentData() or 0,
             amount=self.amount.value(),
-            onto=self.onto.currentData() or 0,
-            where=self.where.currentData(),
+            new_label=self.onto.currentData() or 0,
+            scope=self.where.currentData(),
         )
 
     # -- display
@@ -159,14 +159,14 @@ class CleanUp(QDialog):
     def _show_method(self, *_: Any) -> None:
         method, entry = CLEANUP_METHODS[self.method.currentData()], self._session.slide
         self._help.setText(method.help)
-        shown = self.amount if method.amount else self.onto if method.onto else self._no_amount
+        shown = self.amount if method.amount else self.onto if method.relabels else self._no_amount
         self._amounts.setCurrentWidget(shown)
         if method.amount:
-            unit = unit_of(self.method.currentData(), None if entry is None else entry.mask_mpp)
+            unit = amount_unit(self.method.currentData(), None if entry is None else entry.mask_mpp)
             self.amount.setSuffix(f" {unit}")
             self.amount.set_range(0.0, _MAX_AMOUNT[method.amount], None)
             if self.sender() is self.method:
-                self.amount.setValue(method.usual)
+                self.amount.setValue(method.default)
         any_class = self.label.findText(_ANY)
         if method.amount and any_class >= 0:
             self.label.removeItem(any_class)
@@ -229,7 +229,7 @@ class CleanUp(QDialog):
         _show_data(self.method, method)
         for box, name in ((self.label, "label"), (self.onto, "onto"), (self.where, "where")):
             _show_data(box, stored.get(name))
-        amount = stored.get("amount", CLEANUP_METHODS[self.method.currentData()].usual)
+        amount = stored.get("amount", CLEANUP_METHODS[self.method.currentData()].default)
         self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
 
 

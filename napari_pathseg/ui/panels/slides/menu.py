@@ -155,7 +155,7 @@ class SlideMenu(QMenu):
 
     def _find_tissue(self) -> None:
         with show_errors():
-            self._tissue.find_again()
+            self._tissue.detect_again()
 
 
 class SplitDialog(QDialog):

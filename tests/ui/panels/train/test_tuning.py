@@ -91,7 +91,7 @@ def test_the_best_is_told_when_all_is_tried(panel, worker, learnable):
     learnable.message.connect(lambda *words: said.append(words))
     panel.tuning.button.click()
     finish(worker, trial(2, 0.75, batch=8), trial(1, 0.5, batch=2))
-    assert said[0][0].startswith("m002 scored best, Dice 0.75;")
+    assert said[0][0].startswith("m002 scored best: Dice 0.75.")
 
 
 def test_a_row_of_the_table_sets_the_form(panel, worker, qtbot):
