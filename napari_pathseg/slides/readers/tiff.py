@@ -8,7 +8,7 @@ needs, and caches the last ones.  What the samples of a page mean is in
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -150,6 +150,7 @@ def open_tiff(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DE
             return _open_old_jpeg(path, tiff, pages[0], max_chunk_bytes)
         size = path.stat().st_size
         for level in pages:
+            _check_numbers(level)
             _check_chunks(level, size, max_chunk_bytes)
         return TiffSlide(path, tiff, pages, tiff_mpp(tiff, pages[0], tiff.series.index(main)))
 
@@ -223,6 +224,28 @@ def chunk_count(page: TiffPage) -> int:
     return -(-page.imagelength // height) * -(-page.imagewidth // width)
 
 
+def _check_numbers(page: TiffPage) -> None:
+    """Raise unless the tags with which we compute hold one number each; in a damaged file they may be text."""
+    for name in ("imagelength", "imagewidth", "tilelength", "tilewidth", "rowsperstrip", "samplesperpixel"):
+        _require_number(name, getattr(page, name))
+    _require_number("bitspersample", page.bitspersample)
+
+
+def _require_number(name: str, value: object) -> None:
+    if not isinstance(value, int):
+        raise UnsupportedSlideError(f"its tag {name} is {value!r:.60}, not one number; copy it again from its source.")
+
+
+def _as_positions(name: str, values: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return the values of a tag that lists offsets or byte counts; raise if it lists something else."""
+    listed = np.asarray(values)
+    if listed.ndim == 1 and listed.size == 0:
+        return np.empty(0, np.int64)
+    if listed.ndim != 1 or listed.dtype.kind not in "iu" or int(listed.max()) > np.iinfo(np.int64).max:
+        raise UnsupportedSlideError(f"its tag {name} lists no positions in a file; copy it again from its source.")
+    return listed.astype(np.int64)
+
+
 def _check_chunks(page: TiffPage, file_size: int, max_chunk_bytes: int) -> None:
     """Raise if strips or tiles are too large, too few, or lie outside the file."""
     height, width = chunk_shape(page)
@@ -235,9 +258,12 @@ def _check_chunks(page: TiffPage, file_size: int, max_chunk_bytes: int) -> None:
             f"{max_chunk_bytes >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
         )
     wanted = chunk_count(page) * page_samples(page).planes
-    offsets, counts = np.array(page.dataoffsets, np.int64), np.array(page.databytecounts, np.int64)
+    offsets = _as_positions("dataoffsets", page.dataoffsets)
+    counts = _as_positions("databytecounts", page.databytecounts)
     if min(len(offsets), len(counts)) < wanted:
-        raise UnsupportedSlideError(f"{where} needs {wanted} strips or tiles, and lists {len(offsets)}; copy it again.")
+        raise UnsupportedSlideError(
+            f"{where} needs {wanted} strips or tiles, and lists {min(len(offsets), len(counts))}; copy it again."
+        )
     offsets, counts = offsets[:wanted], np.minimum(counts[:wanted], _max_byte_count(page))
     present = (offsets > 0) & (counts > 0)
     if not present.any():

@@ -206,3 +206,34 @@ def test_tiles_that_overlap_are_left_to_openslide(tmp_path):
     tifffile.imwrite(path, COLOUR, photometric="rgb", tile=(16, 16), software="Ventana", metadata=None, extratags=tags)
     with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide stitches them"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("tag", ["ImageWidth", "RowsPerStrip", "BitsPerSample", "StripOffsets", "StripByteCounts"])
+@pytest.mark.parametrize("kind", [2, 5, 7, 12, 16], ids=["text", "ratio", "bytes", "double", "64 bits"])
+def test_tag_of_a_wrong_type_is_read_or_refused_in_a_sentence(tmp_path, tag, kind):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((20, 30), 7, np.uint8), rowsperstrip=10)
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages.first.tags[tag].offset
+    content = bytearray(path.read_bytes())
+    content[entry + 2 : entry + 4] = kind.to_bytes(2, "little")
+    path.write_bytes(content)
+    refusal = "a.tif could not be"
+    try:
+        with open_slide(path) as slide:
+            slide.thumbnail()
+    except UnsupportedSlideError as error:
+        refusal = str(error)
+    assert "a.tif could not be" in refusal
+
+
+def test_tag_that_lists_text_instead_of_offsets_is_named(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.full((20, 30), 7, np.uint8), rowsperstrip=10)
+    with tifffile.TiffFile(path) as tiff:
+        entry = tiff.pages.first.tags["StripOffsets"].offset
+    content = bytearray(path.read_bytes())
+    content[entry + 2 : entry + 4] = b"\7\0"
+    path.write_bytes(content)
+    with pytest.raises(UnsupportedSlideError, match="its tag dataoffsets lists no positions in a file; copy it again"):
+        open_slide(path)
