@@ -1,11 +1,11 @@
-"""Does the window stay smooth while the worker trains, and the worker fast beside the window?
+"""Measure whether the window stays responsive during training, and training fast while the window is used.
 
-In one real window, in turn: a brush paints twenty stamps a second on a 4096² mask while the
-worker idles, then while it trains; then the worker trains alone.  Delays are those of a
-5 ms timer of the event loop.  Prints a table, and on its last line one JSON object:
+Three phases: in a real window a brush paints twenty stamps a second on a 4096² mask, first while the worker
+idles, then while it trains; then the worker trains alone.  Delays are those of a 5 ms timer of the event loop.
+Prints a table, and on the last line one JSON object:
 
-``stall_p99_ms``  99th percentile of the delays while training, less that while idle
-``worker_rate``   steps per second beside the window, of those alone
+``stall_p99_ms``  99th percentile of the delays during training, minus that while idle
+``worker_rate``   steps per second with the window, as a fraction of those without
 
     python benchmarks/window.py [--short]
 """
@@ -40,7 +40,7 @@ BRUSH = 50
 
 
 def make_project(folder: Path) -> Project:
-    """Return a project of four learnt slides and one large one to paint on."""
+    """Return a project of four annotated slides and a large one to paint on."""
     rng = np.random.default_rng(0)
     masks = folder / "masks"
     masks.mkdir()
@@ -60,7 +60,7 @@ def make_project(folder: Path) -> Project:
 
 
 class Loop:
-    """A window's event loop with a timer that notes its delays and a brush that paints."""
+    """Records the delays of a timer in the event loop while a brush paints."""
 
     def __init__(self, session: Session) -> None:
         self._layer, self._rng = session.layers.mask, np.random.default_rng(0)
@@ -72,7 +72,7 @@ class Loop:
         self._strokes.timeout.connect(self._stamp)
 
     def run(self, seconds: float) -> float:
-        """Paint for some seconds; return the 99th percentile of the delays in milliseconds."""
+        """Paint for some seconds and return the 99th percentile of the delays in milliseconds."""
         self.delays.clear()
         self._last = time.perf_counter()
         self._ticks.start(5)
@@ -93,7 +93,7 @@ class Loop:
 
 
 def wait(done, seconds: float) -> bool:
-    """Run the event loop until `done()` or some seconds have passed; return whether it was done."""
+    """Run the event loop until `done()` or for some seconds; return whether it was done."""
     application, end = QApplication.instance(), time.perf_counter() + seconds
     while time.perf_counter() < end:
         if done():
@@ -103,8 +103,8 @@ def wait(done, seconds: float) -> bool:
     return False
 
 
-def rate_beside(session: Session, loop: Loop, config: TrainConfig, seconds: float) -> tuple[float, float]:
-    """Return the delays' percentile and the worker's steps per second while it trains."""
+def rate_with_window(session: Session, loop: Loop, config: TrainConfig, seconds: float) -> tuple[float, float]:
+    """Return the percentile of the delays and the steps per second of a training with the window."""
     steps: list[int] = []
 
     def on_event(event: Event) -> None:
@@ -124,7 +124,7 @@ def rate_beside(session: Session, loop: Loop, config: TrainConfig, seconds: floa
 
 
 def rate_alone(project: Project, config: TrainConfig, seconds: float) -> float:
-    """Return the steps per second of a worker that no window disturbs."""
+    """Return the steps per second of a worker without a window."""
     worker = subprocess.Popen(
         [sys.executable, "-m", "napari_pathseg.jobs.worker"],
         stdin=subprocess.PIPE,
@@ -150,7 +150,7 @@ def rate_alone(project: Project, config: TrainConfig, seconds: float) -> float:
 
 
 def main() -> None:
-    """Run the three phases and print what was measured."""
+    """Run the three phases and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="10 seconds a phase instead of 30")
     seconds = 10 if parser.parse_args().short else 30
@@ -166,17 +166,17 @@ def main() -> None:
         loop = Loop(session)
         loop.run(2)
         idle = loop.run(seconds)
-        training, beside = rate_beside(session, loop, config, seconds)
+        training, beside = rate_with_window(session, loop, config, seconds)
         painted = int(session.mask.counts[1:].sum())
         session.close()
         worker.close()
         alone = rate_alone(project, config, seconds)
         viewer.close()
     if painted == 0:
-        sys.exit("the brush painted nothing: the figures mean nothing")
+        sys.exit("the brush painted nothing: the figures are meaningless")
     print(f"{'':24}{'idle':>10}{'training':>10}")
     print(f"{'delay, p99 (ms)':24}{idle:10.1f}{training:10.1f}")
-    print(f"{'':24}{'alone':>10}{'beside':>10}")
+    print(f"{'':24}{'alone':>10}{'window':>10}")
     print(f"{'worker (steps/s)':24}{alone:10.2f}{beside:10.2f}")
     print(json.dumps({"stall_p99_ms": round(training - idle, 1), "worker_rate": round(beside / alone, 3)}))
 

@@ -1,5 +1,5 @@
-"""The window: a dock in napari, its layers, tools and panels.
+"""The window: a dock in napari with its layers, tools and panels.
 
-The only room with napari and Qt (through qtpy); `ui/session` has no Qt, and torch is nowhere in it.  Begin with
-`dock.py`, which builds the dock, and `session/session.py`, which the panels talk to.
+It is the only room that imports napari and Qt (through qtpy); it never imports torch.  Begin with `dock.py`, which
+builds the dock, and `session/session.py`, which the panels talk to.
 """

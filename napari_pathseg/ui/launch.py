@@ -57,7 +57,7 @@ def make_window() -> tuple[napari.Viewer, PathsegDock]:
 
 
 def get_dock(viewer: napari.Viewer) -> PathsegDock:
-    """Return the viewer's dock, the one that the Plugins menu shows; create it if there is none."""
+    """Return the viewer's dock, the one that the Plugins menu shows; create it on first use."""
     dock: PathsegDock = viewer.window.add_plugin_dock_widget("napari-pathseg", "PathSeg")[1]
     return dock
 

@@ -15,8 +15,8 @@ _OUTLINED = "slide_01"
 
 def cache_folder() -> Path:
     """Return the plugin's cache folder."""
-    place = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
-    return Path(place) / "napari-pathseg"
+    folder = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
+    return Path(folder) / "napari-pathseg"
 
 
 def sample_folder(cache: Path | None = None, count: int = SLIDE_COUNT) -> Path:

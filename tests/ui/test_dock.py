@@ -77,7 +77,7 @@ def opened(dock, pictures, qtbot):
     return dock
 
 
-def test_without_a_project_the_window_says_how_to_begin(dock):
+def test_empty_window_says_how_to_begin(dock):
     assert dock.header.project.text() == "No project"
     assert dock.header.button.text() == "Add slides…"
     assert dock.slides.empty.isVisible()
@@ -95,7 +95,7 @@ def test_files_dropped_on_the_dock_become_a_project(dock, pictures, qtbot):
     assert dock.slides.model.rowCount() == 4
 
 
-def test_a_real_stroke_reaches_the_mask_and_the_undo_key_takes_it_back(opened, viewer, qtbot):
+def test_brush_stroke_reaches_the_mask_and_can_be_undone(opened, viewer, qtbot):
     qtbot.mouseClick(opened.annotate.tools["brush"], Qt.MouseButton.LeftButton)
     drag(viewer, (100, 60), (100, 90), (100, 130), (100, 180))
     painted = opened.session.mask.counts[2].sum()
@@ -107,7 +107,7 @@ def test_a_real_stroke_reaches_the_mask_and_the_undo_key_takes_it_back(opened, v
     assert opened.session.mask.counts[2].sum() == painted
 
 
-def test_a_lasso_is_filled_when_the_mouse_is_let_go_and_can_be_undone(opened, viewer, qtbot):
+def test_lasso_is_filled_on_release_and_can_be_undone(opened, viewer, qtbot):
     qtbot.mouseClick(opened.annotate.tools["lasso"], Qt.MouseButton.LeftButton)
     angles = np.linspace(0, 2 * np.pi, 40)
     drag(viewer, *[(120 + 60 * np.sin(angle), 120 + 60 * np.cos(angle)) for angle in angles])
@@ -118,7 +118,7 @@ def test_a_lasso_is_filled_when_the_mouse_is_let_go_and_can_be_undone(opened, vi
     assert opened.session.mask.counts[2].sum() == 0
 
 
-def test_a_polygon_is_filled_when_it_is_closed(opened, viewer, qtbot):
+def test_polygon_is_filled_when_closed(opened, viewer, qtbot):
     opened.annotate.choose("polygon")
     for corner in ((60, 60), (60, 180), (180, 180), (180, 60)):
         point = on_canvas(viewer, *corner)
@@ -141,7 +141,7 @@ def test_keys_choose_tools_classes_and_slides(opened, viewer):
     assert opened.session.slide.id == "case0"
 
 
-def test_holding_h_hides_the_mask(opened, viewer):
+def test_mask_is_hidden_while_h_is_held(opened, viewer):
     canvas = canvas_of(viewer)
     canvas.setFocus()
     QTest.keyPress(canvas, Qt.Key.Key_H)
@@ -153,7 +153,7 @@ def test_holding_h_hides_the_mask(opened, viewer):
     assert opened.session.layers.mask.visible
 
 
-def test_the_brush_keeps_its_width_on_screen(opened, viewer):
+def test_brush_keeps_its_width_on_screen(opened, viewer):
     opened.annotate.brush.setValue(60)
     before = opened.session.layers.mask.brush_size
     viewer.scene.camera.zoom *= 4
@@ -161,7 +161,7 @@ def test_the_brush_keeps_its_width_on_screen(opened, viewer):
     assert opened.annotate.brush.value() == 60
 
 
-def test_accepting_the_view_makes_the_models_pixels_a_persons(opened, qtbot):
+def test_accept_view_marks_predictions_as_accepted(opened, qtbot):
     session = opened.session
     session.refresh_mask(fill_from_model(session.mask, Region(100, 100, 50, 50), np.full((50, 50), 2, np.uint8)))
     opened.sections["review"].set_open(True)
@@ -169,14 +169,14 @@ def test_accepting_the_view_makes_the_models_pixels_a_persons(opened, qtbot):
     assert session.mask.counts[2].tolist() == [0, 0, 2500, 0, 0, 0]
 
 
-def test_an_error_becomes_a_notification(dock, tmp_path):
+def test_error_becomes_a_notification(dock, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     notification_manager.records.clear()
     dock.slides.file_drop.add_files([tmp_path / "bad.jpg"])
     assert any("bad.jpg" in record.message for record in notification_manager.records)
 
 
-def test_the_section_that_matters_is_open_until_the_user_folds(opened, mask_folder, pictures, qtbot):
+def test_section_of_the_next_step_opens_until_the_user_folds_one(opened, mask_folder, pictures, qtbot):
     qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
     opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     qtbot.waitUntil(lambda: opened.sections["train"].is_open)
@@ -187,7 +187,7 @@ def test_the_section_that_matters_is_open_until_the_user_folds(opened, mask_fold
     assert opened.sections["export"].is_open
 
 
-def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_folder, pictures, qtbot):
+def test_outline_section_stays_open_while_a_tool_is_active(opened, mask_folder, pictures, qtbot):
     qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
     opened.annotate.choose("brush")
     opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
@@ -195,7 +195,7 @@ def test_the_tools_stay_within_reach_while_one_of_them_is_in_hand(opened, mask_f
     assert opened.sections["outline"].is_open
 
 
-def test_closing_the_window_saves_and_ends_the_worker(real_worker, make_napari_viewer, pictures, qtbot):
+def test_closing_the_window_saves_and_stops_the_worker(real_worker, make_napari_viewer, pictures, qtbot):
     from napari_pathseg.projects.project import Project
     from napari_pathseg.ui.dock import PathsegDock
 
@@ -216,7 +216,7 @@ def test_closing_the_window_saves_and_ends_the_worker(real_worker, make_napari_v
     assert project.counts("case0")[2].sum() > 100
 
 
-def test_taking_the_dock_away_takes_its_layers_and_leaves_others(opened, viewer):
+def test_removing_the_dock_removes_only_its_own_layers(opened, viewer):
     viewer.add_labels(np.zeros((5, 5), int), name="mine")
     viewer.window.remove_dock_widget(opened)
     assert [layer.name for layer in viewer.layers] == ["mine"]
@@ -224,12 +224,12 @@ def test_taking_the_dock_away_takes_its_layers_and_leaves_others(opened, viewer)
     assert opened.session.project is None
 
 
-def test_training_from_the_button_ends_with_a_model(real_worker, opened, mask_folder, pictures, qtbot):
+def test_train_button_ends_with_a_model(real_worker, opened, mask_folder, pictures, qtbot):
     session = opened.session
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     session.show_slide("case3")
     qtbot.waitUntil(lambda: opened.sections["train"].is_open)
-    opened.train.presets.minutes.setValue(0.1)
+    opened.train.settings.form.fields["steps"].value = 3
     qtbot.mouseClick(opened.train.button, Qt.MouseButton.LeftButton)
     assert opened.train.button.text() == "Stop"
     qtbot.waitUntil(opened.job_progress.isVisible)
@@ -238,4 +238,4 @@ def test_training_from_the_button_ends_with_a_model(real_worker, opened, mask_fo
     assert opened.review.model.itemData(0) == "m001"
     assert opened.train.parent_model.currentText() == "Newest model (m001)"
     qtbot.waitUntil(lambda: not session.training.active, timeout=60_000)
-    assert session.project.state.training_choices.config["minutes"] == 0.1
+    assert session.project.state.training_choices.config["steps"] == 3

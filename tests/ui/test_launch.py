@@ -19,14 +19,14 @@ def slides(tmp_path):
     return paths
 
 
-def test_slides_without_a_project_get_one_beside_them(session, slides):
+def test_slides_without_a_project_get_one_in_their_folder(session, slides):
     open_paths(session, slides)
     assert session.project.folder == slides[0].parent / "liver.pathseg"
     assert list(session.project.slides) == ["a", "b"]
     assert session.slide.id == "a"
 
 
-def test_the_project_beside_slides_is_opened_again(session, slides):
+def test_existing_project_of_slides_is_reopened(session, slides):
     open_paths(session, slides[:1])
     session.close()
     open_paths(session, slides[1:])
@@ -41,39 +41,39 @@ def test_slides_named_with_a_project_are_added_to_it(session, slides, tmp_path):
     assert list(session.project.slides) == ["a", "b"]
 
 
-def test_the_slide_that_was_named_is_in_view(session, slides, tmp_path):
+def test_named_slide_is_shown(session, slides, tmp_path):
     add_slides(Project.create(tmp_path / "x.pathseg"), slides)
     open_paths(session, [tmp_path / "x.pathseg", slides[1]])
     assert session.slide.id == "b"
 
 
-def test_a_folder_of_slides_is_opened_as_its_slides(session, slides):
+def test_folder_is_opened_as_its_slides(session, slides):
     open_paths(session, [slides[0].parent])
     assert list(session.project.slides) == ["a", "b"]
 
 
-def test_a_window_shows_one_project(tmp_path):
+def test_two_projects_are_refused(tmp_path):
     folders = [Project.create(tmp_path / f"{name}.pathseg").folder for name in "ab"]
     with pytest.raises(ProjectError, match="2 projects"):
         check_paths(folders)
 
 
-def test_a_project_that_is_not_there_is_refused_before_a_window_opens(tmp_path):
+def test_missing_project_is_refused_before_a_window_opens(tmp_path):
     with pytest.raises(ProjectError, match="pathseg new"):
         check_paths([tmp_path / "a.pathseg"])
 
 
-def test_a_folder_without_slides_is_refused_before_a_window_opens(tmp_path):
+def test_folder_without_slides_is_refused_before_a_window_opens(tmp_path):
     with pytest.raises(ProjectError, match="folder of slides"):
         check_paths([tmp_path])
 
 
-def test_a_missing_slide_is_refused_before_a_window_opens(tmp_path):
+def test_missing_slide_is_refused_before_a_window_opens(tmp_path):
     with pytest.raises(UnsupportedSlideError, match="does not exist"):
         check_paths([tmp_path / "a.svs"])
 
 
-def test_the_window_has_one_dock(make_napari_viewer):
+def test_window_has_one_dock(make_napari_viewer):
     viewer = make_napari_viewer()
     dock = get_dock(viewer)
     assert get_dock(viewer) is dock
@@ -82,14 +82,14 @@ def test_the_window_has_one_dock(make_napari_viewer):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can be without a display")
-def test_without_a_display_it_says_what_helps(monkeypatch):
+def test_missing_display_is_reported_with_a_remedy(monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(PathsegError, match="xvfb-run"):
         require_display()
 
 
-def test_the_dock_of_the_plugins_menu_shows_which_tool_is_in_hand(make_napari_viewer, slides):
+def test_dock_of_the_plugins_menu_shows_the_active_tool(make_napari_viewer, slides):
     dock = get_dock(make_napari_viewer())  # napari lends it the viewer in a wrapper
     open_paths(dock.session, slides)
     dock.annotate.choose("lasso")

@@ -15,17 +15,17 @@ def manager():
     return manager
 
 
-def test_everything_that_the_manifest_names_can_be_imported():
+def test_manifest_names_can_be_imported():
     PluginManifest.from_file(MANIFEST).validate_imports()
 
 
-def test_every_command_of_the_manifest_is_used_by_it():
+def test_manifest_uses_each_of_its_commands():
     contributions = PluginManifest.from_file(MANIFEST).contributions
     used = [*contributions.widgets, *contributions.readers, *contributions.writers, *contributions.sample_data]
     assert {command.id for command in contributions.commands} == {item.command for item in used}
 
 
-def test_the_installed_plugin_is_this_manifest():
+def test_installed_plugin_has_this_manifest():
     manager = PluginManager()
     manager.discover()
     assert manager.get_manifest("napari-pathseg").display_name == "napari-pathseg"
@@ -44,10 +44,10 @@ def test_napari_does_not_offer_the_plugin_for(manager, name):
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("labels", ".tif"), ("labels", ".png"), ("shapes", ".geojson")])
-def test_a_layer_can_be_saved_as(manager, kind, suffix):
+def test_layer_can_be_saved_as(manager, kind, suffix):
     writer, _ = manager.get_writer(f"a{suffix}", [kind])
     assert suffix in writer.filename_extensions
 
 
-def test_a_picture_is_not_saved_by_the_plugin(manager):
+def test_image_layer_is_not_saved_by_the_plugin(manager):
     assert manager.get_writer("a.tif", ["image"])[0] is None

@@ -1,7 +1,7 @@
-"""The demo: the sample slides, outlined but for one, in a window of their own.
+"""The demo: a window on a project of the sample slides, all of them outlined except one.
 
-`show_demo` leaves the rest to a person.  `run_demo` does the whole loop by itself and leaves
-pictures, scores and contours behind; that it ends well is what a release has to show.
+`show_demo` leaves the rest to the user.  `run_demo` works through import, training, correction and export by
+itself and saves screenshots, scores and contours; each release must pass it.
 """
 
 import time
@@ -22,12 +22,12 @@ _SECOND = TrainConfig(minutes=1.0)
 
 
 def show_demo() -> None:
-    """Open the window on the demo project, made where there is none yet, with the slide to predict in view.
+    """Open the window on the demo project, created on first use, and show the slide to predict.
 
     Raises
     ------
     PathsegError
-        If there is no display, or the project cannot be made or opened.
+        If there is no display, or the project cannot be created or opened.
     """
     from napari_pathseg.ui import launch
 
@@ -39,7 +39,7 @@ def show_demo() -> None:
 
 
 def run_demo(folder: Path) -> dict[str, Any]:
-    """Run the loop in a window without a person; pictures, ``scores.json`` and contours go into `folder`.
+    """Run the demo in a window without a user; screenshots, ``scores.json`` and contours go into `folder`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def run_demo(folder: Path) -> dict[str, Any]:
     Raises
     ------
     PathsegError, RuntimeError
-        If a step fails or does not end: which, and what was said.
+        If a step fails or does not end; names the step and the last message.
     """
     from napari_pathseg.ui import launch
 
@@ -63,11 +63,11 @@ def run_demo(folder: Path) -> dict[str, Any]:
 
     from napari_pathseg.ui.demo.script import DemoScript
 
-    with notification_manager:  # hears of exceptions in the window, as in `napari.run`
+    with notification_manager:  # collects exceptions in the window, as `napari.run` does
         try:
             script = DemoScript(viewer, dock, folder)
             script.import_slides(project, slides, sample_annotations(slides[0].parent))
-            first = script.train(UNANNOTATED, _FIRST, picture="training")
+            first = script.train(UNANNOTATED, _FIRST, screenshot="training")
             strokes = script.correct(sample_truth(UNANNOTATED))
             second = script.train(UNANNOTATED, _SECOND)
             dice = script.compare()
@@ -87,9 +87,9 @@ def run_demo(folder: Path) -> dict[str, Any]:
 
 
 def sample_annotations(folder: Path) -> list[tuple[list[Path], AddOptions]]:
-    """Return which sample slides in `folder` are added with what; `UNANNOTATED` is left to a model.
+    """Return the annotated sample slides in `folder` with their import options; `UNANNOTATED` is left out.
 
-    Both sides of the split see tumour and slides without any.
+    Both the training and the validation slides include tumour and a slide without tumour.
     """
     one, two, three, four, five, _ = sample_slides(folder)
     return [
@@ -101,12 +101,12 @@ def sample_annotations(folder: Path) -> list[tuple[list[Path], AddOptions]]:
 
 
 def make_demo_project(folder: Path, samples: Path) -> Project:
-    """Make the demo's project in `folder`: all sample slides, with contours but for one.
+    """Create the demo project in `folder`: all sample slides, all with contours except one.
 
     Raises
     ------
     ProjectError
-        If something is there already, or it cannot be written.
+        If `folder` exists already or cannot be written.
     """
     project = Project.create(folder)
     for paths, options in sample_annotations(samples):
@@ -116,11 +116,11 @@ def make_demo_project(folder: Path, samples: Path) -> Project:
 
 
 def _unused_folder(folder: Path) -> Path:
-    """Return a project folder in `folder` that is not there yet; what a person drew in an old one stays."""
+    """Return the path of a new project folder in `folder`; existing projects, which users may have edited, stay."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ProjectError(f"{folder} could not be made ({error.strerror}). Choose another folder.") from error
+        raise ProjectError(f"{folder} could not be created ({error.strerror}). Choose another folder.") from error
     number = 1
     while (path := folder / f"demo{'' if number == 1 else f'-{number}'}{FOLDER_SUFFIX}").exists():
         number += 1

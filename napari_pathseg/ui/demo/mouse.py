@@ -1,7 +1,7 @@
-"""A hand on the mouse for the demo: it presses, drags and lets go on the canvas as a person does.
+"""A simulated mouse for the demo: it presses, drags and releases on the canvas as a user does.
 
-The events go to the canvas' own widget, so that all a stroke meets on its way (the viewer,
-the tool in hand, the mask, the disk) is the real thing.
+The events go to the canvas widget itself, so that a stroke passes through the real viewer, the active tool, the
+mask and the disk.
 """
 
 import time
@@ -15,12 +15,12 @@ from qtpy.QtWidgets import QApplication, QWidget
 from napari_pathseg.ui.demo.correction_strokes import Stroke
 from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
-_PAUSE_S = 0.02  # between two moves; napari merges those that come faster than 5 ms
-_MARGIN = 3.0  # of the view around a stroke, in its own lengths
+_PAUSE_S = 0.02  # between two moves; napari merges moves less than 5 ms apart
+_MARGIN = 3.0  # size of the view, relative to that of the stroke
 
 
 def idle(seconds: float) -> None:
-    """Let the window live for a while."""
+    """Process events for some seconds."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         QApplication.processEvents()
@@ -38,7 +38,7 @@ class Mouse:
         )
 
     def zoom_to(self, layer: MaskLayer, stroke: Stroke) -> None:
-        """Zoom to where a stroke will be."""
+        """Zoom to the place of a stroke."""
         low, high = (np.array(layer.data_to_world(p)) for p in (stroke.path.min(axis=0), stroke.path.max(axis=0)))
         brush = stroke.diameter * float(layer.scale[-1])
         height, width = self._canvas.height(), self._canvas.width()
@@ -47,12 +47,12 @@ class Mouse:
         idle(0.3)
 
     def paint(self, layer: MaskLayer, stroke: Stroke) -> None:
-        """Draw a stroke with the brush in the hand.
+        """Paint a stroke with the active brush.
 
         Raises
         ------
         RuntimeError
-            If the mouse does not arrive where it was sent to.
+            If the mouse does not arrive at the intended position.
         """
         points = [self._on_canvas(layer, point) for point in stroke.path]
         self._send(QEvent.Type.MouseMove, points[0], Qt.MouseButton.NoButton, Qt.MouseButton.NoButton)
@@ -63,9 +63,9 @@ class Mouse:
         self._send(QEvent.Type.MouseButtonRelease, points[-1], Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton)
 
     def _on_canvas(self, layer: MaskLayer, point: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> QPointF:
-        """Return where a position of the mask, ``(row, column)``, is on the canvas."""
-        away = np.array(layer.data_to_world(point)) - np.array(self._viewer.scene.camera.center)[-2:]
-        row, column = away * self._viewer.scene.camera.zoom
+        """Convert a position in the mask, ``(row, column)``, to canvas pixels."""
+        offset = np.array(layer.data_to_world(point)) - np.array(self._viewer.scene.camera.center)[-2:]
+        row, column = offset * self._viewer.scene.camera.zoom
         return QPointF(self._canvas.width() / 2 + column, self._canvas.height() / 2 + row)
 
     def _check_arrived(self, layer: MaskLayer, stroke: Stroke) -> None:
@@ -73,11 +73,11 @@ class Mouse:
         if np.abs(found - stroke.path[0]).max() > max(2.0, stroke.diameter / 4):
             raise RuntimeError(
                 f"The mouse was sent to row {stroke.path[0][0]:.0f}, column {stroke.path[0][1]:.0f} of the mask "
-                f"and came to {found.round(1).tolist()}; the canvas lies elsewhere than expected."
+                f"but arrived at {found.round(1).tolist()}; the canvas is not where it was expected."
             )
 
     def _send(self, kind: QEvent.Type, point: QPointF, button: Qt.MouseButton, held: Qt.MouseButton) -> None:
-        place = QPointF(self._canvas.mapToGlobal(point.toPoint()))
-        event = QMouseEvent(kind, point, place, button, held, Qt.KeyboardModifier.NoModifier)
+        on_screen = QPointF(self._canvas.mapToGlobal(point.toPoint()))
+        event = QMouseEvent(kind, point, on_screen, button, held, Qt.KeyboardModifier.NoModifier)
         QApplication.sendEvent(self._canvas, event)
         idle(_PAUSE_S)

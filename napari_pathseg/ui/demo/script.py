@@ -1,6 +1,6 @@
-"""The loop of the demo in a window: import, train, predict, correct, train again, score, export.
+"""The steps of the demo: import, train, predict, correct, train again, score, export.
 
-Each step waits for what it started, within a limit, and says which step hung.
+Each step waits for the jobs it started, up to a time limit; the error names the step that hung.
 """
 
 import time
@@ -31,27 +31,27 @@ if TYPE_CHECKING:
 
 _WINDOW = 1600, 1000
 _STROKES = 12
-_START_S = 60.0  # for the worker to start and a prediction to end, beside the training itself
+_START_S = 60.0  # for the start of the worker and the prediction, in addition to the training time
 _SCORE_S = 60.0
-_PICTURED_AT = 0.5  # share of a training
-_SETTLE_S = 1.5  # for thumbnails and what unfolds
+_SCREENSHOT_AT = 0.5  # fraction of a training
+_SETTLE_S = 1.5  # until thumbnails are loaded and sections have opened
 
 
 class DemoScript:
-    """The steps, in the order in which they are called; pictures of the window go into `folder`."""
+    """The steps in the order in which they are called; screenshots go into `folder`."""
 
     def __init__(self, viewer: napari.Viewer, dock: "PathsegDock", folder: Path) -> None:
         self._viewer, self._folder = viewer, folder
         self._session: Session = dock.session
         self.screenshots: list[Path] = []
-        self._heard = len(notification_manager.records)
+        self._earlier_message_count = len(notification_manager.records)
         _fill_screen(viewer)
         idle(_SETTLE_S)
 
     def import_slides(
         self, project: Path, slides: Sequence[Path], added: Sequence[tuple[list[Path], AddOptions]]
     ) -> None:
-        """Make a project of `slides`, then give some their contours."""
+        """Create a project of `slides`, then import contours for some of them."""
         self._session.new_project(project)
         self._session.add_slides(slides)
         self._screenshot("slides")
@@ -59,39 +59,39 @@ class DemoScript:
             self._session.add_slides(paths, options)
         self._screenshot("contours")
 
-    def train(self, slide: str, config: TrainConfig, picture: str | None = None) -> str:
-        """Train on while `slide` is in view, until the new model has predicted it; return the model."""
+    def train(self, slide: str, config: TrainConfig, screenshot: str | None = None) -> str:
+        """Train with `slide` in view until the new model has predicted it; return the ID of the model."""
         before = self._session.require_project().model_ids()
         self._session.show_slide(slide)
-        learning = self._session.training
-        learning.train(config)
+        training = self._session.training
+        training.train(config)
         end = time.monotonic() + config.longest_minutes * 60 + _START_S
-        if picture is not None:
-            self._wait("Training", lambda: self._model_seen() or not self._training(), end)
+        if screenshot is not None:
+            self._wait("Training", lambda: self._has_predictions() or not self._training(), end)
             if not self._training():
-                raise RuntimeError(f"{slide} showed nothing of the model while it learnt. {self._last_words()}")
-            self._wait("Training", lambda: not self._training() or self._progress() > _PICTURED_AT, end)
-            self._screenshot(picture)
-        self._wait("Training", lambda: not learning.active, end)
+                raise RuntimeError(f"{slide} showed no predictions during training. {self._last_message()}")
+            self._wait("Training", lambda: not self._training() or self._progress() > _SCREENSHOT_AT, end)
+            self._screenshot(screenshot)
+        self._wait("Training", lambda: not training.active, end)
         made = [name for name in self._session.require_project().model_ids() if name not in before]
         if not made or self._session.require_project().find_prediction(made[-1], slide) is None:
-            raise RuntimeError(f"Training ended without a model that predicted {slide}. {self._last_words()}")
+            raise RuntimeError(f"Training ended without a model that predicted {slide}. {self._last_message()}")
         return made[-1]
 
     def correct(self, truth: npt.NDArray[np.uint8], count: int = _STROKES) -> list[Stroke]:
-        """Paint over what is wrong on the slide in view with the mouse; return the strokes.
+        """Correct errors on the current slide with the mouse; return the strokes.
 
-        `truth` holds the slide's classes at level 0; it says where to paint and is shown to no model.
+        `truth` holds the slide's classes at level 0.  It decides where to paint; no model is trained on it.
         """
         session, layer = self._session, self._session.layers.mask
         if layer is None or session.mask is None:
-            raise RuntimeError("No mask is in view to be corrected.")
+            raise RuntimeError("No slide is shown, so there is no mask to correct.")
         self._screenshot("prediction")
         entry = session.require_slide()
-        middle = slice(entry.downsample // 2, None, entry.downsample)
-        strokes = correction_strokes(np.asarray(layer.data), np.maximum(truth[middle, middle], BACKGROUND), count)
+        centres = slice(entry.downsample // 2, None, entry.downsample)
+        strokes = correction_strokes(np.asarray(layer.data), np.maximum(truth[centres, centres], BACKGROUND), count)
         if not strokes:
-            raise RuntimeError(f"The prediction of {entry.id} has no mistake to correct; train for a shorter time.")
+            raise RuntimeError(f"The prediction of {entry.id} has no error to correct; train for a shorter time.")
         mouse = Mouse(self._viewer)
         for stroke in strokes:
             mouse.zoom_to(layer, stroke)
@@ -106,14 +106,14 @@ class DemoScript:
 
     def compare(self) -> dict[str, dict[str, float]]:
         """Return the Dice by class of the two newest models on the same held-out slides."""
-        learning = self._session.training
+        training = self._session.training
         models = self._session.require_project().model_ids()[-2:]
-        learning.compare()
-        self._wait("Scoring", lambda: not learning.active, time.monotonic() + _SCORE_S)
-        if missing := [name for name in models if name not in learning.scores]:
-            raise RuntimeError(f"Scoring ended without scores of {', '.join(missing)}. {self._last_words()}")
+        training.compare()
+        self._wait("Scoring", lambda: not training.active, time.monotonic() + _SCORE_S)
+        if missing := [name for name in models if name not in training.scores]:
+            raise RuntimeError(f"Scoring ended without scores of {', '.join(missing)}. {self._last_message()}")
         self._screenshot("after")
-        return {name: learning.scores[name] for name in models}
+        return {name: training.scores[name] for name in models}
 
     def export(self) -> list[Path]:
         """Write the contours of all masks as GeoJSON into the folder."""
@@ -129,41 +129,41 @@ class DemoScript:
         run = self._session.training.run
         return 0.0 if run is None else run.fraction
 
-    def _model_seen(self) -> bool:
+    def _has_predictions(self) -> bool:
         mask = self._session.mask
         return mask is not None and bool(mask.counts[BACKGROUND:, Provenance.MODEL].any())
 
-    def _last_words(self) -> str:
-        said = [str(note.message) for note in notification_manager.records[self._heard :]]
-        return f"Said last: {said[-1]}" if said else "Nothing was said about it."
+    def _last_message(self) -> str:
+        messages = [str(note.message) for note in notification_manager.records[self._earlier_message_count :]]
+        return f"Last message: {messages[-1]}" if messages else "There was no message."
 
     def _wait(self, step: str, ended: Callable[[], bool], end: float) -> None:
-        """Let the window live until `ended`, at most until the clock shows `end`.
+        """Process events until `ended`, at most until `time.monotonic()` reaches `end`.
 
         Raises
         ------
         PathsegError, RuntimeError
-            If the window showed an error, or it takes longer.
+            If the window showed an error, or the time is over.
         """
         started = time.monotonic()
         while not ended():
             idle(0.01)
             self._check(step)
             if time.monotonic() > end:
-                raise RuntimeError(f"{step} did not end within {end - started:.0f} s. {self._last_words()}")
+                raise RuntimeError(f"{step} did not end within {end - started:.0f} s. {self._last_message()}")
         self._check(step)
 
     def _check(self, step: str) -> None:
-        """Refuse to go on where the window showed an error."""
-        for note in notification_manager.records[self._heard :]:
+        """Raise if the window showed an error."""
+        for note in notification_manager.records[self._earlier_message_count :]:
             if note.severity == NotificationSeverity.ERROR:
                 if isinstance(note, ErrorNotification):
-                    raise RuntimeError(f"{step}: the window met an unexpected error.") from note.exception
+                    raise RuntimeError(f"{step}: an unexpected error occurred in the window.") from note.exception
                 raise PathsegError(f"{step} failed: {note.message}")
 
     def _screenshot(self, name: str) -> None:
         idle(_SETTLE_S)
-        self._check(f"The picture of {name}")
+        self._check(f"The screenshot of {name}")
         path = self._folder / f"{len(self.screenshots) + 1:02d}_{name}.png"
         self._viewer.screenshot(str(path), canvas_only=False, flash=False)
         self.screenshots.append(path)
@@ -172,12 +172,12 @@ class DemoScript:
 def _fill_screen(viewer: napari.Viewer) -> None:
     screen = QApplication.primaryScreen()
     if screen is not None:
-        room = screen.availableGeometry()
-        viewer.window.set_geometry(room.x(), room.y(), min(_WINDOW[0], room.width()), min(_WINDOW[1], room.height()))
+        free = screen.availableGeometry()
+        viewer.window.set_geometry(free.x(), free.y(), min(_WINDOW[0], free.width()), min(_WINDOW[1], free.height()))
 
 
 def _require_painted(counts: npt.NDArray[np.int64], strokes: Sequence[Stroke]) -> None:
-    """Refuse to go on where the strokes did not arrive in the mask."""
+    """Raise if the strokes did not reach the mask."""
     painted = int(counts[:, [Provenance.CORRECTED, Provenance.DRAWN]].sum())
     if painted < sum(stroke.diameter for stroke in strokes):
-        raise RuntimeError(f"{len(strokes)} strokes of the mouse changed only {painted} pixels of the mask.")
+        raise RuntimeError(f"{len(strokes)} mouse strokes changed only {painted} pixels of the mask.")

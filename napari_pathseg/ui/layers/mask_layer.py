@@ -310,10 +310,19 @@ class MaskLayer(ClassLabels):
 
 _KNOWN = ((0, 9),)  # tested versions of napari
 _PRIVATE = (
-    "_slice", "_draw", "_commit_staged_history", "_update_level_and_corners", "_get_layer_slicing_state",
-    "_raw_to_displayed", "_ensure_int_labels", "_abort_stroke", "_drag_modes", "_move_modes",
-    "_get_preserve_labels_source_label", "_mode_setter_helper",
-)  # fmt: skip
+    "_slice",
+    "_draw",
+    "_commit_staged_history",
+    "_update_level_and_corners",
+    "_get_layer_slicing_state",
+    "_raw_to_displayed",
+    "_ensure_int_labels",
+    "_abort_stroke",
+    "_drag_modes",
+    "_move_modes",
+    "_get_preserve_labels_source_label",
+    "_mode_setter_helper",
+)
 
 
 def can_paint_pyramids() -> bool:

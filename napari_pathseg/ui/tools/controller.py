@@ -53,7 +53,7 @@ class ToolController(QObject):
 
     @property
     def active_tool(self) -> str:
-        """The name of the active tool; "" if it is none of the table's."""
+        """The name of the active tool; "" if it is not in the table."""
         layers = self._session.layers
         if self.editing and layers.viewer.layers.selection.active == layers.contours:
             return self.editing

@@ -220,7 +220,7 @@ def choose_tool(layers: SlideLayers, name: str) -> None:
 
 
 def active_layer_tool(layers: SlideLayers) -> str:
-    """Return the name of the napari tool that is active; "" if it is none of the table's."""
+    """Return the name of the napari tool that is active; "" if it is not in the table."""
     active = layers.viewer.layers.selection.active
     for tool in TOOLS:
         layer = layer_of(layers, tool)

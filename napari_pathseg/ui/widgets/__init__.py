@@ -1,4 +1,5 @@
-"""Small Qt widgets that know nothing of a project: forms, fields, icons, theme, dialogs.
+"""Small Qt widgets that do not know the project: forms, fields, icons, theme, dialogs.
 
-It may import Qt (through qtpy) and napari.  Begin with `form.py`, which builds a form from a settings class.
+It may import Qt (through qtpy), magicgui, napari and the rooms below `ui`, but nothing else of `ui`.  Begin with
+`form.py`, which builds a form from a settings class.
 """

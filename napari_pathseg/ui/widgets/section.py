@@ -47,7 +47,7 @@ class CollapsibleSection(QWidget):
 
     @property
     def is_open(self) -> bool:
-        """Whether the body is shown."""
+        """True while the body is shown."""
         return self._is_open
 
     def set_open(self, is_open: bool) -> None:

@@ -45,7 +45,7 @@ class ScientificSpinBox(QDoubleSpinBox):
         ignore_unfocused_wheel(self)
 
     def set_range(self, minimum: float, maximum: float, step: float | None) -> None:
-        """Set the limits and the step of the arrows, which adapts to the value if `step` is None or too fine."""
+        """Set the limits and the step of the arrows; it adapts to the value if `step` is missing or too fine."""
         self.setRange(minimum, maximum)
         if (step := usable_step(minimum, maximum, step)) is None:
             self.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)

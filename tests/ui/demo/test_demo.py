@@ -27,7 +27,7 @@ def painted(mask, strokes):
     return mask
 
 
-def test_strokes_mend_most_of_a_mistake_and_make_no_new_one(truth):
+def test_strokes_correct_most_of_an_error_and_cause_none(truth):
     predicted = truth.copy()
     predicted[40:80, 60:140] = 3 - predicted[40:80, 60:140]
     mended = painted(predicted, correction_strokes(predicted, truth, 8))
@@ -35,7 +35,7 @@ def test_strokes_mend_most_of_a_mistake_and_make_no_new_one(truth):
     assert (mended != truth).sum() < 0.5 * (predicted != truth).sum()
 
 
-def test_the_widest_mistake_is_mended_first(truth):
+def test_widest_error_is_corrected_first(truth):
     predicted = truth.copy()
     predicted[10:20, 10:90] = 2
     predicted[100:160, 120:180] = 1
@@ -44,27 +44,27 @@ def test_the_widest_mistake_is_mended_first(truth):
     assert (first.path[0] > (100, 120)).all()
 
 
-def test_a_mask_without_mistakes_needs_no_stroke(truth):
+def test_correct_mask_needs_no_stroke(truth):
     assert correction_strokes(truth, truth, 5) == []
 
 
-def test_thin_seams_are_left_alone(truth):
+def test_thin_errors_are_left(truth):
     predicted = np.roll(truth, 3, axis=1)
     predicted[:, :50] = 1
     assert correction_strokes(predicted, truth, 5) == []
 
 
-def test_only_as_many_strokes_as_asked_for(truth):
+def test_stroke_count_is_limited(truth):
     assert len(correction_strokes(3 - truth, truth, 2)) == 2
 
 
-def test_one_slide_is_left_to_the_model(tmp_path):
+def test_one_slide_is_left_unannotated(tmp_path):
     given = [path.stem for paths, _ in sample_annotations(tmp_path) for path in paths]
     assert len(given) == 5
     assert UNANNOTATED not in given
 
 
-def test_the_demo_project_teaches_and_tests_with_and_without_tumour(tmp_path):
+def test_demo_project_has_slides_without_tumour_in_both_roles(tmp_path):
     project = make_demo_project(tmp_path / "demo.pathseg", sample_folder())
     for role in ("train", "val"):
         entries = project.slides_with_role(role)
@@ -74,7 +74,7 @@ def test_the_demo_project_teaches_and_tests_with_and_without_tumour(tmp_path):
     assert not project.counts(UNANNOTATED).any()
 
 
-def test_the_demo_project_is_not_made_over_another(tmp_path):
+def test_demo_project_does_not_overwrite_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ProjectError, match="exists already"):
         make_demo_project(tmp_path, sample_folder())

@@ -9,10 +9,12 @@ from qtpy.QtWidgets import QApplication, QProgressDialog
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
+from napari_pathseg.jobs.protocol import JobFailed, TrainingFinished
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.shapes import BrushSegment
+from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 TUMOUR = 2
 
@@ -50,7 +52,7 @@ def refused(mask):
     raise ProjectError("The disk is full. Free it.")
 
 
-def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step_of_undo(opened, qtbot):
+def test_long_operation_shows_progress_and_is_one_undo_step(opened, qtbot):
     mask = opened.session.mask
     opened.session.editor.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
@@ -68,7 +70,7 @@ def test_long_work_on_the_mask_is_seen_is_painted_over_meanwhile_and_is_one_step
     assert tumour(opened) == 0
 
 
-def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opened, qtbot, monkeypatch):
+def test_slow_stroke_shows_progress_and_updates_areas(opened, qtbot, monkeypatch):
     monkeypatch.setattr("napari_pathseg.ui.session.idle_processor._TIME_BUDGET_S", 0)
     monkeypatch.setattr("napari_pathseg.ui.panels.progress._SHOW_AFTER_MS", 0)
     changed, mask = [], opened.session.mask
@@ -85,7 +87,7 @@ def test_a_stroke_that_takes_long_to_carry_out_is_seen_and_areas_follow_it(opene
     assert True in changed
 
 
-def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
+def test_cancelled_operation_leaves_the_mask_unchanged(opened, qtbot):
     opened.session.editor.run(MaskOperation("Filling", slow))
     qtbot.waitUntil(opened.operation_progress.isVisible)
     assert tumour(opened)
@@ -95,7 +97,7 @@ def test_work_that_is_cancelled_leaves_the_mask_as_it_was(opened, qtbot):
     qtbot.waitUntil(opened.operation_progress.isHidden)
 
 
-def test_whoever_needs_the_mask_meanwhile_waits_for_the_work_and_is_told_how_far_it_is(opened, monkeypatch):
+def test_pending_operation_is_applied_before_the_mask_is_used(opened, monkeypatch):
     monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._SHOW_AFTER_MS", 0)
     seen = []
 
@@ -129,7 +131,7 @@ def told():
     notification_manager.notification_ready.disconnect(hear)
 
 
-def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_on(opened, qtbot, told):
+def test_failed_operation_is_reported_and_later_ones_still_run(opened, qtbot, told):
     opened.session.mask.enqueue(MaskOperation("Refused", refused))
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
     qtbot.waitUntil(lambda: not opened.session.mask.has_pending)
@@ -141,7 +143,7 @@ def test_work_that_fails_tells_why_is_shown_as_far_as_it_went_and_the_rest_goes_
     assert tumour(opened) == 0
 
 
-def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
+def test_operation_failing_on_close_leaves_nothing_open(opened, told):
     project, mask = opened.session.project, opened.session.mask
     mask.enqueue(MaskOperation("Refused", refused))
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
@@ -152,7 +154,7 @@ def test_work_that_fails_as_the_window_goes_keeps_nothing_open(opened, told):
         assert mask.read(Region(100, 100, 1, 1))[0] == 1
 
 
-def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeypatch, told):
+def test_slide_that_cannot_be_saved_stays_in_view(opened, monkeypatch, told):
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), TUMOUR)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
@@ -165,7 +167,7 @@ def test_a_slide_that_cannot_be_saved_stays_in_view_until_it_can(opened, monkeyp
     assert opened.session.require_project().counts("case0")[TUMOUR].sum() > 100
 
 
-def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
+def test_completing_a_slide_cannot_be_cancelled_halfway(opened):
     found = np.full(opened.session.mask.shape, TUMOUR, np.uint8)
     opened.session.refresh_mask(fill_from_model(opened.session.mask, Region(0, 0, *found.shape), found))
     begun = []
@@ -173,3 +175,22 @@ def test_what_is_said_of_a_slide_is_not_cancelled_by_halves(opened):
     opened.session.editor.set_complete(True)
     opened.session.layers.mask.apply_pending()
     assert [operation.can_be_cancelled for operation in begun] == [False]
+
+
+def test_job_progress_shows_the_running_job_and_hides_on_close(opened, qtbot):
+    opened.session.training.run = JobState(JobKind.PREDICT, model="m001", fraction=0.5, seconds_left=65)
+    opened.session.training.run_changed.emit()
+    qtbot.waitUntil(opened.job_progress.isVisible)
+    assert opened.job_progress.text.text() == "Predicting m001 · 1:05 left"
+    assert opened.job_progress.bar.value() == 500
+    opened.session.close()
+    qtbot.waitUntil(lambda: not opened.job_progress.isVisible())
+
+
+def test_job_progress_distinguishes_failed_from_finished(opened, qtbot):
+    running = JobState(JobKind.TRAIN, model="m001", fraction=0.5)
+    endings = (TrainingFinished("m001", 0.9), "Training m001: done"), (JobFailed("No."), "Training m001: failed")
+    for event, text in endings:
+        opened.session.training.run = running.after(event)
+        opened.session.training.run_changed.emit()
+        qtbot.waitUntil(lambda text=text: opened.job_progress.text.text() == text)

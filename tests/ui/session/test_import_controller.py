@@ -10,7 +10,7 @@ def test_first_slides_make_a_project_beside_them(session, pictures):
     assert session.slide.id == "case0"
 
 
-def test_the_project_beside_slides_is_opened_again(session, pictures):
+def test_existing_project_of_slides_is_reopened(session, pictures):
     add_files(session, pictures[:1])
     session.close()
     add_files(session, pictures[:2])

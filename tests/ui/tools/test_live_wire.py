@@ -52,7 +52,7 @@ def test_four_clicks_and_enter_outline_the_disc(around, mouse, disc):
     assert painted(around).any()
 
 
-def test_backspace_takes_the_last_click_back_and_escape_all_of_them(around, mouse):
+def test_backspace_removes_the_last_point_and_escape_all(around, mouse):
     longer = len(lines(around)[0])
     mouse.key(Qt.Key.Key_Backspace)
     assert len(lines(around)[0]) < longer
@@ -63,7 +63,7 @@ def test_backspace_takes_the_last_click_back_and_escape_all_of_them(around, mous
     assert around.annotate.tools["live_wire"].isChecked()
 
 
-def test_between_clicks_the_line_keeps_to_the_edge_on_the_way_to_the_mouse(wire, mouse):
+def test_line_follows_the_edge_between_clicks(wire, mouse):
     mouse.click(rim(0))
     mouse.move(rim(70))
     line = lines(wire)[0]
@@ -73,7 +73,7 @@ def test_between_clicks_the_line_keeps_to_the_edge_on_the_way_to_the_mouse(wire,
 
 
 @pytest.mark.parametrize("way", ["enter", "double click"])
-def test_with_alt_it_cuts_a_hole(around, mouse, disc, way):
+def test_live_wire_with_alt_cuts_a_hole(around, mouse, disc, way):
     layer = around.session.layers.mask
     around.annotate.choose("fill")
     mouse.click((200, 80))
@@ -90,14 +90,14 @@ def test_with_alt_it_cuts_a_hole(around, mouse, disc, way):
     assert layer.selected_label == 2
 
 
-def test_another_tool_leaves_nothing_of_the_line(around, mouse):
+def test_line_disappears_with_another_tool(around, mouse):
     around.annotate.choose("brush")
     assert lines(around) == []
     mouse.key(Qt.Key.Key_Return)
     assert not painted(around).any()
 
 
-def test_a_drag_moves_the_slide_as_with_space_and_the_line_goes_on(wire, mouse, viewer, disc):
+def test_drag_pans_without_ending_the_line(wire, mouse, viewer, disc):
     for degrees in (0, 90):
         mouse.click(rim(degrees))
     before = viewer.scene.camera.center
@@ -114,7 +114,7 @@ def test_a_drag_moves_the_slide_as_with_space_and_the_line_goes_on(wire, mouse, 
     assert (found & disc).sum() / (found | disc).sum() > 0.9
 
 
-def test_the_models_probability_leads_it_where_there_is_one(wire, mouse, qtbot):
+def test_line_follows_the_models_probability(wire, mouse, qtbot):
     rows, columns = np.mgrid[:256, :256]
     other = np.where((rows - 100) ** 2 + (columns - 128) ** 2 < 45**2, np.uint8(240), np.uint8(10))
     wire.session.layers.probability.data[:] = other
@@ -127,7 +127,7 @@ def test_the_models_probability_leads_it_where_there_is_one(wire, mouse, qtbot):
 
 
 @pytest.mark.parametrize("zoom", [1, 15])
-def test_the_line_has_no_hole_where_it_was_clicked_even_at_single_pixels(wire, mouse, viewer, qtbot, zoom):
+def test_line_has_no_gap_at_its_points(wire, mouse, viewer, qtbot, zoom):
     viewer.scene.camera.center = (100, 188)
     viewer.scene.camera.zoom *= zoom
     qtbot.wait(20)

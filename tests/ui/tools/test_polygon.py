@@ -41,14 +41,14 @@ def edited(opened, mouse, qtbot):
     return opened
 
 
-def test_a_polygon_is_filled_when_it_is_ended(opened, mouse, qtbot):
+def test_polygon_is_filled_when_finished(opened, mouse, qtbot):
     opened.annotate.choose("polygon")
     draw_square(mouse)
     qtbot.waitUntil(lambda: 9_000 < painted(opened).sum() < 11_500)
     assert outlines(opened) == []
 
 
-def test_with_alt_at_the_end_a_lasso_cuts_a_hole(opened, mouse, qtbot):
+def test_lasso_finished_with_alt_cuts_a_hole(opened, mouse, qtbot):
     opened.annotate.choose("lasso")
     mouse.drag(*circle(100, 128, 50))
     qtbot.waitUntil(lambda: painted(opened).sum() > 7_000)
@@ -59,7 +59,7 @@ def test_with_alt_at_the_end_a_lasso_cuts_a_hole(opened, mouse, qtbot):
     assert painted(opened)[100, 128]
 
 
-def test_an_outline_can_be_edited_and_enter_fills_it(edited, mouse):
+def test_edited_outline_is_filled_on_enter(edited, mouse):
     assert not painted(edited).any()
     assert edited.annotate.tools["polygon"].isChecked()
     mouse.drag((60, 80), (50, 75), (40, 70))
@@ -73,7 +73,7 @@ def test_an_outline_can_be_edited_and_enter_fills_it(edited, mouse):
     assert not painted(edited).any()
 
 
-def test_escape_drops_the_edited_outline_and_alt_enter_cuts_it_out(edited, mouse, qtbot):
+def test_escape_discards_the_edited_outline_and_alt_enter_cuts_it_out(edited, mouse, qtbot):
     contours = edited.session.layers.contours
     mouse.key(Qt.Key.Key_Escape)
     assert outlines(edited) == []
@@ -86,14 +86,14 @@ def test_escape_drops_the_edited_outline_and_alt_enter_cuts_it_out(edited, mouse
     assert edited.annotate.tools["polygon"].isChecked()
 
 
-def test_an_outline_in_edit_is_filled_and_not_lost_when_another_tool_is_taken(edited):
+def test_edited_outline_is_filled_when_another_tool_is_chosen(edited):
     edited.annotate.choose("brush")
     assert painted(edited)[100, 128]
     assert outlines(edited) == []
     assert edited.annotate.tools["brush"].isChecked()
 
 
-def test_a_live_wire_can_be_edited_too(opened, mouse, qtbot, disc):
+def test_live_wire_outline_can_be_edited(opened, mouse, qtbot, disc):
     opened.annotate.choose("live_wire")
     opened.annotate.options.checks[EDIT_FIRST].click()
     for degrees in (0, 90, 180, 270):
@@ -108,7 +108,7 @@ def test_a_live_wire_can_be_edited_too(opened, mouse, qtbot, disc):
     assert opened.annotate.tools["live_wire"].isChecked()
 
 
-def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mouse):
+def test_edited_outline_is_kept_until_its_slide_returns(edited, mouse):
     session = edited.session
     before = outlines(edited)[0]
     session.show_slide("case1")
@@ -127,7 +127,7 @@ def test_an_outline_in_edit_waits_on_its_slide_until_that_comes_back(edited, mou
     assert outlines(edited) == []
 
 
-def test_an_outline_that_is_not_ended_yet_can_be_ended_when_its_slide_comes_back(opened, mouse, qtbot):
+def test_unfinished_outline_can_be_finished_when_its_slide_returns(opened, mouse, qtbot):
     opened.annotate.choose("polygon")
     for corner in SQUARE:
         mouse.move(corner)
@@ -140,7 +140,7 @@ def test_an_outline_that_is_not_ended_yet_can_be_ended_when_its_slide_comes_back
     assert 9_000 < painted(opened).sum() < 11_500
 
 
-def test_undo_takes_moved_corners_back_one_by_one_and_leaves_the_mask_alone(edited, mouse):
+def test_undo_restores_corners_one_by_one_and_not_the_mask(edited, mouse):
     session = edited.session
     session.layers.mask.paint((230, 230), 2)
     start = outlines(edited)[0].copy()
@@ -165,7 +165,7 @@ def test_undo_takes_moved_corners_back_one_by_one_and_leaves_the_mask_alone(edit
     assert not painted(edited).any()
 
 
-def test_what_keys_do_to_an_edited_outline_is_read_as_long_as_it_is_edited(edited, mouse):
+def test_key_help_is_shown_while_an_outline_is_edited(edited, mouse):
     options = edited.annotate.options
     mouse.move((100, 100))
     assert not options.edit_help.isHidden()
@@ -178,6 +178,6 @@ def test_what_keys_do_to_an_edited_outline_is_read_as_long_as_it_is_edited(edite
     assert not overlay.visible
 
 
-def test_corners_stay_in_sight_after_a_click_beside_the_outline(edited, mouse, qtbot):
+def test_corners_stay_visible_after_a_click_beside_the_outline(edited, mouse, qtbot):
     mouse.click((20, 20))
     qtbot.waitUntil(lambda: edited.session.layers.contours.selected_data == {0})

@@ -29,7 +29,7 @@ def patches(opened, mouse, qtbot):
     return opened
 
 
-def test_a_stroke_paints_the_patches_it_touches_and_is_one_step(patches, mouse, disc):
+def test_stroke_paints_the_superpixels_it_touches(patches, mouse, disc):
     assert patches.annotate.tools["superpixels"].isChecked()
     mouse.drag((100, 110), (100, 128), (100, 146), release=False)
     found = painted(patches)
@@ -43,7 +43,7 @@ def test_a_stroke_paints_the_patches_it_touches_and_is_one_step(patches, mouse, 
     assert not painted(patches).any()
 
 
-def test_its_borders_are_one_layer_that_goes_when_it_is_put_away(patches, mouse, viewer, qtbot):
+def test_superpixel_borders_layer_disappears_with_the_tool(patches, mouse, viewer, qtbot):
     for _ in range(2):
         before = borders(patches)[0].data
         viewer.scene.camera.zoom *= 1.5
@@ -62,7 +62,7 @@ def test_its_borders_are_one_layer_that_goes_when_it_is_put_away(patches, mouse,
     assert patches.annotate.tools["brush"].isChecked()
 
 
-def test_another_slide_has_its_own(patches, mouse, qtbot):
+def test_each_slide_has_its_own_superpixels(patches, mouse, qtbot):
     mouse.key(Qt.Key.Key_PageDown)
     qtbot.waitUntil(lambda: bool(borders(patches)), timeout=20_000)
     assert borders(patches)[0].metadata["napari_pathseg"]["slide"] == "case1"

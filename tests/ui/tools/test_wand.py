@@ -25,7 +25,7 @@ def across(disc_row=100):
     return [(disc_row, column) for column in range(95, 165, 5)]
 
 
-def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_step_of_undo(wand, mouse, disc):
+def test_wand_drag_paints_the_disc_as_one_undo_step(wand, mouse, disc):
     assert wand.annotate.tools["wand"].isChecked()
     assert wand.annotate.options.sliders[SENSITIVITY].isVisible()
     wand.annotate.brush.setValue(200)
@@ -41,7 +41,7 @@ def test_a_drag_over_the_dark_disc_paints_it_while_the_mouse_is_down_and_is_one_
     assert not painted(wand).any()
 
 
-def test_shift_and_the_wheel_make_it_pickier_so_that_it_takes_less(wand, mouse, viewer):
+def test_wand_with_shift_and_wheel_selects_less(wand, mouse, viewer):
     wand.annotate.options.sliders[SENSITIVITY].slider.setValue(0.3)
     mouse.click((100, 100))
     before, zoom = painted(wand).sum(), viewer.scene.camera.zoom
@@ -55,7 +55,7 @@ def test_shift_and_the_wheel_make_it_pickier_so_that_it_takes_less(wand, mouse, 
     assert viewer.scene.camera.zoom == zoom
 
 
-def test_it_stays_in_the_hand_on_another_slide_and_works_at_any_zoom(wand, mouse, viewer):
+def test_wand_stays_active_on_another_slide_and_at_any_zoom(wand, mouse, viewer):
     mouse.key(Qt.Key.Key_PageDown)
     assert wand.annotate.tools["wand"].isChecked()
     for zoom in (0.25, 24.0):
@@ -67,13 +67,13 @@ def test_it_stays_in_the_hand_on_another_slide_and_works_at_any_zoom(wand, mouse
         wand.annotate.undo_step()
 
 
-def test_a_fast_drag_leaves_no_gap(wand, mouse):
+def test_fast_wand_drag_leaves_no_gap(wand, mouse):
     wand.annotate.brush.setValue(40)
     mouse.drag((100, 80), (100, 176))
     assert painted(wand)[100, 80:176].mean() > 0.9
 
 
-def test_after_it_is_put_away_napari_paints_again_as_it_did(wand, mouse, viewer):
+def test_brush_paints_as_before_after_the_wand(wand, mouse, viewer):
     layer = wand.session.layers.mask
     wand.annotate.brush.setValue(90)
     viewer.layers.selection.active = wand.session.layers.image
@@ -93,7 +93,7 @@ def test_after_it_is_put_away_napari_paints_again_as_it_did(wand, mouse, viewer)
     assert painted(wand).sum() > 30_000
 
 
-def test_while_space_is_held_a_drag_moves_the_slide_and_paints_nothing(wand, mouse, viewer):
+def test_drag_with_space_pans_and_paints_nothing(wand, mouse, viewer):
     mouse.hold(Qt.Key.Key_Space, True)
     before = viewer.scene.camera.center
     mouse.drag((100, 100), (110, 120), (120, 140))

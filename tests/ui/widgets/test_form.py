@@ -35,21 +35,21 @@ def form(qtbot):
     return form
 
 
-def test_every_settings_class_is_tried():
+def test_every_settings_class_is_tested():
     assert {TrainConfig, PredictConfig} <= set(KINDS)
     assert napari_pathseg.config.Settings is Settings
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [lambda kind: kind(), changed], ids=["defaults", "changed"])
-def test_a_form_gives_back_the_settings_it_shows(qtbot, kind, make):
+def test_form_returns_the_settings_it_shows(qtbot, kind, make):
     settings = make(kind)
     form = settings_form(settings)
     qtbot.addWidget(form)
     assert read_form(form, kind) == settings
 
 
-def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
+def test_small_numbers_are_shown_in_scientific_notation(form, qtbot):
     box = form.fields["learning_rate"].native
     assert box.text() == "0.001"
     box.selectAll()
@@ -57,14 +57,14 @@ def test_small_numbers_are_shown_short_and_can_be_typed(form, qtbot):
     assert read_form(form, TrainConfig).learning_rate == pytest.approx(2e-6)
 
 
-def test_what_is_no_number_cannot_be_typed(form, qtbot):
+def test_text_cannot_be_typed_into_a_number(form, qtbot):
     box = form.fields["learning_rate"].native
     box.selectAll()
     qtbot.keyClicks(box, "0.0z1")
     assert read_form(form, TrainConfig).learning_rate == pytest.approx(0.01)
 
 
-def test_a_field_shows_help_unit_and_limits(form):
+def test_field_shows_help_unit_and_limits(form):
     tile = form.fields["tile"]
     assert (tile.native.minimum(), tile.native.maximum()) == (64, 2048)
     assert "surroundings" in tile.native.toolTip()
@@ -77,14 +77,14 @@ def test_every_setting_can_be_reached_with_the_tab_key(form):
         assert field.native.focusPolicy() & Qt.FocusPolicy.TabFocus, name
 
 
-def test_the_expert_form_leaves_out_what_the_panel_asks_itself(form):
+def test_expert_form_omits_the_settings_of_the_panel(form):
     assert not {"minutes", "preset"} & form.fields.keys()
     assert read_form(form, TrainConfig, {"minutes": 7}).minutes == 7
     with pytest.raises(ConfigError, match=r"minutes is -1; it must lie between 0 and 10000."):
         read_form(form, TrainConfig, {"minutes": -1})
 
 
-def test_settings_stand_in_the_groups_that_the_configuration_names(form):
+def test_settings_are_grouped_as_configured(form):
     groups = list(dict.fromkeys(limits.group for _, limits in TrainConfig.described() if limits.expert))
     assert list(form.groups) == groups
     assert form.fields["jpeg"].native.isVisibleTo(form.groups["Augmentation"].body)
@@ -96,14 +96,14 @@ def test_labels_of_all_groups_are_equally_wide(form, qtbot):
     assert len({label.minimumWidth() for label in form.labels.values()}) == 1
 
 
-def test_a_group_tells_how_many_of_its_settings_were_changed(form):
+def test_group_shows_how_many_settings_were_changed(form):
     form.show_settings(TrainConfig(jpeg=50, blur=1.0, tile=512))
     assert form.groups["Augmentation"].note == "2 changed"
     assert form.groups["Tiles"].note == "1 changed"
     assert form.groups["Loss"].note == ""
 
 
-def test_the_wheel_passes_over_a_box_that_was_not_chosen(form, qtbot):
+def test_wheel_ignores_a_box_without_focus(form, qtbot):
     form.show()
     box = form.fields["batch"].native
     nowhere, still = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
@@ -112,6 +112,6 @@ def test_the_wheel_passes_over_a_box_that_was_not_chosen(form, qtbot):
     assert box.value() == TrainConfig().batch
 
 
-def test_settings_of_an_older_version_are_taken_as_far_as_they_are_known():
+def test_unknown_settings_of_older_versions_are_dropped():
     old = {"tile": 512, "network": "unet", "loss": "bce", "batch": "many", "learning_rate": 1, "minutes": -3}
     assert known_settings(TrainConfig, old) == TrainConfig(tile=512, learning_rate=1)

@@ -41,7 +41,7 @@ class AnnotatePanel(QWidget):
         for button in self.tools.values():
             button.setCheckable(True)
             self._group.addButton(button)
-        self.undo = _tool_button("undo", with_key("Undo the last step, whoever made it.", "undo"))
+        self.undo = _tool_button("undo", with_key("Undo the last step, yours or the model's.", "undo"))
         self.redo = _tool_button("redo", with_key("Redo the step that was undone last.", "redo"))
         self.options = ToolOptions(session, self.tool_controller)
         self._polygon_editor = PolygonEditor(session, self.tool_controller, lambda: self.classes.selected, self)
@@ -67,7 +67,7 @@ class AnnotatePanel(QWidget):
 
     @property
     def drawing(self) -> bool:
-        """Whether a tool that draws is active."""
+        """True if a drawing tool is active."""
         return self.tool_controller.active_tool not in ("", PAN)
 
     @property
@@ -75,7 +75,7 @@ class AnnotatePanel(QWidget):
         """The slider that sets the width of the active tool."""
         return self.options.width_row.slider
 
-    # -- what the user may do
+    # -- actions
 
     def choose(self, name: str) -> None:
         """Activate a tool."""
@@ -95,7 +95,7 @@ class AnnotatePanel(QWidget):
                 target.redo()
         self._session.mask_changed.emit()
 
-    # -- what the user sees
+    # -- display
 
     def show_tool(self) -> None:
         """Check the button of the active tool and show its options."""

@@ -182,12 +182,12 @@ class CleanUp(QDialog):
 
     def _show_places(self) -> None:
         """Enable the selection entry if there is a selection."""
-        selected, place = bool(self._session.selection.mask_shapes()), self.where.findData(SELECTION)
+        selected, entry = bool(self._session.selection.mask_shapes()), self.where.findData(SELECTION)
         model = self.where.model()
         assert isinstance(model, QStandardItemModel)
-        if (item := model.item(place)) is not None:
+        if (item := model.item(entry)) is not None:
             item.setEnabled(selected)
-        self.where.setItemText(place, _SELECTED if selected else _NONE)
+        self.where.setItemText(entry, _SELECTED if selected else _NONE)
         self.where.setToolTip("" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}")
         if not selected and self.where.currentData() == SELECTION:
             self.where.setCurrentIndex(self.where.findData(VIEW))

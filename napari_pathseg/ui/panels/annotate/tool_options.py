@@ -14,9 +14,8 @@ from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, WAND_REACH, CheckOp
 from napari_pathseg.ui.tools.registry import PAN, TOOLS, tool_named
 from napari_pathseg.ui.tools.viewport import brush_on_screen, set_brush_on_screen
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
-_LABEL_WIDTH, _UNIT_WIDTH = 84, 28  # pixels, so that the sliders line up
+_LABEL_WIDTH, _UNIT_WIDTH = 88, 28  # pixels, so that the sliders line up
 _WIDTHS = (BRUSH_WIDTH, WAND_REACH)  # these set the width of napari's brush, which the cursor shows
 _EDIT_HELP = (
     "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> discards it, "
@@ -101,7 +100,7 @@ class _SliderRow(QWidget):
         name.setFixedWidth(_LABEL_WIDTH)
         unit.setFixedWidth(_UNIT_WIDTH)
         line = row(name, self.slider, unit)
-        line.setSpacing(HALF_SPACING)
+        line.setSpacing(0)
         column(self, line)
 
     def show_position(self, position: int) -> None:

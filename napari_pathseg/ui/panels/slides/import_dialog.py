@@ -83,7 +83,7 @@ class ImportDialog(QDialog):
 
     @property
     def reading(self) -> bool:
-        """Whether files are still being read."""
+        """True while files are being read."""
         return self._inspector.busy
 
     def done(self, result: int) -> None:

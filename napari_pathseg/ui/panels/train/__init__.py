@@ -1,4 +1,4 @@
-"""The Train section: presets, settings, curves, tuning.
+"""The Train section: presets, settings, curves, and the search for settings.
 
-It may import `ui.session` and `ui.widgets`.  Begin with `train.py`.
+It may import `ui.session`, `ui.widgets` and the rooms below `ui`.  Begin with `train.py`.
 """

@@ -41,7 +41,7 @@ class CurvesView(QWidget):
 
     @property
     def has_data(self) -> bool:
-        """Whether there is a curve to show."""
+        """True if there is a curve to show."""
         return any(_length(curve) > 0 for curve in (self._loss_curve, self._mean_curve))
 
     def show_run(self, run: JobState, colors: Mapping[str, str]) -> None:

@@ -67,7 +67,7 @@ class ValidationSamplesView(QWidget):
 
     @property
     def has_data(self) -> bool:
-        """Whether there is an image to show."""
+        """True if there is an image to show."""
         return not self.image_view.image.isNull()
 
     def show_run(self, run: JobState) -> None:

@@ -41,7 +41,7 @@ class TrainPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._folder: Path | None = None
-        self._from_scratch = False  # the user's choice; without a model there is none
+        self._from_scratch = False  # the user's choice; without a model there is no choice
         self._interrupted: JobState | None = None  # the last interrupted run, already offered for resuming
         self._dataset_size: DatasetSize | None = None
         self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
@@ -164,9 +164,9 @@ class TrainPanel(QWidget):
             self.parent_model.addItem("From scratch", _NONE)
             for bundle in reversed(models[:-1]):
                 self.parent_model.addItem(format_model(bundle), bundle.id)
-            kept = chosen != _NONE or self._from_scratch
+            keeps_choice = chosen != _NONE or self._from_scratch
             first = 0 if models or not run else self.parent_model.findData(_NONE)
-            found = self.parent_model.findData(chosen) if kept else -1
+            found = self.parent_model.findData(chosen) if keeps_choice else -1
             self.parent_model.setCurrentIndex(found if found >= 0 else first)
             self.parent_model.setEnabled(self.parent_model.count() > 1)
         self._show_start()

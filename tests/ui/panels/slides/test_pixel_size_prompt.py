@@ -3,7 +3,7 @@
 from napari_pathseg.projects.project import Project
 
 
-def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
+def test_pixel_size_is_asked_once_and_stored_in_the_project(dock, pictures):
     dock.slides.file_drop.add_files(pictures)
     question = dock.slides.size_question
     assert question.isVisibleTo(dock.slides)
@@ -16,7 +16,7 @@ def test_a_pixel_size_is_asked_once_and_kept_in_the_project(dock, pictures):
     assert session.slide.mpp == 0.44  # the slide in view is placed anew
 
 
-def test_who_does_not_know_it_is_not_asked_again_but_of_new_slides(dock, pictures):
+def test_unknown_pixel_size_is_asked_again_only_for_new_slides(dock, pictures):
     dock.slides.file_drop.add_files(pictures[:2])
     question = dock.slides.size_question
     question.unknown.click()
@@ -26,7 +26,7 @@ def test_who_does_not_know_it_is_not_asked_again_but_of_new_slides(dock, picture
     assert question.isVisibleTo(dock.slides)
 
 
-def test_a_project_in_pixels_asks_nothing(dock, pictures, tmp_path):
+def test_project_in_pixels_asks_for_no_pixel_size(dock, pictures, tmp_path):
     dock.slides._session.new_project(tmp_path / "pixels.pathseg", mpp=None)
     dock.slides.file_drop.add_files(pictures)
     assert not dock.slides.size_question.isVisibleTo(dock.slides)

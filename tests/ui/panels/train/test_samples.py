@@ -25,7 +25,7 @@ def finish(worker, path, red):
     worker.event.emit(AugmentationSampled(str(path)))
 
 
-def test_samples_are_drawn_with_the_settings_as_they_are_and_another_draws_another(settings, worker, tmp_path):
+def test_preview_uses_current_settings_and_another_changes_the_tile(settings, worker, tmp_path):
     settings.form.fields["rotation"].value = 90.0
     settings.preview.click()
     assert settings.samples.isVisible()
@@ -37,7 +37,7 @@ def test_samples_are_drawn_with_the_settings_as_they_are_and_another_draws_anoth
     assert worker.sent[1].seed != worker.sent[0].seed
 
 
-def test_a_change_of_the_settings_draws_the_same_tile_again(settings, samples, worker, tmp_path, qtbot):
+def test_changed_setting_redraws_the_same_tile(settings, samples, worker, tmp_path, qtbot):
     finish(worker, tmp_path / "variation.png", 200)
     settings.form.fields["blur"].value = 9.0
     qtbot.waitUntil(lambda: len(worker.sent) == 2, timeout=3000)
@@ -45,7 +45,7 @@ def test_a_change_of_the_settings_draws_the_same_tile_again(settings, samples, w
     assert worker.sent[1].config.blur == 9
 
 
-def test_what_keeps_samples_from_being_drawn_is_said_where_they_would_be(samples, worker, learnable):
+def test_preview_shows_why_it_could_not_be_drawn(samples, worker, learnable):
     said = []
     learnable.message.connect(lambda *words: said.append(words))
     worker.event.emit(JobFailed("No slide has a contour."))
@@ -54,7 +54,7 @@ def test_what_keeps_samples_from_being_drawn_is_said_where_they_would_be(samples
     assert samples.another.isEnabled()
 
 
-def test_while_something_runs_no_samples_can_be_asked_for(settings, learnable):
+def test_preview_is_disabled_while_a_job_runs(settings, learnable):
     assert settings.preview.isEnabled()
     learnable.training.train(TrainConfig())
     assert not settings.preview.isEnabled()

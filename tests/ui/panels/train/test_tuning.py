@@ -29,12 +29,12 @@ def shown(table):
     ]
 
 
-def test_the_classic_grid_is_there_to_begin_with(panel):
+def test_search_starts_with_a_default_grid(panel):
     assert list(panel.tuning.rows.values()) == ["learning_rate", "weight_decay", "batch"]
     assert panel.tuning.effort.text() == "8 trials, about 8 min"
 
 
-def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
+def test_search_space_is_sent_as_typed(panel, worker):
     rows = panel.tuning.rows
     rows.rows[2].remove.click()
     rows.rows[1].text.setText("0, 1e-3")
@@ -48,7 +48,7 @@ def test_what_is_varied_is_sent_as_it_was_typed(panel, worker):
     assert command.config.minutes == 0.5
 
 
-def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
+def test_setting_can_be_added_and_a_range_searched(panel, worker):
     rows = panel.tuning.rows
     rows.show_values({"learning_rate": "1e-5..1e-2"})
     rows.add.click()
@@ -60,7 +60,7 @@ def test_another_setting_can_be_varied_and_a_range_be_searched(panel, worker):
 
 
 @pytest.mark.parametrize("values", [{}, {"batch": "4, many"}, {"learning_rate": "7"}])
-def test_values_that_cannot_be_are_told_and_nothing_begins(panel, worker, learnable, values):
+def test_impossible_values_show_an_error_and_start_nothing(panel, worker, learnable, values):
     from napari.utils.notifications import notification_manager
 
     notification_manager.records.clear()
@@ -71,7 +71,7 @@ def test_values_that_cannot_be_are_told_and_nothing_begins(panel, worker, learna
     assert [record.severity.value for record in notification_manager.records] == ["error"]
 
 
-def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
+def test_trials_are_listed_by_score_as_they_finish(panel, worker, qtbot):
     table = panel.tuning.table
     panel.tuning.button.click()
     assert not table.isVisible()
@@ -86,7 +86,7 @@ def test_trials_are_shown_by_score_as_they_end(panel, worker, qtbot):
     assert shown(table) == [["0.750", "8", "m002"], ["0.500", "4", "m001"], ["failed", "16", "m003"]]
 
 
-def test_the_best_is_told_when_all_is_tried(panel, worker, learnable):
+def test_best_trial_is_reported_at_the_end(panel, worker, learnable):
     said = []
     learnable.message.connect(lambda *words: said.append(words))
     panel.tuning.button.click()
@@ -94,7 +94,7 @@ def test_the_best_is_told_when_all_is_tried(panel, worker, learnable):
     assert said[0][0].startswith("m002 scored best: Dice 0.75.")
 
 
-def test_a_row_of_the_table_sets_the_form(panel, worker, qtbot):
+def test_selected_trial_sets_the_form(panel, worker, qtbot):
     panel.tuning.button.click()
     best, other = trial(2, 0.75, learning_rate=2e-3, batch=8), trial(1, 0.5, learning_rate=1e-4, batch=2)
     finish(worker, best, other)
@@ -106,7 +106,7 @@ def test_a_row_of_the_table_sets_the_form(panel, worker, qtbot):
     assert panel.config() == TrainConfig(learning_rate=1e-4, batch=2)
 
 
-def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
+def test_search_can_be_stopped_and_blocks_training(panel, worker, qtbot):
     panel.tuning.button.click()
     assert panel.tuning.button.text() == "Stop"
     qtbot.waitUntil(lambda: not panel.button.isEnabled())
@@ -117,7 +117,7 @@ def test_finding_can_be_stopped_and_training_waits_for_it(panel, worker, qtbot):
     assert panel.tuning.button.text() == "Find"
 
 
-def test_what_was_varied_is_shown_again_with_the_project(panel, learnable, worker):
+def test_search_space_is_restored_with_the_project(panel, learnable, worker):
     folder = learnable.require_project().folder
     panel.tuning.rows.show_values({"batch": "2, 4"})
     panel.tuning.button.click()

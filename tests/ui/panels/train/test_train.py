@@ -73,7 +73,7 @@ def broken_run(project, name="r001", **config):
 # -- how long
 
 
-def test_three_choices_set_the_preset(panel, worker, qtbot):
+def test_buttons_set_the_preset(panel, worker, qtbot):
     assert panel.config().preset == "normal"
     for preset in ("quick", "normal", "thorough"):
         qtbot.mouseClick(panel.presets.buttons[preset], Qt.MouseButton.LeftButton)
@@ -82,7 +82,7 @@ def test_three_choices_set_the_preset(panel, worker, qtbot):
     assert config_of(worker.sent[0]).preset == "thorough"
 
 
-def test_the_box_says_what_the_choice_takes_until_a_time_is_set(panel):
+def test_time_box_shows_the_presets_time_until_one_is_set(panel):
     box, buttons = panel.presets.minutes, panel.presets.buttons
     texts = []
     for preset in ("quick", "normal", "thorough"):
@@ -94,7 +94,7 @@ def test_the_box_says_what_the_choice_takes_until_a_time_is_set(panel):
     assert panel.config().minutes == 7.5
 
 
-def test_the_choices_can_be_reached_and_made_with_the_keyboard(panel, qtbot):
+def test_presets_can_be_chosen_with_the_keyboard(panel, qtbot):
     for button in panel.presets.buttons.values():
         assert button.focusPolicy() & Qt.FocusPolicy.TabFocus
         assert button.toolTip()
@@ -102,14 +102,14 @@ def test_the_choices_can_be_reached_and_made_with_the_keyboard(panel, qtbot):
     assert panel.config().preset == "quick"
 
 
-def test_the_curves_are_over_the_seconds_that_have_passed(panel, worker, learnable):
+def test_curves_are_drawn_over_elapsed_seconds(panel, worker, learnable):
     panel.presets.buttons["quick"].click()
     panel.button.click()
     worker.event.emit(progress())
     assert learnable.training.run.losses == ((9, 0.8),)
 
 
-def test_what_a_training_takes_is_told_before_it_begins(panel, qtbot):
+def test_estimate_is_shown_before_a_training(panel, qtbot):
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 2 min, "))
     panel.presets.minutes.setValue(5)
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 5 min, "))
@@ -120,7 +120,7 @@ def test_what_a_training_takes_is_told_before_it_begins(panel, qtbot):
 # -- how it goes
 
 
-def test_classes_have_curves_in_their_colours_and_the_step_size_is_told(panel, worker, learnable, qtbot):
+def test_curves_have_class_colours_and_show_the_learning_rate(panel, worker, learnable, qtbot):
     panel.button.click()
     start(worker)
     for message in (progress(), validated(), validated(9.0)):
@@ -133,7 +133,7 @@ def test_classes_have_curves_in_their_colours_and_the_step_size_is_told(panel, w
     assert "Tumour&nbsp;0.87" in panel.curves.legend.text()
 
 
-def test_held_out_patches_appear_when_there_are_some_and_are_read_anew(panel, worker, tmp_path, qtbot):
+def test_validation_patches_appear_and_are_reloaded(panel, worker, tmp_path, qtbot):
     path = tmp_path / "examples.png"
     panel.button.click()
     start(worker)
@@ -145,7 +145,7 @@ def test_held_out_patches_appear_when_there_are_some_and_are_read_anew(panel, wo
     assert panel.samples_section.isVisible()
 
 
-def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tmp_path, qtbot):
+def test_patches_fill_the_panel_width_and_keep_their_aspect(panel, worker, tmp_path, qtbot):
     Image.fromarray(np.zeros((800, 600, 3), np.uint8)).save(tmp_path / "examples.png")
     panel.resize(360, 800)
     panel.button.click()
@@ -154,14 +154,14 @@ def test_patches_are_as_wide_as_the_panel_and_keep_their_shape(panel, worker, tm
     qtbot.waitUntil(lambda: 300 < picture.width() <= 360 and picture.height() == round(picture.width() * 4 / 3))
 
 
-def test_warnings_of_a_training_are_warnings_in_the_window(panel, worker, said):
+def test_training_warnings_are_shown_as_warnings(panel, worker, said):
     panel.button.click()
     worker.event.emit(Note("Memory ran out.", warning=True))
     worker.event.emit(Note("It ended early."))
     assert said == [("Memory ran out.", "", "warning"), ("It ended early.", "", "info")]
 
 
-def test_the_button_stops_what_it_began_and_waits_for_its_end(panel, worker, qtbot):
+def test_button_stops_the_training_and_waits_for_its_end(panel, worker, qtbot):
     panel.button.click()
     assert panel.button.text() == "Stop"
     panel.button.click()
@@ -169,7 +169,7 @@ def test_the_button_stops_what_it_began_and_waits_for_its_end(panel, worker, qtb
     qtbot.waitUntil(lambda: not panel.button.isEnabled())
 
 
-def test_curves_of_one_project_are_not_shown_in_another(panel, worker, learnable, tmp_path, qtbot):
+def test_curves_disappear_with_their_project(panel, worker, learnable, tmp_path, qtbot):
     panel.button.click()
     worker.event.emit(progress())
     qtbot.waitUntil(panel.curves.isVisible)
@@ -180,7 +180,7 @@ def test_curves_of_one_project_are_not_shown_in_another(panel, worker, learnable
 # -- what was interrupted
 
 
-def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot):
+def test_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot):
     broken_run(learnable.require_project(), minutes=3)
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
@@ -194,7 +194,7 @@ def test_an_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot
     assert learnable.training.run.minutes == 3
 
 
-def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, learnable, said, qtbot):
+def test_button_resumes_the_training_after_the_worker_died(panel, worker, learnable, said, qtbot):
     panel.button.click()
     broken_run(learnable.require_project())
     start(worker)
@@ -205,7 +205,7 @@ def test_after_the_worker_died_pressing_the_button_again_goes_on(panel, worker, 
     assert [command.resume for command in worker.sent if isinstance(command, Train)] == [None, "r001"]
 
 
-def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable, qtbot):
+def test_interrupted_training_older_than_a_model_is_not_offered(learnable, qtbot):
     broken_run(learnable.require_project(), "r001")
     model = learnable.require_project().folder / "models" / "m002"
     model.mkdir(parents=True)
@@ -219,7 +219,7 @@ def test_a_training_that_broke_off_before_a_newer_model_is_not_offered(learnable
 # -- settings
 
 
-def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
+def test_panel_reads_settings_of_an_older_version(panel, learnable):
     folder = learnable.require_project().folder
     kept = {"minutes": 7.5, "tile": 512, "network": "unet-small", "loss": "bce"}
     with learnable.require_project().edit_state() as state:
@@ -229,7 +229,7 @@ def test_settings_of_an_older_version_do_not_break_the_panel(panel, learnable):
     assert panel.config() == TrainConfig(minutes=7.5, tile=512)
 
 
-def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable):
+def test_last_training_settings_are_restored_with_the_project(panel, learnable):
     folder = learnable.require_project().folder
     panel.presets.buttons["quick"].click()
     panel.settings.form.fields["jpeg"].value = 60
@@ -240,7 +240,7 @@ def test_what_was_trained_with_is_shown_again_with_the_project(panel, learnable)
     assert panel.config() == TrainConfig(preset="quick", jpeg=60)
 
 
-def test_reset_brings_the_defaults_back(panel):
+def test_reset_restores_the_defaults(panel):
     assert not panel.settings.reset.isEnabled()
     panel.settings.form.fields["batch"].value = 9
     assert panel.settings.reset.isEnabled()
@@ -249,10 +249,21 @@ def test_reset_brings_the_defaults_back(panel):
     assert not panel.settings.reset.isEnabled()
 
 
-def test_a_file_with_weights_can_be_chosen(panel, monkeypatch, tmp_path):
+def test_weights_file_can_be_chosen(panel, monkeypatch, tmp_path):
     from qtpy.QtWidgets import QFileDialog
 
     chosen = str(tmp_path / "a.safetensors")
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (chosen, ""))
     panel.settings.choose_weights.click()
     assert panel.config().weights == chosen
+
+
+def test_training_settings_are_restored_with_the_project(dock, pictures):
+    dock.slides.file_drop.add_files(pictures)
+    folder = dock.session.project.folder
+    with dock.session.require_project().edit_state() as state:
+        state.training_choices = TrainingChoices({"minutes": 7.5, "tile": 512})
+    dock.session.close()
+    dock.session.open_project(folder)
+    assert dock.train.presets.minutes.value() == 7.5
+    assert dock.train.config().tile == 512

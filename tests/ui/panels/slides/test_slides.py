@@ -26,20 +26,20 @@ def names(panel):
     return [row.id for row in panel.model.rows]
 
 
-def test_slides_that_were_added_are_listed(panel):
+def test_added_slides_are_listed(panel):
     assert panel.list.isVisible()
     assert names(panel) == ["case0", "case1", "case2", "case3"]
     assert {row.state for row in panel.model.rows} == {"new"}
 
 
-def test_a_double_click_shows_a_slide(panel, qtbot):
+def test_double_click_shows_a_slide(panel, qtbot):
     box = panel.list.visualRect(panel.model.index(2))
     for click in (qtbot.mouseClick, qtbot.mouseDClick):
         click(panel.list.viewport(), Qt.MouseButton.LeftButton, pos=box.center())
     assert panel._session.slide.id == "case2"
 
 
-def test_slides_that_need_a_person_come_first(panel):
+def test_slides_to_review_come_first(panel):
     session = panel._session
     session.show_slide("case3")
     session.refresh_mask(fill_from_model(session.mask, Region(0, 0, 9, 9), np.full((9, 9), 2, np.uint8)))
@@ -49,7 +49,7 @@ def test_slides_that_need_a_person_come_first(panel):
     assert names(panel) == ["case0", "case1", "case2", "case3"]
 
 
-def test_a_role_is_chosen_from_the_menu_of_its_chip(panel, qtbot):
+def test_role_is_chosen_from_its_menu(panel, qtbot):
     pressed = []
     panel.delegate.role_pressed.disconnect()
     panel.delegate.role_pressed.connect(lambda index: pressed.append(index.data()))
@@ -76,7 +76,7 @@ def test_contours_that_are_not_complete_leave_the_rest_unlabelled(panel, mask_fo
     assert panel._session.counts("case0")[2].sum() > 10_000
 
 
-def test_pictures_of_slides_appear_by_themselves(panel, qtbot):
+def test_thumbnails_appear_by_themselves(panel, qtbot):
     qtbot.waitUntil(lambda: panel.thumbnails.find("case3") is not None)
     picture = panel.thumbnails.find("case3").toImage()
     assert isinstance(picture, QImage)

@@ -28,7 +28,7 @@ def brush(opened):
     return opened
 
 
-def test_a_right_pull_fills_what_it_goes_around_as_one_step(brush, mouse):
+def test_right_drag_fills_its_outline_as_one_undo_step(brush, mouse):
     mouse.drag(*circle(100, 128, 50), button=RIGHT, release=False)
     assert painted(brush)[100, 178]
     assert not painted(brush)[100, 128]
@@ -40,7 +40,7 @@ def test_a_right_pull_fills_what_it_goes_around_as_one_step(brush, mouse):
     assert painted(brush)[100, 128]
 
 
-def test_after_the_release_the_mouse_paints_nothing(brush, mouse):
+def test_mouse_paints_nothing_after_the_release(brush, mouse):
     mouse.drag(*circle(100, 80, 30), button=RIGHT)
     before = painted(brush)
     for position in [(100, 160), (120, 200), (160, 200)]:
@@ -53,7 +53,7 @@ def test_after_the_release_the_mouse_paints_nothing(brush, mouse):
 
 
 @pytest.mark.parametrize("tool", ["brush", "eraser"])
-def test_a_right_click_does_nothing(brush, mouse, tool):
+def test_right_click_does_nothing(brush, mouse, tool):
     mouse.drag(*circle(100, 128, 30))
     before = painted(brush)
     brush.annotate.choose(tool)
@@ -67,7 +67,7 @@ def test_a_right_click_does_nothing(brush, mouse, tool):
 
 
 @pytest.mark.parametrize("tool", ["brush", "eraser"])
-def test_with_the_eraser_or_alt_it_takes_away(brush, mouse, tool):
+def test_right_drag_erases_with_the_eraser_or_alt(brush, mouse, tool):
     mouse.drag(*circle(100, 128, 60), button=RIGHT)
     whole = painted(brush)
     brush.annotate.choose(tool)
@@ -78,19 +78,19 @@ def test_with_the_eraser_or_alt_it_takes_away(brush, mouse, tool):
     assert (painted(brush) == whole).all()
 
 
-def test_a_ring_that_goes_on_beyond_its_start_has_no_hole(brush, mouse):
+def test_lasso_drawn_beyond_its_start_has_no_hole(brush, mouse):
     turn = [(100 + (50 - step / 4) * np.sin(step / 6), 128 + (50 - step / 4) * np.cos(step / 6)) for step in range(60)]
     mouse.drag(*turn, button=RIGHT)
     rows, columns = np.mgrid[:256, :256]
     assert painted(brush)[(rows - 100) ** 2 + (columns - 128) ** 2 < 40**2].all()
 
 
-def test_a_line_there_and_back_encloses_nothing():
+def test_line_there_and_back_encloses_nothing():
     assert enclosed_rings(np.array([[0.0, 0.0], [0.0, 9.0], [0.0, 4.0]])) == []
     assert enclosed_rings(np.array([[0.0, 0.0]])) == []
 
 
-def test_the_slide_keeps_its_place_under_a_right_pull(brush, mouse, viewer):
+def test_right_drag_does_not_move_the_slide(brush, mouse, viewer):
     before = viewer.scene.camera.center, viewer.scene.camera.zoom
     mouse.drag(*circle(100, 128, 50), button=RIGHT)
     assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == before

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Provenance
+from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.ui.session.selection import SELECTION
+
+TUMOUR = 2
+SQUARE = [[9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5]]
+
+
+def test_opacity_and_contour_sync_with_the_layer(opened):
+    layer = opened.session.layers.mask
+    opened.review.opacity.setValue(80)
+    assert layer.opacity == pytest.approx(0.8)
+    layer.opacity = 0.2
+    assert opened.review.opacity.value() == 20
+    opened.sections["review"].set_open(True)
+    opened.review.only_contour.click()
+    assert layer.contour > 0
+    layer.contour = 0
+    assert not opened.review.only_contour.isChecked()
+
+
+def test_borders_keep_their_width_at_any_zoom_and_areas_return(opened, viewer, qtbot):
+    layer, review = opened.session.layers.mask, opened.review
+    opened.sections["review"].set_open(True)
+    review.opacity.setValue(40)
+    review.only_contour.click()
+    assert layer.opacity > 0.9
+    for zoom in (1.0, 0.5, 3.0):
+        viewer.scene.camera.zoom = zoom
+        qtbot.waitUntil(lambda zoom=zoom: layer.contour * zoom * 2**layer.data_level == pytest.approx(3, abs=0.5))
+    review.only_contour.click()
+    assert layer.contour == 0
+    assert layer.opacity == pytest.approx(0.4)
+
+
+def test_borders_of_predictions_are_clearly_visible(opened):
+    layer = opened.session.layers.mask
+    lighter = layer.colormap.color_dict[130][3]
+    opened.sections["review"].set_open(True)
+    opened.review.only_contour.click()
+    assert lighter < layer.colormap.color_dict[130][3] < 1
+    opened.review.only_contour.click()
+    assert layer.colormap.color_dict[130][3] == lighter
+
+
+def test_predict_and_compare_need_a_model(opened):
+    review = opened.review
+    buttons = (review.predict_view, review.predict_slide, review.predict_all, review.compare)
+    assert not any(button.isEnabled() for button in buttons)
+    assert review.model.currentText() == "None yet: train one"
+
+
+def test_menus_accept_in_the_selection_and_reject_on_the_slide(opened):
+    session, review = opened.session, opened.review
+    whole = Region(0, 0, *session.mask.shape)
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    opened.session.layers.contours.events.data.disconnect()  # what is drawn stays a selection here
+    session.layers.contours.add_polygons([SQUARE])
+    menu = review.accept_more.choices
+    menu.aboutToShow.emit()
+    assert menu.actions()[0].isEnabled()
+    texts = [action.text() for action in menu.actions()]
+    assert texts == ["Accept in the selection", "Accept on the whole slide"]
+    review.accept_more.choices.actions()[0].trigger()
+    assert session.mask.counts[TUMOUR, Provenance.ACCEPTED] == 100
+    review.reject_more.choices.actions()[1].trigger()
+    assert session.mask.counts.sum() - session.mask.counts[0].sum() == 100
+
+
+def test_selection_entries_are_disabled_without_a_selection(opened):
+    session, review = opened.session, opened.review
+    whole = Region(0, 0, *session.mask.shape)
+    session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
+    for more in (review.accept_more, review.reject_more):
+        more.choices.aboutToShow.emit()
+        there, everywhere = more.choices.actions()
+        assert (there.isEnabled(), everywhere.isEnabled()) == (False, True)
+        assert there.toolTip() == "Nothing is selected on this slide. Draw around an area with Select first."
+    review.accept_in(SELECTION)
+    review.reject_in(SELECTION)
+    assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256
