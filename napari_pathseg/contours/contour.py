@@ -1,8 +1,8 @@
 """A contour: the outline of a region that an expert drew, with its holes and its class.
 
-Every contour is ``(row, column)`` in level-0 pixels with pixel centres on whole numbers; the
-formats that count otherwise convert at their own door.  What is refused is refused here, in
-the same words for every format.
+Every contour is ``(row, column)`` in level-0 pixels with pixel centres on whole numbers; formats
+with other conventions convert when they read and write.  The checks here give every format the
+same error messages.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,9 @@ import shapely
 from napari_pathseg.errors import AnnotationError
 
 Points = npt.NDArray[np.float64]
-MAX_COORDINATE = 1e9  # pixels; the widest slides have some 3e5, and below 1e9 no product overflows
-_CHUNK = 20  # rings looked up at once
-_MAX_PAIRS = 1_000_000  # rings in rings that are looked at before a file is refused
+MAX_COORDINATE = 1e9  # pixels; the widest slides have about 3e5, and below 1e9 no product overflows
+_CHUNK = 20  # rings per query of the tree
+_MAX_PAIRS = 1_000_000  # candidate pairs of nested rings before a file is refused
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class Contour:
     Attributes
     ----------
     exterior
-        The outer line, shape (n, 2); the last vertex is joined to the first.
+        The outer ring, shape (n, 2); the last vertex is joined to the first.
     holes
-        Lines like it, cut out of the inside.
+        Rings like it, cut out of the inside.
     class_name
-        The class as the file names it; empty where the file names none.
+        The class name in the file; empty if the file gives none.
     label
         The class index that :func:`napari_pathseg.rasterize` paints: 1 is Background,
         2 the first class to find.  A project sets it from `class_name`.
     color
-        The colour the file gives the class, as ``#rrggbb``, or None.
+        The class colour in the file, as ``#rrggbb``, or None.
     """
 
     exterior: Points
@@ -53,12 +53,12 @@ class Contour:
 
 
 def check_ring(ring: Points, place: str) -> None:
-    """Refuse a line that encloses nothing or lies nowhere; `place` begins the message.
+    """Refuse a ring that encloses no area; `place` begins the message.
 
     Raises
     ------
     AnnotationError
-        If it has fewer than three points, or one that is not finite or absurdly far away.
+        If it has fewer than three points, or one that is not finite or is implausibly far away.
     """
     if ring.ndim != 2 or ring.shape[1] != 2:
         raise AnnotationError(f"{place}: has shape {ring.shape}; an outline is (n, 2): rows and columns.")
@@ -76,7 +76,7 @@ def check_ring(ring: Points, place: str) -> None:
 
 
 def check_contours(contours: Iterable[Contour], name: str = "") -> None:
-    """Refuse contours that cannot be drawn; `name` is the file they come from.
+    """Refuse contours that cannot be drawn; `name` is their file.
 
     Raises
     ------
@@ -94,7 +94,7 @@ def check_inside(contours: Iterable[Contour], shape: tuple[int, int], file_name:
     Raises
     ------
     AnnotationError
-        Naming the file, the contour, where it lies and how big the slide is.
+        Naming the file, the contour, its position and the size of the slide.
     """
     for number, contour in enumerate(contours, 1):
         top, left = contour.exterior.min(axis=0)
@@ -108,7 +108,7 @@ def check_inside(contours: Iterable[Contour], shape: tuple[int, int], file_name:
 
 
 def without_repeat(ring: Points) -> Points:
-    """Return the ring without the points at its end that only repeat the first one."""
+    """Return the ring without trailing points that repeat the first one."""
     if len(ring) < 2 or not np.array_equal(ring[0], ring[-1]):
         return ring
     other = np.flatnonzero((ring != ring[0]).any(axis=1))
@@ -116,7 +116,7 @@ def without_repeat(ring: Points) -> Points:
 
 
 def assign_holes(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple[Points, ...]]]:
-    """Sort rings that came without an order into outlines and their holes, even-odd.
+    """Sort unordered rings into outlines and their holes by the even-odd rule.
 
     A ring inside an odd number of others is a hole of the smallest one around it; a ring
     inside a hole is an outline of its own.  Rings that cross each other stay outlines.
@@ -124,7 +124,7 @@ def assign_holes(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple
     Raises
     ------
     AnnotationError
-        If too many rings lie in one another; `name` is the file they come from.
+        If too many rings lie inside each other; `name` is their file.
     """
     if len(rings) < 2:
         return [(ring, ()) for ring in rings]
@@ -136,7 +136,10 @@ def assign_holes(rings: Sequence[Points], name: str) -> list[tuple[Points, tuple
 
 
 def contains_rings(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.NDArray[np.bool_]:
-    """Return whether each polygon covers all points of its ring; asked at once that takes as long as their square."""
+    """Return whether each polygon contains all points of the ring at the same index.
+
+    Pair by pair: one vectorized call would take time quadratic in the number of points.
+    """
     covers = np.zeros(len(rings), bool)
     first = np.array([ring[0] for ring in rings]).reshape(-1, 2)
     for index in np.flatnonzero(shapely.intersects_xy(polygons, *first.T)).tolist():
@@ -145,15 +148,15 @@ def contains_rings(polygons: npt.NDArray[Any], rings: Sequence[Points]) -> npt.N
 
 
 def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return how many rings lie around each ring, and which of these is the smallest."""
+    """Return the number of rings around each ring, and the index of the smallest of them or -1."""
     polygons = np.array([shapely.Polygon(ring) for ring in rings])
     shapely.prepare(polygons)
     area = shapely.area(polygons)
     tree = shapely.STRtree(polygons)
     depth, parent = np.zeros(len(rings), np.intp), np.full(len(rings), -1, np.intp)
     tried = 0
-    for start in range(0, len(rings), _CHUNK):  # so that memory stays bounded
-        inner, outer = tree.query(polygons[start : start + _CHUNK])  # whose boxes meet
+    for start in range(0, len(rings), _CHUNK):  # bounds the memory
+        inner, outer = tree.query(polygons[start : start + _CHUNK])  # pairs whose bounding boxes intersect
         inner += start
         inner, outer = (pairs[area[inner] < area[outer]] for pairs in (inner, outer))
         tried += len(inner)
@@ -170,9 +173,9 @@ def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], n
 
 
 def enclosed_rings(line: Points) -> list[Points]:
-    """Return the outer rings of everything that a line encloses when its end is joined to its start.
+    """Return the outer rings of the area that a line encloses once its end is joined to its start.
 
-    A line that crosses itself, as a hand-drawn one does when it overshoots its start, leaves no hole.
+    Self-crossings, as where a hand-drawn line overshoots its start, leave no hole.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Contours from one format to another, with what only the slide can say."""
+"""Conversion of contours and label images between formats, with the slide's geometry where a format needs it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,61 +18,61 @@ from napari_pathseg.slides.registry import open_slide
 
 
 def convert_contours(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:
-    """Read contours, or the patches of a label image, and write them in another format.
+    """Read contours, or the regions of a label image, and write them in another format.
 
     Parameters
     ----------
     source, target
-        Files of contours or label images; each suffix says which.
+        Contour files or label images, distinguished by suffix.
     slide
         The slide that they belong to, for formats and label images that need its size, pixel
-        size or place on the glass.
+        size or position on the glass.
     format
-        A key of `formats.FORMATS`; None for the usual one of the target's suffix.
+        A key of `formats.FORMATS`; None for the default format of the target's suffix.
 
     Returns
     -------
     contours
-        What was written.
+        The contours that were written.
 
     Raises
     ------
     AnnotationError
-        If a file cannot be read or written so, or its slide is needed for it.
+        If a file cannot be read or written, or needs a slide that was not given.
     UnsupportedSlideError
         If the slide cannot be opened.
     """
     if source.exists() and target.exists() and source.samefile(target):
         raise AnnotationError(f"{target} is the file that is read. Give the new file another name.")
-    frame = SlideGeometry()
+    geometry = SlideGeometry()
     if slide is not None:
         with open_slide(slide) as opened:
-            frame = SlideGeometry.from_slide(opened)
-    contours = _read(source, frame)
+            geometry = SlideGeometry.from_slide(opened)
+    contours = _read(source, geometry)
     if target.suffix.lower() in MASK_SUFFIXES:
-        _write_labels(target, contours, frame)
+        _write_labels(target, contours, geometry)
     else:
-        write_contours(target, contours, format=format, frame=frame)
+        write_contours(target, contours, format=format, frame=geometry)
     return contours
 
 
-def _read(path: Path, frame: SlideGeometry) -> list[Contour]:
+def _read(path: Path, geometry: SlideGeometry) -> list[Contour]:
     if path.suffix.lower() not in MASK_SUFFIXES:
-        return read_contours(path, frame)
-    labels = read_label_image(path, _shape(path, frame)).values
+        return read_contours(path, geometry)
+    labels = read_label_image(path, _shape(path, geometry)).values
     values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
     return [replace(patch, class_name=str(value)) for value in values for patch in vectorize(labels, int(value))]
 
 
-def _shape(path: Path, frame: SlideGeometry) -> tuple[int, int]:
-    if frame.shape is None:
+def _shape(path: Path, geometry: SlideGeometry) -> tuple[int, int]:
+    if geometry.shape is None:
         raise AnnotationError(f"{path.name} is a label image, which has the size of its slide. Name the slide.")
-    return frame.shape
+    return geometry.shape
 
 
-def _write_labels(path: Path, contours: list[Contour], frame: SlideGeometry) -> None:
-    """Paint contours in the order of the file; class names that are numbers are kept, others counted from 2."""
-    shape = _shape(path, frame)
+def _write_labels(path: Path, contours: list[Contour], geometry: SlideGeometry) -> None:
+    """Paint contours in file order; numeric class names become label values, others are numbered from 2."""
+    shape = _shape(path, geometry)
     names = list(dict.fromkeys(contour.class_name for contour in contours))
     numbers = {name: BACKGROUND + 1 + place for place, name in enumerate(names)}
     if names and all(name.isdigit() and 0 < int(name) < 256 for name in names):
@@ -80,4 +80,4 @@ def _write_labels(path: Path, contours: list[Contour], frame: SlideGeometry) -> 
     if max(numbers.values(), default=0) > 255:
         raise AnnotationError(f"{path.name}: {len(names)} classes do not fit into a label image. Write contours.")
     painted = [replace(contour, label=numbers[contour.class_name]) for contour in contours]
-    write_label_image(path, rasterize(painted, shape), mpp=frame.mpp, mark_as_classes=False)
+    write_label_image(path, rasterize(painted, shape), mpp=geometry.mpp, mark_as_classes=False)

@@ -1,9 +1,9 @@
-"""From contours to masks: which pixels lie inside an outline.
+"""Rasterization: the pixels inside a contour.
 
-A pixel belongs to a contour when its centre does.  Every edge flips what lies to its right
-on the rows it crosses, so one pass over all edges, holes included, gives the inside by
-parity, whatever the order and direction of the vertices.  Two contours that share an edge
-share no pixel and leave none out between them.
+A pixel belongs to a contour if its centre does.  Every edge toggles the pixels to its right on
+the rows it crosses, so one pass over all edges, holes included, gives the inside by parity,
+whatever the order and direction of the vertices.  Two contours that share an edge share no
+pixel and leave no gap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,12 +15,12 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.geometry import EMPTY_REGION, Region
 
-_BAND_PIXELS = 4_000_000  # pixels held at once
-_CROSSINGS_PER_CHUNK = 1_000_000  # crossings of edges and rows held at once
+_BAND_PIXELS = 4_000_000  # pixels in memory at a time
+_CROSSINGS_PER_CHUNK = 1_000_000  # crossings of edges and rows in memory at a time
 
 
 class _Edges(NamedTuple):
-    """The lines of a contour that cross rows of a mask, from their upper end, in mask pixels."""
+    """The edges of a contour that cross rows of a mask, each from its upper end, in mask pixels."""
 
     first: npt.NDArray[np.intp]  # the first row crossed
     last: npt.NDArray[np.intp]  # the row after the last one crossed
@@ -62,7 +62,7 @@ def rasterize(contours: Iterable[Contour], shape: tuple[int, int], downsample: i
     Notes
     -----
     Even-odd scan conversion at pixel centres [1]_, the rule of GDAL and SVG's ``evenodd``.
-    A centre that lies on an edge belongs to what is below it or to its left.
+    A centre on an edge belongs to the side below or to the left.
 
     References
     ----------
@@ -91,7 +91,7 @@ def scanline_fill(
     """Yield the inside of `contour` band by band, from top to bottom, clipped to a mask of `shape`.
 
     Each band is a box of mask pixels and a bool array of its size, at most 4 Mpx (or one row),
-    so that the mask of a whole slide is never held.  `downsample` is level-0 pixels per mask
+    so the mask of a whole slide is never in memory.  `downsample` is level-0 pixels per mask
     pixel.
     """
     edges = _edges(contour, shape[0], downsample)
@@ -125,7 +125,7 @@ def _edges(contour: Contour, rows: int, downsample: int) -> _Edges:
 
 
 def _box(edges: _Edges, columns: int) -> Region:
-    """Return the box of mask pixels that the edges can enclose."""
+    """Return the bounding box, in mask pixels, of the area that the edges can enclose."""
     if not len(edges.first):
         return EMPTY_REGION
     ends = edges.column + edges.width
@@ -138,7 +138,7 @@ def _box(edges: _Edges, columns: int) -> Region:
 
 def _inside(edges: _Edges, band: Region) -> npt.NDArray[np.bool_]:
     """Return which pixels of the band lie right of an odd number of edges."""
-    flips = np.zeros((band.height, band.width + 1), np.uint8)  # one more for edges right of the band
+    flips = np.zeros((band.height, band.width + 1), np.uint8)  # one more column, for edges right of the band
     first, last = edges.first.clip(min=band.top), edges.last.clip(max=band.bottom)
     total = np.cumsum(last - first)
     begin = 0

@@ -1,9 +1,9 @@
-"""From masks to contours: the outlines of a class, exact enough to paint the same mask again.
+"""Vectorization: outlines of a class, exact enough that rasterizing them gives the same mask.
 
-An outline runs half-way between the pixels inside and those outside and cuts each corner, so
-outlines of classes that touch share their border and never overlap.  Smoothed, each keeps
-within half the smoothing of that line, and so two that touch within the smoothing of one
-another.
+An outline runs half-way between the pixels inside and outside and cuts each corner, so outlines
+of touching classes share their border and never overlap.  A smoothed outline stays within half
+the smoothing distance of that line, so two touching outlines stay within the smoothing distance
+of each other.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from skimage.measure import label as connected
 from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.geometry import Region
 
-_BLOCK = 16  # pixels: a mask is searched for patches in squares of this side
-_MAX_PATCHES = 20_000  # that are outlined each for itself
-_MAX_TRIES = 5  # with half the smoothing each
-_MIN_SMOOTHING = 0.05  # pixels: less is no smoothing
+_BLOCK = 16  # pixels: side of the squares in which a mask is searched for patches
+_MAX_PATCHES = 20_000  # outlined one by one; more are outlined together
+_MAX_TRIES = 5  # each with half the smoothing of the one before
+_MIN_SMOOTHING = 0.05  # pixels: less makes no difference
 
 
 def vectorize(
@@ -39,27 +39,27 @@ def vectorize(
     mask
         Class indices, or a part of them.
     label
-        The class to outline; the contours bear it.
+        The class to outline; it becomes the contours' label.
     downsample
         Level-0 pixels per mask pixel.
     offset
-        Row and column, in mask pixels, of the part's first pixel in the whole mask.
+        Row and column of the part's first pixel in the whole mask, in mask pixels.
     smooth
-        Mask pixels by which the outlines of classes that touch may differ, so that the steps
-        of pixels go: micrometres divided by the mask's.  What an outline would lose by it,
-        such as a hole or a narrow neck, it keeps, and is smoothed less or not at all.
+        Distance in mask pixels (micrometres divided by the mask's pixel size) by which outlines
+        of touching classes may differ after the pixel steps are smoothed away.  An outline that
+        would lose a hole or a narrow neck is smoothed less or not at all.
 
     Returns
     -------
     contours
         One for each patch, ``(row, column)`` in level-0 pixels.  Pixels that touch only at
-        a corner are patches of their own.  Where nothing is smoothed, :func:`rasterize` gives
-        back every pixel.
+        a corner belong to separate patches.  Without smoothing, :func:`rasterize` gives back
+        every pixel.
 
     Notes
     -----
-    Smoothed is by a Gaussian along each line, twice in the way of Taubin [1]_, so that what is
-    round does not shrink.
+    A Gaussian filter along each ring is applied twice as Taubin does [1]_, so that round shapes do not
+    shrink.
 
     References
     ----------
@@ -85,7 +85,7 @@ def vectorize(
 
 
 def _patches(chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Region, npt.NDArray[np.float64]]]:
-    """Yield boxes and what is chosen in them, one pixel wider, so that no patch is cut."""
+    """Yield boxes and their chosen pixels, padded by one pixel, so that no patch is cut."""
     rows, columns = (-(-side // _BLOCK) for side in chosen.shape)
     padded = np.zeros((rows * _BLOCK, columns * _BLOCK), bool)
     padded[: chosen.shape[0], : chosen.shape[1]] = chosen
@@ -118,7 +118,7 @@ def _boxes(numbers: npt.NDArray[np.intp], count: int) -> list[Region]:
 
 
 def _corners(ring: Points) -> Points:
-    """Return the ring without the points where it goes straight on."""
+    """Return the ring without collinear points."""
     step = np.diff(ring, axis=0, append=ring[:1])
     before = np.concatenate([step[-1:], step[:-1]])
     corner = before[:, 0] * step[:, 1] != before[:, 1] * step[:, 0]
@@ -126,7 +126,7 @@ def _corners(ring: Points) -> Points:
 
 
 def _smooth(contours: list[Contour], furthest: float) -> list[Contour]:
-    """Return contours none of whose lines is moved further than `furthest`, and none onto another."""
+    """Return contours smoothed by at most `furthest`; those that would then overlap stay as they are."""
     smoothed = [_smoothed(contour, furthest) for contour in contours]
     polygons = np.array([shapely.Polygon(contour.exterior, contour.holes) for contour in smoothed])
     one, other = shapely.STRtree(polygons).query(polygons, predicate="intersects")
@@ -135,7 +135,7 @@ def _smooth(contours: list[Contour], furthest: float) -> list[Contour]:
 
 
 def _smoothed(contour: Contour, furthest: float) -> Contour:
-    """Return a contour none of whose lines is moved further than `furthest`, of the same topology."""
+    """Return a contour smoothed by at most `furthest` that keeps its topology."""
     before = shapely.Polygon(contour.exterior, contour.holes)
     for _ in range(_MAX_TRIES):
         if furthest < _MIN_SMOOTHING:
@@ -149,10 +149,10 @@ def _smoothed(contour: Contour, furthest: float) -> Contour:
 
 
 def _smooth_ring(ring: Points, furthest: float) -> Points:
-    """Return the ring smoothed along itself, its line moved by no more than `furthest`."""
+    """Return the ring smoothed along its length, displaced by at most `furthest`."""
     closed = np.concatenate([ring, ring[:1]])
     along = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
-    count = max(8, int(np.ceil(2 * along[-1] / furthest)))  # half of `furthest` apart: corners lose a quarter
+    count = max(8, int(np.ceil(2 * along[-1] / furthest)))  # samples half of `furthest` apart: corners lose a quarter
     places = np.arange(count) * (along[-1] / count)
     line = np.interp(places, along, closed[:, 0]) + 1j * np.interp(places, along, closed[:, 1])
     kept = np.exp(-0.5 * (2 * np.pi * np.fft.fftfreq(count, along[-1] / count) * 2 * furthest) ** 2)

@@ -1,16 +1,16 @@
-"""ASAP's XML: groups as classes, polygons, rectangles and splines; dots and measurements are left out.
+"""ASAP's XML: groups as classes, polygons, rectangles and splines; dots and measurements are skipped.
 
 ASAP counts ``(x, y)`` from the corner of the first pixel: its viewer draws pixels as areas and
-stores where the mouse was [1]_; ours is the centre, hence the half pixel.
+stores the mouse position [1]_; ours is the centre, hence the half pixel.
 
-A spline is drawn as its viewer draws it [2]_: centripetal Catmull-Rom through the points,
-closed; at its last point, where ASAP does not look round the corner, the neighbours beyond are
-mirrored.  It is cut into lines that leave it by no more than 0.1 px.
+A spline is a closed centripetal Catmull-Rom curve through the points, as in ASAP's viewer [2]_;
+at its last point, where ASAP does not wrap around, the neighbours beyond are mirrored.  It is
+flattened to 0.1 px.
 
 Contours in a group called ``_2``, ``Exclusion`` (both as in the CAMELYON16 set) or ``negative`` are
-excluded areas: holes of what they lie in.  One that lies in nothing is a contour of that name.
-Files written here put holes in a group ``Tumour (hole)`` and say by its attribute ``HolesIn`` so,
-and by a hole's name in which contour it belongs: ``Annotation 3, hole 1``.  ASAP keeps both.
+excluded areas: holes of the contour around them.  One outside all contours becomes a contour of
+that name.  Files written here put holes in a group ``Tumour (hole)`` with the attribute
+``HolesIn``, and a hole's name gives its contour: ``Annotation 3, hole 1``.  ASAP keeps both.
 
 .. [1] ``ASAP/WSITileGraphicsItem.cpp`` and ``ASAP/annotation/PolyAnnotationTool.cpp`` of
    https://github.com/computationalpathologygroup/ASAP
@@ -43,7 +43,7 @@ _HOLE = re.compile(r"(.*), hole \d+")
 
 
 class _Group(NamedTuple):
-    """What a group says of the contours in it."""
+    """The properties that a group gives its contours."""
 
     class_name: str
     color: str | None
@@ -51,13 +51,13 @@ class _Group(NamedTuple):
 
 
 def is_asap(root: Element) -> bool:
-    """Whether a tree is one of ASAP's."""
+    """Return whether a tree is ASAP's."""
     return root.tag == "ASAP_Annotations"
 
 
 @gc_paused()
 def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
-    """Return the areas of an ASAP file.
+    """Return the contours of an ASAP file.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
             continue
         place, name = f"{source.name}, annotation {number}", annotation.get("Name", "")
         ring = _ring(annotation, place, budget.consume)
-        group = groups.get(annotation.get("PartOfGroup", _NO_GROUP)) or _group_itself(annotation)
+        group = groups.get(annotation.get("PartOfGroup", _NO_GROUP)) or _undefined_group(annotation)
         if group.excluded:
             areas.append((Area(ring, place), name, group))
         else:
@@ -84,7 +84,7 @@ def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
 
 
 def write_asap(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
-    """Write polygons; a group for each class and colour, and one for the holes in it."""
+    """Write polygons, with a group for each class and colour and another for its holes."""
     groups = _NewGroups()
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0"?>\n<ASAP_Annotations>\n\t<Annotations>\n')
@@ -95,18 +95,18 @@ def write_asap(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
                 group = groups.of(contour, holes=True)
                 file.writelines(_annotation(ring, f"{name}, hole {hole}", group, contour.color))
         file.write("\t</Annotations>\n\t<AnnotationGroups>\n")
-        file.writelines(groups.written())
+        file.writelines(groups.lines())
         file.write("\t</AnnotationGroups>\n</ASAP_Annotations>\n")
 
 
 class _NewGroups:
-    """The groups of a file that is being written, each under a name of its own."""
+    """The groups of a file that is being written, each with a unique name."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[str, str | None, bool], str] = {}
 
     def of(self, contour: Contour, *, holes: bool = False) -> str:
-        """Return the name of the group of a contour, or of the holes in it."""
+        """Return the group name of a contour, or of its holes."""
         if not contour.class_name and not holes:
             return _NO_GROUP
         key = contour.class_name, contour.color, holes
@@ -117,40 +117,41 @@ class _NewGroups:
             self._names[key] = name
         return self._names[key]
 
-    def written(self) -> Iterator[str]:
-        """Yield the lines of all groups."""
+    def lines(self) -> Iterator[str]:
+        """Yield the XML of all groups."""
         for (class_name, color, holes), name in self._names.items():
-            said = f"{_HOLES if holes else _CLASS}={attribute(class_name)}"
-            yield f'\t\t<Group Name={attribute(name)} PartOfGroup="{_NO_GROUP}"{_written(color)}>\n'
-            yield f"\t\t\t<Attributes>\n\t\t\t\t<Attribute {said} />\n\t\t\t</Attributes>\n\t\t</Group>\n"
+            mark = f"{_HOLES if holes else _CLASS}={attribute(class_name)}"
+            yield f'\t\t<Group Name={attribute(name)} PartOfGroup="{_NO_GROUP}"{_color_attribute(color)}>\n'
+            yield f"\t\t\t<Attributes>\n\t\t\t\t<Attribute {mark} />\n\t\t\t</Attributes>\n\t\t</Group>\n"
 
 
 def _annotation(ring: Points, name: str, group: str, color: str | None) -> Iterator[str]:
     group = attribute(group)
-    yield f'\t\t<Annotation Name="{name}" Type="Polygon" PartOfGroup={group}{_written(color)}>\n\t\t\t<Coordinates>\n'
+    yield f'\t\t<Annotation Name="{name}" Type="Polygon" PartOfGroup={group}{_color_attribute(color)}>\n'
+    yield "\t\t\t<Coordinates>\n"
     for order, (x, y) in enumerate(from_corner(ring)):
         yield f'\t\t\t\t<Coordinate Order="{order}" X="{x!r}" Y="{y!r}" />\n'
     yield "\t\t\t</Coordinates>\n\t\t</Annotation>\n"
 
 
-def _written(color: str | None) -> str:
+def _color_attribute(color: str | None) -> str:
     return f" Color={attribute(color)}" if color else ""
 
 
 def _groups(root: Element) -> dict[str, _Group]:
-    """Return what a file's groups say, by their names."""
+    """Return the groups of a file by name."""
     groups = {}
     for group in root.iterfind("AnnotationGroups/Group"):
         name = group.get("Name", "")
-        said = {key: value for found in group.iterfind("Attributes/Attribute") for key, value in found.items()}
-        excluded = _HOLES in said or (_CLASS not in said and name.lower() in _EXCLUDED)
-        groups[name] = _Group(said.get(_CLASS, name), _color(group), excluded)
+        attributes = {key: value for found in group.iterfind("Attributes/Attribute") for key, value in found.items()}
+        excluded = _HOLES in attributes or (_CLASS not in attributes and name.lower() in _EXCLUDED)
+        groups[name] = _Group(attributes.get(_CLASS, name), _color(group), excluded)
     groups.pop(_NO_GROUP, None)
     return groups
 
 
-def _group_itself(annotation: Element) -> _Group:
-    """Return what an annotation says of itself where the file knows no such group."""
+def _undefined_group(annotation: Element) -> _Group:
+    """Return the properties of an annotation whose group the file does not define."""
     name = annotation.get("PartOfGroup", _NO_GROUP)
     return _Group("" if name == _NO_GROUP else name, _color(annotation), name.lower() in _EXCLUDED)
 
@@ -163,7 +164,7 @@ def _color(element: Element) -> str | None:
 def _with_holes(
     contours: Sequence[Contour], named: Mapping[str, int], areas: Sequence[tuple[Area, str, _Group]], file_name: str
 ) -> list[Contour]:
-    """Return contours with their holes: those named so, and then the areas that lie in them."""
+    """Return contours with their holes: first those assigned by name, then by position."""
     holes: dict[int, list[Points]] = {}
     others = []
     for area, name, group in areas:
@@ -182,7 +183,7 @@ def _with_holes(
 
 
 def _ring(annotation: Element, place: str, consume: Consume) -> Points:
-    """Return the line of an annotation, ``(row, column)``."""
+    """Return the ring of an annotation, ``(row, column)``."""
     points = without_repeat(points_of(annotation.find("Coordinates"))[:, ::-1] - 0.5)
     if annotation.get("Type") == "Rectangle" and len(points) == 2:
         (top, left), (bottom, right) = points
@@ -192,7 +193,7 @@ def _ring(annotation: Element, place: str, consume: Consume) -> Points:
 
 
 def _spline(points: Points, consume: Consume) -> Points:
-    """Return the lines that stand for a spline through the points."""
+    """Return the flattened spline through the points."""
     points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
     if len(points) < 3:
         return points

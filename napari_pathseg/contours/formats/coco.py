@@ -1,13 +1,13 @@
-"""COCO's instances: one file with the outlines or masks of many pictures.
+"""COCO instances: one file with the outlines or masks of many images.
 
 Polygons count ``(x, y)`` from the corner of the first pixel: COCO's own code sets a pixel
-when its centre, half a pixel further, lies inside [1]_.  Masks are runs of pixels and become
-outlines half-way between pixels, which paint the same mask again.
+if its centre, half a pixel further, lies inside [1]_.  Masks are run-length encoded and become
+outlines half-way between pixels, which rasterize to the same mask.
 
 The polygons of one annotation are parts of one object; one inside another is a hole in it
-(even-odd).  COCO itself fills such holes: it joins all polygons.  Files written here say which
-rings are holes, under a key of their own, so nothing is guessed in them.  Crowds are read
-like other objects.  Annotations that are only a box or keypoints are left out.
+(even-odd).  COCO itself fills such holes, as it takes the union of all polygons.  Files written
+here mark the rings that are holes under a separate key.  Crowds are read like other objects.
+Annotations with only a box or keypoints are skipped.
 
 .. [1] ``rleFrPoly`` in ``common/maskApi.c`` of https://github.com/cocodataset/cocoapi; the
    format: https://cocodataset.org/#format-data
@@ -37,7 +37,7 @@ from napari_pathseg.contours.formats.json_tree import (
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.errors import AnnotationError
 
-_HOLES = "napari_pathseg_holes"  # which of an annotation's polygons, counted from 0
+_HOLES = "napari_pathseg_holes"  # indices of an annotation's polygons, from 0
 _MAX_NAMES_IN_MESSAGE = 5
 
 
@@ -47,7 +47,7 @@ class _Category(NamedTuple):
 
 
 class _Reader:
-    """One pass through the annotations of a file."""
+    """Reads the annotations of a file, within its limits."""
 
     def __init__(self, source: DocumentSource, categories: Mapping[int | str, _Category]) -> None:
         self._name = source.name
@@ -84,31 +84,31 @@ class _Reader:
         return [from_corner(read_flat_pairs(ring, place, self._points), place) for ring in rings]
 
     def _nested(self, rings: list[Points], holes: Any) -> list[tuple[Points, tuple[Points, ...]]]:
-        """Return outlines with their holes: those that the file marks, or that lie inside others."""
+        """Return outlines with their holes: the rings marked in the file, or else those inside others."""
         if rings and isinstance(holes, list) and holes == list(range(1, len(rings))):
             return [(rings[0], tuple(rings[1:]))]
         return assign_holes(rings, self._name)
 
 
 def is_coco(document: Any) -> bool:
-    """Whether a document has lists of pictures and of annotations."""
+    """Return whether a document has lists of images and annotations."""
     return isinstance(document, dict) and all(isinstance(document.get(key), list) for key in ("images", "annotations"))
 
 
 def has_multiple_coco_images(document: Any) -> bool:
-    """Whether a document has more than one picture."""
+    """Return whether a document has more than one image."""
     return len(document["images"]) > 1
 
 
 @gc_paused()
 def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
-    """Return the outlines of the picture that is named like the slide; a picture alone is taken.
+    """Return the outlines of the image with the slide's name, or of the only image.
 
     Raises
     ------
     AnnotationError
-        If no picture, or more than one, is named like the slide, or one is not as large as
-        the slide; else naming the annotation, counted from 1.
+        If not exactly one image has the slide's name, or its size differs from the slide's;
+        otherwise naming the annotation, counted from 1.
     """
     annotations = document["annotations"]
     if not annotations:
@@ -130,7 +130,7 @@ def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
 
 
 def write_coco(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
-    """Write a file of one picture, that of the frame, with an annotation for each contour."""
+    """Write a file of one image, with the slide's name and size, and an annotation for each contour."""
     rows, columns = image_size([contour.exterior for contour in contours], geometry.shape)
     image = {"id": 1, "file_name": geometry.name, "height": rows, "width": columns}
     colors = {contour.class_name: contour.color for contour in reversed(contours)}
@@ -152,7 +152,7 @@ def write_coco(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
 
 
 def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
-    """Return the entry of the slide's picture."""
+    """Return the entry of the slide's image."""
     entries = [image for image in images if isinstance(image, dict)]
     if len(entries) == 1:
         return entries[0]
@@ -191,7 +191,7 @@ def _id(value: Any) -> int | str | None:
 
 
 def _categories(categories: Any, file_name: str) -> dict[int | str, _Category]:
-    """Return the classes by their numbers."""
+    """Return the categories by id."""
     found: dict[int | str, _Category] = {}
     for category in categories if isinstance(categories, list) else []:
         id = _id(category.get("id")) if isinstance(category, dict) else None

@@ -1,8 +1,8 @@
-"""Masks of single objects inside contour files: how large they may be, and their outlines.
+"""Masks of single objects inside contour files: their limits and their outlines.
 
-COCO counts the runs of a mask down its columns, first of what is outside, then inside, in
-turn; as text each count is a number in base 32, from the third count on less the one two
-before it [1]_.
+COCO, CVAT and LabelMe files hold such masks.  COCO's run-length encoding goes down the columns;
+runs outside and inside alternate, starting outside.  As text each count is a number in base 32,
+from the third count on as the difference from the count two before it [1]_.
 
 .. [1] ``rleEncode``, ``rleToString`` and ``rleFrString`` in ``common/maskApi.c`` of
    https://github.com/cocodataset/cocoapi
@@ -20,15 +20,15 @@ from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
 
 Runs = npt.NDArray[np.int64]
-MAX_IMAGE_PIXELS = 16_384**2  # pixels, as large as the mask of a slide is
-_MAX_BOX_PIXELS = 8_192**2  # of one object; outlining takes some 15 bytes for each pixel
+MAX_IMAGE_PIXELS = 16_384**2  # pixels, as many as the mask of a slide has
+_MAX_BOX_PIXELS = 8_192**2  # of one object; outlining takes about 15 bytes per pixel
 _POINTS_PER_RUN = 4
 _POINTS_PER_PATCH = 40
-_MAX_NUMBER_LENGTH = 7  # letters of 5 bits: more than a run of the largest picture takes
+_MAX_NUMBER_LENGTH = 7  # characters of 5 bits: more than a run of the largest image takes
 
 
 class MaskBudget:
-    """What the masks of one file may still hold: pixels in their boxes, and points around them."""
+    """The pixels and outline points that the masks of one file may still have."""
 
     def __init__(self, file_name: str, points: PointBudget) -> None:
         self._name = file_name
@@ -36,7 +36,7 @@ class MaskBudget:
         self._left = MAX_IMAGE_PIXELS
 
     def consume_box(self, rows: int, columns: int, place: str) -> None:
-        """Take the box of an object off the budget before it is made; AnnotationError when it is used up."""
+        """Take the box of an object off the budget before it is allocated; AnnotationError if it is exhausted."""
         if rows * columns > _MAX_BOX_PIXELS:
             raise AnnotationError(
                 f"{place}: its mask covers {rows:,} x {columns:,} pixels; {_MAX_BOX_PIXELS:,} are read. "
@@ -49,13 +49,13 @@ class MaskBudget:
             )
 
     def consume_runs(self, runs: int) -> None:
-        """Take the points around so many runs off the budget."""
+        """Take the outline points of that number of runs off the budget."""
         self._points.consume(_POINTS_PER_RUN * runs)
 
     def consume_patches(self, inside: npt.NDArray[np.generic]) -> None:
         """Take the patches and holes of a mask off the budget, each as the points that take as long.
 
-        They are counted by Euler's number: runs less the places where two of them touch.
+        They are counted by the Euler number: runs minus contacts of runs in adjacent columns.
         """
         mask = inside != 0
         euler = _runs_in(mask) - _runs_in(mask[:, 1:] & mask[:, :-1])
@@ -68,8 +68,7 @@ def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBu
     Raises
     ------
     AnnotationError
-        If its size or counts are none, do not fit each other, or are too many; `place` begins
-        the message.
+        If its size or counts are missing, inconsistent or too large; `place` begins the message.
     """
     rows, columns = _size(segmentation.get("size"), place)
     counts = _counts(segmentation.get("counts"), place, budget)
@@ -84,7 +83,7 @@ def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBu
     if not len(starts):
         return []
     left, right = int(starts[0] // rows), int((stops[-1] - 1) // rows) + 1
-    within = starts // rows == (stops - 1) // rows  # the others end in a later column
+    within = starts // rows == (stops - 1) // rows  # the other runs end in a later column
     top = int((starts % rows).min()) if within.all() else 0
     bottom = int(((stops - 1) % rows).max()) + 1 if within.all() else rows
     budget.consume_box(bottom - top, right - left, place)
@@ -98,18 +97,18 @@ def run_length_contours(segmentation: dict[str, Any], place: str, budget: MaskBu
 
 
 def mask_contours(inside: npt.NDArray[np.bool_], corner: tuple[int, int]) -> list[Contour]:
-    """Return the outlines of an object's mask whose first pixel lies at row and column `corner`."""
+    """Return the outlines of an object's mask; `corner` is the row and column of its first pixel."""
     label = Contour.label
     return vectorize(inside * np.uint8(label), label, offset=corner)
 
 
 def _runs_in(mask: npt.NDArray[np.bool_]) -> int:
-    """Return how many runs the columns of a mask have."""
+    """Return the number of runs in the columns of a mask."""
     return int(np.count_nonzero(mask[1:] & ~mask[:-1])) + int(np.count_nonzero(mask[:1]))
 
 
 def _size(size: Any, place: str) -> tuple[int, int]:
-    """Return the rows and columns of the picture that a mask belongs to."""
+    """Return the rows and columns of the image that a mask belongs to."""
     if not (isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)):
         raise AnnotationError(
             f"{place}: the size of its mask is {describe(size)}, not [rows, columns]. Export it again."
@@ -124,7 +123,7 @@ def _size(size: Any, place: str) -> tuple[int, int]:
 
 
 def _counts(counts: Any, place: str, budget: MaskBudget) -> Runs:
-    """Return the lengths of the runs, given as a list or as text."""
+    """Return the run lengths, given as a list or as text."""
     try:
         if isinstance(counts, str):
             return _runs_of_text(counts.encode("ascii"), budget)
@@ -139,9 +138,9 @@ def _counts(counts: Any, place: str, budget: MaskBudget) -> Runs:
 
 
 def _runs_of_text(text: bytes, budget: MaskBudget) -> Runs:
-    """Return the runs of COCO's compressed text; ValueError where it is none."""
+    """Return the runs of COCO's compressed text; ValueError if it is malformed."""
     letters = np.frombuffer(text, np.uint8) - np.uint8(48)
-    last = np.flatnonzero((letters & 32) == 0)  # the others say that the number goes on
+    last = np.flatnonzero((letters & 32) == 0)  # other characters are continued by the next one
     budget.consume_runs(len(last) // 2)
     first = np.concatenate([[0], last + 1])[:-1]
     length = last - first + 1

@@ -1,7 +1,7 @@
-"""Ellipses, Bezier curves and SVG's elliptical arcs as lines, many at once.
+"""Flattening: ellipses, Bezier curves and SVG's elliptical arcs as polylines, vectorized.
 
-No line leaves its curve by more than the `tolerance`; how many points that takes is announced
-to `consume` before they are made.
+No polyline deviates from its curve by more than `tolerance`.  The number of points is passed to
+`consume` before they are created.
 """
 
 import math
@@ -13,8 +13,8 @@ import numpy.typing as npt
 from napari_pathseg.contours.contour import Points
 
 Consume = Callable[[float], None]
-FLATNESS = 0.1  # pixels: how far the lines that are read may leave a curve
-_MIN_STEP = 1e-9  # radians: finer steps are never within the number of points that is read
+FLATNESS = 0.1  # pixels: how far polylines may deviate from the curves of a file
+_MIN_STEP = 1e-9  # radians: smaller steps always exceed the limit on points
 
 
 def ellipse(
@@ -24,7 +24,7 @@ def ellipse(
     tolerance: float,
     consume: Consume,
 ) -> Points:
-    """Return points from one angle to the other, in radians, on an ellipse along the axes."""
+    """Return points on an axis-parallel ellipse, from one angle to the other, in radians."""
     step = 2 * math.acos(max(0.9, 1 - tolerance / max(radii)))
     pieces = math.ceil(abs(angles[1] - angles[0]) / max(step, _MIN_STEP))
     consume(pieces + 1)
@@ -75,8 +75,8 @@ def flatten_bezier(control: Sequence[complex], tolerance: float, consume: Consum
 def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float, consume: Consume) -> Points:
     """Return the points of elliptical arcs after their first.
 
-    `shapes` holds both radii, the x axis in degrees and the two flags: SVG 1.1, appendix
-    F.6.5, from end points to a centre.
+    `shapes` holds both radii, the rotation of the x axis in degrees and the two flags of SVG; the
+    conversion from end points to centre is that of SVG 1.1, appendix F.6.5.
     """
     straight = (np.abs(shapes[:, :2]).min(axis=1) <= 1e-9) | (starts == ends).all(axis=1)
     radii = np.where(straight[:, None], 1.0, np.abs(shapes[:, :2]))
@@ -84,7 +84,7 @@ def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float,
     large, sweep = shapes[:, 3] == 1, shapes[:, 4] == 1
     half = _rotated((starts - ends) / 2, -turn) / radii  # on the unit circle
     length = (half**2).sum(axis=1)
-    grown = np.sqrt(length.clip(1))[:, None]  # radii too short to reach are made longer
+    grown = np.sqrt(length.clip(1))[:, None]  # radii too short for the end points are scaled up
     radii, half, length = radii * grown, half / grown, length.clip(1e-300, 1)
     reach = np.sqrt((1 / length - 1).clip(0)) * np.where(large == sweep, -1, 1)
     center = reach[:, None] * np.stack([half[:, 1], -half[:, 0]], axis=1)
@@ -102,7 +102,7 @@ def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float,
 
 
 def _rotated(points: Points, angle: npt.NDArray[np.float64]) -> Points:
-    """Return each point turned about the origin by its angle."""
+    """Return each point rotated about the origin by its angle."""
     cos, sin, (x, y) = np.cos(angle), np.sin(angle), points.T
     return np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 

@@ -1,14 +1,14 @@
-"""CVAT for images 1.1: polygons, boxes, ellipses and masks of one picture of a task.
+"""CVAT for images 1.1: polygons, boxes, ellipses and masks of one image of a task.
 
 CVAT counts ``(x, y)`` from the corner of the first pixel, as its boxes reach from 0 to the
-picture's width; ours is the centre, hence the half pixel.  A mask has the pixels of a box,
-row by row, in runs that are in turn outside and inside [1]_.  Lines, points, cuboids and tags
-have no inside and are left out; what has a higher ``z_order`` comes later.
+image's width; ours is the centre, hence the half pixel.  A mask has the pixels of a box, row
+by row, in runs that alternate between outside and inside [1]_.  Lines, points, cuboids and tags
+have no area and are skipped; shapes with a higher ``z_order`` come later.
 
-The picture is the one with the slide's name, or the only one.  CVAT knows no holes: contours
-with holes are written as one line (:mod:`~napari_pathseg.contours.formats.hole_bridging`), and of which
-parts in an attribute ``parts`` that it passes over.  A contour without a class gets the label
-``contour`` and says so (``unnamed``).
+The image is the one with the slide's name, or the only one.  CVAT has no holes: contours with
+holes are written as one ring (:mod:`~napari_pathseg.contours.formats.hole_bridging`), and its
+parts in an attribute ``parts`` that CVAT ignores.  A contour without a class gets the label
+``contour`` and the attribute ``unnamed``.
 
 .. [1] https://docs.cvat.ai/docs/other/xml_format
 """
@@ -33,45 +33,45 @@ from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, conte
 from napari_pathseg.errors import AnnotationError
 
 _NO_CLASS = "contour"
-_MAX_INTEGER_LENGTH = 100  # letters
+_MAX_INTEGER_LENGTH = 100  # characters
 _MARKS = ("image", "track", "version", "meta")
 
 
 def is_cvat(root: Element) -> bool:
-    """Whether a tree is one of CVAT's."""
+    """Return whether a tree is CVAT's."""
     return root.tag == "annotations" and any(root.find(mark) is not None for mark in _MARKS)
 
 
 def has_multiple_cvat_images(root: Element) -> bool:
-    """Whether a tree has more than one picture."""
+    """Return whether a tree has more than one image."""
     return len(root.findall("image")) > 1
 
 
 @gc_paused()
 def read_cvat(root: Element, source: DocumentSource) -> list[Contour]:
-    """Return the areas of the slide's picture.
+    """Return the contours of the slide's image.
 
     Raises
     ------
     AnnotationError
-        If it is not clear which picture that is, or naming the file and the shape, counted
-        from 1 among those of the picture.
+        If the slide's image is ambiguous; otherwise naming the file and the shape, counted from 1
+        in its image.
     """
-    picture = _picture(root, source)
+    shapes = _find_image(root, source)
     colors = {label.findtext("name"): _color(label) for label in root.iterfind("meta//label")}
-    walk = _ShapeReader(source.name)
+    reader = _ShapeReader(source.name)
     found: list[tuple[int, list[Contour]]] = []
-    for number, shape in enumerate(picture, 1):
+    for number, shape in enumerate(shapes, 1):
         place = f"{source.name}, shape {number}"
         name = "" if shape.get("unnamed") else shape.get("label", "")
         height = _whole(shape, "z_order", place, 0)
-        contours = [replace(drawn, class_name=name, color=colors.get(name)) for drawn in walk.drawn(shape, place)]
+        contours = [replace(drawn, class_name=name, color=colors.get(name)) for drawn in reader.contours(shape, place)]
         found.append((height, contours))
     return [contour for _, contours in sorted(found, key=lambda pair: pair[0]) for contour in contours]
 
 
 def write_cvat(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
-    """Write the polygons of one picture, named after the slide."""
+    """Write the polygons of one image, named after the slide."""
     colors: dict[str, str | None] = {}
     for contour in contours:
         name = contour.class_name or _NO_CLASS
@@ -103,8 +103,8 @@ def _polygon(contour: Contour) -> str:
     return f'<polygon label={label} source="manual" occluded="0" points="{points}" z_order="0"{marks}></polygon>\n'
 
 
-def _picture(root: Element, source: DocumentSource) -> list[Element]:
-    """Return the shapes of the slide's picture."""
+def _find_image(root: Element, source: DocumentSource) -> list[Element]:
+    """Return the shapes of the slide's image."""
     pictures = root.findall("image")
     if root.find("track") is not None:
         raise AnnotationError(
@@ -135,15 +135,15 @@ def _stem(name: str) -> str:
 
 
 class _ShapeReader:
-    """One pass through the shapes of a picture."""
+    """Reads the shapes of an image, within the limits of its file."""
 
     def __init__(self, file_name: str) -> None:
         points = PointBudget(file_name)
         self._consume: Consume = points.consume
         self._masks = MaskBudget(file_name, points)
 
-    def drawn(self, shape: Element, place: str) -> list[Contour]:
-        """Return what a shape draws, yet without a class."""
+    def contours(self, shape: Element, place: str) -> list[Contour]:
+        """Return the contours of a shape, without a class."""
         try:
             if shape.tag == "mask":
                 return self._mask(shape, place)
@@ -161,9 +161,9 @@ class _ShapeReader:
         return [Contour(exterior, tuple(holes))]
 
     def _mask(self, shape: Element, place: str) -> list[Contour]:
-        """Return the outlines of a mask; its runs are read as columns of the mask turned over."""
+        """Return the outlines of a mask; its row-wise runs are the columns of the transposed mask."""
         width, height, left, top = (_whole(shape, name, place) for name in ("width", "height", "left", "top"))
-        check_ring(np.array([[top, left]] * 3, np.float64), place)  # it lies on a picture
+        check_ring(np.array([[top, left]] * 3, np.float64), place)  # finite and in range
         self._masks.consume_runs(shape.get("rle", "").count(",") // 2)
         try:
             runs = [int(run) for run in shape.get("rle", "").split(",")]
@@ -197,7 +197,7 @@ def _ellipse(shape: Element, consume: Consume) -> list[Points]:
 
 
 def _rotated(points: Points, shape: Element) -> Points:
-    """Return points turned around their middle by the shape's rotation, in degrees clockwise."""
+    """Return points rotated around their centre by the shape's rotation, in degrees clockwise."""
     angle = math.radians(_number(shape, "rotation", 0))
     if not angle:
         return points

@@ -2,15 +2,14 @@
 
 QuPath counts ``(x, y)`` from the corner of the first pixel: an annotation that covers just
 that pixel is the square from (0, 0) to (1, 1) [1]_; ours is the centre, hence the half pixel.
-Annotations, detections, tiles and cells (by their outer line) are read, with the objects
-inside them; cores of tissue arrays and QuPath's root are places, not contours, and left out
-[2]_.  What has no area is left out, too.
+Annotations, detections, tiles and cells (by their outer ring) are read, with their child
+objects; cores of tissue arrays and QuPath's root are regions of interest, not contours, and are
+skipped [2]_, as are objects without area.
 
-GeoJSON is made for maps, and many programs call its numbers longitudes and latitudes (WGS84)
-whatever they are.  A file is taken for a map, and refused, only where all its points are
-possible degrees, nothing in it is QuPath's, and either it names WGS84 and has fractions, or
-most points have more than four decimals and they lie outside any picture or on less than one
-pixel.
+GeoJSON is made for maps, and many programs declare longitudes and latitudes (WGS84) whatever
+the numbers are.  A file counts as a map, and is refused, only if all its points are possible
+degrees, nothing in it is QuPath's, and either it names WGS84 and has fractions, or most points
+have more than four decimals and lie outside any image or within less than one pixel.
 
 .. [1] P. Bankhead, "A note on contours", 2018,
    https://petebankhead.github.io/qupath/technical/2018/03/13/note-on-contours.html
@@ -41,21 +40,21 @@ from napari_pathseg.errors import AnnotationError
 
 _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _TYPES = (*_WITHOUT_AREA, "Polygon", "MultiPolygon", "GeometryCollection", "Feature", "FeatureCollection")
-_PLACES = ("tmaCore", "tma_core", "TMACoreObject", "root", "PathRootObject")
+_CORES_AND_ROOT = ("tmaCore", "tma_core", "TMACoreObject", "root", "PathRootObject")
 _QUPATH_KEYS = ("objectType", "object_type", "classification", "isLocked", "measurements")
 _WGS84 = re.compile(r"CRS:?84|WGS ?84|^(.*EPSG:.*)?4326$", re.IGNORECASE)
 
 
 def is_geojson(document: Any) -> bool:
-    """Whether a document is a list, as of features, or says one of GeoJSON's types."""
+    """Return whether a document is a list, as of features, or has a GeoJSON type."""
     return isinstance(document, list) or (isinstance(document, dict) and document.get("type") in _TYPES)
 
 
 @gc_paused()
 def read_geojson(document: Any, source: DocumentSource) -> list[Contour]:
-    """Return the polygons of GeoJSON; points and lines are left out.
+    """Return the polygons of GeoJSON; points and lines are skipped.
 
-    Read are feature collections, lists of features, single features and bare geometries.
+    Feature collections, lists of features, single features and bare geometries are read.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def read_geojson(document: Any, source: DocumentSource) -> list[Contour]:
         place = f"{source.name}, feature {number}"
         properties = _properties(feature)
         marked = marked or any(key in properties for key in _QUPATH_KEYS)
-        if _is_place(feature, properties):
+        if _is_core_or_root(feature, properties):
             continue
         name, color = _classification(properties)
         has_geometry = "geometry" in feature or feature.get("type") == "Feature"
@@ -91,7 +90,7 @@ def write_geojson(path: Path, contours: Sequence[Contour], geometry: SlideGeomet
 
 
 def _features(document: Any, name: str) -> Iterator[dict[str, Any]]:
-    """Yield the features of a file, whichever way it holds them, each before those inside it."""
+    """Yield the features of a document of any structure, each before its children."""
     pending = document[::-1] if isinstance(document, list) else [document]
     number = 1
     while pending:
@@ -117,10 +116,10 @@ def _properties(feature: Mapping[str, Any]) -> Mapping[str, Any]:
     return properties if isinstance(properties, dict) else {}
 
 
-def _is_place(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    """Whether a feature is a core of a tissue array or the root; old files say so by their id."""
+def _is_core_or_root(feature: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """Return whether a feature is a tissue core or the root; old files mark them by id."""
     kind = properties.get("objectType", properties.get("object_type", feature.get("id")))
-    return (isinstance(kind, str) and kind in _PLACES) or properties.get("isMissing") is True
+    return (isinstance(kind, str) and kind in _CORES_AND_ROOT) or properties.get("isMissing") is True
 
 
 def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
@@ -147,7 +146,7 @@ def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
 
 
 def _classification(properties: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return the class name and colour that QuPath, old or new, gives a feature."""
+    """Return a feature's class name and colour, as old and new versions of QuPath write them."""
     found = properties.get("classification")
     if not isinstance(found, dict):
         return clean_name(found), _color({"color": found}) or _color(properties)
@@ -171,7 +170,7 @@ def _is_byte(value: Any) -> bool:
 
 
 def _names_wgs84(document: Any) -> bool:
-    """Whether a file says that its numbers are longitudes and latitudes."""
+    """Return whether a file declares longitudes and latitudes."""
     crs = document.get("crs") if isinstance(document, dict) else None
     properties = _properties(crs) if isinstance(crs, dict) else {}
     names = (crs, properties.get("name"), properties.get("code"))
@@ -180,8 +179,8 @@ def _names_wgs84(document: Any) -> bool:
 
 
 def _in_degrees(contours: Sequence[Contour], named: bool) -> bool:
-    """Whether contours of an unknown program lie on the earth; `named` is whether the file says so."""
-    for contour in contours:  # the first one tells, in most files
+    """Return whether contours of an unknown program are in degrees; `named` if the file declares it."""
+    for contour in contours:  # in most files the first contour decides
         rows, columns = np.abs(contour.exterior + 0.5).max(axis=0)
         if rows > 90 or columns > 180:
             return False

@@ -1,9 +1,9 @@
-"""Outlines with holes as one line, for formats that know no holes.
+"""Outlines with holes as one ring, for formats without holes.
 
-The line runs around the outline, crosses to a hole, runs around it the other way and comes
-back over the same bridge.  Every program fills that as it should, and what the parts were is
-a short text to be written beside it: their numbers of points, less than 0 for one that had to
-be turned around, as in ``5 4 -3``.
+The ring runs around the outline, crosses to a hole, runs around it the other way and returns
+over the same bridge.  Every program fills it correctly.  The parts are described by a short text
+that is written with it: their numbers of points, negative for a part that was reversed, as in
+``5 4 -3``.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _MAX_PART_LENGTH = 12  # letters
 
 
 def join(rings: Sequence[Points]) -> tuple[Points, str]:
-    """Return an outline and its holes as one line, and the text that says of which parts.
+    """Return an outline and its holes as one ring, and the text that describes its parts.
 
     Examples
     --------
@@ -37,7 +37,7 @@ def join(rings: Sequence[Points]) -> tuple[Points, str]:
 
 
 def split(line: Points, parts: str) -> list[Points]:
-    """Return the outline and the holes of which a line was joined; the line, where it was not so.
+    """Return the outline and holes that were joined into a ring; the ring alone if `parts` does not fit it.
 
     Examples
     --------

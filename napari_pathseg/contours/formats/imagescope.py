@@ -1,19 +1,19 @@
 """Aperio ImageScope's .xml and HALO's .annotations: layers as classes, regions as contours.
 
-The two are near twins: a layer (``Annotation``) has a name and a colour, its regions are
-polygons, rectangles or ellipses (types 0, 1 and 2 in ImageScope, by name in HALO; the latter two
-may be given by two corners); arrows, rulers, pins and texts have no inside and are left out.
+The formats are nearly the same: a layer (``Annotation``) has a name and a colour; its regions are
+polygons, rectangles or ellipses (types 0, 1 and 2 in ImageScope, names in HALO; the latter two
+may be given by two corners); arrows, rulers, pins and texts have no area and are skipped.
 Colours are Windows' ``COLORREF`` [1]_: red in the lowest byte, 255 is red and 65535 yellow.
 
-Both are taken to count ``(x, y)`` from the corner of the first pixel, as the converters do that
-bring their coordinates to QuPath unchanged [2]_ [3]_; ours is the centre, hence the half pixel.
+Both are assumed to count ``(x, y)`` from the corner of the first pixel, as the converters to
+QuPath pass coordinates on unchanged [2]_ [3]_; ours is the centre, hence the half pixel.
 
 A region with ``NegativeROA="1"`` is a hole of the region around it in its layer, or else in
-another layer; where it crosses the line, what lies inside; where it lies in none, it cuts nothing.
+another layer.  One that crosses an outline is clipped to it; one outside all regions is dropped.
 
-Files written here number the contours (``Contour="3"``) and say in which a hole belongs
-(``HoleOf="3"``), so that order and holes come back; the programs pass over such attributes.
-HALO's coordinates are whole numbers: what is left of ours is written beside (``Fractions``).
+Files written here number the contours (``Contour="3"``) and link each hole to its contour
+(``HoleOf="3"``), so that order and holes survive; both programs ignore these attributes.
+HALO's coordinates are integers; the remainders are written as ``Fractions``.
 
 .. [1] https://learn.microsoft.com/en-us/windows/win32/gdi/colorref
 .. [2] ``xml_to_QuPath.groovy`` in https://github.com/pjl54/qupath_scripts
@@ -47,7 +47,7 @@ _HEADERS = "".join(
 
 
 class _Region(NamedTuple):
-    """One region of a file: its layer's number, its line, and what it says of itself."""
+    """One region of a file: its layer's number, its ring and its attributes."""
 
     layer: int
     contour: Contour
@@ -58,13 +58,13 @@ class _Region(NamedTuple):
 
 
 def is_imagescope(root: Element) -> bool:
-    """Whether a tree is one of ImageScope's or HALO's."""
+    """Return whether a tree is ImageScope's or HALO's."""
     return root.tag == "Annotations"
 
 
 @gc_paused()
 def read_imagescope(root: Element, source: DocumentSource) -> list[Contour]:
-    """Return the areas of a file of ImageScope or HALO.
+    """Return the contours of an ImageScope or HALO file.
 
     Raises
     ------
@@ -126,7 +126,7 @@ def write_halo(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
 
 
 def _regions(layer: Element, number: int, file_name: str, consume: Consume) -> Iterator[_Region]:
-    """Yield the regions of a layer that have an inside."""
+    """Yield the regions of a layer that have an area."""
     name, color = layer.get("Name", ""), _color(layer.get("LineColor", ""))
     for position, region in enumerate(layer.iterfind("Regions/Region"), 1):
         kind = region.get("Type", "")
@@ -147,7 +147,7 @@ def _polygon(points: Points, consume: Consume) -> Points:
 
 
 def _rectangle(points: Points, consume: Consume) -> Points:
-    """Return the corners of a rectangle, which may be given by two of them."""
+    """Return the four corners of a rectangle, which may be given by two."""
     if len(points) != 2:
         return points
     (left, top), (right, bottom) = points
@@ -155,7 +155,7 @@ def _rectangle(points: Points, consume: Consume) -> Points:
 
 
 def _ellipse(points: Points, consume: Consume) -> Points:
-    """Return an ellipse given by corners of the box around it; others are given by points on it."""
+    """Return an ellipse given by the corners of its bounding box; others are given by points on it."""
     low, high = points.min(axis=0, initial=np.inf), points.max(axis=0, initial=-np.inf)
     radii = (high - low) / 2
     if not (((points == low) | (points == high)).all() and np.isfinite(radii).all() and radii.min() > 0):
@@ -174,7 +174,7 @@ _LINES: dict[str, Callable[[Points, Consume], Points]] = {
 def _cut_by_layer(
     contours: list[Contour], layers: Sequence[int], negative: Sequence[_Region], file_name: str
 ) -> list[Contour]:
-    """Return contours from which negative regions are cut out, in their own layer if they can be."""
+    """Return contours without their negative regions, subtracted in their own layer if possible."""
     left: list[_Region] = []
     members: dict[int, list[int]] = {}
     for number, layer in enumerate(layers):
@@ -206,7 +206,7 @@ def _colorref(color: str) -> int:
 
 
 def _layers(contours: Sequence[Contour]) -> dict[tuple[str, str], list[tuple[int, Contour]]]:
-    """Return contours by class and colour, each with its number."""
+    """Return numbered contours by class and colour."""
     layers: dict[tuple[str, str], list[tuple[int, Contour]]] = {}
     for number, contour in enumerate(contours, 1):
         layers.setdefault((contour.class_name, contour.color or _DEFAULT_COLOR), []).append((number, contour))

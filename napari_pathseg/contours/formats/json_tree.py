@@ -1,7 +1,7 @@
-"""JSON from strangers, read with limits, and the outlines in it.
+"""Untrusted JSON, read with limits, and helpers for the outlines in it.
 
-All formats that are JSON count ``(x, y)`` from the corner of the first pixel; here they
-become ``(row, column)`` from its centre.
+All JSON formats count ``(x, y)`` from the corner of the first pixel; here points become
+``(row, column)`` from its centre.
 """
 
 import gc
@@ -22,27 +22,27 @@ from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.limits import PointBudget, open_limited
 from napari_pathseg.errors import AnnotationError
 
-_MAX_LISTS = 8_000_000  # points are up to 5,000,000; the rest is what programs write around them
+_MAX_LISTS = 8_000_000  # up to 5,000,000 points, and the structure around them
 _MAX_VALUES = 16_000_000
 _IMAGE_KEY = b'"imageData"'
 _STRING_START = re.compile(rb'\s*+:\s*+"')
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds; one key may come twice only with one value.
+    """Return the content of a JSON file; a repeated key must repeat its value.
 
     Raises
     ------
     AnnotationError
-        If the file cannot be read, is no JSON, is nested too deep, says a thing twice and
-        differently, or is larger than 256 MiB.
+        If the file cannot be read, is not JSON, is nested too deep, repeats a key with another
+        value, or is larger than 256 MiB.
     """
     with open_limited(path) as file:
         raw = _without_image(file.read())
     _check_value_count(raw, path.name)
     try:
         text = raw.decode(json.detect_encoding(raw))
-        del raw  # a large part of the memory
+        del raw  # frees much memory before parsing
         with gc_paused():
             return json.loads(text, object_pairs_hook=partial(_unique_keys, path.name))
     except AnnotationError:
@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any:
 
 
 def _without_image(raw: bytes) -> bytes:
-    """Return the text without the picture that LabelMe writes into its files, of which none is read."""
+    """Return the text without the image that LabelMe embeds in its files, which is never used."""
     begin = raw.find(_IMAGE_KEY)
     if begin < 0 or not (start := _STRING_START.match(raw, begin + len(_IMAGE_KEY))):
         return raw
@@ -65,7 +65,7 @@ def _without_image(raw: bytes) -> bytes:
 
 
 def _check_value_count(raw: bytes, name: str) -> None:
-    """Refuse a file of too many values before it is parsed: each takes some 60 bytes of memory."""
+    """Refuse a file with too many values before it is parsed: each takes about 60 bytes of memory."""
     if raw.count(b"[") + raw.count(b"{") > _MAX_LISTS or raw.count(b",") > _MAX_VALUES:
         raise AnnotationError(
             f"{name}: has more than {_MAX_LISTS:,} points and objects, or {_MAX_VALUES:,} values. "
@@ -75,7 +75,7 @@ def _check_value_count(raw: bytes, name: str) -> None:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Keep the collector of cycles, of which files have none, from going through millions of lists again and again."""
+    """Pause garbage collection: parsed files have no cycles, and it would scan millions of lists repeatedly."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -86,7 +86,7 @@ def gc_paused() -> Iterator[None]:
 
 
 def _unique_keys(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; QuPath writes some of its keys twice, with one value."""
+    """Return the pairs as a dict; QuPath repeats some keys, with the same value."""
     found = dict(pairs)
     if len(found) != len(pairs) and any(found[key] is not value and found[key] != value for key, value in pairs):
         key = next(key for key, value in pairs if found[key] is not value and found[key] != value)
@@ -95,7 +95,7 @@ def _unique_keys(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]
 
 
 def describe(value: Any) -> str:
-    """Return a value as a message shows it, short whatever it holds.
+    """Return a short description of a value, for messages.
 
     >>> describe("Curve"), describe(None), describe([1, 2]), describe({})
     ('"Curve"', 'null', 'a list of 2', 'an object')
@@ -109,12 +109,12 @@ def describe(value: Any) -> str:
 
 
 def clean_name(text: Any) -> str:
-    """Return a name as it can be written again; anything but text is no name."""
+    """Return a name that can be encoded as UTF-8; empty for anything but text."""
     return text.encode("utf-8", "replace").decode() if isinstance(text, str) else ""
 
 
 def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
-    """Return a list of ``[x, y]`` (or ``[x, y, z]``) as (n, 2) numbers, as the file counts them."""
+    """Return a list of ``[x, y]`` (or ``[x, y, z]``) as (n, 2) numbers in the coordinates of the file."""
     budget.consume(len(points) if isinstance(points, list) else 0)
     try:
         _check_numbers(chain.from_iterable(points))
@@ -127,7 +127,7 @@ def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.f
 
 
 def read_flat_pairs(numbers: Any, place: str, budget: PointBudget) -> npt.NDArray[np.float64]:
-    """Return a list of ``x, y, x, y ...`` as (n, 2) numbers, as the file counts them."""
+    """Return a list of ``x, y, x, y ...`` as (n, 2) numbers in the coordinates of the file."""
     budget.consume(len(numbers) / 2 if isinstance(numbers, list) else 0)
     try:
         _check_numbers(numbers)
@@ -137,20 +137,20 @@ def read_flat_pairs(numbers: Any, place: str, budget: PointBudget) -> npt.NDArra
 
 
 def from_corner(points: npt.NDArray[np.float64], place: str) -> Points:
-    """Return (x, y) from the corner of the first pixel as a ring of ours; AnnotationError if it is none."""
+    """Return a checked ring from (x, y) counted from the corner of the first pixel."""
     ring = without_repeat(points[:, ::-1] - 0.5)
     check_ring(ring, place)
     return ring
 
 
 def to_corner(ring: Points) -> npt.NDArray[np.float64]:
-    """Return a ring as (x, y) from the corner of the first pixel."""
+    """Return a ring as (x, y) counted from the corner of the first pixel."""
     corner: npt.NDArray[np.float64] = ring[:, ::-1] + 0.5
     return corner
 
 
 def check_image_size(rows: Any, columns: Any, source: DocumentSource) -> None:
-    """Refuse contours of a picture that is not as large as the slide, where both are known."""
+    """Refuse contours of an image whose size differs from the slide's, where both are known."""
     known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
     shape = source.geometry.shape
     if known and shape is not None and (rows, columns) != tuple(shape):
@@ -161,7 +161,7 @@ def check_image_size(rows: Any, columns: Any, source: DocumentSource) -> None:
 
 
 def image_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the rows and columns of the slide, or else of a picture that holds the rings."""
+    """Return the rows and columns of the slide, or else of an image that contains the rings."""
     if source_shape is not None:
         return source_shape
     ends = np.max([ring.max(axis=0) for ring in rings], axis=0, initial=0)
@@ -170,6 +170,6 @@ def image_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) ->
 
 
 def _check_numbers(values: Any) -> None:
-    """TypeError where something is no number; numpy would take text and ``true`` for numbers."""
+    """Raise TypeError unless all values are numbers; numpy would convert text and ``true``."""
     if not set(map(type, values)) <= {int, float}:
         raise TypeError

@@ -1,13 +1,13 @@
-"""LabelMe's JSON: the shapes that were drawn on one picture.
+"""LabelMe's JSON: the shapes drawn on one image.
 
-LabelMe draws its picture with the first pixel from (0, 0) to (1, 1) and saves ``(x, y)`` as
-clicked [1]_; ours counts from that pixel's centre, hence the half pixel.  A shape of the type
-*mask* is a PNG picture, as text, whose first pixel is the upper left of its two points [2]_.
-Circles are a centre and a point on the line.  Points and lines are left out.
+LabelMe draws its image with the first pixel from (0, 0) to (1, 1) and saves ``(x, y)`` as
+clicked [1]_; ours counts from that pixel's centre, hence the half pixel.  A shape of type *mask*
+is a base64-encoded PNG whose first pixel is the upper left of its two points [2]_.  Circles are
+a centre and a point on the circle.  Points and lines are skipped.
 
-Shapes of one label and one ``group_id`` are parts of one object; one inside another is a hole
-in it (even-odd), which LabelMe itself cannot draw.  Files written here say which are holes, by
-a flag of LabelMe's kind, so nothing is guessed in them.
+Shapes with the same label and ``group_id`` are parts of one object; one inside another is a hole
+in it (even-odd), which LabelMe itself cannot draw.  Files written here mark holes by a LabelMe
+flag.
 
 .. [1] ``labelme/widgets/canvas.py`` of https://github.com/wkentaro/labelme: ``paintEvent``
    and ``transformPos``
@@ -50,11 +50,11 @@ _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
 @dataclass
 class _Object:
-    """The shapes of one label and group."""
+    """The shapes with the same label and group."""
 
     class_name: str
     rings: list[Points] = field(default_factory=list)
-    holes: set[int] = field(default_factory=set)  # as a file written here counts them
+    holes: set[int] = field(default_factory=set)  # indices of `rings`, marked in files written here
     masks: list[Contour] = field(default_factory=list)
 
     def contours(self, file_name: str) -> Iterator[Contour]:
@@ -71,7 +71,7 @@ class _Object:
 
 
 def is_labelme(document: Any) -> bool:
-    """Whether a document has a list of shapes."""
+    """Return whether a document has a list of shapes."""
     return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
 
@@ -82,7 +82,7 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     Raises
     ------
     AnnotationError
-        If the picture is not as large as the slide; else naming the shape, counted from 1.
+        If the image's size differs from the slide's; otherwise naming the shape, counted from 1.
     """
     check_image_size(document.get("imageHeight"), document.get("imageWidth"), source)
     points = PointBudget(source.name)
@@ -109,15 +109,15 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
 
 
 def write_labelme(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
-    """Write a polygon for each contour, and one of its group for each hole."""
+    """Write a polygon for each contour and, in the same group, for each of its holes."""
     rows, columns = image_size([contour.exterior for contour in contours], geometry.shape)
     shapes = ",\n".join(
         json.dumps(shape, ensure_ascii=False)
         for group, contour in enumerate(contours, 1)
         for shape in _shapes(contour, group)
     )
-    picture = {"imagePath": geometry.name, "imageData": None, "imageHeight": rows, "imageWidth": columns}
-    head = json.dumps({"version": "5.5.0", "flags": {}} | picture, ensure_ascii=False)
+    image = {"imagePath": geometry.name, "imageData": None, "imageHeight": rows, "imageWidth": columns}
+    head = json.dumps({"version": "5.5.0", "flags": {}} | image, ensure_ascii=False)
     path.write_text(f'{head[:-1]}, "shapes": [\n{shapes}\n]}}\n', encoding="utf-8")
 
 
@@ -141,7 +141,7 @@ def _circle(points: npt.NDArray[np.float64], place: str, budget: PointBudget) ->
     """Return a circle as a polygon."""
     if len(points) != 2:
         raise AnnotationError(f"{place}: its circle has {len(points)} points, not 2. Correct or delete it.")
-    check_ring(points[[0, 1, 0], ::-1], place)  # they are finite
+    check_ring(points[[0, 1, 0], ::-1], place)  # refuses points that are not finite
     (x, y), (on_x, on_y) = points.tolist()
     radius = math.hypot(on_x - x, on_y - y)
     if radius <= 0:
@@ -153,9 +153,9 @@ def _circle(points: npt.NDArray[np.float64], place: str, budget: PointBudget) ->
 
 
 def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: MaskBudget) -> list[Contour]:
-    """Return the outlines of a shape that is a picture."""
+    """Return the outlines of a mask shape."""
     corners = read_pairs(shape.get("points"), place, points)
-    check_ring(np.resize(corners, (3, 2))[:, ::-1], place)  # they are finite
+    check_ring(np.resize(corners, (3, 2))[:, ::-1], place)  # refuses points that are not finite
     text = shape.get("mask")
     try:
         raw = base64.b64decode(text) if isinstance(text, str) else b""
@@ -164,7 +164,7 @@ def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: Mas
     inside = decode_png(raw, place, lambda rows, columns: budget.consume_box(rows, columns, place))
     column, row = (int(value) for value in corners.min(axis=0))
     box = np.abs(corners[-1] - corners[0])[::-1]
-    if not (np.abs(box + 0.5 - inside.shape) < 1.5).all():  # the last pixel, or the one after it
+    if not (np.abs(box + 0.5 - inside.shape) < 1.5).all():  # the box ends at the last pixel or after it
         raise AnnotationError(
             f"{place}: its mask has {inside.shape[0]} x {inside.shape[1]} pixels, which is not the size of its box. "
             "Export it again."

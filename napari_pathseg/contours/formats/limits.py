@@ -1,4 +1,4 @@
-"""How much a contour file may hold, so that a hostile or mistaken one is refused in time."""
+"""Limits on contour files: a hostile or mistaken file is refused before it takes all memory or time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def open_limited(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     AnnotationError
-        If it cannot be read, there or later, or has more than 256 MiB.
+        If it cannot be opened or read, or has more than 256 MiB.
     """
     try:
         with path.open("rb") as file:
@@ -34,14 +34,14 @@ def open_limited(path: Path) -> Iterator[BinaryIO]:
 
 
 class PointBudget:
-    """The points that one file may still bring."""
+    """The number of points that one file may still produce."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._left = MAX_POINTS
 
     def consume(self, points: float) -> None:
-        """Take `points` off the budget before they are made; AnnotationError when it is used up."""
+        """Take `points` off the budget before they are created; AnnotationError if it is exhausted."""
         if not points <= self._left:  # also where the number is not finite
             raise AnnotationError(f"{self._name}: has more than {MAX_POINTS:,} points. Split it into several files.")
         self._left -= int(points)

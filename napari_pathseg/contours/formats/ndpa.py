@@ -1,16 +1,16 @@
-"""Hamamatsu's .ndpa, as NDP.view writes them: outlines on the glass, not on the picture.
+"""Hamamatsu's .ndpa files of NDP.view: outlines in coordinates of the glass, not of the image.
 
-Coordinates are nanometres from the middle of the glass, x to the right and y down.  With the
-slide's offset from there, its pixel size and its size they are pixels from the corner of the
-first one [1]_; ours is the centre, hence the half pixel.  So nothing can be read or written
-without these three (:class:`~napari_pathseg.contours.formats.base.SlideGeometry`).
+Coordinates are nanometres from the middle of the glass, x to the right and y down.  The slide's
+offset from there, its pixel size and its size convert them to pixels from the corner of the
+first one [1]_; ours is the centre, hence the half pixel.  Reading and writing need these three
+(:class:`~napari_pathseg.contours.formats.base.SlideGeometry`).
 
-An annotation's title is its class.  Read are closed freehand lines, rectangles among them, and
-circles; open lines, pins, pointers and measures have no inside and are left out.
+An annotation's title is its class.  Closed freehand lines, which include rectangles, and circles
+are read; open lines, pins, pointers and measurements have no area and are skipped.
 
-NDP.view knows no holes and whole numbers only.  Contours with holes are written as one line
-(:mod:`~napari_pathseg.contours.formats.hole_bridging`), and what would be lost in attributes that it
-passes over: ``parts``, and ``fractions`` where the nanometres are not whole.
+NDP.view has no holes and only integers.  Contours with holes are written as one ring
+(:mod:`~napari_pathseg.contours.formats.hole_bridging`), and the rest in attributes that NDP.view
+ignores: ``parts``, and ``fractions`` where the nanometres are not integers.
 
 .. [1] ``annotation/NDPARepository.cpp`` in https://github.com/computationalpathologygroup/ASAP,
    https://openslide.org/formats/hamamatsu/
@@ -47,7 +47,7 @@ _STATE = """<ndpviewstate id="{number}">
 
 
 class _Glass(NamedTuple):
-    """How the slide lies on the glass."""
+    """The position of the slide on the glass."""
 
     centre: Points  # nanometres from the middle of the glass
     half: Points  # pixels from the corner to the middle of the slide
@@ -63,7 +63,7 @@ class _Glass(NamedTuple):
 
 
 def is_ndpa(root: Element) -> bool:
-    """Whether a tree is one of NDP.view's."""
+    """Return whether a tree is NDP.view's."""
     return root.tag == "annotations" and all(child.tag == "ndpviewstate" for child in root)
 
 
@@ -74,7 +74,7 @@ def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
     Raises
     ------
     AnnotationError
-        If too little is known of the slide, or naming the file and the annotation, counted
+        If the slide's geometry is incomplete; otherwise naming the file and the annotation, counted
         from 1.
     """
     states = list(root)
@@ -90,7 +90,7 @@ def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
 
 
 def write_ndpa(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
-    """Write closed freehand lines; AnnotationError if too little is known of the slide."""
+    """Write closed freehand lines; AnnotationError if the slide's geometry is incomplete."""
     glass = _glass(geometry, path.name)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8" standalone="yes"?>\n<annotations>\n')
@@ -99,7 +99,7 @@ def write_ndpa(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
 
 
 def _glass(geometry: SlideGeometry, name: str) -> _Glass:
-    """Return how the slide lies on the glass; refuse to guess it."""
+    """Return the position of the slide on the glass; AnnotationError if it is not known."""
     if geometry.shape is not None and geometry.mpp is not None and geometry.centre_offset_um is not None:
         half = np.array(geometry.shape[::-1]) / 2
         return _Glass(np.array(geometry.centre_offset_um) * 1000, half, geometry.mpp * 1000)
@@ -116,7 +116,7 @@ def _glass(geometry: SlideGeometry, name: str) -> _Glass:
 
 
 def _contours(state: Element, glass: _Glass, place: str, consume: Consume) -> Iterator[Contour]:
-    """Yield what one entry of a file outlines."""
+    """Yield the contours of one entry of a file."""
     unit = (state.findtext("coordformat") or "nanometers").strip().lower()
     if unit not in _PER_NANOMETRE:
         known = ", ".join(_PER_NANOMETRE)
@@ -135,7 +135,7 @@ def _contours(state: Element, glass: _Glass, place: str, consume: Consume) -> It
 
 
 def _points(annotation: Element, place: str, pixel: float, consume: Consume) -> Points | None:
-    """Return the line of an annotation as the file counts it, or None if it has no inside."""
+    """Return the line of an annotation in units of the file, or None if it has no area."""
     kind = annotation.get("type", "").lower()
     if kind == "circle":
         x, y, radius = (_number(annotation, name, place) for name in ("x", "y", "radius"))

@@ -1,8 +1,8 @@
-"""What an XML file holds, counted on its bytes before it is parsed, so that too much is refused at once.
+"""Limits on XML files, checked by counting bytes before parsing, so that excess is refused at once.
 
-Parsing takes a microsecond for each element and, in long values, some 30 ns for each byte:
-minutes for the largest file.  Counting takes a tenth of a second.  It is right for ASCII and
-UTF-8; of UTF-16 it sees the tags but not their names, so vertices count as elements.
+Parsing takes a microsecond per element and, in long values, about 30 ns per byte: minutes for the
+largest file.  Counting takes a tenth of a second.  It is exact for ASCII and UTF-8; in UTF-16 it
+sees the tags but not their names, so vertices count as elements.
 """
 
 from collections.abc import Iterable
@@ -15,47 +15,47 @@ from napari_pathseg.errors import AnnotationError
 
 MAX_ELEMENTS = 750_000  # 100,000 contours of NDP.view take 600,000
 MAX_SKIPPED = 2_000_000
-SKIPPED_TAGS = {  # of NDP.view; by their parent
+SKIPPED_TAGS = {  # elements of NDP.view that are not read, by their parent
     "ndpviewstate": frozenset(("details", "lens", "x", "y", "z", "showtitle", "showhistogram", "showlineprofile")),
     "annotation": frozenset(("measuretype",)),
 }
-MAX_TAG_BYTES = 48 << 20  # bytes; a contour with a million vertices takes some 36 MB in an SVG
-MAX_TEXT_LENGTH = 16 << 20  # letters
+MAX_TAG_BYTES = 48 << 20  # bytes; a contour with a million vertices takes about 36 MB in an SVG
+MAX_TEXT_LENGTH = 16 << 20  # characters
 _SKIPPED_START_TAGS = tuple(
     f"<{tag}".encode() for tags in SKIPPED_TAGS.values() for tag in sorted(tags) if tag not in "xy"
 )
 _MAX_ATTRIBUTES = 100_000  # of one element
 _TEXT_BYTES_PER_TAG = 512  # bytes
-_LONG = 256  # bytes from tag to tag: in longer ones is looked for numbers
-_MAX_NUMBER_LENGTH = 64  # letters
+_LONG = 256  # mean bytes per tag: blocks above it are searched for text that is not numbers
+_MAX_NUMBER_LENGTH = 64  # characters
 _OF_NUMBERS = b"0123456789.,;eE+- \t\r\nMmLlHhVvCcSsQqTtAaZz"
 _DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789", np.uint8))
 
 
 def check_bytes(blocks: Iterable[bytes], name: str) -> bool:
-    """Refuse a file of too many elements or vertices, or too much that is neither, before any is parsed.
+    """Refuse a file with too many elements or vertices, or too much other text, before parsing it.
 
     Returns
     -------
     plain : bool
-        Whether the file is but tags and text: nothing in it hides tags, as comments do.
+        Whether the file has only tags and text: no comments, CDATA or the like that could hide tags.
     """
     count = _ByteCounter(name)
     rest = b""
     for block in blocks:
         block = rest + block
-        rest = b"<" if block.endswith(b"<") else b""  # what comes after it says what it is
+        rest = b"<" if block.endswith(b"<") else b""  # the next byte decides what kind of tag it is
         count.add(block[: len(block) - len(rest)])
     return count.hiding == 0
 
 
 def too_many_elements(name: str) -> AnnotationError:
-    """Return the refusal of a file of too many elements."""
+    """Return the error for a file with too many elements."""
     return AnnotationError(f"{name}: has more than {MAX_ELEMENTS:,} elements. Split it into several files.")
 
 
 def too_long(name: str) -> AnnotationError:
-    """Return the refusal of a file with a tag that is too long."""
+    """Return the error for a file with too long a tag."""
     return AnnotationError(
         f"{name}: one of its tags or texts is longer than {MAX_TAG_BYTES >> 20} MiB. "
         "Remove pictures that it holds, or split it into several files."
@@ -63,14 +63,14 @@ def too_long(name: str) -> AnnotationError:
 
 
 def too_much_text(name: str) -> AnnotationError:
-    """Return the refusal of a file that is mostly something else than outlines."""
+    """Return the error for a file that is mostly text other than outlines."""
     return AnnotationError(
         f"{name}: has more than {MAX_TEXT_LENGTH >> 20} MiB of text. Remove its text, and pictures that it holds."
     )
 
 
 class _ByteCounter:
-    """What the blocks of one file have held so far."""
+    """Running counts over the blocks of one file."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -79,10 +79,10 @@ class _ByteCounter:
         self.hiding = 0
 
     def add(self, block: bytes) -> None:
-        """Count a block, and refuse the file if that is too much."""
+        """Count a block; refuse the file if it exceeds a limit."""
         letters = np.frombuffer(block, np.uint8)
         tags = np.flatnonzero(letters == ord("<"))
-        self._follow(block if not len(tags) else block[int(tags[-1]) + 1 :], begun=len(tags) > 0)
+        self._extend_last_tag(block if not len(tags) else block[int(tags[-1]) + 1 :], begun=len(tags) > 0)
         if len(tags):
             self._add_tags(block, letters[tags + 1])
         if len(block) > _LONG * len(tags):
@@ -90,8 +90,8 @@ class _ByteCounter:
             if self._text > MAX_TEXT_LENGTH + _TEXT_BYTES_PER_TAG * self._tags:
                 raise too_much_text(self._name)
 
-    def _follow(self, part: bytes, *, begun: bool) -> None:
-        """Follow the last tag, or the text after it, which may have begun in this block."""
+    def _extend_last_tag(self, part: bytes, *, begun: bool) -> None:
+        """Update the length of the last tag or text, which may span several blocks."""
         self._length = len(part) + (0 if begun else self._length)
         self._signs = part.count(b"=") + (0 if begun else self._signs)
         if self._length > MAX_TAG_BYTES:
@@ -118,7 +118,7 @@ class _ByteCounter:
 
 
 def _non_numeric_bytes(block: bytes, letters: np.typing.NDArray[np.uint8]) -> int:
-    """Return how many bytes of a block are none that lists of numbers are made of, or too many for its numbers."""
+    """Return the number of bytes in a block that do not belong to lists of numbers of normal length."""
     digits = _DIGIT[letters]
     numbers = 1 + int(np.count_nonzero(digits[1:] & ~digits[:-1]))
     others = len(block.translate(None, _OF_NUMBERS))

@@ -1,4 +1,4 @@
-"""Text and numbers as they are written into XML files."""
+"""Escaping of text and encoding of numbers for XML files."""
 
 import re
 from xml.sax.saxutils import escape, quoteattr
@@ -10,13 +10,13 @@ from napari_pathseg.contours.contour import Points
 
 # https://www.w3.org/TR/xml/#charsets
 HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
-_PARTS = 10_000  # of a whole number
-_MAX_PART_LENGTH = 8  # letters, with the blank after it
+_PARTS = 10_000  # of an integer
+_MAX_PART_LENGTH = 8  # characters, with the blank after it
 _NO_LETTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def attribute(text: str) -> str:
-    """Return an attribute's value in quotes; what XML cannot hold becomes U+FFFD.
+    """Return a quoted attribute value; characters that XML cannot hold become U+FFFD.
 
     >>> print(attribute('"Immune" & cells'))
     '"Immune" &amp; cells'
@@ -25,7 +25,7 @@ def attribute(text: str) -> str:
 
 
 def content(text: str) -> str:
-    """Return the text of an element; what XML cannot hold becomes U+FFFD.
+    """Return the text of an element; characters that XML cannot hold become U+FFFD.
 
     >>> content("B < T")
     'B &lt; T'
@@ -40,9 +40,9 @@ def from_corner(ring: Points) -> list[list[float]]:
 
 
 def whole_numbers(points: Points) -> tuple[npt.NDArray[np.int64], str]:
-    """Return points as whole numbers, and as text what is left, in 1/10,000; empty if nothing is.
+    """Return points as integers, and the remainders in 1/10,000 as text; empty if all are 0.
 
-    For tools whose own files hold only whole numbers; the text is written beside them.
+    For programs whose files hold only integers; the text goes into an extra attribute.
     """
     whole = np.rint(points)
     left = np.rint((points - whole) * _PARTS).astype(np.int64)
@@ -50,7 +50,7 @@ def whole_numbers(points: Points) -> tuple[npt.NDArray[np.int64], str]:
 
 
 def with_fractions(points: Points, text: str) -> Points:
-    """Return points with what was left of them, if the text is of so many."""
+    """Return points plus their remainders, if the text has one for each number."""
     if len(text) > _MAX_PART_LENGTH * points.size:
         return points
     try:

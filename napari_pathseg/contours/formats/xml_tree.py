@@ -1,8 +1,8 @@
-"""XML from strangers, read without harm: no entities, nothing fetched, and with limits.
+"""Untrusted XML, read safely: no entities, no external resources, and with limits.
 
-What comes back is an ordinary element tree that is small enough to be walked.  Vertices, of
-which a file may have millions, are not in it: they are numbers in the :class:`Vertices` that
-stands for the element around them.
+The result is an ordinary element tree, small enough to walk.  Vertices, of which a file may have
+millions, are not elements of it: they are arrays in the :class:`Vertices` that replaces their
+parent element.
 """
 
 from functools import partial
@@ -37,23 +37,23 @@ from napari_pathseg.contours.formats.xml_vertices import (
 from napari_pathseg.errors import AnnotationError
 
 _MAX_ATTRIBUTES = 3_000_000
-_MAX_NAMESPACES = 10_000  # declared; drawing programs declare some ten
-_MAX_NAMESPACE_LENGTH = 1000  # letters, as each name in it takes as much memory
+_MAX_NAMESPACES = 10_000  # declarations; drawing programs have about ten
+_MAX_NAMESPACE_LENGTH = 1000  # characters, which each qualified name repeats in memory
 _BLOCK = 1 << 20
 _POINT_LIST, _END_OF_LIST, _POINT, _END_OF_POINT = b"<pointlist>", b"</pointlist>", b"<point>", b"</point>"
 
 
 class Vertices(Element):
-    """An element that held vertices: `points` are ``(x, y)`` as the file counts them.
+    """A parent of vertices: `points` are ``(x, y)`` in the coordinates of the file.
 
-    A number that is missing, or none, is NaN.
+    A missing or malformed number is NaN.
     """
 
     points: Points
 
 
 def points_of(element: Element | None) -> Points:
-    """Return the vertices that an element held, shape (n, 2); none where there is no such element."""
+    """Return the vertices of an element, shape (n, 2); empty without such an element."""
     return element.points if isinstance(element, Vertices) else np.empty((0, 2))
 
 
@@ -63,8 +63,8 @@ def read_tree(path: Path) -> Element:
     Raises
     ------
     AnnotationError
-        If the file cannot be read, is no XML, declares a document type of its own, uses an
-        entity, or passes a limit (256 MiB, 200 levels, 750,000 elements besides vertices,
+        If the file cannot be read, is not XML, has an internal document type definition, uses
+        an entity, or exceeds a limit (256 MiB, 200 levels, 750,000 elements besides vertices,
         5,000,000 vertices).
     """
     with open_limited(path) as file:
@@ -83,14 +83,14 @@ def read_tree(path: Path) -> Element:
 
 
 class _Reader:
-    """One pass of expat through a file, which builds the tree or refuses it."""
+    """Feeds a file to expat and builds the tree, or refuses it."""
 
     def __init__(self, name: str, plain: bool) -> None:
         self._name = name
         self._plain = plain
         self._builder = TreeBuilder(element_factory=_element)
         self._fed = self._elements = self._attributes = self._text = self._namespaces = self._unread = 0
-        self._skipped = 0  # elements that are open and not read
+        self._skipped = 0  # depth inside an element that is not read
         self._open_tags: list[str] = []
         self._names: dict[str, str] = {}
         self._vertices: AttributeVertices | ElementVertices | None = None
@@ -113,20 +113,20 @@ class _Reader:
         self._parse(block)
 
     def close(self) -> Element:
-        """Return the root when all is read."""
+        """End the parsing and return the root."""
         self._parser.Parse(b"", True)
         return self._builder.close()
 
     def _without_vertices(self, block: bytes) -> bytes:
-        """Take the vertices with which a block begins, if they are written alike."""
+        """Return a block without the vertices at its start, if these are uniform and were taken."""
         end = block.find(b"</")
         size = block.rfind(b">", 0, end if end >= 0 else len(block)) + 1
         if isinstance(self._vertices, AttributeVertices) and self._vertices.take_uniform(block[:size]):
-            return b"\n" * block.count(b"\n", 0, size) + block[size:]  # so that expat counts lines rightly
+            return b"\n" * block.count(b"\n", 0, size) + block[size:]  # keeps expat's line numbers correct
         return block
 
     def _without_points(self, block: bytes) -> bytes:
-        """Take the vertices that are elements of their own, where they are written alike; return what comes after."""
+        """Take vertices that are elements, where they are uniform; return the rest of the block."""
         at, end = 0, 0
         while end >= 0:
             start = _POINT if isinstance(self._vertices, ElementVertices) else _POINT_LIST
@@ -152,14 +152,14 @@ class _Reader:
             raise too_long(self._name)
 
     def _to_tree(self) -> None:
-        """Make elements of what comes."""
+        """Build elements from what follows."""
         self._vertices = None
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._data
 
     def _to_vertices(self, element: Vertices) -> None:
-        """Collect what comes as numbers, until the element ends."""
+        """Collect what follows as numbers, until the element ends."""
 
         def done(tag: str, points: Points) -> None:
             element.points = points
@@ -189,7 +189,7 @@ class _Reader:
             self._to_vertices(element)
 
     def _skip(self) -> None:
-        """Pass over an element."""
+        """Skip an element."""
         self._skipped += 1
         self._unread += 1
         if self._skipped > MAX_DEPTH:
@@ -220,7 +220,7 @@ class _Reader:
             )
 
     def _qualified(self, name: str) -> str:
-        """Return a name as element trees have it, its namespace in braces."""
+        """Return a name in the notation of ElementTree, with the namespace in braces."""
         if "}" not in name:
             return name
         return self._names.setdefault(name, f"{{{name}")
