@@ -217,7 +217,7 @@ class Project:
         _check_size(slide, record)
         return slide
 
-    def frame(self, slide_id: str) -> SlideGeometry:
+    def slide_geometry(self, slide_id: str) -> SlideGeometry:
         """Return what contour formats need to know about a slide; the errors are those of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
             return SlideGeometry.from_slide(slide, self.slide(slide_id).mpp)

@@ -18,7 +18,7 @@ class ImportRecord:
     slide: str
     file: str
     path: str
-    remedy: AxisScaleTransform = IDENTITY
+    transform: AxisScaleTransform = IDENTITY
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ProjectState:
         """The files that were imported, by their names in ``contours/``."""
         kept = self.values.get("imported", {})
         return {
-            name: ImportRecord(**{**one, "remedy": AxisScaleTransform.from_json(one["remedy"])})
+            name: ImportRecord(one["slide"], one["file"], one["path"], AxisScaleTransform.from_json(one["remedy"]))
             for name, one in kept.items()
         }
 
@@ -79,7 +79,12 @@ class ProjectState:
         """Record what a file in ``contours/`` was imported as."""
         self.values["imported"] = {
             **self.values.get("imported", {}),
-            name: {**asdict(record), "remedy": record.remedy.to_json()},
+            name: {
+                "slide": record.slide,
+                "file": record.file,
+                "path": record.path,
+                "remedy": record.transform.to_json(),
+            },
         }
 
     @property

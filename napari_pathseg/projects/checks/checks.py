@@ -119,12 +119,12 @@ def _unknown_classes(case: _Case) -> Iterator[str]:
         beyond = np.flatnonzero(case.pixels[entry.id][len(classes) + 1 :]) + len(classes) + 1
         if len(beyond):
             number = int(beyond[-1])
-            remedy = "Add the class, or erase it there."
+            advice = "Add the class, or erase it there."
             if number == 255:
-                remedy = f"Import its 0/255 mask again: these then mean {classes.names[0]} and {classes.names[1]}."
+                advice = f"Import its 0/255 mask again: these then mean {classes.names[0]} and {classes.names[1]}."
             yield (
                 f"The mask of {entry.id} has {case.pixels[entry.id][number]:,} pixels of class {number}; the project's "
-                f"classes are 1 to {len(classes)} ({', '.join(classes.names)}). {remedy}"
+                f"classes are 1 to {len(classes)} ({', '.join(classes.names)}). {advice}"
             )
 
 

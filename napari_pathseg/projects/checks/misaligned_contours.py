@@ -23,7 +23,7 @@ def find_misaligned_contours(project: Project) -> Iterator[str]:
         if path.stat().st_size > _LARGEST_FILE:
             continue
         try:
-            contours = imported.remedy.apply(read_contours(path, _frame(project, imported.slide)))
+            contours = imported.transform.apply(read_contours(path, _geometry(project, imported.slide)))
         except AnnotationError as error:
             yield f"{error} Its outlines are in the mask of {imported.slide} already; import it again to be sure."
             continue
@@ -36,9 +36,9 @@ def find_misaligned_contours(project: Project) -> Iterator[str]:
     yield from _corner([(slide, extent) for _, slide, extent in drawn if extent.fits()])
 
 
-def _frame(project: Project, slide_id: str) -> SlideGeometry:
+def _geometry(project: Project, slide_id: str) -> SlideGeometry:
     try:
-        return project.frame(slide_id)
+        return project.slide_geometry(slide_id)
     except PathsegError:  # reported by another check
         entry = project.slide(slide_id)
         return SlideGeometry(entry.id, entry.shape, entry.mpp)
@@ -50,10 +50,10 @@ def _outside(file: str, slide: str, extent: BoundingBox) -> str:
         f"{file} lies at rows {extent.top:.0f} to {extent.bottom:.0f}, columns {extent.left:.0f} to "
         f"{extent.right:.0f}; {slide} has {rows} rows and {columns} columns."
     )
-    remedy = suggest_transform(extent)
-    if remedy is None:
+    transform = suggest_transform(extent)
+    if transform is None:
         return f"{text} Import the file that belongs to this slide."
-    return f"{text} It would fit {remedy.description}: import it again and choose that."
+    return f"{text} It would fit {transform.description}: import it again and choose that."
 
 
 def _corner(drawn: Sequence[tuple[str, BoundingBox]]) -> Iterator[str]:

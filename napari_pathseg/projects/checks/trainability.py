@@ -69,7 +69,7 @@ def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[lis
 
 
 def _nothing_of(spec: ClassSpec, name: str) -> str:
-    remedy = "Draw or import some of it"
+    advice = "Draw or import some of it"
     if spec.index == BACKGROUND:
-        remedy = "Outline some normal tissue, or declare a slide complete"
-    return f'Class "{spec.name}" has no labelled pixel on the training slides of {name}. {remedy}, then train again.'
+        advice = "Outline some normal tissue, or declare a slide complete"
+    return f'Class "{spec.name}" has no labelled pixel on the training slides of {name}. {advice}, then train again.'

@@ -198,8 +198,8 @@ def _merge_touching(boxes: Sequence[Region], shape: tuple[int, int]) -> list[Reg
 
 
 def _write_contours(key: str, slide: SlideExport, path: Path, smooth_um: float) -> None:
-    frame = slide.project.frame(slide.record.id)
-    formats.write_contours(path, outlines(slide, smooth_um), format=key, frame=frame)
+    geometry = slide.project.slide_geometry(slide.record.id)
+    formats.write_contours(path, outlines(slide, smooth_um), format=key, frame=geometry)
 
 
 def _write_mask(slide: SlideExport, path: Path, _: float) -> None:

@@ -44,12 +44,12 @@ class ImportOptions:
     classes
         The class index for a name in the file, for a value of a label image as text, or for `WHITE`; 0 for
         unlabelled.  A name that is missing here means the project's class of that name.
-    remedy
+    transform
         The transform that aligns the contours with the slide.
     """
 
     classes: Mapping[str, int] = field(default_factory=dict)
-    remedy: AxisScaleTransform = IDENTITY
+    transform: AxisScaleTransform = IDENTITY
 
 
 DEFAULT_IMPORT_OPTIONS = ImportOptions()
@@ -65,7 +65,7 @@ class AnnotationFile:
         The file.
     contours
         Its contours in level-0 pixels of the slide, with the class names of the file; None for a label image.
-    state
+    version
         Size and modification time of the file when it was read.
     has_multiple_images
         Whether it is a contour file with the contours of several images.
@@ -73,7 +73,7 @@ class AnnotationFile:
 
     path: Path
     contours: Sequence[Contour] | None
-    state: tuple[int, int]
+    version: tuple[int, int]
     has_multiple_images: bool = False
 
     def check_unchanged(self) -> None:
@@ -84,7 +84,7 @@ class AnnotationFile:
         AnnotationError
             If it was written or deleted since.
         """
-        if _file_state(self.path) != self.state:
+        if _version(self.path) != self.version:
             raise AnnotationError(f"{self.path} changed after it was read; nothing was imported. Import it again.")
 
 
@@ -112,7 +112,7 @@ class AnnotationReader:
             If the file cannot be read.
         """
         if is_label_image(path):
-            return AnnotationFile(path, None, _file_state(path))
+            return AnnotationFile(path, None, _version(path))
         file = self._last
         if file is None or file.path != path or not file.is_current():
             file = ContourFile.parse(path)
@@ -223,7 +223,7 @@ def import_annotations(
             mask.end_undo_group()
         else:
             import_contours(mask, annotations, record.downsample)
-    imported = ImportRecord(record.id, file.path.name, str(file.path.resolve()), options.remedy)
+    imported = ImportRecord(record.id, file.path.name, str(file.path.resolve()), options.transform)
     project.state.record_import(copy.name, imported)
 
 
@@ -259,7 +259,7 @@ def class_colors(classes: ClassTable) -> dict[str, int]:
     return {spec.color: spec.index for spec in classes if uses[spec.color] == 1}
 
 
-def _file_state(path: Path) -> tuple[int, int]:
+def _version(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError:  # reading it reports why
@@ -277,7 +277,7 @@ def _unused_name(project: Project, slide_id: str, suffix: str) -> str:
 
 def _with_class_indices(file: AnnotationFile, classes: ClassTable, options: ImportOptions) -> list[Contour]:
     contours = []
-    for number, contour in enumerate(options.remedy.apply(file.contours or ()), 1):
+    for number, contour in enumerate(options.transform.apply(file.contours or ()), 1):
         label = class_index(classes, contour.class_name, options)
         if label is None:
             raise AnnotationError(

@@ -113,7 +113,7 @@ def inspect_file(path: Path, project: Project, slide: str | None) -> AnnotationF
     try:
         if is_label_image(path):
             return _inspect_label_image(path, project, slide)
-        file = read_annotations(path, SlideGeometry() if slide is None else project.frame(slide))
+        file = read_annotations(path, SlideGeometry() if slide is None else project.slide_geometry(slide))
     except PathsegError as error:
         return AnnotationFileInfo(path, slide, problem=str(error))
     contours = file.contours or ()

@@ -278,7 +278,7 @@ def test_contours_of_a_smaller_copy_come_in_at_full_size_when_that_is_chosen(pro
     options = ImportOptions({"Lesion": 2}, AxisScaleTransform(scale=4.0))
     import_file(project, "case5", tmp_path / "small.geojson", complete=True, options=options)
     assert imported(project, "case5") == 1600
-    assert Project.open(project.folder).state.imports_into("case5")["case5.geojson"].remedy == AxisScaleTransform(
+    assert Project.open(project.folder).state.imports_into("case5")["case5.geojson"].transform == AxisScaleTransform(
         scale=4.0
     )
     assert check(project) == []
@@ -293,7 +293,7 @@ def test_importing_a_file_again_takes_back_what_it_said_before(project, tmp_path
         "case5",
         tmp_path / "a.svg",
         complete=False,
-        options=ImportOptions(remedy=AxisScaleTransform(scale=0.5)),
+        options=ImportOptions(transform=AxisScaleTransform(scale=0.5)),
     )
     assert imported(project, "case5") == 25
     write_contours(tmp_path / "b.svg", [Contour(square + 100)])

@@ -211,9 +211,9 @@ class FilesTable(QTableWidget):
             if info.file is None or slide != info.slide:  # left out, unreadable, or to be read for another slide
                 continue
             place = self.cellWidget(self._rows[path], _PLACE)
-            remedy = place.currentData() if isinstance(place, QComboBox) else IDENTITY
+            transform = place.currentData() if isinstance(place, QComboBox) else IDENTITY
             classes = {found.name: class_indices[found.name] for found in info.classes if found.name in class_indices}
-            selected.append(ImportTask(info.file, slide, ImportOptions(classes, remedy), complete))
+            selected.append(ImportTask(info.file, slide, ImportOptions(classes, transform), complete))
         return selected
 
     def _slide(self, path: Path) -> str:

@@ -64,10 +64,10 @@ def test_outlines_of_a_larger_copy_are_moved_only_if_a_person_says_so(opened, as
     write_contours(tmp_path / "case2.svg", [Contour((SQUARE + 0.5) * 8 - 0.5, class_name="Tumour")])
     dialog = ask(tmp_path / "case2.svg")
     assert "may be misplaced: it would fit at 1/" in dialog.hint.text()
-    assert dialog.tasks[0].options.remedy == IDENTITY
+    assert dialog.tasks[0].options.transform == IDENTITY
     choose(dialog.files, "case2.svg", 3, "1/")
-    assert isinstance(dialog.tasks[0].options.remedy, AxisScaleTransform)
-    assert dialog.tasks[0].options.remedy.scale < 1
+    assert isinstance(dialog.tasks[0].options.transform, AxisScaleTransform)
+    assert dialog.tasks[0].options.transform.scale < 1
     dialog.accept()
     assert 0 < opened.session.counts("case2")[2].sum() <= 2500 * 4**2
 
