@@ -34,13 +34,15 @@ def expand(words: Iterable[str | Path]) -> list[str]:
     return files
 
 
-def describe(project: "Project", entries: Sequence["SlideRecord"], given: Path | None) -> dict[str, Any]:
+def describe(project: "Project", records: Sequence["SlideRecord"], given: Path | None) -> dict[str, Any]:
     """Return the answer of `pathseg add`; `given` is the contour file or folder, or None."""
     slides: list[dict[str, Any]] = []
-    for entry in entries:
-        contours = _taken(project, entry, given)
-        fields = {"slide": entry.id, "patient": entry.patient, "role": entry.role, "complete": entry.complete}
-        slides.append({**fields, "mpp": entry.mpp, "contours": contours, "classes": _classes(project, entry, contours)})
+    for record in records:
+        contours = _taken(project, record, given)
+        fields = {"slide": record.id, "patient": record.patient, "role": record.role, "complete": record.complete}
+        slides.append(
+            {**fields, "mpp": record.mpp, "contours": contours, "classes": _classes(project, record, contours)}
+        )
     alone = [slide["slide"] for slide in slides if slide["contours"] is None]
     warnings = [_unpaired(alone, len(slides), given)] if given is not None and alone else []
     return {"slides": slides, "warnings": warnings}
@@ -51,25 +53,25 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST]) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
-def _taken(project: "Project", entry: "SlideRecord", given: Path | None) -> str | None:
+def _taken(project: "Project", record: "SlideRecord", given: Path | None) -> str | None:
     """Return the name of the given file that was imported into a slide, or None."""
     if given is None:
         return None
     files = {path.resolve() for path in (given.iterdir() if given.is_dir() else [given])}
-    taken = [one.file for one in project.state.imports_into(entry.id).values() if Path(one.path) in files]
+    taken = [one.file for one in project.state.imports_into(record.id).values() if Path(one.path) in files]
     return taken[-1] if taken else None
 
 
-def _classes(project: "Project", entry: "SlideRecord", contours: str | None) -> list[str]:
+def _classes(project: "Project", record: "SlideRecord", contours: str | None) -> list[str]:
     """Return the classes that were imported into a slide's mask; includes Background if it is complete."""
     from napari_pathseg.classes import BACKGROUND
     from napari_pathseg.masks.counts import Provenance
 
-    imported = project.counts(entry.id)[:, Provenance.IMPORTED]
+    imported = project.counts(record.id)[:, Provenance.IMPORTED]
     return [
         spec.name
         for spec in project.classes
-        if (contours is not None and imported[spec.index]) or (entry.complete and spec.index == BACKGROUND)
+        if (contours is not None and imported[spec.index]) or (record.complete and spec.index == BACKGROUND)
     ]
 
 

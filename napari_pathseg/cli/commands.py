@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_pathseg.cli.add import describe, expand, listed
+from napari_pathseg.cli.output import Answer
 from napari_pathseg.cli.progress import follow, follow_search
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
@@ -18,7 +19,6 @@ from napari_pathseg.settings import Settings
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
 
-Answer = dict[str, Any]
 _SettingsT = TypeVar("_SettingsT", bound=Settings)
 _SEARCH_SECONDS = 600.0  # for moved files; longer than in the window, where the user waits
 
@@ -81,7 +81,7 @@ def relink_project(args: argparse.Namespace) -> Answer:
     begin = time.monotonic()
     found = follow_search(find_moved(project, args.folder, _SEARCH_SECONDS))
     relink(project, found)
-    still = [entry.id for entry in missing(project)]
+    still = [record.id for record in missing(project)]
     answer = {"found": {slide: str(path) for slide, path in found.items()}, "missing": still}
     if not still:
         return answer
@@ -97,7 +97,7 @@ def check_project(args: argparse.Namespace) -> Answer:
 
     project = _open(args)
     problems = check(project)
-    answer: Answer = {
+    answer: dict[str, Any] = {
         "ready": not any(problem.blocks for problem in problems),
         "problems": [{"text": problem.text, "blocks": problem.blocks} for problem in problems],
     }

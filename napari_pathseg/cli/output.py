@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-Answer = Mapping[str, Any]
+Answer = Mapping[str, Any]  # of a command: what --json prints
 Scores = Mapping[str, Mapping[str, float]]
 
 _SCORES = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "f1": "F1"}
@@ -90,11 +90,11 @@ def show_versions(answer: Answer) -> list[str]:
 def show_training(answer: Answer) -> list[str]:
     """Return the scores of a new model on the held-out slides, and its folder."""
     parent, seconds = answer["parent"], answer["seconds"]
-    begun = f"fine-tuned from {parent}" if parent else "trained without an earlier model"
+    origin = f"fine-tuned from {parent}" if parent else "trained without an earlier model"
     took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
     return [
         *_score_table(answer["scores"]),
-        f"Pooled over the held-out slides (val). Model {answer['model']}, {begun}: "
+        f"Pooled over the held-out slides (val). Model {answer['model']}, {origin}: "
         f"{_counted(answer['steps'], 'step')} in {took}.",
         f"It lies in {answer['folder']}.",
     ]

@@ -5,13 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.cli import commands
-from napari_pathseg.cli import versions as kept
-from napari_pathseg.cli.output import SHOWN
+from napari_pathseg.cli import commands, versions
+from napari_pathseg.cli.output import SHOWN, Answer
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.settings import Settings
 
-# As in `data.formats.FORMATS`, whose import costs time.
+# The keys of `contours.formats.FORMATS`, whose import costs time; a test compares them.
 _CONTOURS = "svg, asap, aperio, halo, ndpa, cvat, geojson, coco, labelme"
 
 
@@ -67,7 +66,7 @@ def _add_project_commands(parsers: Any) -> None:
 
 
 def _add_versions_command(parsers: Any) -> None:
-    command = _command(parsers, "versions", kept.keep_or_restore, "list, create or restore versions of masks")
+    command = _command(parsers, "versions", versions.keep_or_restore, "list, create or restore versions of masks")
     command.add_argument("--slide", action="append", help="a slide's name; may be repeated (all)")
     done = command.add_mutually_exclusive_group()
     done.add_argument("--keep", action="store_true", help="create a version of each mask as it is now")
@@ -173,7 +172,7 @@ def _add_window_commands(parsers: Any) -> None:
 
 
 def _command(
-    parsers: Any, name: str, run: Callable[[argparse.Namespace], commands.Answer], help: str, *, project: bool = True
+    parsers: Any, name: str, run: Callable[[argparse.Namespace], Answer], help: str, *, project: bool = True
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
     command.set_defaults(run=run, show=SHOWN[name])

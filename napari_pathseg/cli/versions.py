@@ -7,14 +7,13 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_pathseg.cli.output import Answer
 from napari_pathseg.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
     from napari_pathseg.projects.slide_record import SlideRecord
     from napari_pathseg.projects.versions import Version
-
-Answer = dict[str, Any]
 
 
 def keep_or_restore(args: argparse.Namespace) -> Answer:
@@ -23,7 +22,7 @@ def keep_or_restore(args: argparse.Namespace) -> Answer:
 
     project = Project.open(args.project)
     slides = [project.slide(name).id for name in dict.fromkeys(args.slide or project.slides)]
-    answer: Answer = {}
+    answer: dict[str, Any] = {}
     if args.keep:
         answer["kept"] = _keep(project, slides)
     if args.restore is not None:
@@ -51,7 +50,12 @@ def _restore(project: "Project", slide: str, number: int) -> Answer:
     with project.write_lock():
         version = _find(project, slide, number)
         check_version(version)
-        restored: Answer = {"slide": slide, "number": number, "changed": bool(changed_regions(version)), "kept": None}
+        restored: dict[str, Any] = {
+            "slide": slide,
+            "number": number,
+            "changed": bool(changed_regions(version)),
+            "kept": None,
+        }
         if restored["changed"]:
             kept = create_version(project, slide, BEFORE_RESTORE, protect=version)
             with project.open_mask(slide) as mask:
@@ -71,18 +75,18 @@ def _find(project: "Project", slide: str, number: int) -> "Version":
     raise ConfigError(f"restore is {number}; {slide} has no such version. It has: {numbers}.")
 
 
-def _listed(project: "Project", entry: "SlideRecord") -> Answer:
+def _listed(project: "Project", record: "SlideRecord") -> Answer:
     """Return a slide's versions as JSON values, newest first."""
     from napari_pathseg.projects.versions import versions
 
-    found = [_plain(project, entry, version) for version in versions(project, entry.id)]
-    return {"slide": entry.id, "mpp": entry.mask_mpp, "versions": found}
+    found = [_plain(project, record, version) for version in versions(project, record.id)]
+    return {"slide": record.id, "mpp": record.mask_mpp, "versions": found}
 
 
-def _plain(project: "Project", entry: "SlideRecord", version: "Version") -> Answer:
+def _plain(project: "Project", record: "SlideRecord", version: "Version") -> Answer:
     areas: dict[str, Any] = {}
     if version.counts is not None:
-        pixels, mpp = version.counts.sum(axis=1), entry.mask_mpp
+        pixels, mpp = version.counts.sum(axis=1), record.mask_mpp
         for index, name in enumerate(project.classes.names, 1):
             number = int(pixels[index])
             areas[name] = {"pixels": number, "mm2": None if mpp is None else number * mpp * mpp / 1e6}

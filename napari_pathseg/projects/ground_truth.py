@@ -21,10 +21,10 @@ _TILE = 2048
 class GroundTruth:
     """Human-confirmed labels of one slide, as last saved."""
 
-    def __init__(self, project: Project, entry: SlideRecord) -> None:
-        path = project.mask_path(entry.id)
-        self._entry = entry
-        self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, entry.mask_shape)
+    def __init__(self, project: Project, record: SlideRecord) -> None:
+        path = project.mask_path(record.id)
+        self._entry = record
+        self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, record.mask_shape)
 
     def labels(self, region: Region) -> UInt8Array:
         """Return the labels in a region of the mask's grid, 0 where there is no ground truth."""
@@ -49,13 +49,13 @@ class GroundTruth:
         return found
 
 
-def labelled_pixel_counts(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
+def labelled_pixel_counts(project: Project, record: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
     """Return the ground-truth pixels by class; `counts` are the mask's, which is read only if there are boxes."""
     pixels: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
-    if entry.complete:
-        rows, columns = entry.mask_shape
+    if record.complete:
+        rows, columns = record.mask_shape
         pixels[BACKGROUND] += rows * columns - pixels.sum()
-    elif entry.boxes:
-        pixels[BACKGROUND] += GroundTruth(project, entry).implied_background()
+    elif record.boxes:
+        pixels[BACKGROUND] += GroundTruth(project, record).implied_background()
     pixels[UNLABELLED] = 0  # not a class
     return pixels

@@ -33,7 +33,7 @@ class Search:
 
 def missing(project: Project) -> list[SlideRecord]:
     """Return the slides whose files are missing."""
-    return [entry for entry in project.slides.values() if not os.path.exists(project.find_file(entry))]
+    return [record for record in project.slides.values() if not os.path.exists(project.find_file(record))]
 
 
 def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Generator[Search, None, dict[str, Path]]:
@@ -69,9 +69,9 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder. Choose the folder that the slides were moved to.")
     until = time.monotonic() + seconds
-    entries = missing(project)
-    wanted = {entry.id: entry for entry in entries}
-    names = {Path(entry.path).name.casefold() for entry in entries}
+    records = missing(project)
+    wanted = {record.id: record for record in records}
+    names = {Path(record.path).name.casefold() for record in records}
     used = {os.path.realpath(project.find_file(e)) for e in project.slides.values() if e.id not in wanted}
     found: dict[str, Path] = {}
     others: list[Path] = []
@@ -86,38 +86,28 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
             looked += 1
             _take(path, wanted, found, used)
         if number % _FOLDERS_PER_STEP == 0:
-            yield Search(here, looked, dict(found), len(entries))
+            yield Search(here, looked, dict(found), len(records))
     for path in others:
         if not wanted or time.monotonic() > until:
             return found
         looked += 1
         if _take(path, wanted, found, used) or looked % _FOLDERS_PER_STEP == 0:
-            yield Search(path.parent, looked, dict(found), len(entries))
+            yield Search(path.parent, looked, dict(found), len(records))
     return found
 
 
-def relink(project: Project, files: Mapping[str, Path], *, force: bool = False) -> None:
-    """Set the files of slides and save; all of them or none.
-
-    Parameters
-    ----------
-    project
-        The project.
-    files
-        The file of each slide.
-    force
-        Whether a file of another content is taken, such as one that was saved again; it has
-        to have the same size in pixels, and its fingerprint is the slide's from then on.
+def relink(project: Project, files: Mapping[str, Path]) -> None:
+    """Set the file of each slide in `files` and save; all of them or none.
 
     Raises
     ------
     ProjectError
-        If a file has other content or another size than its slide; the message names it.
+        If a file has other content than its slide; the message names it.
     UnsupportedSlideError
         If a file cannot be opened.
     """
     with project.write_lock():
-        changed = {name: _linked(project, name, Path(path), force) for name, path in files.items()}
+        changed = {name: _linked(project, name, Path(path)) for name, path in files.items()}
         project.slides.update(changed)
         try:
             for name in changed:
@@ -174,28 +164,27 @@ def _take(path: Path, wanted: dict[str, SlideRecord], found: dict[str, Path], us
         content = fingerprint(path)
     except UnsupportedSlideError:
         return False
-    same = [entry for entry in wanted.values() if entry.fingerprint == content]
+    same = [record for record in wanted.values() if record.fingerprint == content]
     if not same or os.path.realpath(path) in used:
         return False
-    first = min(same, key=lambda entry: Path(entry.path).name.casefold() != path.name.casefold())
+    first = min(same, key=lambda record: Path(record.path).name.casefold() != path.name.casefold())
     used.add(os.path.realpath(path))
-    for entry in same:
-        if entry.path == first.path:  # pages of one file are slides of their own
-            found[entry.id] = path
-            del wanted[entry.id]
+    for record in same:
+        if record.path == first.path:  # pages of one file are slides of their own
+            found[record.id] = path
+            del wanted[record.id]
     return True
 
 
-def _linked(project: Project, slide_id: str, path: Path, force: bool) -> SlideRecord:
+def _linked(project: Project, slide_id: str, path: Path) -> SlideRecord:
     """Return a slide's record with another file, after checking that the content is the same."""
-    entry, path = project.slide(slide_id), path.resolve()
+    record, path = project.slide(slide_id), path.resolve()
     content = fingerprint(path)
-    if content != entry.fingerprint and not force:
+    if content != record.fingerprint:
         other = next((e.id for e in project.slides.values() if e.fingerprint == content), None)
         what = f"the slide {other}" if other else "another file than the one that was added"
         raise ProjectError(
-            f"{path} is {what}, not {slide_id}. Choose the file that {slide_id} was, or link it all the same if the "
-            "same slide was saved again."
+            f"{path} is {what}, not {slide_id}. Choose the file that {slide_id} was, or add it as a new slide."
         )
     relative = relative_path(path, project.folder.parent)
-    return replace(entry, path=str(path), relative_path=relative, fingerprint=content)
+    return replace(record, path=str(path), relative_path=relative)

@@ -1,5 +1,6 @@
 """A slide in a project's manifest, and its state as derived from the pixel counts of its mask."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,17 +75,25 @@ class SlideRecord:
         return complete
 
 
-def labelled_classes(entry: SlideRecord, counts: Counts) -> set[int]:
+def labelled_classes(record: SlideRecord, counts: Counts) -> set[int]:
     """Return the classes with human-confirmed pixels; includes Background if the slide, or a box, is complete."""
     by_person = counts[1:, Provenance.ACCEPTED :].sum(axis=1)
     classes = {int(index) + 1 for index in np.flatnonzero(by_person)}
-    return classes | {BACKGROUND} if entry.complete or entry.boxes else classes
+    return classes | {BACKGROUND} if record.complete or record.boxes else classes
 
 
-def state(entry: SlideRecord, counts: Counts) -> str:
+def role_candidates(records: Iterable[SlideRecord], counts: Mapping[str, Counts]) -> list[roles.Candidate]:
+    """Return what the assignment of roles needs to know of slides, given the `counts` of their masks."""
+    return [
+        roles.Candidate(record.id, record.patient, record.role, frozenset(labelled_classes(record, counts[record.id])))
+        for record in records
+    ]
+
+
+def state(record: SlideRecord, counts: Counts) -> str:
     """Return the annotation state of a slide: "new", "annotated", "predicted" or "corrected"."""
     if counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any():
         return "corrected"
     if counts[1:, Provenance.MODEL].any():
         return "predicted"
-    return "annotated" if labelled_classes(entry, counts) else "new"
+    return "annotated" if labelled_classes(record, counts) else "new"

@@ -7,14 +7,14 @@ from napari_pathseg.errors import ConfigError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.patients import check_leaks
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
+from napari_pathseg.projects.slide_record import role_candidates
 
 _TOLERANCE = 0.005  # relative, of the sum of the shares
 
 
 def proposed_roles(project: Project) -> dict[str, str]:
     """Return roles for labelled slides that have none yet; see `roles.assign_roles`."""
-    return roles.assign_roles([_candidate(project, entry) for entry in project.slides.values()])
+    return roles.assign_roles(_candidates(project))
 
 
 def assign_missing_roles(project: Project) -> None:
@@ -26,7 +26,7 @@ def assign_missing_roles(project: Project) -> None:
 
 def split_project(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
     """Split all slides again, see `roles.split_dataset`; return the role of each slide."""
-    divided = roles.split_dataset([_candidate(project, entry) for entry in project.slides.values()], shares, seed)
+    divided = roles.split_dataset(_candidates(project), shares, seed)
     _set_roles(project, divided)
     return divided
 
@@ -68,7 +68,7 @@ def set_role(project: Project, slide_id: str, role: str) -> list[str]:
         If there is no such slide.
     """
     patient = project.slide(slide_id).patient
-    slides = [entry.id for entry in project.slides.values() if entry.patient == patient]
+    slides = [record.id for record in project.slides.values() if record.patient == patient]
     _set_roles(project, dict.fromkeys(slides, role))
     return slides
 
@@ -76,11 +76,10 @@ def set_role(project: Project, slide_id: str, role: str) -> list[str]:
 def _set_roles(project: Project, given: Mapping[str, str]) -> None:
     with project.write_lock():
         changed = {name: replace(project.slide(name), role=role) for name, role in given.items()}
-        check_leaks({**project.slides, **changed}.values(), {entry.patient for entry in changed.values()})
+        check_leaks({**project.slides, **changed}.values(), {record.patient for record in changed.values()})
         project.slides.update(changed)
         project.save()
 
 
-def _candidate(project: Project, entry: SlideRecord) -> roles.Candidate:
-    classes = labelled_classes(entry, project.counts(entry.id))
-    return roles.Candidate(entry.id, entry.patient, entry.role, frozenset(classes))
+def _candidates(project: Project) -> list[roles.Candidate]:
+    return role_candidates(project.slides.values(), {name: project.counts(name) for name in project.slides})

@@ -52,9 +52,9 @@ def load_tissue(
     UnsupportedSlideError
         If the slide's file is needed and cannot be read.
     """
-    entry, path = project.slide(slide_id), tissue_path(project, slide_id)
+    record, path = project.slide(slide_id), tissue_path(project, slide_id)
     if path.exists():
-        kept, found_with = _read(path, entry)
+        kept, found_with = _read(path, record)
         if kept.edited or config is None or found_with == config:
             return kept
     config = config or TissueConfig()
@@ -62,7 +62,7 @@ def load_tissue(
         tissue = find_tissue(slide, config)
     try:
         with _WRITING:
-            if may_keep() and not _is_edited(path, entry):  # the user may have edited it meanwhile
+            if may_keep() and not _is_edited(path, record):  # the user may have edited it meanwhile
                 _write(path, tissue, config)
     except ProjectError as error:  # works in a read-only folder too
         _logger.warning("%s", error)
@@ -77,11 +77,11 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
     ProjectError
         If the mask belongs to another slide, another program holds the project, or the file cannot be written.
     """
-    entry = project.slide(slide_id)
-    if tissue.shape != entry.shape:
+    record = project.slide(slide_id)
+    if tissue.shape != record.shape:
         raise ProjectError(
             f"The tissue mask belongs to a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
-            f"{entry.shape[0]} x {entry.shape[1]}. Save it with the slide that it was found on."
+            f"{record.shape[0]} x {record.shape[1]}. Save it with the slide that it was found on."
         )
     with project.write_lock(), _WRITING:
         _write(tissue_path(project, slide_id), tissue, TissueConfig())
@@ -105,7 +105,7 @@ def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
         Image.fromarray(tissue.pixels).save(partial, format="PNG", pnginfo=text)
 
 
-def _read(path: Path, entry: SlideRecord) -> tuple[TissueMask, TissueConfig]:
+def _read(path: Path, record: SlideRecord) -> tuple[TissueMask, TissueConfig]:
     try:
         with decoding(), Image.open(path, formats=("PNG",)) as picture:
             assert isinstance(picture, PngImageFile)
@@ -113,14 +113,14 @@ def _read(path: Path, entry: SlideRecord) -> tuple[TissueMask, TissueConfig]:
             pixels = np.array(picture.convert("1"))
         about = json.loads(text)
         config = TissueConfig.from_json(about["settings"])
-        tissue = TissueMask(pixels, int(about["downsample"]), entry.shape, entry.mpp, bool(about["edited"]))
+        tissue = TissueMask(pixels, int(about["downsample"]), record.shape, record.mpp, bool(about["edited"]))
     except (LookupError, TypeError, ValueError, PathsegError) as error:
         raise ProjectError(
-            f"{path} cannot be read as the tissue mask of {entry.id} ({error!s:.200}). Delete the file, and the "
+            f"{path} cannot be read as the tissue mask of {record.id} ({error!s:.200}). Delete the file, and the "
             "tissue is detected again."
         ) from error
     return tissue, config
 
 
-def _is_edited(path: Path, entry: SlideRecord) -> bool:
-    return path.exists() and _read(path, entry)[0].edited
+def _is_edited(path: Path, record: SlideRecord) -> bool:
+    return path.exists() and _read(path, record)[0].edited

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import Counts
-from napari_pathseg.masks.counts import counts_from, counts_to
+from napari_pathseg.masks.counts import Provenance, counts_from, counts_to
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
@@ -52,7 +52,7 @@ class Version:
     why
         What was about to be done: one of the five words above.
     counts
-        UInt8Array by class and provenance; None where they cannot be read.
+        Pixels by class and provenance; None where they cannot be read.
     checksum
         Checksum of the files at the time of the snapshot.
     problem
@@ -240,12 +240,27 @@ def _parse(folder: Path, content: Any) -> tuple[datetime, str, Counts, str]:
         )
     if not (folder / "mask.zarr" / "zarr.json").is_file():
         raise ProjectError(_damaged(folder, "its mask is missing"))
+    when, why, counts, checksum = (content.get(key) for key in ("when", "why", "counts", "stamp"))
+    if not (isinstance(when, str) and isinstance(why, str) and isinstance(checksum, str) and _are_counts(counts)):
+        what = "its version.json is damaged (a value is missing or of the wrong type)"
+        raise ProjectError(_damaged(folder, what))
     try:
-        when = datetime.fromisoformat(content["when"]).astimezone(UTC)
-        return when, str(content["why"]), counts_from(content["counts"]), str(content["stamp"])
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:  # values of the wrong type
-        what = f"its version.json is damaged ({type(error).__name__}: {error})"
-        raise ProjectError(_damaged(folder, what)) from error
+        taken = datetime.fromisoformat(when).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ProjectError(_damaged(folder, f"its version.json is damaged ({error})")) from error
+    return taken, why, counts_from(counts), checksum
+
+
+def _are_counts(saved: Any) -> TypeGuard[dict[str, int]]:
+    """Return whether a value is one that `counts_to` may have written."""
+    return isinstance(saved, dict) and all(
+        isinstance(number, int) and 0 <= number < 2**63 and _is_count_key(key) for key, number in saved.items()
+    )
+
+
+def _is_count_key(key: str) -> bool:
+    label, _, kind = key.partition(",")
+    return label.isdecimal() and kind.isdecimal() and int(label) < 256 and int(kind) < len(Provenance)
 
 
 def _damaged(folder: Path, what: str) -> str:

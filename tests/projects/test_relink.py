@@ -1,10 +1,8 @@
 import os
 import shutil
 
-import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
 from napari_pathseg.errors import ConfigError, ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import Project
@@ -135,23 +133,21 @@ def test_another_slide_is_refused_by_name_and_nothing_is_linked(project, moved):
     assert len(missing(project)) == 6
 
 
-def test_a_strange_file_is_refused_unless_forced(project, slides, tmp_path):
+def test_file_with_other_content_is_refused(project, slides, tmp_path):
     pixels = tifffile.imread(slides[0])
     saved_anew = tmp_path / "anew.tif"
     tifffile.imwrite(saved_anew, pixels, photometric="rgb")
     slides[0].unlink()
     with pytest.raises(ProjectError, match=r"anew\.tif is another file than the one that was added, not case0"):
         relink(project, {"case0": saved_anew})
-    relink(project, {"case0": saved_anew}, force=True)
-    relink(project, {"case0": saved_anew})  # it is the slide's file from now on
-    assert project.find_file(project.slide("case0")) == saved_anew
+    assert project.slide("case0").path == str(slides[0])
 
 
-def test_a_file_of_another_size_is_refused_even_by_force(project, tmp_path):
-    Image.fromarray(np.zeros((50, 60, 3), np.uint8)).save(tmp_path / "small.png")
-    with pytest.raises(ProjectError, match=r"small\.png has 50 x 60 pixels; it had 192 x 192"):
-        relink(project, {"case0": tmp_path / "small.png"}, force=True)
-    assert project.slide("case0").path.endswith("case0.tif")
+def test_file_of_another_size_is_refused_and_nothing_is_linked(project, moved):
+    project.update_slide("case0", shape=(50, 60))
+    with pytest.raises(ProjectError, match=r"case0\.tif has 192 x 192 pixels; it had 50 x 60"):
+        relink(project, {"case1": moved / "case1.tif", "case0": moved / "case0.tif"})
+    assert len(missing(project)) == 6
 
 
 def test_a_file_that_is_not_there_is_named(project, tmp_path):

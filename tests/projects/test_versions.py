@@ -217,6 +217,11 @@ def spoil_counts(version):
     (version.folder / "version.json").write_text(json.dumps({**content, "counts": {"300,9": 1}}))
 
 
+def spoil_time(version):
+    content = json.loads((version.folder / "version.json").read_text())
+    (version.folder / "version.json").write_text(json.dumps({**content, "when": "yesterday"}))
+
+
 def forget_stamp(version):
     content = json.loads((version.folder / "version.json").read_text())
     del content["stamp"]
@@ -237,7 +242,7 @@ def write_list(version):
 
 
 @pytest.mark.parametrize(
-    "damage", [damage_json, forget_json, spoil_counts, forget_stamp, make_newer, lose_mask, write_list]
+    "damage", [damage_json, forget_json, spoil_counts, spoil_time, forget_stamp, make_newer, lose_mask, write_list]
 )
 def test_a_damaged_version_is_listed_by_name_and_keeps_no_other_out(project, mask, damage):
     paint(mask, Region(0, 0, 10, 10))

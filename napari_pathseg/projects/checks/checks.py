@@ -44,32 +44,32 @@ class _Case:
     """Input of the checks: slides with the roles that training would assign, and their ground-truth pixels by class."""
 
     project: Project
-    entries: list[SlideRecord]
+    records: list[SlideRecord]
     train: list[SlideRecord]
     val: list[SlideRecord]
     pixels: dict[str, npt.NDArray[np.int64]]
 
-    def sum(self, entries: Iterable[SlideRecord]) -> npt.NDArray[np.int64]:
+    def sum(self, records: Iterable[SlideRecord]) -> npt.NDArray[np.int64]:
         """Return the sum of the pixels of these slides."""
-        total: npt.NDArray[np.int64] = np.sum([self.pixels[entry.id] for entry in entries], axis=0)
+        total: npt.NDArray[np.int64] = np.sum([self.pixels[record.id] for record in records], axis=0)
         return total
 
 
 def check(project: Project) -> list[Problem]:
     """Return the problems of a project, most serious first, each with its fix."""
-    counts, in_the_way = _read_counts(project)
-    in_the_way += _unreadable(project)
+    counts, blocking = _read_counts(project)
+    blocking += _unreadable(project)
     try:
         train, val = train_val_split(project, counts)
     except NothingToLearnError as error:
-        in_the_way.append(str(error))
+        blocking.append(str(error))
         train, val = [], []
-    entries = with_assigned_roles(project, counts)
-    pixels = {entry.id: _pixels(project, entry, counts[entry.id]) for entry in entries}
-    case = _Case(project, entries, train, val, pixels)
-    in_the_way += _unknown_classes(case)
-    problems = [Problem(text, blocks=True) for text in in_the_way]
-    for findings in (_leaks(case), find_misaligned_contours(project), _lost(case), _labels(case), _pictures(case)):
+    records = with_assigned_roles(project, counts)
+    pixels = {record.id: _pixels(project, record, counts[record.id]) for record in records}
+    case = _Case(project, records, train, val, pixels)
+    blocking += _unknown_classes(case)
+    problems = [Problem(text, blocks=True) for text in blocking]
+    for findings in (_leaks(case), find_misaligned_contours(project), _one_class(case), _labels(case), _images(case)):
         problems += [Problem(text, blocks=False) for text in findings]
     return problems
 
@@ -93,10 +93,10 @@ def _unreadable(project: Project) -> list[str]:
     if gone:
         texts.append(
             f"The files of {len(gone)} of {len(project.slides)} slides are not where they were: "
-            f"{_list([f'{entry.id} ({entry.path})' for entry in gone])}. If they were moved, say where to: "
+            f"{_list([f'{record.id} ({record.path})' for record in gone])}. If they were moved, say where to: "
             "pathseg relink PROJECT FOLDER, or Find moved files… in a slide's menu."
         )
-    lost = {entry.id for entry in gone}
+    lost = {record.id for record in gone}
     for name in (name for name in project.slides if name not in lost):
         try:
             project.open_slide(name).close()
@@ -105,79 +105,79 @@ def _unreadable(project: Project) -> list[str]:
     return texts
 
 
-def _pixels(project: Project, entry: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
+def _pixels(project: Project, record: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
     try:
-        return labelled_pixel_counts(project, entry, counts)
+        return labelled_pixel_counts(project, record, counts)
     except PathsegError:  # its mask cannot be read, which is reported already
-        return labelled_pixel_counts(project, replace(entry, boxes=()), counts)
+        return labelled_pixel_counts(project, replace(record, boxes=()), counts)
 
 
 def _unknown_classes(case: _Case) -> Iterator[str]:
     """Report masks with labels that are not a class of the project; the network has no output for them."""
     classes = case.project.classes
-    for entry in case.entries:
-        beyond = np.flatnonzero(case.pixels[entry.id][len(classes) + 1 :]) + len(classes) + 1
+    for record in case.records:
+        beyond = np.flatnonzero(case.pixels[record.id][len(classes) + 1 :]) + len(classes) + 1
         if len(beyond):
             number = int(beyond[-1])
             advice = "Add the class, or erase it there."
             if number == 255:
                 advice = f"Import its 0/255 mask again: these then mean {classes.names[0]} and {classes.names[1]}."
             yield (
-                f"The mask of {entry.id} has {case.pixels[entry.id][number]:,} pixels of class {number}; the project's "
-                f"classes are 1 to {len(classes)} ({', '.join(classes.names)}). {advice}"
+                f"The mask of {record.id} has {case.pixels[record.id][number]:,} pixels of class {number}; the "
+                f"project's classes are 1 to {len(classes)} ({', '.join(classes.names)}). {advice}"
             )
 
 
 def _leaks(case: _Case) -> Iterator[str]:
     """Report patients and duplicate slides that are in more than one role."""
-    for patient in find_leaks(case.entries):
-        entries = [entry for entry in case.entries if entry.patient == patient and entry.role != roles.AUTO]
+    for patient in find_leaks(case.records):
+        records = [record for record in case.records if record.patient == patient and record.role != roles.AUTO]
         yield (
-            f'Patient "{patient}" is in two roles: {_by_role(entries)}. Scores of slides that the network has half '
-            "seen are too good; give all slides of a patient one role."
+            f'Patient "{patient}" is in two roles: {_by_role(records)}. Scores on slides of a patient seen in '
+            "training are too good; give all slides of a patient one role."
         )
-    for twins in find_duplicate_slides(case.project, case.entries):
-        yield from _twins(twins)
+    for group in find_duplicate_slides(case.project, case.records):
+        yield from _duplicate(group)
 
 
-def _twins(entries: list[SlideRecord]) -> Iterator[str]:
-    names = " and ".join(entry.id for entry in entries)
-    if len({entry.role for entry in entries}) > 1:
+def _duplicate(records: list[SlideRecord]) -> Iterator[str]:
+    names = " and ".join(record.id for record in records)
+    if len({record.role for record in records}) > 1:
         yield (
-            f"{names} are the same slide in two roles: {_by_role(entries)}. Give both one role and one patient, "
+            f"{names} are the same slide in two roles: {_by_role(records)}. Give both one role and one patient, "
             "else scores measure memorised slides."
         )
-    elif len({entry.patient for entry in entries}) > 1:
+    elif len({record.patient for record in records}) > 1:
         yield (
-            f"{names} are the same slide under {len(entries)} patients. Give them one patient, so that they stay on "
+            f"{names} are the same slide under {len(records)} patients. Give them one patient, so that they stay on "
             "one side."
         )
     else:
-        yield f"{names} are the same slide, which counts {len(entries)} times. Annotate one of them only."
+        yield f"{names} are the same slide, which counts {len(records)} times. Annotate one of them only."
 
 
-def _by_role(entries: Iterable[SlideRecord]) -> str:
+def _by_role(records: Iterable[SlideRecord]) -> str:
     by_role: dict[str, list[str]] = defaultdict(list)
-    for entry in entries:
-        by_role[entry.role].append(entry.id)
+    for record in records:
+        by_role[record.role].append(record.id)
     return "; ".join(f"{_ROLE_NAMES[role]}: {_list(names)}" for role, names in by_role.items())
 
 
-def _lost(case: _Case) -> Iterator[str]:
-    """Report complete slides that are all Background although contours were imported, or have no Background."""
+def _one_class(case: _Case) -> Iterator[str]:
+    """Report complete slides without any contour although some were imported, and those without Background."""
     kept = {path.stem for path in case.project.folder.glob("contours/*")}
     names = case.project.classes.names
     empty, full = [], []
-    for entry in case.entries:
-        pixels = case.pixels[entry.id]
-        if entry.complete and entry.id in kept and not pixels[BACKGROUND + 1 :].any():
-            empty.append(entry.id)
-        elif entry.complete and pixels[BACKGROUND + 1 : len(names) + 1].max() > _ALL * pixels.sum():
-            full.append((entry.id, names[int(pixels[2 : len(names) + 1].argmax()) + 1]))
+    for record in case.records:
+        pixels = case.pixels[record.id]
+        if record.complete and record.id in kept and not pixels[BACKGROUND + 1 :].any():
+            empty.append(record.id)
+        elif record.complete and pixels[BACKGROUND + 1 : len(names) + 1].max() > _ALL * pixels.sum():
+            full.append((record.id, names[int(pixels[2 : len(names) + 1].argmax()) + 1]))
     if empty:
         yield (
             f"{_list(empty)}: complete, with a file of contours, but all Background. Import the contours again, or "
-            "outline what is to be found."
+            "outline what you want to find."
         )
     for name in dict.fromkeys(name for _, name in full):
         slides = [slide for slide, found in full if found == name]
@@ -189,7 +189,7 @@ def _labels(case: _Case) -> Iterator[str]:
     if not case.train:
         return
     learnt, scored = case.sum(case.train), case.sum(case.val)
-    if all((case.pixels[entry.id] > 0).sum() < 2 for entry in case.train):
+    if all((case.pixels[record.id] > 0).sum() < 2 for record in case.train):
         yield (
             "No training slide shows two classes, so the network may learn to separate slides instead of tissue. "
             "Outline both on some slides, or declare slides complete whose contours show all there is."
@@ -203,34 +203,34 @@ def _labels(case: _Case) -> Iterator[str]:
         if not scored[spec.index]:
             yield (
                 f'No validation slide shows "{spec.name}", so its scores will say nothing. Annotate some of it on '
-                f"{_list([entry.id for entry in case.val])}, or give a slide that shows it the role val."
+                f"{_list([record.id for record in case.val])}, or give a slide that shows it the role val."
             )
-    patients = {entry.patient for entry in [*case.train, *case.val]}
-    if len(patients) >= _MANY_PATIENTS and len({entry.patient for entry in case.val}) == 1:
+    patients = {record.patient for record in [*case.train, *case.val]}
+    if len(patients) >= _MANY_PATIENTS and len({record.patient for record in case.val}) == 1:
         yield (
             f"Of {len(patients)} patients only {case.val[0].patient} is used for validation, so the scores depend on "
             "chance. Give the slides of a few more the role val."
         )
 
 
-def _pictures(case: _Case) -> Iterator[str]:
+def _images(case: _Case) -> Iterator[str]:
     """Report slides that differ too much from the others in pixel size or colour."""
     learnt = [*case.train, *case.val]
-    scales = {entry.id: entry.mask_mpp for entry in learnt if entry.mask_mpp is not None}
+    scales = {record.id: record.mask_mpp for record in learnt if record.mask_mpp is not None}
     if scales and max(scales.values()) > _MOST_SCALES * min(scales.values()):
         coarsest = max(scales, key=lambda name: scales[name])
         yield (
             f"The slides are learnt at {min(scales.values()):.3g} to {max(scales.values()):.3g} um per pixel, "
             f"{coarsest} at the coarsest. Make the project with a coarser --mpp so that all fit."
         )
-    silent = [entry.id for entry in learnt if entry.mpp is None]
+    silent = [record.id for record in learnt if record.mpp is None]
     if scales and silent:
         yield (
             f"{len(silent)} of {len(learnt)} slides state no pixel size ({_list(silent)}) and are learnt at full "
             f"resolution, the others at {min(scales.values()):.3g} um per pixel or so. Save them with their pixel "
             "size, or keep them in a project of their own."
         )
-    grey = [entry.id for entry in learnt if entry.channels == 1]
+    grey = [record.id for record in learnt if record.channels == 1]
     if grey and len(grey) < len(learnt):
         yield (
             f"{len(grey)} of {len(learnt)} slides are grey ({_list(grey)}), the others in colour. Keep them in "

@@ -15,26 +15,26 @@ _SIDE = 256  # pixels, of the central square that is compared
 _ALIKE = 6.0  # mean difference in grey values, up to which two images are the same after JPEG at quality 75
 
 
-def find_duplicate_slides(project: Project, entries: Sequence[SlideRecord]) -> list[list[SlideRecord]]:
+def find_duplicate_slides(project: Project, records: Sequence[SlideRecord]) -> list[list[SlideRecord]]:
     """Return groups of slides with the same image.
 
     Identical files have the same fingerprint.  Slides of the same size with the same contour file may be one image
     saved twice; the centres of these are compared.
     """
-    groups = _alike(entries, [entry.fingerprint for entry in entries])
-    known = {entry.id for group in groups for entry in group[1:]}
-    rest = [entry for entry in entries if entry.id not in known]
+    groups = _alike(records, [record.fingerprint for record in records])
+    known = {record.id for group in groups for record in group[1:]}
+    rest = [record for record in records if record.id not in known]
     drawn = _drawn(project)
-    keys = [(entry.shape, drawn[entry.id]) if entry.id in drawn else "" for entry in rest]
-    return groups + [twins for group in _alike(rest, keys) if len(twins := _same_pixels(project, group)) > 1]
+    keys = [(record.shape, drawn[record.id]) if record.id in drawn else "" for record in rest]
+    return groups + [same for group in _alike(rest, keys) if len(same := _same_pixels(project, group)) > 1]
 
 
-def _alike(entries: Iterable[SlideRecord], keys: Iterable[Hashable]) -> list[list[SlideRecord]]:
+def _alike(records: Iterable[SlideRecord], keys: Iterable[Hashable]) -> list[list[SlideRecord]]:
     """Return the groups of two or more slides that share a key; an empty key never matches."""
     groups: dict[Hashable, list[SlideRecord]] = defaultdict(list)
-    for entry, key in zip(entries, keys, strict=True):
+    for record, key in zip(records, keys, strict=True):
         if key:
-            groups[key].append(entry)
+            groups[key].append(record)
     return [group for group in groups.values() if len(group) > 1]
 
 
@@ -43,15 +43,15 @@ def _drawn(project: Project) -> dict[str, str]:
     return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in project.folder.glob("contours/*.*")}
 
 
-def _same_pixels(project: Project, entries: list[SlideRecord]) -> list[SlideRecord]:
+def _same_pixels(project: Project, records: list[SlideRecord]) -> list[SlideRecord]:
     """Return the first slide and those whose centre looks the same."""
-    rows, columns = entries[0].shape
-    middle = Region((rows - _SIDE) // 2, (columns - _SIDE) // 2, _SIDE, _SIDE).clip(entries[0].shape)
+    rows, columns = records[0].shape
+    middle = Region((rows - _SIDE) // 2, (columns - _SIDE) // 2, _SIDE, _SIDE).clip(records[0].shape)
     found: list[SlideRecord] = []
     first = np.empty(0)
-    for entry in entries:
+    for record in records:
         try:
-            with project.open_slide(entry.id) as slide:
+            with project.open_slide(record.id) as slide:
                 pixels = slide.read(middle).astype(float)
         except PathsegError:  # reported by another check
             continue
@@ -59,5 +59,5 @@ def _same_pixels(project: Project, entries: list[SlideRecord]) -> list[SlideReco
         if not found:
             first = grey
         if np.abs(grey - first).mean() < _ALIKE:
-            found.append(entry)
+            found.append(record)
     return found

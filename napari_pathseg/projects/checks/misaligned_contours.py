@@ -40,8 +40,8 @@ def _geometry(project: Project, slide_id: str) -> SlideGeometry:
     try:
         return project.slide_geometry(slide_id)
     except PathsegError:  # reported by another check
-        entry = project.slide(slide_id)
-        return SlideGeometry(entry.id, entry.shape, entry.mpp)
+        record = project.slide(slide_id)
+        return SlideGeometry(record.id, record.shape, record.mpp)
 
 
 def _outside(file: str, slide: str, extent: BoundingBox) -> str:

@@ -8,7 +8,7 @@ from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.masks.counts import Counts
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates
 from napari_pathseg.projects.splits import assign_missing_roles
 
 
@@ -27,12 +27,8 @@ def assign_train_val_split(project: Project) -> tuple[list[SlideRecord], list[Sl
 
 def with_assigned_roles(project: Project, counts: Mapping[str, Counts]) -> list[SlideRecord]:
     """Return the slides with the roles that training would assign, given the `counts` of their masks."""
-    candidates = [
-        roles.Candidate(e.id, e.patient, e.role, frozenset(labelled_classes(e, counts[e.id])))
-        for e in project.slides.values()
-    ]
-    decided = roles.assign_roles(candidates)
-    return [replace(e, role=decided.get(e.id, e.role)) for e in project.slides.values()]
+    decided = roles.assign_roles(role_candidates(project.slides.values(), counts))
+    return [replace(record, role=decided.get(record.id, record.role)) for record in project.slides.values()]
 
 
 def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[list[SlideRecord], list[SlideRecord]]:
@@ -44,13 +40,13 @@ def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[lis
         If one side is empty, or a class has no training pixels.
     """
     name = project.folder.name
-    entries = [entry for entry in with_assigned_roles(project, counts) if entry.role != roles.TEST]
-    found = {entry.id: labelled_classes(entry, counts[entry.id]) for entry in entries}
-    labelled = [entry for entry in entries if found[entry.id]]
+    records = [record for record in with_assigned_roles(project, counts) if record.role != roles.TEST]
+    found = {record.id: labelled_classes(record, counts[record.id]) for record in records}
+    labelled = [record for record in records if found[record.id]]
     if not labelled:
         raise NothingToLearnError(f"No slide of {name} has a contour. Draw or import one, then train again.")
-    train = [entry for entry in labelled if entry.role == roles.TRAIN]
-    val = [entry for entry in labelled if entry.role == roles.VAL]
+    train = [record for record in labelled if record.role == roles.TRAIN]
+    val = [record for record in labelled if record.role == roles.VAL]
     if not train:
         raise NothingToLearnError(
             f"All slides of {name} with contours validate; none is left to learn from. Annotate another slide, "
@@ -61,7 +57,7 @@ def train_val_split(project: Project, counts: Mapping[str, Counts]) -> tuple[lis
             f"{name} has no validation slide: contours are on the slides of one patient only. Annotate a slide of "
             "another patient, or give one the role val."
         )
-    learnt = set[int]().union(*(found[entry.id] for entry in train))
+    learnt = set[int]().union(*(found[record.id] for record in train))
     for spec in project.classes:
         if spec.index not in learnt:
             raise NothingToLearnError(_nothing_of(spec, name))

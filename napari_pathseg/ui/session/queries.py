@@ -10,7 +10,7 @@ from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, state
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates, state
 from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
 from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.session import Session
@@ -86,11 +86,8 @@ def training_summary(session: Session) -> TrainingSummary:
         return TrainingSummary(0, 0, 0, "")
     slides = session.project.slides
     labelled = labelled_slides(session)
-    candidates = [
-        roles.Candidate(record.id, record.patient, record.role, frozenset(labelled.get(record.id, ())))
-        for record in slides.values()
-    ]
-    assigned = roles.assign_roles(candidates)
+    counts = {name: session.counts(name) for name in slides}
+    assigned = roles.assign_roles(role_candidates(slides.values(), counts))
     role = {name: assigned.get(name, slides[name].role) for name in labelled}
     training = [slides[name] for name in labelled if role[name] == roles.TRAIN]
     corrected = [record for record in training if slide_state(session, record) == "corrected"]

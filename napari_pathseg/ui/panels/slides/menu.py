@@ -37,15 +37,15 @@ class SlideMenu(QMenu):
     def __init__(self, session: Session, tissue: TissueOverlay, slide_id: str, parent: QWidget) -> None:
         super().__init__(parent)
         self._session, self._tissue, self._slide, self._window = session, tissue, slide_id, parent
-        entry = session.require_project().slide(slide_id)
+        record = session.require_project().slide(slide_id)
         for role in ROLES:
             action = self.addAction(ROLE_WORDS[role])
             assert action is not None
             action.setCheckable(True)
-            action.setChecked(role == entry.role)
+            action.setChecked(role == record.role)
             action.triggered.connect(lambda _=False, role=role: self._set_role(role))
         self.addSeparator()
-        self.addAction(f"Patient {entry.patient}…", self.ask_for_patient)
+        self.addAction(f"Patient {record.patient}…", self.ask_for_patient)
         self.addAction("Patients from names…", self.ask_for_pattern)
         self.addAction("Split all by patient…", self.ask_to_split)
         self.addSeparator()
@@ -64,8 +64,8 @@ class SlideMenu(QMenu):
 
     def ask_for_patient(self) -> None:
         """Ask for the patient of the slide."""
-        entry = self._session.require_project().slide(self._slide)
-        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {entry.id}", text=entry.patient)
+        record = self._session.require_project().slide(self._slide)
+        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {record.id}", text=record.patient)
         if given and name.strip():
             with show_errors():
                 set_patient(self._session.require_project(), [self._slide], name)
@@ -99,9 +99,9 @@ class SlideMenu(QMenu):
 
     def ask_for_mpp(self) -> None:
         """Ask for the pixel size of the slide."""
-        entry = self._session.require_project().slide(self._slide)
-        text = f"Micrometres per pixel of {entry.id}"
-        mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, entry.mpp or 0.5, 0.01, 100, 4)
+        record = self._session.require_project().slide(self._slide)
+        text = f"Micrometres per pixel of {record.id}"
+        mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, record.mpp or 0.5, 0.01, 100, 4)
         if given:
             with show_errors():
                 self._session.require_project().update_slide(self._slide, mpp=mpp)

@@ -120,8 +120,8 @@ class SlidesPanel(QWidget):
         self._show_in_view()
 
     def _show_in_view(self) -> None:
-        entry = self._session.slide
-        self.delegate.in_view = "" if entry is None else entry.id
+        record = self._session.slide
+        self.delegate.in_view = "" if record is None else record.id
         number = self.model.find(self.delegate.in_view)
         if number >= 0:
             self.list.setCurrentIndex(self.model.index(number))
