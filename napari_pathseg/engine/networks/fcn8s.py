@@ -1,7 +1,7 @@
 """FCN-8s over VGG16, Long et al., Fully convolutional networks, 2015.
 
-Layers are padded so that the mask has the image's size; the authors pad the image by 100
-pixels and crop.  All transposed convolutions learn, from bilinear interpolation.
+Convolutions are padded so that the output has the image's size; the authors pad the image by
+100 pixels and crop.  All transposed convolutions are trained and start as bilinear interpolation.
 """
 
 import torch
@@ -11,19 +11,20 @@ from torch.nn.utils import skip_init
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks.network import Network
 
-_VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)  # 0 for a pool
+_VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)  # 0: pooling
 _AFTER_POOL3, _AFTER_POOL4 = 17, 24
-_WIDE = 4096
-_NOISE = 128  # pixels
+_FC_CHANNELS = 4096
+_NOISE_SIDE = 128  # pixels
 
 
 class FCN8s(Network):
-    """134 million weights, most of them in the 7 × 7 convolution over the deepest features.
+    """FCN-8s: 134 million weights, most of them in the 7 × 7 convolution over the deepest features.
 
-    VGG16's features differ in size by a hundred between levels and by more between sources: on
-    stained tissue, those of Keras's weights deviate by 794, 112 and 8 in pools 3, 4 and 5, and
-    Xavier's scores of them by a thousand.  The authors multiply pools 3 and 4 by 0.0001 and
-    0.01 (FCN-8s "at once"); here the gains are measured, so that they suit any weights.
+    The scale of VGG16's features differs by a factor of a hundred between levels, and by more
+    between sources of weights: on stained tissue, features from Keras's weights have standard
+    deviations of 794, 112 and 8 in pools 3, 4 and 5, and Xavier-initialised scores of them a
+    thousand.  The authors multiply pools 3 and 4 by 0.0001 and 0.01 (FCN-8s "at once"); here the
+    gains are measured, so that they suit any weights.
     """
 
     encoder_share = 0.2
@@ -33,10 +34,10 @@ class FCN8s(Network):
         super().__init__()
         classes = spec.classes
         self.features = _vgg16_features()
-        self.fc6: nn.Conv2d = skip_init(nn.Conv2d, 512, _WIDE, 7, padding=3)  # type: ignore[no-untyped-call]
-        self.fc7: nn.Conv2d = skip_init(nn.Conv2d, _WIDE, _WIDE, 1)  # type: ignore[no-untyped-call]
+        self.fc6: nn.Conv2d = skip_init(nn.Conv2d, 512, _FC_CHANNELS, 7, padding=3)  # type: ignore[no-untyped-call]
+        self.fc7: nn.Conv2d = skip_init(nn.Conv2d, _FC_CHANNELS, _FC_CHANNELS, 1)  # type: ignore[no-untyped-call]
         self.dropout = nn.Dropout(0.5)
-        self.score_fc7 = nn.Conv2d(_WIDE, classes, 1)
+        self.score_fc7 = nn.Conv2d(_FC_CHANNELS, classes, 1)
         self.score_pool4 = nn.Conv2d(512, classes, 1)
         self.score_pool3 = nn.Conv2d(256, classes, 1)
         for layer in (self.fc6, self.fc7, self.score_fc7, self.score_pool4, self.score_pool3):
@@ -70,18 +71,18 @@ class FCN8s(Network):
 
     @torch.no_grad()
     def adapt_to_weights(self) -> None:
-        """Choose gains that give the features of noise a deviation of one."""
-        noise = torch.rand(1, 3, _NOISE // 4, _NOISE // 4, generator=torch.Generator().manual_seed(0))
-        pixels = 255 * nn.functional.interpolate(noise, size=_NOISE, mode="bicubic").clamp(0, 1)
+        """Set the gains so that features of noise have a standard deviation of one."""
+        noise = torch.rand(1, 3, _NOISE_SIDE // 4, _NOISE_SIDE // 4, generator=torch.Generator().manual_seed(0))
+        pixels = 255 * nn.functional.interpolate(noise, size=_NOISE_SIDE, mode="bicubic").clamp(0, 1)
         self.gains.copy_(torch.stack([1 / level.std().clamp(min=1e-6) for level in self.encode(pixels)[:3]]))
 
     def decayed_parameters(self) -> list[nn.Parameter]:
-        """Return what L2 pulls towards zero: the decoder's weights; VGG16's stay near what they learnt."""
+        """Return the parameters with weight decay: the decoder's weights; VGG16's stay near their pretrained values."""
         return [parameter for parameter in self.decoder_parameters() if parameter.ndim > 1]
 
 
 def _vgg16_features() -> nn.Sequential:
-    """Return VGG16's 13 convolutions, numbered as torchvision does."""
+    """Return VGG16's 13 convolutions, numbered as in torchvision."""
     layers: list[nn.Module] = []
     inputs = 3
     for outputs in _VGG16:
@@ -98,7 +99,7 @@ def _vgg16_features() -> nn.Sequential:
 
 
 def _bilinear(classes: int, side: int, stride: int) -> nn.ConvTranspose2d:
-    """Return a transposed convolution that interpolates each class by itself, without a bias."""
+    """Return a transposed convolution without bias that interpolates each class separately."""
     layer = nn.ConvTranspose2d(classes, classes, side, stride, padding=(side - stride) // 2, bias=False)
     ramp = 1 - (torch.arange(side) - (side - 1) / 2).abs() / stride
     with torch.no_grad():

@@ -1,9 +1,9 @@
-"""What all networks share: pixels in, a logit per class and pixel out, in two halves.
+"""The base class of all networks: pixels in, a logit per class and pixel out.
 
-The encoder makes features, the decoder makes logits of them, so that features can be kept
-while only the decoder learns.  A network takes RGB pixels from 0 to 255; how they are scaled
-is its own business and is kept with its weights.  Here are padding, scaling and the sight of
-the surroundings; what a network is made of is in the modules beside this one.
+The encoder computes features and the decoder turns them into logits, so that features can be
+cached while only the decoder is trained.  A network takes RGB pixels from 0 to 255; their
+normalisation is stored with its weights.  This module does padding, normalisation and context;
+the layers are defined in the modules of the subclasses.
 """
 
 from abc import ABC, abstractmethod
@@ -23,16 +23,17 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class Network(nn.Module, ABC):
-    """A segmentation network of an encoder and a decoder.
+    """A segmentation network with an encoder and a decoder.
 
     Attributes
     ----------
     multiple
-        Rows and columns that `encode` and `decode` take are multiples of it.
+        Rows and columns passed to `encode` and `decode` must be multiples of it.
     optional_weights
-        Ends of the encoder's tensor names that a weights file may lack.
+        Suffixes of encoder tensor names that a weights file may lack.
     encoder_share
-        What of the step size its encoder takes; less where no norms keep it from running away.
+        Learning rate of the encoder as a fraction of the decoder's; below 1 without normalisation layers, to
+        keep training stable.
     """
 
     multiple: int = 32
@@ -47,46 +48,46 @@ class Network(nn.Module, ABC):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.surroundings: nn.Conv2d | None = None
 
-    # -- what each network defines
+    # -- defined by each network
 
     @property
     @abstractmethod
     def encoder(self) -> nn.Module:
-        """The part that pretrained weights are for."""
+        """The module that pretrained weights are loaded into."""
 
     @abstractmethod
     def _encode(self, pixels: Tensor) -> list[Tensor]:
-        """Return the features of scaled pixels, finest first."""
+        """Return the features of normalised pixels, finest first."""
 
     @abstractmethod
     def _decode(self, features: list[Tensor]) -> Tensor:
         """Return the logits of :meth:`_encode`'s features, at the size of the pixels."""
 
-    # -- what all do alike
+    # -- shared by all networks
 
     def forward(self, pixels: Tensor, context: Tensor | None = None) -> Tensor:
         """Return logits (n, classes, rows, columns) of pixels of any size; see :meth:`encode`."""
         rows, columns = pixels.shape[-2:]
-        more_rows, more_columns = -rows % self.multiple, -columns % self.multiple
-        if not more_rows and not more_columns:
+        pad_rows, pad_columns = -rows % self.multiple, -columns % self.multiple
+        if not pad_rows and not pad_columns:
             return self.decode(self.encode(pixels, context))
-        top, left = more_rows // 2, more_columns // 2  # on all sides: the centre is where it was
-        margins = (left, more_columns - left, top, more_rows - top)
+        top, left = pad_rows // 2, pad_columns // 2  # on all sides, so that the centre stays in place
+        margins = (left, pad_columns - left, top, pad_rows - top)
         pixels = F.pad(pixels.float(), margins, mode="replicate")
         context = None if context is None else F.pad(context.float(), margins, mode="replicate")
         return self.decode(self.encode(pixels, context))[..., top : top + rows, left : left + columns]
 
     def encode(self, pixels: Tensor, context: Tensor | None = None) -> list[Tensor]:
-        """Return the features of tiles, finest first, with those of their surroundings last.
+        """Return the features of tiles, finest first, and those of their context last.
 
         Parameters
         ----------
         pixels
-            RGB tiles (n, 3, rows, columns), 0 to 255, whole numbers or not; rows and columns
-            are multiples of `multiple`.
+            RGB tiles (n, 3, rows, columns), 0 to 255, of any dtype; rows and columns are multiples
+            of `multiple`.
         context
-            Their surroundings: the same shape about the same centre, four times as wide.
-            Only a network with context takes it; without it such a network sees the tile alone.
+            Their surroundings: the same shape and centre, four times as wide.  Networks without
+            context ignore it; with None, networks with context use the tile alone.
         """
         features = self._encode(self._scale(pixels))
         if self.surroundings is not None:
@@ -95,7 +96,7 @@ class Network(nn.Module, ABC):
         return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Return the logits that the decoder makes of :meth:`encode`'s features."""
+        """Return the logits of the features from :meth:`encode`."""
         if self.surroundings is None:
             return self._decode(features)
         *finer, deepest, around = features
@@ -106,65 +107,65 @@ class Network(nn.Module, ABC):
         return scaled.contiguous(memory_format=torch.channels_last)
 
     def _encode_context(self, context: Tensor) -> Tensor:
-        # Surroundings are coarser than tiles; were they counted, the statistics of the batch
-        # norms would fit neither.
+        # Context is coarser than tiles; including it would make the batch norm statistics wrong
+        # for both.
         with _fixed_statistics(self.encoder):
             return self._encode(self._scale(context))[-1]
 
     def _add_context(self, spec: NetworkSpec, channels: int) -> None:
-        """Let the network see surroundings where `spec` wants it; at first they change no answer.
+        """Add the context layer if `spec` asks for it; it starts at zero, so context has no effect yet.
 
-        Called last, so that all else starts from the same chance as without.
+        Call it last, so that all other layers draw the same random numbers as without context.
         """
         if spec.context:
             self.surroundings = nn.Conv2d(channels, channels, 1, bias=False)
             nn.init.zeros_(self.surroundings.weight)
 
     def set_scale(self, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Scale pixels as the encoder's weights were trained: subtract `mean`, divide by `std`."""
+        """Set the normalisation that the encoder was trained with: subtract `mean`, divide by `std`."""
         self.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
         self.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
 
     def adapt_to_weights(self) -> None:
-        """Do what a network needs after its encoder got other weights; most need nothing."""
+        """Adjust the network after other weights were loaded into its encoder; most need nothing."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a bundle's weights; one from before the scale was kept has this network's own."""
+        """Load a bundle's weights; old bundles without a normalisation keep this network's."""
         own = {"mean": self.mean, "std": self.std}
         return super().load_state_dict({**own, **state_dict}, strict, assign)
 
-    # -- what learns
+    # -- parameter groups
 
     def encoder_parameters(self) -> list[nn.Parameter]:
-        """Return what pretrained weights are for."""
+        """Return the parameters of the encoder."""
         return list(self.encoder.parameters())
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """Return what learns while the encoder is frozen: all that is not the encoder's."""
+        """Return the parameters trained while the encoder is frozen: all but the encoder's."""
         encoder = {id(parameter) for parameter in self.encoder.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in encoder]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
-        """Return what L2 pulls towards zero: weights, no biases and no norms."""
+        """Return the parameters with weight decay: weights, but no biases or norms."""
         return [parameter for parameter in self.parameters() if parameter.ndim > 1]
 
 
 def _magnify_centre(around: Tensor) -> Tensor:
-    """Return the central quarter of a feature map, magnified to the whole map's size.
+    """Return the central quarter of a feature map, magnified to the size of the whole map.
 
-    Each value is read at the place that its tile has in the surroundings, so this holds for
-    maps whose sides are no multiples of four, too.
+    Each value is sampled at its tile's position in the context, so the map's sides need not be
+    multiples of four.
     """
     quarter = around.new_tensor([[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], dtype=torch.float32)
     theta = quarter.expand(len(around), 2, 3)
-    places = F.affine_grid(theta, list(around.shape), align_corners=False)
-    read = F.grid_sample(around.float(), places, padding_mode="border", align_corners=False)
-    return read.to(around.dtype)
+    grid = F.affine_grid(theta, list(around.shape), align_corners=False)
+    sampled = F.grid_sample(around.float(), grid, padding_mode="border", align_corners=False)
+    return sampled.to(around.dtype)
 
 
 @contextmanager
 def _fixed_statistics(module: nn.Module) -> Iterator[None]:
-    """Let batch norms use their running statistics, and leave those as they are, inside the block."""
+    """Use the running statistics of batch norms inside the block, without updating them."""
     learning = [part for part in module.modules() if isinstance(part, _NORMS) and part.training]
     for part in learning:
         part.eval()

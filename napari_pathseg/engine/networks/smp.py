@@ -14,11 +14,11 @@ from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
 
-_TRIAL = 64  # pixels
+_TRIAL_SIDE = 64  # pixels
 
 
 class SmpNetwork(Network):
-    """A network of segmentation-models-pytorch whose features can be kept."""
+    """A network of segmentation-models-pytorch, `model` being the name of its class there."""
 
     def __init__(self, spec: NetworkSpec, model: str) -> None:
         encoder = find_encoder(spec.encoder)
@@ -33,34 +33,35 @@ class SmpNetwork(Network):
 
     @property
     def encoder(self) -> nn.Module:
-        """The part that pretrained weights are for."""
+        """The encoder of the library's network."""
         return cast(nn.Module, self.net.encoder)
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
         return cast(list[Tensor], self.net.encoder(pixels))[1:]
 
     def _decode(self, features: list[Tensor]) -> Tensor:
-        finest = features[0]  # of half the pixels' size, in every encoder
+        finest = features[0]  # half the size of the pixels, in every encoder
         rows, columns = finest.shape[-2:]
-        # The decoders ask the pixels for their size alone; a single number stands in for them.
+        # The decoders only use the size of the pixels, so one expanded zero replaces them.
         size_only = finest.new_zeros(1).expand(len(finest), 1, 2 * rows, 2 * columns)
         return cast(Tensor, self.net.segmentation_head(self.net.decoder([size_only, *features])))
 
 
 def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:
-    """Build a network and try it on a small tile, because not every encoder goes with every decoder."""
+    """Build a network and try it on a small tile, because some encoders and decoders do not work together."""
     options = {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
-    make = getattr(smp, model)
+    build = getattr(smp, model)
+    trial = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE)
     try:
-        net = make(encoder, encoder_weights=None, classes=spec.classes, **options)
+        net = build(encoder, encoder_weights=None, classes=spec.classes, **options)
         net.eval()
         with torch.inference_mode():
-            answer = net(torch.zeros(1, 3, _TRIAL, _TRIAL))
+            answer = net(trial)
     except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"{spec.architecture} does not go with the encoder {spec.encoder} ({reason}). "
+            f"{spec.architecture} does not work with the encoder {spec.encoder} ({reason}). "
             "Choose another encoder, such as tf_efficientnet_lite0 or resnet34."
         ) from error
-    assert answer.shape == (1, spec.classes, _TRIAL, _TRIAL)
+    assert answer.shape == (1, spec.classes, _TRIAL_SIDE, _TRIAL_SIDE)
     return net.train()

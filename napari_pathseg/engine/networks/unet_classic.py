@@ -1,6 +1,6 @@
-"""The U-Net of 2015 in the form in which it is commonly written for Keras, learnt from chance.
+"""The U-Net of 2015 as commonly written for Keras, trained from random weights.
 
-Ronneberger et al., U-Net, 2015; 'same' convolutions, so that the mask has the image's size.
+Ronneberger et al., U-Net, 2015; with 'same' convolutions, so that the output has the image's size.
 """
 
 import math
@@ -15,21 +15,21 @@ from napari_pathseg.engine.networks.network import Network
 
 WIDTHS = (64, 128, 256, 512, 1024)
 _DROPOUT = 0.5  # after the two deepest levels
-_TRUNCATION = 0.87962566103423978  # standard deviation of a normal one cut off at ±2
+_TRUNCATION = 0.87962566103423978  # standard deviation of a normal distribution truncated at ±2
 
 
 class UNetClassic(Network):
-    """31 million weights, five levels, no batch norm.
+    """The U-Net in its Keras form: 31 million weights, five levels, no batch norm.
 
-    Pixels are brought to -1 … 1, not to 0 … 1 as in the Keras form: after 40 steps the
+    Pixels are scaled to -1 … 1, not to 0 … 1 as in the Keras form: after 40 steps the
     cross-entropy of held-out tiles was 0.38 instead of 0.51 on membranes (ISBI 2012) and 0.56
     instead of 0.64 on glands in H&E (one seed each).
 
     Notes
     -----
     The Keras form ends in a convolution to two filters with ReLU before the 1 × 1 convolution
-    to one output.  Two rectified numbers cannot tell many classes apart, so there are two
-    filters per output here; with one output the two forms are the same.
+    to one output.  Two rectified values cannot separate many classes, so there are two filters
+    per output here; with one output both forms are the same.
     """
 
     multiple = 16
@@ -37,8 +37,8 @@ class UNetClassic(Network):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__((127.5,) * spec.channels, (127.5,) * spec.channels)
         self.grey = spec.channels == 1
-        ends = (spec.channels, *WIDTHS)
-        self.down = nn.ModuleList(_two_convolutions(*ends_of) for ends_of in pairwise(ends))
+        channels = (spec.channels, *WIDTHS)
+        self.down = nn.ModuleList(_two_convolutions(inputs, outputs) for inputs, outputs in pairwise(channels))
         self.dropout = nn.Dropout(_DROPOUT)
         self.up = nn.ModuleList(_convolution(wide, slim, 2) for slim, wide in pairwise(WIDTHS))
         self.merge = nn.ModuleList(_two_convolutions(2 * slim, slim) for slim in WIDTHS[:-1])
@@ -86,7 +86,7 @@ def _two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def _he_normal(network: nn.Module) -> None:
-    """Draw the weights as Keras's he_normal does: a normal distribution cut off at twice its deviation."""
+    """Initialise like Keras's he_normal: a normal distribution truncated at two standard deviations."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             fan_in = layer.in_channels * layer.kernel_size[0] * layer.kernel_size[1]
@@ -96,7 +96,7 @@ def _he_normal(network: nn.Module) -> None:
 
 
 def _truncated_normal(weights: Tensor, deviation: float) -> None:
-    """Fill `weights`, drawing again what lies beyond two deviations: a third of torch's own time."""
+    """Fill `weights`, redrawing values beyond two standard deviations; takes a third of the time of torch's own."""
     flat = weights.normal_().view(-1)
     beyond = (flat.abs() > 2).nonzero()[:, 0]
     while len(beyond):

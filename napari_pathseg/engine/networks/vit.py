@@ -1,7 +1,7 @@
-"""U-Net over a plain vision transformer: timm's, and the foundation encoders of that form.
+"""U-Net over a plain vision transformer: timm's, and the foundation encoders of that architecture.
 
 A transformer gives features of one size.  A simple feature pyramid (Li et al., ViTDet, 2022)
-makes the sizes that the U-Net decoder takes; it belongs to the decoder, so that it learns
+makes the sizes that the U-Net decoder takes; it belongs to the decoder, so that it is trained
 while the encoder is frozen.
 """
 
@@ -26,13 +26,13 @@ _DECODER_WIDTHS = (256, 128, 64, 32, 16)
 
 
 class ViTUNet(Network):
-    """A vision transformer, a pyramid of its last features, and the U-Net decoder.
+    """A vision transformer, a feature pyramid over its last features, and the U-Net decoder.
 
-    Patches of 14 pixels count as 16: tiles are shrunk by 14/16 before the encoder, so that
-    tiles of all encoders have the same sizes.
+    Patches of 14 pixels are treated as 16: tiles are shrunk by 14/16 before the encoder, so that
+    all encoders take tiles of the same sizes.
     """
 
-    optional_weights = (".gamma",)  # layer scale, which multiplies by one where a file has none
+    optional_weights = (".gamma",)  # layer scale, which is one where a file has none
 
     def __init__(self, spec: NetworkSpec) -> None:
         encoder = find_encoder(spec.encoder)
@@ -80,7 +80,7 @@ def _build(name: str) -> Any:
 
 
 def _level(inputs: int, outputs: int, factor: float) -> nn.Sequential:
-    """Return what makes a level of the pyramid, `factor` times as large as the encoder's features."""
+    """Return the layers of a pyramid level, `factor` times as large as the encoder's features."""
     layers: list[nn.Module] = []
     while factor > 1:
         layers += [nn.ConvTranspose2d(inputs, inputs // 2, 2, 2), LayerNorm2d(inputs // 2), nn.GELU()]

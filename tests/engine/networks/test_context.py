@@ -30,7 +30,7 @@ def pair(architecture: str) -> list[Network]:
 
 
 @pytest.mark.parametrize("architecture", ENCODERS)
-def test_a_fresh_network_with_context_equals_one_without(architecture):
+def test_untrained_network_with_context_equals_one_without(architecture):
     plain, wide = (network.eval() for network in pair(architecture))
     with torch.inference_mode():
         answers = [plain(noise(0, 45)), wide(noise(0, 45)), wide(noise(0, 45), noise(1, 45))]
@@ -38,7 +38,7 @@ def test_a_fresh_network_with_context_equals_one_without(architecture):
     assert torch.equal(answers[0], answers[2])
 
 
-def test_surroundings_tell_what_the_tile_does_not():
+def test_decoder_learns_from_context_alone():
     spec = NetworkSpec("unet", "tf_efficientnet_lite0", 2, context=True)
     torch.manual_seed(0)
     network = build_network(spec, "imagenet").eval()
@@ -55,7 +55,7 @@ def test_surroundings_tell_what_the_tile_does_not():
     assert (logits.argmax(dim=1) == labels).float().mean() > 0.9
 
 
-def test_surroundings_leave_the_statistics_of_the_tiles_alone():
+def test_context_does_not_change_batch_norm_statistics():
     plain, wide = pair("unet")
     plain.train()(noise(0, tiles=2))
     wide.train()(noise(0, tiles=2), noise(1, tiles=2))
@@ -85,7 +85,7 @@ class Means(Network):
 
 
 @pytest.mark.parametrize("tiles", [3, 4, 5])
-def test_surroundings_are_seen_where_they_lie(tiles):
+def test_context_is_aligned_with_the_tile(tiles):
     network, side = Means(), 8 * tiles
     network.surroundings.weight.data[:, :, 0, 0] = torch.eye(3)
     column = (torch.arange(side) - (side - 1) / 2).expand(1, 3, side, side)  # from the centre, in its own pixels

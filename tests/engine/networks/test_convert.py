@@ -30,7 +30,7 @@ def convert(tmp_path, content, **options):
 
 
 @pytest.mark.parametrize("nest", [None, "state_dict", "model"])
-def test_tensors_come_out_as_they_went_in(tmp_path, nest):
+def test_converted_tensors_equal_the_originals(tmp_path, nest):
     checkpoint = TENSORS if nest is None else {nest: TENSORS, "epoch": 3, "rates": [0.1, None], "best": (1, 2, 3, 4)}
     found = convert(tmp_path, checkpoint)
     assert found.keys() == TENSORS.keys()
@@ -39,14 +39,14 @@ def test_tensors_come_out_as_they_went_in(tmp_path, nest):
         assert torch.equal(found[name], tensor)
 
 
-def test_an_optimizer_beside_the_weights_does_no_harm(tmp_path):
+def test_optimizer_state_beside_the_weights_is_ignored(tmp_path):
     layer = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(layer.parameters(), 0.1)
     found = convert(tmp_path, {"state_dict": layer.state_dict(), "optimizer": optimizer.state_dict()})
     assert torch.equal(found["weight"], layer.weight)
 
 
-def test_a_network_starts_from_converted_weights(tmp_path):
+def test_converted_weights_load_into_a_network(tmp_path):
     spec = NetworkSpec("unet", "resnet18", 2)
     source = build_network(spec).encoder.state_dict()
     convert(tmp_path, source)
@@ -63,7 +63,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", [2, 4])
-def test_a_file_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, protocol):
+def test_malicious_file_is_refused_and_not_executed(tmp_path, protocol):
     trace = tmp_path / "trace"
     evil = {"a": torch.zeros(1), "b": Evil(os.system, f"touch {trace}")}
     with pytest.raises(BundleError, match=r"asks for (posix|nt)\.system, which is more than tensors"):
@@ -72,23 +72,23 @@ def test_a_file_that_runs_a_command_is_refused_and_does_not_run_it(tmp_path, pro
     assert not (tmp_path / "out.safetensors").exists()
 
 
-def test_a_whole_network_is_refused_by_its_class(tmp_path):
+def test_pickled_network_is_refused_by_its_class(tmp_path):
     with pytest.raises(BundleError, match=r"asks for torch\.nn\.modules\.linear\.Linear"):
         convert(tmp_path, torch.nn.Linear(2, 2))
 
 
-def test_the_form_before_torch_1_6_is_refused(tmp_path):
+def test_format_before_torch_1_6_is_refused(tmp_path):
     with pytest.raises(BundleError, match=r"from before torch 1\.6"):
         convert(tmp_path, TENSORS, _use_new_zipfile_serialization=False)
 
 
-def test_a_file_without_tensors_is_refused(tmp_path):
+def test_file_without_tensors_is_refused(tmp_path):
     with pytest.raises(BundleError, match="holds no tensors by name"):
         convert(tmp_path, {"epoch": 3})
 
 
 @pytest.mark.parametrize("cut", ["data/0", "data.pkl"])
-def test_a_damaged_file_is_refused(tmp_path, cut):
+def test_damaged_torch_file_is_refused(tmp_path, cut):
     torch.save({"a": torch.rand(100)}, tmp_path / "whole.pth")
     with zipfile.ZipFile(tmp_path / "whole.pth") as whole, zipfile.ZipFile(tmp_path / "in.pth", "w") as damaged:
         for name in whole.namelist():
@@ -98,12 +98,12 @@ def test_a_damaged_file_is_refused(tmp_path, cut):
         convert_weights(tmp_path / "in.pth", tmp_path / "out.safetensors")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_torch_file_is_named(tmp_path):
     with pytest.raises(BundleError, match=r"nowhere\.pth could not be read"):
         convert_weights(tmp_path / "nowhere.pth", tmp_path / "out.safetensors")
 
 
-def test_only_the_ending_that_is_read_again_is_written(tmp_path):
+def test_target_must_end_in_safetensors(tmp_path):
     torch.save(TENSORS, tmp_path / "in.pth")
     with pytest.raises(BundleError, match="does not end in .safetensors"):
         convert_weights(tmp_path / "in.pth", tmp_path / "out.pth")

@@ -1,11 +1,13 @@
 import copy
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 from torch.nn import functional as F
 
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks import Network, build_network
+from napari_pathseg.engine.networks.smp import SmpNetwork
 from napari_pathseg.errors import BundleError
 
 LITE0 = "tf_efficientnet_lite0"
@@ -37,12 +39,12 @@ def network(request):
     return fresh(request.param).eval()
 
 
-def test_a_logit_per_class_and_pixel_of_any_size(network):
+def test_network_returns_a_logit_per_class_and_pixel_at_any_size(network):
     with torch.inference_mode():
         assert network(noise(37, 51)).shape == (1, 3, 37, 51)
 
 
-def test_decoding_kept_features_equals_the_whole_network(network):
+def test_decoding_cached_features_equals_the_whole_network(network):
     pixels = noise(32, 32)
     with torch.inference_mode():
         features = network.encode(pixels)
@@ -51,13 +53,13 @@ def test_decoding_kept_features_equals_the_whole_network(network):
 
 
 @pytest.mark.parametrize("network", LIGHT, indirect=True)
-def test_a_padded_tile_is_answered_like_the_larger_one(network):
+def test_padding_to_the_multiple_equals_padding_by_hand(network):
     grown = F.pad(noise(27, 27).float(), (2, 3, 2, 3), mode="replicate")
     with torch.inference_mode():
         assert torch.equal(network(noise(27, 27)), network(grown)[..., 2:29, 2:29])
 
 
-def test_encoder_and_decoder_share_nothing_and_make_up_the_network(network):
+def test_encoder_and_decoder_parameters_partition_the_network(network):
     encoder = {id(parameter) for parameter in network.encoder_parameters()}
     decoder = {id(parameter) for parameter in network.decoder_parameters()}
     assert encoder
@@ -66,14 +68,14 @@ def test_encoder_and_decoder_share_nothing_and_make_up_the_network(network):
     assert decoder | encoder == {id(parameter) for parameter in network.parameters()}
 
 
-def test_biases_and_norms_are_not_pulled_towards_zero(network):
+def test_biases_have_no_weight_decay(network):
     decayed = {id(parameter) for parameter in network.decayed_parameters()}
     assert decayed
     assert not any(id(p) in decayed for name, p in network.named_parameters() if name.endswith("bias"))
 
 
 @pytest.mark.parametrize("network", LIGHT, indirect=True)
-def test_a_copy_in_channels_last_and_bfloat16_answers_alike(network):
+def test_channels_last_and_bfloat16_give_similar_logits(network):
     pixels = noise(64, 64)
     halved = copy.deepcopy(network).to(memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -83,7 +85,7 @@ def test_a_copy_in_channels_last_and_bfloat16_answers_alike(network):
 
 
 @pytest.mark.parametrize("architecture", SMP)
-def test_the_decoder_learns_on_kept_features_put_together_anew(architecture):
+def test_decoder_trains_on_rebatched_cached_features(architecture):
     network = fresh(architecture, context=True).eval()
     with torch.no_grad():
         kept = network.encode(noise(64, 64, tiles=3), noise(64, 64, 1, tiles=3))
@@ -94,37 +96,51 @@ def test_the_decoder_learns_on_kept_features_put_together_anew(architecture):
     assert all(parameter.grad is None for parameter in network.encoder_parameters())
 
 
-def test_an_unknown_network_is_named_with_the_known_ones():
+def test_unknown_network_is_refused_with_a_list_of_networks():
     with pytest.raises(
         BundleError, match='"unet3d" is not a network of this version. It knows: unet, unetplusplus, fpn'
     ):
         build_network(NetworkSpec("unet3d", LITE0, 2))
 
 
-def test_an_unknown_encoder_is_named_with_those_spelt_alike():
-    with pytest.raises(BundleError, match='"resnet43" is no encoder .* Near: .*resnet34.*list_models'):
+def test_unknown_encoder_is_refused_with_similar_names():
+    with pytest.raises(BundleError, match='"resnet43" is not an encoder .* Similar: .*resnet34.*list_models'):
         build_network(NetworkSpec("unet", "resnet43", 2))
 
 
 @pytest.mark.parametrize("name", ["hf-hub:someone/model", "local-dir:/tmp/model"])
-def test_an_encoder_of_a_hub_is_not_fetched(name):
-    with pytest.raises(BundleError, match="is no encoder"):
+def test_hub_encoder_is_never_downloaded(name):
+    with pytest.raises(BundleError, match="is not an encoder"):
         build_network(NetworkSpec("unet", name, 2))
 
 
 @pytest.mark.parametrize(("architecture", "encoder"), [("unetplusplus", "mit_b0"), ("unet", "levit_128s")])
-def test_an_encoder_that_does_not_go_with_the_network_is_refused(architecture, encoder):
-    with pytest.raises(BundleError, match=f"{architecture} does not go with the encoder {encoder}"):
+def test_encoder_that_does_not_work_with_the_network_is_refused(architecture, encoder):
+    with pytest.raises(BundleError, match=f"{architecture} does not work with the encoder {encoder}"):
         build_network(NetworkSpec(architecture, encoder, 2))
 
 
+def test_bug_in_our_own_code_keeps_its_traceback():
+    with pytest.raises(AttributeError, match="NoSuchModel"):
+        SmpNetwork(NetworkSpec("unet", "resnet18", 2), "NoSuchModel")
+
+
+def test_memory_error_while_building_keeps_its_traceback(monkeypatch):
+    def broken(*args, **options):
+        raise MemoryError("no more memory")
+
+    monkeypatch.setattr(smp, "Unet", broken)
+    with pytest.raises(MemoryError, match="no more memory"):
+        SmpNetwork(NetworkSpec("unet", "resnet18", 2), "Unet")
+
+
 @pytest.mark.parametrize("encoder", ["mobilenetv3_small_050", "tu-resnet10t", "convnext_atto", "timm-efficientnet-b0"])
-def test_encoders_of_both_libraries_are_taken(encoder):
+def test_encoders_of_both_libraries_work(encoder):
     with torch.inference_mode():
         assert fresh("unet", encoder=encoder).eval()(noise(32, 32)).shape == (1, 3, 32, 32)
 
 
-def test_the_scale_of_pixels_is_kept_with_the_weights():
+def test_normalisation_is_saved_with_the_weights():
     network, other = fresh("unet"), fresh("unet")
     network.set_scale((10.0,) * 3, (20.0,) * 3)
     other.load_state_dict(network.state_dict())
@@ -132,14 +148,14 @@ def test_the_scale_of_pixels_is_kept_with_the_weights():
     assert other.std.flatten().tolist() == [20.0] * 3
 
 
-def test_a_model_from_before_the_scale_was_kept_is_read():
+def test_model_saved_without_a_normalisation_loads():
     network = fresh("unet")
     before = {name: tensor for name, tensor in network.state_dict().items() if name not in ("mean", "std")}
     network.load_state_dict(before)
     assert network.mean.flatten().tolist() == [127.0] * 3
 
 
-def test_depthwise_convolutions_learn_in_float32():
+def test_depthwise_convolutions_run_in_float32_under_autocast():
     seen = []
     plain = F.conv2d
 
