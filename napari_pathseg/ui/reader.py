@@ -108,8 +108,8 @@ def _mpp_in_view(stem: str) -> float | None:
     """Return the pixel size of the slide of that name if it is shown."""
     viewer = napari.current_viewer()
     for layer in viewer.layers if viewer is not None else ():
-        mark = layer.metadata.get(METADATA_KEY, {})
-        if mark.get("slide") == stem and mark.get("role") in ("file", "image"):
+        metadata = layer.metadata.get(METADATA_KEY, {})
+        if metadata.get("slide") == stem and metadata.get("role") in ("file", "image"):
             return float(layer.scale[0]) if str(layer.units[0]) == "micrometer" else None
     return None
 

@@ -11,7 +11,7 @@ from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.contours.formats import write_contours
 from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.errors import AnnotationError
-from napari_pathseg.ui.layers.slide_layers import shape_outline as shape_outline
+from napari_pathseg.ui.layers.slide_layers import shape_outline
 
 _OPEN_SHAPES = ("line", "path")
 
@@ -87,12 +87,12 @@ def _contours(data: list[npt.NDArray[np.float64]], meta: dict[str, Any]) -> list
 def _with_holes(outer: list[Points], inner: list[Points]) -> list[tuple[Points, list[Points]]]:
     """Assign each hole to the smallest outline around it; drop holes outside all outlines."""
     polygons = [shapely.Polygon(ring) for ring in outer]
-    held: list[list[Points]] = [[] for _ in outer]
+    assigned: list[list[Points]] = [[] for _ in outer]
     for hole in inner:
         around = [i for i, polygon in enumerate(polygons) if shapely.covers(polygon, shapely.MultiPoint(hole))]
         if around:
-            held[min(around, key=lambda i: float(polygons[i].area))].append(hole)
-    return list(zip(outer, held, strict=True))
+            assigned[min(around, key=lambda i: float(polygons[i].area))].append(hole)
+    return list(zip(outer, assigned, strict=True))
 
 
 def _column(meta: dict[str, Any], name: str, length: int) -> list[Any]:

@@ -9,8 +9,8 @@ from napari_pathseg.classes import ClassTable
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
-_LIGHTER = 0.45  # opacity of unreviewed pixels relative to human-confirmed ones
-_LIGHTER_LINE = 0.7  # and of their borders, which are thin
+_UNREVIEWED_OPACITY = 0.45  # opacity of unreviewed pixels relative to human-confirmed ones
+_UNREVIEWED_LINE_OPACITY = 0.7  # the same for outlines, which are thin
 
 
 class ClassLabels(Labels):  # type: ignore[misc]
@@ -42,7 +42,9 @@ class ClassLabels(Labels):  # type: ignore[misc]
     def set_classes(self, classes: ClassTable) -> None:
         """Set the names and colours of the classes."""
         self._classes = classes
-        self.colormap = class_colors(classes, self.hidden_classes, _LIGHTER_LINE if self.contour else _LIGHTER)
+        self.colormap = class_colors(
+            classes, self.hidden_classes, _UNREVIEWED_LINE_OPACITY if self.contour else _UNREVIEWED_OPACITY
+        )
         self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
 
     def set_hidden_classes(self, hidden: frozenset[int]) -> None:
@@ -53,20 +55,20 @@ class ClassLabels(Labels):  # type: ignore[misc]
     def set_contour_width(self, width: int) -> None:
         """Show outlines of this width, in pixels of the level shown, instead of areas; 0 shows areas again."""
         if width != self.contour:
-            turned = (width > 0) != (self.contour > 0)
+            toggled = (width > 0) != (self.contour > 0)
             self.contour = width
-            if turned:
+            if toggled:
                 self.set_classes(self._classes)
 
 
 def class_colors(
-    classes: ClassTable, hidden: frozenset[int] = frozenset(), lighter: float = _LIGHTER
+    classes: ClassTable, hidden: frozenset[int] = frozenset(), unreviewed_opacity: float = _UNREVIEWED_OPACITY
 ) -> DirectLabelColormap:
     """Return a colormap of the classes: lighter for unreviewed model pixels, transparent for hidden classes."""
     colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     for spec in classes:
         red, green, blue = (part / 255 for part in spec.rgb)
-        seen = spec.index not in hidden
-        colors[spec.index] = (red, green, blue, float(seen))
-        colors[spec.index + UNREVIEWED_OFFSET] = (red, green, blue, lighter * seen)
+        visible = spec.index not in hidden
+        colors[spec.index] = (red, green, blue, float(visible))
+        colors[spec.index + UNREVIEWED_OFFSET] = (red, green, blue, unreviewed_opacity * visible)
     return DirectLabelColormap(color_dict=colors)

@@ -33,9 +33,9 @@ from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, MaskData, Mask
 from napari_pathseg.ui.layers.mouse import brush_drag, pick
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
-_SMALLEST_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
-_SHOWN_EVERY_S = 0.25
-_NOT_FELT_S = 0.05
+_MIN_RADIUS = 0.7072  # a brush of one pixel covers the pixel it is on
+_REDRAW_INTERVAL_S = 0.25  # between two redraws of applied edits
+_IMMEDIATE_BUDGET_S = 0.05  # spent on pending operations at once
 
 
 class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
@@ -110,7 +110,7 @@ class MaskLayer(ClassLabels):
         Raises
         ------
         ProjectError
-            If the disk does not take it; nothing is painted then.
+            If the stroke cannot be written to disk; nothing is painted then.
         """
         if only is None and self.preserve_labels:  # napari's own check box
             only = self._get_preserve_labels_source_label(label)
@@ -130,7 +130,7 @@ class MaskLayer(ClassLabels):
         self.draw_segment(new_label, last_cursor_coord, coordinates)
 
     def draw_segment(self, new_label: int, last_cursor_coord: Any, coordinates: Any) -> None:
-        """Paint, erase or fill, as the mode says, from where the cursor was to where it is."""
+        """Paint, erase or fill, depending on the mode, from the last cursor position to the current one."""
         if coordinates is None:
             return
         if self._mode == Mode.FILL:
@@ -140,7 +140,7 @@ class MaskLayer(ClassLabels):
 
     def paint_segment(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
         """Paint with the brush from one point to another."""
-        radius = max(self.brush_size / 2, _SMALLEST_RADIUS)
+        radius = max(self.brush_size / 2, _MIN_RADIUS)
         ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
         self.stroke(BrushSegment(ends[0], ends[1], radius), label)
 
@@ -202,9 +202,9 @@ class MaskLayer(ClassLabels):
             self.apply_pending()
 
     def apply_pending(self) -> None:
-        """Apply pending operations for a moment too short to notice; :meth:`process_pending` does the rest."""
+        """Apply pending operations for an unnoticeable moment; :meth:`process_pending` does the rest."""
         try:
-            self.process_pending(_NOT_FELT_S)
+            self.process_pending(_IMMEDIATE_BUDGET_S)
         finally:
             self.events.paint(value=[])
             if self.mask.has_pending:
@@ -221,7 +221,7 @@ class MaskLayer(ClassLabels):
             if (
                 not self.mask.has_pending
                 or self.mask.write_failed
-                or time.perf_counter() - self._shown > _SHOWN_EVERY_S
+                or time.perf_counter() - self._shown > _REDRAW_INTERVAL_S
             ):
                 self.refresh_changed()
         return self.mask.has_pending
@@ -308,8 +308,8 @@ class MaskLayer(ClassLabels):
         self.editable = self.mask.writable
 
 
-_KNOWN = ((0, 9),)  # tested versions of napari
-_PRIVATE = (
+_TESTED_VERSIONS = ((0, 9),)
+_PRIVATE_NAMES = (
     "_slice",
     "_draw",
     "_commit_staged_history",
@@ -326,9 +326,9 @@ _PRIVATE = (
 
 
 def can_paint_pyramids() -> bool:
-    """Return whether `MaskLayer` works with this version of napari."""
-    known = any(napari.__version__.startswith(".".join(map(str, one)) + ".") for one in _KNOWN)
-    return known and all(hasattr(Labels, name) for name in _PRIVATE)
+    """Return whether this version of napari is one that `MaskLayer` was tested with."""
+    known = any(napari.__version__.startswith(".".join(map(str, one)) + ".") for one in _TESTED_VERSIONS)
+    return known and all(hasattr(Labels, name) for name in _PRIVATE_NAMES)
 
 
 def make_mask_layer(mask: Mask, classes: ClassTable, **settings: Any) -> "MaskLayer | PlainMaskLayer":

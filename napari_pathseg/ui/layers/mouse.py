@@ -15,13 +15,13 @@ from napari.layers.labels._labels_utils import mouse_event_to_labels_coordinate
 from napari_pathseg.contours.contour import enclosed_rings
 from napari_pathseg.masks.shapes import PolygonShape, Shape
 
-_CLICK = 5.0  # screen pixels that the mouse may move during a click
-_SUBTRACT = "Alt"  # held at the start of a stroke it erases
-_RIGHT = 2  # the mouse button
+_MAX_CLICK_MOVE = 5.0  # screen pixels
+_ERASE_KEY = "Alt"  # held at the start of a stroke
+_RIGHT_BUTTON = 2
 
 
 class PaintableLayer(Protocol):
-    """What the callbacks need of a mask layer."""
+    """A mask layer as the callbacks use it."""
 
     mode: Any
     selected_label: int
@@ -44,8 +44,8 @@ class PaintableLayer(Protocol):
 
 def brush_drag(layer: PaintableLayer, event: Any) -> Iterator[None]:
     """Paint, erase or fill while the mouse is down; erase with Alt; lasso with the right button."""
-    label = 0 if layer.mode == Mode.ERASE or _SUBTRACT in event.modifiers else layer.selected_label
-    if event.button == _RIGHT and layer.mode != Mode.FILL:
+    label = 0 if layer.mode == Mode.ERASE or _ERASE_KEY in event.modifiers else layer.selected_label
+    if event.button == _RIGHT_BUTTON and layer.mode != Mode.FILL:
         yield from lasso_fill(layer, event, label)
         return
     last = mouse_event_to_labels_coordinate(layer, event)
@@ -64,7 +64,7 @@ def lasso_fill(layer: PaintableLayer, event: Any, label: int) -> Iterator[None]:
     """Paint along the mouse while it is down, then fill the enclosed area: one undo step; a click does nothing."""
     pressed, start = np.array(event.pos), mouse_event_to_labels_coordinate(layer, event)
     yield
-    while event.type == "mouse_move" and float(np.hypot(*(np.array(event.pos) - pressed))) <= _CLICK:
+    while event.type == "mouse_move" and float(np.hypot(*(np.array(event.pos) - pressed))) <= _MAX_CLICK_MOVE:
         yield
     if event.type != "mouse_move" or start is None:
         return

@@ -38,7 +38,7 @@ class OutlineRendering(QObject):
 
     @property
     def enabled(self) -> bool:
-        """Whether outlines are shown, also where napari's own control switched them on."""
+        """True if outlines are shown, even if napari's own control switched them on."""
         layer = self._layers.mask
         return layer is not None and layer.contour > 0
 

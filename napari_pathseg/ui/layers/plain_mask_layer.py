@@ -22,7 +22,7 @@ from napari_pathseg.masks.shapes import Shape
 from napari_pathseg.ui.layers.class_labels import ClassLabels
 from napari_pathseg.ui.layers.mask_data import bounding_region, relative_index
 
-LARGEST_SIDE = 16_384  # what one texture of a graphics card holds
+LARGEST_SIDE = 16_384  # of one texture on a graphics card
 
 
 class MaskArray:
@@ -33,7 +33,7 @@ class MaskArray:
     locked
         Classes whose pixels stay as they are.
     differs
-        Whether the mask became another than napari painted, and so shows, since this was set to False.
+        Whether the mask has differed from what napari painted, and so shows, since this was last set to False.
     """
 
     ndim = 2
@@ -89,12 +89,12 @@ class PlainMaskLayer(ClassLabels):
     """The counterpart of `mask_layer.MaskLayer` on a single array."""
 
     pending_changed = Signal()
-    _drags = 0  # nested blocks that form one undo step
-    _writes = _notified = False  # whether napari is painting, and whether it has emitted its event
+    _open_blocks = 0  # nested blocks that form one undo step
+    _painting = _notified = False  # whether napari is painting, and whether it has emitted its event
 
     def __init__(self, mask: Mask, classes: ClassTable, **settings: Any) -> None:
         super().__init__(MaskArray(mask), **settings)
-        self.events.paint.connect(self._hear)
+        self.events.paint.connect(self._on_paint)
         self.set_classes(classes)
 
     @property
@@ -105,7 +105,7 @@ class PlainMaskLayer(ClassLabels):
 
     @property
     def visible_region(self) -> Region:
-        """The region of the mask on screen: all of it, because napari does not say."""
+        """The region of the mask on screen: all of it, because napari's public API does not expose it."""
         return Region(0, 0, *self.mask.shape)
 
     def set_mask(self, mask: Mask) -> None:
@@ -118,12 +118,12 @@ class PlainMaskLayer(ClassLabels):
     @contextlib.contextmanager
     def block_history(self) -> Iterator[None]:
         """Make everything painted within the block one undo step."""
-        self._drags += 1
+        self._open_blocks += 1
         try:
             with super().block_history():
                 yield
         finally:
-            self._drags -= 1
+            self._open_blocks -= 1
             self._end_step()
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
@@ -138,22 +138,22 @@ class PlainMaskLayer(ClassLabels):
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint with the brush at one point."""
-        with self._writing():
+        with self._let_napari_paint():
             super().paint(coord, new_label, refresh)
 
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Flood-fill the area of one label around a point."""
-        with self._writing():
+        with self._let_napari_paint():
             super().fill(coord, new_label, refresh)
 
     def paint_polygon(self, points: Any, new_label: int) -> None:
         """Fill a polygon."""
-        with self._writing():
+        with self._let_napari_paint():
             super().paint_polygon(points, new_label)
 
     def data_setitem(self, indices: Any, value: Any, refresh: bool = True) -> None:
         """Set single pixels."""
-        with self._writing():
+        with self._let_napari_paint():
             super().data_setitem(indices, value, refresh)
 
     def undo(self) -> None:
@@ -191,24 +191,24 @@ class PlainMaskLayer(ClassLabels):
     # -- undo steps
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _let_napari_paint(self) -> Iterator[None]:
         """Let napari paint.  It emits its event before it paints, so the undo step ends with the block."""
-        outer, self._writes, self._notified = self._writes, True, False
+        outer, self._painting, self._notified = self._painting, True, False
         try:
             yield
         finally:
-            self._writes = outer
+            self._painting = outer
             if self._notified and not outer:
                 self._end_step()
 
-    def _hear(self, *_: Any) -> None:
+    def _on_paint(self, *_: Any) -> None:
         """End the undo step after napari's event, or after the painting that the event announces."""
         self._notified = True
-        if not self._writes:
+        if not self._painting:
             self._end_step()
 
     def _end_step(self) -> None:
-        if self._drags:
+        if self._open_blocks:
             return
         self.mask.end_undo_group()
         if self.data.differs:

@@ -1,7 +1,7 @@
 """The layers of the slide in view: image, contours, mask, probability.
 
 There are at most four, identified by their metadata and never by their name; showing another slide
-swaps their data.  Outlines that are not filled yet stay with their slide.  The user's own layers are
+swaps their data.  Outlines that are not filled yet are kept for each slide.  The user's own layers are
 left alone.
 """
 
@@ -25,12 +25,14 @@ from napari_pathseg.ui.layers.mask_layer import MaskLayer, make_mask_layer
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
 METADATA_KEY = "napari_pathseg"
-_ORDER = ("image", "probability", "mask", "contours")  # from below
-_LIKELY = Colormap([[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely")  # clear to yellow: a bright slide stays seen
+_ORDER = ("image", "probability", "mask", "contours")  # bottom to top
+_PROBABILITY_COLORS = Colormap(
+    [[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely"
+)  # transparent to yellow, which shows on a bright slide
 _MAX_PROBABILITY_SIDE = 8192  # pixels of a side
 _TILE_SIDE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
-DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices, and what napari calls its kind
+DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices and napari's shape type
 
 
 def layer_transform(mpp: float | None, downsample: int) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class SlideLayers:
     def show(self, record: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask in the layers of the previous slide."""
         first = self.record is None
-        if self.record is not None and self._alive(self.contours):
+        if self.record is not None and self._in_viewer(self.contours):
             self._unfilled[self.record.id] = drawn_shapes(self.contours)
         self.record = record
         for layer in (self.image, self.probability, self.mask, self.contours, *self.overlays.values()):
@@ -124,9 +126,9 @@ class SlideLayers:
         step = probability_downsample(self.record)
         for piece in layout(region, _TILE_SIDE * step):
             rows, columns = (slice(-start % step, None, step) for start in piece[:2])
-            likely = read(piece)[rows, columns]
+            values = read(piece)[rows, columns]
             top, left = -(-piece.top // step), -(-piece.left // step)
-            self.probability.data[top : top + likely.shape[0], left : left + likely.shape[1]] = likely
+            self.probability.data[top : top + values.shape[0], left : left + values.shape[1]] = values
         self.probability.visible = self.probability.visible or visible
         self.probability.refresh()
 
@@ -137,10 +139,10 @@ class SlideLayers:
         settings = {"name": record.id, **layer_transform(record.mpp, 1)}
         layer = self.image
         rgb = slide.channels == 3
-        if layer is not None and self._alive(layer):
+        if layer is not None and self._in_viewer(layer):
             if layer.rgb == rgb:
                 layer.data = levels
-                _place(layer, record, "image", settings)
+                _set_properties(layer, record, "image", settings)
                 return
             self.viewer.layers.remove(layer)
         layer = Image(levels, multiscale=True, rgb=rgb, contrast_limits=(0, 255), **settings)
@@ -150,19 +152,21 @@ class SlideLayers:
         step = probability_downsample(record)
         settings = {"name": f"{record.id} · probability", **layer_transform(record.mpp, record.downsample * step)}
         empty = np.zeros(grid_shape(record.mask_shape, step), np.uint8)
-        if self.probability is not None and self._alive(self.probability):
+        if self.probability is not None and self._in_viewer(self.probability):
             self.probability.data = empty
-            _place(self.probability, record, "probability", settings)
+            _set_properties(self.probability, record, "probability", settings)
             return
-        layer = Image(empty, colormap=_LIKELY, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings)
+        layer = Image(
+            empty, colormap=_PROBABILITY_COLORS, opacity=0.6, contrast_limits=(0, 255), visible=False, **settings
+        )
         self.probability = self._insert(layer, record, "probability")
 
     def _show_mask(self, record: SlideRecord, mask: Mask, classes: ClassTable) -> None:
         settings = {"name": f"{record.id} · mask", **layer_transform(record.mpp, record.downsample)}
-        if self.mask is not None and self._alive(self.mask):
+        if self.mask is not None and self._in_viewer(self.mask):
             self.mask.set_mask(mask)
             self.mask.set_classes(classes)
-            _place(self.mask, record, "mask", settings)
+            _set_properties(self.mask, record, "mask", settings)
             return
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
         layer.selected_label = min(2, len(classes))
@@ -171,31 +175,31 @@ class SlideLayers:
 
     def _show_contours(self, record: SlideRecord) -> None:
         settings = {"name": f"{record.id} · contours", **layer_transform(record.mpp, 1)}
-        if self.contours is not None and self._alive(self.contours):
+        if self.contours is not None and self._in_viewer(self.contours):
             with self.contours.events.data.blocker():  # the user drew nothing
                 self.contours.data = self._unfilled.pop(record.id, None) or _NO_OUTLINES
-            _place(self.contours, record, "contours", settings)
+            _set_properties(self.contours, record, "contours", settings)
             return
         layer = Shapes(ndim=2, edge_width=3, edge_color="#ffd200", face_color="transparent", **settings)
         self.contours = self._insert(layer, record, "contours")
 
-    def _alive(self, layer: Layer | None) -> bool:
+    def _in_viewer(self, layer: Layer | None) -> bool:
         return layer is not None and layer in self.viewer.layers
 
     def _insert(self, layer: Layer, record: SlideRecord, role: str) -> Layer:
-        layer.metadata = _mark(record, role)
+        layer.metadata = _metadata(record, role)
         self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
         return layer
 
 
-def _mark(record: SlideRecord, role: str) -> dict[str, Any]:
+def _metadata(record: SlideRecord, role: str) -> dict[str, Any]:
     return {METADATA_KEY: {"slide": record.id, "role": role}}
 
 
-def _place(layer: Layer, record: SlideRecord, role: str, settings: dict[str, Any]) -> None:
+def _set_properties(layer: Layer, record: SlideRecord, role: str, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         setattr(layer, name, value)
-    layer.metadata = _mark(record, role)
+    layer.metadata = _metadata(record, role)
 
 
 def _clear_brush(viewer: ViewerModel) -> None:

@@ -1,8 +1,8 @@
 """Import of the files that a user drops on the window or chooses in a dialog.
 
-Slides, annotation files and project folders are told apart; the first slide creates a project beside it, so that the
-user sees something before any question.  Annotation files that need no confirmation are imported at once.  The others
-are read by an `ImportInspector`, shown in the import dialog, and imported as they were read.
+Slides, annotation files and project folders are handled separately; the first slide creates a project beside it,
+so that the user sees something before any question.  Annotation files that need no confirmation are imported at once.
+The others are read by an `ImportInspector`, shown in the import dialog, and imported as they were read.
 """
 
 from collections import deque
@@ -150,7 +150,7 @@ def require_annotation_files(session: Session, paths: Sequence[Path]) -> None:
 
 
 def start_project(session: Session, first_slide: Path) -> None:
-    """Open the project beside a slide, creating it if there is none."""
+    """Open the project beside a slide, creating it if it does not exist."""
     folder = first_slide.absolute().parent
     project = folder / f"{folder.name}{FOLDER_SUFFIX}"
     if (project / "project.json").is_file():
@@ -187,7 +187,7 @@ class ImportInspector:
 
     @property
     def busy(self) -> bool:
-        """Whether a file is still to be read, or its result to be taken."""
+        """True while files are still to be read, or results to be taken."""
         return bool(self._pending)
 
     def inspect(self, path: Path, slide: str | None) -> None:

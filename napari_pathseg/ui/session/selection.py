@@ -34,8 +34,8 @@ class Selection(ShapesOverlay):
     def outlines(self) -> list[npt.NDArray[np.float64]]:
         """Return the selected closed shapes in level-0 pixels.
 
-        These are the shapes chosen on the selection's layer, or all of them if none is chosen; without any, those on
-        the contours layer.
+        These are the highlighted shapes of the selection's layer, or all of them if none are highlighted.  If that
+        layer has no shapes, the contours layer is used instead.
         """
         for layer in (self.layer, self._workspace.layers.contours):
             if layer is None or not len(layer.data):
@@ -79,7 +79,7 @@ class Selection(ShapesOverlay):
         self.changed.emit()
 
     def show(self) -> None:
-        """Show the selection of the slide in view, and keep that of the slide before."""
+        """Store the selection of the previous slide and show that of the slide in view."""
         record = self._workspace.slide
         if record is None:
             self._hidden.clear()
@@ -90,12 +90,12 @@ class Selection(ShapesOverlay):
         self.changed.emit()
 
     def select_all(self, *_: Any) -> None:
-        """Choose all shapes after one was drawn; napari would choose the last one alone."""
+        """Select all shapes after one was drawn; napari would select only the last one."""
         if self.layer is not None and self.active:
             self.layer.selected_data = set()
         self.changed.emit()
 
 
 def mask_polygon(record: SlideRecord, points: npt.NDArray[np.float64]) -> PolygonShape:
-    """Return a closed line of level-0 pixels as a shape on the slide's mask."""
+    """Convert an outline in level-0 pixels to a shape on the slide's mask."""
     return PolygonShape([(points - (record.downsample - 1) / 2) / record.downsample])

@@ -9,8 +9,8 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
 from napari_pathseg.ui.session.workspace import Workspace
 
-_WIDTH = 2.0  # of the line, in screen pixels
-_RIGHT = 2  # the mouse button
+_LINE_WIDTH = 2.0  # screen pixels
+_RIGHT_BUTTON = 2
 _NO_SHAPES: list[Any] = []
 
 
@@ -38,13 +38,13 @@ class ShapesOverlay:
 
     @property
     def layer(self) -> Shapes | None:
-        """The layer; None if it is not needed yet or was deleted."""
+        """The layer; None if it was not created yet, or was deleted."""
         layer = self._workspace.layers.overlays.get(self.role)
         return layer if layer is not None and layer in self._workspace.layers.viewer.layers else None
 
     @property
     def active(self) -> bool:
-        """Whether the next drag of the mouse draws a shape."""
+        """True if the next drag of the mouse draws a shape."""
         layer, active = self.layer, self._workspace.layers.viewer.layers.selection.active
         return layer is not None and active == layer and str(layer.mode) == self.mode
 
@@ -88,10 +88,10 @@ class ShapesOverlay:
 
     def _create_layer(self, record: SlideRecord) -> Shapes:
         layers = self._workspace.layers
-        look = {"edge_color": self.edge, "face_color": self.face}
+        style = {"edge_color": self.edge, "face_color": self.face}
         metadata = {METADATA_KEY: {"slide": record.id, "role": self.role}}
         layer = Shapes(
-            ndim=2, name=f"{record.id} · {self.role}", metadata=metadata, **look, **layer_transform(record.mpp, 1)
+            ndim=2, name=f"{record.id} · {self.role}", metadata=metadata, **style, **layer_transform(record.mpp, 1)
         )
         layer.events.data.connect(self._on_data_changed)
         layer.events.mode.connect(self._notify_changed)
@@ -103,7 +103,7 @@ class ShapesOverlay:
         return layer
 
     def _on_mouse_press(self, layer: Shapes, event: Any) -> None:
-        if event.button == _RIGHT:
+        if event.button == _RIGHT_BUTTON:
             self.context_menu_requested.emit(tuple(float(value) for value in layer.world_to_data(event.position)))
 
     def _on_data_changed(self, event: Any) -> None:
@@ -116,7 +116,7 @@ class ShapesOverlay:
     def _update_line_width(self, *_: Any) -> None:
         layer = self.layer
         if layer is not None:
-            width = _WIDTH / self._screen_pixels
+            width = _LINE_WIDTH / self._screen_pixels
             layer.current_edge_width = width
             if layer.data:
                 layer.edge_width = width
