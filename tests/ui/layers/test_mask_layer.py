@@ -37,25 +37,25 @@ def on_screen(layer):
     return layer._slice.image.view
 
 
-def test_a_brush_stroke_goes_through_to_the_mask(layer):
+def test_brush_stroke_reaches_the_mask(layer):
     layer.paint((100, 100), TUMOUR)
     assert layer.mask.counts[TUMOUR, Provenance.DRAWN] == (np.asarray(layer.data) == TUMOUR).sum() > 300
 
 
-def test_a_stroke_is_on_disk_before_anything_is_saved(layer, tmp_path):
+def test_stroke_is_on_disk_before_anything_is_saved(layer, tmp_path):
     layer.paint((100, 100), TUMOUR)
     with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as other:
         assert (other.counts == layer.mask.counts).all()
 
 
 @pytest.mark.parametrize("contour", [0, 2])
-def test_what_is_painted_is_what_is_seen(layer, contour):
+def test_painted_pixels_are_shown(layer, contour):
     layer.contour = contour
     layer.paint((100, 100), TUMOUR)
     assert (on_screen(layer)[85:115, 85:115] == TUMOUR).any()
 
 
-def test_a_drag_of_many_stamps_is_one_undo_step(layer):
+def test_drag_of_many_segments_is_one_undo_step(layer):
     layer._begin_stroke()
     for column in range(100, 200, 10):
         layer.paint((100, column), TUMOUR)
@@ -67,14 +67,14 @@ def test_a_drag_of_many_stamps_is_one_undo_step(layer):
     assert layer.mask.counts[TUMOUR, Provenance.DRAWN] > 1000
 
 
-def test_two_fills_are_two_steps(layer):
+def test_fills_are_separate_undo_steps(layer):
     layer.fill((5, 5), TUMOUR)
     layer.fill((5, 5), BACKGROUND)
     layer.undo()
     assert (np.asarray(layer.data) == TUMOUR).all()
 
 
-def test_the_polygon_tool_of_napari_ends_in_the_mask_too(layer):
+def test_polygon_tool_of_napari_paints_on_the_mask(layer):
     layer.paint_polygon([[100, 100], [100, 200], [200, 200], [200, 100]], TUMOUR)
     assert layer.mask.counts[TUMOUR, Provenance.DRAWN] == pytest.approx(10_000, rel=0.05)
     layer.undo()
@@ -86,7 +86,7 @@ def test_setting_single_pixels_is_painting_too(layer):
     assert layer.mask.counts[TUMOUR, Provenance.DRAWN] == 2
 
 
-def test_setting_single_pixels_heeds_locked_classes(layer, tmp_path):
+def test_setting_single_pixels_respects_locked_classes(layer, tmp_path):
     layer.paint((100, 100), TUMOUR)
     before = layer.mask.counts[TUMOUR].copy()
     layer.locked_classes = frozenset({TUMOUR})
@@ -101,7 +101,7 @@ def test_setting_single_pixels_heeds_locked_classes(layer, tmp_path):
         assert not other.counts[BACKGROUND].any()
 
 
-def test_unreviewed_pixels_look_lighter_and_corrected_ones_full(predicted):
+def test_unreviewed_pixels_are_lighter_than_corrected_ones(predicted):
     predicted.paint((100, 100), BACKGROUND)
     screen = on_screen(predicted)
     assert screen[100, 100] == BACKGROUND
@@ -112,25 +112,25 @@ def test_unreviewed_pixels_look_lighter_and_corrected_ones_full(predicted):
     assert np.asarray(predicted.data)[400, 400] == TUMOUR
 
 
-def test_what_the_eraser_refutes_becomes_background_at_once(predicted):
+def test_erased_predictions_become_background_at_once(predicted):
     predicted.paint((100, 100), 0)
     assert np.asarray(predicted.data)[100, 100] == BACKGROUND
     assert on_screen(predicted)[100, 100] == BACKGROUND
 
 
-def test_undo_gives_a_corrected_pixel_back_to_the_model(predicted):
+def test_undo_makes_a_corrected_pixel_the_models_again(predicted):
     predicted.paint((100, 100), BACKGROUND)
     predicted.undo()
     assert predicted.mask.counts[TUMOUR, Provenance.MODEL] == SHAPE[0] * SHAPE[1]
     assert on_screen(predicted)[100, 100] > 128
 
 
-def test_undo_takes_a_prediction_back_as_well(predicted):
+def test_undo_reverses_a_prediction_too(predicted):
     predicted.undo()
     assert not np.asarray(predicted.data).any()
 
 
-def test_naparis_own_tick_keeps_what_is_labelled(layer):
+def test_preserve_labels_of_napari_keeps_labelled_pixels(layer):
     layer.paint((100, 100), TUMOUR)
     tumour = layer.mask.counts[TUMOUR].sum()
     layer.preserve_labels = True
@@ -139,7 +139,7 @@ def test_naparis_own_tick_keeps_what_is_labelled(layer):
     assert layer.mask.counts[BACKGROUND].sum() > 0
 
 
-def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
+def test_another_mask_replaces_the_first(layer, tmp_path):
     layer.paint((100, 100), TUMOUR)
     with open_mask(tmp_path / "other.zarr", (300, 200), DEFAULT_CLASSES) as other:
         layer.set_mask(other)
@@ -149,7 +149,7 @@ def test_another_mask_takes_the_place_of_the_first(layer, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk to try")
-def test_a_full_disk_takes_the_stroke_back_and_says_so(layer):
+def test_full_disk_undoes_the_stroke_and_says_so(layer):
     journal = layer.mask._journal
     file, journal._file = journal._file, Path("/dev/full").open("ab", buffering=0)  # noqa: SIM115
     with pytest.raises(ProjectError, match=r"m\.journal could not be written \(No space left on device\)"):

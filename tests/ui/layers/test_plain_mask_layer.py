@@ -30,14 +30,14 @@ def layer(mask):
     return layer
 
 
-def test_a_napari_that_was_not_tried_gets_the_plain_layer(mask, monkeypatch):
+def test_untested_version_of_napari_gets_the_plain_layer(mask, monkeypatch):
     assert can_paint_pyramids()
     assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), MaskLayer)
     monkeypatch.setattr(napari, "__version__", "0.99.0")
     assert isinstance(make_mask_layer(mask, DEFAULT_CLASSES), PlainMaskLayer)
 
 
-def test_strokes_go_through_to_the_mask_and_are_undone(layer, mask):
+def test_strokes_reach_the_mask_and_can_be_undone(layer, mask):
     layer.paint((100, 100), TUMOUR)
     painted = mask.counts[TUMOUR, Provenance.DRAWN]
     assert painted == (np.asarray(layer.data) == TUMOUR).sum() > 300
@@ -51,7 +51,7 @@ def test_strokes_go_through_to_the_mask_and_are_undone(layer, mask):
     assert (np.asarray(layer.data) == TUMOUR).sum() == painted
 
 
-def test_a_mask_too_large_for_a_picture_is_painted_coarser(mask, monkeypatch):
+def test_mask_larger_than_a_texture_is_painted_coarser(mask, monkeypatch):
     monkeypatch.setattr(plain_mask_layer, "LARGEST_SIDE", 1000)
     layer = PlainMaskLayer(mask, DEFAULT_CLASSES)
     ViewerModel().add_layer(layer)
@@ -62,12 +62,12 @@ def test_a_mask_too_large_for_a_picture_is_painted_coarser(mask, monkeypatch):
     assert (labels == TUMOUR).sum() == 4
 
 
-def test_what_others_change_is_seen(layer, mask):
+def test_changes_made_elsewhere_are_shown(layer, mask):
     layer.show(edits.fill_from_model(mask, Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8)))
     assert (np.asarray(layer.data) == TUMOUR).sum() == 81
 
 
-def test_what_is_written_at_once_is_a_step_of_its_own(layer, mask):
+def test_pixels_set_at_once_are_one_undo_step(layer, mask):
     layer.paint((100, 100), TUMOUR)
     layer.data_setitem((np.array([300, 301]), np.array([400, 401])), TUMOUR)
     layer.undo()
@@ -76,7 +76,7 @@ def test_what_is_written_at_once_is_a_step_of_its_own(layer, mask):
     assert not np.asarray(layer.data).any()
 
 
-def test_a_locked_class_stays_whoever_paints_and_is_seen_to_stay(layer, mask):
+def test_locked_class_keeps_its_pixels_in_the_mask_and_on_screen(layer, mask):
     layer.paint((100, 100), TUMOUR)
     before = mask.counts.copy()
     layer.locked_classes = frozenset({TUMOUR})

@@ -4,7 +4,7 @@ from napari.components.overlays import BrushCircleOverlay
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
 
 
-def test_the_circle_of_the_brush_has_no_box_behind_it_that_hides_tissue():
+def test_brush_circle_has_no_box_that_hides_tissue():
     viewer = ViewerModel()
     circles = [one for one in viewer.canvas.overlays.values() if isinstance(one, BrushCircleOverlay)]
     assert [circle.box for circle in circles] == [True]

@@ -62,12 +62,12 @@ def pixels_read(mask, monkeypatch):
     return read
 
 
-def test_without_tissue_shares_are_of_what_is_labelled(shown):
+def test_shares_without_tissue_are_of_the_labelled_area(shown):
     paint(shown, Region(200, 0, 50, 100), 1)
     assert texts(ClassAreas(shown.workspace)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
 
 
-def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
+def test_tissue_is_detected_once_and_saved_in_the_project(shown, qtbot):
     areas = look(ClassAreas(shown.workspace), qtbot)
     assert areas.by_class()[2].percent == f"{100 * 10_000 / 256**2:.0f} %"  # the slide is pink all over
     written = tissue_path(shown.require_project(), "case0").stat().st_mtime_ns
@@ -76,7 +76,7 @@ def test_tissue_is_found_by_itself_once_and_kept_with_the_project(shown, qtbot):
     assert tissue_path(shown.require_project(), "case0").stat().st_mtime_ns == written
 
 
-def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
+def test_shares_follow_edits_of_the_tissue(shown, qtbot):
     areas = ClassAreas(shown.workspace)
     assert not areas.of_tissue
     paint_tissue(shown, 128)
@@ -87,7 +87,7 @@ def test_shares_follow_what_a_person_makes_of_the_tissue(shown, qtbot):
     assert look(areas, qtbot).by_class()[2].percent == f"{100 * 64 * 100 / (64 * 256):.0f} %"
 
 
-def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, qtbot):
+def test_tissue_of_a_read_only_project_is_detected_but_not_saved(shown, qtbot):
     shown.require_project().release_lock()
     areas = look(ClassAreas(shown.workspace), qtbot)
     assert areas.of_tissue
@@ -95,7 +95,7 @@ def test_a_project_that_is_only_looked_at_has_tissue_and_stays_as_it_is(shown, q
     assert not tissue_path(shown.require_project(), "case0").exists()
 
 
-def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
+def test_tissue_is_known_for_each_slide(shown, pictures, qtbot):
     shown.add_slides(pictures[1:2])
     paint_tissue(shown, 128)
     areas = ClassAreas(shown.workspace)
@@ -107,21 +107,21 @@ def test_each_slide_has_tissue_of_its_own(shown, pictures, qtbot):
     assert areas.tissue.pixel_count == 128 * 256
 
 
-def test_a_slide_whose_file_went_leaves_the_shares_of_what_is_labelled(shown, pictures, qtbot):
+def test_missing_slide_file_leaves_shares_of_the_labelled_area(shown, pictures, qtbot):
     pictures[0].unlink()
     areas = look(ClassAreas(shown.workspace), qtbot)
     assert texts(areas)[2] == ("10000 mm²", "100 %")
     assert not areas.tissue.needs_update  # it is not tried at every stroke
 
 
-def test_the_background_of_a_complete_slide_has_the_rest_of_the_tissue(shown, qtbot):
+def test_background_of_a_complete_slide_is_the_rest_of_the_tissue(shown, qtbot):
     paint_tissue(shown, 128)
     shown.editor.set_complete(True)
     found = 100 * 10_000 / (128 * 256)
     assert texts(look(ClassAreas(shown.workspace), qtbot))[1] == ("55536 mm²", f"{100 - found:.0f} %")
 
 
-def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
+def test_pixels_on_glass_do_not_count_in_the_shares(shown, qtbot):
     paint_tissue(shown, 64)
     paint(shown, WHOLE, 2)
     areas = look(ClassAreas(shown.workspace), qtbot)
@@ -130,7 +130,7 @@ def test_what_is_painted_on_glass_is_no_share_of_the_tissue(shown, qtbot):
     assert [percent for _, percent in texts(areas).values()] == ["25 %", "75 %"]
 
 
-def test_the_unlabelled_on_tissue_in_a_complete_box_is_a_share_of_background(shown, qtbot):
+def test_unlabelled_tissue_in_a_complete_box_counts_as_background(shown, qtbot):
     paint_tissue(shown, 128)
     shown.layers.record = shown.require_project().update_slide("case0", boxes=(Region(96, 0, 64, 256),))
     found = {2: 100 * 10_000 / (128 * 256), 1: 100 * (32 * 256 - 4 * 100) / (128 * 256)}
@@ -153,19 +153,19 @@ def test_shares_of_a_giant_slide_read_at_most_a_megapixel(tmp_path, shown, monke
     assert shares[:3] == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
 
 
-def test_a_damaged_tissue_file_leaves_the_shares_of_what_is_labelled(shown, qtbot):
+def test_damaged_tissue_file_leaves_shares_of_the_labelled_area(shown, qtbot):
     paint_tissue(shown, 128)
     tissue_path(shown.require_project(), "case0").write_bytes(b"no picture")
     assert texts(look(ClassAreas(shown.workspace), qtbot))[2] == ("10000 mm²", "100 %")
 
 
-def test_the_unlabelled_in_complete_boxes_is_background(shown):
+def test_unlabelled_pixels_in_complete_boxes_are_background(shown):
     boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
     shown.layers.record = shown.require_project().update_slide("case0", boxes=boxes)
     assert texts(ClassAreas(shown.workspace))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
-def test_what_is_labelled_in_a_complete_box_is_learnt_from_once(shown, pictures):
+def test_labelled_pixels_in_a_complete_box_count_once_for_training(shown, pictures):
     shown.add_slides(pictures[1:2])
     shown.set_role("case0", "train")
     paint(shown, Region(100, 0, 20, 30), 1)
@@ -205,7 +205,7 @@ def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
     assert seen == pytest.approx([317, 634, 951], rel=0.02)
 
 
-def test_the_share_of_the_tissue_comes_by_itself(dock, pictures, qtbot):
+def test_share_of_the_tissue_appears_by_itself(dock, pictures, qtbot):
     dock.slides.file_drop.add_files(pictures[:1])
     paint(dock.session, Region(0, 0, 128, 128), 2)
     row = dock.annotate.classes.topLevelItem(1)

@@ -67,7 +67,7 @@ def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
     qtbot.waitUntil(lambda: len(boxes_of(dock)) > before, timeout=2000)
 
 
-def test_a_box_is_drawn_with_the_mouse_and_kept(opened, qtbot):
+def test_box_drawn_with_the_mouse_is_kept(opened, qtbot):
     draw(opened, qtbot)
     (box,) = boxes_of(opened)
     assert np.allclose((box.top, box.left, box.bottom, box.right), (20, 30, 80, 120), atol=3)
@@ -75,7 +75,7 @@ def test_a_box_is_drawn_with_the_mouse_and_kept(opened, qtbot):
     assert opened.annotate.complete_box.isChecked()
 
 
-def test_boxes_follow_their_slide_and_outlive_the_window(opened, qtbot):
+def test_boxes_belong_to_their_slide_and_outlive_the_window(opened, qtbot):
     draw(opened, qtbot)
     kept = boxes_of(opened)
     opened.session.show_slide("case1")
@@ -89,11 +89,11 @@ def test_boxes_follow_their_slide_and_outlive_the_window(opened, qtbot):
     assert len(opened.session.layers.overlays["complete boxes"].data) == 1
 
 
-def test_a_slide_without_boxes_has_no_layer_for_them(opened):
+def test_slide_without_boxes_has_no_layer_for_them(opened):
     assert [layer.name for layer in opened._viewer.layers if "boxes" in layer.name] == []
 
 
-def test_a_chosen_box_goes_with_the_delete_key_and_is_drawn_again(opened, qtbot):
+def test_selected_box_is_deleted_with_the_key_and_can_be_redrawn(opened, qtbot):
     draw(opened, qtbot)
     layer = opened.session.layers.overlays["complete boxes"]
     layer.mode = "select"
@@ -106,7 +106,7 @@ def test_a_chosen_box_goes_with_the_delete_key_and_is_drawn_again(opened, qtbot)
     assert len(boxes_of(opened)) == 1
 
 
-def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
+def test_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     draw(opened, qtbot)
     opened.session.boxes.deactivate()
     qtbot.mouseClick(canvas(opened), Qt.MouseButton.RightButton, pos=to_canvas(opened, 50, 60))
@@ -119,7 +119,7 @@ def test_a_right_click_on_a_box_offers_to_remove_it(opened, qtbot):
     assert len(opened.session.layers.overlays["complete boxes"].data) == 0
 
 
-def test_what_the_menu_removed_is_taken_back_though_the_menu_took_the_release_of_the_mouse(opened, qtbot):
+def test_box_removed_in_the_menu_can_be_undone_despite_the_lost_release(opened, qtbot):
     draw(opened, qtbot)
     drawn, right = boxes_of(opened), Qt.MouseButton.RightButton
     send(opened, QEvent.Type.MouseButtonPress, to_canvas(opened, 50, 60), right, right)
@@ -132,7 +132,7 @@ def test_what_the_menu_removed_is_taken_back_though_the_menu_took_the_release_of
     assert boxes_of(opened) == drawn
 
 
-def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_undo(opened, qtbot):
+def test_undo_and_redo_keys_reverse_changes_to_boxes(opened, qtbot):
     def press(modifiers=Qt.KeyboardModifier.ControlModifier):
         canvas(opened).setFocus()
         qtbot.keyClick(canvas(opened), Qt.Key.Key_Z, modifiers)
@@ -160,7 +160,7 @@ def test_what_was_done_to_boxes_is_taken_back_and_done_again_with_the_keys_of_un
     assert opened.session.mask.counts[TUMOUR].sum() == 81
 
 
-def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_person(opened, qtbot):
+def test_undoing_a_box_restores_predictions_but_not_over_annotations(opened, qtbot):
     session, whole = opened.session, Region(0, 0, 256, 256)
     session.refresh_mask(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
     draw(opened, qtbot)
@@ -173,7 +173,7 @@ def test_what_a_model_found_is_back_when_a_box_is_taken_back_but_not_over_a_pers
     assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - box.height * box.width
 
 
-def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
+def test_click_without_a_drag_draws_no_box(opened, qtbot):
     opened.session.boxes.activate()
     layer = opened.session.layers.overlays["complete boxes"]
     where = to_canvas(opened, 50, 60)
@@ -182,7 +182,7 @@ def test_a_click_without_a_pull_makes_no_box(opened, qtbot):
     assert boxes_of(opened) == ()
 
 
-def test_a_box_that_was_moved_is_kept_where_it_is_now(opened, qtbot):
+def test_moved_box_is_saved_at_its_new_place(opened, qtbot):
     draw(opened, qtbot)
     layer, (before,) = opened.session.layers.overlays["complete boxes"], boxes_of(opened)
     layer.mode = "select"
@@ -193,7 +193,7 @@ def test_a_box_that_was_moved_is_kept_where_it_is_now(opened, qtbot):
     assert (after.left, after.height, after.width) == pytest.approx((before.left, before.height, before.width), abs=2)
 
 
-def test_what_a_model_found_in_a_new_box_goes_and_what_a_person_drew_stays(opened, qtbot):
+def test_new_box_removes_predictions_and_keeps_annotations(opened, qtbot):
     session, whole = opened.session, Region(0, 0, 256, 256)
     session.refresh_mask(fill_from_model(session.mask, whole, np.full((256, 256), TUMOUR, np.uint8)))
     session.refresh_mask(paint(session.mask, Region(30, 40, 5, 5), np.full((5, 5), 1, np.uint8)))
@@ -205,7 +205,7 @@ def test_what_a_model_found_in_a_new_box_goes_and_what_a_person_drew_stays(opene
     assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - box.height * box.width
 
 
-def test_the_line_stays_as_thin_on_screen_at_any_zoom(opened, qtbot):
+def test_line_has_the_same_width_on_screen_at_any_zoom(opened, qtbot):
     draw(opened, qtbot)
     layer, camera = opened.session.layers.overlays["complete boxes"], opened._viewer.scene.camera
     widths = []
@@ -215,7 +215,7 @@ def test_the_line_stays_as_thin_on_screen_at_any_zoom(opened, qtbot):
     assert widths == pytest.approx([2, 2])
 
 
-def test_the_button_is_up_when_another_tool_is_taken(opened, qtbot):
+def test_button_is_released_when_another_tool_is_chosen(opened, qtbot):
     opened.session.boxes.activate()
     assert opened.annotate.complete_box.isChecked()
     opened.annotate.choose("brush")

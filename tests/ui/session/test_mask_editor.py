@@ -44,7 +44,7 @@ def draw(session, *corners):
     session.layers.contours.add_polygons([list(corners)])
 
 
-def test_holes_of_the_slide_are_filled_as_one_step(shown):
+def test_holes_on_the_slide_are_filled_in_one_undo_step(shown):
     before = ring(shown)
     assert shown.editor.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, scope=SLIDE))
     assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
@@ -52,7 +52,7 @@ def test_holes_of_the_slide_are_filled_as_one_step(shown):
     np.testing.assert_array_equal(labels_of(shown), before)
 
 
-def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path, pictures):
+def test_amounts_are_in_micrometres_if_the_pixel_size_is_known(session, tmp_path, pictures):
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
     session.add_slides(pictures[:1])
     session.require_project().update_slide("case0", mpp=0.5)
@@ -64,7 +64,7 @@ def test_amounts_are_micrometres_where_the_pixel_size_is_known(session, tmp_path
     assert (amount_unit("holes", 0.5), amount_unit("grow", 0.5), amount_unit("specks", None)) == ("µm²", "µm", "px")
 
 
-def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
+def test_cancelled_cleanup_changes_nothing(shown):
     before = ring(shown)
     assert not shown.editor.clean(
         CleanupRequest(method="grow", label=TUMOUR, amount=5, scope=SLIDE), lambda share: True
@@ -73,7 +73,7 @@ def test_a_cleaning_that_is_cancelled_leaves_all_as_it_was(shown):
     assert not shown.editor.busy
 
 
-def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
+def test_events_of_the_worker_wait_until_the_cleanup_ends(learnable):
     heard, worker = [], learnable.training._worker
     worker.event.connect(lambda event: heard.append(learnable.editor.busy))
     shares = []
@@ -89,7 +89,7 @@ def test_what_the_worker_says_waits_until_the_cleaning_is_done(learnable):
     assert len(heard) == len(shares) > 0
 
 
-def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_never_the_view(shown):
+def test_selection_is_the_highlighted_contours_or_all_but_never_the_view(shown):
     with pytest.raises(
         ProjectError, match=r"^Nothing is selected on this slide\. Draw around an area with Select first\.$"
     ):
@@ -103,7 +103,7 @@ def test_a_selection_is_what_is_chosen_on_the_contours_layer_else_all_of_it_and_
     assert shown.selection.resolve_scope(VIEW).inside is None
 
 
-def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
+def test_triangle_reassigns_only_the_pixels_it_covers(shown):
     ring(shown)
     draw(shown, [40, 40], [40, 160], [160, 40])
     shown.editor.clean(CleanupRequest(method="assign", label=TUMOUR, new_label=1, scope=SELECTION))
@@ -111,7 +111,7 @@ def test_in_a_triangle_only_what_it_covers_is_given_another_class(shown):
     assert (labels[60, 60], labels[140, 140]) == (1, TUMOUR)
 
 
-def test_the_models_pixels_are_accepted_in_a_selection_and_rejected_on_the_slide(shown):
+def test_predictions_are_accepted_in_a_selection_and_rejected_on_the_slide(shown):
     found_by_model(shown)
     draw(shown, [9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5])
     shown.editor.accept(SELECTION)
@@ -122,14 +122,14 @@ def test_the_models_pixels_are_accepted_in_a_selection_and_rejected_on_the_slide
     assert shown.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256 - 100
 
 
-def test_before_a_whole_slide_is_accepted_a_version_is_kept(shown):
+def test_version_is_created_before_a_whole_slide_is_accepted(shown):
     found_by_model(shown)
     shown.editor.accept(SLIDE)
     assert shown.mask.counts[TUMOUR, Provenance.ACCEPTED] == 256 * 256
     assert len(versions(shown.require_project(), "case0")) == 1
 
 
-def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_remembers(shown):
+def test_locked_class_keeps_its_pixels_and_stays_locked_in_the_project(shown):
     before = ring(shown)
     shown.class_flags.set_locked(TUMOUR, True)
     for method in ("specks", "shrink", "smooth", "assign"):
@@ -148,7 +148,7 @@ def test_a_locked_class_keeps_its_pixels_whatever_is_done_and_the_project_rememb
     assert labels_of(shown)[60, 60] == 1
 
 
-def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
+def test_hidden_class_is_not_drawn_until_it_is_shown_again(shown):
     shown.class_flags.set_hidden(TUMOUR, True)
     colors = shown.layers.mask.colormap.color_dict
     assert (colors[TUMOUR][3], colors[1][3]) == (0, 1)
@@ -158,14 +158,14 @@ def test_a_hidden_class_is_not_drawn_and_shown_again(shown):
     assert shown.layers.mask.colormap.color_dict[TUMOUR][3] == 1
 
 
-def test_nonsense_that_a_project_remembers_locks_nothing(shown):
+def test_unknown_locked_classes_in_a_project_lock_nothing(shown):
     with shown.require_project().edit_state() as state:
         state.values["locked"] = [7, "x", None]
     shown.show_slide("case1")
     assert shown.layers.mask.locked_classes == frozenset()
 
 
-def test_without_a_slide_cleaning_is_refused(session, tmp_path):
+def test_cleanup_without_a_slide_is_refused(session, tmp_path):
     session.new_project(tmp_path / "empty.pathseg")
     with pytest.raises(ProjectError, match="No slide is in view"):
         session.editor.clean(CleanupRequest())

@@ -39,22 +39,22 @@ def paint_box(session, label, region):
     session.save_mask()
 
 
-def test_without_a_project_slides_are_asked_for(session):
+def test_step_without_a_project_is_to_add_slides(session):
     assert step(session) == ("add", "slides")
 
 
-def test_without_a_slide_slides_are_asked_for(session, tmp_path):
+def test_step_without_slides_is_to_add_slides(session, tmp_path):
     session.new_project(tmp_path / "a.pathseg")
     assert step(session) == ("add", "slides")
 
 
-def test_without_a_contour_the_brush_is_offered(session, pictures):
+def test_step_without_contours_is_to_outline(session, pictures):
     add_files(session, pictures)
     assert step(session) == ("brush", "outline")
     assert "4 slides" in next_step(session).text
 
 
-def test_one_patient_is_not_enough(session, pictures):
+def test_step_with_contours_of_one_patient_is_to_show_another(session, pictures):
     add_files(session, pictures)
     paint_box(session, 2, Region(0, 0, 50, 50))
     found = next_step(session)
@@ -62,7 +62,7 @@ def test_one_patient_is_not_enough(session, pictures):
     assert "one patient" in found.text
 
 
-def test_a_project_without_background_is_told_how_to_get_it(session, pictures):
+def test_step_without_background_is_to_outline_some(session, pictures):
     add_files(session, pictures)
     paint_box(session, 2, Region(0, 0, 50, 50))
     session.show_slide("case1")
@@ -70,7 +70,7 @@ def test_a_project_without_background_is_told_how_to_get_it(session, pictures):
     assert step(session) == ("brush_background", "outline")
 
 
-def test_enough_contours_lead_to_training(session, pictures, mask_folder):
+def test_step_with_enough_contours_is_to_train(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     found = next_step(session)
@@ -78,16 +78,14 @@ def test_enough_contours_lead_to_training(session, pictures, mask_folder):
     assert found.action == "train"
 
 
-def test_while_a_training_runs_it_can_be_stopped(session, pictures, mask_folder):
+def test_step_during_a_training_is_to_stop_it(session, pictures, mask_folder):
     add_files(session, pictures)
     session.training.run = JobState(JobKind.TRAIN, seconds_left=70)
     assert step(session) == ("stop", "train")
     assert "1:10" in next_step(session).text
 
 
-def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_project(
-    session, worker, pictures, tmp_path
-):
+def test_training_of_a_closed_project_stops_and_changes_no_other_project(session, worker, pictures, tmp_path):
     add_files(session, pictures)
     session.training.run = JobState(JobKind.TRAIN, model="m001", has_best=True)
     session.training.scores = {"m001": {"Tumour": 0.9}}
@@ -103,14 +101,14 @@ def test_a_training_whose_project_is_closed_is_stopped_and_touches_no_other_proj
         session.training.predict(["case0"])
 
 
-def test_on_a_complete_slide_the_sentence_says_in_which_colour_the_model_is_seen(session, pictures):
+def test_step_on_a_complete_slide_names_the_colour_of_the_predictions(session, pictures):
     add_files(session, pictures)
     session.editor.set_complete(True)
     session.training.run = JobState(JobKind.TRAIN)
     assert "yellow marks what it finds" in next_step(session).text
 
 
-def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
+def test_step_with_predictions_in_view_is_to_accept_them(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)
@@ -122,7 +120,7 @@ def test_what_a_model_found_is_to_be_accepted(session, pictures, mask_folder):
     assert step(session)[0] != "accept"
 
 
-def test_corrections_lead_to_training_again(session, pictures, mask_folder):
+def test_step_after_corrections_is_to_train_again(session, pictures, mask_folder):
     add_files(session, pictures)
     session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
     give_model(session)

@@ -95,7 +95,7 @@ def kill(process):
     process.wait()
 
 
-def test_a_held_project_is_shown_and_says_who_holds_it(looking, holder):
+def test_held_project_is_shown_and_names_its_holder(looking, holder):
     assert looking.read_only.startswith("open in the window of ")
     assert looking.slide.id == "case0"
     assert looking.counts("case0")[2, Provenance.IMPORTED] == 6400
@@ -104,7 +104,7 @@ def test_a_held_project_is_shown_and_says_who_holds_it(looking, holder):
     assert next_step(looking).action == "export"
 
 
-def test_nothing_of_a_held_project_changes_while_it_is_looked_at(looking, project, tmp_path):
+def test_held_project_stays_unchanged_while_it_is_viewed(looking, project, tmp_path):
     before = {path: beat for path, beat in files_of(project).items() if ".lock" not in path.name}
     for slide in project.slides:
         looking.show_slide(slide)
@@ -115,13 +115,13 @@ def test_nothing_of_a_held_project_changes_while_it_is_looked_at(looking, projec
     assert len(list((tmp_path / "out").iterdir())) == 5
 
 
-def test_a_slide_without_a_mask_is_shown_empty_and_gets_none(looking, project):
+def test_slide_without_mask_is_shown_empty_and_no_mask_is_created(looking, project):
     looking.show_slide("case5")
     assert not looking.mask.read(Region(0, 0, 192, 192))[0].any()
     assert not project.mask_path("case5").exists()
 
 
-def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
+def test_brush_does_not_paint_on_a_read_only_mask(looking, project):
     assert not looking.layers.mask.editable
     assert not looking.layers.contours.editable
     looking.layers.mask.mode = "paint"
@@ -142,13 +142,13 @@ def test_a_brush_does_not_paint_what_can_only_be_looked_at(looking, project):
     ],
     ids=["train", "predict", "role", "complete", "classes", "add"],
 )
-def test_what_would_change_a_held_project_is_refused_with_its_holder(looking, change):
+def test_edits_of_a_held_project_are_refused_naming_its_holder(looking, change):
     with pytest.raises(ProjectError, match="open in the window of "):
         change(looking)
     assert not looking.training.active
 
 
-def test_the_window_can_write_once_the_holder_was_killed(looking, holder, project):
+def test_window_becomes_writable_once_the_holder_was_killed(looking, holder, project):
     kill(holder)
     looking.poll_lock()
     assert looking.read_only == ""
@@ -157,7 +157,7 @@ def test_the_window_can_write_once_the_holder_was_killed(looking, holder, projec
     assert project.counts("case0")[1, Provenance.DRAWN] + project.counts("case0")[1, Provenance.CORRECTED] > 0
 
 
-def test_what_the_holder_changed_is_seen_when_it_has_left(looking, holder):
+def test_changes_of_the_holder_are_shown_once_it_has_left(looking, holder):
     ask(holder, "change")
     ask(holder, "release")
     heard = []
@@ -168,7 +168,7 @@ def test_what_the_holder_changed_is_seen_when_it_has_left(looking, holder):
     assert looking.slide.patient == "Smith"
 
 
-def test_the_banner_goes_when_the_holder_leaves(looking, holder, qtbot):
+def test_banner_disappears_when_the_holder_leaves(looking, holder, qtbot):
     banner = ReadOnlyBanner(looking)
     qtbot.addWidget(banner)
     banner.show()
@@ -181,7 +181,7 @@ def test_the_banner_goes_when_the_holder_leaves(looking, holder, qtbot):
     assert not banner.isVisible()
 
 
-def test_the_banner_tries_again_by_itself(looking, holder, qtbot):
+def test_banner_retries_the_lock_by_itself(looking, holder, qtbot):
     banner = ReadOnlyBanner(looking)
     qtbot.addWidget(banner)
     banner.show()
@@ -190,7 +190,7 @@ def test_the_banner_tries_again_by_itself(looking, holder, qtbot):
     assert looking.read_only == ""
 
 
-def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(learnable_from, project, monkeypatch):
+def test_window_that_lost_its_project_becomes_read_only_and_writes_nothing(learnable_from, project, monkeypatch):
     monkeypatch.setattr(lock, "LEASE_TIMING", LeaseTiming(heartbeat_s=1.0, stale_s=0.1))
     session = learnable_from(project)
     dab(session)
@@ -215,7 +215,7 @@ def test_a_window_that_was_taken_over_becomes_read_only_and_keeps_its_hands_off(
         taker.release_lock()
 
 
-def test_in_the_dock_what_looks_is_alive_and_what_changes_is_not(holder, dock, project, qtbot):
+def test_dock_of_a_read_only_project_enables_only_viewing(holder, dock, project, qtbot):
     dock.session.open_project(project.folder)
     qtbot.wait(400)  # what is shown soon is shown
     changing = [dock.slides.add_button, dock.slides.import_button, dock.train.button, dock.annotate.tools["brush"]]

@@ -50,7 +50,7 @@ def labels_of(dock):
     return dock.session.mask.read(Region(0, 0, 256, 256))[0]
 
 
-def test_an_area_drawn_around_is_selected_and_not_filled(opened, qtbot):
+def test_drawn_area_is_selected_and_not_filled(opened, qtbot):
     before = labels_of(opened)
     opened.annotate.select.click()
     lasso(opened, qtbot)
@@ -72,7 +72,7 @@ def test_two_areas_are_selected_together(opened, qtbot):
     assert len(opened.session.selection.resolve_scope(SELECTION).shapes) == 2
 
 
-def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbot):
+def test_selection_is_reassigned_and_nothing_around_it(opened, qtbot):
     dialog = CleanUp(opened.session, opened)
     dialog.open_beside()
     assert dialog.where.currentText() == "In view"
@@ -90,7 +90,7 @@ def test_the_selection_is_given_another_class_and_nothing_around_it(opened, qtbo
     dialog.close()
 
 
-def test_each_slide_has_its_own_selection_until_the_project_is_closed(opened, qtbot):
+def test_selection_is_kept_for_each_slide_until_the_project_closes(opened, qtbot):
     opened.annotate.select.click()
     lasso(opened, qtbot)
     selected = opened.session.selection.outlines()

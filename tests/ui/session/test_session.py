@@ -49,13 +49,13 @@ def sentences(session):
     return heard
 
 
-def test_a_project_opens_on_its_first_slide_with_four_layers(opened):
+def test_project_opens_on_its_first_slide_with_four_layers(opened):
     layers = opened.layers.viewer.layers
     assert [layer.name for layer in layers] == ["case0", "case0 · probability", "case0 · mask", "case0 · contours"]
     assert {layer.metadata[METADATA_KEY]["slide"] for layer in layers} == {"case0"}
 
 
-def test_another_slide_swaps_the_layers_and_leaves_the_users_own_alone(opened):
+def test_another_slide_swaps_the_layers_but_not_the_users_own(opened):
     own = opened.layers.viewer.add_points(np.zeros((1, 2)), name="mine")
     opened.show_slide("case3")
     names = [layer.name for layer in opened.layers.viewer.layers]
@@ -63,13 +63,13 @@ def test_another_slide_swaps_the_layers_and_leaves_the_users_own_alone(opened):
     assert own in opened.layers.viewer.layers
 
 
-def test_a_deleted_layer_comes_back_with_the_next_slide(opened):
+def test_deleted_layer_comes_back_with_the_next_slide(opened):
     opened.layers.viewer.layers.remove(opened.layers.contours)
     opened.show_slide("case1")
     assert opened.layers.contours in opened.layers.viewer.layers
 
 
-def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened):
+def test_probability_is_shown_and_hidden_again_with_the_next_slide(opened):
     opened.layers.show_probability(Region(0, 0, 10, 10), lambda part: np.full(part[2:], 255, np.uint8), visible=True)
     assert opened.layers.probability.visible
     opened.show_slide("case1")
@@ -78,14 +78,14 @@ def test_what_a_model_finds_is_shown_and_hidden_again_with_the_next_slide(opened
 
 
 @pytest.mark.parametrize("downsample", [1, 2, 4])
-def test_a_mask_pixel_lies_over_the_pixels_it_covers(downsample):
+def test_mask_pixel_lies_over_the_pixels_it_covers(downsample):
     settings = layer_transform(0.5, downsample)
     first = settings["translate"][0] - settings["scale"][0] / 2
     assert first == pytest.approx(-0.25)
     assert settings["units"] == ("um", "um")
 
 
-def test_strokes_are_there_when_the_project_is_opened_again(opened, project):
+def test_strokes_are_there_when_the_project_is_reopened(opened, project):
     opened.show_slide("case5")
     opened.layers.mask.brush_size = 20
     opened.layers.mask.paint((50, 50), 2)
@@ -97,7 +97,7 @@ def test_strokes_are_there_when_the_project_is_opened_again(opened, project):
     assert (np.asarray(opened.layers.mask.data) == 2).sum() == painted[2].sum()
 
 
-def test_a_drawn_outline_is_burnt_in_as_the_class_and_disappears(opened):
+def test_drawn_outline_is_filled_with_the_class_and_disappears(opened):
     opened.show_slide("case5")
     opened.layers.contours.add_polygons([[[10, 10], [10, 60], [60, 60], [60, 10]]])
     opened.editor.rasterize_outlines(2)
@@ -113,7 +113,7 @@ def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     assert opened.slide.complete
 
 
-def test_a_project_held_by_the_window_can_only_be_looked_at_in_another(opened, project, worker):
+def test_project_open_in_one_window_is_read_only_in_another(opened, project, worker):
     other = Session(ViewerModel(), worker)
     other.open_project(project.folder)
     assert other.read_only.startswith("open in the window of ")
@@ -122,7 +122,7 @@ def test_a_project_held_by_the_window_can_only_be_looked_at_in_another(opened, p
     other.close()
 
 
-def test_a_folder_that_is_no_project_leaves_the_open_one_open(opened, tmp_path):
+def test_folder_without_project_leaves_the_open_one_open(opened, tmp_path):
     with pytest.raises(ProjectError):
         opened.open_project(tmp_path)
     assert opened.project is not None
@@ -137,7 +137,7 @@ def test_training_an_unready_project_starts_nothing(session, slides, tmp_path):
     assert not session.training.active
 
 
-def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
+def test_preview_of_a_training_fills_only_unannotated_pixels(opened, qtbot):
     opened.show_slide("case5")
     opened.layers.mask.brush_size = 20
     opened.layers.mask.paint((100, 100), 1)
@@ -158,7 +158,7 @@ def test_the_view_of_a_training_fills_only_what_nobody_marked(opened, qtbot):
     assert opened.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192 - drawn
 
 
-def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbot, project):
+def test_killed_worker_is_reported_and_the_best_model_kept(opened, worker, qtbot, project):
     heard = sentences(opened)
     opened.training.train(QUICK.replace(steps=100_000))
     qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
@@ -173,7 +173,7 @@ def test_a_killed_worker_is_told_and_the_best_model_is_kept(opened, worker, qtbo
     assert project.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192
 
 
-def test_adding_a_file_that_is_no_slide_adds_nothing(opened, tmp_path):
+def test_file_that_is_not_a_slide_adds_nothing(opened, tmp_path):
     (tmp_path / "letter.tif").write_text("Dear doctor")
     with pytest.raises(PathsegError, match=r"letter\.tif"):
         opened.add_slides([tmp_path / "letter.tif"], AddOptions())

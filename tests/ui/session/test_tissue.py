@@ -20,7 +20,7 @@ def layer_of(session):
     return next(layer for layer in session.layers.viewer.layers if layer.name.endswith("tissue"))
 
 
-def test_tissue_is_a_layer_on_its_slide_that_comes_and_goes(view, opened):
+def test_tissue_layer_is_shown_over_its_slide_and_hidden_again(view, opened):
     view.toggle()
     layer, image = layer_of(opened), opened.layers.image
     assert view.shown
@@ -30,7 +30,7 @@ def test_tissue_is_a_layer_on_its_slide_that_comes_and_goes(view, opened):
     assert not view.shown
 
 
-def test_what_a_person_paints_there_is_kept_when_another_slide_is_shown(view, opened):
+def test_edited_tissue_is_saved_when_another_slide_is_shown(view, opened):
     view.show()
     found = load_tissue(opened.require_project(), opened.slide.id)
     layer_of(opened).data = np.zeros(found.pixels.shape, np.uint8)
@@ -42,13 +42,13 @@ def test_what_a_person_paints_there_is_kept_when_another_slide_is_shown(view, op
     assert not kept.pixels.any()
 
 
-def test_tissue_that_nobody_touched_is_not_called_edited(view, opened):
+def test_untouched_tissue_is_not_marked_as_edited(view, opened):
     view.toggle()
     view.toggle()
     assert not load_tissue(opened.require_project(), opened.slide.id).edited
 
 
-def test_tissue_can_be_found_again(view, opened):
+def test_tissue_can_be_detected_again(view, opened):
     view.show()
     before = load_tissue(opened.require_project(), opened.slide.id).pixels
     layer_of(opened).data = np.zeros(before.shape, np.uint8)
