@@ -1,7 +1,7 @@
 """The classes of a project: what a mask's numbers mean, with names, colours and keys.
 
-Class 0 is *unlabelled*: never learnt, never scored.  Class 1 is *Background*, tissue that
-is none of the others; then *Tumour* and whatever the user adds.
+Class 0 is *unlabelled*: never trained on, never scored.  Class 1 is *Background*, tissue of
+no other class; then *Tumour* and whatever the user adds.
 """
 
 import re
@@ -57,7 +57,7 @@ class ClassTable:
         return self.named(name) or self.named(spelling.get(name.strip().casefold(), name))
 
     def add(self, name: str, color: str | None = None) -> "ClassTable":
-        """Return a table with one class more; its colour from the palette where none is given.
+        """Return a table with one more class; without a colour it takes one from the palette.
 
         Raises
         ------

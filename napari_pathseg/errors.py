@@ -1,4 +1,4 @@
-"""What a user can fix: one message each, of three parts: what is wrong, where, what to do.
+"""Errors that a user can fix; each message has three parts: what is wrong, where, what to do.
 
 The window shows them as notifications, the command line prints them and ends with exit
 code 1.  Anything else that is raised is a bug and keeps its traceback.
@@ -10,7 +10,7 @@ class PathsegError(Exception):
 
 
 class UnsupportedSlideError(PathsegError, OSError):
-    """A file that cannot be opened as a slide: who tried to read it and why each refused."""
+    """A file that cannot be opened as a slide: each reader and its reason."""
 
 
 class AnnotationError(PathsegError, ValueError):
@@ -18,7 +18,7 @@ class AnnotationError(PathsegError, ValueError):
 
 
 class ProjectError(PathsegError, ValueError):
-    """A folder that is no project, is damaged, locked, or made by a newer version."""
+    """A folder that is not a project, is damaged, locked, or made by a newer version."""
 
 
 class ConfigError(PathsegError, ValueError):
@@ -26,12 +26,12 @@ class ConfigError(PathsegError, ValueError):
 
 
 class NothingToLearnError(PathsegError, ValueError):
-    """A project from which nothing can be learnt: which class or role has no labelled pixel."""
+    """A project that cannot be trained on: which class or role has no labelled pixel."""
 
 
 class BundleError(PathsegError, ValueError):
-    """A folder that is no trained model, or one of other classes, or an unsafe one."""
+    """A folder that is not a trained model, has other classes, or is unsafe."""
 
 
 class OutOfMemoryError(PathsegError, MemoryError):
-    """A step that does not fit into memory: what was tried, which setting to lower."""
+    """A step that does not fit into memory: the attempt, and the setting to lower."""

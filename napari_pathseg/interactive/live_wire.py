@@ -1,4 +1,4 @@
-"""The live-wire: between two clicks the contour takes the cheapest way, and edges are cheap.
+"""The live-wire: between two clicks the contour follows the cheapest path, and edges are cheap.
 
 After Mortensen and Barrett's intelligent scissors [1]_: a click anchors the wire, the cheapest
 ways from the anchor to everywhere are found at once (Dijkstra on 8 neighbours), and a move of
@@ -51,7 +51,7 @@ class LiveWire:
     Parameters
     ----------
     picture
-        What is seen, RGB (rows, columns, 3) or grey (rows, columns).
+        The image, RGB (rows, columns, 3) or grey (rows, columns).
     probability
         The model's probability of the class on the same pixels, 0 to 255.  Its contour at one
         half is followed rather than the picture's edges; where it has none, the picture's are.
@@ -126,7 +126,7 @@ class LiveWire:
 
 
 def _cost(picture: UInt8Array, probability: UInt8Array | None) -> Float32Array:
-    """Return what a pixel's way costs: little on edges, of the model's probability before those of the picture."""
+    """Return the cost of crossing each pixel: little on edges, the model's before the image's."""
     slope = _slope(_blurred(haematoxylin(picture)))
     usual, strongest = np.percentile(slope[::4, ::4], [_USUAL, _STRONGEST]).tolist()
     usual = max(usual, strongest / 2, _LEAST_EDGE)

@@ -1,10 +1,10 @@
-"""How much of each stain a pixel holds: optical density, and its share of haematoxylin and eosin.
+"""Stain separation: the amounts of haematoxylin and eosin in each pixel, from its optical density.
 
 Stains add up in optical density, ``-log10(value / 255)`` for each of red, green and blue, so
-stains are told apart by a small matrix there [1]_.  The colours are those of Ruifrok and
+a small matrix separates them there [1]_.  The colours are those of Ruifrok and
 Johnston as scikit-image has them (``skimage.color.rgb_from_hed``); an amount here is 6 times
 that of ``skimage.color.rgb2hed``, whose logarithm is to the base of 1e-6.  A grey picture has
-no stain; its brightness stands for it.
+no stain; its brightness is used instead.
 
 A pixel has 256 values a channel, so every product is looked up in a table: ten times faster
 than logarithms and a matrix.

@@ -38,7 +38,7 @@ def superpixels(picture: UInt8Array, size: int) -> Labels:
     picture
         RGB (rows, columns, 3) or grey (rows, columns).
     size
-        About how many pixels a patch is to measure from side to side.
+        Approximate side of a patch in pixels.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def touched(labels: Labels, points: Points, radius: float) -> BoolArray:
     Parameters
     ----------
     labels
-        What `superpixels` returned.
+        The result of `superpixels`.
     points
         The stroke's positions in order, shape (n, 2), (row, column); it is straight between them.
     radius

@@ -1,6 +1,6 @@
 """The wand: the region of like stain and texture around the cursor, which grows while one drags.
 
-It feels as QuPath's does [1]_: around the cursor a square is looked at, smoothed; what differs
+It works like QuPath's [1]_: a square around the cursor is smoothed; what differs
 from the pixel under the cursor by less than the spread within the square, divided by the
 sensitivity, and is connected to it within a circle, is taken, and its small holes are closed.
 It differs in what is compared: amounts of haematoxylin and eosin instead of red, green and
@@ -54,7 +54,7 @@ class Wand:
     picture
         What is seen, RGB (rows, columns, 3) or grey (rows, columns), one pixel for each of the screen.
     config
-        How picky it is.
+        Its sensitivity and smoothing.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class Wand:
         self.grown = np.zeros((rows, columns), bool)
 
     def begin(self) -> None:
-        """Forget what was taken: another drag begins."""
+        """Clear the selection: another drag begins."""
         self.grown[:] = False
 
     def grow(self, row: float, column: float, reach: int) -> tuple[Region, BoolArray]:

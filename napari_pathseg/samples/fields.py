@@ -80,7 +80,7 @@ def at(field: Float32Array, points: Float64Array) -> Float32Array:
 
 
 def keep_apart(points: Float64Array, room: Float64Array, priority: Float64Array) -> BoolArray:
-    """Say which points stay when each pair must be the sum of its rooms apart.
+    """Return which points stay if each pair must be apart by the sum of their rooms.
 
     Of two that are too close the one of higher priority stays (Luby's algorithm: every
     round keeps all local maxima and drops their neighbours).

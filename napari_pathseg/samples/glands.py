@@ -18,7 +18,7 @@ _CELL_WIDTH = 22.0
 
 @dataclass
 class Canvas:
-    """What is painted so far: both dyes, how far a pixel is empty, how deep it lies in a gland."""
+    """The field painted so far: both dyes, the emptiness of each pixel, and its depth in a gland."""
 
     haematoxylin: Float32Array
     eosin: Float32Array
@@ -146,5 +146,5 @@ def _below(gland: Gland, theta: Float64Array, depth: Float64Array) -> Float64Arr
 
 
 def _inside(points: Float64Array, shape: tuple[int, ...]) -> BoolArray:
-    """Say which points lie in the field or so near that their nucleus does in part."""
+    """Return which points lie in the field, or so near that part of their nucleus does."""
     return np.asarray(((points > -8) & (points < np.array(shape) + 8)).all(1))

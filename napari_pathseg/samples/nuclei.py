@@ -1,4 +1,4 @@
-"""Nuclei: what kinds there are, and how thousands are stamped at once.
+"""Nuclei: their kinds, and painting thousands at once.
 
 A nucleus is a bent, egg-shaped ellipse with a soft edge, a paler middle, and maybe a
 nucleolus; overlapping ones keep the darker value.  Lengths are pixels of 0.5 um.

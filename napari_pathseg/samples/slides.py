@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def draw_sample_slide(number: int, seed: int = 2017) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    """Return the picture and the classes of sample slide `number`, counted from 1."""
+    """Return the image and the classes of sample slide `number`, counted from 1."""
     rng = np.random.default_rng([seed, number])
     return draw_field(_SHAPE, rng, tumour=_TUMOUR[number - 1])
 
@@ -55,7 +55,7 @@ def write_sample_slides(folder: Path, seed: int = 2017, numbers: Iterable[int] |
 
 
 def write_flat_slide(path: Path, picture: npt.NDArray[np.uint8], mpp: float) -> None:
-    """Write an RGB picture as a tiled JPEG TIFF with its pixel size."""
+    """Write an RGB image as a tiled JPEG TIFF with its pixel size."""
     with replace_file(path) as partial:
         tifffile.imwrite(
             partial,
@@ -75,7 +75,7 @@ def outline_generously(tumour: npt.NDArray[np.bool_], rng: np.random.Generator) 
     """Return an expert's outlines of a mask: closed lines of whole (x, y), one per region.
 
     They run some 5 pixels outside the region, give or take, and at its edge where the
-    region leaves the picture.
+    region leaves the image.
     """
     small: Float32Array = tumour[::_STEP, ::_STEP].astype(np.float32)
     outside = ndimage.distance_transform_edt(small < 0.5) - ndimage.distance_transform_edt(small > 0.5)
@@ -101,7 +101,7 @@ def _signed_area(line: npt.NDArray[np.float64]) -> float:
 
 
 def svg_of(outlines: list[npt.NDArray[np.int_]], shape: tuple[int, int]) -> str:
-    """Return the SVG of closed outlines in whole (x, y) on a picture of `shape` (rows, columns)."""
+    """Return the SVG of closed outlines in whole (x, y) on an image of `shape` (rows, columns)."""
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
         f'<svg xmlns="http://www.w3.org/2000/svg" version="1.1" width="{shape[1]}" height="{shape[0]}">',

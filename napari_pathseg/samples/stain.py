@@ -1,6 +1,6 @@
-"""From amounts of haematoxylin and eosin to the picture that a scanner would take.
+"""The image that a scanner would take of given amounts of haematoxylin and eosin.
 
-Light is absorbed as Beer and Lambert say: intensity = white * exp(-amounts @ colours).
+Light is absorbed by the law of Beer and Lambert: intensity = white * exp(-amounts @ colours).
 """
 
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def random_stain(rng: np.random.Generator) -> Stain:
 def develop(
     haematoxylin: Float32Array, eosin: Float32Array, stain: Stain, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Return the RGB picture of both dyes' amounts, with blur, uneven light and sensor noise."""
+    """Return the RGB image of both dyes' amounts, with blur, uneven light and sensor noise."""
     shape = haematoxylin.shape
     # Sections are not evenly thick, nor do the dyes take evenly, nor in the same hue.
     thickness = 1 + 0.08 * noise(shape, 60, rng)

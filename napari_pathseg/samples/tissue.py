@@ -22,7 +22,7 @@ _STEP = 8  # the plan of a field is drawn this many times coarser
 
 @dataclass(frozen=True)
 class Layout:
-    """Where what lies: shares from 0 to 1 of each pixel, and the tumour as an expert means it."""
+    """The plan of a field: shares from 0 to 1 of each pixel, and the tumour as an expert would outline it."""
 
     tissue: Float32Array
     tumour: BoolArray
@@ -45,7 +45,7 @@ def draw_field(
     shape
         Rows and columns, in pixels of 0.5 um.
     rng
-        Where the random numbers come from; the same state draws the same field.
+        Source of the random numbers; the same state draws the same field.
     tumour
         Share of the tissue that is tumour, 0 to 1; small islands are left out.
     glass

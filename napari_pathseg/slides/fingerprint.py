@@ -1,4 +1,4 @@
-"""What lies under a slide's path: whether it can be read, and what tells it from others.
+"""A slide's file or folder: check that it can be read, and compute its fingerprint.
 
 A slide is one file, or a folder of OME-Zarr.  Nothing of its pixels is decoded here.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from napari_pathseg.errors import UnsupportedSlideError
 
 _END = 64 << 10
-# The files in which a Zarr folder, old or new, says what it holds.
+# The metadata files of Zarr 2 and 3.
 ZARR_METADATA = ("zarr.json", ".zattrs", ".zgroup", ".zarray")
 
 
@@ -29,15 +29,15 @@ def require_file(path: Path) -> None:
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether `path` is a folder that says that it is Zarr."""
+    """Return whether `path` is a folder with Zarr metadata."""
     return path.is_dir() and any((path / name).is_file() for name in ZARR_METADATA)
 
 
 def fingerprint(path: str | Path) -> str:
-    """Return what tells a slide from others without reading it whole: it survives a move.
+    """Return a hash that identifies a slide, also after a move, without reading it whole.
 
-    Of a file its size, beginning and end count; of a folder of Zarr what it says of itself, and
-    the names, sizes and beginnings of the chunks of its smallest level.
+    For a file it covers size, beginning and end; for a Zarr folder the metadata, and the names, sizes
+    and beginnings of the chunks of its smallest level.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""A level of a slide as napari sees it: an array that decodes what a slice of it covers.
+"""A level of a slide as a lazy array for napari, which decodes only what a slice covers.
 
-napari asks an array for its shape, its type and slices; nothing else of an array is here.
+It has the part of the array protocol that napari uses: shape, dtype and slices.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""How a stored picture is turned to be looked at: the orientation tag of TIFF and EXIF.
+"""The orientation tag of TIFF and EXIF: from the image as stored to the image as displayed.
 
-The tag says where the first stored row and column lie in the picture as it is meant to be seen:
+The tag says where the first stored row and column lie in the displayed image:
 1 top and left, 2 top and right, 3 bottom and right, 4 bottom and left; 5 to 8 the same with rows
 and columns exchanged (left-top, right-top, right-bottom, left-bottom).  Source: TIFF 6.0, tag 274,
 which EXIF takes over (CIPA DC-008, 4.6.5).  What is outside 1 to 8 counts as 1, as in Pillow.
@@ -19,18 +19,18 @@ _SHORT = 3
 
 
 class Orientation(NamedTuple):
-    """What is done to the stored picture, in this order: rows and columns exchanged, then mirrored."""
+    """The steps from the stored to the displayed image: rows and columns exchanged, then mirrored."""
 
     exchange: bool = False
     flip_rows: bool = False
     flip_columns: bool = False
 
     def shape(self, stored: tuple[int, int]) -> tuple[int, int]:
-        """Return rows and columns as seen, of a picture stored with `stored`."""
+        """Return the displayed rows and columns of an image stored with `stored`."""
         return (stored[1], stored[0]) if self.exchange else stored
 
     def stored_box(self, box: Region, stored: tuple[int, int]) -> Region:
-        """Return where a box of the picture as seen lies in the one that is stored with `stored`."""
+        """Return where a box of the displayed image lies in the stored one, of shape `stored`."""
         rows, columns = self.shape(stored)
         top = rows - box.bottom if self.flip_rows else box.top
         left = columns - box.right if self.flip_columns else box.left
@@ -39,7 +39,7 @@ class Orientation(NamedTuple):
         return Region(top, left, box.height, box.width)
 
     def apply(self, pixels: UInt8Array) -> UInt8Array:
-        """Return stored pixels (rows, columns, ...) as they are meant to be seen, one after the other in memory."""
+        """Return stored pixels (rows, columns, ...) as displayed, contiguous in memory."""
         if self.exchange:
             pixels = pixels.swapaxes(0, 1)
         return np.ascontiguousarray(pixels[:: -1 if self.flip_rows else 1, :: -1 if self.flip_columns else 1])
@@ -58,7 +58,7 @@ _BY_TAG = {
 
 
 def orientation_of(tag: Any) -> Orientation:
-    """Return what the value of an orientation tag means.
+    """Return the orientation for the value of a tag.
 
     >>> orientation_of(6).shape((20, 30))
     (30, 20)

@@ -1,7 +1,7 @@
-"""How large a pixel is, from what a file says: OME, the scanners' descriptions, resolution tags.
+"""The pixel size of a slide from its metadata: OME, the scanners' descriptions, resolution tags.
 
 Micrometres per pixel (mpp) everywhere, the mean of both directions.  Many files carry junk (72 dpi,
-or a converter's 1.0), so that a size outside what microscopes make counts as not said.
+or a converter's 1.0), so a size that no microscope makes counts as missing.
 
 Where each says it: Aperio ``MPP = `` and Philips ``DICOM_PIXEL_SPACING`` (millimetres) in the
 ImageDescription, libvips the properties that it took from OpenSlide there; Olympus SIS and Zeiss LSM
@@ -53,7 +53,7 @@ def mpp_from_dpi(dpi: float) -> float | None:
 
 
 def mean_mpp(*sizes: str | float | None) -> float | None:
-    """Return the mean of the sizes that are said, or None where it is no plausible one.
+    """Return the mean of the sizes given, or None if it is not plausible.
 
     >>> mean_mpp("0.25", "0.26")
     0.255

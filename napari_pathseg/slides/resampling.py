@@ -15,7 +15,7 @@ from PIL import Image
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 
-# Rows of a grid that are averaged together: what they come from stays in the processor's cache.
+# Rows of a grid that are averaged together: their source stays in the processor's cache.
 _ROWS = 32
 
 
@@ -31,9 +31,9 @@ def area_resample(
     Parameters
     ----------
     read
-        Gives the pixels of a box of the finer picture.
+        Returns the pixels of a box of the finer image.
     within
-        Rows and columns of the finer picture; what hangs over its edge averages what lies inside.
+        Rows and columns of the finer image; grid pixels over its edge average what lies inside.
     corner
         Where the grid begins, (row, column) in finer pixels.
     factor
@@ -44,7 +44,7 @@ def area_resample(
     Returns
     -------
     averages : uint8 array of `shape`, and 3 for colour
-        Means by area: a pixel that lies in two grid pixels counts in each with the part that is there.
+        Means by area: a pixel that lies in two grid pixels counts in each by its part in it.
     """
     ends = [start + count * factor for start, count in zip(corner, shape, strict=True)]
     (top, height), (left, width) = (

@@ -1,7 +1,7 @@
-"""What a slide is, and how one is opened: pixels of any box at any level or grid, as uint8.
+"""The abstract base class of slides: pixels of any box at any level or grid, as uint8.
 
-A slide is a file that one person looks at as one picture, flat or a pyramid.  Whatever the
-file holds, it is read as 8-bit colour or grey.  Boxes are level-0 pixels, except where a
+A slide is a file that people view as one image, flat or a pyramid.  Whatever the file holds, it is
+read as 8-bit colour or grey.  Boxes are level-0 pixels, except where a
 method says that they lie on a coarser grid (see :mod:`napari_pathseg.geometry`).
 Only what a read touches is decoded.  Reads may come from several threads.
 """
@@ -49,14 +49,14 @@ class Slide(ABC):
     levels
         The sizes that the file holds, finest first.
     mpp
-        Micrometres per level-0 pixel, or None where the file does not say.
+        Micrometres per level-0 pixel, or None if the file does not state it.
     channels
         3 for colour, 1 for grey.
     page
         Which page of its file it is, or None for a file that is one slide.
     centre_offset_um
-        Where its centre lies on the glass, ``(x, y)`` from the middle of the glass, as Hamamatsu's
-        files say; None elsewhere.
+        Position of its centre on the glass, ``(x, y)`` from the middle of the glass, from Hamamatsu's
+        files; None for others.
     """
 
     page: int | None = None
@@ -79,7 +79,7 @@ class Slide(ABC):
         self.close()
 
     def close(self) -> None:
-        """Give the file back; nothing can be read after it."""
+        """Close the file.  Further reads raise ValueError."""
         self._closed = True
 
     @abstractmethod
@@ -117,7 +117,7 @@ class Slide(ABC):
         level
             Index into `levels`; the result has about ``region / downsample`` pixels.
         mpp
-            Micrometres per pixel of the result, instead of `level`: averaged from the nearest finer level.
+            Micrometres per pixel of the result, instead of `level`; averaged from the nearest finer level.
 
         Returns
         -------
@@ -129,7 +129,7 @@ class Slide(ABC):
         ValueError
             If `region` is empty or leaves the slide, or there is no such level.
         UnsupportedSlideError
-            If the pixels cannot be decoded, or `mpp` is asked of a slide without a pixel size.
+            If the pixels cannot be decoded, or `mpp` is given and the slide has no pixel size.
         """
         self._require_inside(region, self.shape)
         if mpp is not None:
@@ -207,7 +207,7 @@ class Slide(ABC):
 
 
 def _downsample(shape: tuple[int, int], level: tuple[int, int]) -> float:
-    """Return level-0 pixels per pixel of a level; whole where it is so but for a rounded edge."""
+    """Return level-0 pixels per pixel of a level; a whole number where only a rounded edge makes it a fraction."""
     ratio = (shape[0] / level[0] + shape[1] / level[1]) / 2
     whole = round(ratio)
     edges = (abs(full / whole - part) for full, part in zip(shape, level, strict=True))

@@ -1,9 +1,9 @@
-"""How tissue is told from glass: by colour, or by darkness where a slide has none.
+"""Tissue detection: separate tissue from glass by colour, or by darkness where a slide has none.
 
 Otsu's threshold [1]_ always cuts a histogram in two, a slide without glass or without
 tissue too.  So it is held between what glass cannot reach and what it can: an empty slide
 stays empty and tissue all over stays whole.  Colours are judged against the slide's own
-glass, so that a tinted one is still glass.  Stains are not told from one another.
+glass, so that a tinted one is still glass.  Stains are not distinguished.
 
 References
 ----------
@@ -23,7 +23,7 @@ from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.settings import Settings, setting
 from napari_pathseg.slides.slide import Slide
 
-_ASSUMED_MPP = 0.5  # of a slide that does not say: a 20x scan
+_ASSUMED_MPP = 0.5  # of a slide without a pixel size: a 20x scan
 _LEAST_SIDE = 64  # grid pixels across a small picture, which is looked at more finely
 _MOST_SIDE = 4096  # grid pixels along the largest slide, so that it fits into memory
 _LARGEST_SPECK = 0.05  # share of a picture; also of holes
@@ -69,7 +69,7 @@ class TissueMask:
     mpp
         Micrometres per level-0 pixel, or None where the slide does not say.
     edited
-        Whether a person changed it; such a mask is never found anew.
+        Whether a person changed it; such a mask is never recomputed.
     """
 
     pixels: BoolArray
@@ -101,7 +101,7 @@ class TissueMask:
 def find_tissue(slide: Slide, config: TissueConfig | None = None) -> TissueMask:
     """Find where on a slide tissue lies.
 
-    A slide that does not say its pixel size is taken for one of 0.5 um per pixel.  On a small
+    A slide without a pixel size counts as one of 0.5 um per pixel.  On a small
     picture, specks and holes are at most a twentieth of it.
 
     Raises
@@ -221,7 +221,7 @@ def _glass_level(grey: UInt8Array, black: BoolArray) -> int | None:
 
 
 def _histogram(values: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
-    """Return how often each number below `length` occurs, by and by: numpy holds up all other threads meanwhile."""
+    """Return how often each number below `length` occurs; in parts, since numpy blocks other threads."""
     counts, flat = np.zeros(length, np.int64), values.ravel()
     for first in range(0, flat.size, _AT_ONCE):
         counts += np.bincount(flat[first : first + _AT_ONCE], minlength=length)
@@ -229,7 +229,7 @@ def _histogram(values: npt.NDArray[Any], length: int) -> npt.NDArray[np.int64]:
 
 
 def median(values: UInt8Array) -> float:
-    """Return the median, which other threads need not wait for as they do for numpy's."""
+    """Return the median without blocking other threads, as numpy's does."""
     below = _histogram(values, 256).cumsum()
     middle = (values.size - 1) // 2, values.size // 2
     return float(np.searchsorted(below, middle, "right").mean())

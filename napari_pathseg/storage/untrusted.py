@@ -1,4 +1,4 @@
-"""Decoding files of strangers: what it may cost, how decoders fail, and how they are kept quiet."""
+"""Decoding untrusted files: limits of memory, the errors of decoders, and silencing their logs."""
 
 import logging
 import lzma
