@@ -23,17 +23,17 @@ from napari_pathseg.projects.slide_record import SlideRecord
 _BYTES_A_KEPT_PIXEL = 4  # RGB and the label
 _BYTES_A_WEIGHT = 20  # weight, gradient, two moments, running mean, each in fp32
 _LIBRARIES_GB = 0.9  # torch and the networks' libraries, before anything is built
-_BF16 = 0.6  # of the activations, where they are asked for in bfloat16
-_CONTEXT = 2.0  # times the work and the activations, where a second view is encoded
-_BACKWARD = 3.0  # times the work of a prediction that a training step is
-_USE = 0.95  # of the probe's speed that a step reaches
-_PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # so small that one core multiplies alone, whoever else is busy
+_BF16 = 0.6  # of the activations, in bfloat16
+_CONTEXT = 2.0  # times the work and the activations: context is encoded as a second view
+_BACKWARD = 3.0  # work of a training step, relative to a prediction
+_EFFICIENCY = 0.95  # speed that a step reaches, relative to the probe
+_PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # small enough to run on one core only
 _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 512 with its halo
 
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """What a training learns from: mask pixels of the slides that teach and that validate."""
+    """Mask pixels of each training slide and each validation slide."""
 
     train: Sequence[int]
     val: Sequence[int]
@@ -41,7 +41,7 @@ class DatasetSize:
 
 @dataclass(frozen=True)
 class HardwareProfile:
-    """A computer: multiplications and additions a second, in 10^12, and free memory."""
+    """Speed of a computer, in 10^12 multiplications and additions per second, and its free memory."""
 
     tflops: float
     free_gb: float
@@ -49,7 +49,7 @@ class HardwareProfile:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a training takes; `text` says so in a line, with a warning where memory is short."""
+    """Time and memory of a training; `text` sums them up in a line, with a warning if memory is short."""
 
     minutes: float
     memory_gb: float
@@ -79,21 +79,21 @@ _DEFAULT_ENCODER = "resnet50"  # used for all encoders that were not measured
 
 
 def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: HardwareProfile | None = None) -> Estimate:
-    """Return what a training of `config` takes.
+    """Estimate the time and memory of a training.
 
     Parameters
     ----------
     source
-        A project that can be learnt from, or what is known of it.
+        A project with training data, or the size of its data.
     config
-        How to train.
+        The settings of the training.
     hardware
-        Where; None for this computer.
+        The computer that trains; None for this one.
 
     Raises
     ------
     NothingToLearnError
-        If the project cannot be learnt from.
+        If the project lacks training data.
     """
     dataset = dataset_size(source) if isinstance(source, Project) else source
     hardware = hardware or local_hardware()
@@ -117,25 +117,25 @@ def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: Hardw
 
 
 def dataset_size(project: Project) -> DatasetSize:
-    """Return what an estimate needs to know of a project; it changes with its slides only.
+    """Return the size of a project's training data; it changes with its slides only.
 
     Raises
     ------
     NothingToLearnError
-        If the project cannot be learnt from.
+        If the project lacks training data.
     """
     train, val = train_val_split(project, {name: project.counts(name) for name in project.slides})
     return DatasetSize(_sizes(train), _sizes(val))
 
 
 def local_hardware() -> HardwareProfile:
-    """Return how fast this computer is and how much memory it has free now."""
+    """Return the speed of this computer and its free memory."""
     return HardwareProfile(_tflops(), psutil.virtual_memory().available / 1e9)
 
 
 @cache
 def _tflops() -> float:
-    """Measure how fast one core multiplies small matrices, and count the cores."""
+    """Measure how fast one core multiplies small matrices, times the number of cores."""
     one = np.random.default_rng(0).random((_PROBE_SIDE, _PROBE_SIDE), np.float32)
     answer, best = one @ one, np.inf
     end = time.perf_counter() + _PROBE_SECONDS
@@ -158,7 +158,7 @@ def _step_cost(config: TrainConfig) -> StepCost:
 
 
 def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[str, float]:
-    """Return the gigabytes that each kind of thing takes."""
+    """Return the gigabytes of memory by use."""
     step = cost.activations_gb * _batch_mpx(config)
     features = 0.0
     if config.weights != "none" and config.decoder_seconds > 0:
@@ -167,7 +167,7 @@ def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[s
         "libraries": _LIBRARIES_GB,
         "weights": cost.weights_m * _BYTES_A_WEIGHT / 1e3 + cost.workspace_gb,
         "tiles": step,
-        "features": max(0.0, features - step / 2),  # kept while the decoder learns, in half the activations
+        "features": max(0.0, features - step / 2),  # cached while the decoder is trained, with half the activations
         "slides": sum(_kept(sizes) * _BYTES_A_KEPT_PIXEL / 1e9 for sizes in (dataset.train, dataset.val)),
     }
 
@@ -190,7 +190,7 @@ def _batch_mpx(config: TrainConfig) -> float:
 
 
 def _seconds(tflop: float, mpx: float, hardware: HardwareProfile) -> float:
-    return tflop * mpx / (hardware.tflops * _USE)
+    return tflop * mpx / (hardware.tflops * _EFFICIENCY)
 
 
 def _sizes(entries: Sequence[SlideRecord]) -> list[int]:
@@ -198,7 +198,7 @@ def _sizes(entries: Sequence[SlideRecord]) -> list[int]:
 
 
 def _kept(sizes: Sequence[int]) -> int:
-    """Return the pixels that are kept: of the first slides, as long as all of them fit."""
+    """Return how many pixels are cached: those of the first slides that fit together."""
     kept = np.cumsum(sizes, dtype=np.int64)
     return int(kept[kept <= MAX_CACHED_PIXELS].max(initial=0))
 

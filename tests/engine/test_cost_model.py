@@ -26,7 +26,7 @@ def cost(config=None, dataset=SMALL, hardware=LAPTOP, **settings):
 @pytest.mark.parametrize("architecture", NETWORK_NAMES)
 @settings(deadline=None)
 @given(batch=st.integers(1, 128), tile=st.integers(2, 63), more=st.sampled_from(["batch", "tile"]))
-def test_more_pixels_in_a_batch_take_more_memory_and_time(architecture, batch, tile, more):
+def test_larger_batch_or_tile_takes_more_memory_and_time(architecture, batch, tile, more):
     less = cost(architecture=architecture, batch=batch, tile=32 * tile)
     if more == "batch":
         batch += 1
@@ -38,7 +38,7 @@ def test_more_pixels_in_a_batch_take_more_memory_and_time(architecture, batch, t
     assert larger.steps <= less.steps
 
 
-def test_the_default_takes_its_minutes_and_some_gigabytes():
+def test_default_settings_take_their_minutes_and_a_few_gigabytes():
     found = cost()
     assert found.minutes == 2
     assert 1 < found.memory_gb < 4
@@ -49,7 +49,7 @@ def test_the_default_takes_its_minutes_and_some_gigabytes():
 @pytest.mark.parametrize(
     ("architecture", "seconds"), [("unet", 0.28), ("unet-classic", 5.6), ("fcn8s", 2.8)]
 )  # fp32, batch 4 of 256 pixels, on two cores
-def test_a_step_takes_about_what_was_measured(architecture, seconds):
+def test_step_time_is_within_a_factor_of_two_of_the_measured(architecture, seconds):
     assert 0.5 < cost(architecture=architecture).seconds_per_step / seconds < 2
 
 
@@ -62,21 +62,21 @@ def test_a_step_takes_about_what_was_measured(architecture, seconds):
         ({"preset": "thorough", "minutes": 300}, "about 5 h, "),
     ],
 )
-def test_the_time_is_the_one_that_is_set(settings, text):
+def test_estimate_shows_the_time_that_is_set(settings, text):
     assert cost(**settings).text.startswith(text)
 
 
-def test_a_number_of_steps_sets_the_time():
+def test_number_of_steps_sets_the_time():
     short, long = cost(steps=100), cost(steps=10_000)
     assert (short.steps, long.steps) == (100, 10_000)
     assert 100 * short.seconds_per_step / 60 < short.minutes < long.minutes
 
 
-def test_a_faster_computer_makes_more_steps():
+def test_faster_computer_makes_more_steps():
     assert cost(hardware=HardwareProfile(2.6, 8)).steps >= 9 * cost().steps
 
 
-def test_accumulated_batches_take_time_and_no_memory():
+def test_accumulated_batches_take_time_but_no_memory():
     once, four = cost(), cost(accumulate=4)
     assert four.memory_gb == once.memory_gb
     assert four.seconds_per_step == pytest.approx(4 * once.seconds_per_step)
@@ -90,13 +90,13 @@ def test_accumulated_batches_take_time_and_no_memory():
         ({"architecture": "fcn8s"}, "Choose another architecture than fcn8s."),
     ],
 )
-def test_too_little_memory_is_said_with_what_to_lower(settings, remedy):
+def test_memory_shortage_names_the_setting_to_lower(settings, remedy):
     text = cost(hardware=HardwareProfile(0.26, 2.0), **settings).text
     assert "but only 2.0 GB are free on this computer." in text
     assert text.endswith(remedy)
 
 
-def test_slides_are_kept_up_to_the_limit_that_learning_has():
+def test_slides_take_memory_up_to_the_cache_limit():
     none, full, more = (
         cost(dataset=DatasetSize(train, [])).memory_gb
         for train in ([], [MAX_CACHED_PIXELS], [MAX_CACHED_PIXELS, 10**9])
@@ -104,20 +104,20 @@ def test_slides_are_kept_up_to_the_limit_that_learning_has():
     assert full == more == pytest.approx(none + 1.6)
 
 
-def test_a_project_is_estimated_by_its_slides(project):
+def test_project_is_estimated_by_its_slides(project):
     dataset = dataset_size(project)
     assert dataset == DatasetSize([192 * 192] * 4, [192 * 192])
     assert estimate(project, TrainConfig(), LAPTOP) == cost(dataset=dataset)
 
 
-def test_this_computer_has_a_speed_and_memory():
+def test_local_hardware_has_a_speed_and_memory():
     hardware = local_hardware()
     assert 0.005 < hardware.tflops < 100
     assert hardware.free_gb > 0
     assert local_hardware().tflops == hardware.tflops
 
 
-def test_an_estimate_costs_no_torch():
+def test_cost_model_does_not_import_torch():
     code = "import napari_pathseg.engine.cost_model, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
