@@ -1,14 +1,14 @@
-"""A bundle: a trained model and all it takes to use it, in a folder of its own.
+"""A bundle: a folder with a trained model and everything needed to use it.
 
-``weights.safetensors`` holds the tensors, ``bundle.json`` what rebuilds the network, its
-lineage and its scores, ``curves.csv`` how it learnt.  Nothing in it can run code.  Here is
-what it says, readable without torch; its weights are `engine.checkpoint`'s.
+``weights.safetensors`` holds the tensors, ``bundle.json`` the architecture, the lineage and the
+scores, ``curves.csv`` the training curves.  Nothing in it can run code.  This module handles the
+metadata and needs no torch; `engine.bundle_io` reads and writes the weights.
 """
 
 import filecmp
 import re
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +22,18 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """All it takes to build a network again.
+    """Everything needed to build a network.
 
     Attributes
     ----------
     architecture, encoder
-        Its kind and its encoder; unet-classic and fcn8s have their own encoder.
+        The names of both; unet-classic and fcn8s have their own encoder.
     classes
-        How many it tells.
+        The number of output classes.
     channels
-        1 where it sees the mean of red, green and blue; only unet-classic does.
+        1 if its input is the mean of red, green and blue, which is true of unet-classic alone.
     context
-        Whether it sees a tile's surroundings, too.
+        Whether its input includes the surroundings of a tile.
     """
 
     architecture: str
@@ -45,22 +45,22 @@ class NetworkSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """What a model's ``bundle.json`` says.
+    """The content of a model's ``bundle.json``.
 
     Attributes
     ----------
     id, parent, run
-        Its name, the model it was fine-tuned from, the run that made it.
+        The model's name, the model it was fine-tuned from, the run that trained it.
     classes
         Names and colours in the order of the network's outputs.
     mpp
-        Micrometres per pixel at which it learnt; None for each slide's own.
+        Micrometres per pixel of its training data; None for the native resolution of each slide.
     scores
         By class name, pooled over the pixels of `val`.
     train, val
-        The slides it learnt from and was scored on.
+        The slides it was trained and scored on.
     finished
-        False while its run goes on, or if that was killed.
+        False while its run is going on, or if the run was killed.
     """
 
     id: str
@@ -81,34 +81,35 @@ class Bundle:
 
     @property
     def class_names(self) -> list[str]:
-        """The names of its classes in order."""
+        """The names of the classes in order."""
         return [entry["name"] for entry in self.classes]
 
 
 def load_bundle(folder: Path) -> Bundle:
-    """Read what a bundle says, without its weights.
+    """Read a bundle without its weights.
 
     Raises
     ------
     BundleError
-        If the folder is no bundle or was made by a newer version.
+        If the folder is not a bundle or was written by a newer version.
     """
     path = folder / "bundle.json"
     if not path.is_file():
-        raise BundleError(f"{folder} is no trained model: it has no bundle.json. Name a folder below models/.")
+        raise BundleError(f"{folder} is not a trained model: it has no bundle.json. Name a folder below models/.")
     content = load_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else None
         raise BundleError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
     try:
-        network, config = NetworkSpec(**content["network"]), TrainConfig.renamed(content["config"])
-        return Bundle(**{**content, "network": network, "config": config})
-    except (KeyError, TypeError) as error:
+        network, config = NetworkSpec(**content["network"]), dict(content["config"])
+        bundle = Bundle(**{**content, "network": network})
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path} is damaged ({error}). Train again, or restore it from a copy.") from error
+    return replace(bundle, config=TrainConfig.renamed(config))
 
 
 def find_bundle(project: Project, model_id: str | None = None) -> Path:
-    """Return the folder of a project's model, the newest where none is named.
+    """Return the folder of a project's model, by default the newest.
 
     Raises
     ------
@@ -125,37 +126,39 @@ def find_bundle(project: Project, model_id: str | None = None) -> Path:
 
 
 def load_bundles(project: Project) -> list[Bundle]:
-    """Read what all models of a project say, oldest first."""
+    """Read the bundles of all models of a project, oldest first."""
     return [load_bundle(project.folder / "models" / name) for name in project.model_ids()]
 
 
 def weights_mtime(project: Project, model_id: str) -> int:
-    """Return a number that changes when a model's weights do, as they may until its training ends."""
+    """Return when a model's weights were last written, in nanoseconds; training rewrites them until it ends."""
     return (project.folder / "models" / model_id / "weights.safetensors").stat().st_mtime_ns
 
 
 def check_classes(project: Project, bundle: Bundle) -> None:
-    """Refuse a model whose classes are not the project's.
+    """Check that a model has the classes of the project.
 
     Raises
     ------
     BundleError
-        If the names differ.
+        If their names differ.
     """
     if list(project.classes.names) != bundle.class_names:
         raise BundleError(
-            f"Model {bundle.id} tells {', '.join(bundle.class_names)}; the project has "
-            f"{', '.join(project.classes.names)}. Train a new model from none."
+            f"Model {bundle.id} has the classes {', '.join(bundle.class_names)}; the project has "
+            f"{', '.join(project.classes.names)}. Train a new model from scratch."
         )
 
 
 def make_newest(project: Project, model_id: str) -> str:
-    """Let a model be the newest of its project, as a copy under the next number if it is not; return its name.
+    """Make a model the newest of its project and return its name.
+
+    Unless the newest model has the same weights already, the model is copied to the next number.
 
     Raises
     ------
     ProjectError
-        If the copy cannot be written; there is none then.
+        If the copy cannot be written; nothing is left of it.
     """
     models = project.folder / "models"
     known = project.model_ids()
@@ -178,7 +181,7 @@ def make_newest(project: Project, model_id: str) -> str:
 
 
 def reserve_run(project: Project) -> tuple[str, Path]:
-    """Reserve the next number for a run and its model; return the number's digits and the run's folder."""
+    """Reserve the next number for a run and its model; return its digits and the folder of the run."""
     runs = project.folder / "runs"
     taken = [int(found.group(1)) for p in runs.glob("r*") if (found := re.fullmatch(r"r(\d+)", p.name))]
     taken += [int(found.group(1)) for m in project.model_ids() if (found := re.fullmatch(r"m(\d+)", m))]

@@ -1,4 +1,4 @@
-"""The files of a bundle: written whole or not at all, read without running code."""
+"""Reading and writing the files of a bundle: each is replaced atomically, and reading runs no code."""
 
 import csv
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from napari_pathseg.storage.atomic import replace_file, save_json
 def save_bundle(
     folder: Path, bundle: Bundle, weights: dict[str, Tensor] | None, curves: Sequence[dict[str, Any]] = ()
 ) -> None:
-    """Write a bundle, each file whole or not at all; `weights` of None leaves those as they are."""
+    """Write a bundle, replacing each file atomically; with `weights` None the stored weights stay."""
     folder.mkdir(parents=True, exist_ok=True)
     if weights is not None:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
         with replace_file(folder / "weights.safetensors") as partial:
-            save_file(plain, partial)
+            save_file(tensors, partial)
     if curves:
         with replace_file(folder / "curves.csv") as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=list(curves[0]))
@@ -34,12 +34,12 @@ def save_bundle(
 
 
 def load_network(folder: Path) -> Network:
-    """Rebuild a bundle's network with its weights.
+    """Build the network of a bundle and load its weights.
 
     Raises
     ------
     BundleError
-        If the weights are missing, damaged, or of another network.
+        If the weights are missing, damaged, or belong to another network.
     """
     network = build_network(load_bundle(folder).network)
     path = folder / "weights.safetensors"

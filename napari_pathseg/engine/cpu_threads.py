@@ -1,8 +1,8 @@
-"""The number of CPU threads of torch, adapted to the load of the machine.
+"""Adapts the number of torch's CPU threads to the load of the machine.
 
-The threads of one step wait for each other, so a thread that shares its core with the window
-slows all of them: on two cores with one of them busy, two threads make 0.27 of the steps of an
-idle machine, one thread 0.66.
+The threads of a training step wait for each other, so a thread that shares its core with the
+window slows down all of them: on two cores, one of them busy, two threads reach 0.27 of the speed
+on an idle machine, one thread 0.66.
 """
 
 import math
@@ -11,15 +11,15 @@ import time
 import psutil
 import torch
 
-_INTERVAL_S = 1.0  # between two measurements
-_TOLERANCE = 0.35  # cores that others may use before a thread is given up
+_INTERVAL_S = 1.0  # between measurements
+_TOLERANCE = 0.35  # of a core, which other programs may use before torch gives up a thread
 
 
 class CpuThreadTuner:
-    """Sets the number of torch's threads to the cores that other programs leave free."""
+    """Sets the number of torch's threads to the number of cores that other programs leave free."""
 
     def __init__(self) -> None:
-        self._most = torch.get_num_threads()
+        self._max_threads = torch.get_num_threads()
         self._process = psutil.Process()
         self._last = self._measure()
 
@@ -29,13 +29,13 @@ class CpuThreadTuner:
             return
         then, self._last = self._last, self._measure()
         seconds, idle, own = (now - before for now, before in zip(self._last, then, strict=True))
-        wanted = usable_threads((idle + own) / seconds, self._most)
+        wanted = usable_threads((idle + own) / seconds, self._max_threads)
         if wanted != torch.get_num_threads():
             torch.set_num_threads(wanted)
 
     def restore(self) -> None:
-        """Use all threads again, as before."""
-        torch.set_num_threads(self._most)
+        """Restore the initial number of threads."""
+        torch.set_num_threads(self._max_threads)
 
     def _measure(self) -> tuple[float, float, float]:
         """Return the time, the idle seconds of all cores and the CPU seconds of this process so far."""
@@ -44,5 +44,5 @@ class CpuThreadTuner:
 
 
 def usable_threads(free_cores: float, most: int) -> int:
-    """Return how many threads fit on the free cores, 1 to `most`."""
+    """Return the number of threads that fit on the free cores, from 1 to `most`."""
     return max(1, min(most, math.floor(free_cores + _TOLERANCE)))

@@ -1,7 +1,7 @@
-"""The device on which a network computes, and its precision.
+"""Choice of the device and the precision with which a network computes.
 
-bfloat16 halves the time of a step on many processors, but some convolutions of torch are
-slower or wrong with it, so it is tried on the network itself before it is used.
+bfloat16 halves the time of a step on many processors, but some convolutions of torch are slower
+or wrong with it.  On a CPU it is therefore tried on the network itself before it is used.
 """
 
 import math
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-_LARGEST_DIFFERENCE = 0.05  # of the range of the fp32 answer
-_TRIALS, _LONGEST_TRIAL = 4, 1.0  # times each is tried, and seconds after which no further trial begins
+_MAX_DIFFERENCE = 0.05  # mean difference of the outputs, as a fraction of the range of the fp32 output
+_TRIALS, _TIME_LIMIT_S = 4, 1.0  # timed runs of each precision; no further run starts after the time limit
 
 
 @dataclass(frozen=True)
 class Device:
-    """A torch device with the precision found to be accurate and fast on it."""
+    """A torch device and the precision to use on it."""
 
     torch_device: torch.device
     bfloat16: bool
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Compute in the chosen precision inside the block."""
+        """Return a context manager that computes in the chosen precision."""
         return torch.autocast(self.torch_device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def send(self, tensor: Tensor) -> Tensor:
-        """Bring a tensor to the device."""
+        """Copy a tensor to the device."""
         return tensor.to(self.torch_device, non_blocking=True)
 
 
@@ -40,21 +40,21 @@ def choose_device(
     timed: bool = True,
     device: torch.device | None = None,
 ) -> Device:
-    """Move `network` to a device and choose the precision in which it computes.
+    """Move `network` to a device and choose its precision.
 
     Parameters
     ----------
     network
-        What will compute; it is put into the channels-last layout.
+        Converted in place to the channels-last layout.
     sample
-        Pixels of the size it will see.
+        Pixels of the size that the network will process.
     precision
-        "fp32", "bf16", or "auto" to try.
+        "fp32", "bf16", or "auto" to choose.
     timed
-        Whether the trial may ask the clock; without, bfloat16 is taken where the processor has
-        instructions for it, so that the choice is the same each time.
+        Whether the choice on a CPU may depend on measured times.  If not, bfloat16 is used where the
+        processor has instructions for it, so that the choice is reproducible.
     device
-        A GPU if there is one, else the CPU, if left out.
+        Defaults to a GPU if there is one, else the CPU.
     """
     device = device or _best_device()
     kind = device.type
@@ -67,7 +67,7 @@ def choose_device(
         return Device(device, bfloat16=torch.cuda.is_bf16_supported())
     if not timed:
         return Device(device, bfloat16=torch.cpu._is_avx512_bf16_supported())
-    return Device(device, bfloat16=_bfloat16_serves(network, sample))
+    return Device(device, bfloat16=_bfloat16_is_better(network, sample))
 
 
 def _best_device() -> torch.device:
@@ -77,23 +77,23 @@ def _best_device() -> torch.device:
 
 
 @torch.inference_mode()
-def _bfloat16_serves(network: nn.Module, sample: Tensor) -> bool:
-    """Whether bfloat16 gives the same answer on `sample` in less time."""
+def _bfloat16_is_better(network: nn.Module, sample: Tensor) -> bool:
+    """Return whether bfloat16 gives nearly the same output for `sample` in less time."""
     training = network.training
     network.eval()
-    answers: dict[bool, Tensor] = {}
+    outputs: dict[bool, Tensor] = {}
     fastest = {False: math.inf, True: math.inf}
-    end = time.perf_counter() + _LONGEST_TRIAL
-    for attempt in range(1 + _TRIALS):  # the first is to warm up
+    end = time.perf_counter() + _TIME_LIMIT_S
+    for attempt in range(1 + _TRIALS):  # the first one warms up
         for halved in (False, True):
-            start = time.process_time()  # of all threads: what another program takes of the cores does not count
+            start = time.process_time()  # CPU time of all threads, so that the load of other programs does not count
             with torch.autocast("cpu", torch.bfloat16, enabled=halved):
-                answers[halved] = network(sample).float()
+                outputs[halved] = network(sample).float()
             if attempt:
                 fastest[halved] = min(fastest[halved], time.process_time() - start)
         if attempt and time.perf_counter() > end:
             break
     network.train(training)
-    spread = float(answers[False].max() - answers[False].min()) or 1.0
-    difference = float((answers[False] - answers[True]).abs().mean()) / spread
-    return difference < _LARGEST_DIFFERENCE and fastest[True] < fastest[False]
+    spread = float(outputs[False].max() - outputs[False].min()) or 1.0
+    difference = float((outputs[False] - outputs[True]).abs().mean()) / spread
+    return difference < _MAX_DIFFERENCE and fastest[True] < fastest[False]

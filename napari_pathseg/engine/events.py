@@ -1,8 +1,8 @@
-"""What a job reports while it runs, and which commands it takes.
+"""Jobs, the events they report and the commands they take.
 
-A job is a generator: it yields events, takes a command where one is sent, and returns its
-result.  Events and commands are plain values, so that they travel between processes as JSON
-lines; `jobs.protocol` lists them all and adds those of the worker process.
+A job is a generator: it yields events, may be sent a command in reply to each, and returns its
+result.  Events and commands are plain values that travel between processes as JSON lines;
+`jobs.protocol` lists them all and adds those of the worker process.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ _Result = TypeVar("_Result")
 class Message:
     """A value that travels between processes as one JSON object.
 
-    `wire_key` tells events from commands, `wire_name` one kind from another.  Both also stand in
-    ``runs/<id>/events.jsonl``, so neither changes once it has been released, and a new field
-    needs a default.
+    `wire_key` distinguishes events from commands, `wire_name` one type from another.  Both are also
+    stored in ``runs/<id>/events.jsonl``, so neither may change once released, and a new field needs
+    a default.
     """
 
     wire_key: ClassVar[str]
     wire_name: ClassVar[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the message as plain values, its kind first."""
+        """Return the message as plain values, its type first."""
         return {self.wire_key: self.wire_name, **asdict(self)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return the message that `to_json` wrote, maybe in another version; unknown fields are ignored.
+        """Return the message that `to_json` of this or another version wrote; unknown fields are ignored.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Message:
 
 
 def _decode(hint: Any, value: Any) -> Any:
-    """Return the value of a field from its JSON, by the field's type."""
+    """Convert the JSON value of a field to the type of the field."""
     if value is None:
         return None
     if isinstance(hint, types.UnionType):
@@ -79,7 +79,7 @@ class Event(Message):
 
 @dataclass(frozen=True)
 class Started(Event):
-    """A run began: its folder's name, the model it makes, the model it starts from."""
+    """A run started: the name of its folder, the model it trains, the model it starts from."""
 
     wire_name = "started"
     run: str
@@ -91,10 +91,10 @@ class Started(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far a job is.
+    """The progress of a job.
 
-    `fraction` runs from 0 to 1; `seconds_left` is 0 where it is unknown; `rate` is the learning
-    rate; `seconds` have passed.
+    `fraction` is between 0 and 1, `seconds_left` is 0 if unknown, `rate` is the learning rate and
+    `seconds` is the time elapsed.
     """
 
     wire_name = "progress"
@@ -109,7 +109,7 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """Scores on the held-out slides: Dice by class name, and their mean over all classes but Background."""
+    """Scores on the held-out slides: Dice by class name, and its mean over all classes but Background."""
 
     wire_name = "validated"
     step: int
@@ -150,9 +150,9 @@ class Note(Event):
 
 @dataclass(frozen=True)
 class Trial(Event):
-    """A trial of a tuning, the first being number 1; once it has ended it has a `score` or a `problem`.
+    """A trial of a tuning, counted from 1; once ended, it has a `score` or a `problem`.
 
-    `settings` are those it trains with; `model` is "" until its run has begun.
+    `settings` are the ones that vary; `model` is "" until its run has started.
     """
 
     wire_name = "trial"

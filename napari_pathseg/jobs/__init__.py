@@ -1,4 +1,5 @@
-"""Engine jobs as processes: the worker beside the window, run logs, tuning.
+"""Engine jobs for processes: the worker and its protocol, run logs, and tuning.
 
-It may import `engine` and what lies below, never `ui`.  Begin with `worker.py`.
+It may import `engine` and what lies below, never `ui`.
+Begin with `worker.py`, or with `protocol.py` for the commands and events.
 """

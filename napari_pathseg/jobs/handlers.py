@@ -1,6 +1,6 @@
-"""What the worker does for each command: the job it starts, or the superpixels it computes at once.
+"""The handlers of the worker's commands: one function each, which returns a job or computes superpixels.
 
-Each function imports what it needs, so that superpixels do not wait until torch is loaded.
+Each function imports what it needs, so that superpixels need not wait for torch to load.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ SAMPLES_FILE = "variation.png"  # of augmentation, in the folder of the runs; ov
 
 
 def create_job(command: StartJob) -> Job[JobFinished]:
-    """Return the job that a command starts; each imports what it needs, so that superpixels wait for none of it."""
+    """Return the job that a command starts."""
     match command:
         case Train():
             return _train(command)

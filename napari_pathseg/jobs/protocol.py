@@ -82,7 +82,7 @@ class Score(StartJob):
 
 @dataclass(frozen=True, kw_only=True)
 class SampleAugmentation(StartJob):
-    """Draw a tile of the training slides and augmented samples of it; the same seed gives the same samples."""
+    """Draw a tile from the training slides and augment it; the same seed gives the same samples."""
 
     wire_name = "preview"
     config: TrainConfig

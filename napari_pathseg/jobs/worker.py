@@ -1,9 +1,9 @@
 """The worker process: it reads commands and writes events, one JSON line each (see `jobs.protocol`).
 
-The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it warm.  It may be
-killed at any moment; everything that counts is on disk.  It runs one job at a time and ends with
-its input.  Superpixels are not a job: they are computed on the listening thread, beside a job and
-while torch is still loading.
+The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it running.  It may be
+killed at any moment; everything that matters is on disk.  It runs one job at a time and ends when
+its input does.  Superpixels are not a job: the listening thread computes them, while a job runs or
+torch is still loading.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from napari_pathseg.jobs.protocol import (
 
 
 class Worker:
-    """Runs one job after another and listens for commands meanwhile."""
+    """Runs jobs one after another while it listens for commands."""
 
     def __init__(self, commands: TextIO, events: TextIO) -> None:
         self._events, self._writing = events, threading.Lock()
@@ -41,7 +41,7 @@ class Worker:
         """Run jobs as they are requested until the input ends."""
         self._report(WorkerReady())
         while (command := self._inbox.get()) is not None:
-            if isinstance(command, StartJob):  # else for a job that has ended
+            if isinstance(command, StartJob):  # others were meant for a job that has ended
                 self._run_job(command)
 
     def _listen(self, lines: TextIO) -> None:
@@ -65,7 +65,7 @@ class Worker:
     def _run_job(self, command: StartJob) -> None:
         try:
             finished = run(create_job(command), self._on_event)
-        except Exception as error:  # the window shows a bug and goes on
+        except Exception as error:  # a bug is reported to the window, and the worker lives on
             self._report(_failure(command.wire_name.capitalize(), error))
         else:
             self._report(finished)
@@ -75,7 +75,7 @@ class Worker:
         return self._next_command()
 
     def _next_command(self) -> Command | None:
-        """Return the next command to the running job, if there is one."""
+        """Return the next command for the running job, if there is one."""
         with contextlib.suppress(queue.Empty):
             command = self._inbox.get_nowait()
             if command is None:
@@ -106,17 +106,17 @@ def _compute_superpixels(command: ComputeSuperpixels) -> Event:
 
 
 def _warm_up() -> None:
-    """Load what a first training would wait for."""
+    """Import what the first training would wait for."""
     import napari_pathseg.engine.training.training  # noqa: F401
 
 
 def main() -> None:
-    """Serve the process that started this one."""
+    """Run the worker on the standard input and output of this process."""
     if hasattr(os, "nice"):
-        os.nice(5)  # the window comes first; 10 left the worker 0.37 of its rate beside it, 5 leaves 0.5
+        os.nice(5)  # the window has priority; beside it, niceness 10 left the worker 0.37 of its speed, 5 leaves 0.5
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print to stdout; that must not reach the window
-    worker = Worker(sys.stdin, events)  # listens from now on
+    worker = Worker(sys.stdin, events)  # it listens from now on
     _warm_up()
     worker.run()
 

@@ -13,12 +13,12 @@ def request(*vary, config=None, **others):
     return TuneRequest.read(vary, config or TrainConfig(), **others)
 
 
-def test_a_grid_is_every_combination_in_order():
+def test_grid_is_every_combination_in_order():
     tried = grid(request(RATES, BATCHES))
     assert tried == [{"learning_rate": rate, "batch": batch} for rate in (1e-4, 1e-3) for batch in (2, 4)]
 
 
-def test_some_trials_of_a_grid_are_the_first_of_a_shuffled_order_and_more_go_on_with_it():
+def test_fewer_trials_of_a_grid_are_a_prefix_of_more_trials():
     vary = ("tile=64,96,128,160", "batch=1,2,3,4")
     few, more = grid(request(*vary, trials=3)), grid(request(*vary, trials=9))
     assert more[:3] == few != grid(request(*vary))[:3]
@@ -35,7 +35,7 @@ def test_some_trials_of_a_grid_are_the_first_of_a_shuffled_order_and_more_go_on_
         ("batch=2,2,4", (2, 4)),
     ],
 )
-def test_values_are_read_as_the_setting_is(text, values):
+def test_values_are_parsed_by_the_type_of_the_setting(text, values):
     assert SearchDimension.read(text).values == values
 
 
@@ -58,13 +58,13 @@ def test_values_are_read_as_the_setting_is(text, values):
         ([], {}, "vary is empty"),
     ],
 )
-def test_what_cannot_be_varied_is_refused(vary, others, message):
+def test_request_that_cannot_be_searched_is_refused(vary, others, message):
     with pytest.raises(ConfigError) as refused:
         request(*vary, **others)
     assert message in str(refused.value)
 
 
-def test_a_tuning_is_named_for_what_it_varies_and_what_is_shared():
+def test_tuning_is_named_after_its_varied_and_shared_settings():
     name = request(RATES).name
     assert name.startswith("learning_rate-")
     assert request("learning_rate=1e-2", config=TrainConfig(learning_rate=0.1)).name == name
@@ -81,7 +81,7 @@ def follow(asked, score):
     return tried
 
 
-def test_optuna_finds_the_top_of_a_hill_sooner_than_chance():
+def test_optuna_approaches_a_maximum_faster_than_chance():
     asked = request("learning_rate=1e-6..1", "batch=1..64", search="optuna", trials=24)
     tried = follow(asked, lambda s: -abs(s["batch"] - 40))
     assert len(tried) == 24
@@ -90,7 +90,7 @@ def test_optuna_finds_the_top_of_a_hill_sooner_than_chance():
     assert sum(misses[12:]) < sum(misses[:8]) * 12 / 8
 
 
-def test_a_wide_range_is_searched_by_its_logarithm_and_a_narrow_one_is_not():
+def test_wide_range_is_searched_on_a_logarithmic_scale():
     wide = follow(request("weight_decay=1e-6..1", search="optuna", trials=15), lambda _: None)
     assert sum(s["weight_decay"] < 1e-3 for s in wide) >= 4
     narrow = follow(request("zoom=0.01..0.5", "tile=64..128", search="optuna", trials=15), lambda _: None)
@@ -98,18 +98,18 @@ def test_a_wide_range_is_searched_by_its_logarithm_and_a_narrow_one_is_not():
     assert {s["tile"] for s in narrow} == {64, 96, 128}
 
 
-def test_optuna_goes_on_as_if_it_had_not_been_interrupted():
+def test_optuna_resumes_as_if_it_had_not_been_interrupted():
     asked = request("learning_rate=1e-5..1e-2", BATCHES, search="optuna", trials=8)
     tried = follow(asked, lambda s: s["learning_rate"])
     assert asked.next_settings(tried[:6], [s["learning_rate"] for s in tried[:6]]) == tried[6]
 
 
-def test_optuna_tries_no_combination_twice_and_ends_when_all_are_tried():
+def test_optuna_tries_each_combination_once():
     tried = follow(request(RATES, BATCHES, search="optuna", trials=10), lambda _: 0.5)
     assert sorted(map(str, tried)) == sorted(map(str, grid(request(RATES, BATCHES))))
 
 
-def test_without_optuna_a_grid_can_still_be_searched(monkeypatch):
+def test_grid_can_be_searched_without_optuna(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ConfigError, match=r'pip install "napari-pathseg\[tune\]"'):
         request(RATES, search="optuna")

@@ -9,9 +9,9 @@ from napari_pathseg.jobs.run_log import record_run
 STARTED = Started("r001", "m001", None, ["a"], ["b"])
 
 
-def job(heard, *, fails=False):
+def job(received, *, fails=False):
     command = yield STARTED
-    heard.append(command)
+    received.append(command)
     yield Note("half-way")
     if fails:
         raise NothingToLearnError("no pixel")
@@ -25,28 +25,28 @@ def run_folder(project):
     return folder
 
 
-def test_a_run_writes_what_it_says_and_how_it_ended(project, run_folder):
+def test_run_logs_its_events_and_its_final_state(project, run_folder):
     assert run(record_run(job([]), project)) == "result"
     events = [json.loads(line) for line in (run_folder / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events] == ["started", "note"]
     assert json.loads((run_folder / "status.json").read_text())["state"] == "finished"
 
 
-def test_commands_reach_the_job(project, run_folder):
-    heard = []
-    wrapped = record_run(job(heard), project)
+def test_commands_reach_the_recorded_job(project, run_folder):
+    received = []
+    wrapped = record_run(job(received), project)
     next(wrapped)
     wrapped.send(Stop())
-    assert heard == [Stop()]
+    assert received == [Stop()]
 
 
-def test_a_failed_run_is_known_as_such(project, run_folder):
+def test_failed_run_is_logged_as_failed(project, run_folder):
     with pytest.raises(NothingToLearnError):
         run(record_run(job([], fails=True), project))
     assert json.loads((run_folder / "status.json").read_text())["state"] == "failed"
 
 
-def test_a_run_that_is_let_go_no_longer_counts_as_running(project, run_folder):
+def test_dropped_run_is_logged_as_failed(project, run_folder):
     wrapped = record_run(job([]), project)
     next(wrapped)
     wrapped.close()

@@ -14,9 +14,7 @@ from napari_pathseg.jobs.tuning import open_study, tune
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
-TINY = TrainConfig(
-    minutes=0.06, tile=64, batch=2, steps=2, encoder="mobilenetv3_small_050", weights="none", precision="fp32"
-)
+TINY = TrainConfig(tile=64, batch=2, steps=2, encoder="mobilenetv3_small_050", weights="none", precision="fp32")
 RATES = "learning_rate=1e-4,1e-3"
 
 
@@ -25,13 +23,13 @@ def request(*vary, config=TINY, **others):
 
 
 def advance_to(job, kind, model=""):
-    """Run a job until such an event, of the training of `model` if one is named."""
+    """Run a job until an event of this kind, in the training of `model` if one is named."""
     seen = ""
     for event in job:
         seen = event.model if isinstance(event, Started) else seen
         if isinstance(event, kind) and seen >= model:
             return event
-    raise AssertionError("the job ended before")
+    raise AssertionError("the job ended before such an event")
 
 
 def rows(project):
@@ -39,7 +37,7 @@ def rows(project):
         return list(csv.DictReader(file))
 
 
-def test_each_combination_is_a_whole_training_and_the_best_comes_first(project):
+def test_combinations_are_whole_trainings_ranked_by_score(project):
     events = []
     job = tune(project, request(RATES, config=TINY.replace(tensorboard=True)))
     while True:
@@ -51,31 +49,34 @@ def test_each_combination_is_a_whole_training_and_the_best_comes_first(project):
     scores = [trial.score for trial in result.trials]
     assert scores == sorted(scores, reverse=True)
     assert result.best == result.trials[0]
-    made = {b.id: (b.config["learning_rate"], b.mean_dice, b.parent) for b in load_bundles(project)[:2]}
-    assert made == {trial.model: (trial.settings["learning_rate"], trial.score, None) for trial in result.trials}
-    told = [(event.number, event.of, event.score) for event in events if isinstance(event, Trial)]
+    trained = {b.id: (b.config["learning_rate"], b.mean_dice, b.parent) for b in load_bundles(project)[:2]}
+    assert trained == {trial.model: (trial.settings["learning_rate"], trial.score, None) for trial in result.trials}
+    reported = [(event.number, event.of, event.score) for event in events if isinstance(event, Trial)]
     by_model = {trial.model: trial.score for trial in result.trials}
-    assert told == [(1, 2, None), (1, 2, by_model["m001"]), (2, 2, None), (2, 2, by_model["m002"])]
+    assert reported == [(1, 2, None), (1, 2, by_model["m001"]), (2, 2, None), (2, 2, by_model["m002"])]
     assert [row["model"] for row in rows(project)] == [trial.model for trial in result.trials]
     assert json.loads((project.folder / "runs" / "r002" / "status.json").read_text())["state"] == "finished"
     shown = EventAccumulator(str(project.folder / "runs" / "tune-t" / "tensorboard" / "m002")).Reload()
     assert shown.Scalars("mean_dice")[0].value == pytest.approx(by_model["m002"])
 
 
-def test_the_best_trial_is_the_newest_model_in_the_end(project):
-    # nothing is learnt with the smallest step size, so the order decides which of two settings is last
+def test_best_trial_becomes_the_newest_model(project):
+    # a rate of 1e-6 learns nothing: the order alone decides whether the best trial comes last
+    copied = []
     for name, rates in (("up", "1e-3,1e-6"), ("down", "1e-6,1e-3")):
-        result = run(tune(project, TuneRequest.read([f"learning_rate={rates}"], TINY.replace(steps=12), name=name)))
+        result = run(tune(project, TuneRequest.read([f"learning_rate={rates}"], TINY.replace(steps=4), name=name)))
         newest, best = load_bundles(project)[-1], project.folder / "models" / result.best.model
         assert newest.mean_dice == result.best.score
         weights = project.folder / "models" / newest.id / "weights.safetensors"
         assert weights.read_bytes() == (best / "weights.safetensors").read_bytes()
+        copied.append(newest.id != result.best.model)
+    assert sorted(copied) == [False, True]
 
 
-def test_a_killed_tuning_goes_on_where_it_stopped(project):
+def test_killed_tuning_resumes_where_it_stopped(project):
     job = tune(project, request(RATES))
     advance_to(job, Progress, "m002")
-    job.close()  # the study's lock and the run are left as by a process that ended
+    job.close()  # leaves the lock of the study and the run as a process that ended does
     again = tune(project, request(RATES))
     first = next(again)
     assert (first.number, first.model) == (2, "m002")
@@ -90,18 +91,18 @@ def test_a_killed_tuning_goes_on_where_it_stopped(project):
     assert len(more.trials) == 3
 
 
-def test_stop_keeps_the_best_of_the_running_trial_which_begins_anew_next_time(project):
-    job = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000, minutes=1)))
+def test_stopped_trial_keeps_its_best_model_and_is_repeated_next_time(project):
+    job = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000)))
     advance_to(job, Progress)
     job.send(Stop())
     (trial,) = run(job).trials
     assert (trial.model, trial.state) == ("m001", "stopped")
     assert load_bundles(project)[0].finished
-    again = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000, minutes=1)))
+    again = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000)))
     assert advance_to(again, Started).model == "m002"
 
 
-def test_what_a_person_looks_at_is_shown_in_each_trial(project):
+def test_previewed_view_is_predicted_in_each_trial(project):
     job = tune(project, request(RATES))
     next(job)
     model, shown = job.send(RequestPreview("case5", Region(0, 0, 64, 64))).model, {}
@@ -112,7 +113,7 @@ def test_what_a_person_looks_at_is_shown_in_each_trial(project):
     assert shown == {"m001": "case5", "m002": "case5"}
 
 
-def test_a_trial_that_fails_is_noted_and_the_next_one_begins(project):
+def test_failed_trial_is_recorded_and_the_next_one_starts(project):
     result = run(tune(project, request("encoder=nonsense,resnet18")))
     good, bad = result.trials
     assert (good.settings["encoder"], good.state) == ("resnet18", "finished")
@@ -122,13 +123,13 @@ def test_a_trial_that_fails_is_noted_and_the_next_one_begins(project):
     assert rows(project)[1]["problem"] == bad.problem
 
 
-def test_where_all_trials_fail_the_reason_is_an_error(project):
+def test_error_is_raised_if_all_trials_fail(project):
     with pytest.raises(BundleError, match="nonsense"):
         run(tune(project, request("encoder=nonsense")))
     assert rows(project)[0]["state"] == "failed"
 
 
-def test_what_no_trial_could_do_without_is_asked_for_first(project, tmp_path):
+def test_missing_model_or_contours_are_reported_before_the_first_trial(project, tmp_path):
     with pytest.raises(BundleError, match="has no model"):
         run(tune(project, request(RATES, parent="m007")))
     empty = Project.create(tmp_path / "empty.pathseg")
@@ -137,19 +138,19 @@ def test_what_no_trial_could_do_without_is_asked_for_first(project, tmp_path):
     assert not list((project.folder / "runs").iterdir()) + list((empty.folder / "runs").iterdir())
 
 
-def test_a_name_belongs_to_one_set_of_shared_settings(project):
+def test_tuning_name_belongs_to_one_set_of_shared_settings(project):
     with open_study(project, request(RATES)) as study:
         study.save()
     with pytest.raises(ConfigError, match="batch is 4; the tuning t began with 2. Give it another name"):
         run(tune(project, request(RATES, config=TINY.replace(batch=4))))
 
 
-def test_two_processes_do_not_work_on_one_tuning(project):
+def test_tuning_is_locked_against_a_second_process(project):
     with open_study(project, request(RATES)), pytest.raises(ProjectError, match="tune-t is open in pytest of"):
         run(tune(project, request(RATES)))
 
 
-def test_a_damaged_study_says_what_to_do(project):
+def test_damaged_study_says_what_to_do(project):
     folder = project.folder / "runs" / "tune-t"
     folder.mkdir()
     save_json(folder / "study.json", {"trials": []})

@@ -1,4 +1,5 @@
-"""Scores of a model on held-out slides: per class, per slide and pooled.
+"""Scores of a model on held-out slides: pixel metrics, instance metrics, and scores during training.
 
-It may import `engine.dataset`, `engine.inference` and torch.  Begin with `evaluation.py`, then `metrics.py`.
+It may import `engine.dataset`, `engine.inference`, torch and `projects`, but not `engine.training`.
+Begin with `evaluation.py`, then `metrics.py`.
 """

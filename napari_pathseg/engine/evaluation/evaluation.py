@@ -1,4 +1,4 @@
-"""A model's output on whole slides, scored against what a person stands for."""
+"""Scores of a model's predictions on whole slides against the human-confirmed labels."""
 
 from functools import partial
 from typing import Any
@@ -17,24 +17,23 @@ from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 
-_STRIP = 2048  # side of what is compared at once
-_LARGEST_FOR_OBJECTS = 4096**2  # mask pixels; the watershed holds some 30 bytes of each
+_TILE = 2048  # side of the squares compared at once
+_MAX_INSTANCE_PIXELS = 4096**2  # of a mask; the watershed needs some 30 bytes for each
 
-_Objects = dict[str, InstanceMetrics | None]  # by class name
+_Instances = dict[str, InstanceMetrics | None]  # by class name
 
 
 def score(project: Project, role: str = "val", model: str | None = None) -> dict[str, Any]:
-    """Score a model's output against what a person stands for; predict first where that is missing.
+    """Score a model against the human-confirmed labels; predict missing slides first.
 
     Returns
     -------
     scores
-        ``model``, ``role``, ``classes`` in order, and pooled over all labelled pixels ``scores``
-        by class, ``pixel_error`` and ``confusion`` (rows are true classes, columns predicted
-        ones); ``objects`` by class above Background, the mean over slides of
-        `engine.objects.InstanceMetrics`, None where no slide allows them; ``slides``, a list with
-        all of this slide by slide.  Objects are told on slides that are complete and no larger
-        than 4096 x 4096 mask pixels.
+        ``model``, ``role`` and ``classes`` in order.  Pooled over all labelled pixels: ``scores`` by
+        class, ``pixel_error`` and ``confusion`` (rows are true classes, columns predicted ones).
+        ``objects`` by class except Background: the mean of the slides' `InstanceMetrics`, None if no
+        slide has any.  ``slides``: a list with all of these for each slide.  Instances are compared on
+        complete slides of at most 4096 x 4096 mask pixels.
 
     Raises
     ------
@@ -45,59 +44,59 @@ def score(project: Project, role: str = "val", model: str | None = None) -> dict
 
 
 def score_job(project: Project, role: str, model: str | None) -> Job[dict[str, Any]]:
-    """Do what :func:`score` does, telling how far it is."""
+    """Do what :func:`score` does as a job that reports its progress."""
     bundle = load_bundle(find_bundle(project, model))
     check_classes(project, bundle)
-    entries = [e for e in project.slides_with_role(role) if labelled_classes(e, project.counts(e.id))]
-    if not entries:
+    records = [e for e in project.slides_with_role(role) if labelled_classes(e, project.counts(e.id))]
+    if not records:
         raise NothingToLearnError(
             f"No slide of the role {role} in {project.folder.name} has a contour to score against. Annotate one, "
             "or choose another role."
         )
     stopped = NothingToLearnError(f"Scoring {bundle.id} was stopped. Score again when there is time.")
-    stamp = weights_mtime(project, bundle.id)
-    predictions = {e.id: project.find_prediction(bundle.id, e.id) for e in entries}
-    missing = [name for name, kept in predictions.items() if kept is None or not kept.is_whole(stamp)]
+    mtime = weights_mtime(project, bundle.id)
+    predictions = {e.id: project.find_prediction(bundle.id, e.id) for e in records}
+    missing = [name for name, found in predictions.items() if found is None or not found.is_whole(mtime)]
     if missing:
         done = yield from predict(project, None, bundle.id, slides=missing)
         if len(done) < len(missing):
             raise stopped
     parts: dict[str, Confusion] = {}
-    objects: dict[str, _Objects] = {}
-    for number, entry in enumerate(entries):
-        if isinstance((yield Progress(f"Scoring {entry.id}", number / len(entries), 0.0)), Stop):
+    instances: dict[str, _Instances] = {}
+    for number, record in enumerate(records):
+        if isinstance((yield Progress(f"Scoring {record.id}", number / len(records), 0.0)), Stop):
             raise stopped
-        parts[entry.id], objects[entry.id] = _compare(project, bundle.id, entry)
-    answer = _answer(project.classes, pool(parts.values(), len(project.classes)), _mean(project.classes, objects))
-    slides = [{"slide": name, **_answer(project.classes, part, objects[name])} for name, part in parts.items()]
-    return {"model": bundle.id, "role": role, "classes": list(project.classes.names), **answer, "slides": slides}
+        parts[record.id], instances[record.id] = _compare(project, bundle.id, record)
+    pooled = _summary(project.classes, pool(parts.values(), len(project.classes)), _mean(project.classes, instances))
+    slides = [{"slide": name, **_summary(project.classes, part, instances[name])} for name, part in parts.items()]
+    return {"model": bundle.id, "role": role, "classes": list(project.classes.names), **pooled, "slides": slides}
 
 
-def _answer(classes: ClassTable, confusion: Confusion, objects: _Objects) -> dict[str, Any]:
+def _summary(classes: ClassTable, confusion: Confusion, instances: _Instances) -> dict[str, Any]:
     return {
         "scores": confusion.scores(classes.names),
         "pixel_error": confusion.pixel_error,
         "confusion": confusion.to_lists(),
-        "objects": {name: found.to_json() if found else None for name, found in objects.items()},
+        "objects": {name: found.to_json() if found else None for name, found in instances.items()},
     }
 
 
-def _mean(classes: ClassTable, objects: dict[str, _Objects]) -> _Objects:
+def _mean(classes: ClassTable, slides: dict[str, _Instances]) -> _Instances:
     names = classes.names[BACKGROUND:]
-    return {name: mean_instance_metrics(of_slide[name] for of_slide in objects.values()) for name in names}
+    return {name: mean_instance_metrics(instances[name] for instances in slides.values()) for name in names}
 
 
-def _compare(project: Project, model: str, entry: SlideRecord) -> tuple[Confusion, _Objects]:
-    """Return a slide's pixels by true and predicted class, and how well its objects are told."""
-    prediction = project.find_prediction(model, entry.id)
+def _compare(project: Project, model: str, record: SlideRecord) -> tuple[Confusion, _Instances]:
+    """Return the confusion matrix and the instance metrics of a slide."""
+    prediction = project.find_prediction(model, record.id)
     assert prediction is not None
-    read = partial(_read, prediction, GroundTruth(project, entry))
-    whole = Region(0, 0, *entry.mask_shape)
+    read = partial(_read, prediction, GroundTruth(project, record))
+    whole = Region(0, 0, *record.mask_shape)
     confusion = Confusion.empty(len(project.classes))
-    for region in layout(whole, _STRIP):
+    for region in layout(whole, _TILE):
         confusion.add(*read(region))
     specs = project.classes.specs[BACKGROUND:]
-    if not entry.complete or whole.height * whole.width > _LARGEST_FOR_OBJECTS:
+    if not record.complete or whole.height * whole.width > _MAX_INSTANCE_PIXELS:
         return confusion, {spec.name: None for spec in specs}
     truth, predicted = read(whole)
     return confusion, {spec.name: instance_metrics(truth == spec.index, predicted == spec.index) for spec in specs}

@@ -1,7 +1,7 @@
-"""How well predicted classes agree with a person's: counts, and the scores made of them.
+"""Pixel metrics: confusion matrices and the scores computed from them.
 
-Counts add up over tiles and slides, so that pooled scores weigh each pixel alike.  Where a
-class neither occurs nor is predicted its scores are 1; where only one of the two, 0.
+Confusion matrices add up over tiles and slides, so that pooled scores weight all pixels equally.  If
+a class neither occurs nor is predicted, its scores are 1; if only one of the two, they are 0.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ SCORE_NAMES = ("dice", "iou", "precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class ClassCounts:
-    """The labelled pixels as one class against all others sees them."""
+    """The labelled pixels counted for one class against all others."""
 
     true_positives: int
     false_positives: int
@@ -25,7 +25,7 @@ class ClassCounts:
     true_negatives: int
 
     def scores(self) -> dict[str, float]:
-        """Return Dice, IoU, precision, recall and F1, which is Dice by another name."""
+        """Return Dice, IoU, precision, recall and F1, which equals Dice."""
         hits, extra, missed = self.true_positives, self.false_positives, self.false_negatives
         dice = _ratio(2 * hits, 2 * hits + extra + missed)
         return {
@@ -39,26 +39,26 @@ class ClassCounts:
 
 @dataclass
 class Confusion:
-    """Pixels by (true class, predicted class), both counted from class 1.
+    """A confusion matrix: pixels by (true class, predicted class), both counted from class 1.
 
     Attributes
     ----------
     matrix
-        Shape (classes, classes); unlabelled pixels are in none.
+        Shape (classes, classes); unlabelled pixels are not counted.
     """
 
     matrix: npt.NDArray[np.int64]
 
     @classmethod
     def empty(cls, classes: int) -> "Confusion":
-        """Return counts of nothing."""
+        """Return a matrix of zeros."""
         return cls(np.zeros((classes, classes), np.int64))
 
     def add(self, truth: npt.NDArray[np.uint8], predicted: npt.NDArray[np.uint8]) -> None:
         """Count pixels; both arrays hold class indices from 1, `truth` 0 where unlabelled."""
-        known = truth != UNLABELLED
+        labelled = truth != UNLABELLED
         size = len(self.matrix)
-        pairs = (truth[known].astype(np.intp) - 1) * size + predicted[known] - 1
+        pairs = (truth[labelled].astype(np.intp) - 1) * size + predicted[labelled] - 1
         self.matrix += np.bincount(pairs, minlength=size * size).reshape(size, size)
 
     def counts(self) -> list[ClassCounts]:
@@ -74,21 +74,21 @@ class Confusion:
 
     @property
     def pixel_accuracy(self) -> float:
-        """Share of the labelled pixels that are told rightly."""
+        """The fraction of labelled pixels that are classified correctly."""
         return _ratio(int(np.trace(self.matrix)), int(self.matrix.sum()))
 
     @property
     def pixel_error(self) -> float:
-        """Share of the labelled pixels that are told wrongly."""
+        """The fraction of labelled pixels that are misclassified."""
         return 1.0 - self.pixel_accuracy
 
     @property
     def present(self) -> list[bool]:
-        """Whether a person labelled pixels of each class."""
+        """For each class, whether it has labelled pixels."""
         return [bool(count) for count in self.matrix.sum(axis=1)]
 
     def to_lists(self) -> list[list[int]]:
-        """Return the matrix as plain values: a row for each true class."""
+        """Return the matrix as plain values, one row for each true class."""
         rows: list[list[int]] = self.matrix.tolist()
         return rows
 
@@ -98,12 +98,12 @@ def _ratio(part: int, whole: int) -> float:
 
 
 def mean_dice(confusion: Confusion) -> float:
-    """Return the mean Dice of the classes to find that occur; of Background where none does."""
+    """Return the mean Dice of the classes that occur, except Background; the Dice of Background if no other occurs."""
     dice = [counts.scores()["dice"] for counts in confusion.counts()]
-    wanted = [value for value, present in zip(dice[1:], confusion.present[1:], strict=True) if present]
-    return float(np.mean(wanted)) if wanted else dice[0]
+    occurring = [value for value, present in zip(dice[1:], confusion.present[1:], strict=True) if present]
+    return float(np.mean(occurring)) if occurring else dice[0]
 
 
 def pool(parts: Iterable[Confusion], classes: int) -> Confusion:
-    """Return the counts of all parts together."""
+    """Return the sum of confusion matrices."""
     return Confusion(sum((part.matrix for part in parts), np.zeros((classes, classes), np.int64)))

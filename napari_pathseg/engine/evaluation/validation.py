@@ -18,22 +18,22 @@ _HALO = PredictConfig().halo  # as in prediction, whose mirrored slide edges cou
 
 
 class Validator:
-    """The held-out tiles of a run: the same ones for every score in it."""
+    """Scores networks on the held-out tiles of a run, the same tiles each time."""
 
     def __init__(self, held_out: PatchDataset, classes: int, most: int | None = None) -> None:
         self._classes = classes
         tiles = list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0)))
-        self.whole = most is None or len(tiles) <= most  # whether everything labelled is scored
-        chosen = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
-        self.tiles: list[tuple[SlidePatchSource, Region]] = [tiles[number] for number in chosen]
+        self.whole = most is None or len(tiles) <= most  # whether all labelled pixels are scored
+        selected = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
+        self.tiles: list[tuple[SlidePatchSource, Region]] = [tiles[number] for number in selected]
 
     def score(self, network: Network, device: Device) -> Confusion:
-        """Return the pixels of the held-out tiles by true and predicted class."""
+        """Return the confusion matrix over all held-out tiles."""
         *_, confusion = Confusion.empty(self._classes), *self.scores(network, device)
         return confusion
 
     def scores(self, network: Network, device: Device) -> Iterator[Confusion]:
-        """Yield the counts as they grow, after each tile."""
+        """Yield the confusion matrix over the tiles so far, after each tile."""
         network.eval()
         confusion = Confusion.empty(self._classes)
         for slide, region in self.tiles:

@@ -1,6 +1,7 @@
-"""A trained network over whole slides, tile by tile with a halo.
+"""Prediction of whole slides with a trained model, tile by tile with a halo.
 
-The raw output goes to ``predictions/``; a mask takes it in where no person has spoken.
+The probabilities are written to ``predictions/``; `fill_masks` then merges them into the masks where
+nothing is annotated.
 """
 
 import shutil
@@ -44,113 +45,113 @@ def predict(
     Parameters
     ----------
     project
-        Its slides of the role that `config` names are predicted.
+        The project that holds the model and the slides.
     config
-        How to predict.
+        The prediction settings.
     model
         The model's name; None for the newest.
     slides
-        Names of slides; None for all of the role.
+        Names of slides; None for all slides of the role in `config`.
     region
-        A box of level-0 pixels; None for whole slides.
+        A box in level-0 pixels; None for whole slides.
 
     Returns
     -------
     job
-        A generator of events that takes `Stop` and returns what was done, slide by slide.
+        A generator of events that takes `Stop` and returns the boxes predicted, one per slide.
 
     Raises
     ------
     BundleError
         If there is no such model, or its classes are not the project's.
     ProjectError
-        If there is no such slide, or none of the role.
+        If there is no such slide, or no slide of the role.
     """
     config = config or PredictConfig()
     folder = find_bundle(project, model)
     bundle = load_bundle(folder)
     check_classes(project, bundle)
-    entries = _chosen(project, config.role, slides)
-    boxes = [_mask_region(entry, region) for entry in entries]
+    records = _select_slides(project, config.role, slides)
+    boxes = [_mask_region(record, region) for record in records]
     predictor = _Predictor(project, config, bundle, folder)
     done: list[SlideDone] = []
-    for number, (entry, box) in enumerate(zip(entries, boxes, strict=True)):
+    for number, (record, box) in enumerate(zip(records, boxes, strict=True)):
         start = time.perf_counter()
-        for tiles_done, tiles in predictor.slide(entry, box):
-            share = (number + tiles_done / tiles) / len(entries)
+        for tiles_done, tiles in predictor.slide(record, box):
+            fraction = (number + tiles_done / tiles) / len(records)
             elapsed = time.perf_counter() - predictor.start
-            left = elapsed / share * (1 - share) if share else 0.0
-            command = yield Progress(f"Predicting {entry.id}", share, left)
+            left = elapsed / fraction * (1 - fraction) if fraction else 0.0
+            command = yield Progress(f"Predicting {record.id}", fraction, left)
             if isinstance(command, Stop):
                 return done
-        done.append(SlideDone(entry.id, time.perf_counter() - start, box.height * box.width, box))
+        done.append(SlideDone(record.id, time.perf_counter() - start, box.height * box.width, box))
         if isinstance((yield done[-1]), Stop):
             return done
     return done
 
 
 def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
-    """Let the masks of predicted slides take in a model's output."""
+    """Merge a model's predictions into the masks of the predicted slides, except complete ones."""
     with project.write_lock():
         for slide in done:
-            entry = project.slide(slide.slide)
-            prediction = project.find_prediction(model, entry.id)
-            if prediction is not None and not entry.complete:
-                with project.open_mask(entry.id) as mask:
-                    mask.run(merge_prediction(prediction, slide.region, entry.complete_in))
+            record = project.slide(slide.slide)
+            prediction = project.find_prediction(model, record.id)
+            if prediction is not None and not record.complete:
+                with project.open_mask(record.id) as mask:
+                    mask.run(merge_prediction(prediction, slide.region, record.complete_in))
 
 
 def predict_images(
     bundle_folder: Path, images: Sequence[Path], out: Path, config: PredictConfig | None = None
 ) -> Job[list[Path]]:
-    """Predict pictures with a bundle; return the label images written into `out`.
+    """Predict images outside any project with a bundle; return the label images written to `out`.
 
     Raises
     ------
     BundleError, UnsupportedSlideError, ProjectError
-        If the folder is no bundle, a picture cannot be opened, or `out` cannot be written.
+        If the folder is not a bundle, an image cannot be opened, or `out` cannot be written.
     """
     bundle = load_bundle(bundle_folder)
     with tempfile.TemporaryDirectory(prefix="pathseg-") as folder:
         classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
         project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
         add_slides(project, images)
-        shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever name a stranger gave it
+        shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever the folder's own name is
         yield from predict(project, config, "m001")
         return export(project, out, ExportOptions(format="mask", what="prediction"))
 
 
-def _chosen(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
-    entries = project.slides_with_role(role) if slides is None else [project.slide(name) for name in slides]
-    if not entries:
+def _select_slides(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
+    records = project.slides_with_role(role) if slides is None else [project.slide(name) for name in slides]
+    if not records:
         raise ProjectError(
             f"{project.folder.name} has no slide of the role {role}. Add one, or choose another role."
             if project.slides
             else f"{project.folder.name} has no slide. Add one first."
         )
-    return entries
+    return records
 
 
-def _mask_region(entry: SlideRecord, region: Region | None) -> Region:
+def _mask_region(record: SlideRecord, region: Region | None) -> Region:
     if region is None:
-        return Region(0, 0, *entry.mask_shape)
-    box = region.coarser(entry.downsample).clip(entry.mask_shape)
+        return Region(0, 0, *record.mask_shape)
+    box = region.coarser(record.downsample).clip(record.mask_shape)
     if box.empty:
         raise ProjectError(
-            f"The region {tuple(region)} lies outside {entry.id}, which has {entry.shape[0]} x {entry.shape[1]} "
+            f"The region {tuple(region)} lies outside {record.id}, which has {record.shape[0]} x {record.shape[1]} "
             "pixels. Give row, column, height and width in level-0 pixels."
         )
     return box
 
 
 class _Predictor:
-    """A network on its device, with what to compute at once."""
+    """A model on its device, ready to predict slides."""
 
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
         network, model = load_network(folder), folder.name
         self._project, self._config, self._bundle = project, config, bundle
         self._network = TestTimeAugmentation(network.eval(), config.tta)
-        self._model, self._stamp = model, weights_mtime(project, model)
+        self._model, self._weights_mtime = model, weights_mtime(project, model)
         side = config.tile + 2 * config.halo
         side = -(-side // network.multiple) * network.multiple
         sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)
@@ -158,11 +159,11 @@ class _Predictor:
         self._threads = CpuThreadTuner()
         self.start = time.perf_counter()
 
-    def slide(self, entry: SlideRecord, region: Region) -> Iterator[tuple[int, int]]:
-        """Predict a box of a slide's grid; yield tiles done and tiles in all after each tile."""
-        path = self._project.prediction_path(self._model, entry.id)
-        prediction = create_prediction(path, entry.mask_shape, self._bundle.class_names)
-        slide = SlidePatchSource(self._project, entry, stain_norm=self._bundle.config.get("stain_norm", "none"))
+    def slide(self, record: SlideRecord, region: Region) -> Iterator[tuple[int, int]]:
+        """Predict a box of a slide's mask grid; after each tile yield how many are done and how many there are."""
+        path = self._project.prediction_path(self._model, record.id)
+        prediction = create_prediction(path, record.mask_shape, self._bundle.class_names)
+        slide = SlidePatchSource(self._project, record, stain_norm=self._bundle.config.get("stain_norm", "none"))
         tiles = list(layout(region, self._config.tile))
         try:
             for number, tile in enumerate(tiles, 1):
@@ -172,5 +173,5 @@ class _Predictor:
         finally:
             slide.close()
             self._threads.restore()
-        if region == Region(0, 0, *entry.mask_shape):
-            prediction.finish(self._stamp)
+        if region == Region(0, 0, *record.mask_shape):
+            prediction.finish(self._weights_mtime)

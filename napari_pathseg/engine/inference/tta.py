@@ -1,52 +1,54 @@
-"""A network asked about each tile in several positions, and the mean of its answers."""
+"""Test-time augmentation: the mean prediction over flips and rotations of a tile."""
 
 import torch
 from torch import Tensor, nn
 
 from napari_pathseg.engine.networks.network import Network
 
-# Flips of rows, of columns, exchange of both: what is done to a tile, the cheap ones first.
-_POSITIONS = [(False, False, False), (True, True, False), (True, False, False), (False, True, False)]
-_POSITIONS += [(rows, columns, True) for rows, columns, _ in _POSITIONS]
+# (flip rows, flip columns, transpose): the eight symmetries of a square, the cheap ones first.
+_SYMMETRIES = [(False, False, False), (True, True, False), (True, False, False), (False, True, False)]
+_SYMMETRIES += [(rows, columns, True) for rows, columns, _ in _SYMMETRIES]
 
 
 class TestTimeAugmentation(nn.Module):
-    """A network that looks at a tile in 2, 4 or all 8 positions of a square; 1 is the network itself.
+    """A network averaged over 2, 4 or all 8 symmetries of a square; with 1 it is the network itself.
 
-    A network has learnt tiles in all positions, and what it says of them differs by chance at
-    edges: the mean is surer, for as many times the time.
+    A network is trained on tiles in all orientations, and its predictions for them differ at random
+    near edges.  Their mean is more reliable and takes as many times longer.
 
     Parameters
     ----------
     network
-        In its eval mode.
-    positions
-        How many.
+        The network, in eval mode.
+    count
+        The number of symmetries: 1, 2, 4 or 8.
     """
 
-    def __init__(self, network: Network, positions: int) -> None:
+    __test__ = False  # no test, in spite of its name
+
+    def __init__(self, network: Network, count: int) -> None:
         super().__init__()
-        self._network, self._positions = network, positions
+        self._network, self._symmetries = network, _SYMMETRIES[:count]
         self.multiple, self.surroundings = network.multiple, network.surroundings
 
     def forward(self, pixels: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return the logarithm of the mean probabilities, as :meth:`Network.forward` does logits."""
-        if self._positions == 1:
+        """Return the logarithm of the mean probabilities, in place of the logits of :meth:`Network.forward`."""
+        if len(self._symmetries) == 1:
             logits: Tensor = self._network(pixels, context)
             return logits
         total: Tensor | float = 0.0
-        for position in _POSITIONS[: self._positions]:
-            turned = None if context is None else _turn(context, *position)
-            logits = self._network(_turn(pixels, *position), turned)
-            total = total + _turn_back(logits.float().softmax(dim=1), *position)
-        return torch.as_tensor(total).div(self._positions).log()
+        for symmetry in self._symmetries:
+            transformed = None if context is None else _transform(context, *symmetry)
+            logits = self._network(_transform(pixels, *symmetry), transformed)
+            total = total + _invert(logits.float().softmax(dim=1), *symmetry)
+        return torch.as_tensor(total).div(len(self._symmetries)).log()
 
 
-def _turn(tiles: Tensor, rows: bool, columns: bool, exchanged: bool) -> Tensor:
-    axes = [axis for axis, wanted in ((-2, rows), (-1, columns)) if wanted]
+def _transform(tiles: Tensor, rows: bool, columns: bool, transpose: bool) -> Tensor:
+    axes = [axis for axis, flip in ((-2, rows), (-1, columns)) if flip]
     flipped = tiles.flip(axes) if axes else tiles
-    return flipped.transpose(-2, -1) if exchanged else flipped
+    return flipped.transpose(-2, -1) if transpose else flipped
 
 
-def _turn_back(tiles: Tensor, rows: bool, columns: bool, exchanged: bool) -> Tensor:
-    return _turn(tiles.transpose(-2, -1) if exchanged else tiles, rows, columns, False)
+def _invert(tiles: Tensor, rows: bool, columns: bool, transpose: bool) -> Tensor:
+    return _transform(tiles.transpose(-2, -1) if transpose else tiles, rows, columns, False)

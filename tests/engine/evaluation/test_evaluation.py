@@ -16,11 +16,11 @@ from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 
 WHOLE = Region(0, 0, 192, 192)
-OBJECT_SCORES = {"v_rand", "rand_split", "rand_merge", "v_info", "info_split", "info_merge"}
+INSTANCE_METRICS = {"v_rand", "rand_split", "rand_merge", "v_info", "info_split", "info_merge"}
 
 
 def add_model(project):
-    """Put a model into a project that says its classes and has weights nobody reads."""
+    """Add a model with the classes of the project and empty weights."""
     folder = project.folder / "models/m001"
     folder.mkdir()
     bundle = Bundle(
@@ -39,7 +39,7 @@ def truth_of(project, slide):
 
 
 def predict_as(project, slide, classes):
-    """Write a whole prediction that tells these classes."""
+    """Write a prediction of a whole slide with these classes."""
     prediction = create_prediction(project.prediction_path("m001", slide), classes.shape, project.classes.names)
     prediction.write(
         Region(0, 0, *classes.shape), np.stack([classes == 1, classes == 2]).astype(np.uint8) * np.uint8(255)
@@ -48,8 +48,8 @@ def predict_as(project, slide, classes):
 
 
 @pytest.fixture
-def told(project):
-    """A project whose model tells case0 and case1 rightly but for 100 pixels of case1."""
+def predicted_project(project):
+    """A project whose model predicts case0 and case1 correctly, except for 100 pixels of case1."""
     add_model(project)
     for slide in ("case0", "case1"):
         project.update_slide(slide, role="test")
@@ -61,58 +61,58 @@ def told(project):
     return project
 
 
-def test_the_answer_keeps_its_shape(told):
-    answer = score(told, role="test")
+def test_score_returns_its_documented_fields(predicted_project):
+    answer = score(predicted_project, role="test")
     assert (answer["model"], answer["role"], answer["classes"]) == ("m001", "test", ["Background", "Tumour"])
     assert [part["slide"] for part in answer["slides"]] == ["case0", "case1"]
     for part in (answer, *answer["slides"]):
         assert all(set(scores) == set(SCORE_NAMES) for scores in part["scores"].values())
         assert set(part["objects"]) == {"Tumour"}
-        assert set(part["objects"]["Tumour"]) == OBJECT_SCORES
+        assert set(part["objects"]["Tumour"]) == INSTANCE_METRICS
     assert json.loads(json.dumps(answer)) == answer
 
 
-def test_pixels_told_wrongly_are_counted_pooled_and_by_slide(told):
-    answer = score(told, role="test")
+def test_misclassified_pixels_are_counted_pooled_and_by_slide(predicted_project):
+    answer = score(predicted_project, role="test")
     pixels = 192 * 192
     assert answer["pixel_error"] == pytest.approx(100 / (2 * pixels))
     assert [part["pixel_error"] for part in answer["slides"]] == pytest.approx([0, 100 / pixels])
 
 
-def test_rows_of_the_confusion_are_true_classes(told):
-    (background, tumour) = score(told, role="test")["slides"][1]["confusion"]
+def test_confusion_rows_are_true_classes(predicted_project):
+    (background, tumour) = score(predicted_project, role="test")["slides"][1]["confusion"]
     assert background == [192 * 192 - 80 * 80 - 100, 100]
     assert tumour == [0, 80 * 80]
 
 
-def test_a_false_object_away_from_the_true_one_harms_no_object_score(told):
-    assert score(told, role="test")["slides"][1]["objects"]["Tumour"]["v_rand"] == 1
+def test_false_instance_elsewhere_leaves_the_instance_metrics_alone(predicted_project):
+    assert score(predicted_project, role="test")["slides"][1]["objects"]["Tumour"]["v_rand"] == 1
 
 
-def test_object_scores_are_the_mean_over_slides(told):
-    halved = truth_of(told, "case1")
+def test_instance_metrics_are_averaged_over_slides(predicted_project):
+    halved = truth_of(predicted_project, "case1")
     rows = np.flatnonzero((halved == 2).any(axis=1))
     halved[rows[39:41]] = 1
-    predict_as(told, "case1", halved)
-    answer = score(told, role="test")
+    predict_as(predicted_project, "case1", halved)
+    answer = score(predicted_project, role="test")
     split = answer["slides"][1]["objects"]["Tumour"]["v_rand"]
     assert 0.6 < split < 0.7  # 2/3 for two equal halves
     assert answer["objects"]["Tumour"]["v_rand"] == pytest.approx((1 + split) / 2)
 
 
-def test_a_slide_that_is_not_complete_has_no_object_scores(told):
-    told.change("case0", complete=False)
-    answer = score(told, role="test")
+def test_incomplete_slide_has_no_instance_metrics(predicted_project):
+    predicted_project.update_slide("case0", complete=False)
+    answer = score(predicted_project, role="test")
     assert answer["slides"][0]["objects"] == {"Tumour": None}
     assert answer["objects"]["Tumour"] == answer["slides"][1]["objects"]["Tumour"]
 
 
-def test_only_what_a_person_labelled_counts_on_a_partial_slide(told):
-    told.change("case0", complete=False)
-    assert np.sum(score(told, role="test")["slides"][0]["confusion"]) == 80 * 80
+def test_incomplete_slide_is_scored_on_its_labelled_pixels(predicted_project):
+    predicted_project.update_slide("case0", complete=False)
+    assert np.sum(score(predicted_project, role="test")["slides"][0]["confusion"]) == 80 * 80
 
 
-def test_a_class_that_no_slide_shows_is_no_error(project, slides, tmp_path):
+def test_class_absent_from_all_slides_is_not_an_error(project, slides, tmp_path):
     negative = Project.create(tmp_path / "n.pathseg")
     add_slides(negative, slides[:1], AddOptions(negative=True, role="test"))
     add_model(negative)
@@ -122,31 +122,31 @@ def test_a_class_that_no_slide_shows_is_no_error(project, slides, tmp_path):
     assert answer["objects"] == {"Tumour": None}
 
 
-def test_a_slide_too_large_for_objects_is_scored_by_pixels(told):
-    entry = replace(told.slide("case0"), id="huge", shape=(4097, 4096), complete=True, role="val")
-    told.slides["huge"] = entry
-    predict_as(told, "huge", np.ones((4097, 4096), np.uint8))
-    answer = score(told, role="val")
+def test_huge_slide_is_scored_by_pixels_alone(predicted_project):
+    entry = replace(predicted_project.slide("case0"), id="huge", shape=(4097, 4096), complete=True, role="val")
+    predicted_project.slides["huge"] = entry
+    predict_as(predicted_project, "huge", np.ones((4097, 4096), np.uint8))
+    answer = score(predicted_project, role="val")
     assert answer["pixel_error"] == 0
     assert answer["objects"] == {"Tumour": None}
 
 
-def test_stop_ends_scoring_between_slides(told):
-    job = score_job(told, "test", None)
+def test_scoring_stops_between_slides(predicted_project):
+    job = score_job(predicted_project, "test", None)
     next(job)
     with pytest.raises(NothingToLearnError, match="Scoring m001 was stopped"):
         job.send(Stop())
 
 
-def test_what_a_training_said_of_its_model_is_what_a_score_says(trained):
+def test_score_agrees_with_the_scores_of_the_training(trained):
     project, _, bundle = trained
     again = score(project, "val", bundle.id)["scores"]
-    for name, said in bundle.scores.items():
-        assert again[name] == pytest.approx(said, abs=1e-6)
+    for name, expected in bundle.scores.items():
+        assert again[name] == pytest.approx(expected, abs=1e-6)
 
 
-def test_what_is_unlabelled_in_a_complete_box_is_scored_as_background(told):
-    told.change("case1", complete=False, boxes=(Region(0, 0, 10, 20),))
-    background, tumour = score(told, role="test")["slides"][1]["confusion"]
+def test_unlabelled_pixels_in_a_complete_box_count_as_background(predicted_project):
+    predicted_project.update_slide("case1", complete=False, boxes=(Region(0, 0, 10, 20),))
+    background, tumour = score(predicted_project, role="test")["slides"][1]["confusion"]
     assert background == [100, 100]
     assert tumour == [0, 80 * 80]

@@ -17,24 +17,24 @@ def confusion(truth, predicted, classes=2):
     return counts
 
 
-def test_scores_of_a_case_counted_by_hand():
+def test_scores_match_a_hand_count():
     scores = confusion([2, 2, 2, 1, 1, 0], [2, 2, 1, 2, 1, 2]).scores(["Background", "Tumour"])["Tumour"]
     assert scores["dice"] == scores["f1"] == pytest.approx(4 / 6)
     assert scores["iou"] == pytest.approx(2 / 4)
     assert scores["precision"] == scores["recall"] == pytest.approx(2 / 3)
 
 
-def test_unlabelled_pixels_count_nowhere():
+def test_unlabelled_pixels_are_not_counted():
     assert confusion([0, 0, 1], [1, 2, 1]).matrix.sum() == 1
 
 
-def test_a_class_that_neither_occurs_nor_is_found_scores_one():
+def test_class_neither_present_nor_predicted_scores_one():
     assert confusion([1, 1], [1, 1]).scores(["a", "b"])["b"] == dict.fromkeys(
         ("dice", "iou", "precision", "recall", "f1"), 1.0
     )
 
 
-def test_a_class_that_is_found_where_there_is_none_scores_zero():
+def test_class_predicted_but_absent_scores_zero():
     scores = confusion([1, 1], [1, 2]).scores(["a", "b"])["b"]
     assert (scores["dice"], scores["precision"], scores["recall"]) == (0, 0, 0)
 
@@ -50,12 +50,12 @@ def test_scores_agree_with_sets_of_pixels(pixels):
             assert scores[str(label)]["iou"] == pytest.approx((t & p).sum() / (t | p).sum())
 
 
-def test_pooled_scores_weigh_each_pixel_alike():
+def test_pooled_scores_weight_all_pixels_equally():
     parts = [confusion([2] * 9 + [1], [2] * 10), confusion([2], [1])]
     assert pool(parts, 2).scores(["a", "b"])["b"]["dice"] == pytest.approx(18 / 20)
 
 
-def test_the_mean_is_over_the_classes_to_find_that_occur():
+def test_mean_dice_covers_the_foreground_classes_that_occur():
     assert mean_dice(confusion([1, 2, 2], [1, 2, 2], 3)) == 1
     assert mean_dice(confusion([1, 1, 1, 1], [1, 1, 1, 2], 3)) == pytest.approx(6 / 7)
 
@@ -66,14 +66,14 @@ def test_true_and_false_positives_and_negatives_are_counted_by_class():
     assert astuple(background) == (1, 1, 1, 2)
 
 
-def test_the_pixel_error_is_the_share_told_wrongly():
+def test_pixel_error_is_the_fraction_misclassified():
     counts = confusion([2, 2, 2, 1, 1, 0], [2, 2, 1, 2, 1, 2])
     assert counts.pixel_error == pytest.approx(2 / 5)
     assert counts.pixel_accuracy == pytest.approx(3 / 5)
     assert Confusion.empty(2).pixel_error == 0
 
 
-def test_the_confusion_matrix_is_had_as_plain_lists():
+def test_confusion_matrix_converts_to_plain_lists():
     rows = confusion([2, 2, 2, 1, 1, 0], [2, 2, 1, 2, 1, 2]).to_lists()
     assert json.dumps(rows) == "[[1, 1], [1, 2]]"
 
@@ -95,9 +95,9 @@ def test_scores_agree_with_torchmetrics(torch, metrics, pixels):
     metrics = metrics.classification
     truth, predicted = (np.array(values) for values in zip(*pixels, strict=True))
     ours = confusion(truth, predicted, 3)
-    said, target = torch.tensor(predicted) - 1, torch.tensor(truth) - 1
+    prediction, target = torch.tensor(predicted) - 1, torch.tensor(truth) - 1
     options = {"num_classes": 3, "ignore_index": -1}
-    matrix = metrics.multiclass_confusion_matrix(said, target, **options)
+    matrix = metrics.multiclass_confusion_matrix(prediction, target, **options)
     assert ours.to_lists() == matrix.tolist()
     true, found = matrix.sum(dim=1).tolist(), matrix.sum(dim=0).tolist()
     for name, metric in (
@@ -106,12 +106,12 @@ def test_scores_agree_with_torchmetrics(torch, metrics, pixels):
         ("precision", metrics.multiclass_precision),
         ("recall", metrics.multiclass_recall),
     ):
-        expected = metric(said, target, average="none", **options).tolist()
+        expected = metric(prediction, target, average="none", **options).tolist()
         for index, scores in enumerate(ours.scores(["1", "2", "3"]).values()):
             if true[index] or found[index]:  # elsewhere ours is 1 by definition
                 assert scores[name] == pytest.approx(expected[index], abs=1e-6)
     if sum(true):
-        accuracy = metrics.multiclass_accuracy(said, target, average="micro", **options)
+        accuracy = metrics.multiclass_accuracy(prediction, target, average="micro", **options)
         assert ours.pixel_accuracy == pytest.approx(float(accuracy), abs=1e-6)
 
 

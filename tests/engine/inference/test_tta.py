@@ -29,12 +29,12 @@ def turn_back(tensor, quarters, flipped):
 
 
 @torch.inference_mode()
-def test_one_position_is_the_network_itself(network, tiles):
+def test_one_symmetry_is_the_network_itself(network, tiles):
     assert torch.equal(TestTimeAugmentation(network, 1)(*tiles), network(*tiles))
 
 
 @torch.inference_mode()
-def test_eight_positions_are_the_mean_over_all_turns_of_a_square(network, tiles):
+def test_eight_symmetries_give_the_mean_over_all_rotations_and_flips(network, tiles):
     pixels, context = tiles
     answers = [
         turn_back(
@@ -49,7 +49,7 @@ def test_eight_positions_are_the_mean_over_all_turns_of_a_square(network, tiles)
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("quarters", "flipped"), [(0, False), (1, False), (2, True), (3, True)])
-def test_in_eight_positions_a_turned_tile_has_the_turned_answer(network, tiles, quarters, flipped):
+def test_eight_symmetries_make_the_prediction_equivariant(network, tiles, quarters, flipped):
     pixels, context = tiles
     eight = TestTimeAugmentation(network, 8)
     turned = eight(turn(pixels, quarters, flipped), turn(context, quarters, flipped))
