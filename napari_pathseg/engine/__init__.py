@@ -1,6 +1,6 @@
 """Networks, training data, training, evaluation and prediction: torch lives here.
 
-Jobs are generators that yield progress and return their result; they know no process and no window.  It may import
+Jobs are generators that yield progress and return their result; none depends on a process or a window.  It may import
 `projects` and what lies below.  Begin with `training/training.py` or `inference/predict.py`.
 """
 

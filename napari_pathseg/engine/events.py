@@ -165,7 +165,7 @@ class Trial(Event):
 
     @property
     def ended(self) -> bool:
-        """Whether the trial has a score or failed."""
+        """True once the trial has a score or failed."""
         return self.score is not None or bool(self.problem)
 
 
