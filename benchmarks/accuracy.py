@@ -1,10 +1,10 @@
-"""How good are the models that the presets and networks make of real slides, in how long?
+"""Measure the accuracy of presets and networks on real images, after a given training time.
 
-On folders of pictures with masks (EBHI-SEG glands as ``glands/images`` and ``glands/masks``,
+The data are folders of images with masks (EBHI-SEG glands as ``glands/images`` and ``glands/masks``,
 patient = name before the first ``-``) and the stacks of the ISBI 2012 challenge
 (``membranes/train-volume.tif``, ``membranes/train-labels.tif``).  Every third patient, and
-the last five slices, are held out: no training sees them.  Prints Dice pooled over their
-pixels, one line a check, and on the last line one JSON object.
+the last five slices, are held out from training.  Prints Dice pooled over their pixels, one
+line for each check, and on the last line one JSON object.
 
     python benchmarks/accuracy.py --glands FOLDER --membranes FOLDER [--vgg FILE] [--only NAME ...] [--seeds 3]
 """
@@ -34,7 +34,7 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.splits import assign_missing_roles
 
 PATIENT = r"^[^-]+"
-STROKES, SPARSE_SLIDES, BRUSH = 6, 8, 9  # strokes a class, on so many slides, so many pixels wide
+STROKES, SPARSE_SLIDES, BRUSH = 6, 8, 9  # strokes for each class, slides that have strokes, width of a stroke in pixels
 
 
 def held_out_patients(images: list[Path]) -> set[str]:
@@ -43,7 +43,7 @@ def held_out_patients(images: list[Path]) -> set[str]:
 
 
 def gland_project(folder: Path, data: Path) -> Project:
-    """Return a project of the glands: learnt patients with masks, the others for testing with theirs."""
+    """Return a project of the glands with their masks; the held-out patients have the role test."""
     images = sorted((data / "images").iterdir())
     held = held_out_patients(images)
     test = [path for path in images if re.match(PATIENT, path.name).group() in held]
@@ -55,7 +55,7 @@ def gland_project(folder: Path, data: Path) -> Project:
 
 
 def membrane_project(folder: Path, data: Path) -> Project:
-    """Return a project of the slices: Background is membrane; the last five test, the first chooses the best."""
+    """Return a project of the slices with membrane as Background: the first validates, the last five test."""
     (folder / "masks").mkdir()
     volume, labels = (tifffile.imread(data / f"train-{name}.tif") for name in ("volume", "labels"))
     paths = []
@@ -71,30 +71,30 @@ def membrane_project(folder: Path, data: Path) -> Project:
 
 
 def scores_on_test(project: Project, bundle: Bundle, tta: int = 1) -> dict:
-    """Return the scores of a model on all that was held out for testing."""
+    """Return the scores of a model on the test slides."""
     run(predict(project, PredictConfig(role="test", tta=tta), bundle.id))
     return score(project, "test", bundle.id)
 
 
-def learn(project: Project, config: TrainConfig, parent: str | None = None) -> tuple[Bundle, float]:
-    """Train; return the model and its Dice of the second class on the test slides."""
+def train_and_score(project: Project, config: TrainConfig, parent: str | None = None) -> tuple[Bundle, float]:
+    """Train; return the model and the Dice of the second class on the test slides."""
     start = time.perf_counter()
     bundle = run(train(project, config, parent))
     seconds = time.perf_counter() - start
     dice = scores_on_test(project, bundle)["scores"][bundle.class_names[1]]["dice"]
     print(f"  {bundle.id} {config.preset} {config.architecture}: {bundle.steps} steps, {bundle.seconds:.0f} s")
-    print(f"    Dice {dice:.4f} ({seconds - bundle.seconds:.1f} s of it before the clock)", flush=True)
+    print(f"    Dice {dice:.4f} ({seconds - bundle.seconds:.1f} s more for setup)", flush=True)
     return bundle, dice
 
 
 def presets(options: argparse.Namespace, folder: Path) -> dict:
-    """Quick look in ten seconds, normal from it in a minute."""
+    """A quick look of ten seconds, then the normal preset for a minute."""
     found: dict[str, list[float]] = {"quick": [], "normal": []}
     for seed in range(options.seeds):
         project = gland_project(_fresh(folder, f"presets{seed}"), options.glands)
-        quick, dice = learn(project, TrainConfig(preset="quick", seed=seed))
+        quick, dice = train_and_score(project, TrainConfig(preset="quick", seed=seed))
         found["quick"].append(round(dice, 4))
-        _, dice = learn(project, TrainConfig(minutes=1, seed=seed), quick.id)
+        _, dice = train_and_score(project, TrainConfig(minutes=1, seed=seed), quick.id)
         found["normal"].append(round(dice, 4))
     return found
 
@@ -104,23 +104,23 @@ def from_chance(options: argparse.Namespace, folder: Path) -> dict:
     dices = []
     for seed in range(options.seeds):
         project = gland_project(_fresh(folder, f"chance{seed}"), options.glands)
-        dices.append(round(learn(project, TrainConfig(weights="none", minutes=2, seed=seed))[1], 4))
+        dices.append(round(train_and_score(project, TrainConfig(weights="none", minutes=2, seed=seed))[1], 4))
     return {"from_chance": dices}
 
 
 def fcn(options: argparse.Namespace, folder: Path) -> dict:
-    """FCN-8s with VGG16's weights and without, three minutes each."""
+    """FCN-8s with and without VGG16's weights, three minutes each."""
     project = gland_project(_fresh(folder, "fcn"), options.glands)
     config = TrainConfig(architecture="fcn8s", minutes=3)
-    with_file = learn(project, config.replace(weights=str(options.vgg)))[1]
+    with_file = train_and_score(project, config.replace(weights=str(options.vgg)))[1]
     return {
         "fcn_with_vgg": round(with_file, 4),
-        "fcn_without": round(learn(project, config.replace(weights="none"))[1], 4),
+        "fcn_without": round(train_and_score(project, config.replace(weights="none"))[1], 4),
     }
 
 
 def harder(options: argparse.Namespace, folder: Path) -> dict:
-    """Tumour regions of few slides: two minutes of everything against the quick look that it starts from."""
+    """Tumour regions of few slides: a quick look, then two minutes of training from it."""
     images = sorted(options.tumour.glob("*.tiff"))
     project = Project.create(
         _fresh(folder, "harder") / "t.pathseg", class_table([("Background", None), ("Tumour", None)])
@@ -129,27 +129,27 @@ def harder(options: argparse.Namespace, folder: Path) -> dict:
     labels = AddOptions(contours=options.tumour / "labels")
     add_slides(project, [path for path in images if path not in test], labels)
     add_slides(project, test, AddOptions(contours=options.tumour / "labels", role="test"))
-    quick, quick_dice = learn(project, TrainConfig(preset="quick"))
-    normal_dice = learn(project, TrainConfig(minutes=2), quick.id)[1]
+    quick, quick_dice = train_and_score(project, TrainConfig(preset="quick"))
+    normal_dice = train_and_score(project, TrainConfig(minutes=2), quick.id)[1]
     return {"harder_quick": round(quick_dice, 4), "harder_normal": round(normal_dice, 4)}
 
 
 def strokes(options: argparse.Namespace, folder: Path) -> dict:
-    """Six strokes per class on eight slides against all their labels, a minute each."""
+    """Six strokes per class on eight slides against their full labels, a minute each."""
     dense = gland_project(_fresh(folder, "dense"), options.glands)
     sparse = gland_project(_fresh(folder, "sparse"), options.glands)
     rng = np.random.default_rng(0)
     entries = [entry for entry in dense.slides.values() if entry.role != "test"]
     for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]:
-        _leave_strokes(sparse, entry.id, rng)
+        _replace_by_strokes(sparse, entry.id, rng)
     kept = {entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]}
     for project in (dense, sparse):
         assign_missing_roles(project)
         for entry in entries:
             if entry.id not in kept and project.slide(entry.id).role == "train":
-                _forget(project, entry.id)
+                _remove_labels(project, entry.id)
     config = TrainConfig(minutes=1)
-    dense_dice, sparse_dice = (learn(project, config)[1] for project in (dense, sparse))
+    dense_dice, sparse_dice = (train_and_score(project, config)[1] for project in (dense, sparse))
     return {
         "dense": round(dense_dice, 4),
         "strokes": round(sparse_dice, 4),
@@ -157,7 +157,7 @@ def strokes(options: argparse.Namespace, folder: Path) -> dict:
     }
 
 
-def _leave_strokes(project: Project, slide: str, rng: np.random.Generator) -> None:
+def _replace_by_strokes(project: Project, slide: str, rng: np.random.Generator) -> None:
     """Replace a slide's labels by short strokes inside them, six of each class."""
     entry = project.slide(slide)
     whole = Region(0, 0, *entry.mask_shape)
@@ -176,8 +176,8 @@ def _leave_strokes(project: Project, slide: str, rng: np.random.Generator) -> No
         project.update_slide(slide, complete=False)
 
 
-def _forget(project: Project, slide: str) -> None:
-    """Take all labels off a slide."""
+def _remove_labels(project: Project, slide: str) -> None:
+    """Remove all labels of a slide."""
     entry = project.slide(slide)
     whole = Region(0, 0, *entry.mask_shape)
     nothing = np.zeros(entry.mask_shape, np.uint8)
@@ -188,12 +188,12 @@ def _forget(project: Project, slide: str) -> None:
 
 
 def membranes(options: argparse.Namespace, folder: Path) -> dict:
-    """The default network for ten minutes, seen in eight positions; the classic one runs and learns."""
+    """The default network for ten minutes, with and without TTA, and the classic U-Net for four."""
     project = membrane_project(_fresh(folder, "membranes"), options.membranes)
-    bundle, _ = learn(project, TrainConfig(minutes=10))
+    bundle, _ = train_and_score(project, TrainConfig(minutes=10))
     plain, scores = scores_on_test(project, bundle), scores_on_test(project, bundle, tta=8)
     objects = scores["objects"]["Cell"]
-    classic, dice = learn(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
+    classic, dice = train_and_score(project, TrainConfig(architecture="unet-classic", weights="none", minutes=4))
     return {
         "pixel_error": round(scores["pixel_error"], 4),
         "pixel_error_one_position": round(plain["pixel_error"], 4),
@@ -220,7 +220,7 @@ CHECKS: dict[str, Callable[[argparse.Namespace, Path], dict]] = {
 
 
 def main() -> None:
-    """Run the checks that are named, or all."""
+    """Run the checks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--glands", type=Path, required=True)
     parser.add_argument("--membranes", type=Path, required=True)

@@ -1,8 +1,8 @@
-"""How long after Train is pressed does the model's first opinion lie over the slide?
+"""Measure the time from pressing Train to the first prediction on screen.
 
-In a real window on the sample slides, five complete with their contours and the sixth in
-view, with a worker that has warmed up.  Prints the seconds until the first pixels of the
-model are in the mask, and until the view is full; on its last line one JSON object.
+In a real window on the sample slides: five complete with their contours, the sixth in view,
+the worker warmed up.  Prints the seconds until the first predicted pixels are in the mask,
+and until the view is full; on its last line one JSON object.
 
     python benchmarks/first_overlay.py
 """
@@ -26,20 +26,22 @@ from napari_pathseg.ui.worker_process import WorkerProcess
 
 
 def main() -> None:
-    """Train once and note when the mask changes."""
+    """Train once, and measure when the mask changes."""
     folder = sample_folder()
-    with tempfile.TemporaryDirectory() as place:
-        project = Project.create(Path(place) / "bench.pathseg")
-        *learnt, shown = sample_slides(folder)
-        add_slides(project, [path for path in learnt if path.with_suffix(".svg").exists()], AddOptions(contours=folder))
-        negatives = [path for path in learnt if not path.with_suffix(".svg").exists()]
+    with tempfile.TemporaryDirectory() as temporary:
+        project = Project.create(Path(temporary) / "bench.pathseg")
+        *training, shown = sample_slides(folder)
+        add_slides(
+            project, [path for path in training if path.with_suffix(".svg").exists()], AddOptions(contours=folder)
+        )
+        negatives = [path for path in training if not path.with_suffix(".svg").exists()]
         add_slides(project, negatives, AddOptions(negative=True))
         (entry,) = add_slides(project, [shown])
         viewer, worker = napari.Viewer(), WorkerProcess()
         session = Session(viewer, worker)
         session.open_project(project.folder)
         session.show_slide(entry.id)
-        wait(lambda: False, 15)  # the worker warms up, as it does while a person outlines
+        wait(lambda: False, 15)  # the worker warms up, as it does while the user outlines
         start = time.perf_counter()
         session.training.train(TrainConfig(minutes=1), parent=None)
         if not wait(lambda: session.mask.counts[1:, Provenance.MODEL].any(), 60):

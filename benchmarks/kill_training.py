@@ -1,13 +1,13 @@
-"""`kill -9` at random moments of training: does the next `train --resume` go on from the last state?
+"""Kill trainings at random moments with `kill -9`, and check that `train --resume` continues each.
 
-After each kill the best model so far must be whole and the state readable; the resumed run
-must go on one step after that state, on the same curve.  Prints a line for each kill and, on
-the last line, one JSON object:
+After each kill the best model and the checkpoint must be readable, and the resumed run must
+continue one step after the checkpoint.  Prints a line for each kill and, on the last line,
+one JSON object:
 
-``kills``        how often a training was killed
-``unreadable``   models or states that could not be read afterwards
-``not_resumed``  runs that did not go on from their last state
-``lost_steps``   most steps that a kill cost
+``kills``        number of kills
+``unreadable``   models or checkpoints that could not be read afterwards
+``not_resumed``  runs that did not continue from their checkpoint
+``lost_steps``   most steps lost by a kill
 
     python benchmarks/kill_training.py [--kills 20]
 """
@@ -38,8 +38,8 @@ COMMAND = Path(sys.executable).with_name("pathseg")
 OPTIONS = ("--minutes", "2", "--tile", "128", "--decoder-seconds", "2", "--cached-tiles", "16")
 
 
-def steps_told(run: Path) -> list[int]:
-    """Return the steps that a run told of while everything learnt, as far as lines are whole."""
+def recorded_steps(run: Path) -> list[int]:
+    """Return the training steps in the event log of a run; a truncated last line is skipped."""
     steps = []
     for line in (
         (run / "events.jsonl").read_text(encoding="utf8").splitlines() if (run / "events.jsonl").exists() else ()
@@ -47,14 +47,14 @@ def steps_told(run: Path) -> list[int]:
         try:
             event = json.loads(line)
         except json.JSONDecodeError:
-            continue  # the line that was being written
+            continue  # truncated by the kill
         if event.get("stage") == "Training":
             steps.append(event["step"])
     return steps
 
 
-def killed(project: Path, resume: bool, seconds: float) -> bool:
-    """Train, and kill it after some seconds; return whether it was still running."""
+def train_and_kill(project: Path, resume: bool, seconds: float) -> bool:
+    """Train, and kill the process after some seconds; return whether it was still running."""
     options = ("--resume",) if resume else ("--from", "none", *OPTIONS)
     process = subprocess.Popen(
         [COMMAND, "train", project, *options],
@@ -71,8 +71,8 @@ def killed(project: Path, resume: bool, seconds: float) -> bool:
         return True
 
 
-def readable(project: Project, run: Path) -> bool:
-    """Whether the best model and the state of a run, where there are any, are whole."""
+def is_readable(project: Project, run: Path) -> bool:
+    """Return whether the best model and the checkpoint of a run, if they exist, can be read."""
     model = project.folder / "models" / run.name.replace("r", "m", 1)
     try:
         load_checkpoint(run)
@@ -87,11 +87,11 @@ def readable(project: Project, run: Path) -> bool:
 
 
 def main() -> None:
-    """Kill and resume, and count what went wrong."""
+    """Kill and resume trainings, and count the failures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     kills = parser.parse_args().kills
-    chance = random.Random(0)
+    rng = random.Random(0)
     answer = {"kills": 0, "unreadable": 0, "not_resumed": 0, "lost_steps": 0}
     with tempfile.TemporaryDirectory() as folder:
         slides = [path for path in write_sample_slides(Path(folder)) if path.with_suffix(".svg").exists()]
@@ -102,8 +102,8 @@ def main() -> None:
         while answer["kills"] < kills:
             runs = sorted((project.folder / "runs").glob("r*"))
             checkpoint = load_checkpoint(runs[-1]) if resume else None
-            told = len(steps_told(runs[-1])) if resume else 0
-            resume = killed(project.folder, resume, chance.uniform(5, 25))
+            before = len(recorded_steps(runs[-1])) if resume else 0
+            resume = train_and_kill(project.folder, resume, rng.uniform(5, 25))
             run = (
                 sorted((project.folder / "runs").glob("r*"))[-1] if list((project.folder / "runs").glob("r*")) else None
             )
@@ -111,9 +111,9 @@ def main() -> None:
             if run is None:
                 resume = False
                 continue
-            answer["unreadable"] += not readable(project, run)
-            steps = steps_told(run)
-            if checkpoint is not None and steps[told:] and steps[told] != checkpoint.numbers["step"] + 1:
+            answer["unreadable"] += not is_readable(project, run)
+            steps = recorded_steps(run)
+            if checkpoint is not None and steps[before:] and steps[before] != checkpoint.numbers["step"] + 1:
                 answer["not_resumed"] += 1
             after = load_checkpoint(run)
             lost = steps[-1] - after.numbers["step"] if steps and after is not None else 0

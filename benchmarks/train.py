@@ -1,13 +1,13 @@
-"""How near is the trainer to the bare step, how far ahead of the usual loop, and what does a busy core leave of it?
+"""Compare the speed of the trainer with a bare training step, with a usual loop, and beside a busy core.
 
-In turn, on synthetic slides; medians of the time from step to step:
+On synthetic slides; medians of the time between steps:
 
-``vs_bare``          steps per second of the trainer, of those of the same network on tensors that lie
-                     ready, with the same precision, layout, loss and optimiser; the lowest of the networks
-``vs_usual_loop``    of those of the loop one writes first: segmentation-models-pytorch in float32, default
-                     layout, a DataLoader with two workers
-``busy_core``        beside a process that keeps a core busy, of those on an idle machine
-``dice_difference``  of the trainer's Dice on held-out slides and the usual loop's, after as many steps
+``vs_bare``          steps per second of the trainer, relative to the same network on tensors in memory with the
+                     same precision, layout, loss and optimizer; the lowest of the networks
+``vs_usual_loop``    relative to a usual loop: segmentation-models-pytorch in float32, default layout, a
+                     DataLoader with two workers
+``busy_core``        beside a process that keeps a core busy, relative to an idle machine
+``dice_difference``  Dice of the trainer on validation slides minus that of the usual loop, after equal steps
 
     python benchmarks/train.py [--short]
 """
@@ -53,7 +53,7 @@ RATE = 1e-3
 
 
 def make_project(folder: Path) -> Project:
-    """Return a project of eight complete slides, six to learn from and two held out."""
+    """Return a project of eight complete slides: six for training, two for validation."""
     rng = np.random.default_rng(0)
     (folder / "masks").mkdir()
     project = Project.create(folder / "bench.pathseg")
@@ -68,7 +68,7 @@ def make_project(folder: Path) -> Project:
 
 
 def trainer_steps(project: Project, config: TrainConfig) -> Iterator[float]:
-    """Train, and yield the seconds of each step while everything learns, validations left out."""
+    """Train, and yield the seconds of each step of the whole network, without validations."""
     job, start = train(project, config, None), time.perf_counter()
     for event in job:
         now = time.perf_counter()
@@ -79,7 +79,7 @@ def trainer_steps(project: Project, config: TrainConfig) -> Iterator[float]:
 
 
 def bare_steps(config: TrainConfig) -> Iterator[float]:
-    """Yield the seconds of each step of the network alone, on tensors that lie ready."""
+    """Yield the seconds of each step of the network alone, on tensors in memory."""
     encoder = config.encoder if config.architecture == "unet" else ""
     network = build_network(NetworkSpec(config.architecture, encoder, 2))
     pixels = torch.randint(0, 255, (BATCH, 3, TILE, TILE), dtype=torch.uint8)
@@ -99,12 +99,12 @@ def bare_steps(config: TrainConfig) -> Iterator[float]:
 
 
 def rate(seconds: Iterator[float], steps: int) -> float:
-    """Return the steps per second: of so many steps the median, after three to warm up."""
+    """Return the median steps per second over some steps, after three to warm up."""
     return 1 / statistics.median([next(seconds) for _ in range(steps + 3)][3:])
 
 
 def paired_rates(ours: Iterator[float], bare: Iterator[float], steps: int) -> tuple[float, float]:
-    """Return steps per second of two that take turns step by step, so that the machine's moods meet both."""
+    """Return steps per second of two loops that alternate, so that the machine's load affects both alike."""
     pairs = [(next(ours), next(bare)) for _ in range(steps + 3)][3:]
     return 1 / statistics.median(a for a, _ in pairs), 1 / statistics.median(b for _, b in pairs)
 
@@ -130,7 +130,7 @@ class Crops(IterableDataset):
 
 
 def slides_of(project: Project, role: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return pixels and true labels (0 Background, 1 the other) of all slides of a role."""
+    """Return pixels and true labels (0 Background, 1 Tumour) of all slides of a role."""
     whole, slides = Region(0, 0, SIDE, SIDE), []
     for entry in project.slides_with_role(role):
         with project.open_slide(entry.id) as slide, project.open_mask(entry.id) as mask:
@@ -139,7 +139,7 @@ def slides_of(project: Project, role: str) -> list[tuple[np.ndarray, np.ndarray]
 
 
 def usual_loop(project: Project, steps: int) -> tuple[float, float]:
-    """Return the steps per second of the usual loop, and its Dice on the held-out slides."""
+    """Return the steps per second of the usual loop, and its Dice on the validation slides."""
     ours = build_network(NetworkSpec("unet", "tf_efficientnet_lite0", 2), "imagenet")
     network = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, classes=2)
     network.encoder.load_state_dict(ours.net.encoder.state_dict())
@@ -166,7 +166,7 @@ def usual_loop(project: Project, steps: int) -> tuple[float, float]:
 
 @torch.inference_mode()
 def dice(project: Project, network) -> float:
-    """Return the Dice of a network pooled over the held-out slides."""
+    """Return the Dice of a network, pooled over the validation slides."""
     both = total = 0
     for pixels, labels in slides_of(project, "val"):
         found = network(torch.from_numpy(pixels)[None].movedim(-1, 1))[0].argmax(0).numpy() == 1
@@ -175,8 +175,8 @@ def dice(project: Project, network) -> float:
     return 2 * both / max(1, total)
 
 
-def usual_loop_apart(project: Project, steps: int) -> tuple[float, float]:
-    """Run the usual loop in a process of its own, whose threads wait as torch's do by default."""
+def usual_loop_in_process(project: Project, steps: int) -> tuple[float, float]:
+    """Run the usual loop in another process, with torch's default waiting of threads."""
     command = [sys.executable, __file__, "--usual-loop", str(project.folder), str(steps)]
     done = subprocess.run(
         command, env={**os.environ, "OMP_WAIT_POLICY": ""}, stdout=subprocess.PIPE, text=True, check=True
@@ -186,7 +186,7 @@ def usual_loop_apart(project: Project, steps: int) -> tuple[float, float]:
 
 
 def trainer_dice(project: Project, steps: int) -> float:
-    """Return the Dice of the trainer's network after as many steps, the decoder's own included."""
+    """Return the Dice of the trainer's network after some steps, those of the decoder alone included."""
     config = TrainConfig(steps=steps, cached_tiles=96, learning_rate=RATE)
     job = train(project, config, None)
     try:
@@ -216,7 +216,7 @@ def busy_core():
 
 
 def against_bare(project: Project, short: bool) -> dict[str, float]:
-    """Return the trainer's rate of the bare rate, by network."""
+    """Return the trainer's rate relative to the bare rate, for each network."""
     ratios = {}
     print(f"{'steps/s':16}{'bare':>10}{'trainer':>10}{'ratio':>10}")
     for name in NETWORKS[: 1 if short else None]:
@@ -229,7 +229,7 @@ def against_bare(project: Project, short: bool) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run all comparisons and print what was measured."""
+    """Run all comparisons and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="fewer steps, one network")
     parser.add_argument("--usual-loop", nargs=2, metavar=("PROJECT", "STEPS"), help=argparse.SUPPRESS)
@@ -246,7 +246,7 @@ def main() -> None:
         idle = rate(trainer_steps(project, config), 30)
         with busy_core():
             busy = rate(trainer_steps(project, config), 30)
-        usual, usual_dice = usual_loop_apart(project, steps)
+        usual, usual_dice = usual_loop_in_process(project, steps)
         idle = (idle + rate(trainer_steps(project, config), 30)) / 2
         our_dice = trainer_dice(project, steps)
     for name, found in (("beside a busy core", busy), ("the usual loop", usual), ("the trainer, idle", idle)):

@@ -1,5 +1,5 @@
 """Fine-tuning a network on a project: the loop, its losses, schedule, checkpoints and diagnostics.
 
-It may import the other wings of `engine` and torch; it knows no process and no window.  Begin with
-`training.py`, then `trainer.py`.
+It may import all other packages of `engine` but `inference`, and torch; it knows no job and no window.
+Begin with `training.py`, which lists the stages, then `trainer.py`.
 """

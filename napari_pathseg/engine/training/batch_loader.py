@@ -1,4 +1,4 @@
-"""What a step learns from: batches of varied tiles, and features of tiles that are kept."""
+"""Batches of augmented tiles, loaded ahead of the training step, and cached encoder features."""
 
 import contextlib
 import os
@@ -22,67 +22,76 @@ from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_state import Batch
 from napari_pathseg.errors import OutOfMemoryError
 
-_LONGEST_PASS = 250  # steps
+_MAX_STEPS_PER_EPOCH = 250
 
 
 class BatchLoader:
-    """Draws tiles of a set, varies them and brings them to the device; of a batch one of `share` equal parts.
+    """Draws tiles from a dataset, augments them, and sends them to the device.
+
+    The next step's batches are drawn in a thread while the current step runs.
+
+    Parameters
+    ----------
+    dataset, config, device
+        Where tiles come from, how they are augmented and batched, and where they go.
+    world_size
+        Number of processes that share each batch in equal parts.
 
     Attributes
     ----------
     batch, accumulate
         Tiles in a batch, and batches in a step; they change when memory runs out.
     rng
-        What all is drawn with.
+        Generator of all random numbers here.
     """
 
-    def __init__(self, learning: PatchDataset, config: TrainConfig, device: Device, share: int = 1) -> None:
-        self._learning, self._config, self._device = learning, config, device
+    def __init__(self, dataset: PatchDataset, config: TrainConfig, device: Device, world_size: int = 1) -> None:
+        self._dataset, self._config, self._device = dataset, config, device
         self._augment = Augmentation(config)
-        self.batch, self.accumulate = config.batch // share, config.accumulate
+        self.batch, self.accumulate = config.batch // world_size, config.accumulate
         self.rng = np.random.default_rng(config.seed)
         self._cached: list[tuple[list[Tensor], Batch]] = []
-        self._executor = ThreadPoolExecutor(1, "loader", initializer=_draw_quietly)
+        self._executor = ThreadPoolExecutor(1, "loader", initializer=_lower_priority)
         self._pending: Future[list[Batch]] | None = None
-        self._before = self._state()
+        self._state_before = self._current_state()
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in which every labelled place is seen once, 250 at most."""
-        tiles = self._learning.tiles_per_epoch
-        return max(1, min(_LONGEST_PASS, tiles // (self._config.batch * self._config.accumulate)))
+        """Steps in which the labelled area is seen once, 250 at most."""
+        tiles = self._dataset.tiles_per_epoch
+        return max(1, min(_MAX_STEPS_PER_EPOCH, tiles // (self._config.batch * self._config.accumulate)))
 
     def next_batches(self) -> list[Batch]:
-        """Return what the next step learns from; what the step after it learns from is drawn meanwhile."""
-        pending, self._pending = self._pending or self._begin(), None
-        drawn = pending.result()
-        self._pending = self._begin()
-        return drawn
+        """Return the batches of the next step, and begin to draw those of the step after it."""
+        pending, self._pending = self._pending or self._prefetch(), None
+        batches = pending.result()
+        self._pending = self._prefetch()
+        return batches
 
     @property
     def rng_state(self) -> dict[str, Any]:
-        """The state of the random numbers before what is being drawn for the next step."""
-        return self._before if self._pending is not None else self._state()
+        """State of the random numbers as if nothing had been drawn ahead."""
+        return self._state_before if self._pending is not None else self._current_state()
 
     @rng_state.setter
     def rng_state(self, state: dict[str, Any]) -> None:
         self.discard()
         self.rng.bit_generator.state = state
 
-    def _state(self) -> dict[str, Any]:
+    def _current_state(self) -> dict[str, Any]:
         return dict(self.rng.bit_generator.state)
 
-    def _begin(self) -> "Future[list[Batch]]":
-        self._before = self._state()
+    def _prefetch(self) -> "Future[list[Batch]]":
+        self._state_before = self._current_state()
         return self._executor.submit(lambda: [self._draw() for _ in range(self.accumulate)])
 
     def halve_batch(self) -> None:
-        """Take half as many tiles at once, and twice as often.
+        """Halve the batch and double the accumulation, so that a step sees as many tiles as before.
 
         Raises
         ------
         OutOfMemoryError
-            If a batch is a single tile already.
+            If a batch is already a single tile.
         """
         if self.batch == 1:
             side = self._config.tile
@@ -96,7 +105,7 @@ class BatchLoader:
         self.accumulate = -(-tiles // self.batch)
 
     def _draw(self) -> Batch:
-        tiles = [self._augment(self._learning.draw(self.rng), self.rng) for _ in range(self.batch)]
+        tiles = [self._augment(self._dataset.draw(self.rng), self.rng) for _ in range(self.batch)]
         return Batch(
             self._device.send(as_tensor(np.stack([tile.pixels for tile in tiles]))),
             self._device.send(torch.from_numpy(np.stack([tile.labels for tile in tiles]))),
@@ -118,18 +127,18 @@ class BatchLoader:
     # -- features of the frozen encoder
 
     def cache_features(self, network: Network) -> Iterator[None]:
-        """Compute and keep the encoder's features of drawn tiles, a batch at each step of the iterator."""
+        """Cache the encoder's features of drawn tiles, a batch at each step of the iterator."""
         network.eval()
         self._cached.clear()
         while len(self._cached) < self._config.cached_tiles:
             batch = self._draw()
             with torch.no_grad(), self._device.autocast():
                 features = network.encode(batch.pixels, batch.context)
-            self._cached += [([level[i] for level in features], _tile(batch, i)) for i in range(len(batch.pixels))]
+            self._cached += [([level[i] for level in features], _single(batch, i)) for i in range(len(batch.pixels))]
             yield
 
     def cached_batch(self) -> tuple[list[Tensor], Batch]:
-        """Return kept features of some tiles as a batch, flipped at random, with what is learnt from them."""
+        """Return cached features of random tiles, flipped at random, and the batch that they belong to."""
         chosen = self.rng.permutation(len(self._cached))[: self._config.batch]
         axes = [axis for axis in (2, 3) if self.rng.random() < 0.5] if self._config.flip_rotate else []
         levels = zip(*(self._cached[number][0] for number in chosen), strict=True)
@@ -141,27 +150,28 @@ class BatchLoader:
         return features, Batch(torch.stack([tile.pixels for tile in tiles]).flip(axes), labels, weights)
 
     def discard(self) -> None:
-        """Let kept features go, and what is being drawn."""
+        """Drop the cached features and the batches drawn ahead; the random numbers return to before them."""
         self._cached.clear()
         if self._pending is not None:
-            with contextlib.suppress(RuntimeError, MemoryError):  # what is not wanted may not have fitted into memory
+            with contextlib.suppress(RuntimeError, MemoryError):  # of a draw that is dropped anyway
                 self._pending.result()
-            self.rng.bit_generator.state = self._before
+            self.rng.bit_generator.state = self._state_before
             self._pending = None
 
     def close(self) -> None:
-        """Draw no more."""
+        """Stop the thread that draws ahead."""
         self._executor.shutdown()
 
 
-def _draw_quietly() -> None:
-    """Draw on one core, in the gaps that the step under way leaves."""
+def _lower_priority() -> None:
+    """Let this thread use one core, and only while the training step leaves it free."""
     torch.set_num_threads(1)
-    if sys.platform == "linux":  # where a thread has a niceness of its own
+    if sys.platform == "linux":  # where threads have their own niceness
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
-def _tile(batch: Batch, number: int) -> Batch:
+def _single(batch: Batch, number: int) -> Batch:
+    """Return one tile of a batch, with weights of 1 if the batch has none."""
     weights = torch.ones_like(batch.labels[number], dtype=torch.float32)
     return Batch(
         batch.pixels[number], batch.labels[number], weights if batch.weights is None else batch.weights[number]

@@ -1,6 +1,6 @@
-"""The last state of a run on disk.
+"""The checkpoint of a run on disk, from which it resumes.
 
-One file, written whole or not at all: tensors as safetensors, numbers as JSON in its header.
+One file, replaced atomically: tensors as safetensors, numbers as JSON in its header.
 """
 
 import json
@@ -22,21 +22,21 @@ _FILE = "checkpoint.safetensors"
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """Where a run was: its tensors by name, and plain values."""
+    """The state of a run: its tensors by name, and plain values."""
 
     tensors: dict[str, Tensor]
     numbers: dict[str, Any]
 
 
 def save_checkpoint(run: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-    """Write the state of a run; the one before stays until this one is whole."""
+    """Write the checkpoint of a run; the previous one stays until the new one is complete."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replace_file(run / _FILE) as partial:
         save_file(plain, partial, metadata={"numbers": json.dumps(numbers)})
 
 
 def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
-    """Return the last state of a run, or None where it had none yet.
+    """Return the checkpoint of a run, or None if it has none.
 
     Raises
     ------
@@ -57,5 +57,5 @@ def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
 
 
 def delete_checkpoint(run: Path) -> None:
-    """Delete the state of a run that is over."""
+    """Delete the checkpoint of a finished run."""
     remove(run / _FILE)

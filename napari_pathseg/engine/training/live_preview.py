@@ -1,7 +1,7 @@
-"""What a network in training sees of the view on screen: tile by tile, from its centre out.
+"""Live preview: predictions of a network in training on the view on screen, tile by tile.
 
-The first second of a view is given at once, then a tenth of the time, so that a large view
-does not hold up the learning.  Tiles are small, so that none holds up the window.
+A new view gets one second of computing at once and then a tenth of the time, so that a large
+view does not delay training.  Tiles are small, and those near the centre come first.
 """
 
 import time
@@ -18,23 +18,23 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 
 _TILE = 256
-_AT_ONCE = 1.0  # seconds
-_SHARE = 0.1
-_PAUSE = 3.0  # seconds between the last tile of a view and the first of the next round
-_FILES = 4096  # names used in turn, so that none is overwritten before the window has read it
+_INITIAL_SECONDS = 1.0  # for a new view
+_TIME_FRACTION = 0.1  # after that
+_REFRESH_SECONDS = 3.0  # between the last tile of a view and its next prediction
+_MAX_FILES = 4096  # names are reused in turn, late enough for the window to have read the file
 
 
 class LivePreview:
-    """The view that is shown while a network learns.
+    """Predicts the view on screen while a network is trained.
 
     Parameters
     ----------
     project, folder
-        Whose slides are shown, and where the tiles are laid for the window.
+        The project of the slides, and where the tiles are written for the window.
     predict
         Returns 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid.
     stain_norm
-        To which staining the slides are brought first.
+        Stain normalisation of the slides.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class LivePreview:
         self._project, self._folder, self._predict, self._stain_norm = project, folder, predict, stain_norm
         self._slide: SlidePatchSource | None = None
         self._region = EMPTY_REGION
-        self._waiting: list[Region] = []
-        self._round_over = self._since = self._spent = 0.0
+        self._pending: list[Region] = []
+        self._finished_at = self._shown_at = self._spent = 0.0  # seconds
         self._written = 0
 
     def show(self, command: RequestPreview) -> None:
@@ -58,31 +58,33 @@ class LivePreview:
             self.close()
             self._slide = SlidePatchSource(self._project, entry, stain_norm=self._stain_norm)
         self._region = command.region.clip(entry.mask_shape)
-        self._waiting = _from_centre(self._region)
-        self._since, self._spent = time.perf_counter(), 0.0
+        self._pending = _from_centre(self._region)
+        self._shown_at, self._spent = time.perf_counter(), 0.0
 
     def events(self) -> Iterator[PreviewReady]:
-        """Predict as many tiles as are due and tell where they lie."""
+        """Predict as many tiles as are due, and yield where each was written."""
         if self._slide is None:
             return
         now = time.perf_counter()
-        if not self._waiting and now > self._round_over + _PAUSE:
-            self._waiting = _from_centre(self._region)
-        while self._waiting and self._spent < _AT_ONCE + _SHARE * (time.perf_counter() - self._since):
+        if not self._pending and now > self._finished_at + _REFRESH_SECONDS:
+            self._pending = _from_centre(self._region)
+        while self._pending and self._spent < _INITIAL_SECONDS + _TIME_FRACTION * (
+            time.perf_counter() - self._shown_at
+        ):
             start = time.perf_counter()
-            yield self._tile(self._slide, self._waiting.pop(0))
-            self._round_over = time.perf_counter()
-            self._spent += self._round_over - start
+            yield self._predict_tile(self._slide, self._pending.pop(0))
+            self._finished_at = time.perf_counter()
+            self._spent += self._finished_at - start
 
     def close(self) -> None:
-        """Let the slide's file go."""
+        """Close the slide's file."""
         if self._slide is not None:
             self._slide.close()
             self._slide = None
 
-    def _tile(self, slide: SlidePatchSource, region: Region) -> PreviewReady:
+    def _predict_tile(self, slide: SlidePatchSource, region: Region) -> PreviewReady:
         classes = (self._predict(slide, region).argmax(axis=0) + 1).astype(np.uint8)
-        path = self._folder / f"view{self._written % _FILES}.npy"
+        path = self._folder / f"view{self._written % _MAX_FILES}.npy"
         self._written += 1
         with replace_file(path) as partial, partial.open("wb") as file:
             np.save(file, classes)
@@ -90,7 +92,7 @@ class LivePreview:
 
 
 def _from_centre(region: Region) -> list[Region]:
-    """Cut a box into tiles, those near its centre first."""
+    """Return the tiles of a box, those near its centre first."""
     row, column = region.top + region.height / 2, region.left + region.width / 2
     return sorted(
         layout(region, _TILE),

@@ -1,9 +1,9 @@
-"""What training makes small: six losses over the labelled pixels alone.
+"""Loss functions over labelled pixels only.
 
-Each is made of sums over a batch; a ratio is formed of them last.  So several processes
-that add up their sums first get the loss of the whole batch.  A pixel's weight multiplies
-all it adds to a sum: its entropy and the count it is divided by, its share of what is
-found, and of what is there; an unlabelled pixel weighs nothing.
+Each loss is a ratio of sums over a batch, taken last.  Processes that share a batch add up
+their sums first, and so get the loss of the whole batch.  A pixel's weight multiplies all its
+contributions to the sums: cross-entropy and count, predicted and true area.  An unlabelled
+pixel has weight 0.
 """
 
 import math
@@ -19,48 +19,50 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import ConfigError
 
 AllReduce = Callable[[Tensor], Tensor]
-_SMOOTH = 0.5  # pixels; of a class that hardly occurs, a few wrong pixels are no disaster
-_SUREST = 1e-6  # least doubt of the focal loss, whose slope is endless at 0 for a small gamma
+_SMOOTH = 0.5  # pixels; a few wrong pixels of a class that hardly occurs then cost little
+_MIN_DOUBT = 1e-6  # lower bound of 1 - p in the focal loss, whose gradient is infinite at 0 for gamma below 1
 
 
 def build_loss(
     config: TrainConfig, pixels_by_class: Sequence[int], all_reduce: AllReduce = lambda sums: sums
 ) -> "Loss":
-    """Return the loss of `config.loss`, by the class weights of `config.class_weights`.
+    """Return the loss function `config.loss`, weighted by `config.class_weights`.
 
     Parameters
     ----------
     config
-        Its group *Loss* counts.
+        Only its group *Loss* is used.
     pixels_by_class
         Labelled pixels of each class, Background first.
     all_reduce
-        Adds up a vector over processes and lets gradients through; once for a batch.
+        Adds up a vector over processes, differentiably; called once for each batch.
 
     Raises
     ------
     ConfigError
-        If `class_weights` is neither a known word nor a number for each class.
+        If `class_weights` is neither "none" nor "balanced" nor a number for each class.
     """
-    shares = class_weights(config.class_weights, pixels_by_class)
-    parts: dict[str, tuple[LossTerm, ...]] = {
-        "cross-entropy+dice": (FocalCrossEntropyLoss(shares), DiceTverskyLoss(shares)),
-        "cross-entropy": (FocalCrossEntropyLoss(shares),),
-        "dice": (DiceTverskyLoss(shares),),
-        "focal": (FocalCrossEntropyLoss(shares, config.focal_gamma),),
-        "tversky": (DiceTverskyLoss(shares, config.tversky_alpha),),
-        "lovasz": (LovaszSoftmaxLoss(shares),),
+    weights = class_weights(config.class_weights, pixels_by_class)
+    terms: dict[str, tuple[LossTerm, ...]] = {
+        "cross-entropy+dice": (FocalCrossEntropyLoss(weights), DiceTverskyLoss(weights)),
+        "cross-entropy": (FocalCrossEntropyLoss(weights),),
+        "dice": (DiceTverskyLoss(weights),),
+        "focal": (FocalCrossEntropyLoss(weights, config.focal_gamma),),
+        "tversky": (DiceTverskyLoss(weights, config.tversky_alpha),),
+        "lovasz": (LovaszSoftmaxLoss(weights),),
     }
-    return Loss(parts[config.loss], all_reduce)
+    return Loss(terms[config.loss], all_reduce)
 
 
 def class_weights(text: str, pixels_by_class: Sequence[int]) -> tuple[float, ...]:
-    """Return what a pixel of each class counts: "none", "balanced" by rarity, or numbers.
+    """Return the weight of each class's pixels, read from a setting.
+
+    The setting is "none" for equal weights, "balanced" for inverse frequency, or a list of numbers.
 
     Raises
     ------
     ConfigError
-        If `text` is anything else, or tells another number of classes.
+        If `text` is anything else, or has another number of classes.
     """
     classes = len(pixels_by_class)
     word = text.strip().casefold()
@@ -72,11 +74,11 @@ def class_weights(text: str, pixels_by_class: Sequence[int]) -> tuple[float, ...
     numbers = tuple(_number(part.strip(), text) for part in text.split(","))
     if len(numbers) != classes:
         raise ConfigError(
-            f'class_weights is "{text}", which is {len(numbers)} for {classes} classes; '
-            f"give {classes} numbers with commas between, Background first, or none or balanced."
+            f'class_weights is "{text}": {len(numbers)} for {classes} classes. '
+            f"Give {classes} numbers separated by commas, Background first, or none or balanced."
         )
     if not any(numbers):
-        raise ConfigError(f'class_weights is "{text}", so that no class counts; give one of them more than 0.')
+        raise ConfigError(f'class_weights is "{text}": all are 0. Give at least one class a weight above 0.')
     return numbers
 
 
@@ -87,24 +89,24 @@ def _number(part: str, text: str) -> float:
         value = math.nan
     if not 0 <= value < math.inf:
         raise ConfigError(
-            f'class_weights is "{text}", in which "{part}" is no number from 0; '
-            "give none, balanced, or a number for each class with commas between, such as 1,2.5."
+            f'class_weights is "{text}": "{part}" is not a number of 0 or more. '
+            "Give none, balanced, or a number for each class separated by commas, such as 1,2.5."
         )
     return value
 
 
 @dataclass(frozen=True)
 class LossInputs:
-    """What the parts of a loss look at.
+    """Inputs that the terms of a loss share.
 
     Attributes
     ----------
     log_p
         Logarithms of probabilities, shape (tiles, classes, rows, columns).
     weights
-        What each pixel counts, 0 where unlabelled, shape (tiles, 1, rows, columns).
+        Weight of each pixel, 0 where unlabelled, shape (tiles, 1, rows, columns).
     truth
-        `weights` in the channel of the true class, 0 in the others.
+        `weights` in the channel of the true class, 0 in the others; shape of `log_p`.
     """
 
     log_p: Tensor
@@ -113,7 +115,7 @@ class LossInputs:
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor, weights: Tensor | None) -> "LossInputs":
-        """Compute in float32 at least, whatever the logits are."""
+        """Compute the inputs in float32 or finer, whatever the type of the logits."""
         log_p = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(dim=1)
         labels = labels.unsqueeze(1)
         numbers = torch.arange(1, log_p.shape[1] + 1, dtype=labels.dtype, device=labels.device)
@@ -131,25 +133,25 @@ class LossInputs:
 
     @cached_property
     def true(self) -> Tensor:
-        """What the pixels of each class count together."""
-        return _by_class(self.truth)
+        """Total weight of the pixels of each class."""
+        return _sum_by_class(self.truth)
 
 
 class LossTerm(Protocol):
-    """A loss, or a summand of one: sums over a batch, and the value they make."""
+    """A loss, or one of its summands: sums over a batch, and the value computed from them."""
 
     def sums(self, batch: LossInputs) -> Tensor:
-        """Return a vector that may be added up over parts of a batch."""
+        """Return a vector of sums, which add up over the parts of a batch."""
 
     def value(self, sums: Tensor) -> Tensor:
-        """Return the loss that the sums over a whole batch make."""
+        """Return the loss from the sums over a whole batch."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What a batch costs; 0, with gradients of 0, where nothing is labelled."""
+    """The loss of a batch: the sum of its terms; 0, with gradients of 0, if nothing is labelled."""
 
-    parts: tuple[LossTerm, ...]
+    terms: tuple[LossTerm, ...]
     all_reduce: AllReduce
 
     def __call__(self, logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -160,41 +162,41 @@ class Loss:
         logits
             Shape (tiles, classes, rows, columns); channel ``k`` is class ``k + 1``.
         labels
-            Class indices, shape (tiles, rows, columns); 0, unlabelled, counts nowhere.
+            Class indices, shape (tiles, rows, columns); 0 is unlabelled and ignored.
         weights
-            What each pixel counts, same shape; None where all count alike.
+            Weight of each pixel, same shape; None if all weigh the same.
         """
         batch = LossInputs.of(logits, labels, weights)
-        sums = [part.sums(batch) for part in self.parts]
-        whole = torch.split(self.all_reduce(torch.cat(sums)), [len(vector) for vector in sums])
-        values = [part.value(vector) for part, vector in zip(self.parts, whole, strict=True)]
+        sums = [term.sums(batch) for term in self.terms]
+        total = torch.split(self.all_reduce(torch.cat(sums)), [len(vector) for vector in sums])
+        values = [term.value(vector) for term, vector in zip(self.terms, total, strict=True)]
         return torch.stack(values).sum()
 
 
 @dataclass(frozen=True)
 class FocalCrossEntropyLoss:
-    """Cross-entropy, a weighted mean over pixels; with a `gamma` the focal loss.
+    """Cross-entropy, averaged over weighted pixels; with a `gamma` above 0 the focal loss.
 
-    The focal loss multiplies each pixel's entropy by ``(1 - p) ** gamma`` [1]_.
+    The focal loss multiplies the cross-entropy of each pixel by ``(1 - p) ** gamma`` [1]_.
 
     References
     ----------
     .. [1] Lin et al., Focal loss for dense object detection, ICCV 2017.
     """
 
-    shares: tuple[float, ...]
+    class_weights: tuple[float, ...]
     gamma: float = 0.0
 
     def sums(self, batch: LossInputs) -> Tensor:
-        """Return the entropies and the counts of each class."""
+        """Return the cross-entropy and the count of each class."""
         entropy = batch.log_p * batch.truth
         if self.gamma > 0:
-            entropy = entropy * (1 - batch.p).clamp(min=_SUREST) ** self.gamma
-        return torch.cat([-_by_class(entropy), batch.true])
+            entropy = entropy * (1 - batch.p).clamp(min=_MIN_DOUBT) ** self.gamma
+        return torch.cat([-_sum_by_class(entropy), batch.true])
 
     def value(self, sums: Tensor) -> Tensor:
-        """Return the mean."""
-        entropy, count = sums.view(2, -1) @ sums.new_tensor(self.shares)
+        """Return the mean over pixels."""
+        entropy, count = sums.view(2, -1) @ sums.new_tensor(self.class_weights)
         return _ratio(entropy, count)
 
 
@@ -202,9 +204,9 @@ class FocalCrossEntropyLoss:
 class DiceTverskyLoss:
     """The Dice loss; with an `alpha` other than a half the Tversky loss.
 
-    Over a batch, by class: 1 minus what is found rightly, divided by itself, `alpha` times
-    what is found wrongly and ``1 - alpha`` times what is missed [1]_.  With a half that is Dice [2]_.
-    The mean of the classes that occur, weighted by `shares`.
+    For each class over the batch: ``1 - TP / (TP + alpha * FP + (1 - alpha) * FN)`` [1]_, which
+    is Dice for a half [2]_.  The loss is the mean of the classes that occur, weighted by
+    `class_weights`.
 
     References
     ----------
@@ -212,18 +214,18 @@ class DiceTverskyLoss:
     .. [2] Milletari et al., V-Net, 3DV 2016.
     """
 
-    shares: tuple[float, ...]
+    class_weights: tuple[float, ...]
     alpha: float = 0.5
 
     def sums(self, batch: LossInputs) -> Tensor:
-        """Return, by class, what is found rightly, what is found, and what is there."""
-        return torch.cat([_by_class(batch.p * batch.truth), _by_class(batch.p * batch.weights), batch.true])
+        """Return true positives, predicted area and true area of each class."""
+        return torch.cat([_sum_by_class(batch.p * batch.truth), _sum_by_class(batch.p * batch.weights), batch.true])
 
     def value(self, sums: Tensor) -> Tensor:
-        """Return the mean of the classes."""
-        shared, found, true = sums.view(3, -1)
-        index = (shared + _SMOOTH) / (self.alpha * found + (1 - self.alpha) * true + _SMOOTH)
-        occurs = (true > 0) * sums.new_tensor(self.shares)
+        """Return the weighted mean over classes."""
+        hit, predicted, true = sums.view(3, -1)
+        index = (hit + _SMOOTH) / (self.alpha * predicted + (1 - self.alpha) * true + _SMOOTH)
+        occurs = (true > 0) * sums.new_tensor(self.class_weights)
         return _ratio(((1 - index) * occurs).sum(), occurs.sum())
 
 
@@ -231,36 +233,36 @@ class DiceTverskyLoss:
 class LovaszSoftmaxLoss:
     """The Lovász-softmax loss: the convex extension of the Jaccard index [1]_.
 
-    By tile, the mean of the classes that occur in it, weighted by `shares`; then the mean of the
-    tiles.  Pixels are counted by their weights.
+    For each tile the mean of the classes that occur in it, weighted by `class_weights`; then the
+    mean of the tiles.  Pixels count by their weights.
 
     References
     ----------
     .. [1] Berman, Rannen Triki, Blaschko, The Lovász-softmax loss, CVPR 2018.
     """
 
-    shares: tuple[float, ...]
+    class_weights: tuple[float, ...]
 
     def sums(self, batch: LossInputs) -> Tensor:
-        """Return the losses of the labelled tiles, and their number."""
+        """Return the summed loss of the labelled tiles, and their number."""
         weights = batch.weights.expand_as(batch.truth).flatten(2)
         truth = batch.truth.flatten(2)
         errors = ((truth > 0).to(batch.p.dtype) - batch.p.flatten(2)).abs()
         errors, order = errors.sort(dim=2, descending=True)
         with torch.no_grad():
-            slope = _jaccard_slope(truth.gather(2, order), weights.gather(2, order))
-            occurs = (truth.sum(dim=2) > 0) * truth.new_tensor(self.shares)
+            gradient = _jaccard_gradient(truth.gather(2, order), weights.gather(2, order))
+            occurs = (truth.sum(dim=2) > 0) * truth.new_tensor(self.class_weights)
             count = occurs.sum(dim=1)
-        by_tile = _ratio(((errors * slope).sum(dim=2) * occurs).sum(dim=1), count)
+        by_tile = _ratio(((errors * gradient).sum(dim=2) * occurs).sum(dim=1), count)
         return torch.stack([by_tile.sum(), (count > 0).sum().to(by_tile.dtype)])
 
     def value(self, sums: Tensor) -> Tensor:
-        """Return the mean of the tiles."""
+        """Return the mean over tiles."""
         return _ratio(sums[0], sums[1])
 
 
-def _jaccard_slope(truth: Tensor, weights: Tensor) -> Tensor:
-    """Return how much the Jaccard loss grows with each further wrong pixel, along the last axis."""
+def _jaccard_gradient(truth: Tensor, weights: Tensor) -> Tensor:
+    """Return the increase of the Jaccard loss with each further wrong pixel, along the last axis."""
     missed = truth.cumsum(dim=2)
     whole = missed[..., -1:]
     union = whole + weights.cumsum(dim=2) - missed
@@ -268,10 +270,10 @@ def _jaccard_slope(truth: Tensor, weights: Tensor) -> Tensor:
     return jaccard.diff(dim=2, prepend=torch.zeros_like(whole))
 
 
-def _by_class(values: Tensor) -> Tensor:
+def _sum_by_class(values: Tensor) -> Tensor:
     return values.sum(dim=(0, 2, 3))
 
 
 def _ratio(value: Tensor, count: Tensor) -> Tensor:
-    """Return value / count, 0 where the count is: nothing counted, nothing lost."""
+    """Return value / count, and 0 where the count is 0."""
     return value / torch.where(count > 0, count, torch.ones_like(count))

@@ -1,4 +1,4 @@
-"""How steps are made: which weights move, how far, and how that changes with time."""
+"""Optimizer and learning rate: which weights are trained, how fast, and how that changes over time."""
 
 import math
 from dataclasses import dataclass
@@ -9,80 +9,82 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.networks import Network
 
 _MOMENTUM = 0.9  # of SGD
-_MANY_INPUTS, _USUAL_INPUTS = 8192, 1024  # of one output; fc6 of FCN-8s has 25,088
-_FIRST_SHARE = 0.05  # of the step size, at the first step of a warm-up
-_LONGEST_WARM_UP = 200  # steps
-_PEAK = 0.3  # share of the time at which one-cycle is highest; Smith and Topin 2018
-_LAST_SHARE = 0.01  # of the step size, at the end of a cosine
+_MAX_FAN_IN, _USUAL_FAN_IN = 8192, 1024  # fc6 of FCN-8s has 25,088
+_START_FACTOR = 0.05  # on the learning rate, at the first step of a warm-up
+_MAX_WARM_UP_STEPS = 200
+_PEAK = 0.3  # fraction of the time at which one-cycle is highest; Smith and Topin 2018
+_COSINE_END_FACTOR = 0.01
+_ONE_CYCLE_END_FACTOR = 1e-3
 
 
 def build_optimizer(network: Network, config: TrainConfig, *, decoder_only: bool = False) -> optim.Optimizer:
-    """Return the optimiser of a network.
+    """Return the optimizer of a network.
 
-    Each of its groups has a ``scale``: the share of the step size that it takes.  Weights of very
-    many inputs take less, for these move what comes out together.  Only what
-    :meth:`Network.decayed_parameters` names is pulled towards zero.
+    Each of its groups has a ``scale``, a factor on the learning rate.  Layers with a very large
+    fan-in have a smaller one, because the changes of their inputs add up in the output.  Weight
+    decay applies to :meth:`Network.decayed_parameters` only.
     """
     decayed = {id(parameter) for parameter in network.decayed_parameters()}
-    parts = [(network.decoder_parameters(), 1.0)]
+    scaled = [(network.decoder_parameters(), 1.0)]
     if not decoder_only and config.encoder_lr_scale > 0:
-        parts.append((network.encoder_parameters(), config.encoder_lr_scale * network.encoder_share))
-    alike: dict[tuple[bool, float], list[nn.Parameter]] = {}
-    for parameters, scale in parts:
+        scaled.append((network.encoder_parameters(), config.encoder_lr_scale * network.encoder_share))
+    grouped: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameters, scale in scaled:
         for parameter in parameters:
-            alike.setdefault((id(parameter) in decayed, scale * _fan_in_scale(parameter)), []).append(parameter)
+            grouped.setdefault((id(parameter) in decayed, scale * _fan_in_scale(parameter)), []).append(parameter)
     groups = [
-        {"params": chosen, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
-        for (decays, scale), chosen in alike.items()
+        {"params": parameters, "weight_decay": config.weight_decay if decays else 0.0, "scale": scale}
+        for (decays, scale), parameters in grouped.items()
     ]
-    rate = config.decoder_learning_rate if decoder_only else config.learning_rate
+    learning_rate = config.decoder_learning_rate if decoder_only else config.learning_rate
     match config.optimizer:
         case "sgd":
-            return optim.SGD(groups, rate, momentum=_MOMENTUM, nesterov=True, fused=True)
+            return optim.SGD(groups, learning_rate, momentum=_MOMENTUM, nesterov=True, fused=True)
         case "adam":
-            return optim.Adam(groups, rate, fused=True)
-    return optim.AdamW(groups, rate, fused=True)
+            return optim.Adam(groups, learning_rate, fused=True)
+    return optim.AdamW(groups, learning_rate, fused=True)
 
 
 def _fan_in_scale(parameter: nn.Parameter) -> float:
-    """Return the share of the step size for weights of very many inputs, 1 for all others."""
-    inputs = parameter[0].numel() if parameter.ndim > 1 else 1
-    return 1.0 if inputs <= _MANY_INPUTS else _USUAL_INPUTS / inputs
+    """Return the factor on the learning rate for weights of a very large fan-in, 1 for all others."""
+    fan_in = parameter[0].numel() if parameter.ndim > 1 else 1
+    return 1.0 if fan_in <= _MAX_FAN_IN else _USUAL_FAN_IN / fan_in
 
 
-def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Give all groups a step size, each its share of it."""
+def set_learning_rate(optimizer: optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of all groups, multiplied by the scale of each."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["scale"]
+        group["lr"] = learning_rate * group["scale"]
 
 
 def freeze_encoder(network: Network, *, frozen: bool) -> None:
-    """Let the encoder's weights learn, or keep them as they are."""
+    """Exclude the encoder's weights from training, or include them again."""
     for parameter in network.encoder_parameters():
         parameter.requires_grad_(not frozen)
 
 
 def train_mode(network: nn.Module) -> None:
-    """Let a network learn; what is frozen keeps its statistics."""
+    """Set a network to training mode; frozen normalisation layers keep their statistics."""
     network.train()
     for module in network.modules():
-        own = list(module.parameters(recurse=False))
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and own and not any(p.requires_grad for p in own):
+        parameters = list(module.parameters(recurse=False))
+        frozen = bool(parameters) and not any(parameter.requires_grad for parameter in parameters)
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and frozen:
             module.eval()
 
 
 @dataclass
 class LearningRateSchedule:
-    """What is left of the step size: a factor from the share of the time that is over.
+    """The factor on the learning rate, as a function of training progress.
 
     Attributes
     ----------
     config
-        Its `schedule`, and the numbers that belong to it.
+        Its `schedule`, and the settings of that schedule.
     steps_per_epoch
-        Steps in which all labelled places are seen once.
+        Steps in which the labelled area is seen once.
     reductions, stale
-        How often a plateau was met, and validations since the best.
+        Number of plateaus so far, and of validations since the best one.
     """
 
     config: TrainConfig
@@ -92,27 +94,27 @@ class LearningRateSchedule:
 
     @property
     def name(self) -> str:
-        """The schedule; "auto" is a cosine, for the preset thorough a plateau."""
+        """The schedule; "auto" is "plateau" for the preset thorough, "cosine" for the others."""
         if self.config.schedule != "auto":
             return self.config.schedule
         return "plateau" if self.config.preset == "thorough" else "cosine"
 
-    def factor(self, share: float, step: int) -> float:
-        """Return the factor at a share of the time, from 0 to 1, and a number of steps."""
-        share = min(1.0, share)
+    def factor(self, progress: float, step: int) -> float:
+        """Return the factor at a progress of 0 to 1 and after a number of steps."""
+        progress = min(1.0, progress)
         if self.name == "one-cycle":
-            return _one_cycle(share)
-        return self._warm_up(share, step) * self._decay(share, step)
+            return _one_cycle(progress)
+        return self._warm_up(progress, step) * self._decay(progress, step)
 
-    def _warm_up(self, share: float, step: int) -> float:
+    def _warm_up(self, progress: float, step: int) -> float:
         if self.config.warm_up == 0:
             return 1.0
-        return min(1.0, _FIRST_SHARE + max(share / self.config.warm_up, step / _LONGEST_WARM_UP))
+        return min(1.0, _START_FACTOR + max(progress / self.config.warm_up, step / _MAX_WARM_UP_STEPS))
 
-    def _decay(self, share: float, step: int) -> float:
+    def _decay(self, progress: float, step: int) -> float:
         match self.name:
             case "cosine":
-                return 0.5 * (1 + math.cos(math.pi * share)) * (1 - _LAST_SHARE) + _LAST_SHARE
+                return _cosine(1.0, _COSINE_END_FACTOR, progress)
             case "plateau":
                 return float(self.config.plateau_factor**self.reductions)
             case "staircase":
@@ -120,14 +122,19 @@ class LearningRateSchedule:
         return 1.0
 
     def validated(self, *, best: bool) -> None:
-        """Take note of a validation: a plateau lowers the step size."""
+        """Note a validation: after too many without improvement, a plateau schedule lowers the learning rate."""
         self.stale = 0 if best else self.stale + 1
         if self.name == "plateau" and self.stale > self.config.plateau_patience:
             self.reductions, self.stale = self.reductions + 1, 0
 
 
-def _one_cycle(share: float) -> float:
-    """Rise to 1 and fall to nearly nothing, both as cosines."""
-    if share < _PEAK:
-        return _FIRST_SHARE + (1 - _FIRST_SHARE) * 0.5 * (1 - math.cos(math.pi * share / _PEAK))
-    return 0.5 * (1 + math.cos(math.pi * (share - _PEAK) / (1 - _PEAK))) * (1 - 1e-3) + 1e-3
+def _one_cycle(progress: float) -> float:
+    """Return the factor of a cosine rise to 1, followed by a cosine fall to nearly 0."""
+    if progress < _PEAK:
+        return _cosine(_START_FACTOR, 1.0, progress / _PEAK)
+    return _cosine(1.0, _ONE_CYCLE_END_FACTOR, (progress - _PEAK) / (1 - _PEAK))
+
+
+def _cosine(start: float, end: float, progress: float) -> float:
+    """Return the value of a half cosine from `start` to `end` at a progress of 0 to 1."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))

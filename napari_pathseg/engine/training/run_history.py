@@ -1,4 +1,4 @@
-"""What validation shows: the curves of a run, its best model, and warnings.
+"""The outcome of validations: the curves of a run, its best model, and warnings.
 
 `RunHistory` writes the bundle of the best weights after each validation; `TrainingDiagnostics`
 explains what goes wrong.
@@ -20,7 +20,7 @@ from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.project import Project
 
 _OVERFIT_GAP = 0.25  # Dice by which validation may fall behind training
-_EARLY_STEPS = 60  # before which a network may well predict a single class
+_EARLY_STEPS = 60  # a younger network often predicts a single class
 
 
 class RunHistory:
@@ -31,9 +31,9 @@ class RunHistory:
     best, best_step
         Validation scores of the best weights so far, and their step.
     stale
-        Validations since then.
+        Validations since the best one.
     curves
-        A row for each validation.
+        One row for each validation.
     """
 
     def __init__(self, project: Project, plan: TrainingPlan) -> None:
@@ -84,7 +84,7 @@ class RunHistory:
         return self._save(None, steps, seconds, finished=True)
 
     def numbers(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of the history, as plain values."""
+        """Return the history for a checkpoint, as plain values."""
         assert self.best is not None
         return {
             "best": self.best.matrix.tolist(),

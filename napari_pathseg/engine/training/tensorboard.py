@@ -1,6 +1,6 @@
 """Images and curves of a run: validation samples as a PNG, and the log for TensorBoard.
 
-TensorBoard is an optional package; `check_tensorboard` asks for it before a run starts.
+TensorBoard is an optional package; `check_tensorboard` looks for it before a run starts.
 """
 
 import importlib.util
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -33,25 +32,25 @@ from napari_pathseg.storage.atomic import replace_file
 _logger = logging.getLogger(__name__)
 _LOG_INTERVAL = 10  # steps between two points of the training curves
 _TRACED_SIDE = 64  # pixels of the tile on which the network is traced
-_MAX_KERNELS = 16  # filters, and inputs of each, that are shown
-_KERNEL_SIDE = 12  # pixels of a shown kernel, about
+_MAX_KERNELS = 16  # filters shown, and inputs of each
+_KERNEL_SIDE = 12  # approximate side of a kernel in the image, in pixels
 _TRACE_ERRORS = (RuntimeError, TypeError, ValueError)
 _SAMPLES, _SIDE, _GAP = 4, 192, 4  # patches, pixels along each, pixels between them
-_TINT = 0.45  # opacity of a class over the image
+_OPACITY = 0.45  # of a class over the image
 
 
 def check_tensorboard(config: TrainConfig) -> None:
-    """Refuse a training that writes for TensorBoard if the package is missing.
+    """Check that the package tensorboard is installed, if the settings need it.
 
     Raises
     ------
     ConfigError
-        If `config` wants it and the package is missing.
+        If `config` turns TensorBoard on and the package is missing.
     """
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise ConfigError(
             "tensorboard is on, but the package tensorboard is not installed. "
-            'Install it with: pip install "napari-pathseg[tensorboard]", or leave the setting off.'
+            'Install it with: pip install "napari-pathseg[tensorboard]", or turn the setting off.'
         )
 
 
@@ -61,24 +60,24 @@ class TensorBoardLogger:
     Parameters
     ----------
     folder
-        Where the files go.
+        Where the files are written.
     state
-        The network in training; its step numbers the points.
+        The network in training; its step is the abscissa of all curves.
     resumed
-        Whether the run continues from a checkpoint; points after its step are then hidden.
+        Whether the run continues from a checkpoint; points after that step are then hidden.
     """
 
     def __init__(self, folder: Path, state: TrainState, *, resumed: bool) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        begun = folder.exists()
+        is_new = not folder.exists()
         self._state = state
         self._last_step = -1
         self._writer: Any = SummaryWriter(folder, purge_step=state.step + 1 if resumed else 0)
         sample = state.device.send(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE, dtype=torch.uint8))
         tiles = (sample,) if state.network.surroundings is None else (sample, sample)
         self._layers = visualized_layers(state.ema_model, tiles)
-        if not begun:
+        if is_new:
             self._write_graph(tiles)
 
     def log_step(self, learning_rate: float | None) -> None:
@@ -108,12 +107,12 @@ class TensorBoardLogger:
 
     @torch.no_grad()
     def _write_graph(self, tiles: tuple[Tensor, ...]) -> None:
-        """Draw the graph of the network, which has run on the same tiles before: what fails now is the tracing."""
-        with warnings.catch_warnings():  # about constants in the trace, which is drawn and never run
+        """Write the graph of the network.  It has run on the same tiles before, so only tracing can fail here."""
+        with warnings.catch_warnings():  # about constants in the trace, which is only drawn
             warnings.simplefilter("ignore")
             try:
-                # Traced here, since add_graph compares two traces, and those of some encoders
-                # differ in the numbers of their constants alone.
+                # Traced here because add_graph compares two traces, and those of some encoders differ
+                # in the numbering of their constants.
                 traced = torch.jit.trace(self._state.ema_model, tiles, check_trace=False)  # type: ignore[no-untyped-call]
                 self._writer.add_graph(traced, tiles)
             except _TRACE_ERRORS as error:
@@ -122,13 +121,13 @@ class TensorBoardLogger:
 
 @torch.no_grad()
 def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Module]:
-    """Return by name the first convolution of the encoder, and the first and the last of the decoder.
+    """Return the first convolution of the encoder and the first and last of the decoder, by name.
 
-    Only convolutions with kernels of more than one pixel, in the order in which they compute.
+    Order is that of the forward pass; convolutions with kernels of one pixel are left out.
     """
     order: dict[nn.Module, None] = {}
     names = {module: name for name, module in network.named_modules()}
-    hooks = [module.register_forward_hook(lambda made, *_: order.setdefault(made)) for module in names]
+    hooks = [module.register_forward_hook(lambda called, *_: order.setdefault(called)) for module in names]
     try:
         network(*tiles)
     finally:
@@ -144,7 +143,7 @@ def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, 
 def kernel_grid(layer: nn.Module) -> UInt8Array:
     """Return an image of a convolution's kernels: a row for each filter, a column for each input.
 
-    It shows the first 16 of each.  Middle grey is zero; black or white is the largest weight.
+    It shows the first 16 of each.  Middle grey is zero; the largest absolute weight is black or white.
     """
     assert isinstance(layer.weight, Tensor)
     weights = layer.weight.detach().float().cpu()
@@ -161,7 +160,7 @@ def kernel_grid(layer: nn.Module) -> UInt8Array:
 
 
 def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: float) -> None:
-    """Add a trial of a tuning to TensorBoard's hyperparameter table."""
+    """Add a trial of a hyperparameter search to TensorBoard's hyperparameter table."""
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(folder) as writer:
@@ -175,12 +174,12 @@ def _is_spatial(module: nn.Module) -> bool:
 class ValidationSamples:
     """Four validation patches as an image: slide, ground truth, prediction.
 
-    The same patches each time; those that show several classes come first.
+    The patches stay the same; those that show several classes are preferred.
     """
 
     def __init__(self, validator: Validator, classes: ClassTable) -> None:
         self._colors = np.array([(0, 0, 0), *(spec.rgb for spec in classes)], np.float32)
-        self._patches = _chosen(validator.tiles)
+        self._patches = _choose_patches(validator.tiles)
 
     def draw(self, network: Network, device: Device) -> UInt8Array:
         """Return an RGB image with a row for each patch."""
@@ -188,8 +187,8 @@ class ValidationSamples:
         for slide, region in self._patches:
             image = self._image(slide, region)
             predicted = most_likely_classes(predict_region(network, device, slide, region))
-            columns = [image, self._tinted(image, slide.labels(region)), self._tinted(image, predicted)]
-            rows.append(np.concatenate([_framed(column) for column in columns], axis=1))
+            columns = [image, self._overlay(image, slide.labels(region)), self._overlay(image, predicted)]
+            rows.append(np.concatenate([_pad(column) for column in columns], axis=1))
         return np.concatenate(rows)
 
     def write(self, path: Path, network: Network, device: Device) -> UInt8Array:
@@ -204,28 +203,28 @@ class ValidationSamples:
         pixels = slide.pixels(slide.on_working_grid(region))
         return np.asarray(Image.fromarray(pixels).resize((region.width, region.height), Image.Resampling.BILINEAR))
 
-    def _tinted(self, image: UInt8Array, labels: npt.NDArray[np.uint8]) -> UInt8Array:
-        tint = np.where(labels > BACKGROUND, np.float32(_TINT), np.float32(0))[..., None]
-        tinted: UInt8Array = (image * (1 - tint) + self._colors[labels] * tint).astype(np.uint8)
+    def _overlay(self, image: UInt8Array, labels: UInt8Array) -> UInt8Array:
+        opacity = np.where(labels > BACKGROUND, np.float32(_OPACITY), np.float32(0))[..., None]
+        tinted: UInt8Array = (image * (1 - opacity) + self._colors[labels] * opacity).astype(np.uint8)
         return tinted
 
 
-def _chosen(tiles: list[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
-    """Return the patches with most pixels of rarer classes, the first one of each slide before any second."""
+def _choose_patches(tiles: list[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
+    """Return the patches with most pixels outside their commonest class, one of each slide before a second."""
     patches = [(slide, box) for slide, tile in tiles for box in layout(tile, _SIDE)]
-    ranked = sorted(patches, key=lambda patch: -_variety(patch[0].labels(patch[1])))
+    ranked = sorted(patches, key=lambda patch: -_minority_pixels(patch[0].labels(patch[1])))
     first = {slide.entry.id: (slide, box) for slide, box in reversed(ranked)}
     leading = [patch for patch in ranked if first[patch[0].entry.id] == patch]
     return [*leading, *(patch for patch in ranked if patch not in leading)][:_SAMPLES]
 
 
-def _variety(labels: UInt8Array) -> int:
+def _minority_pixels(labels: UInt8Array) -> int:
     """Return the number of labelled pixels outside the commonest class."""
     counts = np.sort(np.bincount(labels[labels > 0]))
     return int(counts[:-1].sum())
 
 
-def _framed(image: UInt8Array) -> UInt8Array:
+def _pad(image: UInt8Array) -> UInt8Array:
     canvas = np.full((_SIDE + _GAP, _SIDE + _GAP, 3), 40, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
     return canvas

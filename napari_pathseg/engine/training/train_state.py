@@ -131,6 +131,9 @@ class TrainState:
         """Move the EMA towards the network's weights; `decay` is the share of the EMA that stays."""
         self._ema.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._ema.update_parameters(self.network)
+        for averaged, current in zip(self.ema_model.buffers(), self.network.buffers(), strict=True):
+            if not averaged.is_floating_point():  # a count of batches: an average, rounded down, lags behind
+                averaged.copy_(current)
 
     def _update_training_dice(self, logits: Tensor, labels: Tensor) -> None:
         confusion = Confusion.empty(logits.shape[1])

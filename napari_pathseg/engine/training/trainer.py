@@ -5,7 +5,7 @@
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -36,8 +36,8 @@ _logger = logging.getLogger(__name__)
 _FIRST_PREVIEW = 10  # steps after which the network's prediction of the view is worth showing
 _VALIDATIONS = 20  # in a training
 _VALIDATION_INTERVAL_S = 4.0, 60.0  # shortest and longest, when the training is limited by time
-_VALIDATION_COST = 6  # the pause until the next validation is at least so many times as long as a validation
-_CHECKPOINT_COST = 50  # likewise for writing a checkpoint
+_VALIDATION_COST = 6  # the pause until the next validation is at least 6 times as long as a validation
+_CHECKPOINT_COST = 50  # the same for writing a checkpoint
 _FINAL_SECONDS, _FINAL_SHARE = 10.0, 0.25  # for scoring all validation tiles: seconds, or share of the time if longer
 
 
@@ -109,7 +109,9 @@ class Trainer:
     def report(self, stage: str, learning_rate: float | None = None) -> Iterator[Event]:
         """Yield the progress after a step, and tiles of the live preview if they are due."""
         step = self.state.step
-        if not self.budget.counts_steps and self._group is None:  # the number of threads changes how sums are rounded
+        if (
+            not self.budget.counts_steps and self._group is None
+        ):  # else not: the number of threads changes how sums round
             self._threads.adapt()
         fraction, left = self.budget.progress(step), self.budget.seconds_left(step)
         yield Progress(stage, fraction, left, step, self.state.loss, learning_rate, self.budget.elapsed)
@@ -206,7 +208,7 @@ class Trainer:
         elif isinstance(command, RequestPreview):
             try:
                 self._preview.show(command)
-            except PathsegError as error:  # a slide that was added later, or whose file is gone; training continues
+            except PathsegError as error:  # a slide added later, or with a missing file; training continues
                 _logger.warning("The view is not shown: %s", error)
 
     # -- checkpoints
@@ -222,7 +224,7 @@ class Trainer:
         self._checkpoint_due = self.budget.elapsed + pause, self.state.step + self.schedule.steps_per_epoch
 
     def _numbers(self) -> dict[str, Any]:
-        """Return what a checkpoint holds beside tensors, under the names that it has on disk."""
+        """Return the plain values of a checkpoint, under their names on disk."""
         return {
             "step": self.state.step,
             "loss": self.state.loss,
@@ -249,7 +251,7 @@ class Trainer:
         self.state.training_dice, self.restarts = kept["training_dice"], kept["returns"]
         self.history.load_numbers(kept)
         newer = self.history.load_newer_weights()
-        if newer is not None:  # a better model was written after the checkpoint, before the run was killed
+        if newer is not None:  # a better model was saved between the checkpoint and the kill
             ema = {name: tensor.clone() for name, tensor in self.state.ema_model.state_dict().items()}
             self.state.ema_model.load_state_dict(newer)
             self.history.best = self.score()
@@ -267,6 +269,8 @@ class TrainingBudget:
         Steps of the whole run; 0 if only time is limited.
     elapsed
         Seconds that the run took before it was interrupted.
+    clock
+        Returns a time in seconds.
 
     Attributes
     ----------
@@ -274,15 +278,17 @@ class TrainingBudget:
         Second and step at which the last training stage began; None before it.
     """
 
-    def __init__(self, minutes: float, steps: int, elapsed: float = 0.0) -> None:
+    def __init__(
+        self, minutes: float, steps: int, elapsed: float = 0.0, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self._seconds, self._steps, self._finished = 60 * minutes, steps, False
-        self._start = time.perf_counter() - elapsed
+        self._clock, self._start = clock, clock() - elapsed
         self.stage_began: tuple[float, int] | None = None
 
     @property
     def elapsed(self) -> float:
         """Seconds since the run began, without interruptions."""
-        return time.perf_counter() - self._start
+        return self._clock() - self._start
 
     @property
     def left(self) -> float:
@@ -339,6 +345,6 @@ class TrainingBudget:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether torch or the system refused memory; on a CPU torch says so in words only."""
+    """Return whether an error means that memory ran out; on a CPU, torch reports it in the text only."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text

@@ -23,51 +23,51 @@ def network():
 @pytest.fixture
 def loader(project, network):
     device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
-    with PatchDataset(project, [project.slide(f"case{n}") for n in range(4)], CONFIG) as learning:
-        yield lambda **changes: BatchLoader(learning, CONFIG.replace(**changes), device)
+    with PatchDataset(project, [project.slide(f"case{n}") for n in range(4)], CONFIG) as dataset:
+        yield lambda **changes: BatchLoader(dataset, CONFIG.replace(**changes), device)
 
 
-def test_a_step_learns_from_as_many_batches_as_are_accumulated(loader):
+def test_loader_gives_as_many_batches_as_are_accumulated(loader):
     batches = loader().next_batches()
     assert [tuple(batch.pixels.shape) for batch in batches] == [(4, 3, 64, 64)] * 2
     assert [tuple(batch.labels.shape) for batch in batches] == [(4, 64, 64)] * 2
     assert batches[0].weights is None
 
 
-def test_a_seed_repeats_what_is_drawn(loader):
+def test_seed_repeats_the_batches(loader):
     first, second, other = (loader(seed=seed, geometric_p=1, degrade_p=1).next_batches()[0] for seed in (3, 3, 4))
     assert torch.equal(first.pixels, second.pixels)
     assert not torch.equal(first.pixels, other.pixels)
 
 
-def test_half_the_tiles_twice_as_often_are_as_many(loader):
-    starved = loader()
-    starved.halve_batch()
-    assert (starved.batch, starved.accumulate) == (2, 4)
-    starved.halve_batch()
+def test_halved_batch_is_accumulated_twice_as_often(loader):
+    halved = loader()
+    halved.halve_batch()
+    assert (halved.batch, halved.accumulate) == (2, 4)
+    halved.halve_batch()
     with pytest.raises(OutOfMemoryError, match="A single tile of 64 x 64"):
-        starved.halve_batch()
+        halved.halve_batch()
 
 
-def test_kept_features_are_those_of_their_tiles(loader, network):
-    kept = loader()
-    assert sum(1 for _ in kept.cache_features(network)) == 2
-    features, batch = kept.cached_batch()
+def test_cached_features_are_those_of_their_tiles(loader, network):
+    cached = loader()
+    assert sum(1 for _ in cached.cache_features(network)) == 2
+    features, batch = cached.cached_batch()
     with torch.no_grad():
         again = network.encode(batch.pixels)
     for level, fresh in zip(features, again, strict=True):
         assert torch.allclose(level, fresh, atol=1e-4)
 
 
-def test_kept_labels_turn_with_their_features(loader, network):
-    kept = loader(flip_rotate=True)
-    list(kept.cache_features(network))
+def test_cached_labels_flip_with_their_features(loader, network):
+    cached = loader(flip_rotate=True)
+    list(cached.cache_features(network))
     for _ in range(6):
-        _, batch = kept.cached_batch()
+        _, batch = cached.cached_batch()
         dark = batch.pixels.float().mean(dim=1) < 150
         assert torch.equal(batch.labels == 2, dark)
 
 
-def test_a_pass_is_as_many_steps_as_show_all_that_is_labelled(loader):
+def test_epoch_has_as_many_steps_as_cover_the_labels(loader):
     assert loader().steps_per_epoch == 4 * 9 // 8
     assert np.isclose(loader(batch=1, accumulate=1).steps_per_epoch, 36)

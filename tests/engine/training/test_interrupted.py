@@ -18,29 +18,29 @@ def make_run(project, name, **status):
     return folder
 
 
-def test_the_newest_interrupted_run_is_found(project):
+def test_newest_interrupted_run_is_found(project):
     make_run(project, "r001")
     newest = make_run(project, "r002", state="running", pid=2**22 + 1, time=0)
     assert find_resumable_run(project) == newest
     assert find_resumable_run(project, "r001").name == "r001"
 
 
-def test_a_run_on_another_computer_lives_while_it_says_something(project):
+def test_run_on_another_computer_counts_as_running_while_it_writes(project):
     run = make_run(project, "r001", state="running", pid=1, time=0, host="elsewhere")
     (run / "events.jsonl").touch()
-    with pytest.raises(ProjectError, match="still runs in process 1 of elsewhere"):
+    with pytest.raises(ProjectError, match="is still running in process 1 of elsewhere"):
         find_resumable_run(project)
     long_ago = time.time() - 3600
     os.utime(run / "events.jsonl", (long_ago, long_ago))
     assert find_resumable_run(project) == run
 
 
-def test_a_run_of_a_living_process_is_left_alone(project):
+def test_run_of_a_living_process_is_refused(project):
     make_run(project, "r001", state="running", pid=os.getpid(), time=time.time())
-    with pytest.raises(ProjectError, match=f"still runs in process {os.getpid()}"):
+    with pytest.raises(ProjectError, match=f"is still running in process {os.getpid()}"):
         find_resumable_run(project)
 
 
-def test_without_an_interrupted_run_there_is_nothing_to_resume(project):
-    with pytest.raises(ProjectError, match="no training that was interrupted"):
+def test_project_without_an_interrupted_run_says_so(project):
+    with pytest.raises(ProjectError, match="no interrupted training"):
         find_resumable_run(project)

@@ -1,10 +1,11 @@
-import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from napari_pathseg.engine.events import RequestPreview
+from napari_pathseg.engine.training import live_preview
 from napari_pathseg.engine.training.live_preview import LivePreview
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import add_slides
@@ -19,11 +20,11 @@ def view(project, tmp_path):
     view.close()
 
 
-def test_nothing_is_shown_before_it_is_asked_for(view):
+def test_preview_is_empty_before_a_request(view):
     assert list(view.events()) == []
 
 
-def test_the_whole_view_is_shown_from_its_centre_out(view):
+def test_preview_covers_the_view_from_its_centre_out(view):
     whole = Region(0, 0, 1500, 1500)
     view.show(RequestPreview("large", whole))
     regions = [event.region for event in view.events()]
@@ -31,18 +32,24 @@ def test_the_whole_view_is_shown_from_its_centre_out(view):
     assert sum(region.height * region.width for region in regions) == 1500**2
 
 
-def test_a_view_that_hangs_over_the_slide_is_cut(view):
+def test_preview_is_clipped_to_the_slide(view):
     view.show(RequestPreview("large", Region(1400, 1400, 500, 500)))
     (event,) = view.events()
     assert event.region == Region(1400, 1400, 100, 100)
     assert np.load(event.path).shape == (100, 100)
 
 
-def test_a_slow_network_gets_a_second_and_then_a_share_of_the_time(view):
+def test_preview_gets_a_second_and_then_a_tenth_of_the_time(view, monkeypatch):
+    clock = SimpleNamespace(now=100.0, perf_counter=lambda: clock.now)
+    monkeypatch.setattr(live_preview, "time", clock)
+
     def slow(slide, box):
-        time.sleep(0.3)
+        clock.now += 0.3
         return np.zeros((2, box.height, box.width), np.uint8)
 
     view._predict = slow
     view.show(RequestPreview("large", Region(0, 0, 1500, 1500)))
-    assert 3 <= len(list(view.events())) <= 6  # of 36 tiles
+    assert len(list(view.events())) == 4  # of 36 tiles, each 0.3 s
+    assert len(list(view.events())) == 0
+    clock.now += 10
+    assert len(list(view.events())) == 4  # for a tenth of 10 s

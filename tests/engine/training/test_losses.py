@@ -37,7 +37,7 @@ few = settings(max_examples=15, deadline=None)
 @every_loss
 @few
 @given(seed=seeds)
-def test_what_lies_under_unlabelled_pixels_does_not_matter(name, seed):
+def test_loss_ignores_logits_and_weights_of_unlabelled_pixels(name, seed):
     logits, labels, weights = batch(seed)
     other = logits + 30 * torch.randn_like(logits) * (labels == 0).unsqueeze(1)
     heavier = torch.where(labels == 0, 100.0, weights)
@@ -48,7 +48,7 @@ def test_what_lies_under_unlabelled_pixels_does_not_matter(name, seed):
 @every_loss
 @few
 @given(seed=seeds, classes=st.integers(2, 5))
-def test_a_perfect_answer_costs_next_to_nothing_and_a_wrong_one_much(name, seed, classes):
+def test_loss_of_a_perfect_prediction_is_near_zero_and_of_a_wrong_one_high(name, seed, classes):
     _, labels, weights = batch(seed, classes=classes)
     loss = loss_of(name, classes)
     assert -1e-6 < loss(certain(labels, classes), labels, weights) < 1e-3
@@ -59,7 +59,7 @@ def test_a_perfect_answer_costs_next_to_nothing_and_a_wrong_one_much(name, seed,
 @every_loss
 @few
 @given(seed=seeds)
-def test_the_order_of_the_tiles_does_not_matter(name, seed):
+def test_loss_does_not_depend_on_the_order_of_tiles(name, seed):
     logits, labels, weights = batch(seed, tiles=4)
     order = torch.randperm(4)
     expected = loss_of(name)(logits, labels, weights)
@@ -69,7 +69,7 @@ def test_the_order_of_the_tiles_does_not_matter(name, seed):
 @every_loss
 @few
 @given(seed=seeds)
-def test_a_pixel_of_weight_two_counts_like_two_pixels(name, seed):
+def test_pixel_of_weight_two_counts_like_two_pixels(name, seed):
     logits, labels, _ = batch(seed)
     times = torch.from_numpy(np.random.default_rng(seed).integers(0, 4, 6))
     weights = times.expand(2, 6, 6).double()
@@ -79,7 +79,7 @@ def test_a_pixel_of_weight_two_counts_like_two_pixels(name, seed):
 
 @every_loss
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_slope_is_that_of_the_loss(name, weighted):
+def test_gradient_equals_the_numerical_gradient(name, weighted):
     logits, labels, weights = batch(3, tiles=2, side=3)
     loss = loss_of(name, class_weights="1,2,0.5")
     logits.requires_grad_()
@@ -87,7 +87,7 @@ def test_the_slope_is_that_of_the_loss(name, weighted):
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 5.0])
-def test_the_slope_of_the_focal_loss_is_right_for_any_gamma(gamma):
+def test_focal_gradient_is_right_and_finite_for_any_gamma(gamma):
     logits, labels, _ = batch(4, side=3)
     loss = loss_of("focal", focal_gamma=gamma)
     assert torch.autograd.gradcheck(lambda x: loss(x, labels), logits.requires_grad_())
@@ -97,7 +97,7 @@ def test_the_slope_of_the_focal_loss_is_right_for_any_gamma(gamma):
 
 
 @every_loss
-def test_unlabelled_pixels_teach_nothing_and_labelled_ones_do(name):
+def test_gradient_is_zero_on_unlabelled_pixels_only(name):
     logits, labels, _ = batch(5)
     logits.requires_grad_()
     loss_of(name)(logits, labels).backward()
@@ -108,7 +108,7 @@ def test_unlabelled_pixels_teach_nothing_and_labelled_ones_do(name):
 
 @every_loss
 @pytest.mark.parametrize("why", ["unlabelled", "weightless"])
-def test_a_batch_without_labels_gives_zero_and_no_nan(name, why):
+def test_batch_without_labels_has_zero_loss_and_gradient(name, why):
     logits, labels, weights = batch(6)
     logits.requires_grad_()
     labels, weights = (labels * 0, weights) if why == "unlabelled" else (labels, weights * 0)
@@ -120,7 +120,7 @@ def test_a_batch_without_labels_gives_zero_and_no_nan(name, why):
 
 @every_loss
 @pytest.mark.parametrize("size", [1.0, 1e4])
-def test_coarse_and_extreme_logits_give_finite_losses_and_slopes(name, size):
+def test_bfloat16_and_extreme_logits_give_finite_losses_and_gradients(name, size):
     logits, labels, weights = batch(7, dtype=torch.float32)
     coarse = (logits * size).bfloat16().requires_grad_()
     loss = loss_of(name)(coarse, labels, weights.float())
@@ -133,7 +133,7 @@ def test_coarse_and_extreme_logits_give_finite_losses_and_slopes(name, size):
 
 @every_loss
 def test_two_processes_with_half_a_batch_get_the_loss_of_the_whole(name):
-    """Each adds the other's sums, as an all-reduce does."""
+    """Each process adds the sums of the other, as an all-reduce does."""
     logits, labels, weights = batch(8, tiles=4)
     labels[0] = 0  # so that the halves differ in what they count
     logits.requires_grad_()
@@ -156,18 +156,18 @@ def test_two_processes_with_half_a_batch_get_the_loss_of_the_whole(name):
         assert torch.allclose(half[0].grad, slope[part])
 
 
-# -- the same numbers as others'
+# -- agreement with other implementations
 
 
 @pytest.mark.parametrize("shares", ["none", "1,2.5,0.1"])
-def test_cross_entropy_is_that_of_torch(shares):
+def test_cross_entropy_equals_that_of_torch(shares):
     logits, labels, _ = batch(9)
     numbers = torch.tensor(class_weights(shares, [1, 1, 1]), dtype=torch.float64)
     expected = F.cross_entropy(logits, labels.long() - 1, weight=numbers, ignore_index=-1)
     assert torch.allclose(loss_of("cross-entropy", class_weights=shares)(logits, labels), expected)
 
 
-def test_dice_tversky_and_lovasz_are_those_of_segmentation_models_pytorch():
+def test_dice_tversky_and_lovasz_equal_segmentation_models_pytorch():
     peers = pytest.importorskip("segmentation_models_pytorch").losses
     logits, labels, _ = batch(10)
     target = labels.long() - 1
@@ -180,13 +180,13 @@ def test_dice_tversky_and_lovasz_are_those_of_segmentation_models_pytorch():
     assert torch.allclose(loss_of("lovasz")(logits, labels), lovasz)
 
 
-def test_the_default_is_cross_entropy_and_dice_together():
+def test_default_loss_is_the_sum_of_cross_entropy_and_dice():
     logits, labels, weights = batch(11)
     both = loss_of("cross-entropy")(logits, labels, weights) + loss_of("dice")(logits, labels, weights)
     assert torch.allclose(loss_of(TrainConfig().loss)(logits, labels, weights), both)
 
 
-def test_focal_with_gamma_0_is_cross_entropy_and_forgives_what_is_nearly_right():
+def test_focal_loss_with_gamma_0_is_cross_entropy():
     logits, labels, weights = batch(12)
     entropy = loss_of("cross-entropy")(logits, labels, weights)
     assert torch.allclose(loss_of("focal", focal_gamma=0.0)(logits, labels, weights), entropy)
@@ -195,7 +195,7 @@ def test_focal_with_gamma_0_is_cross_entropy_and_forgives_what_is_nearly_right()
     assert ratio == pytest.approx((1 - 1 / (1 + 2 * np.exp(-3.0))) ** 2, rel=1e-4)
 
 
-def test_a_small_alpha_makes_a_miss_dearer_than_a_false_positive():
+def test_tversky_with_a_small_alpha_costs_a_miss_more_than_a_false_hit():
     labels = torch.full((1, 10, 10), 1, dtype=torch.uint8)
     labels[:, :, 5:] = 2
     too_little, too_much = labels.clone(), labels.clone()
@@ -207,36 +207,36 @@ def test_a_small_alpha_makes_a_miss_dearer_than_a_false_positive():
 # -- class weights
 
 
-def test_balanced_weights_give_each_class_the_same_say():
+def test_balanced_weights_give_each_class_the_same_total():
     pixels = [900, 90, 10]
     weights = class_weights("balanced", pixels)
     assert [weight * count for weight, count in zip(weights, pixels, strict=True)] == pytest.approx([1000 / 3] * 3)
 
 
-def test_a_class_without_a_pixel_gets_an_ordinary_weight():
+def test_balanced_weight_of_a_class_without_pixels_is_one():
     assert class_weights("balanced", [500, 0]) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
-        ("1,2,3", "which is 3 for 2 classes; give 2 numbers"),
-        ("1", "which is 1 for 2 classes"),
-        ("1,x", '"x" is no number from 0; give none, balanced, or a number for each class'),
-        ("1,-2", '"-2" is no number'),
-        ("1,nan", '"nan" is no number'),
-        ("1,inf", '"inf" is no number'),
-        ("", '"" is no number'),
-        ("0,0", "so that no class counts; give one of them more than 0"),
+        ("1,2,3", ": 3 for 2 classes. Give 2 numbers"),
+        ("1", ": 1 for 2 classes"),
+        ("1,x", '"x" is not a number of 0 or more. Give none, balanced, or a number for each class'),
+        ("1,-2", '"-2" is not a number'),
+        ("1,nan", '"nan" is not a number'),
+        ("1,inf", '"inf" is not a number'),
+        ("", '"" is not a number'),
+        ("0,0", "all are 0. Give at least one class a weight above 0"),
     ],
 )
-def test_class_weights_that_cannot_be_meant_are_refused(text, said):
+def test_malformed_class_weights_are_refused(text, expected):
     with pytest.raises(ConfigError) as error:
         build_loss(TrainConfig(class_weights=text), [10, 10])
-    assert said in str(error.value)
+    assert expected in str(error.value)
     assert str(error.value).startswith(f'class_weights is "{text}"')
 
 
 @pytest.mark.parametrize("text", ["1,2.5", " 1 , 2.5 ", "1.0,2.50"])
-def test_numbers_may_be_written_as_one_likes(text):
+def test_class_weights_may_have_spaces_and_decimals(text):
     assert class_weights(text, [10, 10]) == (1.0, 2.5)

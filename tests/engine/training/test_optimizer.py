@@ -19,31 +19,31 @@ def network():
     return build_network(NetworkSpec("unet", "tf_efficientnet_lite0", 2))
 
 
-def factors(name, shares, steps=10_000, **changes):
+def factors(name, points, steps=10_000, **changes):
     schedule = LearningRateSchedule(TrainConfig(schedule=name, **changes), 10)
-    return [schedule.factor(share, steps) for share in shares]
+    return [schedule.factor(progress, steps) for progress in points]
 
 
-def test_the_cosine_rises_in_the_warm_up_and_falls_to_a_hundredth():
+def test_cosine_rises_during_warm_up_and_falls_to_a_hundredth():
     schedule = LearningRateSchedule(TrainConfig(schedule="cosine", warm_up=0.1), 10)
-    rise = [schedule.factor(share, 0) for share in (0, 0.05, 0.1)]
+    rise = [schedule.factor(progress, 0) for progress in (0, 0.05, 0.1)]
     assert rise[0] == pytest.approx(0.05)
     assert rise == sorted(rise)
     assert schedule.factor(1, 0) == pytest.approx(0.01)
 
 
-def test_one_cycle_has_its_peak_at_a_third():
+def test_one_cycle_peaks_at_three_tenths():
     start, peak, end = factors("one-cycle", (0, 0.3, 1))
     assert (start, peak) == (pytest.approx(0.05), pytest.approx(1))
     assert end < 0.01
 
 
-def test_the_staircase_loses_a_twentieth_with_each_pass():
+def test_staircase_falls_by_a_twentieth_with_each_epoch():
     schedule = LearningRateSchedule(TrainConfig(schedule="staircase", warm_up=0), 10)
     assert [schedule.factor(0, step) for step in (0, 9, 10, 25)] == pytest.approx([1, 1, 0.95, 0.95**2])
 
 
-def test_a_plateau_halves_the_step_after_its_patience():
+def test_plateau_halves_the_learning_rate_after_its_patience():
     schedule = LearningRateSchedule(TrainConfig(schedule="plateau", warm_up=0), 10)
     for best in (True, False, False):
         schedule.validated(best=best)
@@ -53,12 +53,12 @@ def test_a_plateau_halves_the_step_after_its_patience():
 
 
 @pytest.mark.parametrize(("preset", "name"), [("normal", "cosine"), ("thorough", "plateau")])
-def test_without_a_choice_the_preset_chooses_the_schedule(preset, name):
+def test_schedule_auto_follows_the_preset(preset, name):
     assert LearningRateSchedule(TrainConfig(preset=preset), 10).name == name
 
 
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
-def test_each_optimizer_moves_the_encoder_its_share(network, name):
+def test_optimizers_scale_the_learning_rate_of_the_encoder(network, name):
     optimizer = build_optimizer(network, TrainConfig(optimizer=name, encoder_lr_scale=0.1, weight_decay=0.01))
     set_learning_rate(optimizer, 1.0)
     rates = {group["lr"] for group in optimizer.param_groups}
@@ -68,8 +68,8 @@ def test_each_optimizer_moves_the_encoder_its_share(network, name):
     assert moved == sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_weights_of_very_many_inputs_and_an_encoder_without_norms_take_smaller_steps():
-    with torch.device("meta"):  # of its half a gigabyte only the shapes matter
+def test_large_fan_in_and_encoder_without_norms_have_lower_rates():
+    with torch.device("meta"):  # half a gigabyte of weights, of which only the shapes matter
         network = FCN8s(NetworkSpec("fcn8s", "", 2))
     optimizer = build_optimizer(network, TrainConfig())
     set_learning_rate(optimizer, 1.0)
@@ -79,14 +79,14 @@ def test_weights_of_very_many_inputs_and_an_encoder_without_norms_take_smaller_s
     assert {rate_of[id(parameter)] for parameter in network.encoder_parameters()} == {0.2}
 
 
-def test_biases_and_norms_are_not_pulled_to_zero(network):
+def test_weight_decay_spares_biases_and_norms(network):
     optimizer = build_optimizer(network, TrainConfig())
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             assert (parameter.ndim > 1) == (group["weight_decay"] > 0)
 
 
-def test_a_frozen_encoder_keeps_its_statistics_too(network):
+def test_frozen_encoder_keeps_its_batch_statistics(network):
     freeze_encoder(network, frozen=True)
     train_mode(network)
     norms = [m for m in network.encoder.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]

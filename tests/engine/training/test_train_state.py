@@ -33,7 +33,7 @@ def batch():
     return Batch(pixels.contiguous(), labels.to(torch.uint8))
 
 
-def test_steps_make_the_loss_smaller(batch):
+def test_training_steps_lower_the_loss(batch):
     state = make_state()
     losses = [state.training_step([batch], 1e-3) for _ in range(12)]
     assert losses[-1] < 0.7 * losses[0]
@@ -41,7 +41,7 @@ def test_steps_make_the_loss_smaller(batch):
     assert state.training_dice is not None
 
 
-def test_the_running_mean_follows_the_network(batch):
+def test_ema_follows_the_network(batch):
     state = make_state(ema_decay=0.9)
     before = state.ema_model.state_dict()["net.segmentation_head.0.weight"].clone()
     for _ in range(2):
@@ -71,7 +71,20 @@ def test_ema_equals_the_formula_of_earlier_versions(batch, decay, monkeypatch):
             assert torch.equal(mean, expected[name]), name
 
 
-def test_without_averaging_the_last_weights_count(batch):
+@pytest.mark.parametrize("decay", [0.9, 0.98])
+def test_ema_copies_the_batch_counters_of_the_network(batch, decay):
+    state = make_state(ema_decay=decay)
+    for _ in range(state._ema_interval):
+        state.training_step([batch], 1e-3)
+    averaged, current = state.ema_model.state_dict(), state.network.state_dict()
+    counters = [name for name in current if name.endswith("num_batches_tracked")]
+    assert {name: averaged[name].item() for name in counters} == dict.fromkeys(counters, state._ema_interval)
+    assert counters
+    assert {name: tensor.dtype for name, tensor in averaged.items()} == {n: t.dtype for n, t in current.items()}
+    build_network(SPEC).load_state_dict(averaged, strict=True)
+
+
+def test_ema_decay_of_zero_keeps_the_latest_weights(batch):
     state = make_state(ema_decay=0.0)
     for _ in range(2):
         state.training_step([batch], 1e-2)
@@ -79,7 +92,7 @@ def test_without_averaging_the_last_weights_count(batch):
         assert torch.equal(mean, now)
 
 
-def test_a_step_without_a_number_moves_nothing(batch):
+def test_step_with_a_nan_loss_changes_nothing(batch):
     state = make_state()
     before = [parameter.detach().clone() for parameter in state.network.parameters()]
     state._loss = lambda logits, labels, weights: logits.sum() * math.nan
@@ -88,7 +101,7 @@ def test_a_step_without_a_number_moves_nothing(batch):
     assert state.step == 0
 
 
-def test_two_halves_accumulated_are_as_good_as_the_whole_where_tiles_weigh_alike(batch):
+def test_accumulated_halves_give_the_gradients_of_the_whole_batch(batch):
     whole, halves = (make_state(NetworkSpec("unet-classic", "", 2, 3), loss="cross-entropy") for _ in range(2))
     for state in (whole, halves):
         for module in state.network.modules():
@@ -101,7 +114,7 @@ def test_two_halves_accumulated_are_as_good_as_the_whole_where_tiles_weigh_alike
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_learner_goes_on_from_its_tensors_as_if_nothing_had_happened(batch, optimizer):
+def test_state_continues_from_its_tensors_as_if_uninterrupted(batch, optimizer):
     first = make_state(optimizer=optimizer)
     for _ in range(3):
         first.training_step([batch], 1e-3)
@@ -116,7 +129,7 @@ def test_a_learner_goes_on_from_its_tensors_as_if_nothing_had_happened(batch, op
         assert torch.equal(a, b)
 
 
-def test_learning_leaves_the_worlds_random_numbers_alone(batch):
+def test_training_step_leaves_the_global_random_numbers_alone(batch):
     state = make_state(NetworkSpec("unet-classic", "", 2, 3))
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -125,7 +138,7 @@ def test_learning_leaves_the_worlds_random_numbers_alone(batch):
     assert torch.equal(torch.rand(3), expected)
 
 
-def test_while_the_encoder_is_frozen_only_the_decoder_moves(batch):
+def test_decoder_step_leaves_a_frozen_encoder_alone(batch):
     state = make_state()
     state.reset_optimizer(decoder_only=True)
     encoder = [parameter.detach().clone() for parameter in state.network.encoder_parameters()]
