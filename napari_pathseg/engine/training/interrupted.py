@@ -22,7 +22,7 @@ def find_resumable_run(project: Project, run_id: str = "") -> Path:
     Raises
     ------
     ProjectError
-        If there is none, or it is still running.
+        If no run was interrupted, or the run is still going.
     """
     runs = [
         path for path in sorted((project.folder / "runs").glob("r*"), reverse=True) if _is_unfinished(project, path)
