@@ -126,7 +126,7 @@ class Trainer:
 
     @property
     def validation_due(self) -> bool:
-        """Whether it is time for the next validation."""
+        """True when the next validation is due."""
         seconds, step = self._validation_due
         return self.state.step >= step if self.budget.counts_steps else self.budget.elapsed >= seconds
 
@@ -297,7 +297,7 @@ class TrainingBudget:
 
     @property
     def counts_steps(self) -> bool:
-        """Whether steps are limited rather than time, so that the same seed repeats a run."""
+        """True if steps are limited rather than time, so that the same seed repeats a run."""
         return self._steps > 0
 
     def begin_stage(self, step: int) -> None:
