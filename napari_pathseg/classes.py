@@ -83,7 +83,7 @@ def class_table(entries: Sequence[tuple[str, str | None]]) -> ClassTable:
     for index, (name, color) in enumerate(entries, 1):
         color = color or _PALETTE[(index - 1) % len(_PALETTE)]
         if not name.strip() or name.strip().casefold() in {spec.name.casefold() for spec in specs}:
-            raise ProjectError(f'Class {index} is named "{name}"; each class needs a name of its own.')
+            raise ProjectError(f'Class {index} is named "{name}"; give each class another name.')
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
             raise ProjectError(f'The colour of class "{name}" is "{color}"; write it as #rrggbb.')
         specs.append(ClassSpec(index, name.strip(), color.lower()))

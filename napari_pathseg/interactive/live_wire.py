@@ -34,7 +34,7 @@ Pixel = tuple[int, int]
 
 _MOST_NODES = 90_000
 _BLUR = 2.5  # pixels: nearer to the outlines of hand-drawn glands than 1.5, as near as 4
-_LENGTH = 0.1  # cost of a pixel's way on the best edge; 1 more where there is none
+_LENGTH = 0.1  # cost of a pixel's way on the best edge; 1 more away from edges
 _USUAL = 90  # percent of a picture's gradients that are below that of an edge worth following
 _STRONGEST = 99.5  # percent; half of that where a picture has few edges
 _LEAST_EDGE = 0.002  # optical density per pixel: noise is no edge

@@ -87,7 +87,7 @@ class Wand:
         Returns
         -------
         region, flags
-            A box around the cursor, and what of it has been taken so far, by earlier positions too.
+            A box around the cursor, and its pixels selected so far, by earlier positions too.
         """
         at_row, at_column, reach = round(row), round(column), min(reach, _FURTHEST)
         box = Region(at_row - reach, at_column - reach, 2 * reach + 1, 2 * reach + 1).clip(self._shape)

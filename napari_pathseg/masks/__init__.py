@@ -1,6 +1,6 @@
 """The paintable mask of a slide: labels and their provenance, at any size, safe from crashes.
 
-It may import `contours`, `storage` and the modules at the top; it knows no project and no window.
+It may import `contours`, `storage` and the modules at the top; projects and the window lie above it.
 Begin with `mask.py`, then `label_rules.py` for what an edit does to a pixel.
 """
 

@@ -83,7 +83,7 @@ def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> Mask
 def clear(
     region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: InRegion | None = None
 ) -> MaskOperation:
-    """Clear a class in `region`, or all if `label` is None, whatever its provenance."""
+    """Clear a class in `region`, or all without `label`, whatever its provenance."""
     return _change("Clearing", region, partial(apply_clear, label=label, locked=locked), inside)
 
 

@@ -84,7 +84,7 @@ def reassign_provenance(
 
 
 def apply_clear(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
-    """Return a box without the pixels of a class, or of any class if `label` is None; they become unset."""
+    """Return a box without the pixels of a class, or of any class without `label`; they become unset."""
     gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
     if locked:
         gone &= ~_is_in(pixels[0], locked)

@@ -16,7 +16,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of ``project.json``; `mpp` is None where each slide keeps its own pixel size."""
+    """The content of ``project.json``; without `mpp` each slide keeps its own pixel size."""
 
     classes: ClassTable
     mpp: float | None

@@ -227,7 +227,7 @@ class Project:
         return self.folder / "masks" / f"{slide_id}.zarr"
 
     def open_mask(self, slide_id: str) -> Mask:
-        """Open a slide's mask, creating an empty one where there is none; needs the lock."""
+        """Open a slide's mask, creating an empty one if necessary; needs the lock."""
         return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes, self.lock.check)
 
     def open_mask_readonly(self, slide_id: str) -> Mask:

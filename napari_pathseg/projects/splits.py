@@ -34,7 +34,7 @@ def split_project(project: Project, shares: Mapping[str, float] = roles.SHARES, 
 def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
     """Return the share of each role, from fractions that add up to 1 or percents that add up to 100.
 
-    A role that is None gets its default share, or none if the others add up to the whole.
+    A role without a fraction gets its default share, or none if the others add up to the whole.
 
     >>> read_shares({"train": 80, "val": 20, "test": None})
     {'train': 80, 'val': 20, 'test': 0.0}

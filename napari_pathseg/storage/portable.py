@@ -154,7 +154,7 @@ def safe_name(name: str) -> str:
 def check_path_length(path: Path, reserved: int = 0) -> None:
     """Raise unless this system can open files below `path` whose names add up to `reserved` characters.
 
-    Windows ends paths after 259 characters unless it was told otherwise; Python 3.6 and newer then has no
+    Windows ends paths after 259 characters unless long paths are enabled; Python 3.6 and newer then has no
     limit.  A longer path reads as a missing file, and a missing chunk as an empty one.
 
     Raises

@@ -144,14 +144,14 @@ def parse_document(path: Path) -> tuple[ContourFormat, Any]:
     if known is None:
         titles = ", ".join(row.title for row in formats)
         raise AnnotationError(
-            f"{path.name} is none of the formats that are read from {path.suffix} files ({titles}). "
+            f"{path.name} has none of the formats that are read from {path.suffix} files ({titles}). "
             "Export it in one of these."
         )
     return known, document
 
 
 def writable_format(path: Path, key: str | None) -> ContourFormat:
-    """Return the format named `key`, or the usual one of the file's suffix if `key` is None.
+    """Return the format named `key`, or without `key` the usual one of the file's suffix.
 
     Raises
     ------

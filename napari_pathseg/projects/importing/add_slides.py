@@ -65,7 +65,7 @@ class AddOptions:
 class _Plan:
     """A slide that can be added: its record, its annotation file, and the content of that.
 
-    `annotations` is None for a label image, which is read again on import: many at once would fill the memory.
+    A label image has no `annotations` here: it is read again on import: many at once would fill the memory.
     """
 
     record: SlideRecord

@@ -85,7 +85,7 @@ def open_image(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_D
     Raises
     ------
     UnsupportedSlideError
-        If it is none of them, another page than 0 is requested, it is larger than allowed, or its colours cannot
+        If it has another format, another page than 0 is requested, it is larger than allowed, or its colours cannot
         be shown.
     """
     with path.open("rb") as file:

@@ -39,7 +39,7 @@ def slide_pages(tiff: TiffFile, main: TiffPageSeries, page: int | None) -> list[
     Raises
     ------
     UnsupportedSlideError
-        If the file holds several slides and `page` is None, or it has no such page.
+        If the file holds several slides and no `page` is given, or it has no such page.
     """
     count = count_slides(tiff, main)
     if page is None and count > 1:

@@ -231,7 +231,7 @@ def test_a_real_slide_has_every_point_of_its_thousands_of_contours():
     [
         ("{", "a.geojson is no JSON: "),
         ("[" * 100_000, "a.geojson is nested deeper than contours ever are"),
-        ({"images": []}, "a.geojson is none of the formats that are read from .geojson files (QuPath GeoJSON, "),
+        ({"images": []}, "a.geojson has none of the formats that are read from .geojson files (QuPath GeoJSON, "),
         ({"type": "FeatureCollection", "features": 3}, "a.geojson: its features are 3, not a list"),
         ([feature(POLYGON), 7], "a.geojson, feature 2: is 7; a feature is an object"),
         (feature({"type": "Curve"}), 'a.geojson, feature 1: its geometry is "Curve"; Polygon and MultiPolygon'),

@@ -32,7 +32,7 @@ def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *,
     Raises
     ------
     AnnotationError
-        If the suffix is none of these.
+        If the suffix is another one.
     ProjectError
         If the file cannot be written.
     """

@@ -120,7 +120,7 @@ def inner_viewport(element: Element, outer: LengthContext, size: dict[str, str])
 
 
 def view_box(element: Element) -> Box | None:
-    """Return left, top, width and height of a viewBox, or None if there is none."""
+    """Return left, top, width and height of a viewBox, or None if it is missing."""
     text = element.get("viewBox", "").strip()
     if not text or text == "none":
         return None

@@ -88,7 +88,7 @@ def hostile_files():
     yield "namespace", f'<svg xmlns:a="{"u" * 100_000}">{"<a:b/>" * 20_000}</svg>', "or one of more than 1,000 letters"
     attributes = " ".join(f'a{i}="1"' for i in range(200_000))
     yield "attributes", f"<svg {attributes}/>", "has more than 100,000 attributes"
-    yield "page", "<html/>", "is none of the formats"
+    yield "page", "<html/>", "has none of the formats"
     yield "bytes", "\x00\xff", "is no XML"
     yield "nothing", "", "is no XML"
 
