@@ -1,5 +1,7 @@
 """A window with the dock and small slides, for the tests of the window."""
 
+import gc
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
@@ -98,6 +100,15 @@ def slide_folder(tmp_path):
 @pytest.fixture
 def mask_folder(slide_folder):
     return slide_folder.parent / "masks"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fast_garbage_collection():
+    """Exempt what is imported from collections: napari collects all garbage whenever a layer is removed."""
+    import napari_pathseg.ui.dock  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

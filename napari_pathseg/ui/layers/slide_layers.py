@@ -5,6 +5,7 @@ swaps their data.  Outlines that are not filled yet are kept for each slide.  Th
 left alone.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -93,9 +94,12 @@ class SlideLayers:
 
     def clear(self) -> None:
         """Remove the layers."""
-        for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
-            if layer is not None and layer in self.viewer.layers:
-                self.viewer.layers.remove(layer)
+        layers = self.viewer.layers
+        # each removal outside a batch collects all garbage and rebuilds the scene; older napari has no batches
+        with getattr(layers, "batched_update", contextlib.nullcontext)():
+            for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
+                if layer is not None and layer in layers:
+                    layers.remove(layer)
         self.image = self.contours = self.mask = self.probability = self.record = None
         self.overlays.clear()
         self._unfilled.clear()

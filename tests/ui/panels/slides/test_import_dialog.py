@@ -6,8 +6,7 @@ from qtpy.QtCore import Qt
 
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import write_contours
-from napari_pathseg.projects.importing import contour_import
+from napari_pathseg.contours.formats import contour_file, write_contours
 
 SQUARE = np.array([[10.5, 10.5], [10.5, 60.5], [60.5, 60.5], [60.5, 10.5]])
 
@@ -119,10 +118,8 @@ def test_a_folder_without_contours_is_refused_by_name(opened, tmp_path):
 @pytest.fixture
 def reads(monkeypatch):
     """Return the files that were read as contours, one entry for each time."""
-    read, paths = contour_import.read_contours, []
-    monkeypatch.setattr(
-        contour_import, "read_contours", lambda path, frame: paths.append(path.name) or read(path, frame)
-    )
+    parse, paths = contour_file.parse_document, []
+    monkeypatch.setattr(contour_file, "parse_document", lambda path: paths.append(path.name) or parse(path))
     return paths
 
 
