@@ -171,7 +171,7 @@ def test_key_help_is_shown_while_an_outline_is_edited(edited, mouse):
     assert not options.edit_help.isHidden()
     assert "Escape" in options.edit_help.text()
     overlay = edited.session.layers.viewer.canvas.overlays.text
-    assert "Escape drops it" in overlay.text
+    assert "Escape discards it" in overlay.text
     assert overlay.visible
     mouse.key(Qt.Key.Key_Escape)
     assert options.edit_help.isHidden()
