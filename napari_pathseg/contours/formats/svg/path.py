@@ -6,16 +6,15 @@ one letter are processed together, so a million of them do not take a million st
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.contours.contour import MAX_COORDINATE, Points
-from napari_pathseg.contours.formats.curves import flatten_arcs, flatten_bezier, flatten_beziers
+from napari_pathseg.contours.formats.curves import Consume, flatten_arcs, flatten_bezier, flatten_beziers
 from napari_pathseg.contours.formats.limits import MAX_POINTS
 
-Consume = Callable[[float], None]
 NUMBER = r"(?>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _LETTERS = "MmZzLlHhVvCcSsQqTtAa"
 _COMMAND = re.compile(f"([{_LETTERS}])([^{_LETTERS}]*)")
