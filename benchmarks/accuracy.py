@@ -6,7 +6,8 @@ patient = name before the first ``-``) and the stacks of the ISBI 2012 challenge
 the last five slices, are held out from training.  Prints Dice pooled over their pixels, one
 line for each check, and on the last line one JSON object.
 
-    python benchmarks/accuracy.py --glands FOLDER --membranes FOLDER [--vgg FILE] [--only NAME ...] [--seeds 3]
+    python benchmarks/accuracy.py --glands FOLDER --membranes FOLDER --tumour FOLDER --vgg FILE [--seeds 3]
+    python benchmarks/accuracy.py --only membranes --membranes FOLDER
 """
 
 import argparse
@@ -217,18 +218,23 @@ CHECKS: dict[str, Callable[[argparse.Namespace, Path], dict]] = {
     "strokes": strokes,
     "membranes": membranes,
 }
+NEEDED = {"fcn": ("glands", "vgg"), "harder": ("tumour",), "membranes": ("membranes",)}  # others need the glands
 
 
 def main() -> None:
     """Run the checks named on the command line, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--glands", type=Path, required=True)
-    parser.add_argument("--membranes", type=Path, required=True)
-    parser.add_argument("--tumour", type=Path, help="tumour regions, for the check harder")
+    parser.add_argument("--glands", type=Path, help="folder of the EBHI-SEG glands")
+    parser.add_argument("--membranes", type=Path, help="folder of the ISBI 2012 stacks")
+    parser.add_argument("--tumour", type=Path, help="folder of tumour regions (CAMELYON), with labels/")
     parser.add_argument("--vgg", type=Path, help="VGG16's convolutions as safetensors")
     parser.add_argument("--only", nargs="*", choices=CHECKS, default=list(CHECKS))
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
+    for name in options.only:
+        for needed in NEEDED.get(name, ("glands",)):
+            if getattr(options, needed) is None:
+                parser.error(f"the check {name} needs --{needed}")
     answer: dict = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in options.only:

@@ -1,33 +1,37 @@
-"""Every setting once: its default, help text, unit and limits.
+"""All settings, each defined once: default, help text, unit and limits.
 
 The form in the window, the options of the command line and the checks are derived from the
 fields of these classes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 from napari_pathseg.settings import Settings, setting
 
 PRESETS = ("quick", "normal", "thorough")
 NETWORK_NAMES = ("unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer", "unet-classic", "fcn8s")
 LOSS_NAMES = ("cross-entropy+dice", "cross-entropy", "dice", "focal", "tversky", "lovasz")
+FILL_MODES = ("mirror", "nearest")
+UPSAMPLING_INITS = ("bilinear", "xavier")
 SCHEDULE_NAMES = ("auto", "cosine", "one-cycle", "plateau", "staircase", "constant")
+_augmentation, _optimization = (partial(setting, group=group) for group in ("Augmentation", "Optimization"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(Settings):
-    """How to fine-tune a network on a project."""
+    """Settings for fine-tuning a network on a project."""
 
     preset: str = setting(
         "normal",
-        "quick: seconds, trains the decoder only; normal: minutes, trains the whole network; thorough: searches the "
-        "learning rate, then trains until the validation slides no longer improve.",
+        "quick: trains only the decoder, in seconds; normal: trains the whole network, in minutes; thorough: first "
+        "searches the learning rate, then trains until validation no longer improves.",
         choices=PRESETS,
         expert=False,
     )
     minutes: float = setting(
         0.0,
-        "Longest training time; 0: the preset's (quick 10 s, normal 2 min, thorough up to 10 h).",
+        "Maximum training time; 0: that of the preset (quick 10 s, normal 2 min, thorough up to 10 h).",
         unit="min",
         minimum=0.0,
         maximum=10_000,
@@ -38,151 +42,208 @@ class TrainConfig(Settings):
     architecture: str = setting("unet", "Network to fine-tune.", choices=NETWORK_NAMES, group="Network")
     encoder: str = setting(
         "tf_efficientnet_lite0",
-        "Encoder: any that segmentation-models-pytorch or timm knows; unet-classic and fcn8s have their own.",
+        "Encoder, from segmentation-models-pytorch or timm; unet-classic and fcn8s have a fixed one.",
         group="Network",
     )
     weights: str = setting(
         "imagenet",
-        "Initial weights of the encoder: imagenet (an installed package, else downloaded), none, or a .safetensors "
-        "file.",
+        "Initial weights of the encoder: imagenet (from an installed package, or downloaded), none, or a .safetensors "
+        "file. A file with VGG16's classifier also fills fc6 and fc7 of fcn8s.",
+        label="Initial weights",
         group="Network",
+    )
+    upsampling_init: str = setting(
+        "bilinear",
+        "Initial weights of the transposed convolutions of fcn8s: bilinear interpolation, or Xavier's random ones; the "
+        "other networks have none that interpolate.",
+        choices=UPSAMPLING_INITS,
+        label="Initial upsampling",
+        group="Network",
+        since="0.2",
     )
     encoder_lr_scale: float = setting(
         1.0,
-        "Learning rate of the encoder as a fraction of the decoder's; 0 freezes the encoder. Lower it when few slides "
+        "Learning rate of the encoder as a fraction of the decoder's; 0 freezes the encoder. Lower it if few slides "
         "are annotated.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
+        label="Encoder LR factor",
         group="Network",
         aliases=("encoder_rate",),
     )
     context: bool = setting(
         False,
-        "Also show the network the surroundings of each tile: four times as far, at a quarter of the resolution.",
+        "Also give the network the surroundings of each tile: four times as wide, at a quarter of the resolution.",
+        label="Wider context",
         group="Network",
     )
 
     tile: int = setting(
         256,
-        "Side of a training tile; raise it when a class can only be recognised by its surroundings.",
+        "Side of a training tile; raise it if a class can only be recognised by its surroundings.",
         unit="px",
         minimum=64,
         maximum=2048,
         step=32,
         multiple=32,
+        label="Tile size",
         group="Tiles",
     )
     batch: int = setting(
-        4, "Batch size: tiles per batch; lower it when memory runs out.", minimum=1, maximum=256, group="Tiles"
+        4,
+        "Batch size: tiles per batch; lower it if memory runs out.",
+        minimum=1,
+        maximum=256,
+        label="Batch size",
+        group="Tiles",
     )
     accumulate: int = setting(
         1,
         "Gradient accumulation: batches per training step; raise it for a larger effective batch in the same memory.",
         minimum=1,
         maximum=64,
+        label="Accumulated batches",
         group="Tiles",
     )
     corrected_weight: float = setting(
         3.0,
-        "Weight of a corrected pixel in the loss and in sampling, others have 1; lower it when corrections are rough.",
+        "Weight of a corrected pixel in the loss and in sampling; others have 1. Lower it if corrections are rough.",
         minimum=1.0,
         maximum=100.0,
         step=0.5,
+        label="Weight of corrections",
         group="Tiles",
     )
 
-    flip_rotate: bool = setting(
+    flip_rotate: bool = _augmentation(
         True,
-        "Flip tiles and rotate them by multiples of 90°; switch it off only if orientation carries meaning.",
-        group="Augmentation",
+        "Flip tiles and rotate them by multiples of 90°; switch it off only if orientation matters.",
+        label="Flips and 90° turns",
         aliases=("turns",),
     )
-    geometric_p: float = setting(
+    geometric_p: float = _augmentation(
         0.3,
-        "Probability that a tile is rotated, shifted, sheared, zoomed and elastically deformed; raise it when few "
-        "slides are annotated.",
+        "Probability of rotation, shift, shear, zoom and elastic deformation; raise it if few slides are annotated.",
         minimum=0.0,
         maximum=1.0,
         step=0.05,
-        group="Augmentation",
+        label="Geometric probability",
         aliases=("warped",),
     )
-    rotation: float = setting(
-        15.0, "Largest rotation by geometric_p.", unit="°", minimum=0, maximum=180, step=1, group="Augmentation"
+    rotation: float = _augmentation(
+        15.0,
+        "Largest rotation of the geometric augmentation.",
+        unit="°",
+        minimum=0,
+        maximum=180,
+        step=1,
+        label="Rotation up to",
     )
-    shift: float = setting(
+    shift: float = _augmentation(
         0.05,
-        "Largest shift by geometric_p, as a fraction of the tile's side.",
+        "Largest shift of the geometric augmentation, as a fraction of the tile's side.",
         minimum=0,
         maximum=0.5,
         step=0.01,
-        group="Augmentation",
+        label="Shift up to",
     )
-    shear: float = setting(
-        5.0, "Largest shear by geometric_p.", unit="°", minimum=0, maximum=45, step=1, group="Augmentation"
+    shear: float = _augmentation(
+        5.0,
+        "Largest shear of the geometric augmentation.",
+        unit="°",
+        minimum=0,
+        maximum=45,
+        step=1,
+        label="Shear up to",
     )
-    zoom: float = setting(
-        0.15, "Largest change of scale by geometric_p.", minimum=0, maximum=0.9, step=0.01, group="Augmentation"
+    zoom: float = _augmentation(
+        0.15,
+        "Largest change of scale of the geometric augmentation, as a fraction.",
+        minimum=0,
+        maximum=0.9,
+        step=0.01,
+        label="Zoom up to",
     )
-    elastic: float = setting(
+    elastic: float = _augmentation(
         4.0,
-        "Elastic deformation: largest shift of a control point by geometric_p.",
+        "Elastic deformation of the geometric augmentation: largest shift of a control point.",
         unit="px",
         minimum=0,
         maximum=100,
         step=1,
-        group="Augmentation",
+        label="Elastic shift up to",
     )
-    degrade_p: float = setting(
+    fill_mode: str = _augmentation(
+        "mirror",
+        "What geometric_p moves in from beyond a tile's edge: the mirrored tile, or the nearest edge pixel repeated.",
+        choices=FILL_MODES,
+        label="Beyond the edge",
+        since="0.2",
+    )
+    degrade_p: float = _augmentation(
         0.15,
-        "Probability that a tile is blurred, made noisy or JPEG-compressed; raise it when scanners differ.",
+        "Probability that a tile is blurred, made noisy or JPEG-compressed; raise it if scanners differ.",
         minimum=0.0,
         maximum=1.0,
         step=0.05,
-        group="Augmentation",
+        label="Degradation probability",
         aliases=("spoiled",),
     )
-    blur: float = setting(
-        1.5, "Largest blur by degrade_p.", unit="px", minimum=0, maximum=10, step=0.1, group="Augmentation"
+    blur: float = _augmentation(
+        1.5,
+        "Largest blur of the degradation (sigma).",
+        unit="px",
+        minimum=0,
+        maximum=10,
+        step=0.1,
+        label="Blur up to",
     )
-    noise: float = setting(
-        8.0, "Largest noise by degrade_p, in grey values.", minimum=0, maximum=100, step=1, group="Augmentation"
+    noise: float = _augmentation(
+        8.0,
+        "Largest noise of the degradation, in grey values.",
+        minimum=0,
+        maximum=100,
+        step=1,
+        label="Noise up to",
     )
-    jpeg: int = setting(
-        40, "Lowest JPEG quality by degrade_p; 100: no compression.", minimum=5, maximum=100, group="Augmentation"
+    jpeg: int = _augmentation(
+        40,
+        "Lowest JPEG quality of the degradation; 100: no compression.",
+        minimum=5,
+        maximum=100,
+        label="JPEG quality from",
     )
-    stain_jitter: float = setting(
+    stain_jitter: float = _augmentation(
         0.15,
-        "Strength of stain augmentation (haematoxylin and eosin); raise it for slides of many laboratories.",
+        "Strength of stain augmentation (haematoxylin and eosin); raise it for slides from many laboratories.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
-        group="Augmentation",
     )
-    stain_norm: str = setting(
+    stain_norm: str = _augmentation(
         "none",
-        "Stain normalization of all slides, in training and prediction; try it when slides of one laboratory must "
+        "Stain normalization of all slides, in training and prediction; try it if a model for one laboratory must "
         "work for another.",
         choices=("none", "macenko", "reinhard"),
-        group="Augmentation",
+        label="Stain normalization",
     )
 
     loss: str = setting(
         "cross-entropy+dice",
-        "Loss function; choose focal for rare classes, tversky to miss less of them.",
+        "Loss function; choose focal for rare classes, tversky for fewer false negatives.",
         choices=LOSS_NAMES,
         group="Loss",
     )
     class_weights: str = setting(
         "none",
-        "Class weights in the loss: none, balanced (inverse frequency), or numbers like 1,2.5; raise a class that is "
-        "missed.",
+        "Class weights in the loss: none, balanced (inverse frequency), or numbers such as 1,2.5; raise the weight of "
+        "a class that is missed.",
         group="Loss",
     )
     focal_gamma: float = setting(
         2.0,
-        "Gamma of the focal loss; raise it to concentrate on pixels that are hard to classify.",
+        "Gamma of the focal loss; raise it to focus on pixels that are hard to classify.",
         minimum=0.0,
         maximum=10.0,
         step=0.1,
@@ -190,7 +251,7 @@ class TrainConfig(Settings):
     )
     tversky_alpha: float = setting(
         0.3,
-        "Weight of false positives in the Tversky loss; false negatives weigh the rest to 1. Lower it to miss less.",
+        "Weight of false positives in the Tversky loss; false negatives have 1 minus this. Lower it to miss less.",
         minimum=0.05,
         maximum=0.95,
         step=0.05,
@@ -198,8 +259,7 @@ class TrainConfig(Settings):
     )
     border_weight: float = setting(
         0.0,
-        "Extra loss weight of the gap between touching objects, 10 in the U-Net paper; 0: none. Raise it when objects "
-        "merge.",
+        "Extra loss weight of gaps between touching objects, 10 in the U-Net paper; 0: none. Raise it if they merge.",
         minimum=0.0,
         maximum=100.0,
         step=1,
@@ -209,131 +269,127 @@ class TrainConfig(Settings):
         5.0, "Width of the border weight (sigma).", unit="px", minimum=1.0, maximum=50.0, step=1, group="Loss"
     )
 
-    optimizer: str = setting(
+    optimizer: str = _optimization(
         "adamw",
         "Optimizer; adamw suits all networks, sgd often needs a higher learning rate.",
         choices=("adamw", "adam", "sgd"),
-        group="Optimization",
     )
-    learning_rate: float = setting(
+    learning_rate: float = _optimization(
         1e-3,
-        "Learning rate of the whole network; lower it when the loss curve jumps.",
+        "Learning rate of the whole network; lower it if the loss jumps.",
         minimum=1e-6,
         maximum=1.0,
         step=1e-6,
-        group="Optimization",
     )
-    decoder_learning_rate: float = setting(
+    decoder_learning_rate: float = _optimization(
         3e-3,
-        "Learning rate while only the decoder trains; lower it when the quick look's loss jumps.",
+        "Learning rate while only the decoder is trained; lower it if the loss jumps in the quick look.",
         minimum=1e-6,
         maximum=1.0,
         step=1e-6,
-        group="Optimization",
         aliases=("decoder_rate",),
     )
-    weight_decay: float = setting(
+    weight_decay: float = _optimization(
         1e-4,
-        "Weight decay (L2); raise it against overfitting, when validation falls behind training.",
+        "Weight decay (L2); raise it against overfitting, if validation falls behind training. The loss is a mean over "
+        "pixels: for a recipe that sums cross-entropy over the N pixels of a step and adds λ·w², choose adam or sgd "
+        "and enter 2λ/N (λ/N for λ/2·w²); the learning rate of adam stays the same, that of sgd is N times as high.",
         minimum=0.0,
         maximum=1.0,
         step=1e-6,
-        group="Optimization",
     )
-    schedule: str = setting(
+    schedule: str = _optimization(
         "auto",
-        "Learning rate schedule; auto: cosine with warm-up, for the preset thorough plateau.",
+        "Learning rate schedule; auto: cosine with warm-up, or plateau for the preset thorough.",
         choices=SCHEDULE_NAMES,
-        group="Optimization",
     )
-    warm_up: float = setting(
+    warm_up: float = _optimization(
         0.05,
         "Warm-up: fraction of the training in which the learning rate rises; raise it if the loss jumps at the start.",
         minimum=0,
         maximum=0.9,
         step=0.01,
-        group="Optimization",
+        label="Warm-up",
     )
-    staircase_factor: float = setting(
+    staircase_factor: float = _optimization(
         0.95,
-        "Factor on the learning rate after each epoch, for the schedule staircase.",
+        "Factor applied to the learning rate after each epoch by the schedule staircase.",
         minimum=0.1,
         maximum=1.0,
         step=0.01,
-        group="Optimization",
     )
-    plateau_factor: float = setting(
+    plateau_factor: float = _optimization(
         0.5,
-        "Factor on the learning rate when validation stops improving, for the schedule plateau.",
+        "Factor applied to the learning rate when validation stops improving, by the schedule plateau.",
         minimum=0.05,
         maximum=0.95,
         step=0.05,
-        group="Optimization",
     )
-    plateau_patience: int = setting(
+    plateau_patience: int = _optimization(
         2,
-        "Validations without improvement before that factor applies.",
+        "Validations without improvement before the plateau factor is applied.",
         minimum=0,
         maximum=100,
-        group="Optimization",
     )
-    patience: int = setting(
+    patience: int = _optimization(
         12,
         "Early stopping: validations without improvement after which training ends.",
         minimum=1,
         maximum=1000,
-        group="Optimization",
     )
-    ema_decay: float = setting(
+    ema_decay: float = _optimization(
         0.98,
-        "Decay of the exponential moving average (EMA) of the weights, which is what is saved; raise it when "
-        "validation jumps, 0: no averaging.",
+        "Decay of the exponential moving average (EMA) of the weights, which is saved as the model; raise it if "
+        "validation jumps; 0: no averaging.",
         minimum=0.0,
         maximum=0.9999,
         step=0.001,
-        group="Optimization",
+        label="EMA decay",
         aliases=("averaging",),
     )
-    gradient_clip_norm: float = setting(
+    gradient_clip_norm: float = _optimization(
         1.0,
-        "Gradient clipping: largest norm of the gradient; lower it when the loss jumps, 0: no clipping.",
+        "Gradient clipping: maximum norm of the gradient; lower it if the loss jumps; 0: no clipping.",
         minimum=0,
         maximum=1000,
         step=0.1,
-        group="Optimization",
+        label="Gradient clipping",
         aliases=("clip",),
     )
-    steps: int = setting(
+    steps: int = _optimization(
         0,
-        "Training steps in all, the quick look and the learning rate search included, whatever the minutes; 0: as many "
-        "as the minutes allow. With a number of steps, the same seed repeats a run.",
+        "Total training steps, including the quick look and the learning rate search, regardless of minutes; 0: as "
+        "many as minutes allow. With a fixed number of steps, the same seed repeats a run.",
         minimum=0,
         maximum=10_000_000,
-        group="Optimization",
+        label="Training steps",
     )
-    decoder_seconds: float = setting(
+    decoder_seconds: float = _optimization(
         8.0,
-        "Time to train the decoder alone first, on cached features of the frozen encoder.",
+        "Time to train only the decoder first, on cached features of the frozen encoder (the quick look).",
         unit="s",
         minimum=0.0,
         maximum=600,
         step=0.5,
-        group="Optimization",
+        label="Decoder-only time",
     )
-    cached_tiles: int = setting(
-        96, "Most tiles whose encoder features are cached for that.", minimum=4, maximum=4096, group="Optimization"
+    cached_tiles: int = _optimization(
+        96,
+        "Maximum number of tiles whose encoder features are cached for the quick look.",
+        minimum=4,
+        maximum=4096,
     )
 
     validation_tiles: int = setting(
         32,
-        "Most tiles of 512 px that each validation scores; the last one scores all.",
+        "Maximum number of 512 px tiles that each validation scores; the last one scores all.",
         minimum=1,
         maximum=10_000,
         group="Machine",
     )
     precision: str = setting(
         "auto",
-        "Number format; auto: bfloat16 where a trial shows that it is accurate and faster.",
+        "Number format; auto: bfloat16 if a trial shows that it is accurate and faster.",
         choices=("auto", "fp32", "bf16"),
         group="Machine",
     )
@@ -342,25 +398,31 @@ class TrainConfig(Settings):
     )
     tensorboard: bool = setting(
         False,
-        "Write curves, the graph, kernels and sample tiles for TensorBoard into the run's folder.",
+        "Write curves, graph, kernels and sample tiles for TensorBoard to the run's folder.",
+        label="TensorBoard",
         group="Machine",
     )
-    seed: int = setting(0, "Seed of the random numbers.", minimum=0, maximum=2**31 - 1, group="Machine")
+    seed: int = setting(
+        0, "Seed of the random number generators.", minimum=0, maximum=2**31 - 1, label="Random seed", group="Machine"
+    )
 
     @property
     def longest_minutes(self) -> float:
-        """The longest training time in minutes; the preset's unless `minutes` is set."""
+        """The maximum training time in minutes: `minutes`, or that of the preset if it is 0."""
         return self.minutes or {"quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(Settings):
-    """How to predict the slides of a project."""
+    """Settings for predicting the slides of a project."""
 
-    role: str = setting("all", "Which slides to predict.", choices=("all", "train", "val", "test"), expert=False)
+    role: str = setting(
+        "all", "Which slides to predict.", label="Slides", choices=("all", "train", "val", "test"), expert=False
+    )
     tile: int = setting(
         512,
-        "Side of the tile that is predicted at once; lower it when memory runs out.",
+        "Side of the tiles that are predicted; lower it if memory runs out.",
+        label="Tile size",
         unit="px",
         minimum=64,
         maximum=4096,
@@ -369,7 +431,7 @@ class PredictConfig(Settings):
     )
     halo: int = setting(
         64,
-        "Margin predicted around each tile and cropped again, so that no seams show; raise it if they do.",
+        "Margin predicted around each tile and then cropped, so that no seams are visible; raise it if they are.",
         unit="px",
         minimum=0,
         maximum=512,
@@ -379,8 +441,18 @@ class PredictConfig(Settings):
     tta: int = setting(
         1,
         "Test-time augmentation: average the prediction over up to 8 flips and rotations of each tile; raise it for "
-        "smoother edges, at so many times the cost.",
+        "smoother edges, at a proportionally higher cost.",
+        label="Test-time augmentation",
         minimum=1,
         maximum=8,
         aliases=("positions",),
+    )
+    shifts: int = setting(
+        1,
+        "Shifted passes: average the probabilities of up to 4 passes whose tiles begin 16 px apart, down and to the "
+        "right; raise it where coarse networks such as fcn8s leave blocky edges, at so many times the cost. Multiplies "
+        "with tta.",
+        minimum=1,
+        maximum=4,
+        label="Shifted passes",
     )

@@ -1,7 +1,14 @@
 """What many tests need: small slides with contours, and a project of them."""
 
+import json
 import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +16,7 @@ import tifffile
 from hypothesis import settings
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.contours.formats import contour_file
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.events import Event
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
@@ -21,11 +29,16 @@ if "FUZZ" not in os.environ:
 
 # Real slides, contours and weights that are too large for the repository; tests that read them carry the marker
 # `shared_data` and are skipped, and counted in one line, where the folder is absent.
-SHARED = Path(__file__).parents[2] / "shared"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
 _NO_SHARED_DATA = "the folder shared/ with real data does not lie beside the repository"
 
+OLD_PROJECT = Path(__file__).parent / "old_project" / "project_0_1.zip"  # see the README beside it
+AN_HOUR = 3600  # seconds
+
 SIDE = 192
-QUICK = TrainConfig(steps=32, tile=64, batch=4, cached_tiles=24)
+# fp32, as "auto" may choose another precision for a training than for a later prediction on a busy machine
+QUICK = TrainConfig(steps=32, tile=64, batch=4, cached_tiles=24, precision="fp32")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +47,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("shared_data"):
                 item.add_marker(pytest.mark.skip(reason=_NO_SHARED_DATA))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse a run of the window's tests and torch's in one process, where torch crashes after napari's OpenGL."""
+    folders = {item.path.relative_to(ROOT).parts[:2] for item in session.items if item.path.is_relative_to(ROOT)}
+    if {("tests", "engine"), ("tests", "ui")} <= folders and not session.config.option.collectonly:
+        raise pytest.UsageError("tests/ui and tests/engine crash in one process. Run `make tests`, or one of the two.")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -103,6 +123,41 @@ def project(tmp_path: Path, slides: list[Path]) -> Project:
     return _make_project(tmp_path, slides)
 
 
+HOLDER = """
+import sys
+from napari_pathseg import Project
+
+project = Project.open(sys.argv[1])
+project.acquire_lock("the window")
+print("held", flush=True)
+for order in sys.stdin:
+    if order.strip() == "change":
+        project.update_slide("case0", patient="Smith")
+    else:
+        project.release_lock()
+    print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def holder(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A second process that holds the lock of `project` and obeys "change" and "release" on its standard input."""
+    command = [sys.executable, "-c", HOLDER, str(project.folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the contour files that were parsed, one entry for each time."""
+    parse, names = contour_file.parse_document, []
+    monkeypatch.setattr(contour_file, "parse_document", lambda path: names.append(path.name) or parse(path))
+    return names
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[Event], Bundle]:
     """A project with a model, the events of its training, and its bundle: one short real training.
@@ -122,3 +177,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, list[Eve
                 events.append(next(job))
             except StopIteration as end:
                 return project, events, end.value
+
+
+@pytest.fixture
+def old_project(tmp_path: Path) -> SimpleNamespace:
+    """A project of version 0.1.0: its folder, the answers of that version, and its arrays; files are an hour old."""
+    with zipfile.ZipFile(OLD_PROJECT) as archive:
+        archive.extractall(tmp_path)
+    then = time.time() - AN_HOUR
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (then, then))
+    answers = json.loads((tmp_path / "expected.json").read_text(encoding="utf8"))
+    return SimpleNamespace(folder=tmp_path / "old.pathseg", answers=answers, arrays=np.load(tmp_path / "expected.npz"))

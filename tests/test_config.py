@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 
 import pytest
 
@@ -32,45 +33,61 @@ all_renamed = pytest.mark.parametrize(
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, PredictConfig])
-def test_the_defaults_lie_within_their_own_limits(kind):
+def test_defaults_are_within_their_limits(kind):
     assert kind.from_json(kind().to_json()) == kind()
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, PredictConfig])
 def test_every_setting_has_a_help_text(kind):
-    assert all(len(limits.help) > 10 for _, limits in kind.described())
+    assert all(len(info.help) > 10 for _, info in kind.described())
 
 
-def test_a_value_beyond_its_limits_is_refused_with_the_limits():
+def test_value_beyond_its_limits_is_refused_with_the_limits():
     with pytest.raises(ConfigError, match=r"^batch is 0; it must lie between 1 and 256\.$"):
         TrainConfig(batch=0)
 
 
-def test_not_a_number_is_refused():
+def test_nan_is_refused():
     with pytest.raises(ConfigError, match="minutes is nan"):
         TrainConfig(minutes=float("nan"))
 
 
-def test_a_fraction_is_no_whole_number():
+def test_fraction_is_refused_for_a_whole_number():
     with pytest.raises(ConfigError, match="batch is 2.5; it must be a whole number"):
         TrainConfig(batch=2.5)
 
 
-def test_an_unknown_choice_is_refused_with_the_known_ones():
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"context": "yes"}, "context is 'yes'; it must be True or False."),
+        ({"flip_rotate": 1}, "flip_rotate is 1; it must be True or False."),
+        ({"encoder": 3}, "encoder is 3; it must be a string."),
+        ({"batch": "8"}, "batch is '8'; it must be a number between 1 and 256."),
+        ({"batch": True}, "batch is True; it must be a number between 1 and 256."),
+        ({"schedule": 2}, "schedule is 2; it must be one of auto, cosine"),
+    ],
+)
+def test_value_of_the_wrong_type_is_refused(values, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}"):
+        TrainConfig(**values)
+
+
+def test_unknown_choice_is_refused_with_the_known_ones():
     with pytest.raises(ConfigError, match="schedule is .magic.; it must be one of auto, cosine"):
         TrainConfig(schedule="magic")
 
 
-def test_a_misspelt_setting_is_named():
-    with pytest.raises(ConfigError, match="minuts is no setting of TrainConfig"):
+def test_misspelt_setting_is_named():
+    with pytest.raises(ConfigError, match="minuts is not a setting of TrainConfig"):
         TrainConfig.from_json({"minuts": 2})
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, PredictConfig])
-def test_every_old_name_is_tested_and_means_one_setting(kind):
-    known = [name for field, limits in kind.described() for name in (field.name, *limits.aliases)]
+def test_old_names_are_all_tested_and_unambiguous(kind):
+    known = [name for field, info in kind.described() for name in (field.name, *info.aliases)]
     assert len(set(known)) == len(known)
-    aliases = {alias for _, limits in kind.described() for alias in limits.aliases}
+    aliases = {alias for _, info in kind.described() for alias in info.aliases}
     assert aliases == ({old for old, _, _ in RENAMED} if kind is TrainConfig else {"positions"})
 
 
@@ -81,12 +98,12 @@ def test_old_name_in_a_file_is_read_as_the_new_one(kind, old, new, value):
 
 
 @all_renamed
-def test_old_name_in_the_window_s_project_settings_is_read_as_the_new_one(kind, old, new, value):
+def test_old_name_in_project_settings_is_read_as_the_new_one(kind, old, new, value):
     assert known_settings(kind, {old: value}) == kind(**{new: value})
 
 
 @all_renamed
-def test_new_name_wins_where_a_file_has_both(kind, old, new, value):
+def test_new_name_wins_if_a_file_has_both(kind, old, new, value):
     assert kind.from_json({old: value, new: getattr(kind(), new)}) == kind()
 
 
@@ -98,7 +115,7 @@ def test_old_value_beyond_its_limits_is_refused_under_the_new_name(kind, old, ne
 
 
 @all_renamed
-def test_old_option_works_on_the_command_line_and_is_not_listed(kind, old, new, value, capsys):
+def test_old_option_works_on_the_command_line_but_is_hidden(kind, old, new, value, capsys):
     for command in ("train", "tune") if kind is TrainConfig else ("predict",):
         words = [command, "p", *(["--vary", "batch=2"] if command == "tune" else [])]
         name = old.replace("_", "-")
@@ -147,7 +164,12 @@ def test_old_name_in_a_tuning_is_read_as_the_new_one(old, new, value, tmp_path):
         assert study.next_trial().settings == {new: value, "batch": 4}
 
 
-def test_tuning_keeps_the_automatic_name_that_version_0_1_0_gave_it():
+def test_tuning_keeps_its_automatic_name_of_version_0_1_0():
     first = TuneRequest.read(["averaging=0.9,0.95", "batch=2"], TrainConfig(seed=3)).legacy_name
-    assert first == "averaging-batch-fa2fc004"
+    assert first == "averaging-batch-fa2fc004", "a new setting lacks `since`, or a default changed"
     assert TuneRequest.read(["batch=2"], TrainConfig(), name="mine").legacy_name == "mine"
+
+
+def test_tuning_with_a_setting_of_a_newer_version_has_a_name_of_its_own():
+    plain, other = (TuneRequest.read(["batch=2"], TrainConfig(fill_mode=mode)) for mode in ("mirror", "nearest"))
+    assert plain.name != other.name

@@ -57,3 +57,8 @@ def test_every_dependency_is_imported(setup, imported):
 def test_every_import_is_a_dependency(setup, imported):
     extras = {name for key, text in setup["options.extras_require"].items() if key != "test" for name in names_in(text)}
     assert imported - names_in(setup["options"]["install_requires"]) - extras == set()
+
+
+def test_extra_all_is_every_extra_of_users(setup):
+    extras = setup["options.extras_require"]
+    assert extras["all"].strip() == f"napari-pathseg[{','.join(sorted(extras.keys() - {'all', 'test'}))}]"

@@ -8,13 +8,13 @@ boxes = st.builds(Region, st.integers(0, 500), st.integers(0, 500), st.integers(
 
 
 @given(boxes, st.integers(1, 17))
-def test_a_coarser_box_covers_the_finer_one(box, downsample):
+def test_coarser_box_covers_the_finer_one(box, downsample):
     around = box.coarser(downsample).finer(downsample)
     assert around.intersect(box) == box
 
 
 @given(boxes, boxes)
-def test_what_two_boxes_share_lies_in_both(first, second):
+def test_intersection_holds_the_pixels_of_both_boxes(first, second):
     shared = first.intersect(second)
     painted = np.zeros((900, 900), np.uint8)
     painted[first.slices] += 1
@@ -23,22 +23,22 @@ def test_what_two_boxes_share_lies_in_both(first, second):
 
 
 @given(boxes, boxes)
-def test_the_union_holds_both_and_no_less(first, second):
+def test_union_holds_both_boxes(first, second):
     union = first.unite(second)
     assert union.intersect(first) == first
     assert union.intersect(second) == second
 
 
-def test_an_empty_box_adds_nothing_to_a_union():
+def test_empty_box_adds_nothing_to_a_union():
     box = Region(3, 4, 5, 6)
     assert box.unite(EMPTY_REGION) == box == EMPTY_REGION.unite(box)
 
 
 @given(st.integers(1, 1000), st.integers(1, 1000), st.integers(1, 16))
-def test_a_grid_covers_the_slide_and_wastes_less_than_a_pixel(rows, columns, downsample):
+def test_grid_covers_the_slide_and_extends_less_than_a_pixel_beyond(rows, columns, downsample):
     for size, length in zip(grid_shape((rows, columns), downsample), (rows, columns), strict=True):
         assert 0 <= size * downsample - length < downsample
 
 
-def test_a_grid_pixel_lies_in_the_middle_of_what_it_covers():
+def test_grid_pixel_lies_at_the_centre_of_what_it_covers():
     assert [grid_to_level0(1, d) for d in (1, 2, 4)] == [1, 2.5, 5.5]

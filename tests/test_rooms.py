@@ -1,4 +1,4 @@
-"""Who may import whom: the rooms of the package keep their promises."""
+"""Who may import whom: each package imports only packages below it, and only the libraries it is for."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ import pytest
 import napari_pathseg
 
 PACKAGE = Path(napari_pathseg.__file__).parent
-# Rooms from the lowest up; those of one row do not know each other's row above, nothing points up.
+# From the lowest up: a package imports only from the rows above its own in this table, never from its own row.
 ORDER = (
     ("errors", "geometry"),
     ("settings", "classes", "storage"),
@@ -25,10 +25,10 @@ ORDER = (
     ("ui",),
     ("cli",),
 )
-LEVELS = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+LEVELS = {package: level for level, packages in enumerate(ORDER) for package in packages}
 TORCH, QT, NAPARI = ("torch", "segmentation_models_pytorch"), ("qtpy", "PyQt5", "PyQt6", "PySide6"), ("napari",)
 WITHOUT = {
-    **{room: (*TORCH, *QT, *NAPARI) for room in LEVELS if room not in ("engine", "jobs", "ui", "cli")},
+    **{package: (*TORCH, *QT, *NAPARI) for package in LEVELS if package not in ("engine", "jobs", "ui", "cli")},
     "engine": (*QT, *NAPARI),
     "jobs": (*QT, *NAPARI),
     "ui": (*TORCH, *QT[1:]),
@@ -65,24 +65,24 @@ def local_imports(path: Path, modules: Collection[str]) -> set[str]:
     return names & set(modules)
 
 
-def files_of(room: str) -> list[Path]:
-    return sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+def files_of(package: str) -> list[Path]:
+    return sorted((PACKAGE / package).rglob("*.py")) or [PACKAGE / f"{package}.py"]
 
 
-@pytest.mark.parametrize("room", LEVELS)
-def test_a_room_imports_only_what_lies_below_it(room):
-    above = {other for other in LEVELS if LEVELS[other] > LEVELS[room]} - ({"ui"} if room == "cli" else set())
-    for path in files_of(room):
+@pytest.mark.parametrize("package", LEVELS)
+def test_package_imports_only_packages_below_it(package):
+    above = {other for other in LEVELS if LEVELS[other] >= LEVELS[package]} - {package}
+    for path in files_of(package):
         for name in imports_of(path):
             parts = name.split(".")
             assert parts[0] != "napari_pathseg" or len(parts) < 2 or parts[1] not in above, f"{path} imports {name}"
 
 
-@pytest.mark.parametrize("room", WITHOUT)
-def test_a_room_knows_only_the_libraries_it_is_for(room):
-    for path in files_of(room):
+@pytest.mark.parametrize("package", WITHOUT)
+def test_package_imports_only_the_libraries_it_is_for(package):
+    for path in files_of(package):
         for name in imports_of(path):
-            assert name.split(".")[0] not in WITHOUT[room], f"{path} imports {name}"
+            assert name.split(".")[0] not in WITHOUT[package], f"{path} imports {name}"
 
 
 def test_no_module_imports_itself_in_a_circle():
@@ -96,7 +96,7 @@ def test_no_module_imports_itself_in_a_circle():
     assert not edges, f"these modules import each other, or import some that do: {sorted(edges)}"
 
 
-def test_every_room_has_its_place():
+def test_every_package_has_a_row_in_the_order():
     assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} <= LEVELS.keys()
 
 

@@ -1,37 +1,41 @@
-"""The command `pathseg`: projects without the window.
+"""The command `pathseg`: work on projects without the window.
 
-An error that the user can fix ends with one message and exit code 1, wrong usage with 2.  A check that finds a project
-not ready, and a search that leaves slides missing, print their answer and exit with 1 as well.
+An error that the user can fix prints one message and exits with code 1, wrong usage with 2, Ctrl+C with 130 and SIGTERM
+with 143.  `check` on a project that is not ready, and `relink` while slides are still missing, print their answer and
+exit with 1 as well.
 """
 
 import io
 import json
-import logging
 import sys
 from collections.abc import Sequence
 
-from napari_pathseg.cli.output import complaints
+from napari_pathseg.cli.output import warnings_of
 from napari_pathseg.cli.parser import build_parser
+from napari_pathseg.cli.progress import stop_signals
+from napari_pathseg.cli.terminal import log_to_stderr, say
 from napari_pathseg.errors import PathsegError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     args = build_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    log_to_stderr()
     if isinstance(sys.stdout, io.TextIOWrapper):  # slide names may have characters that the console lacks
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        answer = args.run(args)
+        with stop_signals.handled():
+            answer = args.run(args)
     except PathsegError as error:
-        print(error, file=sys.stderr)
-        return 1
+        say(str(error))
+        return stop_signals.exit_code or 1
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
-        return 1
-    lines = [json.dumps(answer)] if args.json else args.show(answer) if answer else []
-    if lines:
-        print("\n".join(lines), flush=True)
-    for text in complaints(answer):
-        print(text, file=sys.stderr)
-    return int(answer.get("ready") is False or bool(answer.get("missing")))
+        say("Stopped.")
+        return stop_signals.exit_code or 130
+    for line in [json.dumps(answer)] if args.json else args.show(answer) if answer else []:
+        say(line, sys.stdout)
+    for text in warnings_of(answer):
+        say(text)
+    if stop_signals.received is not None:
+        say("Stopped early; what was done until then is kept.")
+    return stop_signals.exit_code or int(answer.get("ready") is False or bool(answer.get("missing")))

@@ -1,51 +1,101 @@
-"""Answers of the commands as text: tables and sentences for a terminal."""
+"""Format the answers of the commands for a terminal, as tables and sentences."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-Answer = Mapping[str, Any]  # of a command: what --json prints
-Scores = Mapping[str, Mapping[str, float]]
+Answer = Mapping[str, Any]  # what a command returns and --json prints
+Scores = Mapping[str, Mapping[str, float | None]]
 
 _SCORES = {"dice": "Dice", "iou": "IoU", "precision": "precision", "recall": "recall", "f1": "F1"}
-_ABSENT = "-"  # in place of a missing value
+_ABSENT = "–"  # in place of a missing value
+_MAX_NAMES = 20  # listed in one sentence
 
 
-def complaints(answer: Answer) -> list[str]:
-    """Return the lines for stderr: problems that a check found, and warnings."""
+def warnings_of(answer: Answer) -> list[str]:
+    """Return the lines for stderr: the problems that a check found, and warnings."""
     return [*(problem["text"] for problem in answer.get("problems", [])), *answer.get("warnings", [])]
 
 
 def show_nothing(_: Answer) -> list[str]:
-    """Return no lines, as the window shows everything."""
+    """Return no lines: the window shows everything."""
     return []
 
 
 def show_project(answer: Answer) -> list[str]:
-    """Return the new project and the next command."""
-    made = answer["project"]
+    """Return the new project's folder and classes, and the next command."""
+    folder = answer["project"]
     return [
-        f"{made} was created with the classes {', '.join(answer['classes'])}.",
-        f"Next: pathseg add {made} SLIDE... --contours FOLDER",
+        f"{folder} was created with the classes {', '.join(answer['classes'])}.",
+        f"Next: pathseg add {folder} SLIDE... --contours FOLDER",
     ]
 
 
 def show_added(answer: Answer) -> list[str]:
-    """Return one row for each added slide, with the classes imported."""
+    """Return one row for each added slide, with its imported classes."""
     slides = answer["slides"]
     rows = [["slide", "contours", "classes", "patient", "role", "pixel size"]]
     for slide in slides:
-        size = "unknown" if slide["mpp"] is None else f"{slide['mpp']:.4g} µm/px"
+        size = _pixel_size(slide["mpp"])
         classes = ", ".join(slide["classes"]) or _ABSENT
         rows.append(
-            [slide["slide"], slide["contours"] or "no contours", classes, slide["patient"], slide["role"], size]
+            [slide["slide"], slide["contours"] or _no_contours(slide), classes, slide["patient"], slide["role"], size]
         )
     paired = sum(slide["contours"] is not None for slide in slides)
-    return [*aligned(rows), f"{_counted(len(slides), 'slide')} added, {paired or 'none'} with contours."]
+    known = [slide["slide"] for slide in slides if not slide["added"]]
+    left_out = _left_out(answer["contour_files"])
+    if not known:
+        return [*aligned(rows), f"{_counted(len(slides), 'slide')} added, {paired or 'none'} with contours.", *left_out]
+    added, there = _counted(len(slides) - len(known), "slide"), _counted(len(known), "slide")
+    return [
+        *aligned(rows),
+        f"{added} added; {there} already in the project, with role and patient as in the table. "
+        f"Contours were imported into {paired or 'none'}.",
+        *left_out,
+    ]
+
+
+def _left_out(files: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return one row for each file of the folder of contours that was not imported, but for the slides themselves."""
+    rows = [[file["file"], file["result"]] for file in files if not file["slides"] and not file["is_slide"]]
+    return ["", *aligned([["file", "why it was not imported"], *rows])] if rows else []
+
+
+def _no_contours(slide: Mapping[str, Any]) -> str:
+    return "no contours" if slide["added"] else "no new contours"
+
+
+def show_set(answer: Answer) -> list[str]:
+    """Return one row for each slide that was changed."""
+    rows = [["slide", "patient", "role", "complete", "pixel size"]]
+    for slide in answer["slides"]:
+        complete = "yes" if slide["complete"] else "no"
+        rows.append([slide["slide"], slide["patient"], slide["role"], complete, _pixel_size(slide["mpp"])])
+    return aligned(rows)
+
+
+def show_removed(answer: Answer) -> list[str]:
+    """Return how many slides there are, and which were removed."""
+    removed = answer["removed"]
+    back = f" Removed: {join_names(removed)}; --undo brings them back." if removed else " None is removed."
+    return [f"{_counted(len(answer['slides']), 'slide')}.{back}"]
+
+
+def show_classes(answer: Answer) -> list[str]:
+    """Return the classes with their pixels, and which slides an action changed."""
+    rows = [["class", "number", "colour", "pixels"]]
+    for spec in answer["classes"]:
+        rows.append([spec["class"], str(spec["number"]), spec["color"], f"{spec['pixels']:,}"])
+    lines = aligned(rows)
+    if answer["removed"]:
+        lines.append(f"Removed: {join_names(answer['removed'])}.")
+    if answer.get("slides"):
+        lines.append(f"Changed the masks of {join_names(answer['slides'])}; Undo in a mask takes it back.")
+    return lines
 
 
 def show_split(answer: Answer) -> list[str]:
-    """Return the role of each slide, and how many have each."""
+    """Return the role of each slide, and the number of slides per role."""
     roles = answer["roles"]
     rows = [["slide", "role"], *([slide, role] for role, slides in roles.items() for slide in slides)]
     return [*aligned(rows), f"{', '.join(f'{len(slides)} {role}' for role, slides in roles.items())}."]
@@ -55,71 +105,88 @@ def show_found(answer: Answer) -> list[str]:
     """Return the new files of the slides that were found."""
     found, missing = answer["found"], answer["missing"]
     if not found and not missing:
-        return ["No slide is missing: all files are where they were."]
+        return ["No slide is missing: every file is where the project expects it."]
     if not found:
         return []
-    many = f"{_counted(len(found), 'slide')} found and linked again"
-    return [*aligned([["slide", "file"], *found.items()]), f"{many}{'.' if missing else '; none is missing now.'}"]
+    summary = f"{_counted(len(found), 'slide')} found and relinked{'.' if missing else '; none is missing now.'}"
+    return [*aligned([["slide", "file"], *found.items()]), summary]
 
 
 def show_check(answer: Answer) -> list[str]:
-    """Return whether training can start and its estimated cost; the problems follow on stderr."""
-    problems = answer["problems"]
+    """Return whether training can start, its estimated cost, what it learns from and what is left to review.
+
+    Problems are printed on stderr.
+    """
+    problems, review = answer["problems"], answer["review"]
+    left = [f"{review['text']}."] if any(slide["unreviewed_pixels"] for slide in review["slides"]) else []
     if answer["ready"]:
-        takes = answer["estimate"]["text"].rstrip(".")
-        return [f"Ready to train: {takes}.", *([f"Worth a look ({len(problems)}):"] if problems else [])]
+        cost = answer["estimate"]["text"].rstrip(".")
+        heading = [f"Warnings ({len(problems)}):"] if problems else []
+        return [f"Ready to train: {cost}.", answer["training_data"], *left, *heading]
     blocking = sum(problem["blocks"] for problem in problems)
-    rest = f", {len(problems) - blocking} more worth a look" if len(problems) > blocking else ""
-    return [f"Not ready to train ({blocking} in the way{rest}):"]
+    warnings = f", {_counted(len(problems) - blocking, 'warning')}" if len(problems) > blocking else ""
+    return [*left, f"Not ready to train ({_counted(blocking, 'blocking problem')}{warnings}):"]
 
 
 def show_versions(answer: Answer) -> list[str]:
-    """Return what was created or restored, and one row for each version; problems follow on stderr."""
-    lines = [*_kept(answer.get("kept", {})), *_restored(answer.get("restored"))]
-    rows = [["slide", "version", "kept", "why", "areas"]]
+    """Return what was created or restored, and one row for each version; problems are printed on stderr."""
+    lines = [*_show_created(answer.get("kept", {})), *_show_restored(answer.get("restored"))]
+    rows = [["slide", "version", "created", "why", "areas"]]
     for slide in answer["slides"]:
         for version in slide["versions"]:
             when = f"{datetime.fromisoformat(version['when']).astimezone():%Y-%m-%d %H:%M}"
             areas = ", ".join(_area(name, area) for name, area in version["areas"].items() if area["pixels"])
             text = "cannot be read" if version["problem"] else areas or "nothing labelled"
             rows.append([slide["slide"], str(version["number"]), when, version["why"] or _ABSENT, text])
-    none = "No version is kept yet. One is before each import, accept-all and training, and with --keep."
-    return [*lines, *(aligned(rows) if rows[1:] else [none])]
+    empty = (
+        "There are no versions yet. They are created before each import, accept-all and training; "
+        "--keep creates them now."
+    )
+    return [*lines, *(aligned(rows) if rows[1:] else [empty])]
 
 
 def show_training(answer: Answer) -> list[str]:
     """Return the scores of a new model on the held-out slides, and its folder."""
     parent, seconds = answer["parent"], answer["seconds"]
     origin = f"fine-tuned from {parent}" if parent else "trained without an earlier model"
-    took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    duration = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
     return [
         *_score_table(answer["scores"]),
-        f"Pooled over the held-out slides (val). Model {answer['model']}, {origin}: "
-        f"{_counted(answer['steps'], 'step')} in {took}.",
-        f"It lies in {answer['folder']}.",
+        f"Pooled over {_evidence(answer)}. Model {answer['model']}, {origin}: "
+        f"{_counted(answer['steps'], 'step')} in {duration}.",
+        f"Saved in {answer['folder']}.",
+        *([answer["summary"]] if answer.get("summary") else []),
     ]
 
 
 def show_scores(answer: Answer) -> list[str]:
-    """Return the pooled scores, and the Dice of each slide."""
+    """Return the pooled scores, pixels by outcome, the scores of objects, and the Dice of each slide."""
     classes, slides = answer["classes"], answer["slides"]
     rows = [["Dice of", *classes]]
-    for slide in slides:
-        dice = zip(classes, _occurring(slide["confusion"]), strict=True)
-        rows.append([slide["slide"], *(_number(slide["scores"][name]["dice"], there) for name, there in dice)])
+    rows += [[slide["slide"], *(_number(slide["scores"][name]["dice"]) for name in classes)] for slide in slides]
     role = "all roles" if answer["role"] == "all" else f"the role {answer['role']}"
+    where = f"{_counted(len(slides), 'slide')} of {role}"
+    if answer.get("held_out_parts"):
+        where = _evidence(answer)
+    absent = [name for name in classes if answer["scores"][name]["dice"] is None]
+    note = [f"{_ABSENT}: {', '.join(absent)} does not occur there."] if absent else []
     return [
-        *_score_table(answer["scores"], _occurring(answer["confusion"])),
+        *_score_table(answer["scores"]),
         "",
+        *_pixel_table(classes, answer["confusion"]),
+        "",
+        *_instance_table(answer["objects"]),
         *aligned(rows),
         "",
-        f"Model {answer['model']} on {_counted(len(slides), 'slide')} of {role}, the first table pooled over all "
-        f"labelled pixels; {answer['pixel_error']:.2%} of them are misclassified.",
+        *note,
+        f"Model {answer['model']} on {where}. Scores and pixels are pooled over all "
+        f"labelled pixels, of which {answer['pixel_error']:.2%} are misclassified. TP, FP, FN and TN are true and "
+        "false positives and negatives.",
     ]
 
 
 def show_prediction(answer: Answer) -> list[str]:
-    """Return what was predicted: slides of a project, or image files."""
+    """Return the predicted slides of a project, or the label images written."""
     if "files" in answer:
         return show_files(answer)
     slides = answer["slides"]
@@ -127,7 +194,7 @@ def show_prediction(answer: Answer) -> list[str]:
         return ["No slide was predicted."]
     rows = [["slide", "pixels", "seconds", "mask"]]
     for slide in slides:
-        mask = "filled where unlabelled" if slide["filled"] else "not changed, the slide is complete"
+        mask = "filled where unlabelled" if slide["filled"] else "unchanged: the slide is complete"
         rows.append([slide["slide"], f"{slide['pixels']:,}", f"{slide['seconds']:.1f}", mask])
     return [*aligned(rows), f"{_counted(len(slides), 'slide')} predicted with {answer['model']}."]
 
@@ -152,15 +219,16 @@ def show_demo(answer: Answer) -> list[str]:
     classes = list(next(iter(scores.values())))
     rows = [["Dice of", *classes]]
     rows += [[f"the {which} model", *(_number(dice[name]) for name in classes)] for which, dice in scores.items()]
-    left = [*answer["screenshots"], *answer["exported"]]
-    return [*aligned(rows), *left, f"The project lies in {answer['project']}; it took {answer['seconds']:.0f} s."]
+    files = [*answer["screenshots"], *answer["exported"]]
+    summary = f"The project is in {answer['project']}. The demo took {answer['seconds']:.0f} s."
+    return [*aligned(rows), *files, summary]
 
 
 def show_trials(answer: Answer) -> list[str]:
-    """Return the trials of a tuning as a table, best first, and why some failed."""
+    """Return the trials of a tuning as a table, best first, and the reasons for failed ones."""
     trials = answer["trials"]
     if not trials:
-        return ["No trial began."]
+        return ["No trial was started."]
     fields = list(trials[0]["settings"])
     rows = [["model", "dice", "steps", "seconds", *fields, ""]]
     for trial in trials:
@@ -170,8 +238,8 @@ def show_trials(answer: Answer) -> list[str]:
         rows.append(
             [trial["model"] or _ABSENT, score, str(trial["steps"]), f"{trial['seconds']:.0f}", *settings, state]
         )
-    problems = [f"{_settings(trial['settings'])}: {trial['problem']}" for trial in trials if trial["problem"]]
-    return [*aligned(rows), *problems, f"The table lies in runs/tune-{answer['name']}/table.csv."]
+    problems = [f"{_join_settings(trial['settings'])}: {trial['problem']}" for trial in trials if trial["problem"]]
+    return [*aligned(rows), *problems, f"The table is also in runs/tune-{answer['name']}/table.csv."]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -180,56 +248,89 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
-def _score_table(scores: Scores, occurring: Sequence[bool] | None = None) -> list[str]:
-    """Return a row of scores for each class, without numbers for a class that does not occur."""
+def _score_table(scores: Scores) -> list[str]:
+    """Return one row of scores for each class; a class that does not occur has no numbers."""
     rows = [["class", *_SCORES.values()]]
-    for (name, found), there in zip(scores.items(), occurring or [True] * len(scores), strict=True):
-        rows.append([name, *(_number(found[key], there) for key in _SCORES)])
+    rows += [[name, *(_number(class_scores[key]) for key in _SCORES)] for name, class_scores in scores.items()]
     return aligned(rows)
 
 
-def _occurring(confusion: Sequence[Sequence[int]]) -> list[bool]:
-    """Return whether each class occurs in the labels or the prediction; otherwise its scores of 1 mean nothing."""
-    return [any(row) or any(column) for row, column in zip(confusion, zip(*confusion, strict=True), strict=True)]
+def _evidence(answer: Answer) -> str:
+    """Return what a model was scored on, in words."""
+    parts = answer.get("held_out_parts")
+    if not parts:
+        return "the held-out slides (val)"
+    return f"held-out parts of {', '.join(parts)}, weaker evidence than the slide of another patient"
 
 
-def _number(score: float, there: bool = True) -> str:
-    return f"{score:.4f}" if there else _ABSENT
+def _pixel_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
+    """Return one row of true and false positives and negatives, in pixels, for each class."""
+    rows, total = [["pixels of", "TP", "FP", "FN", "TN"]], sum(map(sum, confusion))
+    for index, name in enumerate(classes):
+        hits = confusion[index][index]
+        extra, missed = sum(row[index] for row in confusion) - hits, sum(confusion[index]) - hits
+        rows.append([name, *(f"{number:,}" for number in (hits, extra, missed, total - hits - extra - missed))])
+    return aligned(rows)
 
 
-def _kept(kept: Mapping[str, int | None]) -> list[str]:
-    new = [f"{slide} (version {number})" for slide, number in kept.items() if number is not None]
-    same = [slide for slide, number in kept.items() if number is None]
-    lines = [f"Kept: {', '.join(new)}."] if new else []
-    return lines + ([f"No mask, or none that changed since its newest version: {', '.join(same)}."] if same else [])
+def _instance_table(objects: Mapping[str, Mapping[str, float] | None]) -> list[str]:
+    """Return one row of V_rand and V_info, with their split and merge parts, for each class that has objects."""
+    names = ("v_rand", "rand_split", "rand_merge", "v_info", "info_split", "info_merge")
+    rows = [["objects of", "V_rand", "split", "merge", "V_info", "split", "merge"]]
+    rows += [[name, *(_number(found[key]) for key in names)] for name, found in objects.items() if found is not None]
+    return [*aligned(rows), ""] if len(rows) > 1 else []
 
 
-def _restored(restored: Mapping[str, Any] | None) -> list[str]:
+def _number(score: float | None) -> str:
+    return _ABSENT if score is None else f"{score:.4f}"
+
+
+def _show_created(versions: Mapping[str, int | None]) -> list[str]:
+    created = [f"{slide} (version {number})" for slide, number in versions.items() if number is not None]
+    unchanged = [slide for slide, number in versions.items() if number is None]
+    lines = [f"Created: {', '.join(created)}."] if created else []
+    return lines + ([f"No mask, or unchanged since its newest version: {', '.join(unchanged)}."] if unchanged else [])
+
+
+def _show_restored(restored: Mapping[str, Any] | None) -> list[str]:
     if restored is None:
         return []
-    mask = f"{restored['slide']} is as it was in version {restored['number']}"
+    slide, number = restored["slide"], restored["number"]
     if not restored["changed"]:
-        return [f"{mask}: nothing had to be changed."]
-    before = "" if restored["kept"] is None else f"; as it was before that is version {restored['kept']}"
-    return [f"{mask}{before}. Undo in the window takes that back."]
+        return [f"{slide} already equals version {number}; nothing was changed."]
+    snapshot = "" if restored["kept"] is None else f"; the mask from before is version {restored['kept']}"
+    return [f"{slide} was restored to version {number}{snapshot}. Undo in the window reverts this."]
 
 
 def _area(name: str, area: Mapping[str, float | None]) -> str:
     return f"{name} {area['pixels']:,} px" if area["mm2"] is None else f"{name} {area['mm2']:.4g} mm²"
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
+def _pixel_size(mpp: float | None) -> str:
+    return "unknown" if mpp is None else f"{mpp:.4g} µm/px"
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    rest = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _join_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "new": show_project,
     "add": show_added,
+    "set": show_set,
+    "remove": show_removed,
     "split": show_split,
+    "class": show_classes,
     "relink": show_found,
     "check": show_check,
     "versions": show_versions,

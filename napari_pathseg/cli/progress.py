@@ -1,41 +1,101 @@
-"""Progress of jobs on a terminal."""
+"""Print the progress of jobs on a terminal."""
 
 import signal
-import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from napari_pathseg.cli.terminal import say
 from napari_pathseg.engine.events import Event, Job, Note, Progress, Started, Stop, Trial, Validated, run
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.relink import Search
 
 _Result = TypeVar("_Result")
-_SCORING = "Scoring"  # the stage after training, whose duration is not known
 _MIN_INTERVAL_S = 1.0  # between progress lines of a job
-_SEARCH_INTERVAL_S = 5.0  # between progress lines of a search
+_SEARCH_INTERVAL_S = 5.0  # between progress lines of a search, and of adding slides
+
+
+class StopSignals:
+    """The signals that ask a command to stop: Ctrl+C, and SIGTERM, which clusters send.
+
+    The first one ends a job at its next event and keeps its results so far; outside a job, or the second time,
+    it raises KeyboardInterrupt.
+
+    Attributes
+    ----------
+    received
+        The first signal, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._in_job = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Handle the signals inside the block."""
+        self.received = None
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def in_job(self) -> Iterator[None]:
+        """Note that the block runs a job, which a signal ends gently."""
+        self._in_job = True
+        try:
+            yield
+        finally:
+            self._in_job = False
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that was stopped, as shells expect it: 130 or 143; 0 if it was not."""
+        return 0 if self.received is None else 128 + self.received
+
+    def _note(self, number: int, _: object) -> None:
+        again, self.received = self.received is not None, number
+        if again or not self._in_job:
+            raise KeyboardInterrupt
+
+
+stop_signals = StopSignals()  # of this process; `main` handles them
 
 
 def follow(job: Job[_Result]) -> _Result:
-    """Run a job to its end and print its progress to stderr.
-
-    The first Ctrl+C stops it at its next event and keeps its results so far; the second one aborts it.
-    """
+    """Run a job to its end and print its progress to stderr; see `StopSignals` for how it is stopped."""
     last_printed = 0.0
 
     def show(event: Event) -> Stop | None:
         nonlocal last_printed
         line, now = _line(event), time.monotonic()
         if line and (not isinstance(event, Progress) or now - last_printed > _MIN_INTERVAL_S):
-            print(line, file=sys.stderr, flush=True)
+            say(line)
             last_printed = now
-        return Stop() if interrupts else None
+        return None if stop_signals.received is None else Stop(now=True)
 
-    with _interrupts() as interrupts:
+    with stop_signals.in_job():
         return run(job, show)
+
+
+def report_fraction(what: str) -> Callable[[float], bool]:
+    """Return a function that prints the fraction that is done to stderr, now and then; it never cancels."""
+    last_printed = time.monotonic()
+
+    def report(fraction: float) -> bool:
+        nonlocal last_printed
+        if time.monotonic() - last_printed > _SEARCH_INTERVAL_S:
+            last_printed = time.monotonic()
+            say(f"{what}: {fraction:.0%}")
+        return False
+
+    return report
 
 
 def follow_search(search: Generator["Search", None, dict[str, Path]]) -> dict[str, Path]:
@@ -50,35 +110,21 @@ def follow_search(search: Generator["Search", None, dict[str, Path]]) -> dict[st
         if time.monotonic() - last_printed > _SEARCH_INTERVAL_S:
             last_printed = time.monotonic()
             count = f"{len(progress.paths)} of {progress.missing} found"
-            print(f"Searching {progress.folder}: {progress.files:,} files, {count}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _interrupts() -> Iterator[list[int]]:
-    """Collect the first Ctrl+C inside the block; raise KeyboardInterrupt only for the second."""
-    seen: list[int] = []
-
-    def note(number: int, _: object) -> None:
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, before)
+            say(f"Searching {progress.folder}: {progress.files:,} files, {count}")
 
 
 def _line(event: Event) -> str:
     match event:
         case Progress():
             loss = "" if event.loss is None else f", loss {event.loss:.3f}"
-            done = "" if event.stage == _SCORING else f"{event.fraction:.0%}"
-            return f"{event.stage}: {', '.join(part for part in (done, _time(event)) if part)}{loss}"
+            parts = (f"{event.fraction:.0%}", _format_time(event))
+            return f"{event.stage}: {', '.join(part for part in parts if part)}{loss}"
         case Validated():
-            dice = ", ".join(f"{name} {value:.3f}" for name, value in event.dice.items())
-            return f"After {event.seconds:.0f} s on held-out slides: Dice {dice}{' (best)' if event.best else ''}"
+            dice = ", ".join(f"{name} {'–' if value is None else f'{value:.3f}'}" for name, value in event.dice.items())
+            where = "held-out slides"
+            if event.tiles:
+                where = f"{event.tiles} held-out tile{'' if event.tiles == 1 else 's'}"
+            return f"After {event.seconds:.0f} s on {where}: Dice {dice}{' (best)' if event.best else ''}"
         case Note():
             return event.text
         case Trial():
@@ -86,18 +132,19 @@ def _line(event: Event) -> str:
             outcome = event.problem if event.score is None else f"Dice {event.score:.3f}"
             return f"Trial {event.number} of {event.of}, {settings}{': ' if outcome else ''}{outcome}"
         case Started():
-            return f"{event.model} learns from {len(event.train)} slides, {len(event.val)} held out"
+            held_out = f"parts of {len(event.val)}" if event.parts else str(len(event.val))
+            return f"{event.model} trains on {len(event.train)} slides, {held_out} held out"
     return ""
 
 
-def _time(progress: Progress) -> str:
-    """Return how long a job still takes or, where that is unknown, how long it has taken."""
+def _format_time(progress: Progress) -> str:
+    """Return the remaining time of a job or, if that is unknown, the elapsed time."""
     if round(progress.seconds_left) > 0:
-        return f"{_span(progress.seconds_left)} left"
-    return "" if progress.seconds is None else f"{_span(progress.seconds)} so far"
+        return f"{_format_seconds(progress.seconds_left)} left"
+    return "" if progress.seconds is None else f"{_format_seconds(progress.seconds)} so far"
 
 
-def _span(seconds: float) -> str:
+def _format_seconds(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Detect contours that do not lie where they should, and suggest the transform that mends them.
+"""Detect misplaced contours, and suggest the transform that aligns them with their slide.
 
 Contours drawn on a smaller or larger copy of a slide, in micrometres, or with rows and columns
 exchanged give themselves away by their bounding box.  A transform is only suggested here; the
@@ -15,9 +15,10 @@ from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.errors import ConfigError
 
 PYRAMID_SCALES = (2, 4, 8, 16, 32)  # downsampling factors common between pyramid levels
-# Contours placed at random all lie in the same corner with this probability at most; rarer is suspicious.
+# If contours placed at random are all in one corner with a probability below this, they are suspicious.
 MAX_FALSE_ALARM = 1 / 256
-_OVERHANG = 0.05  # share of a side by which contours may leave the slide: people draw beyond its edge
+_SIZE_TOLERANCE = 1e-3  # share of a side by which a scaled copy may differ from its slide
+_OVERHANG = 0.05  # share of a side by which contours may extend beyond the slide: people draw across its edge
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,16 @@ class AxisScaleTransform:
             raise ConfigError(f"scale is {self.scale:g}; it must lie in 0.001 to 1000. Give how many times as large.")
 
     @property
+    def options(self) -> str:
+        """The transform as options of ``pathseg add``."""
+        parts = [f"--scale {self.scale:.6g}"] if self.scale != 1 else []
+        return " ".join([*parts, *(["--swap-axes"] if self.swap_axes else [])])
+
+    @property
     def description(self) -> str:
         """The transform in words, as in "import it at 1/4 of its size"."""
+        if self.swap_axes and self.scale != 1:
+            return f"{replace(self, swap_axes=False).description}, with rows and columns swapped"
         if self.scale == 1:
             return "with rows and columns swapped" if self.swap_axes else "as in the file"
         return f"at 1/{1 / self.scale:.4g} of its size" if self.scale < 1 else f"at {self.scale:.4g} times its size"
@@ -85,7 +94,7 @@ class BoundingBox:
         return cls(slide_shape, float(top), float(left), float(bottom), float(right))
 
     def fits(self, transform: AxisScaleTransform = IDENTITY) -> bool:
-        """Return whether the box lies on the slide after `transform`."""
+        """Return whether the box is on the slide after `transform`."""
         sides = [(self.top, self.bottom), (self.left, self.right)]
         return all(
             first * transform.scale >= -_OVERHANG * size and last * transform.scale <= (1 + _OVERHANG) * size
@@ -94,12 +103,41 @@ class BoundingBox:
 
     @property
     def reach(self) -> float:
-        """How far down or right the box reaches, as a share of the slide's side."""
+        """How far down or right the box extends, as a share of the slide's side."""
         return max(self.bottom / self.slide_shape[0], self.right / self.slide_shape[1])
 
 
+def fits_stated_size(
+    stated: tuple[int, int], slide_shape: tuple[int, int], transform: AxisScaleTransform = IDENTITY
+) -> bool:
+    """Return whether an image of the `stated` size (rows, columns) is as large as its slide after `transform`.
+
+    A copy may have been rounded by up to one of its pixels.
+    """
+    sides = stated[::-1] if transform.swap_axes else stated
+    slack = 0.0 if transform.scale == 1 else max(1.0, transform.scale)
+    return all(
+        abs(side * transform.scale - size) <= max(slack, _SIZE_TOLERANCE * size * (slack > 0))
+        for side, size in zip(sides, slide_shape, strict=True)
+    )
+
+
+def transform_for_stated_size(stated: tuple[int, int], slide_shape: tuple[int, int]) -> AxisScaleTransform | None:
+    """Return the transform from an image of the `stated` size to its slide; None if they are of other proportions."""
+    for swap in (False, True):
+        sides = stated[::-1] if swap else stated
+        scale = max(slide_shape) / sides[slide_shape.index(max(slide_shape))]
+        if 1e-3 <= scale <= 1e3:
+            transform = AxisScaleTransform(float(f"{scale:.6g}"), swap)
+            rounded = AxisScaleTransform(float(round(scale)) if scale > 1 else 1 / round(1 / scale), swap)
+            for candidate in (rounded, transform):
+                if fits_stated_size(stated, slide_shape, candidate):
+                    return candidate
+    return None
+
+
 def suggest_transform(box: BoundingBox, ratios: Iterable[float] = ()) -> AxisScaleTransform | None:
-    """Return a transform for contours that miss their slide or all lie in one corner; None if nothing is odd.
+    """Return a transform for contours that are off their slide or all in one corner; None if nothing is suspicious.
 
     Parameters
     ----------

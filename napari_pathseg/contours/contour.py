@@ -38,6 +38,10 @@ class Contour:
         2 the first class to find.  A project sets it from `class_name`.
     color
         The class colour in the file, as ``#rrggbb``, or None.
+    layer
+        What else tells a contour without a class from others of its file: a name in another field, or its layer.
+    depth
+        In formats that say which contour lies above: contours of a higher depth do.
     """
 
     exterior: Points
@@ -45,6 +49,8 @@ class Contour:
     class_name: str = ""
     label: int = 2
     color: str | None = None
+    layer: str = ""
+    depth: int = 0
 
     @property
     def rings(self) -> tuple[Points, ...]:
@@ -53,7 +59,7 @@ class Contour:
 
 
 def check_ring(ring: Points, place: str) -> None:
-    """Refuse a ring that encloses no area; `place` begins the message.
+    """Raise AnnotationError for a ring that encloses no area; `place` begins the message.
 
     Raises
     ------
@@ -76,7 +82,7 @@ def check_ring(ring: Points, place: str) -> None:
 
 
 def check_contours(contours: Iterable[Contour], name: str = "") -> None:
-    """Refuse contours that cannot be drawn; `name` is their file.
+    """Raise AnnotationError for contours that cannot be drawn; `name` is their file.
 
     Raises
     ------
@@ -89,7 +95,7 @@ def check_contours(contours: Iterable[Contour], name: str = "") -> None:
 
 
 def check_inside(contours: Iterable[Contour], shape: tuple[int, int], file_name: str) -> None:
-    """Refuse a contour that lies wholly outside its slide of `shape` (rows, columns).
+    """Raise AnnotationError for a contour wholly outside its slide of `shape` (rows, columns).
 
     Raises
     ------
@@ -105,6 +111,30 @@ def check_inside(contours: Iterable[Contour], shape: tuple[int, int], file_name:
                 f"{right:g}, outside its slide of {shape[0]} rows and {shape[1]} columns. Give the file "
                 "that belongs to this slide, in pixels of its full size, or delete the contour."
             )
+
+
+def in_painting_order(contours: Sequence[Contour]) -> list[Contour]:
+    """Return contours in the order in which they are painted over each other: by depth, then the larger ones first."""
+    depths = np.array([contour.depth for contour in contours], np.int64)
+    return [contours[index] for index in np.lexsort((-contour_areas(contours), depths)).tolist()]
+
+
+def contour_areas(contours: Sequence[Contour]) -> npt.NDArray[np.float64]:
+    """Return the area of each contour without its holes, in pixels."""
+    if not contours:
+        return np.zeros(0)
+    rings = [ring for contour in contours for ring in contour.rings]
+    lengths = np.array([len(ring) for ring in rings])
+    starts = np.cumsum(lengths) - lengths
+    points = np.concatenate(rings)
+    points = points - np.repeat(points[starts], lengths, axis=0)  # small numbers keep their digits
+    after = np.arange(1, len(points) + 1)
+    after[starts + lengths - 1] = starts
+    areas = np.abs(np.add.reduceat(points[:, 0] * points[after, 1] - points[:, 1] * points[after, 0], starts)) / 2
+    counts = np.array([len(contour.rings) for contour in contours])
+    firsts = np.cumsum(counts) - counts
+    net: npt.NDArray[np.float64] = np.maximum(0.0, 2 * areas[firsts] - np.add.reduceat(areas, firsts))
+    return net
 
 
 def without_repeat(ring: Points) -> Points:
@@ -155,7 +185,7 @@ def _depths(rings: Sequence[Points], name: str) -> tuple[npt.NDArray[np.intp], n
     tree = shapely.STRtree(polygons)
     depth, parent = np.zeros(len(rings), np.intp), np.full(len(rings), -1, np.intp)
     tried = 0
-    for start in range(0, len(rings), _CHUNK):  # bounds the memory
+    for start in range(0, len(rings), _CHUNK):  # limits memory
         inner, outer = tree.query(polygons[start : start + _CHUNK])  # pairs whose bounding boxes intersect
         inner += start
         inner, outer = (pairs[area[inner] < area[outer]] for pairs in (inner, outer))

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.classes import BACKGROUND
-from napari_pathseg.contours.contour import Contour
+from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
+from napari_pathseg.contours.contour import Contour, in_painting_order
 from napari_pathseg.contours.formats import MASK_SUFFIXES, read_contours, write_contours
 from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.formats.label_images.reader import read_label_image
@@ -17,7 +18,13 @@ from napari_pathseg.errors import AnnotationError
 from napari_pathseg.slides.registry import open_slide
 
 
-def convert_contours(source: Path, target: Path, slide: Path | None = None, format: str | None = None) -> list[Contour]:
+def convert_contours(
+    source: Path,
+    target: Path,
+    slide: Path | None = None,
+    format: str | None = None,
+    transform: AxisScaleTransform | None = None,
+) -> list[Contour]:
     """Read contours, or the regions of a label image, and write them in another format.
 
     Parameters
@@ -29,6 +36,8 @@ def convert_contours(source: Path, target: Path, slide: Path | None = None, form
         size or position on the glass.
     format
         A key of `formats.FORMATS`; None for the default format of the target's suffix.
+    transform
+        What aligns the contours with the slide; None if nothing.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def convert_contours(source: Path, target: Path, slide: Path | None = None, form
     if slide is not None:
         with open_slide(slide) as opened:
             geometry = SlideGeometry.from_slide(opened)
-    contours = _read(source, geometry)
+    contours = in_painting_order(_read(source, geometry, transform))
     if target.suffix.lower() in MASK_SUFFIXES:
         _write_labels(target, contours, geometry)
     else:
@@ -56,12 +65,13 @@ def convert_contours(source: Path, target: Path, slide: Path | None = None, form
     return contours
 
 
-def _read(path: Path, geometry: SlideGeometry) -> list[Contour]:
+def _read(path: Path, geometry: SlideGeometry, transform: AxisScaleTransform | None) -> list[Contour]:
     if path.suffix.lower() not in MASK_SUFFIXES:
-        return read_contours(path, geometry)
-    labels = read_label_image(path, _shape(path, geometry)).values
+        return read_contours(path, geometry, transform)
+    labels = read_label_image(path, _shape(path, geometry), transform=transform or IDENTITY).values
     values = np.flatnonzero(np.bincount(labels.ravel(), minlength=256)[1:]) + 1
-    return [replace(patch, class_name=str(value)) for value in values for patch in vectorize(labels, int(value))]
+    patches = [replace(patch, class_name=str(value)) for value in values for patch in vectorize(labels, int(value))]
+    return (transform or IDENTITY).apply(patches)
 
 
 def _shape(path: Path, geometry: SlideGeometry) -> tuple[int, int]:

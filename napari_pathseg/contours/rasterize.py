@@ -52,12 +52,12 @@ def rasterize(contours: Iterable[Contour], shape: tuple[int, int], downsample: i
     Returns
     -------
     mask : uint8 array of `shape`
-        The class index of each pixel; 0 where no contour lies.
+        The class index of each pixel; 0 outside all contours.
 
     Raises
     ------
     AnnotationError
-        If an outline has fewer than three vertices, or one that is not finite.
+        If an outline has fewer than three vertices, or one of them is not finite.
 
     Notes
     -----
@@ -137,7 +137,7 @@ def _box(edges: _Edges, columns: int) -> Region:
 
 
 def _inside(edges: _Edges, band: Region) -> npt.NDArray[np.bool_]:
-    """Return which pixels of the band lie right of an odd number of edges."""
+    """Return which pixels of the band are to the right of an odd number of edges."""
     flips = np.zeros((band.height, band.width + 1), np.uint8)  # one more column, for edges right of the band
     first, last = edges.first.clip(min=band.top), edges.last.clip(max=band.bottom)
     total = np.cumsum(last - first)
@@ -159,7 +159,7 @@ def _flip(
     last: npt.NDArray[np.intp],
     band: Region,
 ) -> None:
-    """Mark, on each row an edge crosses, the first pixel whose centre lies right of it."""
+    """Flip, on each row that an edge crosses, the first pixel whose centre is to its right."""
     counts = last - first
     edge = np.repeat(np.arange(len(first)), counts)
     row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(counts) - counts), counts)

@@ -6,6 +6,8 @@ Jobs are generators that yield progress and return their result; none depends on
 
 import os
 
+from napari_pathseg.engine import events as events  # part of the public API
+
 # Waiting threads of OpenMP that spin make each step ten times slower when another program
 # wants a core; torch reads this when it is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

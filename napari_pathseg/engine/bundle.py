@@ -1,23 +1,34 @@
 """A bundle: a folder with a trained model and everything needed to use it.
 
 ``weights.safetensors`` holds the tensors, ``bundle.json`` the architecture, the lineage and the
-scores, ``curves.csv`` the training curves.  Nothing in it can run code.  This module handles the
-metadata and needs no torch; `engine.bundle_io` reads and writes the weights.
+scores, ``curves.csv`` the training curves, drawn in ``curves.svg`` and ``curves.png``.  Nothing in it
+can run code.  This module handles the metadata and needs no torch; `engine.bundle_io` reads and
+writes the weights.
 """
 
 import filecmp
 import re
 import shutil
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from msgspec import Meta
+
+from napari_pathseg.classes import HIGHEST_NUMBER, StoredClass
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import BundleError, ProjectError
+from napari_pathseg.projects import roles
+from napari_pathseg.projects.held_out_parts import Parts, covers, join_names, parts_from_json
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
+from napari_pathseg.storage.json_schema import Count, Fraction, PixelSize, SchemaError, conform
 
 FORMAT = 1
+_ClassNumber = Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)]
+StoredParts = dict[str, list[Annotated[list[Count], Meta(min_length=4, max_length=4)]]]  # level-0 boxes, by slide
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,20 @@ class NetworkSpec:
         1 if its input is the mean of red, green and blue, which is true of unet-classic alone.
     context
         Whether its input includes the surroundings of a tile.
+    known
+        The numbers of the classes that it was trained on, from 1; empty if it knows each of its outputs.
     """
 
     architecture: str
     encoder: str
-    classes: int
-    channels: int = 3
+    classes: _ClassNumber
+    channels: Literal[1, 3] = 3
     context: bool = False
+    known: tuple[_ClassNumber, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return its JSON values; `known` is left out if empty, as in files of older versions."""
+        return {name: value for name, value in asdict(self).items() if name != "known" or value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,28 +74,64 @@ class Bundle:
     mpp
         Micrometres per pixel of its training data; None for the native resolution of each slide.
     scores
-        By class name, pooled over the pixels of `val`.
+        By class name, pooled over the labelled pixels of `val`; None for a class that does not occur there.
+    mean_dice
+        The mean Dice of the classes that occur there.
+    scored_tiles, held_out_tiles
+        How many of the held-out tiles the scores cover; 0 of 0 in bundles that do not say it.
+    origin
+        When, where and how it was trained: date, versions, machine, command; empty in older bundles.
+    collapsed
+        The class that the model predicts everywhere; "" if it predicts several, as it should.
     train, val
         The slides it was trained and scored on.
     finished
         False while its run is going on, or if the run was killed.
+    held_out
+        Level-0 boxes (top, left, height, width) of the slides `val` that it was scored on; empty if on whole slides.
+    learnt_before
+        The slides of `val` from which an earlier model that it was trained from has learnt.
+    is_copy
+        Whether nothing learnt scored better than the parent, so that its weights are the parent's.  It is a model of
+        its own all the same: its scores are on what is held out now, and its run ends with the model that it names.
     """
 
     id: str
     parent: str | None
     run: str
     network: NetworkSpec
-    classes: list[dict[str, str]]
-    mpp: float | None
+    classes: list[StoredClass]
+    mpp: PixelSize | None
     config: dict[str, Any]
-    scores: dict[str, dict[str, float]]
-    mean_dice: float
+    scores: dict[str, dict[str, float | None]]
+    mean_dice: Fraction
     train: list[str]
     val: list[str]
-    steps: int
-    seconds: float
+    steps: Count
+    seconds: Annotated[float, Meta(ge=0)]
     finished: bool
+    scored_tiles: Count = 0
+    held_out_tiles: Count = 0
+    collapsed: str = ""
+    origin: dict[str, Any] = field(default_factory=dict)
+    held_out: StoredParts = field(default_factory=dict)
+    learnt_before: list[str] = field(default_factory=list)
+    is_copy: bool = False
     format: int = field(default=FORMAT)
+
+    @property
+    def caveat(self) -> str:
+        """What to know before one trusts the scores; "" if they are those of a sound model on all held-out slides."""
+        if self.collapsed:
+            return f"has collapsed: it calls everything {self.collapsed}"
+        if self.scored_tiles < self.held_out_tiles:
+            return f"was scored on {self.scored_tiles} of {self.held_out_tiles} held-out tiles"
+        return ""
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of slides that it was scored on, and that it has not learnt; empty if it was scored on slides."""
+        return parts_from_json(self.held_out)
 
     @property
     def class_names(self) -> list[str]:
@@ -101,11 +155,25 @@ def load_bundle(folder: Path) -> Bundle:
         found = content.get("format") if isinstance(content, dict) else None
         raise BundleError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
     try:
-        network, config = NetworkSpec(**content["network"]), dict(content["config"])
-        bundle = Bundle(**{**content, "network": network})
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path} is damaged ({error}). Train again, or restore it from a copy.") from error
-    return replace(bundle, config=TrainConfig.renamed(config))
+        bundle = conform(content, Bundle)
+        _check_outputs(bundle)
+    except SchemaError as error:
+        raise BundleError(f"{path} is damaged: {error}. Train again, or restore it from a copy.") from error
+    if "held_out" not in content and bundle.scores:  # an older version's mean is without Background
+        dice = [value for values in bundle.scores.values() if (value := values.get("dice")) is not None]
+        bundle = replace(bundle, mean_dice=sum(dice) / max(1, len(dice)))
+    return replace(bundle, config=TrainConfig.renamed(bundle.config))
+
+
+def _check_outputs(bundle: Bundle) -> None:
+    """Raise SchemaError unless each output of the network has one class."""
+    names, outputs = bundle.class_names, bundle.network.classes
+    if len(names) != outputs:
+        raise SchemaError(f"it names {len(names)} classes, and its network has {outputs} outputs")
+    if len(set(names)) != len(names):
+        raise SchemaError("two of its classes have the same name")
+    if any(number > outputs for number in bundle.network.known):
+        raise SchemaError(f"network.known has a number above {outputs}, that of its outputs")
 
 
 def find_bundle(project: Project, model_id: str | None = None) -> Path:
@@ -130,24 +198,112 @@ def load_bundles(project: Project) -> list[Bundle]:
     return [load_bundle(project.folder / "models" / name) for name in project.model_ids()]
 
 
+def lineage(project: Project, model_id: str | None) -> list[Bundle]:
+    """Read a model's bundle and those of the models that it was trained from, as far as they still exist."""
+    found: list[Bundle] = []
+    known = set(project.model_ids())
+    while model_id in known:
+        known.remove(model_id)
+        found.append(load_bundle(project.folder / "models" / model_id))
+        model_id = found[-1].parent
+    return found
+
+
+def learnt_slides(models: Sequence[Bundle], slides: Sequence[str], parts: Parts) -> list[str]:
+    """Return the slides of which one of `models` has learnt what is to be scored.
+
+    Parameters
+    ----------
+    models
+        A model and those that it was trained from, see `lineage`.
+    slides
+        The slides to be scored.
+    parts
+        The parts of these slides that are scored; empty if all of them is.
+    """
+
+    def has_learnt(model: Bundle, slide: str) -> bool:
+        boxes = parts.get(slide, ())
+        return slide in model.train and not (boxes and covers(model.parts, slide, boxes))
+
+    return [slide for slide in slides if any(has_learnt(model, slide) for model in models)]
+
+
+def slides_to_score(project: Project, role: str, bundle: Bundle) -> tuple[list[SlideRecord], Parts]:
+    """Return the labelled slides of a role, and the parts of them to score: empty if these are whole slides.
+
+    Where there is no validation slide, these are the parts that the model's training held out.
+    """
+    records = [r for r in project.slides_with_role(role) if labelled_classes(r, project.counts(r.id))]
+    if records or role != roles.VAL or not bundle.held_out:
+        return records, {}
+    parts = {slide: boxes for slide, boxes in bundle.parts.items() if slide in project.slides}
+    return [project.slide(slide) for slide in parts], parts
+
+
+def comparable_slides(project: Project, model_ids: Sequence[str]) -> list[str]:
+    """Return the held-out slides on which models can be compared: those of which, or of whose parts, none has learnt.
+
+    Raises
+    ------
+    BundleError
+        If there are none; the message says why.
+    """
+    models = {model: lineage(project, model) for model in model_ids}
+    scored = [slides_to_score(project, roles.VAL, found[0]) for found in models.values()]
+    records, parts = scored[-1]
+    slides = [record.id for record in records]
+    names = join_names(list(models))
+    if any(other != parts for _, other in scored) or not slides:
+        raise BundleError(
+            f"{names} cannot be compared: no slide is held out from both. Annotate a slide of another patient, and "
+            "give it the role Validation."
+        )
+    common = [slide for slide in slides if not any(learnt_slides(found, [slide], parts) for found in models.values())]
+    if not common:
+        known = [model for model, found in models.items() if learnt_slides(found, slides, parts)]
+        raise BundleError(
+            f"{names} cannot be compared: {join_names(known)} learnt from what is held out now ({join_names(slides)}). "
+            "Train one from scratch, or hold out a slide that neither has seen."
+        )
+    return common
+
+
 def weights_mtime(project: Project, model_id: str) -> int:
     """Return when a model's weights were last written, in nanoseconds; training rewrites them until it ends."""
     return (project.folder / "models" / model_id / "weights.safetensors").stat().st_mtime_ns
 
 
 def check_classes(project: Project, bundle: Bundle) -> None:
-    """Check that a model has the classes of the project.
+    """Check that the classes of a model are those of the project; see :func:`has_classes_of`.
 
     Raises
     ------
     BundleError
-        If their names differ.
+        If they are not.
     """
-    if list(project.classes.names) != bundle.class_names:
+    if not has_classes_of(project, bundle.class_names):
         raise BundleError(
             f"Model {bundle.id} has the classes {', '.join(bundle.class_names)}; the project has "
-            f"{', '.join(project.classes.names)}. Train a new model from scratch."
+            f"{', '.join(project.classes.slot_names)}. Train a new model from scratch."
         )
+
+
+def has_classes_of(project: Project, names: Sequence[str]) -> bool:
+    """Return whether classes of these names, in order, are the project's.
+
+    A class is its number: it may have been renamed since, and the project may have more classes.
+    """
+    return len(names) <= project.classes.highest and all(
+        name in project.class_names_over_time(index) for index, name in enumerate(names, 1)
+    )
+
+
+def outputs_in(project: Project, bundle: Bundle) -> tuple[list[int], dict[int, int]]:
+    """Return the classes that a model predicts in a project, and those of them that were merged into others."""
+    merged = project.classes.merged
+    known = bundle.network.known or range(1, bundle.network.classes + 1)
+    return [number for number in known if number in project.classes.numbers or number in merged], merged
 
 
 def make_newest(project: Project, model_id: str) -> str:

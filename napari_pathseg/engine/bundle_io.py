@@ -1,53 +1,105 @@
 """Reading and writing the files of a bundle: each is replaced atomically, and reading runs no code."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from napari_pathseg.engine.bundle import Bundle, load_bundle
+from napari_pathseg.engine.bundle import Bundle, NetworkSpec, load_bundle
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.errors import BundleError
 from napari_pathseg.storage.atomic import replace_file, save_json
 
+_LACKING_IN_OLD_BUNDLES = ("mean", "std")
 
-def save_bundle(
-    folder: Path, bundle: Bundle, weights: dict[str, Tensor] | None, curves: Sequence[dict[str, Any]] = ()
-) -> None:
-    """Write a bundle, replacing each file atomically; with `weights` None the stored weights stay."""
+
+def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights of a bundle; without its ``bundle.json`` the folder is no model yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    if weights is not None:
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        with replace_file(folder / "weights.safetensors") as partial:
-            save_file(tensors, partial)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    with replace_file(folder / "weights.safetensors") as partial:
+        save_file(tensors, partial)
+
+
+def save_bundle(folder: Path, bundle: Bundle, curves: Sequence[dict[str, Any]] = ()) -> None:
+    """Write a bundle whose weights are saved already, replacing each file atomically."""
     if curves:
-        with replace_file(folder / "curves.csv") as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(curves[0]))
+        with (
+            replace_file(folder / "curves.csv") as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,  # for the names of the classes
+        ):
+            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for row in curves for key in row)))
             writer.writeheader()
             writer.writerows(curves)
-    save_json(folder / "bundle.json", asdict(bundle))
+    save_json(folder / "bundle.json", asdict(bundle) | {"network": bundle.network.to_json()})
 
 
-def load_network(folder: Path) -> Network:
+def load_network(folder: Path, classes: int | None = None) -> Network:
     """Build the network of a bundle and load its weights.
+
+    If `classes` is larger than the bundle's number of classes, the network has outputs for the further classes, too;
+    their weights are random.
+
+    The network is built without memory for its weights first, and compared with the header of their file: what a
+    damaged bundle says of its network is never allocated.
 
     Raises
     ------
     BundleError
-        If the weights are missing, damaged, or belong to another network.
+        If the weights are missing, damaged, not finite, or belong to another network.
     """
-    network = build_network(load_bundle(folder).network)
-    path = folder / "weights.safetensors"
+    spec, path = load_bundle(folder).network, folder / "weights.safetensors"
     try:
+        network = _allocated(_shapes_in(path), spec)
         network.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        for name, tensor in network.state_dict().items():
+            if not torch.isfinite(tensor).all():
+                raise ValueError(f"{name} has values that are not finite")
+    except BundleError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise BundleError(
             f"{path} does not hold the weights of this network ({str(error).splitlines()[0]}). Train again, or "
             "restore it from a copy."
         ) from error
-    return network
+    return network if classes in (None, spec.classes) else _extend(network, replace(spec, classes=classes))
+
+
+def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors in a file, from its header alone."""
+    with safe_open(path, framework="pt") as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
+def _allocated(stored: Mapping[str, tuple[int, ...]], spec: NetworkSpec) -> Network:
+    """Return the network of `spec` with memory for its weights; raise ValueError if `stored` are not their shapes."""
+    try:
+        with torch.device("meta"):
+            network = build_network(spec)
+    except (NotImplementedError, RuntimeError):  # some encoders compute with tensors while they are built
+        return build_network(spec)
+    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    missing = wanted.keys() - stored.keys() - set(_LACKING_IN_OLD_BUNDLES)
+    if missing or stored.keys() - wanted.keys():
+        raise ValueError(f"it lacks {len(missing)} tensors and has {len(stored.keys() - wanted.keys())} others")
+    for name in stored:
+        if stored[name] != wanted[name]:
+            raise ValueError(f"{name} has the shape {stored[name]}; {wanted[name]} is needed")
+    computed = {name for name, _ in network.named_buffers()} - stored.keys()  # these have values from the start
+    return build_network(spec) if computed else network.to_empty(device="cpu")
+
+
+@torch.no_grad()
+def _extend(network: Network, spec: NetworkSpec) -> Network:
+    """Return a network with more classes; for those that `network` knows, it has the same weights."""
+    larger = build_network(spec)
+    tensors = larger.state_dict()
+    for name, tensor in network.state_dict().items():
+        tensors[name][tuple(slice(size) for size in tensor.shape)] = tensor
+    return larger

@@ -19,6 +19,7 @@ from napari_pathseg.engine.networks.kinds import NETWORK_KINDS, RelativeCost, St
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.working_grid import fitting_tile, longest_sides
 
 _BYTES_A_KEPT_PIXEL = 4  # RGB and the label
 _BYTES_A_WEIGHT = 20  # weight, gradient, two moments, running mean, each in fp32
@@ -29,14 +30,16 @@ _BACKWARD = 3.0  # work of a training step, relative to a prediction
 _EFFICIENCY = 0.95  # speed that a step reaches, relative to the probe
 _PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # small enough to run on one core only
 _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 512 with its halo
+_TILE_MPX = 0.512**2  # without its halo
 
 
 @dataclass(frozen=True)
 class DatasetSize:
-    """Mask pixels of each training slide and each validation slide."""
+    """Mask pixels of each training slide and each validation slide, and the longer side of the training slides."""
 
     train: Sequence[int]
     val: Sequence[int]
+    sides: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -96,14 +99,19 @@ def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: Hardw
         If the project lacks training data.
     """
     dataset = dataset_size(source) if isinstance(source, Project) else source
+    config = config.replace(tile=fitting_tile(dataset.sides, config.tile))
     hardware = hardware or local_hardware()
     cost = _step_cost(config)
     seconds = _seconds(cost.tflop, _BACKWARD * config.accumulate * _batch_mpx(config), hardware)
     minutes = config.longest_minutes
     steps = config.steps or max(1, int(60 * minutes / seconds))
+    held_out = sum(dataset.val) / 1e6
     if config.steps:
-        validated = min(config.validation_tiles * _VALIDATION_MPX, sum(dataset.val) / 1e6)
+        validated = min(config.validation_tiles * _VALIDATION_MPX, held_out)
         minutes = (steps * seconds + _VALIDATIONS * _seconds(cost.tflop, validated, hardware)) / 60
+    tiles = held_out / _TILE_MPX
+    if tiles > config.validation_tiles:  # the model is scored on all of them, after the training
+        minutes += _seconds(cost.tflop, tiles * _VALIDATION_MPX, hardware) / 60
     parts = _memory(cost, config, dataset)
     memory = sum(parts.values())
     text = f"about {_duration(minutes)}, {memory:.1f} GB"
@@ -125,7 +133,8 @@ def dataset_size(project: Project) -> DatasetSize:
         If the project lacks training data.
     """
     train, val = train_val_split(project, {name: project.counts(name) for name in project.slides})
-    return DatasetSize(_sizes(train), _sizes(val))
+    held_out = val or train  # without validation slides, parts of the training slides
+    return DatasetSize(_sizes(train), _sizes(held_out), longest_sides(project.mpp, train))
 
 
 def local_hardware() -> HardwareProfile:
@@ -168,7 +177,7 @@ def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[s
         "weights": cost.weights_m * _BYTES_A_WEIGHT / 1e3 + cost.workspace_gb,
         "tiles": step,
         "features": max(0.0, features - step / 2),  # cached while the decoder is trained, with half the activations
-        "slides": sum(_kept(sizes) * _BYTES_A_KEPT_PIXEL / 1e9 for sizes in (dataset.train, dataset.val)),
+        "slides": sum(_cached_pixels(sizes) * _BYTES_A_KEPT_PIXEL / 1e9 for sizes in (dataset.train, dataset.val)),
     }
 
 
@@ -193,14 +202,14 @@ def _seconds(tflop: float, mpx: float, hardware: HardwareProfile) -> float:
     return tflop * mpx / (hardware.tflops * _EFFICIENCY)
 
 
-def _sizes(entries: Sequence[SlideRecord]) -> list[int]:
-    return [entry.mask_shape[0] * entry.mask_shape[1] for entry in entries]
+def _sizes(records: Sequence[SlideRecord]) -> list[int]:
+    return [record.mask_shape[0] * record.mask_shape[1] for record in records]
 
 
-def _kept(sizes: Sequence[int]) -> int:
-    """Return how many pixels are cached: those of the first slides that fit together."""
-    kept = np.cumsum(sizes, dtype=np.int64)
-    return int(kept[kept <= MAX_CACHED_PIXELS].max(initial=0))
+def _cached_pixels(sizes: Sequence[int]) -> int:
+    """Return the number of cached pixels: those of the first slides that fit together."""
+    totals = np.cumsum(sizes, dtype=np.int64)
+    return int(totals[totals <= MAX_CACHED_PIXELS].max(initial=0))
 
 
 def _duration(minutes: float) -> str:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 _MAX_DIFFERENCE = 0.05  # mean difference of the outputs, as a fraction of the range of the fp32 output
 _TRIALS, _TIME_LIMIT_S = 4, 1.0  # timed runs of each precision; no further run starts after the time limit
 
+_TRIED: dict[tuple[str, tuple[int, ...]], bool] = {}  # by layers and pixels; a trial takes a second, on a busy CPU many
+
 
 @dataclass(frozen=True)
 class Device:
@@ -67,7 +69,15 @@ def choose_device(
         return Device(device, bfloat16=torch.cuda.is_bf16_supported())
     if not timed:
         return Device(device, bfloat16=torch.cpu._is_avx512_bf16_supported())
-    return Device(device, bfloat16=_bfloat16_is_better(network, sample))
+    return Device(device, bfloat16=_known_or_tried(network, sample))
+
+
+def _known_or_tried(network: nn.Module, sample: Tensor) -> bool:
+    """Return what `_bfloat16_is_better` has found for such a network and such pixels in this process, or finds now."""
+    key = str(network), tuple(sample.shape)
+    if key not in _TRIED:
+        _TRIED[key] = _bfloat16_is_better(network, sample)
+    return _TRIED[key]
 
 
 def _best_device() -> torch.device:

@@ -69,6 +69,8 @@ def _decode(hint: Any, value: Any) -> Any:
 
 # -- from a job
 
+SCORING = "Scoring"  # the stage after training: the best model is scored on all held-out tiles
+
 
 @dataclass(frozen=True)
 class Event(Message):
@@ -79,7 +81,10 @@ class Event(Message):
 
 @dataclass(frozen=True)
 class Started(Event):
-    """A run started: the name of its folder, the model it trains, the model it starts from."""
+    """A run started: the name of its folder, the model it trains, the model it starts from.
+
+    With `parts`, only parts of the slides `val` are held out.
+    """
 
     wire_name = "started"
     run: str
@@ -87,6 +92,7 @@ class Started(Event):
     parent: str | None
     train: list[str]
     val: list[str]
+    parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,16 +115,25 @@ class Progress(Event):
 
 @dataclass(frozen=True)
 class Validated(Event):
-    """Scores on the held-out slides: Dice by class name, and its mean over all classes but Background."""
+    """Scores on `tiles` of the held-out tiles, 0 if unknown: Dice by class, and its mean over those that occur.
+
+    A class that does not occur there has the Dice None.
+
+    `loss` is that of the training tiles; `accuracy` and `validation_loss` are those of the held-out ones, None in logs
+    of older versions.
+    """
 
     wire_name = "validated"
     step: int
     seconds: float
     loss: float | None
-    dice: dict[str, float]
+    dice: dict[str, float | None]
     mean_dice: float
     best: bool
     rate: float | None = None
+    tiles: int = 0
+    accuracy: float | None = None
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -170,8 +185,18 @@ class Trial(Event):
 
 
 @dataclass(frozen=True)
+class TileDone(Event):
+    """A tile of a slide's mask grid was predicted and stored; `share` is how much of the slide's is done, 0 to 1."""
+
+    wire_name = "tiledone"
+    slide: str
+    region: Region
+    share: float
+
+
+@dataclass(frozen=True)
 class SlideDone(Event):
-    """A box of a slide's mask grid was predicted."""
+    """All of a box of a slide's mask grid was predicted."""
 
     wire_name = "slidedone"
     slide: str
@@ -192,14 +217,18 @@ class Command(Message):
 
 @dataclass(frozen=True)
 class Stop(Command):
-    """End soon and keep the best result so far."""
+    """End soon and keep the best result so far.
+
+    A training then scores its model on all held-out tiles; with `now`, or after a second command, it does not.
+    """
 
     wire_name = "stop"
+    now: bool = False
 
 
 @dataclass(frozen=True)
 class RequestPreview(Command):
-    """Predict a box of a slide's mask grid now and after each validation."""
+    """Predict a box of a slide's mask grid: a training now and after each validation, a prediction before the rest."""
 
     wire_name = "show"
     slide: str

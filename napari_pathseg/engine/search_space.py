@@ -27,6 +27,7 @@ Settings = dict[str, Value]
 
 SEARCHES = ("grid", "optuna")
 DEFAULT_TRIALS = 20  # of optuna, where no number is given
+_OF_NEW_NETWORKS = ("architecture", "encoder", "context", "weights", "upsampling_init")  # ignored with a parent
 _MAX_COMBINATIONS = 100_000  # of a grid
 _MIN_LOG_RATIO = 100  # of the ends of a range; wider ranges are searched on a logarithmic scale
 _MAX_REQUESTS = 50  # to optuna, for settings that were not tried yet
@@ -110,6 +111,12 @@ class TuneRequest:
             raise ConfigError(f"search is {self.search!r}; it must be one of {', '.join(SEARCHES)}.")
         if self.parent == "latest":
             raise ConfigError("parent is 'latest', which each trial would change. Name a model, or leave it out.")
+        kept = [name for name in fields if name in _OF_NEW_NETWORKS and self.parent is not None]
+        if kept:
+            raise ConfigError(
+                f"vary names {', '.join(kept)}, but each trial keeps the network of {self.parent}. Leave it out, or "
+                "train each trial from scratch."
+            )
         if not self.name:
             object.__setattr__(self, "name", _automatic_name(fields, self.shared))
         if not re.fullmatch(r"\w[\w.-]*", self.name):
@@ -170,7 +177,8 @@ class TuneRequest:
 
 
 def _automatic_name(fields: Sequence[str], shared: dict[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    named = TrainConfig.without_newer_defaults(shared)
+    digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     return "-".join([*sorted(fields)[:3], digest[:8]])
 
 
@@ -222,7 +230,7 @@ def _distribution(dimension: SearchDimension) -> "BaseDistribution":
     log_scale = low > 0 and high / low >= _MIN_LOG_RATIO
     if isinstance(dimension.values[0], float):
         return FloatDistribution(low, high, log=log_scale)
-    multiple = {field.name: limits.multiple for field, limits in TrainConfig.described()}[dimension.field]
+    multiple = {field.name: info.multiple for field, info in TrainConfig.described()}[dimension.field]
     return IntDistribution(int(low), int(high), log=log_scale and not multiple, step=multiple or 1)
 
 

@@ -1,6 +1,6 @@
 """Boxes of pixels, the step from level 0 to a coarser grid, and the types of pixel arrays.
 
-Every room may use it; it imports nothing of this package.  Begin with `regions.py`; `arrays.py` is apart because it
+Every package may use it; it imports no other.  Begin with `regions.py`; `arrays.py` is apart because it
 costs the import of numpy.
 """
 
@@ -12,6 +12,7 @@ from napari_pathseg.geometry.regions import (
     grid_shape,
     grid_to_level0,
     layout,
+    nearest_first,
     on_grid,
     pyramid_shapes,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "grid_shape",
     "grid_to_level0",
     "layout",
+    "nearest_first",
     "on_grid",
     "pyramid_shapes",
 ]

@@ -1,4 +1,4 @@
-"""Types of the arrays that travel between rooms, named by what their elements are.
+"""Types of the arrays that travel between packages, named by what their elements are.
 
 What the axes mean stands where an array is taken or returned.
 """

@@ -7,7 +7,7 @@ grid pixel ``i`` covers level-0 pixels ``i*d ... i*d + d - 1``, so its centre li
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -84,8 +84,24 @@ def layout(region: Region, tile: int) -> Iterator[Region]:
             yield Region(top, left, tile, tile).intersect(region)
 
 
+def nearest_first(tiles: Iterable[Region], box: Region) -> list[Region]:
+    """Return tiles: first those that lie in a box, from its centre outwards, then the others in their order.
+
+    >>> nearest_first(layout(Region(0, 0, 1, 4), 1), Region(0, 2, 1, 2))[:2]
+    [Region(top=0, left=2, height=1, width=1), Region(top=0, left=3, height=1, width=1)]
+    """
+    row, column = box.top + box.height / 2, box.left + box.width / 2
+
+    def rank(tile: Region) -> float:
+        if tile.intersect(box).empty:
+            return math.inf
+        return (tile.top + tile.height / 2 - row) ** 2 + (tile.left + tile.width / 2 - column) ** 2
+
+    return sorted(tiles, key=rank)
+
+
 def on_grid(box: Region, downsample: int) -> Region:
-    """Return the pixels of a `downsample` times coarser grid whose centres lie in a level-0 box."""
+    """Return the box of pixels of a `downsample` times coarser grid whose centres lie in a level-0 box."""
     top, left, bottom, right = (
         -(-(2 * edge - downsample) // (2 * downsample)) for edge in (box.top, box.left, box.bottom, box.right)
     )
@@ -110,5 +126,5 @@ def pyramid_shapes(shape: tuple[int, int], coarsest_side: int = MAX_COARSEST_SID
 
 
 def grid_to_level0(positions: float, downsample: int) -> float:
-    """Return the level-0 position of the centre of a grid pixel; works on arrays, too."""
+    """Return the level-0 row or column of the centre of a grid pixel; works on arrays, too."""
     return positions * downsample + (downsample - 1) / 2

@@ -1,6 +1,6 @@
 """Interactive segmentation: magic wand, live-wire, superpixels.  Arrays in, arrays out.
 
-It imports numpy, scipy and scikit-image, and of this package only what every room may use.  Begin with `wand.py`.
+It imports numpy, scipy and scikit-image, and of napari_pathseg only what every package may use.  Begin with `wand.py`.
 """
 
 from napari_pathseg.interactive.live_wire import LiveWire

@@ -2,12 +2,12 @@
 
 Stains add up in optical density, ``-log10(value / 255)`` for each of red, green and blue, so
 a small matrix separates them there [1]_.  The colours are those of Ruifrok and
-Johnston as scikit-image has them (``skimage.color.rgb_from_hed``); an amount here is 6 times
-that of ``skimage.color.rgb2hed``, whose logarithm is to the base of 1e-6.  A grey picture has
+Johnston as in scikit-image (``skimage.color.rgb_from_hed``); an amount here is 6 times
+that of ``skimage.color.rgb2hed``, whose logarithm is to the base 1e-6.  A grey image has
 no stain; its brightness is used instead.
 
-A pixel has 256 values a channel, so every product is looked up in a table: ten times faster
-than logarithms and a matrix.
+A channel has 256 values, so every product is looked up in a table: ten times faster than
+logarithms and a matrix.
 
 References
 ----------
@@ -19,39 +19,39 @@ import numpy as np
 
 from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
 
-# Red, green and blue density of haematoxylin, eosin and DAB, a row each.
+# Red, green and blue density of haematoxylin, eosin and DAB, one row per stain.
 _RGB_FROM_HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 _HED_FROM_RGB = np.linalg.inv(_RGB_FROM_HED)
-# Black would be infinitely dense; it is as dense as the darkest grey.
+# Black would be infinitely dense; it gets the density of the darkest grey.
 _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / 255)
 _TABLES = (_DENSITY[:, None, None] * _HED_FROM_RGB).astype(np.float32)
 
 
-def stains(picture: UInt8Array) -> list[Float32Array]:
-    """Return what tells tissues apart: amounts of haematoxylin and of eosin; of grey, its brightness 0 to 1.
+def stains(image: UInt8Array) -> list[Float32Array]:
+    """Return the amounts of haematoxylin and of eosin; for a grey image its brightness alone, 0 to 1.
 
     Parameters
     ----------
-    picture
+    image
         RGB (rows, columns, 3) or grey (rows, columns).
     """
-    if picture.ndim == 2:
-        return [_brightness(picture)]
-    return [_amount(picture, 0), _amount(picture, 1)]
+    if image.ndim == 2:
+        return [_brightness(image)]
+    return [_amount(image, 0), _amount(image, 1)]
 
 
-def haematoxylin(picture: UInt8Array) -> Float32Array:
-    """Return the amount of haematoxylin of each pixel, 0 and more; of a grey picture, its brightness 0 to 1."""
-    return stains(picture)[0] if picture.ndim == 2 else _amount(picture, 0)
+def haematoxylin(image: UInt8Array) -> Float32Array:
+    """Return the amount of haematoxylin of each pixel, 0 or more; for a grey image its brightness, 0 to 1."""
+    return stains(image)[0] if image.ndim == 2 else _amount(image, 0)
 
 
-def _brightness(picture: UInt8Array) -> Float32Array:
-    return picture.astype(np.float32) / np.float32(255)
+def _brightness(image: UInt8Array) -> Float32Array:
+    return image.astype(np.float32) / np.float32(255)
 
 
-def _amount(picture: UInt8Array, stain: int) -> Float32Array:
-    """Return the amount of one stain: the sum of what red, green and blue say of it."""
-    amount = np.take(_TABLES[:, 0, stain], picture[..., 0])
+def _amount(image: UInt8Array, stain: int) -> Float32Array:
+    """Return the amount of one stain: the sum of the contributions of red, green and blue."""
+    amount = np.take(_TABLES[:, 0, stain], image[..., 0])
     for channel in (1, 2):
-        amount += np.take(_TABLES[:, channel, stain], picture[..., channel])
+        amount += np.take(_TABLES[:, channel, stain], image[..., channel])
     return np.maximum(amount, 0, out=amount)

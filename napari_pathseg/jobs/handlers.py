@@ -1,6 +1,6 @@
-"""The handlers of the worker's commands: one function each, which returns a job or computes superpixels.
+"""Handle the worker's commands: one function each, which returns a job or computes superpixels.
 
-Each function imports what it needs, so that superpixels need not wait for torch to load.
+Each function imports what it needs, so that superpixels do not wait for torch to load.
 """
 
 from pathlib import Path
@@ -28,7 +28,7 @@ from napari_pathseg.jobs.protocol import (
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 
-SAMPLES_FILE = "variation.png"  # of augmentation, in the folder of the runs; overwritten each time
+SAMPLES_FILE = "variation.png"  # augmentation samples, in the runs folder; overwritten each time
 
 
 def create_job(command: StartJob) -> Job[JobFinished]:
@@ -48,13 +48,13 @@ def create_job(command: StartJob) -> Job[JobFinished]:
 
 
 def _train(command: Train) -> Job[TrainingFinished]:
-    from napari_pathseg.engine.training.training import train
-    from napari_pathseg.jobs.run_log import record_run
+    from napari_pathseg.engine.evaluation.verdict import judge
+    from napari_pathseg.jobs.training import train
 
     project = Project.open(command.project)
-    job = train(project, command.config, command.parent, resume=command.resume)
-    bundle = yield from record_run(job, project)
-    return TrainingFinished(bundle.id, bundle.mean_dice)
+    bundle = yield from train(project, command.config, command.parent, resume=command.resume)
+    verdict = judge(project, bundle)
+    return TrainingFinished(bundle.id, bundle.mean_dice, bundle.caveat, verdict.text, verdict.reliable)
 
 
 def _tune(command: Tune) -> Job[TuningFinished]:
@@ -74,22 +74,24 @@ def _predict(command: Predict) -> Job[PredictionFinished]:
     from napari_pathseg.engine.inference.predict import predict
 
     project = Project.open(command.project)
-    yield from predict(project, command.config, command.model, slides=command.slides, region=command.region)
-    return PredictionFinished()
+    done = yield from predict(project, command.config, command.model, slides=command.slides, region=command.region)
+    return PredictionFinished(stopped=len(done) < len(command.slides))
 
 
 def _score(command: Score) -> Job[ScoringFinished]:
     from napari_pathseg.engine.evaluation.evaluation import score_job
 
-    answer = yield from score_job(Project.open(command.project), command.role, command.model)
-    return ScoringFinished(answer["model"], {name: found["dice"] for name, found in answer["scores"].items()})
+    answer = yield from score_job(Project.open(command.project), command.role, command.model, command.slides)
+    dice = {name: scores["dice"] for name, scores in answer["scores"].items()}
+    slides = [scored["slide"] for scored in answer["slides"]]
+    return ScoringFinished(answer["model"], dice, slides, parts=bool(answer["held_out_parts"]))
 
 
 def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:
-    """Draw a tile of the training slides, write augmented samples of it to a PNG; assign no roles."""
+    """Draw a tile from the training slides and write augmented samples of it to a PNG, without assigning roles."""
     from PIL import Image
 
-    from napari_pathseg.engine.dataset.augmentation_preview import preview
+    from napari_pathseg.engine.dataset.augmentation_preview import augmentation_grid
     from napari_pathseg.engine.dataset.patches import PatchDataset
     from napari_pathseg.projects.checks.trainability import train_val_split
 
@@ -97,7 +99,7 @@ def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled
     project, config = Project.open(command.project), command.config
     train, _ = train_val_split(project, {name: project.counts(name) for name in project.slides})
     with PatchDataset(project, train, config, cache=False) as dataset:
-        samples = preview(dataset.draw(np.random.default_rng(command.seed)), config, command.seed)
+        samples = augmentation_grid(dataset.draw(np.random.default_rng(command.seed)), config, command.seed)
     path = project.folder / "runs" / SAMPLES_FILE
     path.parent.mkdir(exist_ok=True)
     with replace_file(path) as partial:
@@ -106,7 +108,7 @@ def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled
 
 
 def compute_superpixels(command: ComputeSuperpixels) -> SuperpixelsReady:
-    """Divide a box of a slide into superpixels and write them as ``.npy``.
+    """Divide a region of a slide into superpixels and write them as ``.npy``.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def compute_superpixels(command: ComputeSuperpixels) -> SuperpixelsReady:
     path = Path(command.path)
     with Project.open(Path(command.project)).open_slide(command.slide) as slide:
         region = command.region.clip(grid_shape(slide.shape, command.downsample))
-        patches = superpixels(slide.read_grid(region, command.downsample), command.size)
+        labels = superpixels(slide.read_grid(region, command.downsample), command.size)
     with replace_file(path) as partial, partial.open("wb") as file:
-        np.save(file, patches)
+        np.save(file, labels)
     return SuperpixelsReady(command.number, str(path), region)

@@ -1,7 +1,7 @@
-"""Every command to the worker process and every event from it, as JSON lines.
+"""Commands to the worker process and events from it, as JSON lines.
 
-One dataclass a message, used at both ends; those that a job itself yields or takes are
-`engine.events`'.  A message of a newer version that is unknown here is skipped.
+Each message is one dataclass, used at both ends; those that a job itself yields or receives are
+in `engine.events`.  An unknown message, from a newer version, is skipped.
 """
 
 import json
@@ -20,6 +20,7 @@ from napari_pathseg.engine.events import (
     SlideDone,
     Started,
     Stop,
+    TileDone,
     Trial,
     Validated,
     ValidationSamplesReady,
@@ -34,14 +35,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class StartJob(Command):
-    """Run a job on the project in the folder `project`; it ends with a `JobFinished` or a `JobFailed`."""
+    """Run a job on the project in the folder `project`; answered by a `JobFinished` or a `JobFailed`."""
 
     project: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(StartJob):
-    """Fine-tune the model `parent` ("latest" for the newest, None for new weights), or resume the run `resume`."""
+    """Fine-tune the model `parent` ("latest" for the newest, None to train from scratch), or resume a run."""
 
     wire_name = "train"
     config: TrainConfig
@@ -62,7 +63,7 @@ class Tune(StartJob):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(StartJob):
-    """Predict slides, or a box of the mask grid of one, with a model."""
+    """Predict slides, or a region of one slide in level-0 pixels, with a model."""
 
     wire_name = "predict"
     model: str
@@ -73,11 +74,12 @@ class Predict(StartJob):
 
 @dataclass(frozen=True, kw_only=True)
 class Score(StartJob):
-    """Score a model on the slides of a role."""
+    """Score a model on the slides of a role, or only on `slides` of them."""
 
     wire_name = "score"
     role: str
     model: str
+    slides: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +93,16 @@ class SampleAugmentation(StartJob):
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeSuperpixels(Command):
-    """Divide a box of a slide into superpixels and write them to `path` as ``.npy``; no job, so it never waits for one.
+    """Divide a region of a slide into superpixels and write them to `path` as ``.npy``; it never waits for a job.
 
     Attributes
     ----------
     region
-        The box on the grid that is `downsample` times coarser than level 0.
+        The region on the grid that is `downsample` times coarser than level 0.
     size
         Side of a superpixel in pixels of that grid.
     number
-        Comes back with the answer.
+        Repeated in the answer.
     """
 
     wire_name = "superpixels"
@@ -118,14 +120,14 @@ class ComputeSuperpixels(Command):
 
 @dataclass(frozen=True)
 class WorkerReady(Event):
-    """The worker has loaded what a first training needs."""
+    """The worker has loaded the modules that a training needs."""
 
     wire_name = "ready"
 
 
 @dataclass(frozen=True)
 class JobFailed(Event):
-    """A job ended with an error; `details` hold the traceback where it is a bug."""
+    """A job ended with an error; `details` is the traceback if it is a bug."""
 
     wire_name = "failed"
     text: str
@@ -139,40 +141,49 @@ class JobFinished(Event):
 
 @dataclass(frozen=True)
 class TrainingFinished(JobFinished):
-    """A model was trained, or stopped and its best kept."""
+    """A model was trained to the end, or stopped and its best weights kept.
+
+    `text` says in sentences how good it is; `reliable` whether its predictions are good enough to be accepted.
+    """
 
     wire_name = "training-finished"
     model: str
     mean_dice: float
+    caveat: str = ""
+    text: str = ""
+    reliable: bool = True
 
 
 @dataclass(frozen=True)
 class TuningFinished(JobFinished):
-    """A tuning ended; the trials come best first and are numbered by rank."""
+    """A tuning ended; the trials are sorted best first and numbered by rank."""
 
     wire_name = "tuning-finished"
     trials: list[Trial]
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the highest score, None where none has one."""
+        """The trial with the highest score, or None if no trial has a score."""
         return self.trials[0] if self.trials and self.trials[0].score is not None else None
 
 
 @dataclass(frozen=True)
 class PredictionFinished(JobFinished):
-    """The slides were predicted; each was reported by a `SlideDone`."""
+    """The slides were predicted, each reported by a `SlideDone`, or as far as they were when it was `stopped`."""
 
     wire_name = "prediction-finished"
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
 class ScoringFinished(JobFinished):
-    """A model was scored: Dice by class name."""
+    """A model was scored on `slides`, or on parts of them: Dice by class name, None if the class does not occur."""
 
     wire_name = "scoring-finished"
     model: str
-    dice: dict[str, float]
+    dice: dict[str, float | None]
+    slides: list[str] = field(default_factory=list)
+    parts: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +196,7 @@ class AugmentationSampled(JobFinished):
 
 @dataclass(frozen=True)
 class SuperpixelsReady(Event):
-    """The superpixels of `region`, the part of the box asked for that lies on the slide, were written to `path`."""
+    """The superpixels of `region`, the requested region clipped to the slide, were written to `path`."""
 
     wire_name = "superpixels"
     number: int
@@ -209,7 +220,7 @@ COMMANDS: dict[str, type[Command]] = {
 EVENTS: dict[str, type[Event]] = {
     kind.wire_name: kind
     for kind in (
-        *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, SlideDone),
+        *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, TileDone, SlideDone),
         *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished),
         *(AugmentationSampled, SuperpixelsReady, SuperpixelsFailed),
     )
@@ -217,25 +228,25 @@ EVENTS: dict[str, type[Event]] = {
 
 
 def to_line(message: Command | Event) -> str:
-    """Return a message as one line of JSON, without the line's end."""
+    """Return a message as one line of JSON, without a line break."""
     return json.dumps(message.to_json())
 
 
 def parse_command(line: str | bytes) -> Command | None:
-    """Return the command in a line of JSON, or None and log it where its kind is unknown.
+    """Return the command in a line of JSON; log an unknown kind and return None.
 
     Raises
     ------
     ValueError
         If the line is not JSON or lacks a field.
     ConfigError
-        If a setting lies outside its limits.
+        If a setting is outside its limits.
     """
     return _parse(line, COMMANDS, Command)
 
 
 def parse_event(line: str | bytes) -> Event | None:
-    """Return the event in a line of JSON, or None and log it where its kind is unknown.
+    """Return the event in a line of JSON; log an unknown kind and return None.
 
     Raises
     ------

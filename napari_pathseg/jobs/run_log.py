@@ -1,4 +1,4 @@
-"""Run folders: the events of a training in ``events.jsonl`` and its state in ``status.json``, for later readers."""
+"""Write the events of a training to ``events.jsonl`` and its state to ``status.json`` in the run's folder."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TypeVar
 
-from napari_pathseg.engine.events import Event, Job, Started, relay
+from napari_pathseg.engine.events import Command, Event, Job, Started, Stop, relay
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
@@ -15,8 +15,14 @@ _Result = TypeVar("_Result")
 
 
 def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
-    """Run a training and write its events and its state to its folder below ``runs/``."""
+    """Run a training and write its events and state to its folder in ``runs/``."""
     folder: Path | None = None
+    stopped = False
+
+    def note_command(_: Event, command: Command | None) -> Command | None:
+        nonlocal stopped
+        stopped |= isinstance(command, Stop)
+        return command
 
     def record(event: Event) -> None:
         nonlocal folder
@@ -29,16 +35,16 @@ def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
                 file.write(line + "\n")
 
     try:
-        result = yield from relay(job, record)
-    except BaseException:  # including GeneratorExit, when the caller drops the job
-        _save_status(folder, "failed")
+        result = yield from relay(job, record, note_command)
+    except BaseException as error:  # including GeneratorExit, if the caller closes the job
+        _save_status(folder, "stopped" if stopped or isinstance(error, KeyboardInterrupt) else "failed")
         raise
-    _save_status(folder, "finished")
+    _save_status(folder, "stopped" if stopped else "finished")
     return result
 
 
 def _save_status(folder: Path | None, state: str) -> None:
-    if folder is not None:
+    if folder is not None and folder.exists():  # a training that was stopped before its first step deletes it
         save_json(
             folder / "status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), "time": time.time()}
         )

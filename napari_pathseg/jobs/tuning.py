@@ -1,8 +1,8 @@
-"""Tuning: many trainings with different settings, ranked by their scores.
+"""Hyperparameter tuning: trainings with different settings, ranked by their scores.
 
 Each trial is a whole training with its own run and model, recorded like any other.  The trials
-of a tuning are kept in ``runs/tune-NAME/study.json`` and, as a table, in ``table.csv`` beside it.
-Both are rewritten as a whole after each change, so that a tuning that was killed can be resumed.
+of a tuning are saved in ``runs/tune-NAME/study.json`` and, as a table, in ``table.csv`` next to it.
+Both are rewritten after each change, so that a killed tuning can be resumed.
 """
 
 import csv
@@ -10,35 +10,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from msgspec import Meta
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, make_newest
 from napari_pathseg.engine.events import Command, Event, Job, Note, RequestPreview, Started, Stop, Trial, relay
 from napari_pathseg.engine.search_space import Settings, TuneRequest
 from napari_pathseg.engine.training.tensorboard import check_tensorboard, log_trial
-from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
-from napari_pathseg.jobs.run_log import record_run
+from napari_pathseg.jobs.training import train
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, replace_file, save_json
+from napari_pathseg.storage.json_schema import Count, Fraction, SchemaError, conform
 from napari_pathseg.storage.lock import ProjectLock
 
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 _FILE = "study.json"
+_FolderName = Annotated[str, Meta(pattern=r"^\w*$")]  # of a run or a model, or none
 
 
 @dataclass
 class TrialRecord:
-    """One trial of a tuning: its settings, its state and its result."""
+    """A trial of a tuning: its settings, state and result."""
 
     settings: Settings
     state: str = RUNNING
-    run: str = ""
-    model: str = ""
-    score: float | None = None
-    steps: int = 0
+    run: _FolderName = ""
+    model: _FolderName = ""
+    score: Fraction | None = None
+    steps: Count = 0
     seconds: float = 0.0
     problem: str = ""
 
@@ -48,8 +51,13 @@ class TrialRecord:
         self.score, self.steps, self.seconds = bundle.mean_dice, bundle.steps, round(bundle.seconds, 2)
 
     def fail(self, problem: str) -> None:
-        """Record why the training failed."""
+        """Record the reason why the training failed."""
         self.state, self.problem = FAILED, problem
+
+
+class _StoredStudy(TypedDict):
+    shared: dict[str, Any]
+    trials: list[TrialRecord]
 
 
 @dataclass(frozen=True)
@@ -61,11 +69,11 @@ class TuneResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The finished trial with the highest score, else the best stopped one; None if no trial has a score."""
+        """The finished trial with the highest score, or the best stopped one; None if no trial has a score."""
         return self.trials[0] if self.trials and self.trials[0].score is not None else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as plain values."""
+        """Return the result as JSON values."""
         return {
             "name": self.name,
             "best": asdict(self.best) if self.best is not None else None,
@@ -83,15 +91,15 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
     Returns
     -------
     job
-        A generator of the trainings' events, with a `Trial` before and after each of them.  It takes
-        `Stop` and `RequestPreview`, and returns the started trials, best first.  At the end the best
-        model is made the newest of the project, by a copy if necessary.
+        A generator of the trainings' events, with a `Trial` before and after each training.  It accepts
+        `Stop` and `RequestPreview`, and returns the started trials, best first.  At the end, the best
+        model becomes the newest of the project, if necessary by copying it.
 
     Raises
     ------
     PathsegError
-        As `engine.training.train` does, before the first trial or if all trials failed; as
-        `open_study` does.
+        The errors of `engine.training.train`, before the first trial or if all trials failed, and those
+        of `open_study`.
     """
     check_tensorboard(request.config)
     assign_train_val_split(project)
@@ -112,7 +120,7 @@ def tune(project: Project, request: TuneRequest) -> Job[TuneResult]:
 
 
 class _Tuning:
-    """A running tuning: runs its trials and remembers the commands it received."""
+    """Runs the trials of a tuning and remembers the commands it received."""
 
     def __init__(self, project: Project, study: "Study") -> None:
         self._project, self._study = project, study
@@ -129,8 +137,11 @@ class _Tuning:
         try:
             bundle = yield from self._train(trial)
         except PathsegError as error:
-            self.failure = error
-            trial.fail(str(error))
+            if self.stopped:  # before the first step, so there is neither a run nor a model
+                trial.state, trial.run, trial.model = STOPPED, "", ""
+            else:
+                self.failure = error
+                trial.fail(str(error))
         else:
             trial.end(bundle, STOPPED if self.stopped else FINISHED)
         self._study.save()
@@ -146,14 +157,14 @@ class _Tuning:
 
         def on_command(event: Event, command: Command | None) -> Command | None:
             self._handle_command(command)
-            if isinstance(event, Started):  # commands to earlier trials apply to this one, too
+            if isinstance(event, Started):  # commands to earlier trials apply to this one as well
                 return Stop() if self.stopped else self._preview
             return command
 
         request = self._study.request
         config = request.config.replace(**trial.settings)
         job = train(self._project, config, request.parent, resume=trial.run or None)
-        return (yield from relay(record_run(job, self._project), on_event, on_command))
+        return (yield from relay(job, on_event, on_command))
 
     def _handle_command(self, command: Command | None) -> None:
         if isinstance(command, Stop):
@@ -175,7 +186,7 @@ class Study:
             self._load()
 
     def next_trial(self) -> TrialRecord | None:
-        """Return the interrupted trial, else a new one; None if all are done."""
+        """Return the interrupted trial, or a new one; None if all are done."""
         for trial in self.trials:
             if trial.state == RUNNING:
                 return trial
@@ -188,7 +199,7 @@ class Study:
 
     @property
     def planned(self) -> int:
-        """The number of trials, those to come included."""
+        """The number of trials, including those not started yet."""
         return len(self.trials) + self.request.remaining([trial.settings for trial in self.trials])
 
     def result(self) -> TuneResult:
@@ -211,17 +222,18 @@ class Study:
 
     def _load(self) -> None:
         path = self.folder / _FILE
-        stored = load_json(path)
+        content = load_json(path)
         try:
-            settings, varied = dict(stored["shared"]), dict.fromkeys(stored["shared"]["varied"])
-            trials = [TrialRecord(**{**values, "settings": dict(values["settings"])}) for values in stored["trials"]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise ProjectError(f"{path} is damaged ({error}). Delete it, or tune under another name.") from error
+            stored = conform(content, _StoredStudy)
+            settings, trials = stored["shared"], stored["trials"]
+            varied = dict.fromkeys(conform(settings.get("varied"), list[str]))
+        except SchemaError as error:
+            raise ProjectError(f"{path} is damaged: {error}. Delete it, or give the tuning another name.") from error
         shared = {**TrainConfig.renamed(settings), "varied": sorted(TrainConfig.renamed(varied))}
         for name, value in self.request.shared.items():
             if name in shared and shared[name] != value:
                 raise ConfigError(
-                    f"{name} is {value!r}; the tuning {self.request.name} began with {shared[name]!r}. "
+                    f"{name} is {value!r}; the tuning {self.request.name} was started with {shared[name]!r}. "
                     "Give it another name, or the same settings."
                 )
         self.trials = [trial for trial in trials if trial.state in (RUNNING, FINISHED)]
@@ -231,7 +243,7 @@ class Study:
                 self._recover(trial)
 
     def _recover(self, trial: TrialRecord) -> None:
-        """Find out how far a trial got whose process was killed."""
+        """Update a trial whose process was killed: unstarted, trained, or to be resumed."""
         if not trial.run or not (self._project.folder / "runs" / trial.run / "config.json").exists():
             trial.run = trial.model = ""
             return
@@ -242,12 +254,12 @@ class Study:
 
 @contextmanager
 def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
-    """Open or create the study of a tuning; failed and stopped trials are dropped, so that they start again.
+    """Open or create the study of a tuning; failed and stopped trials are removed, so that they restart.
 
     Raises
     ------
     ProjectError
-        If another process has it open, or it cannot be read or written.
+        If another process has opened it, or it cannot be read or written.
     ConfigError
         If the settings that all trials share differ from those in the study.
     """
@@ -269,8 +281,9 @@ def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
 
 
 def table(result: TuneResult, fields: list[str]) -> list[list[Any]]:
-    """Return the rows of a result's table, the header first."""
-    header: list[Any] = ["model", "score", "steps", "seconds", *fields, "state", "problem"]
+    """Return the rows of a result's table, with the header first; *steps* are those made, not the varied setting."""
+    varied = ["setting steps" if name == "steps" else name for name in fields]
+    header: list[Any] = ["model", "score", "steps", "seconds", *varied, "state", "problem"]
     rows = [
         [t.model, t.score, t.steps, t.seconds, *(t.settings[name] for name in fields), t.state, t.problem]
         for t in result.trials

@@ -2,8 +2,8 @@
 
 The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it running.  It may be
 killed at any moment; everything that matters is on disk.  It runs one job at a time and ends when
-its input does.  Superpixels are not a job: the listening thread computes them, while a job runs or
-torch is still loading.
+its input ends; a running job is stopped then and saves what it has reached.  Superpixels are not a
+job: the listening thread computes them, even while a job runs or torch is still loading.
 """
 
 import contextlib
@@ -33,22 +33,24 @@ class Worker:
     """Runs jobs one after another while it listens for commands."""
 
     def __init__(self, commands: TextIO, events: TextIO) -> None:
-        self._events, self._writing = events, threading.Lock()
+        self._events, self._write_lock = events, threading.Lock()
         self._inbox: queue.Queue[Command | None] = queue.Queue()  # None at the end of the input
+        self._next_job: StartJob | None = None  # it came while a job was running; what is in the inbox came after it
         threading.Thread(target=self._listen, args=(commands,), name="listener", daemon=True).start()
 
     def run(self) -> None:
         """Run jobs as they are requested until the input ends."""
         self._report(WorkerReady())
-        while (command := self._inbox.get()) is not None:
-            if isinstance(command, StartJob):  # others were meant for a job that has ended
+        while (command := self._next_job or self._inbox.get()) is not None:
+            self._next_job = None
+            if isinstance(command, StartJob):  # others were meant for a job that has already ended
                 self._run_job(command)
 
     def _listen(self, lines: TextIO) -> None:
         for line in lines:
             try:
                 command = parse_command(line)
-            except Exception as error:  # the listener must not end
+            except Exception as error:  # the listener must go on
                 self._report(_failure("A command", error))
                 continue
             if isinstance(command, ComputeSuperpixels):
@@ -56,16 +58,17 @@ class Worker:
             elif command is not None:
                 self._inbox.put(command)
         self._inbox.put(None)
+        _silence()
 
     def _report(self, event: Event) -> None:
-        with self._writing:
+        with self._write_lock, contextlib.suppress(OSError):  # the window has closed: the job still has to end well
             self._events.write(to_line(event) + "\n")
             self._events.flush()
 
     def _run_job(self, command: StartJob) -> None:
         try:
             finished = run(create_job(command), self._on_event)
-        except Exception as error:  # a bug is reported to the window, and the worker lives on
+        except Exception as error:  # a bug is reported to the window, and the worker survives
             self._report(_failure(command.wire_name.capitalize(), error))
         else:
             self._report(finished)
@@ -75,15 +78,23 @@ class Worker:
         return self._next_command()
 
     def _next_command(self) -> Command | None:
-        """Return the next command for the running job, if there is one."""
-        with contextlib.suppress(queue.Empty):
-            command = self._inbox.get_nowait()
+        """Return the next command for the running job, if there is one: a stop, or the last view that was requested."""
+        view: RequestPreview | None = None
+        while self._next_job is None:
+            try:
+                command = self._inbox.get_nowait()
+            except queue.Empty:
+                return view
             if command is None:
                 self._inbox.put(None)
-                return Stop()
-            if isinstance(command, Stop | RequestPreview):
+                return Stop(now=True)
+            if isinstance(command, Stop):
                 return command
-        return None
+            if isinstance(command, RequestPreview):
+                view = command
+            elif isinstance(command, StartJob):
+                self._next_job = command
+        return view
 
 
 def _failure(what: str, error: Exception) -> JobFailed:
@@ -98,25 +109,35 @@ def _failure(what: str, error: Exception) -> JobFailed:
 def _compute_superpixels(command: ComputeSuperpixels) -> Event:
     try:
         return compute_superpixels(command)
-    except Exception as error:  # the listener must not end
+    except Exception as error:  # the listener must go on
         failure = _failure("Superpixels", error)
         if failure.details:
             logging.getLogger(__name__).error(failure.details)
         return SuperpixelsFailed(command.number, failure.text)
 
 
+def _silence() -> None:
+    """Lead what libraries print nowhere: the window that read it has closed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+
+
 def _warm_up() -> None:
-    """Import what the first training would wait for."""
-    import napari_pathseg.engine.training.training  # noqa: F401
+    """Import the slow modules that the first training needs."""
+    import napari_pathseg.engine.networks.smp
+    import napari_pathseg.jobs.training
+    import napari_pathseg.slides.readers.image_file
+    import napari_pathseg.slides.readers.tiff  # noqa: F401
 
 
 def main() -> None:
     """Run the worker on the standard input and output of this process."""
     if hasattr(os, "nice"):
-        os.nice(5)  # the window has priority; beside it, niceness 10 left the worker 0.37 of its speed, 5 leaves 0.5
+        os.nice(5)  # the window has priority: it leaves the worker 0.5 of its speed at niceness 5, 0.37 at 10
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print to stdout; that must not reach the window
-    worker = Worker(sys.stdin, events)  # it listens from now on
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the window
+    worker = Worker(sys.stdin, events)  # starts to listen
     _warm_up()
     worker.run()
 

@@ -15,7 +15,6 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
-from napari_pathseg.masks.counts import Provenance
 from napari_pathseg.masks.label_rules import (
     NONE_LOCKED,
     Locked,
@@ -23,11 +22,13 @@ from napari_pathseg.masks.label_rules import (
     apply_import,
     apply_model,
     apply_paint,
+    apply_replace,
     reassign_provenance,
 )
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.masks.prediction import Prediction
+from napari_pathseg.masks.provenance import Provenance
 from napari_pathseg.masks.shapes import InRegion, bounding_box
 from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.masks.zarr_store import CHUNK
@@ -37,7 +38,7 @@ _TILE = 2048  # rows and columns edited at once on a whole slide
 
 
 def paint(
-    mask: Mask, region: Region, labels: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
+    mask: Editable, region: Region, labels: UInt8Array, marked: BoolArray | None = None, locked: Locked = NONE_LOCKED
 ) -> Region:
     """Write painted `labels` with human provenance, by `label_rules.apply_paint`; return the box that changed."""
     return mask.edit(region, *apply_paint(np.stack(mask.read(region)), labels, marked, locked))
@@ -55,6 +56,11 @@ def fill_from_model(
     Where the annotation is `complete`, unlabelled pixels are annotated, too.
     """
     return mask.edit(region, *apply_model(np.stack(mask.read(region)), classes, complete, locked))
+
+
+def fill_in_run(mask: Mask, region: Region, classes: UInt8Array, complete: bool | BoolArray, locked: Locked) -> Region:
+    """Fill a box as :func:`fill_from_model` does, from a model that is running; see `Mask.edit_in_run`."""
+    return mask.edit_in_run(region, *apply_model(np.stack(mask.read(region)), classes, complete, locked))
 
 
 def accept(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None = None) -> MaskOperation:
@@ -80,10 +86,25 @@ def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> Mask
     return _change("Giving another class", region, change, inside)
 
 
+def replace_class(
+    region: Region, label: int, into: int, complete_in: Callable[[Region], bool | BoolArray]
+) -> MaskOperation:
+    """Give the pixels of a class in `region` to the class `into`, or to none; see `label_rules.apply_replace`."""
+
+    def steps(mask: Editable) -> Iterator[OperationStep]:
+        boxes = list(mask.nonempty_chunks(region))
+        for number, box in enumerate(boxes, 1):
+            before = np.stack(mask.read(box))
+            after = apply_replace(before, label, into, complete_in(box)) if (before[0] == label).any() else before
+            yield OperationStep(mask.edit(box, *after), number / len(boxes))
+
+    return MaskOperation("Replacing a class", steps)
+
+
 def clear(
     region: Region, label: int | None, locked: Locked = NONE_LOCKED, inside: InRegion | None = None
 ) -> MaskOperation:
-    """Clear a class in `region`, or all without `label`, whatever its provenance."""
+    """Clear a class in `region`, or with None every class, whatever its provenance."""
     return _change("Clearing", region, partial(apply_clear, label=label, locked=locked), inside)
 
 
@@ -95,12 +116,12 @@ def remove_imported(region: Region) -> MaskOperation:
 
 
 def import_labels(mask: Mask, region: Region, labels: UInt8Array, known: BoolArray) -> Region:
-    """Write an expert's `labels` where they are `known`, except over drawn or corrected pixels."""
+    """Write imported `labels` where they are `known`, except over drawn or corrected pixels."""
     return mask.edit(region, *apply_import(np.stack(mask.read(region)), labels, known))
 
 
 def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) -> None:
-    """Fill an expert's contours (level-0 pixels), later ones over earlier ones, as one undo group."""
+    """Rasterize imported contours (level-0 pixels), later ones over earlier ones, as one undo group."""
     mask.end_undo_group()
     drawn = scratch_array(mask.shape)  # label + 1; drawn here first, to make one edit a tile rather than one a contour
     reached = EMPTY_REGION
@@ -124,17 +145,17 @@ def edit_tiles(region: Region) -> Iterator[Region]:
 
 def merge_prediction(
     prediction: Prediction,
-    region: Region,
+    regions: Iterable[Region],
     complete_in: Callable[[Region], bool | BoolArray],
     locked: Locked = NONE_LOCKED,
 ) -> MaskOperation:
-    """Fill a box of the mask from a model's output.
+    """Fill boxes of the mask from a model's output.
 
     `complete_in` returns where the annotation of a box is complete; see `SlideRecord`.
     """
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
-        boxes = list(layout(region.clip(mask.shape), CHUNK))
+        boxes = [box for region in regions for box in layout(region.clip(mask.shape), CHUNK)]
         for number, box in enumerate(boxes, 1):
             changed = fill_from_model(mask, box, prediction.read(box), complete_in(box), locked)
             yield OperationStep(changed, number / len(boxes))

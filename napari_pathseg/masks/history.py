@@ -21,10 +21,13 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
+from napari_pathseg.masks.provenance import StoredCounts
+from napari_pathseg.storage.json_schema import conform
 from napari_pathseg.storage.portable import remove
 
 HISTORY_BYTES = 256 << 20  # journal of one mask on disk; when it grows beyond that, the newest half is kept
 _BOX = struct.Struct("<IIII")
+_MAX_CHANGE_BYTES = 1 << 30
 _ZSTD = Zstd(level=1)
 _logger = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class History:
         self._undo: deque[_Packed] = deque()
         self._redo: list[_Packed] = []
         self._group: UndoGroup = []  # still open
+        self._run: _Packed | None = None  # the group of a model that is running, in the undo stack; it still grows
         self._trimmed_size = 0  # of the journal, after it was trimmed last
         self.damaged = False
         self.saved: Record | None = None
@@ -77,11 +81,24 @@ class History:
     # -- logging
 
     def record(self, change: Change, kind: RecordKind = RecordKind.EDIT) -> None:
-        """Log a change and add it to the open undo group; raise ProjectError if the disk refuses."""
+        """Log a change and add it to the open undo group; raise ProjectError if the disk refuses.
+
+        A `RUN_TILE` belongs to the group of the model's run, which stays where it began in the order of undo: what a
+        person does meanwhile is undone first.
+        """
+        pixels = _BOX.pack(*change.region) + _ZSTD.encode(np.stack([change.before, change.after]))
+        if kind is RecordKind.RUN_TILE:
+            self._add_to_run(self._journal.append(kind, pixels))
+            return
         if self._has_other_kind(kind):
             self.end_undo_group()
-        pixels = _ZSTD.encode(np.stack([change.before, change.after]))
-        self._group.append(self._journal.append(kind, _BOX.pack(*change.region) + pixels))
+        self._group.append(self._journal.append(kind, pixels))
+
+    def end_run(self) -> None:
+        """End the group of a model's run."""
+        if self._run is not None:
+            self._journal.append(RecordKind.RUN_END)
+            self._run = None
 
     def end_undo_group(self, strokes: bool = False) -> bool:
         """End the open undo group; return whether it has changes.
@@ -103,7 +120,7 @@ class History:
         self._journal.append(kind)
         return self._move_last(kind)
 
-    def record_saved(self, counts: dict[str, int]) -> None:
+    def record_saved(self, counts: StoredCounts) -> None:
         """Log that the pyramid holds everything, with its counts; drop the oldest groups if there are too many."""
         self._journal.append_saved(json.dumps(counts).encode())
         if self._journal.size > max(HISTORY_BYTES, 2 * self._trimmed_size) and not self._group:
@@ -119,18 +136,22 @@ class History:
             if change is not None:
                 yield change.inverse if kind is RecordKind.UNDO else change
 
-    def saved_counts(self) -> dict[str, int] | None:
+    def saved_counts(self) -> StoredCounts | None:
         """Return the counts of the last save, or None."""
         content = None if self.saved is None else self._journal.read(self.saved)
-        return None if content is None else {str(key): int(value) for key, value in json.loads(content).items()}
+        try:
+            return None if content is None else conform(json.loads(content), StoredCounts)
+        except ValueError as error:
+            _logger.warning("%s: the counts are damaged (%s)", self._journal.path, error)
+            return None
 
-    def trim(self, size: int, counts: dict[str, int]) -> None:
+    def trim(self, size: int, counts: StoredCounts) -> None:
         """Rewrite the journal with the newest undo groups that fit into `size` bytes, at least one."""
         kept: deque[_Packed] = deque()
-        room = size - sum(_bytes_of(group) for group in self._redo)
+        bytes_left = size - sum(_bytes_of(group) for group in self._redo)
         for group in reversed(self._undo):
-            room -= _bytes_of(group)
-            if room < 0 and kept:
+            bytes_left -= _bytes_of(group)
+            if bytes_left < 0 and kept:
                 break
             kept.appendleft(group)
         partial = self._journal.path.with_name(f".{self._journal.path.name}.partial")
@@ -142,10 +163,10 @@ class History:
                 remove(partial)
             _logger.warning("%s could not be shortened: %s", self._journal.path, error)
             return
-        self._undo, self._redo = undo, redo
+        self._undo, self._redo, self._run = undo, redo, None
 
     def _rewrite(
-        self, path: Path, undo: Iterable[_Packed], counts: dict[str, int]
+        self, path: Path, undo: Iterable[_Packed], counts: StoredCounts
     ) -> tuple[deque[_Packed], list[_Packed]]:
         """Write the groups into a new journal at `path`; return where they are in it."""
         remove(path)
@@ -176,6 +197,11 @@ class History:
                 self._close_group()
             self._group.append(record)
             self.unapplied.append((kind, [record]))
+        elif kind is RecordKind.RUN_TILE:
+            self._add_to_run(record)
+            self.unapplied.append((kind, [record]))
+        elif kind is RecordKind.RUN_END:
+            self._run = None
         elif kind in (RecordKind.STROKE, RecordKind.STROKES_END, RecordKind.STROKES_APPLIED):
             self.unapplied.append((kind, [record]))
         elif kind in (RecordKind.EDIT_END, RecordKind.OP_END):
@@ -192,6 +218,12 @@ class History:
         """Return whether the open group holds changes of another kind: it is an operation's, or that of strokes."""
         return bool(self._group) and self._group[-1].kind is not kind
 
+    def _add_to_run(self, record: Record) -> None:
+        if self._run is None:
+            self._run = _packed([])
+            self._undo.append(self._run)
+        self._run.extend((record.offset, record.length))
+
     def _close_group(self) -> None:
         if self._group:
             self._undo.append(_packed(self._group))
@@ -202,6 +234,8 @@ class History:
         """Move the last group from the undo stack to the redo stack, or back, and return it."""
         if kind is RecordKind.UNDO and self._undo:
             self._redo.append(self._undo.pop())
+            if self._redo[-1] is self._run:
+                self._run = None
             return _unpacked(self._redo[-1])
         if kind is RecordKind.REDO and self._redo:
             self._undo.append(self._redo.pop())
@@ -210,14 +244,27 @@ class History:
 
     def _read(self, record: Record) -> Change | None:
         content = self._journal.read(record)
-        if content is None:
-            _logger.warning("%s: skipped the damaged record at byte %d", self._journal.path, record.offset)
+        try:
+            if content is None:
+                raise ValueError("its checksum is wrong")
+            return _change_from(content)
+        except (ValueError, RuntimeError, struct.error) as error:
+            _logger.warning("%s: skipped the damaged record at byte %d (%s)", self._journal.path, record.offset, error)
             self.damaged = True
             return None
-        region = Region(*_BOX.unpack_from(content))
-        pixels = np.frombuffer(_ZSTD.decode(content[_BOX.size :]), np.uint8)
-        before, after = pixels.reshape(2, 2, region.height, region.width)
-        return Change(region, before, after)
+
+
+def _change_from(content: bytes) -> Change:
+    """Return the change in a record; raise ValueError, RuntimeError or struct.error if it is damaged."""
+    region = Region(*_BOX.unpack_from(content))
+    size = 4 * region.height * region.width
+    if size > _MAX_CHANGE_BYTES:
+        raise ValueError(f"{region.height} x {region.width} pixels")
+    pixels = np.empty(size, np.uint8)  # of that size, whatever the data say of theirs
+    if len(_ZSTD.decode(content[_BOX.size :], out=pixels)) != size:
+        raise ValueError("pixels are missing")
+    before, after = pixels.reshape(2, 2, region.height, region.width)
+    return Change(region, before, after)
 
 
 def _packed(group: UndoGroup) -> _Packed:

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks.zarr_store import DATA_LOSS_ERRNOS
-from napari_pathseg.storage.portable import read_at, replace
+from napari_pathseg.storage.portable import DATA_LOSS_ERRNOS, read_at, replace
 
 _MAGIC = b"PSJ2"
 _FRAME = struct.Struct("<4sBII")  # magic, kind, length and CRC-32 of the payload
@@ -49,6 +48,8 @@ class RecordKind(IntEnum):
     STROKES_END = 8  # the strokes before are one undo group
     OP_CHUNK = 9  # a box before and after, by an operation; strokes recorded meanwhile come after the operation
     OP_END = 10  # the operation is over: its boxes are one undo group
+    RUN_TILE = 11  # a box before and after, by a model that is running; strokes recorded meanwhile stay above its group
+    RUN_END = 12  # the model's run is over: its boxes are one undo group
 
 
 class Record(NamedTuple):

@@ -1,15 +1,16 @@
-"""The rules that keep training honest: how an edit changes a pixel's label and provenance.
+"""The rules of edits: how each one changes the label and the provenance of a pixel.
 
-A model's pixels are marked as such until a person paints over, erases or accepts them, and a
-model never overwrites a person.  Pixels of a locked class never change, whether a person paints
-or a model predicts.  Arrays are labels and provenance of a box, ``(2, rows, columns)``.
+A model's pixels are marked as such until a person paints over, erases or accepts them, and a model
+never overwrites human labels, so no model is trained on its own output.  Pixels of a locked class
+never change, whether a person paints or a model predicts.  Arrays are labels and provenance of a
+box, ``(2, rows, columns)``.
 """
 
 import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
-from napari_pathseg.masks.counts import Provenance
+from napari_pathseg.masks.provenance import Provenance
 
 Locked = frozenset[int]  # classes whose pixels never change
 NONE_LOCKED: Locked = frozenset()
@@ -22,6 +23,15 @@ def training_labels(labels: UInt8Array, provenance: UInt8Array, complete: bool |
     """
     rest = np.where(complete, np.uint8(BACKGROUND), np.uint8(UNLABELLED))
     return np.where(provenance >= Provenance.ACCEPTED, labels, rest).astype(np.uint8)
+
+
+def with_implied_background(labels: UInt8Array, provenance: UInt8Array, complete: bool | BoolArray) -> UInt8Array:
+    """Return the labels with what they imply: where the annotation is `complete`, unlabelled pixels are Background.
+
+    Pixels that a person set to unlabelled, QuPath's *Ignore*, stay unlabelled.
+    """
+    implied = complete & (labels == UNLABELLED) & (provenance < Provenance.ACCEPTED)
+    return np.where(implied, np.uint8(BACKGROUND), labels).astype(np.uint8)
 
 
 def apply_paint(
@@ -47,10 +57,10 @@ def apply_paint(
     if (wanted == UNLABELLED).any():
         changed &= ~((wanted == UNLABELLED) & (labels == BACKGROUND) & (provenance == Provenance.CORRECTED))
         erased = changed & (wanted == UNLABELLED)
-        found = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
-        refuted = erased & found & (labels > BACKGROUND)
-        new_provenance[erased & ~refuted] = Provenance.NONE
-        new_labels = np.where(refuted, np.uint8(BACKGROUND), wanted)
+        predicted = (provenance == Provenance.MODEL) | (provenance == Provenance.ACCEPTED)
+        rejected = erased & predicted & (labels > BACKGROUND)
+        new_provenance[erased & ~rejected] = Provenance.NONE
+        new_labels = np.where(rejected, np.uint8(BACKGROUND), wanted)
     return np.where(changed, np.stack([new_labels, new_provenance]), pixels)
 
 
@@ -68,7 +78,7 @@ def apply_model(
 
 
 def apply_import(pixels: UInt8Array, wanted: UInt8Array, known: BoolArray) -> UInt8Array:
-    """Return a box with an expert's labels where they are `known`, except over drawn or corrected pixels."""
+    """Return a box with imported labels where they are `known`, except over drawn or corrected pixels."""
     return _set(pixels, known & (pixels[1] <= Provenance.IMPORTED), wanted, Provenance.IMPORTED)
 
 
@@ -84,11 +94,36 @@ def reassign_provenance(
 
 
 def apply_clear(pixels: UInt8Array, label: int | None, locked: Locked = NONE_LOCKED) -> UInt8Array:
-    """Return a box without the pixels of a class, or of any class without `label`; they become unset."""
-    gone = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
+    """Return a box in which the pixels of a class are cleared: their label and provenance are 0.  None is any class."""
+    cleared = pixels[1] != Provenance.NONE if label is None else pixels[0] == label
     if locked:
-        gone &= ~_is_in(pixels[0], locked)
-    return _set(pixels, gone, np.zeros_like(pixels[0]), Provenance.NONE)
+        cleared &= ~_is_in(pixels[0], locked)
+    return _set(pixels, cleared, np.zeros_like(pixels[0]), Provenance.NONE)
+
+
+def apply_replace(pixels: UInt8Array, label: int, into: int, complete: bool | BoolArray) -> UInt8Array:
+    """Return a box in which the class `into` has the pixels of `label`.
+
+    With `into` 0 they are cleared; where the annotation is `complete`, those that a person set stay without a label,
+    so that they do not become Background.
+    """
+    labels, provenance = pixels
+    found = labels == label
+    kept = found if into != UNLABELLED else found & complete & (provenance >= Provenance.ACCEPTED)
+    cleared = found & ~kept
+    new_labels = np.where(found, np.uint8(into), labels)
+    return np.stack([new_labels, np.where(cleared, np.uint8(Provenance.NONE), provenance)])
+
+
+def apply_reversal(pixels: UInt8Array, before: UInt8Array, after: UInt8Array) -> UInt8Array:
+    """Return a box after the undo or redo of an edit, which turns its pixels from `before` to `after`.
+
+    What was changed by a model only, such as a prediction or its rejection, is turned back only where nothing else
+    has changed it since; edits of a person, which may be undone before an earlier prediction, always.
+    """
+    changed = (before != after).any(axis=0)
+    by_person = (before[1] > Provenance.MODEL) | (after[1] > Provenance.MODEL)
+    return np.where(changed & (by_person | (pixels == before).all(axis=0)), after, pixels)
 
 
 def _set(pixels: UInt8Array, flags: BoolArray, labels: UInt8Array, provenance: Provenance) -> UInt8Array:

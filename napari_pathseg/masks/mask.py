@@ -25,10 +25,11 @@ import numpy as np
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.masks.counts import Counts, count, counts_from, counts_to, is_uniform
 from napari_pathseg.masks.history import Change, History, UndoGroup
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
+from napari_pathseg.masks.label_rules import apply_reversal
 from napari_pathseg.masks.operations import MaskOperation, OperationQueue, OperationStep
+from napari_pathseg.masks.provenance import Counts, count, counts_from, counts_to, is_uniform
 from napari_pathseg.masks.pyramid import Pyramid
 from napari_pathseg.masks.shapes import bounding_box
 from napari_pathseg.masks.stroke_queue import Stroke, StrokeQueue, paint_all, stroke_from
@@ -107,8 +108,7 @@ class Mask:
 
         On a coarser level the strokes are painted at its resolution.
         """
-        pixels, step = self._pyramid.read(region, level), 2**level
-        return paint_all(self.stroke_queue.strokes(), region, pixels, step)
+        return self.stroke_queue.preview(region, self._pyramid.read(region, level), 2**level)
 
     def nonempty_chunks(self, region: Region) -> Iterator[Region]:
         """Yield boxes of at most one chunk that cover every labelled pixel of `region`."""
@@ -129,6 +129,20 @@ class Mask:
         """
         self.apply_pending()
         return self._edit(region, self._pyramid.read(region), np.stack([labels, provenance]))
+
+    def edit_in_run(self, region: Region, labels: UInt8Array, provenance: UInt8Array) -> Region:
+        """Replace a box as :meth:`edit` does, for a model that is running.
+
+        Until :meth:`end_run` all of these are one undo group; edits of a person meanwhile are undone before it.
+        """
+        self.apply_pending()
+        before = self._pyramid.read(region)
+        return self._edit(region, before, np.stack([labels, provenance]), RecordKind.RUN_TILE)
+
+    def end_run(self) -> None:
+        """End the undo group of a model's run."""
+        if self._history is not None:
+            self._history.end_run()
 
     def add_stroke(self, stroke: Stroke) -> None:
         """Log a stroke and queue it; :meth:`process_pending`, or the next read or edit, applies it."""
@@ -251,7 +265,10 @@ class Mask:
         region = chunk_region(key).clip(self.shape).intersect(box)
         try:
             before = self._pyramid.read(region)
-            self._changed = self._changed.unite(self._edit(region, before, paint_all(strokes, region, before)))
+            self._edit(region, before, paint_all(strokes, region, before))
+            self._changed = self._changed.unite(
+                region
+            )  # all of it: a preview on a coarser level differs from the result
             self.stroke_queue.mark_applied(key)
             self._end_applied_groups()
             if not self.stroke_queue.has_pending:
@@ -267,7 +284,9 @@ class Mask:
 
     # -- committed pixels
 
-    def _edit(self, region: Region, before: UInt8Array, after: UInt8Array) -> Region:
+    def _edit(
+        self, region: Region, before: UInt8Array, after: UInt8Array, kind: RecordKind = RecordKind.EDIT
+    ) -> Region:
         """Log the difference and apply it."""
         box = _difference(before, after)
         if box.empty:
@@ -275,8 +294,7 @@ class Mask:
         inside, region = (slice(None), *box.slices), box.shift(region.top, region.left)
         change = Change(region, before[inside], after[inside])
         self._pyramid.prepare(region)
-        kind = RecordKind.OP_CHUNK if self.operations.in_step else RecordKind.EDIT
-        self._require_history().record(change, kind)
+        self._require_history().record(change, RecordKind.OP_CHUNK if self.operations.in_step else kind)
         self._apply(change)
         if self._require_journal().size - self._saved_size > _MAX_UNSAVED_BYTES and self._may_save:
             self._save()
@@ -285,6 +303,11 @@ class Mask:
     def _apply(self, change: Change) -> None:
         self._pyramid.write(change.region, change.after)
         self.committed_counts = self.committed_counts - count(*change.before) + count(*change.after)
+
+    def _reverse(self, change: Change) -> None:
+        """Apply a change of an undo or a redo; a model may have filled its place since."""
+        before = self._pyramid.read(change.region)
+        self._apply(Change(change.region, before, apply_reversal(before, change.before, change.after)))
 
     def _undo_operation(self) -> MaskOperation:
         return MaskOperation("Undoing", lambda _: self._replay_group(RecordKind.UNDO), can_be_cancelled=False)
@@ -302,8 +325,7 @@ class Mask:
         for number, change in enumerate(self._require_history().changes(kind, group), 1):
             try:
                 self._pyramid.prepare(change.region)
-                # what is there may differ from what the change says: recovery skips damaged records
-                self._apply(change._replace(before=self._pyramid.read(change.region)))
+                self._reverse(change)
             except ProjectError as error:  # one damaged chunk must not keep the others from being undone
                 problem = error
             else:
@@ -323,6 +345,7 @@ class Mask:
         """Save and close the files."""
         try:
             self.end_undo_group()
+            self.end_run()
             self.flush()
         finally:
             self.abandon()
@@ -384,6 +407,7 @@ class Mask:
             self._replay_record(history, kind, group)
         history.unapplied.clear()
         self.end_undo_group()
+        self.end_run()
         self.apply_pending()
         if history.damaged or known is None:
             self.committed_counts = self._pyramid.count()
@@ -391,7 +415,10 @@ class Mask:
 
     def _replay_record(self, history: History, kind: RecordKind, group: UndoGroup) -> None:
         """Apply an edit again, or queue a stroke again; an edit of a stroke takes its chunk off the queue."""
-        if kind in (RecordKind.EDIT, RecordKind.OP_CHUNK, RecordKind.UNDO, RecordKind.REDO):
+        if kind in (RecordKind.UNDO, RecordKind.REDO):
+            for change in history.changes(kind, group):
+                self._reverse(change)
+        elif kind in (RecordKind.EDIT, RecordKind.OP_CHUNK, RecordKind.RUN_TILE):
             for change in history.changes(kind, group):
                 self._apply(change)
                 if kind is RecordKind.EDIT:
@@ -407,10 +434,12 @@ class Mask:
 
     def _requeue_stroke(self, record: Record) -> None:
         content = self._require_journal().read(record)
-        if content is None:
-            _logger.warning("%s: skipped the damaged stroke at byte %d", self._store.path, record.offset)
-        else:
+        try:
+            if content is None:
+                raise ValueError("its checksum is wrong")
             self.stroke_queue.add(stroke_from(content), self.shape)
+        except ValueError as error:
+            _logger.warning("%s: skipped the damaged stroke at byte %d (%s)", self._store.path, record.offset, error)
 
 
 def _difference(before: UInt8Array, after: UInt8Array) -> Region:

@@ -1,4 +1,4 @@
-"""Binary morphology on tiles: smooth or dilate a class, and find the nearest label for freed pixels.
+"""Binary morphology on tiles: smooth or dilate a class, and find new labels for pixels that lost theirs.
 
 All arithmetic is in integers, so the result of a pixel depends only on the pixels around it and
 not on where a tile begins.  Arrays only: a window goes in, the pixels of its middle come out.
@@ -86,13 +86,13 @@ def dilate(inside: BoolArray, limit: int) -> BoolArray:
     return near
 
 
-def nearest_labels(labels: UInt8Array, outside: BoolArray, freed: BoolArray) -> UInt8Array:
-    """Return the label of the nearest pixel of `outside` for each pixel of `freed`; ties go to the largest."""
+def nearest_labels(labels: UInt8Array, outside: BoolArray, lost: BoolArray) -> UInt8Array:
+    """Return the label of the nearest pixel of `outside` for each pixel of `lost`; ties go to the largest label."""
     found = np.flatnonzero(np.bincount(labels[outside], minlength=1))
     if len(found) == 1:
-        return np.full(np.count_nonzero(freed), found[0], np.uint8)
+        return np.full(np.count_nonzero(lost), found[0], np.uint8)
     nearest = _nearest_in_rows(outside, labels)
-    rows, columns = np.nonzero(freed)
+    rows, columns = np.nonzero(lost)
     best = _keys_at(nearest, rows, columns)
     for step in range(1, len(labels)):
         left = np.flatnonzero(best >> 8 >= step * step)

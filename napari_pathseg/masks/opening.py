@@ -5,9 +5,9 @@ from pathlib import Path
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks.counts import Counts, counts_from
 from napari_pathseg.masks.journal import Journal, WriteCheck, always_writable, is_saved
 from napari_pathseg.masks.mask import Mask
+from napari_pathseg.masks.provenance import Counts, counts_from
 from napari_pathseg.masks.zarr_store import MaskStore, create_store
 
 
@@ -65,6 +65,6 @@ def read_counts(path: Path) -> Counts:
     return counts_from(MaskStore(path).load_counts() or {})
 
 
-def has_leftovers(path: Path) -> bool:
-    """Return whether the journal of the mask at `path` holds edits that its files do not."""
+def has_unapplied_edits(path: Path) -> bool:
+    """Return whether the journal of the mask at `path` holds edits that are not in its files yet."""
     return not is_saved(path.with_suffix(".journal"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from napari_pathseg.geometry import Region
@@ -65,6 +65,22 @@ class MaskOperation:
     name: str
     steps: Callable[[Editable], Iterator[OperationStep]]
     can_be_cancelled: bool = True
+
+
+def watched(operation: MaskOperation, done: Callable[[bool], None]) -> MaskOperation:
+    """Return an operation that calls `done` when it ends, with whether it changed the mask; False if it is stopped."""
+
+    def steps(mask: Editable) -> Iterator[OperationStep]:
+        changed = finished = False
+        try:
+            for step in operation.steps(mask):
+                changed = changed or not step.changed.empty
+                yield step
+            finished = True
+        finally:
+            done(finished and changed)
+
+    return replace(operation, steps=steps)
 
 
 class OperationQueue:

@@ -3,6 +3,7 @@
 It is stored apart from the mask, which merges it as provenance *model*; training never reads it.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.atomic import atomic_folder
 from napari_pathseg.storage.portable import remove_tree
+
+_WEIGHTS, _WHOLE = "weights", "whole"  # attributes: the stamp of the weights, and the same once the slide is covered
 
 
 class Prediction:
@@ -40,17 +43,23 @@ class Prediction:
         rows, columns = self.classes.shape
         return rows, columns
 
+    @property
+    def weights(self) -> int | None:
+        """The stamp of the weights that it is from; None if it is unknown."""
+        stamp = self._group.attrs.get(_WEIGHTS, self._group.attrs.get(_WHOLE))
+        return stamp if isinstance(stamp, int) else None
+
     def is_whole(self, stamp: int) -> bool:
         """Return whether the whole slide has been predicted with the weights of this `stamp`."""
-        return self._group.attrs.get("whole") == stamp
+        return self._group.attrs.get(_WHOLE) == stamp
 
     def finish(self, stamp: int) -> None:
         """Record that the whole slide has been predicted with the weights of this `stamp`."""
-        self._group.attrs["whole"] = stamp
+        self._group.attrs[_WHOLE] = stamp
 
     def write(self, region: Region, probabilities: UInt8Array) -> UInt8Array:
         """Store the probabilities of a box, shape (classes, rows, columns); return its classes."""
-        classes: UInt8Array = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+        classes = most_likely_classes(probabilities)
         self.probabilities[(slice(None), *region.slices)] = probabilities
         self.classes[region.slices] = classes
         return classes
@@ -61,8 +70,30 @@ class Prediction:
         return classes
 
 
-def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[str]) -> Prediction:
-    """Return the prediction at `path`, replaced by an empty one if it has another shape or other classes.
+def most_likely_classes(probabilities: UInt8Array) -> UInt8Array:
+    """Return the most likely class of each pixel, counted from 1, of probabilities of shape (classes, rows, columns).
+
+    >>> most_likely_classes(np.array([[[200, 100]], [[55, 155]]], np.uint8))
+    array([[1, 2]], dtype=uint8)
+    """
+    classes: UInt8Array = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+    return classes
+
+
+def covers_slide(path: Path) -> bool:
+    """Return whether there is a prediction at `path` that covers its slide, and not only a view or a part of it."""
+    try:
+        return _WHOLE in json.loads((path / "zarr.json").read_text(encoding="utf8"))["attributes"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def create_prediction(
+    path: Path, shape: tuple[int, int], class_names: Sequence[str], weights: int | None = None
+) -> Prediction:
+    """Return the prediction at `path`, replaced by an empty one if it has another shape, or other classes or weights.
+
+    `weights` is a stamp of the model's weights, so that no prediction is a patchwork of two states of a model.
 
     Raises
     ------
@@ -72,7 +103,8 @@ def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[
     try:
         if path.exists():
             existing = Prediction(path)
-            if existing.shape == shape and existing.probabilities.shape[0] == len(class_names):
+            same_layout = existing.shape == shape and existing.probabilities.shape[0] == len(class_names)
+            if same_layout and existing.weights == weights:
                 return existing
             remove_tree(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +112,7 @@ def create_prediction(path: Path, shape: tuple[int, int], class_names: Sequence[
             group = zarr.open_group(partial, mode="w", zarr_format=3)
             _create_array(group, "classes", shape, (CHUNK, CHUNK))
             _create_array(group, "probabilities", (len(class_names), *shape), (1, CHUNK, CHUNK))
-            group.attrs["classes"] = list(class_names)
+            group.attrs.update({"classes": list(class_names), **({} if weights is None else {_WEIGHTS: weights})})
     except OSError as error:
         raise ProjectError(
             f"{path} could not be written ({error.strerror or error}). Free the disk or allow writing to "

@@ -14,7 +14,7 @@ import numpy as np
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.masks.counts import Counts, Provenance, count, counts_from, is_uniform
+from napari_pathseg.masks.provenance import Counts, Provenance, count, counts_from, is_uniform
 from napari_pathseg.masks.zarr_store import CHUNK, Key, MaskStore, chunk_region, chunks_of, morton_order, overlap
 
 _CLEAN, _DIRTY = 64, 64  # chunks in memory, half a megabyte each: as on disk, and not saved yet

@@ -11,19 +11,26 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Meta
 from numcodecs.zstd import Zstd
 
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import scanline_fill
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import BoolArray
+from napari_pathseg.storage.json_schema import Side, conform
 
 _SEGMENT = struct.Struct("<5d")
 _ZSTD = Zstd(level=1)
+_MAX_BITMAP_PIXELS = 1 << 30
+_Coordinate = Annotated[float, Meta(ge=-(2**31), le=2**31)]
+_Ring = Annotated[list[tuple[_Coordinate, _Coordinate]], Meta(min_length=1)]
+_Rings = Annotated[list[_Ring], Meta(min_length=1)]
+_BitmapHead: type[tuple[int, int, int, int, int]] = tuple[int, int, Side, Side, Side]
 _HALF_DIAGONAL = 0.7072  # of a pixel: the nearest centre is no further away
 
 
@@ -79,13 +86,13 @@ class BrushSegment:
     def flags(self, region: Region, downsample: int = 1) -> BoolArray | None:
         """Return which pixel centres of a box lie within the radius of the line."""
         reach = max(self.radius, downsample * _HALF_DIAGONAL)  # a thin line stays visible at coarse levels
-        down_to, across_to = _centres(region, downsample)
-        rows, columns = down_to[:, None] - np.float32(self.start[0]), across_to - np.float32(self.start[1])
-        down, across = np.float32(self.end[0] - self.start[0]), np.float32(self.end[1] - self.start[1])
-        length = down * down + across * across
-        if length > 0:
-            along = np.clip((rows * down + columns * across) / length, 0, 1)
-            rows, columns = rows - along * down, columns - along * across
+        row_centres, column_centres = _centres(region, downsample)
+        rows, columns = row_centres[:, None] - np.float32(self.start[0]), column_centres - np.float32(self.start[1])
+        d_row, d_column = np.float32(self.end[0] - self.start[0]), np.float32(self.end[1] - self.start[1])
+        squared_length = d_row * d_row + d_column * d_column
+        if squared_length > 0:
+            along = np.clip((rows * d_row + columns * d_column) / squared_length, 0, 1)
+            rows, columns = rows - along * d_row, columns - along * d_column
         flags: BoolArray = rows * rows + columns * columns <= np.float32(reach**2)
         return flags if flags.any() else None
 
@@ -102,11 +109,13 @@ class BrushSegment:
 
     def _distance(self, row: float, column: float) -> float:
         """Return the distance of a point from the line."""
-        down, across = self.end[0] - self.start[0], self.end[1] - self.start[1]
-        below, right = row - self.start[0], column - self.start[1]
-        length = down * down + across * across
-        along = 0.0 if length == 0 else min(1.0, max(0.0, (below * down + right * across) / length))
-        return math.hypot(below - along * down, right - along * across)
+        d_row, d_column = self.end[0] - self.start[0], self.end[1] - self.start[1]
+        row, column = row - self.start[0], column - self.start[1]
+        squared_length = d_row * d_row + d_column * d_column
+        along = 0.0
+        if squared_length > 0:
+            along = min(1.0, max(0.0, (row * d_row + column * d_column) / squared_length))
+        return math.hypot(row - along * d_row, column - along * d_column)
 
     def to_bytes(self) -> bytes:
         """Serialize it."""
@@ -185,20 +194,38 @@ def _centres(region: Region, downsample: int) -> tuple[npt.NDArray[np.float32], 
 
 def shape_from(content: bytes) -> Shape:
     """Return the shape that :meth:`Shape.to_bytes` serialized; raise ValueError for other bytes."""
-    kind, rest = content[:1], content[1:]
-    if kind == b"p":
-        top, left, bottom, right, radius = _SEGMENT.unpack(rest)
-        return BrushSegment((top, left), (bottom, right), radius)
-    if kind == b"o":
-        return PolygonShape([np.array(ring, float) for ring in json.loads(rest)])
-    if kind == b"a":
-        (length,) = struct.unpack_from("<I", rest)
-        *box, downsample = json.loads(rest[4 : 4 + length])
-        region = Region(*box)
-        bits = np.frombuffer(_ZSTD.decode(rest[4 + length :]), np.uint8)
-        selected = np.unpackbits(bits, count=region.height * region.width).astype(bool)
-        return BitmapShape(selected.reshape(region.height, region.width), region, downsample)
-    raise ValueError(f"unknown shape {kind!r}")
+    if content[:1] not in _SHAPES:
+        raise ValueError(f"unknown shape {content[:1]!r}")
+    try:
+        return _SHAPES[content[:1]](content[1:])
+    except (RecursionError, RuntimeError, struct.error) as error:
+        raise ValueError(f"damaged shape ({error})") from error
+
+
+def _segment_from(content: bytes) -> Shape:
+    top, left, bottom, right, radius = conform(_SEGMENT.unpack(content), tuple[_Coordinate, ...])
+    return BrushSegment((top, left), (bottom, right), radius)
+
+
+def _polygon_from(content: bytes) -> Shape:
+    return PolygonShape([np.array(ring, float) for ring in conform(json.loads(content), _Rings)])
+
+
+def _bitmap_from(content: bytes) -> Shape:
+    (length,) = struct.unpack_from("<I", content)
+    top, left, height, width, downsample = conform(json.loads(content[4 : 4 + length]), _BitmapHead)
+    region = Region(top, left, height, width)
+    pixels = region.height * region.width
+    if pixels > _MAX_BITMAP_PIXELS:
+        raise ValueError(f"a bitmap of {region.height} x {region.width} pixels")
+    bits = np.empty(-(-pixels // 8), np.uint8)  # of that size, whatever the data say of theirs
+    if len(_ZSTD.decode(content[4 + length :], out=bits)) != len(bits):
+        raise ValueError("pixels of a bitmap are missing")
+    selected = np.unpackbits(bits, count=pixels).astype(bool)
+    return BitmapShape(selected.reshape(region.height, region.width), region, downsample)
+
+
+_SHAPES: dict[bytes, Callable[[bytes], Shape]] = {b"p": _segment_from, b"o": _polygon_from, b"a": _bitmap_from}
 
 
 InRegion = Callable[[Region], BoolArray]  # returns which pixels of a box are to be edited

@@ -7,17 +7,18 @@ Queued strokes are in the journal as shapes already, and the window previews the
 import itertools
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
-from napari_pathseg.masks.counts import is_uniform
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked, apply_paint
+from napari_pathseg.masks.provenance import is_uniform
 from napari_pathseg.masks.shapes import Shape, shape_from
-from napari_pathseg.masks.zarr_store import Key, chunks_of, morton_order
+from napari_pathseg.masks.zarr_store import CHUNK, Key, chunk_region, chunks_of, morton_order
 
 _HEAD = struct.Struct("<Bh32s")  # label, the only label that is replaced or -1, a bit for each locked class
 
@@ -93,6 +94,8 @@ def _paint(brush: Brush, flags: BoolArray, pixels: UInt8Array) -> UInt8Array:
 
 def stroke_from(content: bytes) -> Stroke:
     """Return the stroke that :meth:`Stroke.to_bytes` serialized; raise ValueError for other bytes."""
+    if len(content) < _HEAD.size:
+        raise ValueError("damaged stroke")
     label, only, bits = _HEAD.unpack_from(content)
     locked = frozenset(np.flatnonzero(np.unpackbits(np.frombuffer(bits, np.uint8))).tolist())
     return Stroke(shape_from(content[_HEAD.size :]), Brush(label, None if only < 0 else only, locked))
@@ -181,7 +184,22 @@ class StrokeQueue:
         """Drop all strokes; an open undo group stays open."""
         self._groups = deque(_UndoGroup() for _ in range(self.has_open_group))
 
-    def strokes(self) -> Iterator[Stroke]:
-        """Yield the strokes that are still to be painted, each once, in order."""
+    def preview(self, region: Region, pixels: UInt8Array, downsample: int) -> UInt8Array:
+        """Return a box of labels and provenance with the strokes that are still to be painted in each of its chunks."""
+        box, waiting = region.finer(downsample).coarser(CHUNK), dict[Key, list[Stroke]]()
         for group in self._groups:
-            yield from {id(stroke): stroke for strokes in group.todo.values() for stroke in strokes}.values()
+            for key, strokes in group.todo.items():
+                if box.top <= key[0] < box.bottom and box.left <= key[1] < box.right:
+                    waiting[key] = [*waiting.get(key, ()), *strokes]
+        alike = dict[tuple[int, ...], list[Region]]()  # chunks with the same strokes are painted at once
+        for key, strokes in waiting.items():
+            part = chunk_region(key).coarser(downsample).intersect(region).shift(-region.top, -region.left)
+            alike.setdefault(tuple(map(id, strokes)), []).append(part)
+        by_id = {id(stroke): stroke for strokes in waiting.values() for stroke in strokes}
+        for ids, parts in alike.items():
+            bounds = reduce(Region.unite, parts)
+            before = pixels[:, *bounds.slices]
+            after = paint_all(map(by_id.__getitem__, ids), bounds.shift(region.top, region.left), before, downsample)
+            for part in parts:
+                pixels[:, *part.slices] = after[:, *part.shift(-bounds.top, -bounds.left).slices]
+        return pixels

@@ -1,14 +1,13 @@
-"""Edit a mask of any size tile by tile, as one undo group.
+"""Edit a mask of any size tile by tile, as the steps of an operation.
 
 The result of a tile may depend on the original pixels around it, so edits can be held back until
-no later tile reads them.
+all tiles that read them are done.
 """
 
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +16,12 @@ from scipy import ndimage
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import edits
-from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.morphology import Sides
+from napari_pathseg.masks.operations import Editable, OperationStep
 from napari_pathseg.masks.shapes import InRegion
 
 _BLOCK = 32  # pixels; changes closer together than this share an edit
-_CELL = 512  # rows and columns of the squares recorded as empty or not
+_CELL = 512  # pixels; side of the squares of which it is known whether they hold labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,54 +32,44 @@ class CleanupOptions:
     ----------
     locked
         Classes whose pixels never change.
-    progress
-        Called with the fraction done, 0 to 1; returning True stops the cleanup.  The changes made so
-        far stay, as one undo group; to discard them, undo it if the returned box is not empty.
     inside
         Returns which pixels of a box may change; None for all.
     nonempty
         Returns boxes that cover all labelled pixels of a region; the rest is not read.
     tile
-        Rows and columns processed at once.
+        Rows and columns processed in one step.
     """
 
     locked: frozenset[int] = frozenset()
-    progress: Callable[[float], bool] | None = None
     inside: InRegion | None = None
     nonempty: Callable[[Region], Iterable[Region]] | None = None
     tile: int = 2048
 
 
 class TiledEdit:
-    """An edit of a region in tiles; a context manager that starts and ends the undo group."""
+    """An edit of a region in tiles, each of which is a :meth:`step` of an operation."""
 
-    def __init__(self, mask: Mask, region: Region, options: CleanupOptions) -> None:
+    def __init__(self, mask: Editable, region: Region, options: CleanupOptions) -> None:
         self.region = region.clip(mask.shape)
-        self.changed = EMPTY_REGION
-        self.stopped = False
+        self._changed, self._fraction = EMPTY_REGION, 0.0
         self._mask, self._options = mask, options
         self._locked = np.zeros(256, bool)
         self._locked[list(options.locked)] = True
         self._cells = None if options.nonempty is None else _cells(mask.shape, options.nonempty)
 
-    def __enter__(self) -> Self:
-        self._mask.end_undo_group()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._mask.end_undo_group()
-
     def tiles(self, begin: float = 0, end: float = 1, *, at_least: int = 1) -> Iterator[Region]:
-        """Yield the tiles, row by row, reporting progress from `begin` to `end`; none after a stop."""
+        """Yield the tiles, row by row, which take the operation from the fraction `begin` to `end`."""
         size, region = max(self._options.tile, at_least), self.region
         tops, lefts = (range(low // size * size, high, size) for low, high in _spans(region))
         count = len(tops) * len(lefts)
         for done in range(0 if region.empty else count):
-            if self.stopped:
-                return
+            self._fraction = begin + (end - begin) * (done + 1) / count
             yield Region(tops[done // len(lefts)], lefts[done % len(lefts)], size, size).intersect(region)
-            if self._options.progress is not None:
-                self.stopped = self._options.progress(begin + (end - begin) * (done + 1) / count)
+
+    def step(self) -> OperationStep:
+        """Return what was changed since the last step, and how much is done with the tile that was yielded last."""
+        changed, self._changed = self._changed, EMPTY_REGION
+        return OperationStep(changed, self._fraction)
 
     def labels(self, region: Region) -> UInt8Array | None:
         """Return the labels of a box, or None if it is known to hold none."""
@@ -88,7 +77,7 @@ class TiledEdit:
             return None
         return self._mask.read(region)[0]
 
-    def free(self, labels: UInt8Array) -> npt.NDArray[np.bool_]:
+    def may_change(self, labels: UInt8Array) -> npt.NDArray[np.bool_]:
         """Return which pixels may change."""
         return ~self._locked[labels] if self._options.locked else np.ones(labels.shape, bool)
 
@@ -100,36 +89,38 @@ class TiledEdit:
     def _paint_box(self, box: Region, labels: UInt8Array) -> None:
         if self._options.inside is not None:
             labels = np.where(self._options.inside(box), labels, self._mask.read(box)[0])
-        self.changed = self.changed.unite(edits.paint(self._mask, box, labels))
+        self._changed = self._changed.unite(edits.paint(self._mask, box, labels))
 
-    def reshape(self, margin: int, change: Callable[[UInt8Array, Sides], UInt8Array]) -> None:
-        """Replace each tile by the result of `change` on the original labels in and around it.
+    def reshape(self, margin: int, change: Callable[[UInt8Array, Sides], UInt8Array]) -> Iterator[OperationStep]:
+        """Replace each tile by the result of `change` on the original labels in and around it, step by step.
 
         Parameters
         ----------
         margin
             Pixels around a tile that `change` reads.
         change
-            Takes the labels of a tile with its margin, and how much of the margin is missing on each
-            side because the mask ends there; returns the new labels of the tile.
+            Takes the labels of a tile with its margin, and how many pixels of the margin are missing on
+            each side because the mask ends there; returns the new labels of the tile.
         """
         held_back: deque[tuple[int, Region, bytes]] = deque()
         columns = 0
         for index, tile in enumerate(self.tiles(at_least=margin)):
             columns += tile.top == self.region.top
-            around = grown(tile, margin)
+            around = with_margin(tile, margin)
             window = around.clip(self._mask.shape)
             labels = self.labels(window)
             if labels is not None:
                 old = labels[tile.shift(-window.top, -window.left).slices]
-                new = change(labels, missing(around, self._mask.shape))
+                new = change(labels, overhang(around, self._mask.shape))
                 for box in _changed_boxes(old != new):
                     packed = zlib.compress(new[box.slices].tobytes(), 1)
                     held_back.append((index, box.shift(tile.top, tile.left), packed))
             while held_back and held_back[0][0] < index - columns:
                 self._paint_held_back(held_back.popleft())
-        while held_back and not self.stopped:
+            yield self.step()
+        while held_back:
             self._paint_held_back(held_back.popleft())
+        yield self.step()
 
     def _paint_held_back(self, edit: tuple[int, Region, bytes]) -> None:
         _, box, packed = edit
@@ -146,13 +137,13 @@ def _cells(shape: tuple[int, int], nonempty: Callable[[Region], Iterable[Region]
     return cells
 
 
-def grown(region: Region, margin: int) -> Region:
+def with_margin(region: Region, margin: int) -> Region:
     """Return a box with `margin` more pixels on each side."""
     return Region(region.top - margin, region.left - margin, region.height + 2 * margin, region.width + 2 * margin)
 
 
-def missing(region: Region, shape: tuple[int, int]) -> Sides:
-    """Return how far a box extends beyond each side of an array of `shape`."""
+def overhang(region: Region, shape: tuple[int, int]) -> Sides:
+    """Return how many pixels a box extends beyond each side of an array of `shape`."""
     inside = region.clip(shape)
     rows = (inside.top - region.top, region.bottom - inside.bottom)
     return rows, (inside.left - region.left, region.right - inside.right)

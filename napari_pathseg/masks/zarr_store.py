@@ -1,15 +1,12 @@
 """A mask on disk: the pyramids of its labels and provenance as OME-Zarr 0.5.
 
 zarr creates the arrays and their metadata.  Their chunks are read and written here as files,
-which is faster and leaves no doubt about what is replaced when.
+which is faster and makes certain which file is replaced at which moment.
 """
 
 import contextlib
-import errno
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -23,16 +20,16 @@ from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import MAX_COARSEST_SIDE, TILE_SIDE, Region, pyramid_shapes
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.masks.provenance import StoredCounts
 from napari_pathseg.storage.atomic import atomic_folder
-from napari_pathseg.storage.portable import fsync, remove, replace
+from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.portable import fsync_all, remove, replace
+from napari_pathseg.storage.untrusted import DecodeError, parsing
 
 CHUNK = TILE_SIDE  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
-DATA_LOSS_ERRNOS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; others mean that the disk cannot sync
 _ARRAYS = ("labels", "provenance")
-_COUNTED = re.compile(r"(1?\d?\d|2[0-4]\d|25[0-5]),[0-5]")  # a class and a provenance
 PARTIAL = ".partial"  # suffix of a file that is being written
-_SYNC_THREADS = 8
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is detected
 
 
@@ -49,19 +46,15 @@ class MaskStore:
 
     def __init__(self, path: Path) -> None:
         try:
-            group = zarr.open_group(path, mode="r+")
-            self._set_up(path, group, _shapes(group))
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-        ) as error:  # raised by zarr for damaged metadata
+            with parsing("zarr", "numcodecs", "numpy"):
+                group = zarr.open_group(path, mode="r+")
+                shapes = _shapes(group)
+        except DecodeError as error:
             raise ProjectError(
                 f"{path} cannot be read as a mask ({error}). Restore the folder from a copy, or move it "
                 "away to start a new mask."
             ) from error
+        self._set_up(path, group, shapes)
 
     @classmethod
     def missing(cls, path: Path, shape: tuple[int, int]) -> Self:
@@ -138,16 +131,16 @@ class MaskStore:
             for files in level:
                 files.remove_temp_files()
 
-    def load_counts(self) -> dict[str, int] | None:
-        """Return the pixel counts that were saved last, or None if there are none that make sense."""
+    def load_counts(self) -> StoredCounts | None:
+        """Return the pixel counts that were saved last, or None if they are missing or malformed."""
         counts: Any = None if self._group is None else self._group.attrs.get("pathseg_counts")
-        if not isinstance(counts, Mapping):
+        try:
+            return conform(counts, StoredCounts)
+        except SchemaError:
             return None
-        sound = all(_COUNTED.fullmatch(key) and isinstance(number, int) for key, number in counts.items())
-        return dict(counts) if sound else None
 
     def save_counts(self, counts: Mapping[str, int]) -> None:
-        """Keep the pixel counts beside the pyramids."""
+        """Save the pixel counts beside the pyramids."""
         assert self._group is not None
         self._group.attrs["pathseg_counts"] = dict(counts)
 
@@ -191,7 +184,7 @@ class ChunkFiles:
     def write(self, key: Key, pixels: UInt8Array) -> None:
         """Replace a chunk, ``(CHUNK, CHUNK)``; an OSError leaves the old one.
 
-        The chunk is then with the operating system, not yet on disk; see :func:`fsync_all`.
+        The chunk is then with the operating system, not yet on disk; see `fsync_all`.
         """
         path = self.path(key)
         if not pixels.max():  # faster than any()
@@ -229,32 +222,6 @@ class ChunkFiles:
         return self._folder / str(key[0]) / str(key[1])
 
 
-def fsync_all(paths: Sequence[Path]) -> None:
-    """Wait until files and folders are on disk and survive a power cut; missing ones count as synced.
-
-    Raise OSError if the disk reports lost data.
-    """
-    try:
-        with ThreadPoolExecutor(_SYNC_THREADS) as threads:  # together they take little longer than one
-            for _ in threads.map(_fsync, paths):
-                pass
-    except RuntimeError:  # the interpreter is shutting down and starts no more threads
-        for path in paths:
-            _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    try:
-        fsync(path)
-    except FileNotFoundError:  # a chunk of zeros
-        return
-    except PermissionError:
-        raise
-    except OSError as error:
-        if error.errno in DATA_LOSS_ERRNOS:
-            raise
-
-
 def chunks_of(region: Region) -> list[Key]:
     """Return the keys of the chunks that a box overlaps, row by row."""
     box = region.coarser(CHUNK)
@@ -273,7 +240,7 @@ def _interleave_zeros(number: int) -> int:
 
 
 def chunk_region(key: Key) -> Region:
-    """Return the box of a chunk, which may reach over the mask's edge."""
+    """Return the box of a chunk, which may extend beyond the mask's edge."""
     return Region(key[0] * CHUNK, key[1] * CHUNK, CHUNK, CHUNK)
 
 
@@ -284,13 +251,21 @@ def overlap(key: Key, region: Region) -> tuple[tuple[slice, slice], tuple[slice,
 
 
 def _shapes(group: zarr.Group) -> list[tuple[int, int]]:
-    found: list[list[tuple[int, int]]] = []
-    for kind in _ARRAYS:
-        member: Any = group[kind]
-        found.append([member[str(number)].shape for number in range(len(list(member.array_keys())))])
-    if found[0] != found[1] or not found[0]:
-        raise ValueError("its labels and provenance differ in shape")
-    return found[0]
+    """Return the shapes of the levels; raise DecodeError unless labels and provenance are pyramids of the same ones."""
+    labels, provenance = (_level_shapes(group[kind], kind) for kind in _ARRAYS)
+    if labels != provenance or not labels:
+        raise DecodeError("its labels and provenance differ in shape")
+    return labels
+
+
+def _level_shapes(pyramid: Any, kind: str) -> list[tuple[int, int]]:
+    if not isinstance(pyramid, zarr.Group):
+        raise DecodeError(f"its {kind} are not a group of arrays")
+    found = {name: array.shape for name, array in pyramid.arrays()}
+    names = [str(level) for level in range(len(found))]
+    if set(names) != found.keys() or any(len(shape) != 2 for shape in found.values()):
+        raise DecodeError(f"its {kind} are not a pyramid of images")
+    return [(rows, columns) for rows, columns in map(found.__getitem__, names)]
 
 
 def create_store(

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
-from napari_pathseg.masks.counts import Counts, Provenance
 from napari_pathseg.masks.label_rules import training_labels
+from napari_pathseg.masks.provenance import Counts, Provenance
 from napari_pathseg.masks.zarr_store import MaskStore
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -23,7 +23,7 @@ class GroundTruth:
 
     def __init__(self, project: Project, record: SlideRecord) -> None:
         path = project.mask_path(record.id)
-        self._entry = record
+        self._record = record
         self._store = MaskStore(path) if path.exists() else MaskStore.missing(path, record.mask_shape)
 
     def labels(self, region: Region) -> UInt8Array:
@@ -33,28 +33,27 @@ class GroundTruth:
     def labels_and_corrections(self, region: Region) -> tuple[UInt8Array, BoolArray]:
         """Return the labels in a region of the mask's grid, and where they correct a model or an import."""
         labels, provenance = self._store.read(region)
-        learnt = training_labels(labels, provenance, self._entry.complete_in(region))
-        return learnt, provenance == Provenance.CORRECTED
+        truth = training_labels(labels, provenance, self._record.complete_in(region))
+        return truth, provenance == Provenance.CORRECTED
 
     def implied_background(self) -> int:
-        """Return the number of pixels without a human label that are Background because they lie in a complete box."""
-        found, around = 0, EMPTY_REGION
-        for box in self._entry.mask_boxes:
-            around = around.unite(box)
-        for piece in layout(around, _TILE):
-            complete = self._entry.complete_in(piece)
+        """Return the number of pixels that are Background only because they are unlabelled in a complete box."""
+        count, bounds = 0, EMPTY_REGION
+        for box in self._record.mask_boxes:
+            bounds = bounds.unite(box)
+        for tile in layout(bounds, _TILE):
+            complete = self._record.complete_in(tile)
             if complete is not False:
-                unlabelled = self._store.read(piece)[1] < Provenance.ACCEPTED
-                found += int(np.count_nonzero(unlabelled & complete))
-        return found
+                unlabelled = self._store.read(tile)[1] < Provenance.ACCEPTED
+                count += int(np.count_nonzero(unlabelled & complete))
+        return count
 
 
 def labelled_pixel_counts(project: Project, record: SlideRecord, counts: Counts) -> npt.NDArray[np.int64]:
-    """Return the ground-truth pixels by class; `counts` are the mask's, which is read only if there are boxes."""
+    """Return the ground-truth pixels by class; `counts` are those of the mask, read only if there are boxes."""
     pixels: npt.NDArray[np.int64] = counts[:, Provenance.ACCEPTED :].sum(axis=1)
     if record.complete:
-        rows, columns = record.mask_shape
-        pixels[BACKGROUND] += rows * columns - pixels.sum()
+        pixels[BACKGROUND] += record.mask_shape[0] * record.mask_shape[1] - pixels.sum()
     elif record.boxes:
         pixels[BACKGROUND] += GroundTruth(project, record).implied_background()
     pixels[UNLABELLED] = 0  # not a class

@@ -1,22 +1,37 @@
-"""``project.json``, the manifest of a project, read and written whole."""
+"""Read and write ``project.json``, the manifest of a project."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from napari_pathseg.classes import ClassTable, class_table
+from napari_pathseg.classes import ClassSpec, ClassTable, RemovedClass, checked_table, palette_color
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region
-from napari_pathseg.projects.project_state import ProjectState
+from napari_pathseg.projects.project_state import ProjectState, StoredState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.storage.json_schema import Count, Name, PixelSize, SchemaError, conform
 
-FORMAT = 1
+FORMAT = 2  # 1 if no class was moved or removed, which older versions read
+
+
+class _StoredClass(TypedDict):
+    name: Name
+    color: str | None
+    number: NotRequired[int]
+    into: NotRequired[Count]
+
+
+class _StoredProject(TypedDict):
+    mpp: PixelSize | None
+    classes: list[_StoredClass]
+    removed: NotRequired[list[_StoredClass]]
+    slides: list[SlideRecord]
+    settings: StoredState
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of ``project.json``; without `mpp` each slide keeps its own pixel size."""
+    """The content of ``project.json``; without `mpp`, each mask has the pixel size of its slide."""
 
     classes: ClassTable
     mpp: float | None
@@ -34,21 +49,27 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / "project.json"
     if not path.is_file():
-        raise ProjectError(f"{folder} is not a project: it has no project.json. Make one with `pathseg new`.")
+        raise ProjectError(f"{folder} is not a project: it has no project.json. Create a project with `pathseg new`.")
     content = load_json(path)
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise ProjectError(f"{path} has format {found!r}; this version reads format {FORMAT}. Update napari-pathseg.")
-    try:
-        classes = class_table([(spec["name"], spec["color"]) for spec in content["classes"]])
-        slides = [_record_from_json(record) for record in content["slides"]]
-        for slide in slides:
-            _check_id(path, slide.id)
-        return Manifest(classes, content["mpp"], slides, ProjectState(content["settings"]))
-    except (KeyError, TypeError) as error:
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(version, int) or version < 1:
         raise ProjectError(
-            f"{path} is damaged: {error} is missing or of the wrong type. Restore it from a copy."
-        ) from error
+            f"{path} is not a project of napari-pathseg, or is damaged: its format is {version!r}, not {FORMAT}. "
+            "Restore it from a copy."
+        )
+    if version > FORMAT:
+        raise ProjectError(f"{path} has format {version}; this version reads format {FORMAT}. Update napari-pathseg.")
+    try:
+        stored = conform(content, _StoredProject)
+    except SchemaError as error:
+        raise ProjectError(f"{path} is damaged: {error}. Restore it from a copy.") from error
+    for slide in (*stored["slides"], *stored["settings"].get("removed_slides", ())):
+        _check_id(path, slide.id)
+    names = [slide.id for slide in stored["slides"]]
+    if len(set(names)) != len(names):
+        raise ProjectError(f"{path} is damaged: two of its slides have the same id. Restore it from a copy.")
+    settings = content["settings"]  # with the keys of a newer version, which the schema leaves out
+    return Manifest(_classes_from_json(stored), stored["mpp"], stored["slides"], ProjectState(settings))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -56,27 +77,46 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     save_json(
         folder / "project.json",
         {
-            "format": FORMAT,
+            **_classes_to_json(manifest.classes),
             "mpp": manifest.mpp,
-            "classes": [{"name": spec.name, "color": spec.color} for spec in manifest.classes],
-            "slides": [_record_to_json(record) for record in manifest.slides],
+            "slides": [record_to_json(record) for record in manifest.slides],
             "settings": manifest.state.values,
         },
     )
 
 
-def _record_from_json(content: dict[str, Any]) -> SlideRecord:
-    boxes = tuple(Region(*(int(value) for value in box)) for box in content.get("boxes", ()))
-    return SlideRecord(**{**content, "shape": tuple(content["shape"]), "boxes": boxes})
+def _classes_from_json(content: _StoredProject) -> ClassTable:
+    specs = [_class_from_json(spec, number) for number, spec in enumerate(content["classes"], 1)]
+    removed = [RemovedClass(_class_from_json(gone, 0), gone.get("into", 0)) for gone in content.get("removed", ())]
+    if len(specs) < 2:
+        raise ProjectError(f"A project has {len(specs)} classes; it needs Background and what the model should find.")
+    return checked_table(specs, removed)
 
 
-def _record_to_json(record: SlideRecord) -> dict[str, Any]:
-    """Return a record as plain values, without ``boxes`` where it has none, as older versions wrote it."""
+def _class_from_json(spec: _StoredClass, place: int) -> ClassSpec:
+    number = spec.get("number", place)
+    return ClassSpec(number, spec["name"], spec["color"] or palette_color(number))
+
+
+def _classes_to_json(classes: ClassTable) -> dict[str, Any]:
+    """Return the classes as JSON values, their numbers only where they are not their places in the list."""
+    if not classes.removed and all(spec.index == place for place, spec in enumerate(classes, 1)):
+        return {"format": 1, "classes": [{"name": spec.name, "color": spec.color} for spec in classes]}
+    specs = [{"name": spec.name, "color": spec.color, "number": spec.index} for spec in classes]
+    removed = [
+        {"name": gone.spec.name, "color": gone.spec.color, "number": gone.spec.index, "into": gone.into}
+        for gone in classes.removed
+    ]
+    return {"format": FORMAT, "classes": specs, "removed": removed}
+
+
+def record_to_json(record: SlideRecord) -> dict[str, Any]:
+    """Return a record as JSON values; ``boxes`` is left out if empty, as in files of older versions."""
     content = asdict(record)
     return content if record.boxes else {name: value for name, value in content.items() if name != "boxes"}
 
 
 def _check_id(path: Path, slide_id: str) -> None:
-    """Reject a slide name that would lead out of the project folder."""
-    if slide_id in ("", ".", "..") or "/" in slide_id or "\\" in slide_id:
-        raise ProjectError(f"{path} names a slide {slide_id!r}, which is not a file name. Restore it from a copy.")
+    """Reject a slide name that would point outside the project folder."""
+    if slide_id in (".", "..") or not set("/\\\0").isdisjoint(slide_id):
+        raise ProjectError(f"{path} contains a slide {slide_id!r}, which is not a file name. Restore it from a copy.")

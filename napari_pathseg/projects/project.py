@@ -1,23 +1,25 @@
 """A project: one folder with the list of slides, their masks, the models and the runs.
 
 The folder is the single source of truth; `Project` reads and changes it.  Every change needs the project's lock, which
-the window holds as long as it is open and a command as long as it runs.
+the window holds while it is open and a command while it runs.
 """
 
 import contextlib
+import threading
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
-from napari_pathseg.classes import DEFAULT_CLASSES, ClassTable
+from napari_pathseg.classes import DEFAULT_CLASSES, ClassTable, removed_name
 from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Mask, open_mask, open_mask_readonly, read_counts
-from napari_pathseg.masks.counts import Counts
-from napari_pathseg.masks.opening import has_leftovers
+from napari_pathseg.masks.opening import has_unapplied_edits
 from napari_pathseg.masks.prediction import Prediction
+from napari_pathseg.masks.provenance import Counts
 from napari_pathseg.projects.manifest import Manifest, read_manifest, write_manifest
 from napari_pathseg.projects.project_state import ProjectState
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -27,11 +29,12 @@ from napari_pathseg.storage.lock import ProjectLock
 from napari_pathseg.storage.portable import check_path_length, remove, remove_tree
 
 FOLDER_SUFFIX = ".pathseg"
-# Of the longest path below a project without the name of a slide, which is one that zarr writes to:
+DEFAULT_MPP = 1.0  # micrometres per pixel of masks and of training
+# The longest path in a project, without the name of a slide, is a temporary file of zarr:
 # versions//.0001.partial/mask.zarr/provenance/0/zarr.json.<32 digits>.partial.
 _RESERVED_CHARACTERS = 100
 _FOLDERS = ("masks", "contours", "tissue", "models", "runs", "predictions")
-_ORPHAN_SECONDS = 60  # a younger partial file may be one that another program is writing
+_ORPHAN_SECONDS = 60  # another program may still be writing a younger partial file
 
 
 class Project:
@@ -44,9 +47,17 @@ class Project:
         self.mpp: float | None = None
         self.slides: dict[str, SlideRecord] = {}
         self.state = ProjectState()
+        self._changing = threading.RLock()  # one change of the manifest at a time, by whichever thread
 
     @classmethod
-    def create(cls, folder: str | Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> Self:
+    def create(
+        cls,
+        folder: str | Path,
+        classes: ClassTable = DEFAULT_CLASSES,
+        mpp: float | None = DEFAULT_MPP,
+        *,
+        mpp_is_chosen: bool = False,
+    ) -> Self:
         """Create a project.
 
         Parameters
@@ -54,9 +65,11 @@ class Project:
         folder
             A path that does not exist yet, or an empty folder.
         classes
-            Its classes, Background first.
+            The classes, Background first.
         mpp
-            Micrometres per pixel of masks and of training; None for each slide's own.
+            Micrometres per pixel of masks and of training; None for the pixel size of each slide.
+        mpp_is_chosen
+            Whether the user chose it, be it the default; then slides to which it does not apply are reported.
 
         Raises
         ------
@@ -66,7 +79,7 @@ class Project:
         folder = Path(folder).absolute()
         check_path_length(folder, _RESERVED_CHARACTERS)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ProjectError(f"{folder} exists already. Choose another name, or open it.")
+            raise ProjectError(f"{folder} already exists. Choose another name, or open it.")
         try:
             for name in _FOLDERS:
                 (folder / name).mkdir(parents=True, exist_ok=True)
@@ -76,6 +89,8 @@ class Project:
             ) from error
         project = cls(folder)
         project.classes, project.mpp = classes, mpp
+        if mpp_is_chosen:
+            project.state.mpp_is_chosen = True
         project.save()
         return project
 
@@ -93,7 +108,7 @@ class Project:
         project.check_path_lengths(["", *project.slides])
         if slides_with_unapplied_strokes(project.folder):
             with contextlib.suppress(ProjectError), project.write_lock():
-                pass  # acquiring the lock repairs; where a window holds it the strokes are that window's
+                pass  # acquiring the lock recovers the strokes; if a window holds it, they belong to that window
         return project
 
     def check_path_lengths(self, slide_ids: Iterable[str]) -> None:
@@ -109,14 +124,18 @@ class Project:
 
     def save(self) -> None:
         """Write the manifest."""
+        with self._changing:
+            self._write()
+
+    def _write(self) -> None:
         write_manifest(self.folder, Manifest(self.classes, self.mpp, list(self.slides.values()), self.state))
 
     # -- one writer at a time
 
     def acquire_lock(self, program: str = "") -> None:
-        """Acquire the lock until :meth:`release_lock`; reload, and recover what a killed program left behind.
+        """Acquire the lock until :meth:`release_lock`; reload, and recover the work of a killed program.
 
-        Other programs see `program` as the owner, by default the running command.
+        Other programs see `program` as the owner; the default is the running command.
 
         Raises
         ------
@@ -148,11 +167,12 @@ class Project:
     def _recover(self) -> None:
         """Apply strokes that a killed program left in a journal, and delete its partial files."""
         for slide_id in slides_with_unapplied_strokes(self.folder):
-            self.open_mask(slide_id).close()
-        old = time.time() - _ORPHAN_SECONDS
+            if slide_id in self.slides:  # else it was removed; its strokes return with it
+                self.open_mask(slide_id).close()
+        newest_orphan = time.time() - _ORPHAN_SECONDS
         for pattern in (".*.partial", "*/.*.partial", "*/*/.*.partial"):
             for orphan in self.folder.glob(pattern):
-                if orphan.stat().st_mtime < old:
+                if orphan.stat().st_mtime < newest_orphan:
                     remove_tree(orphan) if orphan.is_dir() else remove(orphan)
 
     # -- slides and their files
@@ -175,42 +195,62 @@ class Project:
         return [record for record in self.slides.values() if role in ("all", record.role)]
 
     def update_slide(self, slide_id: str, **changes: Any) -> SlideRecord:
-        """Change fields of a slide's record and save."""
-        with self.write_lock():
+        """Change fields of a slide's record and save; return the new record."""
+        with self.write_lock(), self._changing:
             self.slides[slide_id] = replace(self.slide(slide_id), **changes)
             self.save()
-        return self.slides[slide_id]
+            return self.slides[slide_id]
 
     def change_classes(self, classes: ClassTable) -> None:
-        """Rename, recolour or append classes and save; their indices stay."""
-        if len(classes) < len(self.classes):
+        """Rename, recolour, move or append classes and save; their numbers do not change, and models keep working.
+
+        `class_changes` removes one.
+        """
+        known = classes.numbers | {gone.spec.index for gone in classes.removed}
+        if lost := sorted(self.classes.numbers - known):
             raise ProjectError(
-                f"{len(classes)} classes are fewer than the {len(self.classes)} of {self.folder.name}; "
-                "masks may hold them. Rename a class instead."
+                f"{len(classes)} classes are fewer than the {len(self.classes)} of {self.folder.name}; masks may "
+                f"contain {', '.join(map(self.classes.name_of, lost))}. Remove a class with `pathseg class remove`."
             )
         with self.write_lock():
+            former = self.state.former_class_names
+            for before in self.classes:
+                after = classes.numbered(before.index)
+                renamed = after is None or after.name != before.name
+                if renamed and before.name not in former.get(before.index, []):
+                    former[before.index] = [*former.get(before.index, []), before.name]
+            self.state.former_class_names = former
             self.classes = classes
             self.save()
 
+    def class_names_over_time(self, index: int) -> set[str]:
+        """Return the names that a class has or had."""
+        former = self.state.former_class_names.get(index, ())
+        return {self.classes.name_of(index), *former, *(removed_name(name, index) for name in former)}
+
     @contextlib.contextmanager
     def edit_state(self) -> Iterator[ProjectState]:
-        """Change `state` inside the block, with the lock held, and save at its end."""
-        with self.write_lock():
+        """Hold the lock while the block changes `state`, then save."""
+        with self.write_lock(), self._changing:
             yield self.state
             self.save()
 
     def find_file(self, record: SlideRecord) -> Path:
-        """Return a slide's file: at its recorded path, or where it lies relative to the project."""
-        beside = self.folder.parent / record.relative_path
-        return Path(record.path) if Path(record.path).exists() or not beside.exists() else beside
+        """Return a slide's file: its recorded path or, if missing there, its path relative to the project."""
+        relative = record.relative_path
+        spellings = [relative, *(unicodedata.normalize(form, relative) for form in ("NFC", "NFD"))]  # macOS, others
+        if "\\" in relative:  # written on Windows
+            spellings.append(PureWindowsPath(relative).as_posix())
+        candidates = [Path(record.path), *(self.folder.parent / spelled for spelled in dict.fromkeys(spellings))]
+        return next((path for path in candidates if path.exists()), Path(record.path))
 
     def open_slide(self, slide_id: str) -> Slide:
-        """Open a slide's file; the other errors are those of :func:`napari_pathseg.open_slide`.
+        """Open a slide's file; also raises the errors of :func:`napari_pathseg.open_slide`.
 
         Raises
         ------
         ProjectError
-            If the file's size in pixels differs from when it was added.
+            If its size in pixels differs from when the slide was added.
         """
         record = self.slide(slide_id)
         slide = open_slide(self.find_file(record), record.page)
@@ -218,12 +258,12 @@ class Project:
         return slide
 
     def slide_geometry(self, slide_id: str) -> SlideGeometry:
-        """Return what contour formats need to know about a slide; the errors are those of :meth:`open_slide`."""
+        """Return the geometry of a slide for contour formats; raises the errors of :meth:`open_slide`."""
         with self.open_slide(slide_id) as slide:
             return SlideGeometry.from_slide(slide, self.slide(slide_id).mpp)
 
     def mask_path(self, slide_id: str) -> Path:
-        """Return the folder of a slide's mask, which need not exist."""
+        """Return the folder of a slide's mask, which may not exist."""
         return self.folder / "masks" / f"{slide_id}.zarr"
 
     def open_mask(self, slide_id: str) -> Mask:
@@ -235,11 +275,11 @@ class Project:
         return open_mask_readonly(self.mask_path(slide_id), self.slide(slide_id).mask_shape)
 
     def counts(self, slide_id: str) -> Counts:
-        """Return the pixels of a slide's saved mask by (class, provenance)."""
+        """Return the pixel counts of a slide's saved mask by (class, provenance)."""
         return read_counts(self.mask_path(slide_id))
 
     def prediction_path(self, model_id: str, slide_id: str) -> Path:
-        """Return the folder of a model's output on a slide, which need not exist."""
+        """Return the folder of a model's output on a slide, which may not exist."""
         return self.folder / "predictions" / model_id / f"{slide_id}.zarr"
 
     def find_prediction(self, model_id: str, slide_id: str) -> Prediction | None:
@@ -253,9 +293,9 @@ class Project:
 
 
 def slides_with_unapplied_strokes(folder: Path) -> list[str]:
-    """Return the slides whose journal holds strokes that are not in their mask yet."""
+    """Return the slides whose journal contains strokes that are not in their mask yet."""
     masks = (path.with_suffix(".zarr") for path in folder.glob("masks/*.journal"))
-    return [path.stem for path in masks if has_leftovers(path) and path.exists()]
+    return [path.stem for path in masks if has_unapplied_edits(path) and path.exists()]
 
 
 def _check_size(slide: Slide, record: SlideRecord) -> None:
@@ -264,6 +304,6 @@ def _check_size(slide: Slide, record: SlideRecord) -> None:
     slide.close()
     (rows, columns), (old_rows, old_columns) = slide.shape, record.shape
     raise ProjectError(
-        f"{record.path} has {rows} x {columns} pixels; it had {old_rows} x {old_columns} when it was added. Put the "
-        "old file back, or add the new one under another name."
+        f"{record.path} has {rows} x {columns} pixels; it had {old_rows} x {old_columns} when it was added. Restore "
+        "the old file, or add the new one under another name."
     )

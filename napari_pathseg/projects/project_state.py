@@ -1,29 +1,32 @@
-"""What a project remembers besides its slides and classes: the ``settings`` of ``project.json``.
+"""State of a project besides its slides and classes: the ``settings`` of ``project.json``.
 
-One property for each key, so that a misspelt key or a value of the wrong type cannot spread.  Keys of a newer version
-are kept as they are.
+Each key has one typed property, so a misspelt key or a value of the wrong type cannot spread.  Keys of a newer
+version are preserved.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
+from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.storage.json_schema import Count
 
 
 @dataclass(frozen=True)
 class ImportRecord:
-    """An annotation file that was imported: into which slide, its name, its path then, and how it was transformed."""
+    """An imported annotation file: its slide, name, path at the time of import, transform, and the warning about it."""
 
     slide: str
     file: str
     path: str
     transform: AxisScaleTransform = IDENTITY
+    warning: str = ""
 
 
 @dataclass(frozen=True)
 class TrainingChoices:
-    """What the Train panel showed at the last training: the settings, and whether it started without a model."""
+    """The choices in the Train panel at the last training: its settings, and whether to train from scratch."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     from_scratch: bool = False
@@ -31,7 +34,7 @@ class TrainingChoices:
 
 @dataclass(frozen=True)
 class TuningChoices:
-    """What the Find settings panel showed at the last search; None where nothing was chosen yet."""
+    """The choices in the Find settings panel at the last search; None if not chosen yet."""
 
     vary: Mapping[str, str] | None = None
     trials: int = 0
@@ -40,14 +43,48 @@ class TuningChoices:
 
 @dataclass(frozen=True)
 class TrainedLabels:
-    """The labels that a model was trained on: the pixels of each class, by slide."""
+    """The labels that a model was trained on: pixels per class, by slide."""
 
     model: str
-    pixels: Mapping[str, list[int]]
+    pixels: Mapping[str, list[Count]]
+
+
+class _StoredTransform(TypedDict, total=False):
+    scale: float
+    swapped: bool
+
+
+class _StoredImport(TypedDict):
+    slide: str
+    file: str
+    path: str
+    remedy: _StoredTransform
+    warning: NotRequired[str]
+
+
+class _StoredTraining(TypedDict, total=False):
+    config: dict[str, Any]
+    anew: bool
+
+
+class StoredState(TypedDict, total=False):
+    """The ``settings`` of ``project.json``: the schema of what the properties of :class:`ProjectState` read."""
+
+    locked: list[int]
+    former_class_names: dict[int, list[str]]
+    imported: dict[str, _StoredImport]
+    pixel_size_not_known: list[str]
+    removed_slides: list[SlideRecord]
+    mpp_is_chosen: bool
+    learnt: TrainedLabels
+    train: _StoredTraining
+    tune: TuningChoices
+    predict: dict[str, Any]
+    cleaning: dict[str, Any]
 
 
 class ProjectState:
-    """Typed access to the settings of a project; `values` is what ``project.json`` holds."""
+    """Typed access to the settings of a project; `values` is their JSON object in ``project.json``."""
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self.values: dict[str, Any] = dict(values or {})
@@ -55,28 +92,39 @@ class ProjectState:
     @property
     def locked_classes(self) -> frozenset[int]:
         """The classes whose pixels no tool changes."""
-        kept = self.values.get("locked")
-        return frozenset(index for index in kept if isinstance(index, int)) if isinstance(kept, list) else frozenset()
+        return frozenset(self.values.get("locked", ()))
 
     @locked_classes.setter
     def locked_classes(self, classes: Iterable[int]) -> None:
         self.values["locked"] = sorted(classes)
 
     @property
+    def former_class_names(self) -> dict[int, list[str]]:
+        """The names that classes had before they were renamed, by index."""
+        kept = self.values.get("former_class_names", {})
+        return {int(index): list(names) for index, names in kept.items()}
+
+    @former_class_names.setter
+    def former_class_names(self, names: Mapping[int, list[str]]) -> None:
+        self.values["former_class_names"] = {str(index): former for index, former in names.items()}
+
+    @property
     def imports(self) -> dict[str, ImportRecord]:
-        """The files that were imported, by their names in ``contours/``."""
-        kept = self.values.get("imported", {})
-        return {
-            name: ImportRecord(one["slide"], one["file"], one["path"], AxisScaleTransform.from_json(one["remedy"]))
-            for name, one in kept.items()
-        }
+        """The imported files, by their names in ``contours/``."""
+        return {name: _import_record(stored) for name, stored in self.values.get("imported", {}).items()}
+
+    @property
+    def imported_names(self) -> Collection[str]:
+        """The names in ``contours/`` of the files that were imported."""
+        return set(self.values.get("imported", {}))
 
     def imports_into(self, slide_id: str) -> dict[str, ImportRecord]:
         """Return the files that were imported into one slide."""
-        return {name: record for name, record in self.imports.items() if record.slide == slide_id}
+        kept = self.values.get("imported", {})
+        return {name: _import_record(one) for name, one in kept.items() if one["slide"] == slide_id}
 
     def record_import(self, name: str, record: ImportRecord) -> None:
-        """Record what a file in ``contours/`` was imported as."""
+        """Record the import of a file, saved as `name` in ``contours/``."""
         self.values["imported"] = {
             **self.values.get("imported", {}),
             name: {
@@ -84,6 +132,7 @@ class ProjectState:
                 "file": record.file,
                 "path": record.path,
                 "remedy": record.transform.to_json(),
+                **({"warning": record.warning} if record.warning else {}),
             },
         }
 
@@ -97,10 +146,28 @@ class ProjectState:
         self.values["pixel_size_not_known"] = sorted(slide_ids)
 
     @property
+    def removed_slides(self) -> list[dict[str, Any]]:
+        """The records of the slides that were removed and can be brought back, as JSON values."""
+        return list(self.values.get("removed_slides", ()))
+
+    @removed_slides.setter
+    def removed_slides(self, records: Iterable[Mapping[str, Any]]) -> None:
+        self.values["removed_slides"] = [dict(record) for record in records]
+
+    @property
+    def mpp_is_chosen(self) -> bool:
+        """Whether the user chose the project's pixel size; older versions recorded none."""
+        return bool(self.values.get("mpp_is_chosen", False))
+
+    @mpp_is_chosen.setter
+    def mpp_is_chosen(self, chosen: bool) -> None:
+        self.values["mpp_is_chosen"] = chosen
+
+    @property
     def trained_labels(self) -> TrainedLabels | None:
         """The labels that the newest model was trained on, if it was trained in the window."""
-        kept = self.values.get("learnt")
-        return TrainedLabels(kept["model"], kept["pixels"]) if kept else None
+        stored = self.values.get("learnt")
+        return TrainedLabels(stored["model"], stored["pixels"]) if stored else None
 
     @trained_labels.setter
     def trained_labels(self, labels: TrainedLabels) -> None:
@@ -108,9 +175,9 @@ class ProjectState:
 
     @property
     def training_choices(self) -> TrainingChoices:
-        """The settings of the last training."""
-        kept = self.values.get("train", {})
-        return TrainingChoices(kept.get("config", {}), bool(kept.get("anew", False)))
+        """The choices of the last training."""
+        stored = self.values.get("train", {})
+        return TrainingChoices(stored.get("config", {}), bool(stored.get("anew", False)))
 
     @training_choices.setter
     def training_choices(self, choices: TrainingChoices) -> None:
@@ -118,20 +185,33 @@ class ProjectState:
 
     @property
     def tuning_choices(self) -> TuningChoices:
-        """The settings of the last search for settings."""
-        kept = self.values.get("tune", {})
-        return TuningChoices(kept.get("vary"), int(kept.get("trials", 0)), kept.get("minutes"))
+        """The choices of the last hyperparameter search."""
+        stored = self.values.get("tune", {})
+        return TuningChoices(stored.get("vary"), int(stored.get("trials", 0)), stored.get("minutes"))
 
     @tuning_choices.setter
     def tuning_choices(self, choices: TuningChoices) -> None:
         self.values["tune"] = asdict(choices)
 
     @property
+    def prediction_choices(self) -> dict[str, Any]:
+        """The settings of the last prediction in the window as JSON values; empty if there was none."""
+        return dict(self.values.get("predict", {}))
+
+    @prediction_choices.setter
+    def prediction_choices(self, settings: Mapping[str, Any]) -> None:
+        self.values["predict"] = dict(settings)
+
+    @property
     def cleanup(self) -> dict[str, Any]:
-        """The last clean-up request as plain values; empty where there was none."""
-        kept = self.values.get("cleaning", {})
-        return dict(kept) if isinstance(kept, dict) else {}
+        """The last clean-up request as JSON values; empty if there was none."""
+        return dict(self.values.get("cleaning", {}))
 
     @cleanup.setter
     def cleanup(self, request: Mapping[str, Any]) -> None:
         self.values["cleaning"] = dict(request)
+
+
+def _import_record(kept: Mapping[str, Any]) -> ImportRecord:
+    transform = AxisScaleTransform.from_json(kept["remedy"])
+    return ImportRecord(kept["slide"], kept["file"], kept["path"], transform, kept.get("warning", ""))

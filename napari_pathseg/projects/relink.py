@@ -1,7 +1,7 @@
-"""Finding slides whose files were moved or renamed, by name and content, and linking them again.
+"""Find slides whose files were moved or renamed, by name and content, and relink them.
 
-The content is compared by the fingerprint taken when the slide was added.  The search is a generator, so its caller
-can show the progress and stop at any time.
+The content is compared by the fingerprint computed when the slide was added.  The search is a generator, so its
+caller can show the progress and stop at any time.
 """
 
 import os
@@ -16,14 +16,14 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 
-_SECONDS = 120.0
-_CLOSED = (".pathseg", ".zarr")  # folders of thousands of files, none of which is a slide by itself
-_FOLDERS_PER_STEP = 50
+_MAX_SECONDS = 120.0
+_SKIPPED_SUFFIXES = (".pathseg", ".zarr")  # folders of thousands of files that are not slides themselves
+_FOLDERS_PER_STEP = _FILES_PER_STEP = 50
 
 
 @dataclass(frozen=True)
 class Search:
-    """Progress of a search: current folder, files examined, files found by slide, and the number of missing slides."""
+    """Progress of a search: current folder, files examined, paths found by slide, and slides missing at the start."""
 
     folder: Path
     files: int
@@ -36,7 +36,9 @@ def missing(project: Project) -> list[SlideRecord]:
     return [record for record in project.slides.values() if not os.path.exists(project.find_file(record))]
 
 
-def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Generator[Search, None, dict[str, Path]]:
+def find_moved(
+    project: Project, folder: Path, seconds: float = _MAX_SECONDS
+) -> Generator[Search, None, dict[str, Path]]:
     """Search a folder and its subfolders for the missing slides of a project.
 
     Files with the name of a missing slide are examined first, then all others that may be slides, breadth first.
@@ -68,31 +70,31 @@ def find_moved(project: Project, folder: Path, seconds: float = _SECONDS) -> Gen
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder. Choose the folder that the slides were moved to.")
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     records = missing(project)
-    wanted = {record.id: record for record in records}
-    names = {Path(record.path).name.casefold() for record in records}
-    used = {os.path.realpath(project.find_file(e)) for e in project.slides.values() if e.id not in wanted}
+    unfound = {record.id: record for record in records}
+    names = {record.file_name.casefold() for record in records}
+    used = {os.path.realpath(project.find_file(r)) for r in project.slides.values() if r.id not in unfound}
     found: dict[str, Path] = {}
     others: list[Path] = []
-    looked = 0
+    examined = 0
     for number, (here, files) in enumerate(_walk(folder)):
-        if not wanted or time.monotonic() > until:
+        if not unfound or time.monotonic() > deadline:
             return found
         for path in files:
             if path.name.casefold() not in names:
                 others.append(path)
                 continue
-            looked += 1
-            _take(path, wanted, found, used)
+            examined += 1
+            _match_file(path, unfound, found, used)
         if number % _FOLDERS_PER_STEP == 0:
-            yield Search(here, looked, dict(found), len(records))
+            yield Search(here, examined, dict(found), len(records))
     for path in others:
-        if not wanted or time.monotonic() > until:
+        if not unfound or time.monotonic() > deadline:
             return found
-        looked += 1
-        if _take(path, wanted, found, used) or looked % _FOLDERS_PER_STEP == 0:
-            yield Search(path.parent, looked, dict(found), len(records))
+        examined += 1
+        if _match_file(path, unfound, found, used) or examined % _FILES_PER_STEP == 0:
+            yield Search(path.parent, examined, dict(found), len(records))
     return found
 
 
@@ -102,13 +104,13 @@ def relink(project: Project, files: Mapping[str, Path]) -> None:
     Raises
     ------
     ProjectError
-        If a file has other content than its slide; the message names it.
+        If the content of a file is not that of its slide; the message names the file.
     UnsupportedSlideError
         If a file cannot be opened.
     """
     with project.write_lock():
-        changed = {name: _linked(project, name, Path(path)) for name, path in files.items()}
-        project.slides.update(changed)
+        changed = {name: _relinked_record(project, name, Path(path)) for name, path in files.items()}
+        project.slides = project.slides | changed
         try:
             for name in changed:
                 project.open_slide(name).close()
@@ -119,27 +121,27 @@ def relink(project: Project, files: Mapping[str, Path]) -> None:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return `path` relative to `folder`, or unchanged if it is on another Windows drive."""
+    """Return `path` relative to `folder`, with slashes on every system, or unchanged if on another Windows drive."""
     try:
-        return os.path.relpath(path, folder)
+        return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         return str(path)
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, list[Path]]]:
     """Yield folders, breadth first, with the files in them that may be slides."""
-    waiting = [folder]
-    while waiting:
+    level = [folder]
+    while level:
         below: list[Path] = []
-        for here in waiting:
+        for here in level:
             try:
                 with os.scandir(here) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
-            except OSError:  # unreadable, or deleted meanwhile
+            except OSError:  # unreadable, or deleted in the meantime
                 continue
             yield here, [Path(e.path) for e in entries if _may_be_slide(e)]
-            below += [Path(e.path) for e in entries if _may_hold_slides(e)]
-        waiting = below
+            below += [Path(e.path) for e in entries if _may_contain_slides(e)]
+        level = below
 
 
 def _may_be_slide(entry: os.DirEntry[str]) -> bool:
@@ -152,39 +154,39 @@ def _may_be_slide(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _may_hold_slides(entry: os.DirEntry[str]) -> bool:
-    if entry.name.startswith(".") or entry.name.lower().endswith(_CLOSED):
+def _may_contain_slides(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or entry.name.lower().endswith(_SKIPPED_SUFFIXES):
         return False
     return entry.is_dir(follow_symlinks=False)
 
 
-def _take(path: Path, wanted: dict[str, SlideRecord], found: dict[str, Path], used: set[str]) -> bool:
-    """Move the slides that a file contains, if any, from `wanted` to `found`; the slide of that name before copies."""
+def _match_file(path: Path, unfound: dict[str, SlideRecord], found: dict[str, Path], used: set[str]) -> bool:
+    """Move the slides whose content a file has from `unfound` to `found`; of copies, the slide of the same name."""
     try:
         content = fingerprint(path)
     except UnsupportedSlideError:
         return False
-    same = [record for record in wanted.values() if record.fingerprint == content]
+    same = [record for record in unfound.values() if record.fingerprint == content]
     if not same or os.path.realpath(path) in used:
         return False
-    first = min(same, key=lambda record: Path(record.path).name.casefold() != path.name.casefold())
+    first = min(same, key=lambda record: record.file_name.casefold() != path.name.casefold())
     used.add(os.path.realpath(path))
     for record in same:
-        if record.path == first.path:  # pages of one file are slides of their own
+        if record.path == first.path:  # each page of a file is a slide
             found[record.id] = path
-            del wanted[record.id]
+            del unfound[record.id]
     return True
 
 
-def _linked(project: Project, slide_id: str, path: Path) -> SlideRecord:
-    """Return a slide's record with another file, after checking that the content is the same."""
+def _relinked_record(project: Project, slide_id: str, path: Path) -> SlideRecord:
+    """Return a slide's record with a new path, after checking that the file's content is the same."""
     record, path = project.slide(slide_id), path.resolve()
     content = fingerprint(path)
     if content != record.fingerprint:
-        other = next((e.id for e in project.slides.values() if e.fingerprint == content), None)
-        what = f"the slide {other}" if other else "another file than the one that was added"
+        other = next((r.id for r in project.slides.values() if r.fingerprint == content), None)
+        what = f"the slide {other}" if other else "a different file"
         raise ProjectError(
-            f"{path} is {what}, not {slide_id}. Choose the file that {slide_id} was, or add it as a new slide."
+            f"{path} is {what}, not {slide_id}. Choose the original file of {slide_id}, or add this one as a new slide."
         )
     relative = relative_path(path, project.folder.parent)
     return replace(record, path=str(path), relative_path=relative)

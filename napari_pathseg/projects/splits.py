@@ -1,11 +1,11 @@
-"""Train, validation and test split of a project's slides, by patient."""
+"""Split a project's slides into train, validation and test, by patient."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.patients import check_leaks
+from napari_pathseg.projects.patients import check_leaks, patient_parser
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import role_candidates
 
@@ -19,22 +19,36 @@ def proposed_roles(project: Project) -> dict[str, str]:
 
 def assign_missing_roles(project: Project) -> None:
     """Assign the :func:`proposed_roles` permanently."""
-    decided = proposed_roles(project)
-    if decided:
-        _set_roles(project, decided)
+    proposed = proposed_roles(project)
+    if proposed:
+        _set_roles(project, proposed)
 
 
-def split_project(project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0) -> dict[str, str]:
-    """Split all slides again, see `roles.split_dataset`; return the role of each slide."""
-    divided = roles.split_dataset(_candidates(project), shares, seed)
-    _set_roles(project, divided)
+def split_project(
+    project: Project, shares: Mapping[str, float] = roles.SHARES, seed: int = 0, patient: str | None = None
+) -> dict[str, str]:
+    """Split all slides again, see `roles.split_dataset`; return the role of each slide.
+
+    With `patient`, see `patients.patient_parser`, the patients are set from the names of the slides first.
+    """
+    with project.write_lock():
+        records = dict(project.slides)
+        if patient is not None:
+            patient_of = patient_parser(patient)
+            records = {name: replace(record, patient=patient_of(name)) for name, record in records.items()}
+        counts = {name: project.counts(name) for name in records}
+        divided = roles.split_dataset(role_candidates(records.values(), counts), shares, seed)
+        split = {name: replace(record, role=divided.get(name, record.role)) for name, record in records.items()}
+        check_leaks(split.values())
+        project.slides = project.slides | split
+        project.save()
     return divided
 
 
 def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
-    """Return the share of each role, from fractions that add up to 1 or percents that add up to 100.
+    """Return the share of each role, from fractions that add up to 1 or percentages that add up to 100.
 
-    A role without a fraction gets its default share, or none if the others add up to the whole.
+    A role without a number gets its default share, or 0 if the others add up to the whole.
 
     >>> read_shares({"train": 80, "val": 20, "test": None})
     {'train': 80, 'val': 20, 'test': 0.0}
@@ -42,42 +56,60 @@ def read_shares(given: Mapping[str, float | None]) -> dict[str, float]:
     Raises
     ------
     ConfigError
-        If they add up to anything else.
+        If the shares add up to anything else.
     """
     given_shares = {role: share for role, share in given.items() if share is not None}
     total = sum(given_shares.values())
     whole = 1.0 if total <= 1 + _TOLERANCE else 100.0
-    left_over = 0.0 if abs(total - whole) <= _TOLERANCE * whole else whole
-    shares = {role: given_shares.get(role, left_over * roles.SHARES[role]) for role in given}
+    default_scale = 0.0 if abs(total - whole) <= _TOLERANCE * whole else whole
+    shares = {role: given_shares.get(role, default_scale * roles.SHARES[role]) for role in given}
     total = sum(shares.values())
     if not abs(total - whole) <= _TOLERANCE * whole:  # also if one is NaN
         listed = ", ".join(f"{role} {share:g}" for role, share in shares.items())
         raise ConfigError(
-            f"The shares add up to {total:g} ({listed}); fractions have to add up to 1, percents to 100. Change one "
-            "of them, and name all three."
+            f"The shares add up to {total:g} ({listed}); fractions must add up to 1, percentages to 100. "
+            "Change them, and name all three."
         )
     return shares
 
 
-def set_role(project: Project, slide_id: str, role: str) -> list[str]:
-    """Set the role of a slide and of its patient's other slides; return these slides.
+def learn_from(project: Project, slide_id: str, learnt: Collection[str] = ()) -> list[str]:
+    """Give the slides of a held-out slide's patient the role train, and hold out another patient's instead.
 
-    Raises
-    ------
-    ProjectError
-        If there is no such slide.
+    Another patient is one without whom every class can still be learnt; preferably one of whom no model has `learnt`
+    a slide, and then one with most of the classes of the slide that is given up.
+
+    Returns
+    -------
+    held_out
+        The labelled slides that are held out instead; empty if no patient can be spared.
     """
+    assigned = proposed_roles(project)
+    slides = [replace(each, role=assigned.get(each.slide, each.role)) for each in _candidates(project)]
     patient = project.slide(slide_id).patient
-    slides = [record.id for record in project.slides.values() if record.patient == patient]
-    _set_roles(project, dict.fromkeys(slides, role))
-    return slides
+    wanted = _classes(each for each in slides if each.patient == patient)
+    learning = [each for each in slides if each.role == roles.TRAIN or each.patient == patient]
+    spare = []
+    for other in {each.patient for each in learning if each.classes} - {patient}:
+        own = [each for each in learning if each.patient == other]
+        if _classes(learning) == _classes(each for each in learning if each.patient != other):
+            known = any(each.slide in learnt for each in own)
+            spare.append((known, -len(_classes(own) & wanted), other))
+    new_roles = {each.slide: roles.TRAIN for each in slides if each.patient == patient}
+    held_out = [each for each in slides if spare and each.patient == min(spare)[2]]
+    _set_roles(project, new_roles | {each.slide: roles.VAL for each in held_out})
+    return [each.slide for each in held_out if each.classes]
 
 
-def _set_roles(project: Project, given: Mapping[str, str]) -> None:
+def _classes(candidates: Iterable[roles.Candidate]) -> frozenset[int]:
+    return frozenset[int]().union(*(each.classes for each in candidates))
+
+
+def _set_roles(project: Project, new_roles: Mapping[str, str]) -> None:
     with project.write_lock():
-        changed = {name: replace(project.slide(name), role=role) for name, role in given.items()}
+        changed = {name: replace(project.slide(name), role=role) for name, role in new_roles.items()}
         check_leaks({**project.slides, **changed}.values(), {record.patient for record in changed.values()})
-        project.slides.update(changed)
+        project.slides = project.slides | changed
         project.save()
 
 

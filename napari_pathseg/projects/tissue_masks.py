@@ -1,7 +1,7 @@
-"""Tissue masks of a project: ``tissue/<slide>.png``, computed on first use.
+"""Tissue masks of a project, computed on first use and saved as ``tissue/<slide>.png``.
 
-The PNG has one bit per pixel, which any viewer shows; its text chunk ``napari-pathseg`` holds, as JSON, the downsample,
-the settings, and whether the user edited the mask.
+The PNG has one bit per pixel, which any viewer shows; its text chunk ``napari-pathseg`` contains, as JSON, the
+downsample, the settings, and whether the user edited the mask.
 """
 
 import contextlib
@@ -10,22 +10,30 @@ import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypedDict
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from napari_pathseg.errors import PathsegError, ProjectError
+from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.json_schema import Side, conform
 from napari_pathseg.storage.portable import remove
 from napari_pathseg.storage.untrusted import decoding
 
 _CHUNK = "napari-pathseg"
-_WRITING = threading.Lock()  # the user's edits, and a thread's result, go to the same file
+_WRITE_LOCK = threading.Lock()  # a background thread and the user's edits write to the same file
 _logger = logging.getLogger(__name__)
+
+
+class _StoredTissue(TypedDict):
+    downsample: Side
+    edited: bool
+    settings: dict[str, Any]
 
 
 def tissue_path(project: Project, slide_id: str) -> Path:
@@ -38,9 +46,9 @@ def _always() -> bool:
 
 
 def load_tissue(
-    project: Project, slide_id: str, config: TissueConfig | None = None, *, may_keep: Callable[[], bool] = _always
+    project: Project, slide_id: str, config: TissueConfig | None = None, *, may_save: Callable[[], bool] = _always
 ) -> TissueMask:
-    """Return a slide's tissue mask: the saved one, else a new one, which is saved if `may_keep` allows it by then.
+    """Return a slide's saved tissue mask, or detect it, and save it if `may_save` then returns True.
 
     A mask that was detected with other settings than `config` is detected again, unless the user edited it; None
     accepts any settings.  Safe to call from any thread.
@@ -54,17 +62,17 @@ def load_tissue(
     """
     record, path = project.slide(slide_id), tissue_path(project, slide_id)
     if path.exists():
-        kept, found_with = _read(path, record)
-        if kept.edited or config is None or found_with == config:
-            return kept
+        saved, saved_config = _read(path, record)
+        if saved.edited or config is None or saved_config == config:
+            return saved
     config = config or TissueConfig()
     with project.open_slide(slide_id) as slide:
         tissue = find_tissue(slide, config)
     try:
-        with _WRITING:
-            if may_keep() and not _is_edited(path, record):  # the user may have edited it meanwhile
+        with _WRITE_LOCK:
+            if may_save() and not _is_edited(path, record):  # the user may have edited it meanwhile
                 _write(path, tissue, config)
-    except ProjectError as error:  # works in a read-only folder too
+    except ProjectError as error:  # a read-only project can still be used
         _logger.warning("%s", error)
     return tissue
 
@@ -81,13 +89,13 @@ def save_tissue(project: Project, slide_id: str, tissue: TissueMask) -> None:
     if tissue.shape != record.shape:
         raise ProjectError(
             f"The tissue mask belongs to a slide of {tissue.shape[0]} x {tissue.shape[1]} pixels; {slide_id} has "
-            f"{record.shape[0]} x {record.shape[1]}. Save it with the slide that it was found on."
+            f"{record.shape[0]} x {record.shape[1]}. Save it with the slide in which it was detected."
         )
-    with project.write_lock(), _WRITING:
+    with project.write_lock(), _WRITE_LOCK:
         _write(tissue_path(project, slide_id), tissue, TissueConfig())
 
 
-def forget_tissue(project: Project, slide_id: str) -> None:
+def delete_tissue(project: Project, slide_id: str) -> None:
     """Delete a slide's tissue mask, even an edited one; it is detected again on the next use."""
     with project.write_lock():
         remove(tissue_path(project, slide_id))
@@ -107,14 +115,14 @@ def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
 
 def _read(path: Path, record: SlideRecord) -> tuple[TissueMask, TissueConfig]:
     try:
-        with decoding(), Image.open(path, formats=("PNG",)) as picture:
-            assert isinstance(picture, PngImageFile)
-            text = picture.text[_CHUNK]
-            pixels = np.array(picture.convert("1"))
-        about = json.loads(text)
-        config = TissueConfig.from_json(about["settings"])
-        tissue = TissueMask(pixels, int(about["downsample"]), record.shape, record.mpp, bool(about["edited"]))
-    except (LookupError, TypeError, ValueError, PathsegError) as error:
+        with decoding(), Image.open(path, formats=("PNG",)) as image:
+            assert isinstance(image, PngImageFile)
+            text = image.text[_CHUNK]
+            pixels = np.array(image.convert("1"))
+        stored = conform(json.loads(text), _StoredTissue)
+        config = TissueConfig.from_json(stored["settings"])
+        tissue = TissueMask(pixels, stored["downsample"], record.shape, record.mpp, stored["edited"])
+    except (ValueError, RecursionError) as error:
         raise ProjectError(
             f"{path} cannot be read as the tissue mask of {record.id} ({error!s:.200}). Delete the file, and the "
             "tissue is detected again."

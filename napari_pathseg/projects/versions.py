@@ -1,18 +1,17 @@
-"""Versions of a mask: snapshots taken before each import, accept-all and training, which can be restored.
+"""Versions of a mask: snapshots created before each import, accept-all and training, which can be restored.
 
 ``versions/<slide>/<number>/`` holds ``mask.zarr``, the files of the mask as hard links (see `storage.hardlinks`), and
-``version.json``: why and when the snapshot was taken, the pixels by class, and a checksum of the file names and sizes.
-A version appears whole or not at all.  A chunk without a file means unlabelled, so a version that lost a file would
-pass for an emptier mask; the checksum reveals that, and such a version is refused.
+``version.json``: why and when it was created, the pixel counts by class, and a checksum of the file names and sizes.
+A version is written whole or not at all.  A chunk without a file is unlabelled, so a version that lost a file would
+look like a mask with fewer labels; the checksum detects that, and such a version is refused.
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +19,27 @@ import numpy.typing as npt
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks import Counts
-from napari_pathseg.masks.counts import Provenance, counts_from, counts_to
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
+from napari_pathseg.masks.provenance import StoredCounts, counts_from, counts_to
 from napari_pathseg.masks.zarr_store import MaskStore, chunk_region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 from napari_pathseg.storage.hardlinks import differing_files, hardlink_tree, tree_checksum
-from napari_pathseg.storage.portable import replace
+from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.portable import remove_tree, replace
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
-MAX_RECENT = 10  # of the newest versions of a slide, all are kept; at least 5 are promised
-_DAILY_PERIOD = timedelta(days=14)  # in which one version a day is kept in addition
+MAX_RECENT = 10  # newest versions of a slide that are kept; the documentation promises 5
+_DAILY_PERIOD = timedelta(days=14)  # one more version a day is kept for this long
 _FORMAT = 1
 _FINEST = ("labels/0", "provenance/0")
+
+
+class _StoredVersion(TypedDict):
+    when: str
+    why: str
+    counts: StoredCounts
+    stamp: str
 
 
 @dataclass(frozen=True)
@@ -42,21 +49,21 @@ class Version:
     Attributes
     ----------
     slide, number
-        The slide, and which of its versions this is, from 1.
+        The slide, and the number of the version, from 1.
     folder
         The folder of the version.
     mask_path
-        The mask that the snapshot was taken of.
+        The mask that was saved.
     when
-        When it was taken; for a damaged version when its folder was last written.
+        When it was created; for a damaged version, when its folder was last written.
     why
-        What was about to be done: one of the five words above.
+        The action that followed: one of the five strings above.
     counts
-        Pixels by class and provenance; None where they cannot be read.
+        Pixel counts by class and provenance; None if they cannot be read.
     checksum
-        Checksum of the files at the time of the snapshot.
+        Checksum of the files when the version was created.
     problem
-        What is wrong, where, and what to do; empty for a sound version.
+        What is wrong, where, and what to do; empty for an intact version.
     """
 
     slide: str
@@ -104,23 +111,25 @@ def versions(project: Project, slide_id: str) -> list[Version]:
 
 
 def create_version(project: Project, slide_id: str, why: str, protect: Version | None = None) -> Version | None:
-    """Snapshot a slide's mask as it is on disk; return None if it has none, or has not changed since the newest.
+    """Create a version of a slide's mask as it is on disk; return None if there is no mask or it has not changed.
 
-    Strokes that are only in the journal are not included: call :meth:`Mask.flush` on an open mask first.  Old versions
-    are deleted, except the newest 10, one for each of the last 14 days, and `protect`.
+    Strokes that are only in the journal are not included: call :meth:`Mask.flush` on an open mask first.  A version by
+    hand is also created if the mask has not changed, unless the newest one is by hand too.  Old versions are deleted,
+    except the newest 10, one for each of the last 14 days, those by hand, and `protect`.
 
     Raises
     ------
     ProjectError
-        If another program holds the project, the mask cannot be read, or the version cannot be written; then none is
-        created.
+        If another program holds the project, the mask cannot be read, or the version cannot be written; no version is
+        created then.
     """
     if not project.mask_path(slide_id).exists():
         return None
     with project.write_lock():
         known = versions(project, slide_id)
         newest = next((version for version in known if not version.problem), None)
-        if newest is not None and not _changed(newest, first=True):
+        newest_stays = newest is not None and (why != BY_HAND or newest.why == BY_HAND)
+        if newest is not None and newest_stays and not _changed(newest, first=True):
             return None
         version = _create(project, slide_id, known[0].number + 1 if known else 1, why)
         for old in expired_versions([version, *known], datetime.now().astimezone()):
@@ -130,7 +139,7 @@ def create_version(project: Project, slide_id: str, why: str, protect: Version |
 
 
 def changed_regions(version: Version) -> list[Region]:
-    """Return the chunks in which the mask on disk differs from a version, as boxes that may reach beyond its edge.
+    """Return the chunks in which the mask on disk differs from a version, as regions that may exceed the mask.
 
     Raises
     ------
@@ -142,18 +151,18 @@ def changed_regions(version: Version) -> list[Region]:
 
 
 def check_version(version: Version) -> None:
-    """Raise unless a version has all its files.
+    """Raise if a version is damaged or incomplete.
 
     Raises
     ------
     ProjectError
-        If a file is missing or its size changed, or the version is damaged otherwise.
+        If a file is missing or has another size, or the version cannot be read.
     """
     if version.problem:
         raise ProjectError(version.problem)
-    found = tree_checksum(version.snapshot)
-    if found != version.checksum:
-        raise ProjectError(_damaged(version.folder, f"its mask had {version.checksum}, and has {found}"))
+    checksum = tree_checksum(version.snapshot)
+    if checksum != version.checksum:
+        raise ProjectError(_damaged(version.folder, f"its mask had {version.checksum}, and has {checksum}"))
 
 
 def overview(mask: Path) -> npt.NDArray[np.uint8]:
@@ -170,10 +179,10 @@ def overview(mask: Path) -> npt.NDArray[np.uint8]:
 
 
 def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
-    """Return the versions to delete, out of `known`, newest first.
+    """Return the versions to delete, from `known`, which is sorted newest first.
 
-    Damaged versions do not count as kept, and are deleted once they are older than the oldest kept one.  Days are
-    those of the time zone of `now`.
+    Versions that a person created by hand are never deleted.  Damaged versions do not count towards the kept ones, and
+    are deleted once they are older than all of those.  Days are those of the time zone of `now`.
     """
     readable = [version for version in known if not version.problem]
     kept = readable[:MAX_RECENT]
@@ -185,8 +194,8 @@ def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
             days.add(day)
     if len(kept) < MAX_RECENT:
         return []
-    numbers = {version.number for version in kept}
-    oldest = min(numbers)
+    oldest = min(version.number for version in kept)
+    numbers = {version.number for version in (*kept, *(v for v in readable if v.why == BY_HAND))}
     return [v for v in known if v.number not in numbers and (not v.problem or v.number < oldest)]
 
 
@@ -195,7 +204,7 @@ def _folder_of(project: Project, slide_id: str) -> Path:
 
 
 def _create(project: Project, slide_id: str, number: int, why: str) -> Version:
-    """Link the mask's files into a hidden folder, and rename that when it is complete."""
+    """Link the mask's files into a hidden folder and rename it when it is complete."""
     folder, mask = _folder_of(project, slide_id) / str(number), project.mask_path(slide_id)
     counts = project.counts(slide_id)
     try:
@@ -211,11 +220,11 @@ def _create(project: Project, slide_id: str, number: int, why: str) -> Version:
             save_json(partial / "version.json", content)
     except OSError as error:
         raise ProjectError(
-            f"{folder} could not be written ({error.strerror or error}); no version of the mask was saved. Free the "
-            "disk or allow writing to the project folder."
+            f"{folder} could not be written ({error.strerror or error}); no version of the mask was created. Free "
+            "disk space, or allow writing to the project folder."
         ) from error
     except ProjectError as error:
-        raise ProjectError(f"No version of the mask of {slide_id} was saved: {error}") from error
+        raise ProjectError(f"No version of the mask of {slide_id} was created: {error}") from error
     return _load(folder, mask)
 
 
@@ -225,42 +234,27 @@ def _load(folder: Path, mask: Path) -> Version:
     try:
         when, why, counts, checksum = _parse(folder, load_json(folder / "version.json"))
     except ProjectError as error:
-        written = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        return Version(slide, number, folder, mask, written, problem=str(error))
+        modified = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+        return Version(slide, number, folder, mask, modified, problem=str(error))
     return Version(slide, number, folder, mask, when, why, counts, checksum)
 
 
 def _parse(folder: Path, content: Any) -> tuple[datetime, str, Counts, str]:
-    """Return what ``version.json`` says: when, why, counts and checksum."""
+    """Return the fields of ``version.json``: when, why, counts and checksum."""
     if not isinstance(content, dict) or "format" not in content:
-        raise ProjectError(_damaged(folder, "its version.json is damaged (it names no format)"))
+        raise ProjectError(_damaged(folder, "its version.json is damaged (the format is missing)"))
     if content["format"] != _FORMAT:
         raise ProjectError(
             f"{folder} has format {content['format']!r}; this program reads format {_FORMAT}. Update napari-pathseg."
         )
     if not (folder / "mask.zarr" / "zarr.json").is_file():
         raise ProjectError(_damaged(folder, "its mask is missing"))
-    when, why, counts, checksum = (content.get(key) for key in ("when", "why", "counts", "stamp"))
-    if not (isinstance(when, str) and isinstance(why, str) and isinstance(checksum, str) and _are_counts(counts)):
-        what = "its version.json is damaged (a value is missing or of the wrong type)"
-        raise ProjectError(_damaged(folder, what))
     try:
-        taken = datetime.fromisoformat(when).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+        stored = conform(content, _StoredVersion)
+        created = datetime.fromisoformat(stored["when"]).astimezone(UTC)
+    except (SchemaError, ValueError, OverflowError) as error:
         raise ProjectError(_damaged(folder, f"its version.json is damaged ({error})")) from error
-    return taken, why, counts_from(counts), checksum
-
-
-def _are_counts(saved: Any) -> TypeGuard[dict[str, int]]:
-    """Return whether a value is one that `counts_to` may have written."""
-    return isinstance(saved, dict) and all(
-        isinstance(number, int) and 0 <= number < 2**63 and _is_count_key(key) for key, number in saved.items()
-    )
-
-
-def _is_count_key(key: str) -> bool:
-    label, _, kind = key.partition(",")
-    return label.isdecimal() and kind.isdecimal() and int(label) < 256 and int(kind) < len(Provenance)
+    return created, stored["why"], counts_from(stored["counts"]), stored["stamp"]
 
 
 def _damaged(folder: Path, what: str) -> str:
@@ -268,15 +262,15 @@ def _damaged(folder: Path, what: str) -> str:
 
 
 def _delete(version: Version) -> None:
-    """Delete a version; what a kill in between leaves behind is deleted by the next recovery."""
+    """Delete a version; what a kill or an error leaves behind is deleted by the next recovery."""
     partial = version.folder.with_name(f".{version.folder.name}.partial")
-    with contextlib.suppress(OSError):  # it stays listed, and the next call tries again
+    with contextlib.suppress(OSError):  # one that could not be renamed stays listed, and the next call tries again
         replace(version.folder, partial)
-        shutil.rmtree(partial, ignore_errors=True)
+        remove_tree(partial)
 
 
 def _changed(version: Version, *, first: bool = False) -> list[str]:
-    """Return the level-0 files that the version and the mask on disk do not share, or only the first of them."""
+    """Return the level-0 files that differ between a version and the mask on disk, or only the first."""
     names = []
     try:
         for level in _FINEST:
@@ -298,8 +292,8 @@ def restore(version: Version) -> MaskOperation:
     Raises
     ------
     ProjectError
-        When it starts, if the version lacks files or has another size; in its first half, if one of the files is
-        damaged: nothing is changed then.  Later, if the disk is full: what was restored until then is one undo step.
+        At the start, if the version lacks files or has another size; in the first half, if a file is damaged.  Nothing
+        is changed then.  Later, if the disk is full: the regions restored until then are one undo step.
     """
 
     def begin(mask: Editable) -> Iterator[OperationStep]:
@@ -309,17 +303,17 @@ def restore(version: Version) -> MaskOperation:
             (rows, columns), (now_rows, now_columns) = source.shape, mask.shape
             raise ProjectError(
                 f"{version.folder} is a version of {rows} x {columns} pixels; the mask has {now_rows} x {now_columns}. "
-                "Choose a version that was saved since the slide was replaced."
+                "Choose a version that was created after the slide was replaced."
             )
-        mask.flush()  # the files are compared, so the last stroke has to be in them
-        return _restore_regions(mask, source, [box.clip(mask.shape) for box in changed_regions(version)])
+        mask.flush()  # the comparison reads files, so the last stroke must be in them
+        return _restore_regions(mask, source, [region.clip(mask.shape) for region in changed_regions(version)])
 
     return MaskOperation("Restoring", begin)
 
 
-def _restore_regions(mask: Editable, source: MaskStore, boxes: Sequence[Region]) -> Iterator[OperationStep]:
-    for number, box in enumerate(boxes):  # finds a damaged chunk before anything is changed
-        source.read(box)
-        yield OperationStep(EMPTY_REGION, number / len(boxes) / 2)
-    for number, box in enumerate(boxes, 1):
-        yield OperationStep(mask.edit(box, *source.read(box)), 0.5 + number / len(boxes) / 2)
+def _restore_regions(mask: Editable, source: MaskStore, regions: Sequence[Region]) -> Iterator[OperationStep]:
+    for number, region in enumerate(regions):  # finds a damaged chunk before anything is changed
+        source.read(region)
+        yield OperationStep(EMPTY_REGION, number / len(regions) / 2)
+    for number, region in enumerate(regions, 1):
+        yield OperationStep(mask.edit(region, *source.read(region)), 0.5 + number / len(regions) / 2)

@@ -8,9 +8,9 @@ from napari_pathseg.samples.slides import write_sample_slides
 
 def main() -> None:
     """Write the sample slides into the folder given on the command line."""
-    parser = argparse.ArgumentParser(description="Write six drawn H&E-like slides and their outlines.")
-    parser.add_argument("folder", type=Path, help="where the slides go; created if missing")
-    parser.add_argument("--seed", type=int, default=2017, help="another seed draws other slides")
+    parser = argparse.ArgumentParser(description="Write six synthetic H&E slides and their outlines.")
+    parser.add_argument("folder", type=Path, help="folder for the slides; created if missing")
+    parser.add_argument("--seed", type=int, default=2017, help="the same seed gives the same slides")
     arguments = parser.parse_args()
     write_sample_slides(arguments.folder, arguments.seed)
 

@@ -1,8 +1,8 @@
-"""Random fields and random points: the raw material of drawn tissue.
+"""Random fields and random points, from which tissue is drawn.
 
-Fields are smooth Gaussian noise of unit variance at a chosen grain; points are thinned
-until each has the room it needs.  The same generator gives the same numbers on any count
-of threads: no BLAS, no FFT.
+Fields are smooth Gaussian noise of unit variance at a chosen scale; points are thinned until
+none are too close.  The same generator gives the same numbers with any number of threads:
+no BLAS, no FFT.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array
 
-# Root of the integral of the squared cubic B-spline, in both directions.
+# Square root of the integral of the squared cubic B-spline, in both directions.
 _SPLINE_DEVIATION = 0.4794
 
 
@@ -31,21 +31,21 @@ def _spline_weights(length: int, step: float) -> sparse.csr_array:
 def noise(shape: tuple[int, int], step: float | tuple[float, float], rng: np.random.Generator) -> Float32Array:
     """Return smooth noise of mean 0 and variance 1 with one knot every `step` pixels.
 
-    Two steps (rows, columns) stretch the grain; blobs are some two to three steps wide.
+    Two steps (rows, columns) stretch the pattern; its blobs are two to three steps wide.
     """
     steps = step if isinstance(step, tuple) else (step, step)
     down, across = (_spline_weights(n, s) for n, s in zip(shape, steps, strict=True))
     knots = rng.standard_normal((down.shape[1], across.shape[1]), dtype=np.float32)
-    return _spread(knots / np.float32(_SPLINE_DEVIATION), down, across)
+    return _interpolate(knots / np.float32(_SPLINE_DEVIATION), down, across)
 
 
 def enlarge(coarse: Float32Array, shape: tuple[int, int], step: int) -> Float32Array:
-    """Return a `step` times coarser field at `shape`, linear between its pixel centres."""
+    """Return a field enlarged `step` times to `shape`, linear between pixel centres."""
     down, across = (_linear_weights(n, m, step) for n, m in zip(shape, coarse.shape, strict=True))
-    return _spread(coarse, down, across)
+    return _interpolate(coarse, down, across)
 
 
-def _spread(knots: Float32Array, down: sparse.csr_array, across: sparse.csr_array) -> Float32Array:
+def _interpolate(knots: Float32Array, down: sparse.csr_array, across: sparse.csr_array) -> Float32Array:
     """Return ``down @ knots @ across.T``, in C order."""
     return np.asarray(down @ np.ascontiguousarray((across @ np.ascontiguousarray(knots.T)).T))
 
@@ -65,22 +65,22 @@ def ramp(field: Float32Array, low: float, high: float) -> Float32Array:
     return np.asarray(np.clip((field - np.float32(low)) / np.float32(high - low), 0, 1))
 
 
-def scatter(chance: Float32Array, count: int, rng: np.random.Generator) -> Float64Array:
-    """Return some of `count` uniform random points, each kept with the chance found under it."""
-    points = rng.random((count, 2)) * chance.shape
-    kept = rng.random(count) < at(chance, points)
-    return points[kept]
+def scatter(probability: Float32Array, count: int, rng: np.random.Generator) -> Float64Array:
+    """Return some of `count` uniform random points, each accepted with the probability at its position."""
+    points = rng.random((count, 2)) * probability.shape
+    accepted = rng.random(count) < sample(probability, points)
+    return points[accepted]
 
 
-def at(field: Float32Array, points: Float64Array) -> Float32Array:
-    """Return the values of a field under points (row, column); outside ones read the edge."""
+def sample(field: Float32Array, points: Float64Array) -> Float32Array:
+    """Return the values of a field at points (row, column); points outside get the value at the edge."""
     rows = np.clip(points[:, 0].astype(int), 0, field.shape[0] - 1)
     columns = np.clip(points[:, 1].astype(int), 0, field.shape[1] - 1)
     return np.asarray(field[rows, columns])
 
 
-def keep_apart(points: Float64Array, room: Float64Array, priority: Float64Array) -> BoolArray:
-    """Return which points stay if each pair must be apart by the sum of their rooms.
+def keep_apart(points: Float64Array, radii: Float64Array, priority: Float64Array) -> BoolArray:
+    """Return which points stay if no two may be closer than the sum of their radii.
 
     Of two that are too close the one of higher priority stays (Luby's algorithm: every
     round keeps all local maxima and drops their neighbours).
@@ -88,9 +88,9 @@ def keep_apart(points: Float64Array, room: Float64Array, priority: Float64Array)
     alive = np.ones(len(points), bool)
     if len(points) < 2:
         return alive
-    pairs = cKDTree(points).query_pairs(2 * float(room.max()), output_type="ndarray")
+    pairs = cKDTree(points).query_pairs(2 * float(radii.max()), output_type="ndarray")
     distance = np.hypot(*(points[pairs[:, 0]] - points[pairs[:, 1]]).T)
-    pairs = pairs[distance < room[pairs].sum(1)]
+    pairs = pairs[distance < radii[pairs].sum(1)]
     swap = priority[pairs[:, 0]] < priority[pairs[:, 1]]
     pairs[swap] = pairs[swap, ::-1]
     while len(pairs):
@@ -98,6 +98,6 @@ def keep_apart(points: Float64Array, room: Float64Array, priority: Float64Array)
         beaten[pairs[:, 1]] = True
         winners = ~beaten[pairs[:, 0]]
         alive[pairs[winners, 1]] = False
-        settled = winners | ~alive[pairs].all(1)
-        pairs = pairs[~settled]
+        resolved = winners | ~alive[pairs].all(1)
+        pairs = pairs[~resolved]
     return alive

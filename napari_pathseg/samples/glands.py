@@ -1,7 +1,7 @@
-"""Normal glands: round to oval, a palisade of basal nuclei, goblet cells, a lumen.
+"""Normal glands: round to oval, with a palisade of basal nuclei, goblet cells and a lumen.
 
-A gland is a wobbly ellipse; everything in it follows from the depth below its outline and
-from the angle around its centre, which counts its cells.
+A gland is an irregular ellipse; everything in it follows from the depth below its outline and
+from the angle around its centre, along which its cells are numbered.
 """
 
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array
-from napari_pathseg.samples.fields import at, keep_apart, ramp, scatter
-from napari_pathseg.samples.nuclei import BASAL, LYMPHOCYTE, Nuclei, grow
+from napari_pathseg.samples.fields import keep_apart, ramp, sample, scatter
+from napari_pathseg.samples.nuclei import BASAL, LYMPHOCYTE, Nuclei, make_nuclei
 
-_NUCLEUS_SPACING = 8.0  # along the outline, so that the nuclei of neighbours all but touch
+_NUCLEUS_SPACING = 8.0  # along the outline, so that the nuclei of neighbouring cells nearly touch
 _CELL_WIDTH = 22.0
 
 
 @dataclass
 class Canvas:
-    """The field painted so far: both dyes, the emptiness of each pixel, and its depth in a gland."""
+    """The field painted so far: both dyes, how empty each pixel is, and its depth in a gland."""
 
     haematoxylin: Float32Array
     eosin: Float32Array
@@ -28,7 +28,7 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Gland:
-    """A gland cut across: its outline, and the height of its epithelium, in pixels."""
+    """The cross-section of a gland: its outline, and the height of its epithelium, in pixels."""
 
     centre: Float64Array
     radii: tuple[float, float]
@@ -49,25 +49,25 @@ class Gland:
         return np.asarray(sum(waves))
 
 
-def plant_glands(chance: Float32Array, rng: np.random.Generator) -> list[Gland]:
-    """Return glands that keep apart, more of them where the chance is higher."""
+def place_glands(probability: Float32Array, rng: np.random.Generator) -> list[Gland]:
+    """Return glands that do not overlap, more of them where the probability is higher."""
     plan = np.empty((0, 6))
     for attempt in range(4):
-        centres = scatter(chance, chance.size // 700, rng)
+        centres = scatter(probability, probability.size // 700, rng)
         radius = rng.uniform(44, 80, len(centres))
         aspect = 1 + rng.gamma(1.6, 0.16, len(centres))
-        room = radius * np.sqrt(aspect) + rng.uniform(-4, 8, len(centres))
-        # What stood first stays; later attempts fill the gaps.
+        spacing = radius * np.sqrt(aspect) + rng.uniform(-4, 8, len(centres))
+        # Glands of earlier attempts stay; later attempts fill the gaps.
         priority = rng.random(len(centres)) - attempt
-        plan = np.concatenate([plan, np.column_stack([centres, radius, aspect, room, priority])])
+        plan = np.concatenate([plan, np.column_stack([centres, radius, aspect, spacing, priority])])
         plan = plan[keep_apart(plan[:, :2], plan[:, 4], plan[:, 5])]
-    # Neighbouring crypts run alike, so they are cut alike.
-    lean = rng.uniform(0, np.pi)
+    # Neighbouring crypts are parallel, so their cross-sections have similar orientations.
+    orientation = rng.uniform(0, np.pi)
     return [
         Gland(
             centre=np.array([row, column]),
             radii=(radius * np.sqrt(aspect), radius / np.sqrt(aspect)),
-            angle=lean + rng.normal(0, 0.4),
+            angle=orientation + rng.normal(0, 0.4),
             wobble=np.stack([rng.normal(0, 0.03, 3), rng.uniform(0, 2 * np.pi, 3)]),
             height=radius / np.sqrt(aspect) * rng.uniform(0.62, 0.86),
             goblet=rng.beta(2.5, 1.5),
@@ -77,7 +77,7 @@ def plant_glands(chance: Float32Array, rng: np.random.Generator) -> list[Gland]:
 
 
 def paint_gland(canvas: Canvas, gland: Gland, grain: Float32Array, rng: np.random.Generator) -> None:
-    """Paint cytoplasm, mucin, cell borders and lumen of one gland; its nuclei come later."""
+    """Paint cytoplasm, mucin, cell borders and lumen of a gland; its nuclei are painted later."""
     reach = int(max(gland.radii) * 1.2) + 12
     top, left = np.maximum(gland.centre.astype(int) - reach, 0)
     bottom, right = gland.centre.astype(int) + reach
@@ -99,11 +99,11 @@ def paint_gland(canvas: Canvas, gland: Gland, grain: Float32Array, rng: np.rando
 def _epithelium(
     gland: Gland, depth: Float32Array, theta: Float64Array, grain: Float32Array, rng: np.random.Generator
 ) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Return haematoxylin, eosin and emptiness by depth below the outline and angle."""
+    """Return haematoxylin, eosin and emptiness from the depth below the outline and the angle."""
     cells = max(6, round(2 * np.pi * np.sqrt(np.prod(gland.radii)) * 0.8 / _CELL_WIDTH))
-    place = (theta / (2 * np.pi) + 0.5) * cells + 0.03 * grain + 0.004 * depth
-    number = np.floor(place).astype(int) % cells
-    aside = np.abs(place - np.floor(place) - 0.5) * 2
+    position = (theta / (2 * np.pi) + 0.5) * cells + 0.03 * grain + 0.004 * depth
+    number = np.floor(position).astype(int) % cells
+    aside = np.abs(position - np.floor(position) - 0.5) * 2
     height = gland.height * (1 + rng.normal(0, 0.07, cells)[number]) + 0.8 * grain
     share = depth / height
     full = (rng.random(cells) < gland.goblet)[number]
@@ -124,27 +124,27 @@ def _epithelium(
 
 
 def gland_nuclei(gland: Gland, depth: Float32Array, rng: np.random.Generator) -> list[Nuclei]:
-    """Return the palisade at the base of one gland, and the odd lymphocyte above it.
+    """Return the palisade at the base of a gland, and a few lymphocytes above it.
 
-    `depth` is the canvas's: where a neighbour lies over this gland no nucleus is set.
+    `depth` is the canvas's: where a neighbour covers this gland, it gets no nucleus.
     """
     count = int(2 * np.pi * np.sqrt(np.prod(gland.radii)) / _NUCLEUS_SPACING)
     theta = (np.arange(count) + rng.normal(0, 0.16, count)) * (2 * np.pi / count)
     inward = 10.5 + rng.normal(0, 1.8, count)
     ring = _below(gland, theta, inward)
-    seen = _inside(ring, depth.shape) & (np.abs(at(depth, ring) - inward) < 4)
-    palisade = grow(BASAL, ring[seen], rng, angle=theta[seen] + rng.normal(0, 0.14, int(seen.sum())))
-    few = rng.poisson(count / 18)
-    guests = _below(gland, rng.uniform(0, 2 * np.pi, few), rng.uniform(18, 0.9 * gland.height, few))
-    return [palisade, grow(LYMPHOCYTE, guests[_inside(guests, depth.shape)], rng)]
+    visible = _inside(ring, depth.shape) & (np.abs(sample(depth, ring) - inward) < 4)
+    palisade = make_nuclei(BASAL, ring[visible], rng, angle=theta[visible] + rng.normal(0, 0.14, int(visible.sum())))
+    lymphocytes = rng.poisson(count / 18)
+    positions = _below(gland, rng.uniform(0, 2 * np.pi, lymphocytes), rng.uniform(18, 0.9 * gland.height, lymphocytes))
+    return [palisade, make_nuclei(LYMPHOCYTE, positions[_inside(positions, depth.shape)], rng)]
 
 
 def _below(gland: Gland, theta: Float64Array, depth: Float64Array) -> Float64Array:
-    """Return the points at a depth below the outline."""
+    """Return the points at given depths below the outline."""
     distance = gland.radius(theta) - depth
     return gland.centre + np.stack([distance * np.sin(theta), distance * np.cos(theta)], 1)
 
 
 def _inside(points: Float64Array, shape: tuple[int, ...]) -> BoolArray:
-    """Return which points lie in the field, or so near that part of their nucleus does."""
+    """Return which points are in the field, or so near that part of their nucleus is."""
     return np.asarray(((points > -8) & (points < np.array(shape) + 8)).all(1))

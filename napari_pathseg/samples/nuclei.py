@@ -1,7 +1,7 @@
-"""Nuclei: their kinds, and painting thousands at once.
+"""Nuclei: their kinds, and rendering thousands of them at a time.
 
 A nucleus is a bent, egg-shaped ellipse with a soft edge, a paler middle, and maybe a
-nucleolus; overlapping ones keep the darker value.  Lengths are pixels of 0.5 um.
+nucleolus; where nuclei overlap the darker value counts.  Lengths are in pixels of 0.5 um.
 """
 
 from collections.abc import Sequence
@@ -12,29 +12,29 @@ import numpy as np
 from napari_pathseg.geometry.arrays import Float32Array, Float64Array
 from napari_pathseg.samples.fields import keep_apart
 
-_CHUNK = 2_000_000  # stamp pixels computed at a time, to bound memory
+_CHUNK = 2_000_000  # pixels of nuclei computed at a time, to limit memory
 
 
 @dataclass(frozen=True)
-class Kind:
+class NucleusKind:
     """How nuclei of one kind vary.
 
     Attributes
     ----------
     size, size_spread
-        Median of the half long axis, and the deviation of its logarithm.
+        Median of the long semi-axis, and the standard deviation of its logarithm.
     aspect
-        Least and greatest ratio of the long to the short axis.
+        Minimum and maximum ratio of the long to the short axis.
     density, density_spread
-        Median optical density of the stain, and the deviation of its logarithm.
+        Median optical density of the stain, and the standard deviation of its logarithm.
     pale
-        Least and greatest share of the density that the middle lacks.
+        Minimum and maximum share of the density that is missing in the middle.
     nucleolus
-        Greatest density that a nucleolus adds.
-    room
-        Distance kept from others, in mean half axes.
+        Maximum density that a nucleolus adds.
+    spacing
+        Radius kept free of other nuclei, in mean semi-axes.
     rank
-        Which kind stays where two do not fit.
+        Which kind stays where two are too close: the higher one.
     """
 
     size: float
@@ -44,19 +44,19 @@ class Kind:
     density_spread: float
     pale: tuple[float, float] = (0.0, 0.25)
     nucleolus: float = 0.0
-    room: float = 0.9
+    spacing: float = 0.9
     rank: int = 0
 
 
-BASAL = Kind(8.6, 0.12, (1.6, 2.3), 1.3, 0.12, pale=(0.05, 0.35), room=0.62, rank=3)
-SPINDLE = Kind(11.5, 0.28, (2.8, 5.5), 0.95, 0.25, pale=(0.1, 0.5), room=0.7, rank=1)
-LYMPHOCYTE = Kind(5.4, 0.12, (1.0, 1.35), 1.5, 0.18, pale=(0.0, 0.3), room=0.92, rank=0)
-TUMOUR = Kind(10.6, 0.26, (1.1, 1.8), 0.90, 0.32, pale=(0.2, 0.8), nucleolus=0.6, room=0.74, rank=2)
+BASAL = NucleusKind(8.6, 0.12, (1.6, 2.3), 1.3, 0.12, pale=(0.05, 0.35), spacing=0.62, rank=3)
+SPINDLE = NucleusKind(11.5, 0.28, (2.8, 5.5), 0.95, 0.25, pale=(0.1, 0.5), spacing=0.7, rank=1)
+LYMPHOCYTE = NucleusKind(5.4, 0.12, (1.0, 1.35), 1.5, 0.18, pale=(0.0, 0.3), spacing=0.92, rank=0)
+TUMOUR = NucleusKind(10.6, 0.26, (1.1, 1.8), 0.90, 0.32, pale=(0.2, 0.8), nucleolus=0.6, spacing=0.74, rank=2)
 
 
 @dataclass(frozen=True)
 class Nuclei:
-    """Nuclei as columns of equal length; positions are (row, column), angles from the column axis."""
+    """Nuclei as arrays of equal length; positions are (row, column), angles from the column axis."""
 
     points: Float64Array
     long: Float64Array
@@ -65,19 +65,21 @@ class Nuclei:
     density: Float64Array
     pale: Float64Array
     nucleolus: Float64Array
-    room: Float64Array
+    radius: Float64Array
     priority: Float64Array
 
     def __len__(self) -> int:
         return len(self.points)
 
     def take(self, which: np.ndarray) -> "Nuclei":
-        """Return those that an index or a mask selects."""
+        """Return the nuclei selected by an index or a mask."""
         return Nuclei(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
-def grow(kind: Kind, points: Float64Array, rng: np.random.Generator, angle: Float64Array | None = None) -> Nuclei:
-    """Return one nucleus of `kind` at each point, turned by `angle` or at random."""
+def make_nuclei(
+    kind: NucleusKind, points: Float64Array, rng: np.random.Generator, angle: Float64Array | None = None
+) -> Nuclei:
+    """Return a nucleus of `kind` at each point, rotated by `angle` or at random."""
     count = len(points)
     long = kind.size * np.exp(kind.size_spread * rng.standard_normal(count))
     short = long / rng.uniform(*kind.aspect, count)
@@ -91,19 +93,19 @@ def grow(kind: Kind, points: Float64Array, rng: np.random.Generator, angle: Floa
         density=kind.density * np.exp(kind.density_spread * rng.standard_normal(count)),
         pale=rng.uniform(*kind.pale, count),
         nucleolus=kind.nucleolus * rng.random(count) ** 2,
-        room=kind.room * (long + short) / 2,
+        radius=kind.spacing * (long + short) / 2,
         priority=kind.rank + rng.random(count),
     )
 
 
-def settle(groups: Sequence[Nuclei]) -> Nuclei:
-    """Return all groups as one, without those for which there is no room."""
+def merge_apart(groups: Sequence[Nuclei]) -> Nuclei:
+    """Return all groups as one, without the nuclei that are too close to others."""
     merged = Nuclei(*(np.concatenate([getattr(g, f.name) for g in groups]) for f in fields(Nuclei)))
-    return merged.take(keep_apart(merged.points, merged.room, merged.priority))
+    return merged.take(keep_apart(merged.points, merged.radius, merged.priority))
 
 
-def stamp(canvas: Float32Array, nuclei: Nuclei, rng: np.random.Generator) -> None:
-    """Raise `canvas` to the density of each nucleus wherever that is higher."""
+def render_nuclei(canvas: Float32Array, nuclei: Nuclei, rng: np.random.Generator) -> None:
+    """Set `canvas` to the maximum of itself and the density of each nucleus."""
     nuclei = nuclei.take(np.argsort(nuclei.long))
     bend, egg = rng.normal(0, 0.18, len(nuclei)), rng.normal(0, 0.15, len(nuclei))
     start = 0
@@ -111,12 +113,12 @@ def stamp(canvas: Float32Array, nuclei: Nuclei, rng: np.random.Generator) -> Non
         side = 2 * int(nuclei.long[min(start + 500, len(nuclei) - 1)] * 1.25 + 3) + 1
         stop = min(start + max(1, min(500, _CHUNK // side**2)), len(nuclei))
         part = slice(start, stop)
-        _stamp_chunk(canvas, nuclei.take(np.arange(start, stop)), np.stack([bend[part], egg[part]]), side // 2)
+        _render_chunk(canvas, nuclei.take(np.arange(start, stop)), np.stack([bend[part], egg[part]]), side // 2)
         start = stop
 
 
-def _stamp_chunk(canvas: Float32Array, nuclei: Nuclei, shape: Float64Array, half: int) -> None:
-    """Stamp nuclei that fit into squares of ``2 * half + 1`` pixels."""
+def _render_chunk(canvas: Float32Array, nuclei: Nuclei, shape: Float64Array, half: int) -> None:
+    """Render nuclei that fit into squares of ``2 * half + 1`` pixels."""
     steps = np.arange(-half, half + 1)
     whole = np.rint(nuclei.points).astype(int)
     rows, columns = np.broadcast_arrays(

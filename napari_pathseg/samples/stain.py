@@ -1,4 +1,4 @@
-"""The image that a scanner would take of given amounts of haematoxylin and eosin.
+"""Render the image that a scanner would record of given amounts of haematoxylin and eosin.
 
 Light is absorbed by the law of Beer and Lambert: intensity = white * exp(-amounts @ colours).
 """
@@ -19,18 +19,18 @@ _MACENKO = np.array([[0.563, 0.720, 0.406], [0.216, 0.801, 0.558]])  # Macenko e
 
 @dataclass(frozen=True)
 class Stain:
-    """How a laboratory stains and scans.
+    """How a laboratory stains and scans a slide.
 
     Attributes
     ----------
     haematoxylin, eosin
-        Strength of each dye; 1 is usual.
+        Strength of each dye; 1 is typical.
     warmth
         0 for the bluish pinks of Ruifrok's colours, 1 for the reddish ones of Macenko's.
     white
-        Red, green, blue of bare glass.
+        Red, green and blue of bare glass.
     blur
-        Deviation of the blur of the optics, in pixels.
+        Standard deviation of the optical blur, in pixels.
     """
 
     haematoxylin: float = 1.0
@@ -41,7 +41,7 @@ class Stain:
 
 
 def random_stain(rng: np.random.Generator) -> Stain:
-    """Return a stain as another laboratory might have made it."""
+    """Return the random stain of another laboratory."""
     return Stain(
         haematoxylin=rng.uniform(0.8, 1.15),
         eosin=rng.uniform(0.65, 1.1),
@@ -51,12 +51,12 @@ def random_stain(rng: np.random.Generator) -> Stain:
     )
 
 
-def develop(
+def render(
     haematoxylin: Float32Array, eosin: Float32Array, stain: Stain, rng: np.random.Generator
 ) -> npt.NDArray[np.uint8]:
-    """Return the RGB image of both dyes' amounts, with blur, uneven light and sensor noise."""
+    """Return the RGB image of amounts of both dyes, with blur, uneven light and sensor noise."""
     shape = haematoxylin.shape
-    # Sections are not evenly thick, nor do the dyes take evenly, nor in the same hue.
+    # The thickness of sections, the uptake of dyes and their hue all vary.
     thickness = 1 + 0.08 * noise(shape, 60, rng)
     amounts = [
         ndimage.gaussian_filter(np.float32(strength) * dye, stain.blur, truncate=3)
@@ -66,12 +66,12 @@ def develop(
     warmth = np.float32(stain.warmth) + np.float32(0.055) * noise(shape, 45, rng)
     light = 1 + 0.012 * noise(shape, 600, rng)
     grain = rng.standard_normal(shape, dtype=np.float32)
-    picture = np.empty((*shape, 3), np.uint8)
+    image = np.empty((*shape, 3), np.uint8)
     for channel in range(3):
         absorbed = sum(
             amount * (np.float32(cold) + warmth * np.float32(warm - cold))
             for amount, cold, warm in zip(amounts, _RUIFROK[:, channel], _MACENKO[:, channel], strict=True)
         )
         signal = np.float32(stain.white[channel]) * light * np.exp(-absorbed)
-        picture[..., channel] = np.clip(signal + 1.3 * np.roll(grain, channel * 7, axis=0) + 0.5, 0, 255)
-    return picture
+        image[..., channel] = np.clip(signal + 1.3 * np.roll(grain, channel * 7, axis=0) + 0.5, 0, 255)
+    return image

@@ -1,4 +1,4 @@
-"""A drawn field of H&E-stained mucosa, with or without tumour, at 0.5 um per pixel.
+"""Draw a field of H&E-stained mucosa, with or without tumour, at 0.5 um per pixel.
 
 Tumour differs from other tissue by architecture: fused, cribriform or solid nests instead
 of round glands, and nuclei that are larger, more variable, crowded and without polarity.
@@ -12,17 +12,17 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array
-from napari_pathseg.samples.fields import at, enlarge, noise, ramp, scatter
-from napari_pathseg.samples.glands import Canvas, gland_nuclei, paint_gland, plant_glands
-from napari_pathseg.samples.nuclei import LYMPHOCYTE, SPINDLE, TUMOUR, Nuclei, grow, settle, stamp
-from napari_pathseg.samples.stain import Stain, develop, random_stain
+from napari_pathseg.samples.fields import enlarge, noise, ramp, sample, scatter
+from napari_pathseg.samples.glands import Canvas, gland_nuclei, paint_gland, place_glands
+from napari_pathseg.samples.nuclei import LYMPHOCYTE, SPINDLE, TUMOUR, Nuclei, make_nuclei, merge_apart, render_nuclei
+from napari_pathseg.samples.stain import Stain, random_stain, render
 
-_STEP = 8  # the plan of a field is drawn this many times coarser
+_STEP = 8  # field pixels per pixel of the layout
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The plan of a field: shares from 0 to 1 of each pixel, and the tumour as an expert would outline it."""
+    """The layout of a field: shares from 0 to 1 of each pixel, and the tumour as an expert would outline it."""
 
     tissue: Float32Array
     tumour: BoolArray
@@ -47,22 +47,22 @@ def draw_field(
     rng
         Source of the random numbers; the same state draws the same field.
     tumour
-        Share of the tissue that is tumour, 0 to 1; small islands are left out.
+        Share of the tissue that is tumour, 0 to 1; small islands are removed.
     glass
-        Share of the field that is bare glass; a random one from 4 to 14 % where not given.
+        Share of the field that is bare glass; None for a random one from 4 to 14 %.
     stain
-        Colours, strength and sharpness; random ones where not given.
+        Colours, strength and sharpness; None for random ones.
 
     Returns
     -------
-    picture : uint8 array (rows, columns, 3)
+    image : uint8 array (rows, columns, 3)
     classes : uint8 array (rows, columns)
         1 where Background, 2 where Tumour.
     """
     if glass is None:
         glass = rng.uniform(0.04, 0.14)
     layout = _lay_out(shape, tumour, glass, rng)
-    fibre, course = _weave(shape, rng)
+    fibre, course = _fibres(shape, rng)
     canvas = _paint_stroma(layout, fibre, rng)
     grain = noise(shape, 2.5, rng)
     groups = _paint_glands(canvas, layout, grain, rng)
@@ -70,14 +70,14 @@ def draw_field(
     groups.append(_tumour_nuclei(nest, lumen, rng))
     groups += _stroma_nuclei(canvas, layout, nest, course, rng)
     canvas.clear = np.maximum(canvas.clear, 1 - layout.tissue)
-    groups = [group.take(at(layout.tissue, group.points) > 0.7) for group in groups]
-    haematoxylin, eosin = _add_nuclei(canvas, settle(groups), grain, rng)
-    picture = develop(haematoxylin, eosin, stain or random_stain(rng), rng)
-    return picture, np.where(layout.tumour, 2, 1).astype(np.uint8)
+    groups = [group.take(sample(layout.tissue, group.points) > 0.7) for group in groups]
+    haematoxylin, eosin = _add_nuclei(canvas, merge_apart(groups), grain, rng)
+    image = render(haematoxylin, eosin, stain or random_stain(rng), rng)
+    return image, np.where(layout.tumour, 2, 1).astype(np.uint8)
 
 
 def _lay_out(shape: tuple[int, int], tumour: float, glass: float, rng: np.random.Generator) -> Layout:
-    """Plan glass, tumour, mucosa and inflammation."""
+    """Lay out glass, tumour, mucosa and inflammation."""
     small = (-(-shape[0] // _STEP), -(-shape[1] // _STEP))
     ground = noise(small, 420 / _STEP, rng)
     tilt = rng.normal(0, 1, 2)
@@ -88,7 +88,7 @@ def _lay_out(shape: tuple[int, int], tumour: float, glass: float, rng: np.random
     lesion = noise(small, 300 / _STEP, rng) + 0.45 * noise(small, 110 / _STEP, rng)
     solid = np.zeros(small, bool)
     if tumour > 0 and glass < 1:
-        solid = _tidy((lesion >= np.quantile(lesion[ground > edge], 1 - tumour)) & (ground > edge))
+        solid = _smooth_regions((lesion >= np.quantile(lesion[ground > edge], 1 - tumour)) & (ground > edge))
     smooth = enlarge(ndimage.gaussian_filter(solid.astype(np.float32), 1.5), shape, _STEP)
     rough = enlarge(ground, shape, _STEP) + 0.012 * noise(shape, 9, rng)
     tissue = ramp(rough, edge, edge + 0.012) if glass > 0 else np.ones(shape, np.float32)
@@ -99,8 +99,8 @@ def _lay_out(shape: tuple[int, int], tumour: float, glass: float, rng: np.random
     return Layout(tissue, lesion_mask, enlarge(mucosa, shape, _STEP), enlarge(inflamed, shape, _STEP))
 
 
-def _tidy(mask: BoolArray) -> BoolArray:
-    """Return the regions an expert would outline: smooth, without holes or specks."""
+def _smooth_regions(mask: BoolArray) -> BoolArray:
+    """Return the regions that an expert would outline: smooth, without holes or specks."""
     radius = max(1, min(6, min(mask.shape) // 12))
     disk = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius
     padded = np.pad(mask, 2 * radius, mode="edge")
@@ -112,8 +112,8 @@ def _tidy(mask: BoolArray) -> BoolArray:
     return np.asarray((sizes > 0.012 * mask.size)[regions])
 
 
-def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
-    """Return wavy fibre texture, and the field whose level lines its fibres follow."""
+def _fibres(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float32Array, Float32Array]:
+    """Return a texture of wavy fibres, and the field whose level lines they follow."""
     sheet = noise((1024, 1024), (1.3, 13.0), rng) + 0.8 * noise((1024, 1024), (3.5, 30.0), rng)
     rows, columns = (np.arange(n, dtype=np.float32) for n in shape)
     textures, courses = [], []
@@ -122,8 +122,8 @@ def _weave(shape: tuple[int, int], rng: np.random.Generator) -> tuple[Float32Arr
         cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         across = cosine * rows[:, None] + sine * columns + 42 * noise(shape, 80, rng) + 4 * noise(shape, 14, rng)
         along = cosine * columns - sine * rows[:, None] + 30 * noise(shape, 120, rng)
-        place = np.stack([across + 300, along + 300])
-        textures.append(ndimage.map_coordinates(sheet, place, order=1, mode="mirror"))
+        positions = np.stack([across + 300, along + 300])
+        textures.append(ndimage.map_coordinates(sheet, positions, order=1, mode="mirror"))
         courses.append(across)
     first = ramp(noise(shape, 70, rng), -0.15, 0.15)
     texture: Float32Array = first * textures[0] + (1 - first) * textures[1]
@@ -145,11 +145,11 @@ def _paint_stroma(layout: Layout, fibre: Float32Array, rng: np.random.Generator)
 
 
 def _paint_glands(canvas: Canvas, layout: Layout, grain: Float32Array, rng: np.random.Generator) -> list[Nuclei]:
-    """Paint normal glands clear of the tumour and return their nuclei."""
+    """Paint normal glands away from the tumour and return their nuclei."""
     usable = (layout.mucosa > 0.5) & (layout.tissue > 0.5)
     far = ndimage.distance_transform_edt(~layout.tumour[::_STEP, ::_STEP]) * _STEP
-    chance = usable[::_STEP, ::_STEP] * (far > 75)
-    glands = plant_glands(enlarge(chance.astype(np.float32), layout.tumour.shape, _STEP), rng)
+    probability = usable[::_STEP, ::_STEP] * (far > 75)
+    glands = place_glands(enlarge(probability.astype(np.float32), layout.tumour.shape, _STEP), rng)
     for gland in glands:
         paint_gland(canvas, gland, grain, rng)
     return [group for gland in glands for group in gland_nuclei(gland, canvas.depth, rng)]
@@ -158,7 +158,7 @@ def _paint_glands(canvas: Canvas, layout: Layout, grain: Float32Array, rng: np.r
 def _paint_tumour(
     canvas: Canvas, layout: Layout, grain: Float32Array, rng: np.random.Generator
 ) -> tuple[Float32Array, Float32Array]:
-    """Paint fused, cribriform and solid nests; return where they lie and where their lumens do."""
+    """Paint fused, cribriform and solid nests; return masks of the nests and of their lumens."""
     shape = layout.tumour.shape
     if not layout.tumour.any():
         return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
@@ -185,7 +185,7 @@ def _paint_tumour(
 def _tumour_nuclei(nest: Float32Array, lumen: Float32Array, rng: np.random.Generator) -> Nuclei:
     """Return crowded nuclei without polarity that fill the nests."""
     points = scatter(nest * (1 - lumen), nest.size // 60, rng)
-    return grow(TUMOUR, points, rng)
+    return make_nuclei(TUMOUR, points, rng)
 
 
 def _stroma_nuclei(
@@ -195,20 +195,20 @@ def _stroma_nuclei(
     free = (canvas.depth < -5) * (nest < 0.5) * layout.tissue * (1 - canvas.clear)
     spindles = scatter(free, free.size // 700, rng)
     ahead, aside = np.array([3.0, 0.0]), np.array([0.0, 3.0])
-    down = at(course, spindles + ahead) - at(course, spindles - ahead)
-    across = at(course, spindles + aside) - at(course, spindles - aside)
+    down = sample(course, spindles + ahead) - sample(course, spindles - ahead)
+    across = sample(course, spindles + aside) - sample(course, spindles - aside)
     angle = np.arctan2(-across, down).astype(float) + rng.normal(0, 0.15, len(spindles))
     within = np.where(nest > 0.5, 0.06, 1) * (canvas.depth < -5) * layout.tissue
     lymphocytes = scatter(np.clip(layout.inflamed, 0, 1) * within, free.size // 60, rng)
-    return [grow(SPINDLE, spindles, rng, angle=angle), grow(LYMPHOCYTE, lymphocytes, rng)]
+    return [make_nuclei(SPINDLE, spindles, rng, angle=angle), make_nuclei(LYMPHOCYTE, lymphocytes, rng)]
 
 
 def _add_nuclei(
     canvas: Canvas, nuclei: Nuclei, grain: Float32Array, rng: np.random.Generator
 ) -> tuple[Float32Array, Float32Array]:
-    """Return both dyes with empty places emptied and nuclei stamped on."""
+    """Return both dyes with empty pixels cleared and nuclei added."""
     chromatin = np.zeros(canvas.eosin.shape, np.float32)
-    stamp(chromatin, nuclei, rng)
+    render_nuclei(chromatin, nuclei, rng)
     full = 1 - canvas.clear
     cover = np.clip(chromatin * 2, 0, 1)
     chromatin *= 1 + 0.16 * grain

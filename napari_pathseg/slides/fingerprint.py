@@ -1,4 +1,4 @@
-"""A slide's file or folder: check that it can be read, and compute its fingerprint.
+"""Check that a slide's file or folder can be read, and compute its fingerprint.
 
 A slide is one file, or a folder of OME-Zarr.  Nothing of its pixels is decoded here.
 """
@@ -17,8 +17,10 @@ def require_file(path: Path) -> None:
     """Raise UnsupportedSlideError unless `path` is a file that can be read and is not empty."""
     if not path.exists():
         raise UnsupportedSlideError(f"{path} does not exist; was the file moved or renamed?")
-    if not path.is_file():
+    if path.is_dir():
         raise UnsupportedSlideError(f"{path} is a folder, not a slide; choose a file inside it.")
+    if not path.is_file():
+        raise UnsupportedSlideError(f"{path} is a pipe or a device, not a file; copy the slide into a file.")
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
@@ -86,6 +88,6 @@ def _digest_of_folder(path: Path) -> str:
 
 
 def _levels(folder: Path) -> list[Path]:
-    """Return the Zarr folders inside one, finest first by their names; masks and notes beside them left out."""
+    """Return the Zarr folders inside one, finest first by their names, without masks and notes beside them."""
     inside = (child for child in folder.iterdir() if child.name not in ("labels", "OME") and is_zarr(child))
     return sorted(inside, key=lambda child: (len(child.name), child.name))

@@ -45,12 +45,12 @@ class LevelArray:
 
 
 def level_arrays(slide: Slide) -> list[LevelArray]:
-    """Return one lazy array per level, finest first, as napari's multiscale image layer takes them."""
+    """Return one lazy array per level, finest first, as napari's multiscale image layer expects them."""
     return [LevelArray(slide, index) for index in range(len(slide.levels))]
 
 
 def _window(key: Any, stop: int) -> tuple[int, int, int | slice]:
-    """Return first pixel and count of what an int or slice covers, and the index into just that."""
+    """Return the first pixel and the count that an int or slice covers, and the index within them."""
     if not isinstance(key, slice):
         index = operator.index(key)
         if not -stop <= index < stop:

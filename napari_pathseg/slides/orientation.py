@@ -30,7 +30,7 @@ class Orientation(NamedTuple):
         return (stored[1], stored[0]) if self.exchange else stored
 
     def stored_box(self, box: Region, stored: tuple[int, int]) -> Region:
-        """Return where a box of the displayed image lies in the stored one, of shape `stored`."""
+        """Return the box of the stored image, of shape `stored`, that shows a box of the displayed one."""
         rows, columns = self.shape(stored)
         top = rows - box.bottom if self.flip_rows else box.top
         left = columns - box.right if self.flip_columns else box.left
@@ -67,7 +67,7 @@ def orientation_of(tag: Any) -> Orientation:
 
 
 def exif_orientation(exif: Any) -> Orientation:
-    """Return the orientation that an EXIF block (bytes, with or without ``Exif`` before it) gives.
+    """Return the orientation in an EXIF block (bytes, with or without ``Exif`` before them).
 
     Read here and not by a library: only the one tag matters, and a damaged block means 1.
     """

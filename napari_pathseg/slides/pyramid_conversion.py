@@ -7,22 +7,25 @@ enough memory.
 """
 
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import psutil
 from tifffile import COMPRESSION, TiffPage
 
-from napari_pathseg.errors import OutOfMemoryError, UnsupportedSlideError
+from napari_pathseg.errors import OutOfMemoryError, ProjectError, UnsupportedSlideError
 from napari_pathseg.geometry import TILE_SIDE, Region
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.slides.appearance import square_mpp
 from napari_pathseg.slides.orientation import UPRIGHT
 from napari_pathseg.slides.pyramid_writer import PyramidWriter
 from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape
-from napari_pathseg.slides.readers.tiff_samples import page_samples
 from napari_pathseg.slides.registry import open_slide
+from napari_pathseg.slides.samples import depth_of
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.portable import ConcurrentFileReader
@@ -43,21 +46,22 @@ def memory_to_convert(path: Path, page: int | None = None) -> int:
     Raises
     ------
     UnsupportedSlideError
-        If no reader takes the slide.
+        If no reader takes the slide, or its pixels are not square.
     """
     with open_slide(path, page, max_chunk_bytes=_UNLIMITED) as slide:
+        square_mpp(slide)  # a pyramid would state square ones
         return _memory(slide)
 
 
 def convert(path: Path, target: Path, page: int | None = None) -> Generator[float, None, None]:
     """Write a slide as a tiled pyramid with the same pixels; yield the fraction done, 0 to 1.
 
-    `target` appears when all is written, and not at all if the iterator is closed or fails.
+    `target` appears once everything is written, and not at all if the iterator is closed or fails.
 
     Raises
     ------
     UnsupportedSlideError
-        If no reader takes the slide, or its pixels cannot be decoded.
+        If no reader opens the slide, or its pixels cannot be decoded.
     OutOfMemoryError
         If it must be decoded at once and there is not enough free memory.
     ProjectError
@@ -83,6 +87,39 @@ def convert(path: Path, target: Path, page: int | None = None) -> Generator[floa
         yield 1.0
 
 
+def write_pyramid(
+    target: Path, pixels: Any, mpp: float | None, report: Callable[[float], bool] = lambda _: False
+) -> None:
+    """Write an image that is no file as a tiled pyramid; `target` appears once everything is written.
+
+    Parameters
+    ----------
+    target
+        The new file.
+    pixels
+        8 bits, (rows, columns) or (rows, columns, 3 or 4); of an array on disk a band of rows is read at a time.  A
+        fourth channel is left out.
+    mpp
+        Micrometres per pixel; None if unknown.
+    report
+        Called with the fraction done, 0 to 1; if it returns True, nothing is written.
+
+    Raises
+    ------
+    ProjectError
+        If `target` cannot be written, or `report` stopped it.
+    """
+    rows, columns = pixels.shape[:2]
+    with replace_file(target) as partial, partial.open("wb") as file:
+        pyramid = PyramidWriter(file, (rows, columns), 1 if len(pixels.shape) == 2 else 3, mpp)
+        for top in range(0, rows, _ROWS):
+            if report(top / rows):
+                raise ProjectError(f"Writing {target.name} was stopped; it was not added.")
+            band = np.asarray(pixels[top : top + _ROWS])
+            pyramid.add(band if band.ndim == 2 else np.ascontiguousarray(band[..., :3]))
+        pyramid.finish()
+
+
 def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.1f} GB"
 
@@ -96,8 +133,9 @@ def _memory(slide: Slide) -> int:
     if isinstance(slide, TiffSlide):
         page = slide.pages[0]
         height, width = chunk_shape(page)
-        # As stored, as 8 bits, and once more where samples are unpacked.
-        return bands + 3 * height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1)
+        # The stored samples, their 8-bit copies, and one more copy where samples are unpacked.
+        samples = page.samplesperpixel * len(slide.pages)
+        return bands + 3 * height * width * samples * (2 if page.bitspersample > 8 else 1)
     whole = slide.shape[0] * slide.shape[1] * slide.channels
     return bands + (2 * whole if whole > MAX_DECODED_BYTES else 0)
 
@@ -105,7 +143,7 @@ def _memory(slide: Slide) -> int:
 def _bands(slide: Slide) -> Iterator[UInt8Array]:
     """Yield level 0 from the top down, `_ROWS` rows at a time."""
     page = _streamed_page(slide)
-    if page is not None:
+    if page is not None and isinstance(slide, TiffSlide):
         yield from _streamed_bands(slide, page)
         return
     for top in range(0, slide.shape[0], _ROWS):
@@ -114,22 +152,32 @@ def _bands(slide: Slide) -> Iterator[UInt8Array]:
 
 def _streamed_page(slide: Slide) -> TiffPage | None:
     """Return level 0 of a slide if it consists of giant strips that can be decoded row by row."""
-    if not isinstance(slide, TiffSlide) or slide.orientation != UPRIGHT:
+    if not isinstance(slide, TiffSlide) or slide.orientation != UPRIGHT or len(slide.pages) > 1:
         return None
     page = slide.pages[0]
-    giant = page.rowsperstrip * _row_bytes(page) > _GIANT_BYTES and not page.is_tiled
-    plain = page.compression in _STREAMED and page.predictor in _PREDICTORS and page.fillorder == 1
-    whole = page.bitspersample in (8, 16) and page.planarconfig == 1 and page.photometric != 6
-    return page if giant and plain and whole else None
+    is_giant = page.rowsperstrip * _row_bytes(page) > _GIANT_BYTES and not page.is_tiled
+    is_streamable = page.compression in _STREAMED and page.predictor in _PREDICTORS and page.fillorder == 1
+    has_whole_samples = page.bitspersample in (8, 16) and page.planarconfig == 1 and page.photometric != 6
+    return page if is_giant and is_streamable and has_whole_samples else None
 
 
 def _row_bytes(page: TiffPage) -> int:
     return int(page.imagewidth * page.samplesperpixel * -(-page.bitspersample // 8))
 
 
-def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
+def _streamed_bands(slide: TiffSlide, page: TiffPage) -> Iterator[UInt8Array]:
     """Yield the rows of a page of giant strips, decoded as they are read."""
-    samples, size = page_samples(page), _row_bytes(page)
+    samples = slide.samples
+    if samples.measurable:
+        largest = max(int(samples.colours(rows).max()) for rows in _streamed_rows(slide, page))
+        samples = replace(samples, bits=depth_of(largest))
+    for rows in _streamed_rows(slide, page):
+        yield samples.to_uint8(rows)
+
+
+def _streamed_rows(slide: TiffSlide, page: TiffPage) -> Iterator[npt.NDArray[Any]]:
+    """Yield the samples (rows, columns, samples) of a page of giant strips, as stored."""
+    size = _row_bytes(page)
     kind = np.dtype(f"{page.parent.byteorder}u{page.bitspersample // 8}")
     file = ConcurrentFileReader(slide.path)
     try:
@@ -137,9 +185,7 @@ def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
             left = min(page.rowsperstrip, page.imagelength - index * page.rowsperstrip)
             for data in _row_blocks(_stream(file, page, index), size, left):
                 rows = np.frombuffer(data, kind).reshape(-1, page.imagewidth, page.samplesperpixel)
-                if page.predictor == 2:
-                    rows = np.cumsum(rows, axis=1, dtype=kind.newbyteorder("="))
-                yield samples.to_uint8(rows)
+                yield np.cumsum(rows, axis=1, dtype=kind.newbyteorder("=")) if page.predictor == 2 else rows
     except (DecodeError, OSError) as error:
         raise UnsupportedSlideError(
             f"{slide.path} could not be decoded to its end ({error!s:.250}); "
@@ -151,13 +197,13 @@ def _streamed_bands(slide: Slide, page: TiffPage) -> Iterator[UInt8Array]:
 
 def _row_blocks(pieces: Iterator[bytes], size: int, rows: int) -> Iterator[bytes]:
     """Yield `rows` rows of `size` bytes, `_ROWS` of them at a time, from a stream of bytes."""
-    kept = bytearray()
+    buffer = bytearray()
     for piece in pieces:
-        kept += piece
-        while rows and len(kept) >= size * min(_ROWS, rows):
+        buffer += piece
+        while rows and len(buffer) >= size * min(_ROWS, rows):
             count = min(_ROWS, rows)
-            yield bytes(kept[: count * size])
-            del kept[: count * size]
+            yield bytes(buffer[: count * size])
+            del buffer[: count * size]
             rows -= count
     if rows:
         raise DecodeError(f"{rows} rows are missing")

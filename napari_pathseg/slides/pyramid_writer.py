@@ -1,7 +1,7 @@
 """Write a tiled pyramid in one pass over its rows, with two bands of rows in memory.
 
-A BigTIFF with lossless tiles: 512 x 512, horizontal differences, deflate.  Tiles of all levels are
-written as they fill up; the pages that list them come last.  Each level halves the one before,
+The file is a BigTIFF with lossless tiles: 512 x 512, horizontal differences, deflate.  Tiles of all
+levels are written as they fill up; the pages that list them come last.  Each level halves the one before,
 rounded up, until the longest side is 1024 or less, by averaging 2 x 2 pixels, or those that exist at the
 lower and right edge.  Sources: TIFF 6.0 and its supplement on Predictor and tiles;
 BigTIFF, https://www.awaresystems.be/imaging/tiff/bigtiff.html.
@@ -30,7 +30,7 @@ class PyramidWriter:
     def __init__(self, file: BinaryIO, shape: tuple[int, int], channels: int, mpp: float | None) -> None:
         self._file, self._channels, self._mpp = file, channels, mpp
         self._levels = [_Level(size) for size in pyramid_shapes(shape)]
-        # Byte order, BigTIFF, size of offsets, and the offset of the first page, not known yet.
+        # Byte order, BigTIFF, size of offsets, and the offset of the first page, which is not known yet.
         file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0))
 
     def add(self, rows: UInt8Array) -> None:

@@ -1,10 +1,11 @@
-"""The table of slide formats, and how a slide is opened: by the first reader that does not refuse it.
+"""The table of slide formats; a slide is opened by the first reader that does not refuse it.
 
 A new format is a row here and a reader in `slides.readers`.  All other lists of slide suffixes are derived from
 this table, or tested against it.  Readers are imported when a file needs them.
 """
 
-from collections.abc import Callable, Iterator
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -30,10 +31,11 @@ class SlideFormat:
         Of the files that people open with it.  The content decides who reads a file, not its suffix.
     opener
         ``module:function`` in `slides.readers`; takes a path, a page or None, and the most bytes to decode at
-        once, and raises UnsupportedSlideError for what it cannot read.
+        once, and raises UnsupportedSlideError for what it cannot read.  Its message continues "NAME reader: ", so it
+        begins with "it" or "its" and leaves out the path.
     page_counter
-        ``module:function`` in `slides.readers` that returns how many slides a path holds, or None where it
-        is always one.
+        ``module:function`` in `slides.readers` that returns how many slides a path holds, 1 if it has another
+        format; None where it is always one.
     folder
         Whether such a slide is a folder.
     in_manifest
@@ -57,7 +59,7 @@ class SlideFormat:
         return 1 if self.page_counter is None else int(_load(self.page_counter)(path))
 
 
-# In the order in which they are tried; OpenSlide is loaded only for a file that no other reader takes.
+# In the order in which they are tried; OpenSlide is loaded only for a file that no other reader opens.
 SLIDE_FORMATS = (
     SlideFormat(
         name="OME-Zarr",
@@ -103,7 +105,7 @@ def open_slide(path: str | Path, page: int | None = None, *, max_chunk_bytes: in
     path
         The file, or the folder of an OME-Zarr.
     page
-        Which page or channel, counted from 0, of a file that holds several; each is a slide of its own.
+        Which page or channel, counted from 0, of a file that holds several; each is a slide.
     max_chunk_bytes
         Bytes that may be decoded at once; a file whose strips or tiles are larger is refused.
 
@@ -125,6 +127,52 @@ def open_slide(path: str | Path, page: int | None = None, *, max_chunk_bytes: in
             slide.page = page
             return slide
     raise UnsupportedSlideError(f"{path} could not be opened as a slide. {' '.join(reasons)}")
+
+
+def find_slides(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
+    """Return the slides that paths name, and the label images of these slides, which are left out.
+
+    A folder names the slides in it, see `sort_images`; a file names itself.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If a folder holds no slide.
+    """
+    files: list[Path] = []
+    for path in map(Path, paths):
+        inside = [path]
+        if path.is_dir() and not is_zarr(path):
+            inside = sorted(child for child in path.iterdir() if _is_image(child))
+        if not inside:
+            raise UnsupportedSlideError(
+                f"{path} holds no slide. Name a folder with files that end in {', '.join(sorted(SLIDE_SUFFIXES))}."
+            )
+        files += inside
+    masks = set(sort_images(files)[1])
+    return [path for path in files if path not in masks], sorted(masks)
+
+
+def sort_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the slides among `paths`, by name, and the label images of these slides.
+
+    Label images are ``a_mask.png`` and ``mask_a.png`` if ``a.tif`` is among the paths.  Hidden files and those that are
+    no image are left out.
+    """
+    known = sorted(path for path in paths if _is_image(path))
+    stems = {_stem(path) for path in known}
+    names = {f"{stem}_mask" for stem in stems} | {f"mask_{stem}" for stem in stems}
+    slides = [path for path in known if _stem(path) not in names]
+    return slides, [path for path in known if _stem(path) in names]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SLIDE_SUFFIXES and not path.name.startswith(".")
+
+
+def _stem(path: Path) -> str:
+    """Return a file's name without its suffix, with its accents composed as in `contours.formats.stem_of`."""
+    return unicodedata.normalize("NFC", path.stem).removesuffix(".ome")
 
 
 def count_pages(path: str | Path) -> int:

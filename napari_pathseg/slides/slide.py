@@ -20,12 +20,13 @@ import numpy as np
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region, grid_shape
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.slides.pixel_size import PixelSize
 from napari_pathseg.slides.resampling import area_resample
 from napari_pathseg.storage.untrusted import DecodeError
 
 # read_grid goes through larger boxes in bands, so that a whole slide fits into memory.
 _BAND_PIXELS = 1 << 25
-# A level that is this much coarser than wanted still counts as being of the wanted size.
+# A level that is coarser than requested by this factor still counts as fine enough.
 _TOLERANCE = 1.005
 
 
@@ -48,8 +49,10 @@ class Slide(ABC):
         Rows and columns of level 0.
     levels
         The sizes that the file holds, finest first.
+    pixel_size
+        Width and height of a level-0 pixel, or None if the file does not state it.
     mpp
-        Micrometres per level-0 pixel, or None if the file does not state it.
+        Micrometres per level-0 pixel, or None; of pixels that are not square the side of a square of their area.
     channels
         3 for colour, 1 for grey.
     page
@@ -62,11 +65,14 @@ class Slide(ABC):
     page: int | None = None
     centre_offset_um: tuple[float, float] | None = None
 
-    def __init__(self, path: Path, shapes: Sequence[tuple[int, int]], mpp: float | None, channels: int) -> None:
+    def __init__(
+        self, path: Path, shapes: Sequence[tuple[int, int]], pixel_size: PixelSize | None, channels: int
+    ) -> None:
         self.path = path
         self.shape = shapes[0]
         self.levels = tuple(Level(shape, _downsample(shapes[0], shape)) for shape in shapes)
-        self.mpp = mpp
+        self.pixel_size = pixel_size
+        self.mpp = None if pixel_size is None else pixel_size.mpp
         self.channels = channels
         self._closed = False
 
@@ -82,9 +88,18 @@ class Slide(ABC):
         """Close the file.  Further reads raise ValueError."""
         self._closed = True
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What had to be assumed to show its pixels: sentences without a subject or full stop."""
+        return ()
+
     @abstractmethod
     def _decode(self, level: int, box: Region) -> UInt8Array:
-        """Return a new array of a box, in pixels of `level`, that lies inside it and is not empty."""
+        """Return a new array of a box, in pixels of `level`, that lies inside it and is not empty.
+
+        Its shape is (rows, columns, 3) for colour, (rows, columns) for grey.  A DecodeError or OSError becomes, in
+        `read_level`, an UnsupportedSlideError that names the file and the box.
+        """
 
     def read_level(self, level: int, box: Region) -> UInt8Array:
         """Return a box given in pixels of `level`; an empty one gives an empty array.
@@ -147,7 +162,7 @@ class Slide(ABC):
         """Read a box of the grid that is `downsample` times coarser than level 0, each pixel an average.
 
         Pixels come from the coarsest level that is not coarser than the grid; grid pixels
-        that hang over the slide's edge average what lies inside.
+        across the slide's edge average the pixels inside.
 
         Raises
         ------
@@ -197,8 +212,8 @@ class Slide(ABC):
             raise ValueError(f"mpp is {mpp}; it must be a positive number of micrometres per pixel.")
         if self.mpp is None:
             raise UnsupportedSlideError(
-                f"{self.path} does not say its pixel size, so it cannot be read at {mpp} micrometres per pixel; "
-                "read a level, or give the project the slide's pixel size."
+                f"{self.path} has no pixel size, so it cannot be read at {mpp} micrometres per pixel. "
+                "Read a level instead, or set the slide's pixel size in the project."
             )
         return mpp / self.mpp
 

@@ -1,11 +1,13 @@
 """Atomic writes: a crash leaves the old file or folder, or the new one, never half of one.
 
-Each is written beside its final name and moved over; files are flushed to the disk before.
+Each is written beside its final name, flushed to the disk (files only), and renamed.
 """
 
 import errno
 import json
+import math
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -14,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg.errors import PathsegError, ProjectError
-from napari_pathseg.storage.portable import is_open_elsewhere, remove, replace
+from napari_pathseg.storage.portable import is_open_elsewhere, remove, remove_tree, replace
 
 _MIB = 1 << 20
+_UMASK = os.umask(0o022)
+os.umask(_UMASK)
+_FILE_MODE = 0o666 & ~_UMASK
 _REMEDIES = {
     errno.EACCES: "Choose a folder you may write to, or ask for the right to write there.",
     errno.EPERM: "Choose a folder you may write to, or ask for the right to write there.",
     errno.EROFS: "Choose a folder you may write to; this disk can only be read.",
     errno.ENOSPC: "The disk is full: free some space, then try again.",
     errno.EDQUOT: "Your share of the disk is full: free some space, then try again.",
-    errno.ENOENT: "Make that folder first, or choose another.",
+    errno.ENOENT: "Create that folder first, or choose another.",
     errno.ENOTDIR: "A part of that path is a file, not a folder: choose another.",
     errno.EISDIR: "A folder has that name: choose another name.",
 }
@@ -31,9 +36,9 @@ _REMEDIES = {
 
 @contextmanager
 def replace_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path` to write to; move it over `path` if all goes well.
+    """Yield a temporary path beside `path` to write to; move it over `path` unless an error occurs.
 
-    On an error the temporary file is removed and `path` stays as it was.
+    On an error the temporary file is removed and `path` stays unchanged.
 
     Raises
     ------
@@ -45,6 +50,8 @@ def replace_file(path: Path) -> Iterator[Path]:
         yield partial
         with partial.open("r+b") as file:
             os.fsync(file.fileno())
+        if os.name != "nt":
+            partial.chmod(_FILE_MODE)  # some libraries create files that nobody else may read
         replace(partial, path)
     except OSError as error:
         if error.errno is None or isinstance(error, PathsegError):
@@ -62,26 +69,32 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, *, unique: bool = False) -> Iterator[Path]:
-    """Yield a path beside `path` at which to create a folder; rename it to `path` if all goes well.
+    """Yield a path beside `path` at which to create a folder; rename it to `path` unless an error occurs.
 
-    On an error what was written is removed, and the error goes to the caller.  A killed program leaves a
+    On an error the new folder is removed, and the error goes to the caller.  A killed program leaves a
     hidden ``*.partial``; the next call for the same `path` removes it.
 
     Parameters
     ----------
     path
-        The folder to make; there must be none of that name.
+        The folder to create; it must not exist.
     unique
-        Write under a random name, and leave other such folders alone: where a write failed before, a
-        library's threads may still be writing there.
+        Write under a random name, and leave other such folders alone: after a failed write, a library's
+        threads may still be writing to one.
+
+    Raises
+    ------
+    OSError
+        If what a killed program left cannot be removed, or the folder cannot be renamed.
     """
     mark = f".{secrets.token_hex(4)}" if unique else ""
     partial = path.with_name(f".{path.name}{mark}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    remove_tree(partial)  # files of an earlier attempt would become part of the new folder
     try:
         yield partial
         replace(partial, path)
     finally:
+        # A failure has its error on its way to the caller; what the disk refuses to delete, the next call removes.
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -91,15 +104,17 @@ def save_json(path: Path, value: Any) -> None:
     Raises
     ------
     ProjectError
-        If the disk refuses.
+        If the file cannot be written.
     """
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # File names that are not UTF-8 have such characters; JSON's escape of them comes back the same.
+    text = re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
     with replace_file(path) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
 
 
-def load_json(path: Path, limit_bytes: int = 64 * _MIB) -> Any:
-    """Return the content of a JSON file.
+def load_json(path: Path, limit_bytes: int = 64 * _MIB, *, finite: bool = True) -> Any:
+    """Return the content of a JSON file; NaN and infinite numbers are an error if they must be `finite`.
 
     Raises
     ------
@@ -113,7 +128,8 @@ def load_json(path: Path, limit_bytes: int = 64 * _MIB) -> Any:
                 f"{path} has {size / _MIB:.0f} MiB; at most {limit_bytes / _MIB:.0f} MiB are read. "
                 "Restore it from a copy."
             )
-        return json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
     except OSError as error:
         raise ProjectError(f"{path} could not be read: {error.strerror}. Restore it from a copy.") from error
     except (ValueError, RecursionError) as error:
@@ -122,7 +138,18 @@ def load_json(path: Path, limit_bytes: int = 64 * _MIB) -> Any:
         raise ProjectError(f"{path} is damaged: {error}. Restore it from a copy.") from error
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return number
+
+
 def _remove(partial: Path) -> None:
-    """Remove what is left of a temporary file, if the disk lets us."""
-    with suppress(OSError):  # the reason is on its way to the user already
+    """Remove what is left of a temporary file, if possible."""
+    with suppress(OSError):  # the error that left it is on its way to the user already
         remove(partial)

@@ -1,9 +1,9 @@
-"""Snapshots of a folder by hard links: made at once, and without taking space.
+"""Snapshots of a folder by hard links: immediate, and without using space.
 
-That is safe where files are never modified in place but written beside and moved over, as the chunks of a
-mask are (`masks.zarr_store`) and all that zarr writes (``_put`` in ``zarr/storage/_local.py``, zarr-python
-3.1.6).  Where the disk has no links, as FAT and some network disks, files are copied.  Temporary files,
-``*.partial``, do not count.
+That is safe where files are never modified in place but replaced by new ones, as the chunks of a
+mask are (`masks.zarr_store`) and all files that zarr writes (``_put`` in ``zarr/storage/_local.py``, zarr-python
+3.1.6).  Where the disk has no hard links (FAT, some network disks), files are copied.  Temporary
+files, ``*.partial``, are ignored.
 """
 
 import os
@@ -17,7 +17,7 @@ FileStats = dict[str, os.stat_result]  # by the path inside a folder, with slash
 
 
 def hardlink_tree(source: Path, target: Path) -> None:
-    """Make `target` a folder with the files of `source`; an OSError leaves it incomplete."""
+    """Create the folder `target` with the files of `source`; an OSError leaves it incomplete."""
     names = list(list_files(source))
     target.mkdir(parents=True)
     for folder in {name.rpartition("/")[0] for name in names}:
@@ -27,12 +27,12 @@ def hardlink_tree(source: Path, target: Path) -> None:
 
 
 def list_files(folder: Path) -> FileStats:
-    """Return all files below a folder; none if it does not exist."""
+    """Return all files below a folder; none if the folder does not exist."""
     return dict(_walk(str(folder), "")) if folder.exists() else {}
 
 
 def tree_checksum(folder: Path) -> str:
-    """Return a short text that changes when a file of a folder is lost, added or changes its size."""
+    """Return a short string that changes when a file of a folder is lost, added or changes its size."""
     files = list_files(folder)
     listing = "\n".join(sorted(f"{name} {status.st_size}" for name, status in files.items()))
     total = sum(status.st_size for status in files.values())
@@ -40,7 +40,7 @@ def tree_checksum(folder: Path) -> str:
 
 
 def differing_files(first: Path, second: Path) -> Iterator[str]:
-    """Yield the files that are in one folder only, or have other contents in the other."""
+    """Yield the files that are in only one of two folders, or differ in content."""
     here, there = list_files(first), list_files(second)
     for name in {**here, **there}:
         in_both = name in here and name in there

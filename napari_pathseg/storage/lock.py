@@ -1,19 +1,19 @@
-"""One writer at a time on a project folder, among all programs on all computers that reach it.
+"""A lock that lets one program at a time write to a project folder, on any computer that can reach it.
 
-The owner writes ``.lock-N``, which says who it is, and touches it every few seconds: the heartbeat.
+The owner writes ``.lock-N``, which names it, and touches the file every few seconds: the heartbeat.
 A lock without a heartbeat for half a minute, or of a process of this computer that has stopped, may be
-taken over by creating ``.lock-N+1``: of many that try, one can create that file.  That one looks
-whether anything was touched since it first looked, and only then removes the old file.  An owner that
-slept in between touches its file first and looks for others then, so at least one of the two sees the
-other and gives way.
+taken over by creating ``.lock-N+1``; of several programs that try, only one can create that file.  It
+then checks that no lock file was touched in the meantime before it removes the old one.  An owner that
+was suspended touches its own file before it looks for others, so at least one of the two sees the other
+and gives way.
 
-Ages are differences of times that the disk's own computer wrote, since clocks differ.  The operating
-system's locks, and libraries built on them, are not used: on network shares they may bind nobody, or
-outlive the host that held them, and none of them can be taken over from another host.
+Ages are differences between times written by the computer that hosts the disk, since clocks differ.  The
+operating system's locks, and libraries built on them, are not used: on network shares they may have no
+effect, or outlive the host that held them, and none of them can be taken over from another host.
 
-A process is known to have stopped only if its computer is this one.  A host name does not identify it:
-computers and containers may share a name.  On Linux the boot and the process namespace do [1]_, elsewhere
-the address of the network card.
+Only a process of this computer can be known to have stopped.  A host name does not identify a computer:
+computers and containers may share a name.  On Linux the boot and the process namespace identify it [1]_,
+elsewhere the address of the network card.
 
 References
 ----------
@@ -47,8 +47,8 @@ from napari_pathseg.storage.portable import remove
 _MAX_BYTES = 10_000
 _NAME = re.compile(r"\.lock-(\d{1,9})")
 _ATTEMPTS = 20
-_TAKE_OVER_S = 0.5  # by then a program that takes over has finished doing so
-_CLOCK_CHECK_S = 1.0  # between looks at the clock, which jumps when a computer wakes
+_TAKE_OVER_S = 0.5  # by then a take-over in progress has finished
+_CLOCK_CHECK_S = 1.0  # between checks of the clock, which jumps when a computer wakes
 _GONE_ERRNOS = (errno.ENOENT, errno.ESTALE)
 _ANOTHER = "another program"
 
@@ -60,13 +60,13 @@ class LockOwner:
     Attributes
     ----------
     program
-        What people call it: "the window", or the command.
+        Its name for people: "the window", or the command.
     process, user, host
         Its process id, its user, and the name of its computer.
     machine
         Identifies that computer, and one boot of it.
     since
-        When it took the lock, ISO 8601 with the offset from UTC.
+        When it acquired the lock, ISO 8601 with the offset from UTC.
     token
         Identifies this acquisition of the lock.
     """
@@ -81,7 +81,7 @@ class LockOwner:
 
     @classmethod
     def here(cls, program: str = "") -> Self:
-        """Return this process as an owner since now; `program` defaults to its command."""
+        """Return this process as an owner from now on; `program` defaults to its command."""
         return cls(
             program=program or _command(),
             process=os.getpid(),
@@ -111,7 +111,7 @@ class LockOwner:
 
     @property
     def since_text(self) -> str:
-        """When it took the lock, in local time; with the date if that is not today."""
+        """When it acquired the lock, in local time; with the date if that is not today."""
         try:
             since = datetime.fromisoformat(self.since).astimezone()
         except ValueError:
@@ -136,7 +136,7 @@ _FIELDS: dict[str, type] = {name: int if name == "process" else str for name in 
 
 
 def read_lock_file(path: Path) -> tuple[LockOwner | None, int]:
-    """Return the owner in a lock file, None if it is unreadable, and its last heartbeat in nanoseconds.
+    """Return the owner in a lock file (None if unreadable) and its last heartbeat in nanoseconds.
 
     The file is opened even for the heartbeat alone: on network file systems that fetches the current
     time stamp, while `os.stat` of a path may return a cached one [1]_.
@@ -175,7 +175,7 @@ def _machine() -> str:
 
 @dataclass(frozen=True)
 class LeaseTiming:
-    """Seconds between two heartbeats, and without one until a lock may be taken over."""
+    """Seconds between heartbeats, and seconds without one after which a lock may be taken over."""
 
     heartbeat_s: float = 5.0
     stale_s: float = 30.0
@@ -186,7 +186,7 @@ LEASE_TIMING = LeaseTiming()
 
 @dataclass(frozen=True)
 class _LockFile:
-    """A lock file as it was found: its owner, and the last heartbeat in nanoseconds."""
+    """A lock file as it was read: its owner, and the last heartbeat in nanoseconds."""
 
     path: Path
     owner: LockOwner | None
@@ -217,7 +217,7 @@ class ProjectLock:
 
     @property
     def lost_to(self) -> str:
-        """Who took the lock over while this program held it; empty otherwise, and after `release`."""
+        """The program that took over the lock while this one held it; empty otherwise, and after `release`."""
         return self._lost_to
 
     def acquire(self, program: str = "") -> bool:
@@ -226,7 +226,7 @@ class ProjectLock:
         Raises
         ------
         ProjectError
-            If another program holds it or took it over, naming that program, or the folder cannot be written.
+            If another program holds the lock or took it over, naming that program, or the folder cannot be written.
         """
         with self._guard:
             if self._depth:
@@ -263,7 +263,7 @@ class ProjectLock:
         Raises
         ------
         ProjectError
-            If it was taken over, naming who did, or the folder cannot be reached.
+            If another program took it over, naming that program, or the folder cannot be reached.
         """
         fresh = abs(time.time() - self._last_heartbeat) < 2 * self._timing.heartbeat_s
         if self._owner is None or (fresh and not self._lost_to):
@@ -284,12 +284,12 @@ class ProjectLock:
                 )
 
     def other_owner(self) -> str:
-        """Return who else holds the lock now, or an empty text."""
+        """Return the other program that holds the lock now, or an empty string."""
         held = [one for one in self._lock_files() if one.path != self._path or self._owner is None]
         return _describe(held)
 
     def _claim(self, me: LockOwner) -> Path:
-        """Create a lock file that all others respect, and return its path."""
+        """Create a lock file that all other programs respect, and return its path."""
         for _ in range(_ATTEMPTS):
             found = self._lock_files()
             self._refuse_if_held(found)
@@ -302,7 +302,7 @@ class ProjectLock:
         raise ProjectError(f"{self._folder} is being opened by other programs. Try again in a moment.")
 
     def _take_over(self, own: Path, found: list[_LockFile]) -> bool:
-        """Remove the lock files `found` earlier if none was touched since; otherwise give way."""
+        """Remove the lock files `found` earlier unless one was touched since; then give way and return False."""
         try:
             unchanged = [one for one in self._lock_files() if one.path != own] == found and own.exists()
             for one in found if unchanged else ():
@@ -319,7 +319,7 @@ class ProjectLock:
         if not living:
             return
         now, stale = _disk_time(self._folder), self._timing.stale_s * 1e9
-        # abs: a heartbeat in the future means that a clock was set back.
+        # abs, because a heartbeat in the future means that a clock was set back
         held = [one for one in living if abs(now - one.heartbeat_ns) < stale]
         if held:
             who = _describe(held, process=True)
@@ -335,7 +335,7 @@ class ProjectLock:
         return found
 
     def _send_heartbeats(self, stopped: threading.Event) -> None:
-        """Touch the lock file regularly, and check that nobody took over."""
+        """Touch the lock file regularly, and check that no program took over."""
         while not stopped.wait(min(self._timing.heartbeat_s, _CLOCK_CHECK_S)):
             if abs(time.time() - self._last_heartbeat) < self._timing.heartbeat_s * 0.9:
                 continue
@@ -348,7 +348,7 @@ class ProjectLock:
                 self._verify()
 
     def _verify(self) -> None:
-        """Touch the lock file, then find out whether somebody took over; in doubt they did."""
+        """Touch the lock file, then check whether another program took over; in doubt assume that it did."""
         now, lost = time.time(), not self._is_mine()
         if not lost:
             try:
@@ -362,9 +362,9 @@ class ProjectLock:
             lost = bool(self._others()) or not self._is_mine()
             if lost and self._is_mine():
                 remove(self._path)
-        self._last_heartbeat = now
         if lost:
             self._lost_to = _describe(self._others()) or _ANOTHER
+        self._last_heartbeat = now  # last, as `check` trusts a recent one without waiting for the guard
 
     def _others(self) -> list[_LockFile]:
         return [one for one in self._lock_files() if one.path != self._path or one.owner != self._owner]
@@ -398,14 +398,14 @@ def _create(path: Path, owner: LockOwner) -> bool:
         with file:
             file.write(owner.to_json())
     except OSError:
-        remove(path)  # a full disk took the name and not the text
+        remove(path)  # a full disk created the file without its content
         raise
     return True
 
 
 def _disk_time(folder: Path) -> int:
-    """Return the time by the clock that stamps files in `folder`, in nanoseconds."""
-    handle, name = tempfile.mkstemp(prefix=".lock.", suffix=".partial", dir=folder)  # a repair sweeps it
+    """Return the current time of the clock that stamps files in `folder`, in nanoseconds."""
+    handle, name = tempfile.mkstemp(prefix=".lock.", suffix=".partial", dir=folder)  # removed by a recovery, too
     try:
         return os.fstat(handle).st_mtime_ns
     finally:

@@ -1,19 +1,21 @@
-"""Files on every operating system: what differs between them is decided here, and nowhere else.
+"""File operations that differ between operating systems; the differences are handled here and nowhere else.
 
-Positioned reads, hard links, flushing a folder, replacing or deleting a file that somebody has open, and
-names that Windows reserves: each has a fallback where the system lacks the call.  Long paths have none:
-Windows must allow them, and `check_path_length` says so before a file is lost.  Its prefix for long paths is
-not added to ours, because other libraries open them too, and people read them.
+Positioned reads, hard links, flushing a folder, replacing or deleting an open file: each has a fallback where
+the system lacks the call.  Long paths have none: Windows must allow them,
+and `check_path_length` raises before a file is lost.  We do not add Windows' prefix for long paths, because
+other libraries open these paths too, and people read them.
 """
 
 import ctypes
+import errno
 import os
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,24 +25,20 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry.arrays import UInt8Array
 
 _MAX_BYTES_IN_MEMORY = 1 << 29
-# Windows refuses to replace or delete a file that is open; scanners for viruses hold one for moments.
+# Windows refuses to replace or delete a file that is open; virus scanners hold one open for moments.
 _ATTEMPTS, _PAUSE_S = 10, 0.05
-# https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
-_RESERVED = frozenset(
-    {"con", "prn", "aux", "nul", "conin$", "conout$"}
-    | {f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"}
-)
-_FORBIDDEN = frozenset('<>:"/\\|?*')
 # https://learn.microsoft.com/en-us/windows/win32/fileio/maximum-file-path-limitation: 260 with a NUL at the end.
 _MAX_PATH = 259
 _POSITIONED_READS = threading.Lock()
+DATA_LOSS_ERRNOS = (errno.EIO, errno.ENOSPC, errno.EDQUOT)  # of fsync; any other means that the disk cannot sync
+_SYNC_THREADS = 8
 
 
 def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
     """Return up to `count` bytes of an unbuffered file from `offset` on; fewer at its end.
 
     Threads may read one file at the same time.  Where the system lacks positioned reads (Windows),
-    they take turns, and the file's position moves.
+    they take turns, and the file position moves.
     """
     if hasattr(os, "pread"):
         return os.pread(file.fileno(), count, offset)
@@ -50,7 +48,7 @@ def read_at(file: BinaryIO, offset: int, count: int) -> bytes:
 
 
 class ConcurrentFileReader:
-    """A file that many threads read at once, each at an offset of its own."""
+    """A file that many threads read at the same time, each at its own offset."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("rb", buffering=0)
@@ -97,8 +95,37 @@ def fsync(path: Path) -> None:
         os.close(handle)
 
 
+def fsync_all(paths: Sequence[Path]) -> None:
+    """Wait until files and folders are on disk and survive a power cut; missing ones count as synced.
+
+    Raises
+    ------
+    OSError
+        If the disk reports lost data.
+    """
+    try:
+        with ThreadPoolExecutor(_SYNC_THREADS) as threads:  # together they take little longer than one
+            for _ in threads.map(_fsync_existing, paths):
+                pass
+    except RuntimeError:  # the interpreter is shutting down and starts no more threads
+        for path in paths:
+            _fsync_existing(path)
+
+
+def _fsync_existing(path: Path) -> None:
+    try:
+        fsync(path)
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        raise
+    except OSError as error:
+        if error.errno in DATA_LOSS_ERRNOS:
+            raise
+
+
 def replace(source: Path, target: Path) -> None:
-    """Move a file over another at once; wait a moment where another program has it open.
+    """Move a file over another atomically; wait a moment where another program has it open.
 
     Raises
     ------
@@ -109,7 +136,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a file if it is there; wait a moment where another program has it open.
+    """Delete a file if it exists; wait a moment where another program has it open.
 
     Raises
     ------
@@ -120,7 +147,7 @@ def remove(path: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Delete a folder with all it holds, if it is there; wait a moment where another program has a file of it open.
+    """Delete a folder and its contents if it exists; wait a moment where another program has a file in it open.
 
     Raises
     ------
@@ -131,31 +158,15 @@ def remove_tree(folder: Path) -> None:
 
 
 def is_open_elsewhere(error: OSError) -> bool:
-    """Return whether Windows refuses because some program has the file open (access denied, sharing violation)."""
+    """Return whether Windows refused because a program has the file open (access denied, sharing violation)."""
     return getattr(error, "winerror", None) in (5, 32)
-
-
-def safe_name(name: str) -> str:
-    """Return `name`, or the nearest name that a file can have on every system.
-
-    Windows reserves some names whatever their suffix, drops dots and spaces at the end, and forbids
-    a few characters.
-
-    >>> safe_name("liver"), safe_name("con.tif"), safe_name("a?."), safe_name("AUX")
-    ('liver', 'con_.tif', 'a__', 'AUX_')
-    """
-    name = "".join("_" if letter in _FORBIDDEN or ord(letter) < 32 else letter for letter in name)
-    kept = name.rstrip(". ")
-    name = kept + "_" * (len(name) - len(kept)) if kept != name else name
-    stem, dot, suffix = name.partition(".")
-    return f"{stem}_{dot}{suffix}" if stem.rstrip(" ").casefold() in _RESERVED else name
 
 
 def check_path_length(path: Path, reserved: int = 0) -> None:
     """Raise unless this system can open files below `path` whose names add up to `reserved` characters.
 
-    Windows ends paths after 259 characters unless long paths are enabled; Python 3.6 and newer then has no
-    limit.  A longer path reads as a missing file, and a missing chunk as an empty one.
+    Windows limits paths to 259 characters unless long paths are enabled.  A longer path looks like a missing
+    file, and a missing chunk counts as empty.
 
     Raises
     ------
@@ -178,9 +189,9 @@ def _long_paths_enabled() -> bool:
 
 
 def scratch_array(shape: tuple[int, int]) -> UInt8Array:
-    """Return zeros as large as a slide's mask, of which little is used: in memory, or in a temporary file.
+    """Return zeros as large as a slide's mask, of which little will be set: in memory, or in a temporary file.
 
-    Only what is written takes space, and the file disappears with the array.
+    Only written pixels take space, and the file disappears with the array.
     """
     if shape[0] * shape[1] <= _MAX_BYTES_IN_MEMORY:
         return np.zeros(shape, np.uint8)
@@ -189,7 +200,7 @@ def scratch_array(shape: tuple[int, int]) -> UInt8Array:
 
 
 def _persist(change: Callable[[], None]) -> None:
-    """Make a change of a folder; repeat it while Windows says that a file is open."""
+    """Run a file operation; repeat it while Windows says that a file is open."""
     for attempt in range(_ATTEMPTS):
         try:
             return change()

@@ -1,4 +1,4 @@
-"""Decoding untrusted files: limits of memory, the errors of decoders, and silencing their logs."""
+"""Decode untrusted files: a limit on memory, the errors of decoders, and silencing their logs."""
 
 import logging
 import lzma
@@ -14,9 +14,9 @@ from PIL import Image
 
 MAX_DECODED_BYTES = 256 << 20
 
-# A damaged file makes codecs and parsers fail in any of these ways: imagecodecs derives from
-# RuntimeError, parsers stumble over missing tags (LookupError, AttributeError, TypeError),
-# sizes of nonsense end in ArithmeticError or MemoryError, Pillow raises SyntaxError for PNG.
+# Codecs and parsers fail on damaged files in any of these ways: imagecodecs derives from
+# RuntimeError, missing tags raise LookupError, AttributeError or TypeError, nonsensical sizes
+# ArithmeticError or MemoryError, and Pillow raises SyntaxError for PNG.
 _DECODER_ERRORS = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, lzma.LZMAError, struct.error, zlib.error, Image.DecompressionBombError),
@@ -30,9 +30,9 @@ class DecodeError(ValueError):
 
 @contextmanager
 def decoding() -> Iterator[None]:
-    """Turn whatever a third-party decoder raises into a DecodeError.
+    """Turn any error of a third-party decoder into a DecodeError.
 
-    Only the library's call belongs inside: a mistake of our own would be called a damaged file.
+    Put only the library's call inside: a bug of ours would be reported as a damaged file.
     """
     try:
         yield
@@ -44,10 +44,11 @@ def decoding() -> Iterator[None]:
 
 @contextmanager
 def parsing(*libraries: str) -> Iterator[None]:
-    """Turn what the named packages raise into a DecodeError, and let an error of any other code pass.
+    """Turn errors raised in the named packages into a DecodeError, and let errors of other code pass.
 
-    For code in which every attribute may make a library read the file on, so that its calls cannot be
-    wrapped one by one: the innermost frame tells whose error it is.  The standard library counts as theirs.
+    For code in which any attribute access may make a library read more of the file, so that its calls
+    cannot be wrapped one by one.  The innermost frame decides in which package an error was raised; the
+    standard library counts as named.
     """
     try:
         yield
@@ -61,7 +62,7 @@ def parsing(*libraries: str) -> Iterator[None]:
 
 
 def _raised_in(error: BaseException) -> str:
-    """Return the package whose code raised an error."""
+    """Return the name of the package whose code raised an error."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -71,7 +72,7 @@ def _raised_in(error: BaseException) -> str:
 
 @contextmanager
 def silence_tifffile() -> Iterator[None]:
-    """Keep tifffile from logging in this thread: what it finds ends in one message or does not matter."""
+    """Suppress the log records of tifffile in this thread: they end in one message of ours or do not matter."""
     thread, logger = threading.get_ident(), logging.getLogger("tifffile")
 
     def is_elsewhere(record: logging.LogRecord) -> bool:
@@ -86,7 +87,7 @@ def silence_tifffile() -> Iterator[None]:
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Hide Python's warnings about a damaged header; one thread at a time, since the filters are global."""
+    """Suppress warnings about a damaged header; one thread at a time, since the filters are global."""
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

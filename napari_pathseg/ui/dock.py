@@ -5,32 +5,48 @@ from functools import partial
 from pathlib import Path
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QApplication, QFrame, QMainWindow, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QResizeEvent
+from qtpy.QtWidgets import (
+    QApplication,
+    QFrame,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt.utils import qdebounced
 
-from napari_pathseg.masks import Mask
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
-from napari_pathseg.ui.panels.progress import JobProgressBar, OperationProgressBar
+from napari_pathseg.ui.panels.progress import (
+    BackgroundProgressBar,
+    JobProgressBar,
+    OperationProgressBar,
+    ProgressArea,
+)
 from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
-from napari_pathseg.ui.session.next_step import NextStep
+from napari_pathseg.ui.session.next_step import NextStep, next_step
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import CLASS_KEYS, QuPathKeys, bind_keys, unbind_keys
 from napari_pathseg.ui.tools.registry import TOOLS
-from napari_pathseg.ui.widgets.notifications import notify
-from napari_pathseg.ui.widgets.progress_dialog import apply_with_progress
+from napari_pathseg.ui.widgets.notifications import close_messages, notify, show_errors
+from napari_pathseg.ui.widgets.panel_guard import PanelGuard
 from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
+from napari_pathseg.ui.window_layout import WindowLayout
 from napari_pathseg.ui.worker_process import WorkerProcess
 
-_WIDTH, _MIN_WIDTH = 400, 360
+_WIDTH, _MIN_WIDTH = 360, 360
 _ALWAYS_OPEN = "slides"
+_CANVAS_CLASS = "CanvasBackend"  # how vispy's widgets are called; napari keeps its canvas private
+_SETTLE_MS = 300  # after the last move of the camera
 _LAYOUT_MS = 300  # until an opened section, curves included, has its final size
 
 
@@ -46,9 +62,11 @@ class PathsegDock(QWidget):
         self.session = Session(napari_viewer, self.worker)
         self._viewer = napari_viewer
         self._open = True
-        self._opens_sections, self._last_step = True, ("", "")
+        self._scroll_target = _ALWAYS_OPEN
+        self._folder: Path | None = None  # of the project whose sections were opened
         self.session.message.connect(notify)
-        self.header = Header(self.session)
+        self.window_layout = WindowLayout(self)
+        self.header = Header(self.session, (self.window_layout.fold, self.window_layout.canvas_only))
         self.slides = SlidesPanel(self.session)
         self.annotate = AnnotatePanel(self.session)
         self.train = TrainPanel(self.session)
@@ -67,8 +85,11 @@ class PathsegDock(QWidget):
         self._idle_processor = IdleProcessor(self.session.workspace, idle_timer)
         idle_timer.timeout.connect(self._idle_processor.process)
         self.operation_progress = OperationProgressBar(self.session, self._idle_processor)
-        self.session.editor.run_pending = partial(apply_with_progress, parent=self)
+        self.background_progress = BackgroundProgressBar(self.session)
         self._lay_out()
+        self.guard = PanelGuard(self, self._canvas)
+        self.slides.list.canvas = self._canvas
+        self.guard.adopt()
         self._connect()
 
     def sizeHint(self) -> QSize:  # noqa: N802
@@ -85,11 +106,21 @@ class PathsegDock(QWidget):
             self._window = None
         if clear:
             unbind_keys(self._viewer)
-        self.session.editor.run_pending = Mask.apply_pending  # no dialog while the window closes
+        self.background_progress.finish()
         try:
             self.session.close(clear=clear)
         finally:
             self.worker.close()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Give the list of slides its share of the height."""
+        super().resizeEvent(event)
+        self.slides.set_panel_height(self.height())
+
+    def mousePressEvent(self, event: QMouseEvent | None) -> None:  # noqa: N802
+        """Give the keys to the canvas after a click on nothing in particular."""
+        self.guard.release()
+        super().mousePressEvent(event)
 
     # -- dropping files
 
@@ -152,6 +183,7 @@ class PathsegDock(QWidget):
         self.area = QScrollArea()
         self.area.setWidget(inside)
         self.area.setWidgetResizable(True)
+        self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)  # one that comes and goes moves all
         self.area.setFrameShape(QFrame.Shape.NoFrame)
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
@@ -160,26 +192,31 @@ class PathsegDock(QWidget):
         layout.setSpacing(SPACING)
         layout.addWidget(self.header)
         layout.addWidget(self.area, 1)
-        layout.addWidget(self.operation_progress)
-        layout.addWidget(self.job_progress)
+        others = (self.operation_progress, self.background_progress)  # an import lies above an operation
+        layout.addWidget(ProgressArea(self.job_progress, others))
         self.setMinimumWidth(_MIN_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.setAcceptDrops(True)
 
     def _connect(self) -> None:
-        self.header.step_changed.connect(self._open_section)
         self.header.step_pressed.connect(self._do_step)
         for section in self.sections.values():
-            section.toggled_by_user.connect(self._stop_opening_sections)
+            section.toggled_by_user.connect(self.guard.adopt)
         self.session.project_changed.connect(self._show_counts)
+        self.session.project_changed.connect(self._on_project)
+        self.session.slide_changed.connect(self.guard.focus_canvas)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)
         actions = self._actions()
-        bind_keys(self._viewer, actions, self.review.hide_mask)
+        bind_keys(self._viewer, actions, self.review.hide_overlays)
         self.header.qupath = QuPathKeys(self._viewer, actions)
+        self._follow_view = qdebounced(self.session.training.follow_view, timeout=_SETTLE_MS, parent=self)
+        camera = self._viewer.scene.camera
+        for signal in (camera.events.center, camera.events.zoom, self.session.slide_changed):
+            signal.connect(self._on_view)
         self._show_counts()
-        self._open_section(self.header.step)
+        self._open_first_sections()
 
     def _actions(self) -> dict[str, Callable[[], None]]:
         """Return the actions of the keyboard shortcuts, by name."""
@@ -193,10 +230,14 @@ class PathsegDock(QWidget):
             "complete_box": self.annotate.complete_box.click,
             "accept": self.review.accept_view,
             "reject": self.review.reject_view,
+            "canvas_only": self.window_layout.toggle_canvas_only,
         }
         actions |= {tool.name: partial(self.annotate.choose, tool.name) for tool in TOOLS}
         numbers = range(1, CLASS_KEYS + 1)
-        return actions | {f"class_{number}": partial(self.annotate.classes.select, number) for number in numbers}
+        return actions | {f"class_{number}": partial(self.annotate.classes.select_place, number) for number in numbers}
+
+    def _on_view(self) -> None:
+        self._follow_view()
 
     def _quit(self) -> None:
         self.shutdown(clear=False)
@@ -207,36 +248,66 @@ class PathsegDock(QWidget):
         """Do the next step."""
         steps: dict[str, Callable[[], None]] = {
             "add": self.slides.ask_for_slides,
+            "adopt": self.slides.file_drop.add_open_images,
+            "uncover": self.session.open_images.uncover,
             "show": lambda: self.slides.show_slide(step.slide),
-            "brush": lambda: self._choose_brush(2),
-            "brush_background": lambda: self._choose_brush(1),
+            "brush": lambda: self._choose_brush(step.label),
             "train": self.train.train_or_stop,
+            "dismiss_part": self.session.held_out.dismiss,
+            "learn_from": lambda: self._learn_from(step.slide),
             "accept": self.review.accept_view,
             "predict_all": self.review.predict_everything,
             "export": self.export.ask_for_folder,
         }
+        if step.action != "dismiss_part":
+            self.open_section(step.section)
         steps[step.action]()
+
+    def _learn_from(self, slide: str) -> None:
+        with show_errors():
+            self.session.held_out.learn_from(slide)
 
     def _choose_brush(self, index: int) -> None:
         self.annotate.classes.select(index)
         self.annotate.choose("brush")
 
-    def _open_section(self, step: NextStep) -> None:
-        """Open the section of the next step, until the user folds one; the tools stay open while one is active."""
-        if not self._opens_sections:
-            return
-        wanted = {step.section, _ALWAYS_OPEN, *(["outline"] if self.annotate.drawing else [])}
+    def open_section(self, name: str) -> None:
+        """Open the section of a step that the user asked for, and bring it into view; no other one is folded."""
+        self.sections[name].set_open(True)
+        self.guard.adopt()
+        self._scroll_target = name
+        QTimer.singleShot(_LAYOUT_MS, self._scroll_to_target)
+
+    def _open_first_sections(self) -> None:
+        """Open the list of slides and the section that matters first; afterwards only the user opens and folds."""
+        step = next_step(self.session)
+        wanted = {_ALWAYS_OPEN, "outline" if step.section == _ALWAYS_OPEN else step.section}
         for name, section in self.sections.items():
             section.set_open(name in wanted)
-        if (step.section, step.action) != self._last_step:
-            self._last_step = step.section, step.action
-            QTimer.singleShot(_LAYOUT_MS, self._scroll_to_section)
+        self.guard.adopt()
 
-    def _scroll_to_section(self) -> None:
-        self.area.ensureWidgetVisible(self.sections[self._last_step[0]], 0, 0)
+    def _on_project(self) -> None:
+        """Open the first sections of another project, and close the messages of the last one."""
+        folder = None if self.session.project is None else self.session.project.folder
+        if folder != self._folder:
+            if self._folder is not None:
+                close_messages()
+            if folder is not None:
+                self._open_first_sections()
+            self._folder = folder
 
-    def _stop_opening_sections(self) -> None:
-        self._opens_sections = False
+    def _scroll_to_target(self) -> None:
+        section, bar, inside = self.sections[self._scroll_target], self.area.verticalScrollBar(), self.area.widget()
+        self.area.ensureWidgetVisible(section, 0, 0)
+        if bar is not None and inside is not None:  # of a section that is too high, its beginning
+            bar.setValue(min(bar.value(), section.mapTo(inside, QPoint(0, 0)).y()))
+
+    def _canvas(self) -> QWidget | None:
+        """Return the widget of napari's canvas, which receives the keys."""
+        window = self.window()
+        central = window.centralWidget() if isinstance(window, QMainWindow) else None
+        widgets = [] if central is None else central.findChildren(QWidget)
+        return next((widget for widget in widgets if type(widget).__name__.startswith(_CANVAS_CLASS)), None)
 
     def _show_counts(self) -> None:
         project = self.session.project

@@ -17,7 +17,8 @@ from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.registry import count_pages, open_slide
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
+from napari_pathseg.ui.layers.metadata import FILE_ROLE, METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 
 LayerData = tuple[Any, dict[str, Any], str]
 Reader = Callable[[str], list[LayerData] | list[tuple[None]]]
@@ -59,7 +60,7 @@ def slide_layer(path: Path) -> LayerData:
         "multiscale": True,
         "rgb": slide.channels == 3,
         "contrast_limits": (0, 255),
-        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": "file"}, "mpp": slide.mpp},
+        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": FILE_ROLE, "path": str(path)}, "mpp": slide.mpp},
         **layer_transform(slide.mpp, 1),
     }
     return level_arrays(slide), settings, "image"
@@ -68,7 +69,7 @@ def slide_layer(path: Path) -> LayerData:
 def contours_layer(path: Path, mpp: float | None = None) -> LayerData:
     """Return the contours of a file as a shapes layer; holes are separate shapes, marked by a feature.
 
-    `mpp` is of the slide that they lie on; None leaves them in pixels.
+    `mpp` is the pixel size of their slide; None leaves them in pixels.
 
     Raises
     ------
@@ -87,7 +88,7 @@ def contours_layer(path: Path, mpp: float | None = None) -> LayerData:
             "hole": np.array([hole for *_, hole in rings], bool),
         },
         "feature_defaults": {"class": "", "hole": False},
-        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": "file"}},
+        "metadata": {METADATA_KEY: {"slide": stem_of(path), "role": FILE_ROLE}},
         **layer_transform(mpp, 1),
     }
     if not rings:
@@ -109,7 +110,7 @@ def _mpp_in_view(stem: str) -> float | None:
     viewer = napari.current_viewer()
     for layer in viewer.layers if viewer is not None else ():
         metadata = layer.metadata.get(METADATA_KEY, {})
-        if metadata.get("slide") == stem and metadata.get("role") in ("file", "image"):
+        if metadata.get("slide") == stem and metadata.get("role") in (FILE_ROLE, "image"):
             return float(layer.scale[0]) if str(layer.units[0]) == "micrometer" else None
     return None
 

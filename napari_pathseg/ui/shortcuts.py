@@ -15,7 +15,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.viewer import Viewer
 
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.user_settings import user_settings
 
@@ -49,9 +49,10 @@ KEYS = (
     Key("Shift-X", "complete_box", "Complete box"),
     Key("Control-Z", "undo", "Undo"),
     Key("Control-Shift-Z", "redo", "Redo"),
-    Key("Shift-Y", "accept", "Accept what the model predicted in view"),
-    Key("Shift-N", "reject", "Reject what the model predicted in view"),
-    Key("H", _HIDE_MASK, "Hide the mask while held"),
+    Key("Shift-Y", "accept", "Accept what the model found in view"),
+    Key("Shift-N", "reject", "Reject what the model found in view"),
+    Key("H", _HIDE_MASK, "Hide all but the slide while held"),
+    Key("Shift-H", "canvas_only", "Hide all but the slide, or show the panels again"),
 )
 QUPATH_KEYS = tuple(Key(tool.qupath_key, tool.name, tool.title) for tool in TOOLS if tool.qupath_key)
 _OTHERS = (  # of the mouse, of active tools, and of napari
@@ -73,13 +74,13 @@ def with_key(help: str, action: str) -> str:
     return help if key is None else f"{help} ({key.text})"
 
 
-def bind_keys(viewer: Viewer, actions: Mapping[str, Callable[[], None]], hide_mask: Callable[[bool], None]) -> None:
-    """Bind all keys to a viewer; `hide_mask` is called with True when its key goes down and False when it goes up."""
+def bind_keys(viewer: Viewer, actions: Mapping[str, Callable[[], None]], hide_overlays: Callable[[bool], None]) -> None:
+    """Bind all keys to a viewer; `hide_overlays` is called with True when its key goes down, False when it goes up."""
 
     def held(_: Viewer) -> Iterator[None]:
-        hide_mask(True)
+        hide_overlays(True)
         yield
-        hide_mask(False)
+        hide_overlays(False)
 
     for key in KEYS:
         viewer.bind_key(key.key, held if key.action == _HIDE_MASK else _callback(actions[key.action]), overwrite=True)
@@ -98,8 +99,9 @@ def keys_text(more: Iterable[Key] = ()) -> str:
     rows += [(key.text, f"{key.help} (QuPath's)") for key in more]
     rows.insert(2, (f"Alt+1 … {CLASS_KEYS}", "Select a class"))
     rows += _OTHERS
-    lines = "".join(f"<tr><td><b>{key}</b></td><td>&nbsp;&nbsp;{help}</td></tr>" for key, help in rows)
-    return f"<table cellspacing='4'>{lines}</table>"
+    cells = "<td style='white-space: nowrap'><b>{}</b></td><td style='white-space: nowrap; padding-left: 8px'>{}</td>"
+    lines = "".join(f"<tr>{cells.format(key, help)}</tr>" for key, help in rows)
+    return f"<table cellspacing='2'>{lines}</table>"
 
 
 class QuPathKeys:

@@ -1,44 +1,90 @@
-"""The window's end of the worker process: a `QProcess`, so that no thread lies between.
+"""The window's end of the worker process: a `QProcess`, which needs no thread.
 
-The process starts with the window and is kept warm.  If it dies, `died` is emitted and a new
-one starts.
+The process starts once the window is at rest and is kept warm.  If it dies, `died` is emitted and a new
+one starts.  When the window closes, the process stops its job, saves, and ends by itself.
 """
 
+import atexit
 import logging
 import sys
+from functools import partial
+from typing import ClassVar
+from weakref import WeakSet
 
 from psygnal import Signal
-from qtpy.QtCore import QProcess
+from qtpy.QtCore import QProcess, QTimer
 
 from napari_pathseg.engine.events import Command, Event
 from napari_pathseg.jobs.protocol import parse_event, to_line
 
 _logger = logging.getLogger(__name__)
 _MAX_ERROR_LINES = 40  # of the process's error stream, shown behind "More"
+_REST_MS = 3000  # torch is imported after the first frame, which would have to share the disk and the processor with it
+_TELL_MS = 200  # for the last command to reach a process that is still importing
+
+
+class _Process(QProcess):
+    """A process that may outlive the window, and the program."""
+
+    _ending: ClassVar[set["_Process"]] = set()
+    _all: ClassVar["WeakSet[_Process]"] = WeakSet()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._all.add(self)
+
+    def leave(self) -> None:
+        """End its input, and keep the object until it has ended: Qt kills the process of an object that is deleted."""
+        self._ending.add(self)
+        self.finished.connect(partial(QTimer.singleShot, 0, partial(self._ending.discard, self)))
+        self.closeWriteChannel()
+
+    @classmethod
+    def outlive_program(cls) -> None:
+        """Tell those that still run to end, and let Qt take them to have ended, so that it lets them go.
+
+        Their signals would reach objects of which Qt has deleted some by then.
+        """
+        for process in cls._all:
+            process.blockSignals(True)
+            process.closeWriteChannel()
+            process.setProcessState(QProcess.ProcessState.NotRunning)
+
+
+atexit.register(_Process.outlive_program)
 
 
 class WorkerProcess:
     """Sends commands to the worker and emits its events.
 
-    Signals are psygnal's: `event` carries one event of the worker, `died` the last lines that a
-    process which ended by itself wrote to its error stream.
+    Signals are psygnal's: `event` carries one event of the worker, `died` the end of the error stream of a
+    process that ended unexpectedly.
     """
 
     event = Signal(Event)
     died = Signal(str)
 
     def __init__(self) -> None:
-        self._process: QProcess | None = None
+        self._process: _Process | None = None
         self._rest = b""
         self._errors: list[str] = []
         self._closing = False
-        self._used = False  # whether a command was sent; close() waits only for a worker that may be busy
+        self._used = False  # whether a command was sent: a process without one has nothing to end
+        self._warm_up = QTimer()
+        self._warm_up.setSingleShot(True)
+        self._warm_up.setInterval(_REST_MS)
+        self._warm_up.timeout.connect(self._start_now)
 
     def start(self) -> None:
-        """Start the process unless it runs."""
+        """Start the process soon unless it runs; the first command starts it at once."""
+        if self._process is None:
+            self._warm_up.start()
+
+    def _start_now(self) -> None:
+        self._warm_up.stop()
         if self._process is not None:
             return
-        process = QProcess()
+        process = _Process()
         process.readyReadStandardOutput.connect(self._read)
         process.readyReadStandardError.connect(self._read_errors)
         process.finished.connect(self._ended)
@@ -47,7 +93,7 @@ class WorkerProcess:
 
     def send(self, command: Command) -> None:
         """Send a command to the worker; start it first unless it runs."""
-        self.start()
+        self._start_now()
         assert self._process is not None
         self._used = True
         self._process.write(to_line(command).encode() + b"\n")
@@ -58,14 +104,19 @@ class WorkerProcess:
         return 0 if self._process is None else int(self._process.processId())
 
     def close(self) -> None:
-        """End the process; everything that counts is on disk."""
+        """Tell the process to stop its job and to end, and leave it: what it has reached it still saves."""
         self._closing = True
-        if self._process is not None:
-            self._process.closeWriteChannel()
-            if not self._used or not self._process.waitForFinished(1500):
-                self._process.kill()
-                self._process.waitForFinished(1500)
-        self._process = None
+        self._warm_up.stop()
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if not self._used:
+            process.kill()
+            process.waitForFinished(_REST_MS)
+            return
+        if process.bytesToWrite():
+            process.waitForBytesWritten(_TELL_MS)
+        process.leave()
 
     def _read(self) -> None:
         if self._process is None:

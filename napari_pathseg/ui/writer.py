@@ -22,7 +22,7 @@ def write_mask(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Raises
     ------
     AnnotationError
-        If the layer has more than two dimensions or a number that 8 bits do not hold.
+        If the layer has more than two dimensions, or values that do not fit 8 bits.
     ProjectError
         If the file cannot be written.
     """

@@ -1,4 +1,4 @@
-"""The command line as a person has it: no JSON."""
+"""Run the command line as a user does, without JSON."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ from napari_pathseg.cli import main
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str], list[str]]]:
-    """Run a command; return its exit code and the lines that it wrote on stdout and on stderr."""
+def run_pathseg(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, list[str], list[str]]]:
+    """Run a command; return its exit code and the lines that it printed to stdout and stderr."""
 
     def run(*arguments: Any) -> tuple[int, list[str], list[str]]:
         code = main([str(argument) for argument in arguments])

@@ -1,4 +1,4 @@
-"""Limits on work that hold on any machine."""
+"""A limit on CPU time that holds on any machine."""
 
 import time
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def at_most_loops():
-    """A context that may take as much CPU time as so many bare loops of five million steps (about 0.1 s each)."""
+    """Return a context limited to the CPU time of a number of bare loops of five million steps (about 0.1 s each)."""
 
     @contextmanager
     def limit(loops):

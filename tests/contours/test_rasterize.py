@@ -1,4 +1,4 @@
-"""Contours become masks as GDAL would paint them."""
+"""Contours are rasterized as GDAL would do it."""
 
 import numpy as np
 import pytest
@@ -33,12 +33,12 @@ rings = st.integers(3, 9).flatmap(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(rings, min_size=1, max_size=3))
-def test_a_contour_with_holes_covers_the_pixels_that_gdal_gives_it(rings):
+def test_contour_with_holes_covers_the_pixels_of_gdal(rings):
     contour = Contour(rings[0], tuple(rings[1:]))
     assert np.array_equal(rasterize([contour], SHAPE), by_gdal(contour))
 
 
-def test_a_thousand_random_contours_with_holes_cover_what_gdal_covers():
+def test_thousand_random_contours_cover_the_pixels_of_gdal():
     rng = np.random.default_rng(0)
     for _ in range(1000):
         rings = [rng.uniform(-10, 60, (rng.integers(3, 40), 2)) for _ in range(rng.integers(1, 4))]
@@ -48,18 +48,18 @@ def test_a_thousand_random_contours_with_holes_cover_what_gdal_covers():
 
 @settings(max_examples=30, deadline=None)
 @given(rings, st.integers(2, 5))
-def test_a_coarse_mask_is_the_fine_one_seen_at_the_centres_of_its_blocks(ring, downsample):
+def test_coarse_mask_samples_the_fine_one_at_block_centres(ring, downsample):
     coarse = rasterize([Contour(ring * downsample + (downsample - 1) / 2)], SHAPE, downsample)
     assert np.array_equal(coarse, rasterize([Contour(ring)], SHAPE))
 
 
-def test_the_later_contour_wins_and_paints_its_own_label():
+def test_later_contour_wins_and_paints_its_own_label():
     mask = rasterize([box(-0.5, -0.5, 5.5, 5.5, label=2), box(2.5, 2.5, 8.5, 8.5, label=3)], (10, 10))
     assert mask[[1, 4, 9], [1, 4, 9]].tolist() == [2, 3, 0]
     assert np.bincount(mask.ravel()).tolist() == [37, 0, 27, 36]
 
 
-def test_contours_that_share_an_edge_share_no_pixel_and_leave_none_out():
+def test_contours_with_a_common_edge_neither_overlap_nor_leave_gaps():
     rng = np.random.default_rng(3)
     middle = rng.uniform(10, 30, 2)
     corners = np.array([[-1, -1], [-1, 60], [60, 60], [60, -1]], float)
@@ -67,7 +67,7 @@ def test_contours_that_share_an_edge_share_no_pixel_and_leave_none_out():
     assert (sum((rasterize([part], SHAPE) > 0).astype(int) for part in parts) == 1).all()
 
 
-def test_a_contour_larger_than_a_whole_slide_comes_in_bands_that_stay_small():
+def test_contour_larger_than_a_slide_is_filled_in_small_bands():
     far = 1e6
     circle = np.linspace(0, 2 * np.pi, 1000, endpoint=False)
     ring = 5000 + 6000 * np.stack([np.sin(circle), np.cos(circle)], axis=1)
@@ -80,13 +80,13 @@ def test_a_contour_larger_than_a_whole_slide_comes_in_bands_that_stay_small():
     assert rows == 10_000
 
 
-def test_what_lies_outside_the_mask_is_left_out():
+def test_contour_outside_the_mask_is_clipped():
     assert not list(scanline_fill(box(100, 100, 200, 200), SHAPE))
     assert not list(scanline_fill(box(5, 100, 9, 200), SHAPE))
     assert rasterize([box(-100, -100, 100, 9.5)], SHAPE).sum() == 2 * 40 * 10
 
 
-def test_a_million_vertices_are_painted_at_once(at_most_loops):
+def test_million_vertices_are_rasterized_quickly(at_most_loops):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     radius = 1500 + 300 * np.sin(7 * angle) + 20 * np.sin(5000 * angle)
     contour = Contour(2048 + radius[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=1))
@@ -103,12 +103,12 @@ def test_a_million_vertices_are_painted_at_once(at_most_loops):
         ([[0, 0], [5, 1], [2, np.inf]], "contour 1: point 3 lies at row 2, column inf; coordinates must be"),
     ],
 )
-def test_an_outline_that_encloses_nothing_is_refused_by_number(points, message):
+def test_outline_that_encloses_nothing_is_refused_by_number(points, message):
     with pytest.raises(AnnotationError, match=message.replace(".", r"\.")):
         rasterize([Contour(np.array(points, float))], SHAPE)
 
 
-def test_a_contour_outside_its_slide_is_refused_with_both_places():
+def test_contour_outside_its_slide_is_refused_with_both_positions():
     with pytest.raises(AnnotationError) as refused:
         check_inside([box(1, 1, 9, 9), box(50, 3, 60, 9)], SHAPE, "a.svg")
     assert str(refused.value).startswith(
@@ -117,7 +117,7 @@ def test_a_contour_outside_its_slide_is_refused_with_both_places():
     check_inside([box(-5, -5, 0, 0)], SHAPE, "a.svg")
 
 
-def test_rings_without_order_become_outlines_and_holes():
+def test_unordered_rings_become_outlines_and_holes():
     outer, hole, island, apart = (
         box(*sides).exterior for sides in [(0, 0, 20, 20), (2, 2, 18, 18), (5, 5, 9, 9), (30, 30, 40, 40)]
     )

@@ -1,4 +1,4 @@
-"""Masks become contours from which the same masks are painted."""
+"""Masks are vectorized to contours that rasterize to the same masks."""
 
 import numpy as np
 import pytest
@@ -20,14 +20,14 @@ def polygon(contour: Contour) -> shapely.Polygon:
 
 @settings(max_examples=150, deadline=None)
 @given(masks, st.integers(1, 7))
-def test_the_outlines_of_a_mask_paint_the_same_mask(mask, downsample):
+def test_outlines_of_a_mask_rasterize_to_the_same_mask(mask, downsample):
     contours = [contour for label in (1, 2, 3) for contour in vectorize(mask, label, downsample)]
     assert np.array_equal(rasterize(contours, mask.shape, downsample), mask)
 
 
 @settings(max_examples=40, deadline=None)
 @given(arrays(np.uint8, (50, 70), elements=st.integers(0, 2), fill=st.just(0)), st.sampled_from([1, 2, 4]))
-def test_patches_far_from_one_another_paint_the_same_mask(mask, downsample):
+def test_distant_regions_rasterize_to_the_same_mask(mask, downsample):
     contours = [contour for label in (1, 2) for contour in vectorize(mask, label, downsample, offset=(3, 5))]
     whole = np.zeros((53, 75), np.uint8)
     whole[3:, 5:] = mask
@@ -36,13 +36,13 @@ def test_patches_far_from_one_another_paint_the_same_mask(mask, downsample):
 
 @settings(max_examples=60, deadline=None)
 @given(masks)
-def test_outlines_are_sound_and_those_of_two_classes_never_overlap(mask):
+def test_outlines_are_valid_and_classes_do_not_overlap(mask):
     one, two = ([polygon(contour) for contour in vectorize(mask, label)] for label in (1, 2))
     assert all(shapely.is_valid(shape) for shape in one + two)
     assert shapely.union_all(one).intersection(shapely.union_all(two)).area == 0
 
 
-def test_holes_belong_to_the_outline_around_them_and_islands_are_outlines():
+def test_holes_belong_to_their_outline_and_islands_are_outlines():
     mask = np.zeros((30, 30), np.uint8)
     mask[2:28, 2:28] = 2
     mask[5:25, 5:25] = 0
@@ -53,7 +53,7 @@ def test_holes_belong_to_the_outline_around_them_and_islands_are_outlines():
     assert polygon(outer).covers(polygon(island)) is False
 
 
-def test_a_part_of_a_mask_gives_outlines_in_the_whole_slide():
+def test_outlines_of_part_of_a_mask_are_in_slide_coordinates():
     mask = np.zeros((40, 60), np.uint8)
     mask[20:30, 35:50] = 2
     [contour] = vectorize(mask[15:, 30:], 2, downsample=4, offset=(15, 30))
@@ -62,7 +62,7 @@ def test_a_part_of_a_mask_gives_outlines_in_the_whole_slide():
     assert len(contour.exterior) == 8  # straight sides have no points on them
 
 
-def test_a_class_that_is_not_there_has_no_outline():
+def test_absent_class_has_no_outline():
     assert vectorize(np.ones((5, 5), np.uint8), 2) == []
 
 
@@ -77,7 +77,7 @@ def wavy(shape, cells, seed):
 
 
 @pytest.mark.parametrize("smooth", [1.0, 3.0, 6.0])
-def test_smoothed_outlines_keep_near_the_pixels_and_keep_holes_and_islands(smooth):
+def test_smoothed_outlines_stay_close_and_keep_holes_and_islands(smooth):
     mask = wavy((200, 200), 10, 4)
     exact, smoothed = vectorize(mask, 1, 2), vectorize(mask, 1, 2, smooth=smooth)
     assert len(exact) == len(smoothed) > 3
@@ -91,7 +91,7 @@ def test_smoothed_outlines_keep_near_the_pixels_and_keep_holes_and_islands(smoot
     assert sum(shape.area for shape in shapes) == pytest.approx(shapely.union_all(shapes).area)
 
 
-def test_smoothed_outlines_have_lost_the_steps_of_pixels():
+def test_smoothed_outlines_have_no_pixel_steps():
     rows, columns = np.mgrid[:120, :120]
     disc = (np.hypot(rows - 60, columns - 60) < 50).astype(np.uint8)
     [exact], [smooth] = vectorize(disc, 1), vectorize(disc, 1, smooth=3)
@@ -102,7 +102,7 @@ def test_smoothed_outlines_have_lost_the_steps_of_pixels():
     assert len(smooth.exterior) < len(exact.exterior)
 
 
-def test_smoothed_classes_that_touch_differ_by_no_more_than_the_smoothing():
+def test_smoothed_neighbours_differ_by_at_most_the_smoothing():
     mask = wavy((200, 200), 10, 7)
     one, two = (shapely.union_all([polygon(c) for c in vectorize(mask, label, smooth=2)]) for label in (1, 2))
     border = shapely.union_all([polygon(c) for c in vectorize(mask, 1)]).boundary
@@ -110,7 +110,7 @@ def test_smoothed_classes_that_touch_differ_by_no_more_than_the_smoothing():
 
 
 @pytest.mark.parametrize("smooth", [0.5, 4.0, 50.0])
-def test_what_is_too_small_to_be_smoothed_stays(smooth):
+def test_region_too_small_to_be_smoothed_stays(smooth):
     mask = np.zeros((30, 30), np.uint8)
     mask[3:27, 3:27] = 1
     mask[10, 10] = mask[20:22, 5:24] = 0
@@ -118,7 +118,7 @@ def test_what_is_too_small_to_be_smoothed_stays(smooth):
     assert sorted(len(contour.holes) for contour in vectorize(mask, 1, smooth=smooth)) == [0, 2]
 
 
-def test_the_outlines_of_a_large_mask_are_found_soon(at_most_loops):
+def test_outlines_of_a_large_mask_are_found_quickly(at_most_loops):
     mask = np.zeros((4096, 4096), np.uint8)
     rows, columns = np.mgrid[-25:26, -25:26]
     blob = np.hypot(rows, columns) < 20 + 5 * np.sin(5 * np.arctan2(rows, columns))

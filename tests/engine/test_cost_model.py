@@ -66,6 +66,16 @@ def test_estimate_shows_the_time_that_is_set(settings, text):
     assert cost(**settings).text.startswith(text)
 
 
+def test_estimate_counts_the_scoring_of_all_held_out_tiles_after_the_training():
+    few = DatasetSize([1_000_000] * 4, [8_000_000])  # 31 tiles of 512 pixels, which each validation scores
+    many, more = (DatasetSize([1_000_000] * 4, [number * 1_000_000_000]) for number in (1, 2))
+    assert cost(dataset=few).minutes == 2
+    assert cost(dataset=many).minutes > 4
+    assert cost(dataset=more).minutes - 2 == pytest.approx(2 * (cost(dataset=many).minutes - 2))
+    assert cost(dataset=many).text.startswith(f"about {cost(dataset=many).minutes:.0f} min, ")
+    assert cost(dataset=many, steps=100).minutes > cost(dataset=few, steps=100).minutes + 2
+
+
 def test_number_of_steps_sets_the_time():
     short, long = cost(steps=100), cost(steps=10_000)
     assert (short.steps, long.steps) == (100, 10_000)
@@ -106,7 +116,7 @@ def test_slides_take_memory_up_to_the_cache_limit():
 
 def test_project_is_estimated_by_its_slides(project):
     dataset = dataset_size(project)
-    assert dataset == DatasetSize([192 * 192] * 4, [192 * 192])
+    assert dataset == DatasetSize([192 * 192] * 4, [192 * 192], [192] * 4)
     assert estimate(project, TrainConfig(), LAPTOP) == cost(dataset=dataset)
 
 

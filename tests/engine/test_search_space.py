@@ -42,7 +42,7 @@ def test_values_are_parsed_by_the_type_of_the_setting(text, values):
 @pytest.mark.parametrize(
     ("vary", "others", "message"),
     [
-        (["rate=1,2"], {}, "rate is no setting of TrainConfig. There are: accumulate"),
+        (["rate=1,2"], {}, "rate is not a setting of TrainConfig. Choose one of accumulate"),
         (["batch=2,0"], {}, "batch is 0; it must lie between 1 and 256."),
         (["batch=two"], {}, "batch is 'two'; it must be a whole number."),
         (["flip_rotate=maybe"], {}, "flip_rotate is 'maybe'; it must be true or false."),
@@ -62,6 +62,13 @@ def test_request_that_cannot_be_searched_is_refused(vary, others, message):
     with pytest.raises(ConfigError) as refused:
         request(*vary, **others)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("vary", ["architecture=unet,fcn8s", "encoder=resnet18,resnet34", "weights=imagenet,none"])
+def test_trials_that_keep_a_models_network_cannot_vary_the_network(vary):
+    assert request(vary).fields == [vary.partition("=")[0]]
+    with pytest.raises(ConfigError, match="but each trial keeps the network of m001"):
+        request(vary, parent="m001")
 
 
 def test_tuning_is_named_after_its_varied_and_shared_settings():

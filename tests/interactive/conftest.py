@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathseg.samples.stain import Stain, develop
+from napari_pathseg.samples.stain import Stain, render
 
 
 def draw_gland(inside, rng):
@@ -18,7 +18,7 @@ def draw_gland(inside, rng):
     for row, column in rng.integers(5, np.array(inside.shape) - 5, (inside.size // 60, 2)):
         if inside[row, column] or rng.random() < 0.1:
             haematoxylin[row - 5 : row + 6, column - 5 : column + 6][nucleus] = 0.9
-    return develop(haematoxylin, eosin, Stain(), rng)
+    return render(haematoxylin, eosin, Stain(), rng)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The wand takes what is alike, stops at edges, and never gives back while one drags."""
+"""The wand selects similar pixels, stops at edges, and never deselects during a drag."""
 
 import numpy as np
 import pytest
@@ -22,55 +22,55 @@ def drag(wand, positions, reach=75):
 
 
 @pytest.mark.parametrize("grey", [False, True])
-def test_a_drag_along_a_gland_takes_the_gland(gland, grey):
-    picture, inside = gland
-    wand = Wand(picture.mean(axis=2).astype(np.uint8) if grey else picture)
+def test_drag_along_a_gland_selects_the_gland(gland, grey):
+    image, inside = gland
+    wand = Wand(image.mean(axis=2).astype(np.uint8) if grey else image)
     grown = drag(wand, [(row, column) for row in range(100, 201, 20) for column in (165, 190, 215)])
     assert overlap(grown, inside) >= 0.8
 
 
-def test_texture_alone_tells_two_regions_of_the_same_mean_apart():
+def test_texture_alone_separates_regions_of_the_same_mean():
     rng = np.random.default_rng(0)
-    picture = np.full((200, 200), 128, np.uint8)
+    image = np.full((200, 200), 128, np.uint8)
     rough = np.zeros((200, 200), bool)
     rough[:, 100:] = True
-    picture[rough] = rng.choice([88, 168], int(rough.sum()))
-    picture[~rough] += rng.integers(0, 3, int((~rough).sum())).astype(np.uint8)
-    grown = drag(Wand(picture), [(100, 60)], reach=80)
+    image[rough] = rng.choice([88, 168], int(rough.sum()))
+    image[~rough] += rng.integers(0, 3, int((~rough).sum())).astype(np.uint8)
+    grown = drag(Wand(image), [(100, 60)], reach=80)
     assert (grown & rough)[:, 106:].sum() == 0
     assert grown[60:140, 30:90].mean() > 0.9
 
 
-def test_the_wand_stops_at_an_edge_and_takes_all_before_it():
-    picture = np.full((200, 200, 3), (230, 190, 215), np.uint8)
-    picture[:, 120:] = (120, 80, 160)
-    grown = drag(Wand(picture), [(100, 80)], reach=60)
+def test_wand_selects_everything_up_to_an_edge():
+    image = np.full((200, 200, 3), (230, 190, 215), np.uint8)
+    image[:, 120:] = (120, 80, 160)
+    grown = drag(Wand(image), [(100, 80)], reach=60)
     assert not grown[:, 126:].any()
     circle = np.hypot(*np.ogrid[-100:100, -80:120]) <= 60
     assert grown[:, :112][circle[:, :112]].all()
 
 
-def test_what_is_like_it_but_not_connected_to_it_is_left():
-    picture = np.full((200, 200), 200, np.uint8)
-    picture[:, 90:110] = 40
-    assert not drag(Wand(picture), [(100, 50)], reach=90)[:, 110:].any()
+def test_similar_region_that_is_not_connected_is_not_selected():
+    image = np.full((200, 200), 200, np.uint8)
+    image[:, 90:110] = 40
+    assert not drag(Wand(image), [(100, 50)], reach=90)[:, 110:].any()
 
 
-def test_small_holes_are_closed():
-    picture = np.full((200, 200), 200, np.uint8)
-    picture[95:107, 120:132] = 20
-    grown = drag(Wand(picture), [(100, 80)])
+def test_small_holes_are_filled():
+    image = np.full((200, 200), 200, np.uint8)
+    image[95:107, 120:132] = 20
+    grown = drag(Wand(image), [(100, 80)])
     assert grown[90:112, 115:137].all()
 
 
-def test_flat_glass_is_taken_up_to_the_reach_in_spite_of_noise():
+def test_noisy_glass_is_selected_up_to_the_reach():
     noise = np.random.default_rng(0).integers(238, 246, (200, 200, 3)).astype(np.uint8)
     grown = drag(Wand(noise), [(100, 100)], reach=60)
     assert grown.sum() == pytest.approx(np.pi * 60**2, rel=0.02)
     assert not grown[np.hypot(*np.ogrid[-100:100, -100:100]) > 60].any()
 
 
-def test_the_answer_is_what_has_been_taken_in_a_box_around_the_cursor(gland):
+def test_grow_returns_the_selection_in_a_box_around_the_cursor(gland):
     wand = Wand(gland[0])
     wand.grow(130, 190, 40)
     region, flags = wand.grow(160, 200, 40)
@@ -78,7 +78,7 @@ def test_the_answer_is_what_has_been_taken_in_a_box_around_the_cursor(gland):
     assert np.array_equal(flags, wand.grown[region.slices])
 
 
-def test_another_drag_begins_with_nothing(gland):
+def test_next_drag_starts_with_an_empty_selection(gland):
     wand = Wand(gland[0])
     first = drag(wand, [(150, 190)]).copy()
     wand.grow(40, 40, 75)
@@ -87,13 +87,13 @@ def test_another_drag_begins_with_nothing(gland):
     assert np.array_equal(drag(wand, [(150, 190)]), first)
 
 
-def test_a_pickier_wand_takes_less(gland):
-    taken = [drag(Wand(gland[0], WandConfig(sensitivity=s)), [(150, 190)]).sum() for s in (1, 1.5, 3, 6)]
-    assert taken == sorted(taken, reverse=True)
-    assert taken[0] > 2 * taken[-1] > 0
+def test_more_sensitive_wand_selects_less(gland):
+    selected = [drag(Wand(gland[0], WandConfig(sensitivity=s)), [(150, 190)]).sum() for s in (1, 1.5, 3, 6)]
+    assert selected == sorted(selected, reverse=True)
+    assert selected[0] > 2 * selected[-1] > 0
 
 
-def test_a_sensitivity_of_nothing_is_refused():
+def test_sensitivity_of_zero_is_refused():
     with pytest.raises(ConfigError, match="sensitivity is 0; it must lie between"):
         WandConfig(sensitivity=0)
 
@@ -103,7 +103,7 @@ positions = st.lists(st.tuples(st.integers(-20, 319), st.integers(-20, 419)), mi
 
 @settings(max_examples=25, deadline=None)
 @given(positions, st.integers(1, 120))
-def test_a_drag_only_ever_grows_and_only_near_the_cursor(gland, positions, reach):
+def test_drag_only_adds_pixels_and_only_near_the_cursor(gland, positions, reach):
     wand = Wand(gland[0])
     for row, column in positions:
         before = wand.grown.copy()
@@ -116,7 +116,7 @@ def test_a_drag_only_ever_grows_and_only_near_the_cursor(gland, positions, reach
 
 @settings(max_examples=15, deadline=None)
 @given(st.tuples(st.integers(0, 299), st.integers(0, 399)))
-def test_where_the_cursor_came_from_does_not_change_what_it_takes(gland, position):
+def test_selection_does_not_depend_on_earlier_drags(gland, position):
     first, second = Wand(gland[0]), Wand(gland[0])
     first.grow(10, 390, 120)
     first.grow(290, 10, 90)
@@ -125,23 +125,23 @@ def test_where_the_cursor_came_from_does_not_change_what_it_takes(gland, positio
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 60), (7, 3, 3)])
-def test_tiny_windows_are_taken_whole(shape):
+def test_tiny_image_is_selected_whole(shape):
     assert drag(Wand(np.full(shape, 90, np.uint8)), [(0, 0)]).all()
 
 
 @pytest.mark.shared_data
-def test_drags_inside_real_glands_stay_there(real_glands):
+def test_drags_inside_real_glands_stay_inside(real_glands):
     rng = np.random.default_rng(0)
-    kept, taken = [], []
-    for picture, mask in real_glands:
+    precision, selected = [], []
+    for image, mask in real_glands:
         depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
         points = np.argwhere(depth > 15)
-        wand = Wand(picture)
+        wand = Wand(image)
         for start in rng.choice(points, 2):
             wand.begin()
             near = points[np.hypot(*(points - start).T) < 60]
             grown = drag(wand, rng.choice(near, 8))
-            kept.append((grown & mask).sum() / grown.sum())
-            taken.append(grown.sum())
-    assert np.mean(kept) >= 0.96
-    assert np.mean(taken) >= 6000
+            precision.append((grown & mask).sum() / grown.sum())
+            selected.append(grown.sum())
+    assert np.mean(precision) >= 0.96
+    assert np.mean(selected) >= 6000

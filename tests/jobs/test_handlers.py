@@ -44,9 +44,9 @@ def test_samples_without_augmentation_are_the_tile_itself(project):
 
 
 def test_sampling_assigns_no_role(project):
-    before = [entry.role for entry in project.slides.values()]
+    before = [record.role for record in project.slides.values()]
     sample(project, SMALL, 0)
-    assert [entry.role for entry in Project.open(project.folder).slides.values()] == before
+    assert [record.role for record in Project.open(project.folder).slides.values()] == before
 
 
 def test_sampling_without_contours_says_what_is_missing(tmp_path):

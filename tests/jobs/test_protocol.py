@@ -78,7 +78,7 @@ def subclasses(base):
     return {base}.union(*map(subclasses, base.__subclasses__()))
 
 
-def test_every_message_class_is_known_on_the_wire():
+def test_every_message_class_has_a_wire_name():
     assert {*COMMANDS.values(), *EVENTS.values()} == (subclasses(Event) | subclasses(Command)) - ABSTRACT
     assert len(COMMANDS) + len(EVENTS) == len({*COMMANDS.values(), *EVENTS.values()})
 

@@ -91,6 +91,20 @@ def test_killed_tuning_resumes_where_it_stopped(project):
     assert len(more.trials) == 3
 
 
+def test_table_tells_the_varied_steps_from_those_that_were_made(project):
+    run(tune(project, request("steps=2,3")))
+    assert sorted((row["setting steps"], row["steps"]) for row in rows(project)) == [("2", "2"), ("3", "3")]
+
+
+def test_trial_stopped_before_its_first_step_has_neither_run_nor_model(project):
+    job = tune(project, request("learning_rate=1e-3"))
+    advance_to(job, Started)
+    job.send(Stop())
+    (trial,) = run(job).trials
+    assert (trial.state, trial.run, trial.model) == ("stopped", "", "")
+    assert advance_to(tune(project, request("learning_rate=1e-3")), Started).model == "m001"
+
+
 def test_stopped_trial_keeps_its_best_model_and_is_repeated_next_time(project):
     job = tune(project, request("learning_rate=1e-3", config=TINY.replace(steps=1000)))
     advance_to(job, Progress)
@@ -141,7 +155,7 @@ def test_missing_model_or_contours_are_reported_before_the_first_trial(project, 
 def test_tuning_name_belongs_to_one_set_of_shared_settings(project):
     with open_study(project, request(RATES)) as study:
         study.save()
-    with pytest.raises(ConfigError, match="batch is 4; the tuning t began with 2. Give it another name"):
+    with pytest.raises(ConfigError, match="batch is 4; the tuning t was started with 2. Give it another name"):
         run(tune(project, request(RATES, config=TINY.replace(batch=4))))
 
 
@@ -154,5 +168,5 @@ def test_damaged_study_says_what_to_do(project):
     folder = project.folder / "runs" / "tune-t"
     folder.mkdir()
     save_json(folder / "study.json", {"trials": []})
-    with pytest.raises(ProjectError, match="Delete it, or tune under another name"):
+    with pytest.raises(ProjectError, match="Delete it, or give the tuning another name"):
         run(tune(project, request(RATES)))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.events import (
     PreviewReady,
@@ -12,6 +12,7 @@ from napari_pathseg.engine.events import (
     SlideDone,
     Started,
     Stop,
+    TileDone,
     Trial,
     Validated,
 )
@@ -57,6 +58,7 @@ class Child:
             events.append(parse_event(line))
             if isinstance(events[-1], kind):
                 return events
+            assert not isinstance(events[-1], JobFailed), events[-1].text
         raise AssertionError(f"the worker ended: {self.process.stderr.read()}")
 
 
@@ -95,7 +97,8 @@ def test_user_errors_come_back_as_a_sentence_and_the_worker_lives_on(worker, pro
     assert "is not a project" in failed.text
     assert failed.details == ""
     worker.send(Train(project=str(project.folder), config=TINY.replace(steps=100_000, minutes=10)))
-    worker.events_until(Validated)
+    while not worker.events_until(Progress)[-1].step:
+        pass
     worker.send(Stop())
     model = worker.events_until(TrainingFinished)[-1].model
     assert load_bundle(project.folder / "models" / model).finished
@@ -122,8 +125,45 @@ def test_prediction_leaves_the_masks_to_the_window(worker, trained):
     assert (project.counts("case4") == before).all()
 
 
+def test_stop_does_not_wait_behind_requests_to_follow_the_view(worker, trained):
+    project, _, _ = trained
+    config = PredictConfig(tile=64, tta=8)
+    worker.send(Predict(project=str(project.folder), model="m001", slides=["case3", "case2"], config=config))
+    for row in range(50):
+        worker.send(RequestPreview("case2", Region(row, 0, 64, 64)))
+    worker.send(Stop())
+    events = worker.events_until(PredictionFinished)
+    assert sum(isinstance(event, TileDone) for event in events) <= 1
+    assert events[-1].stopped
+
+
+def test_job_that_follows_a_stop_at_once_is_run(worker, trained):
+    project, _, _ = trained
+    config = PredictConfig(tile=64, tta=8)
+    worker.send(Predict(project=str(project.folder), model="m001", slides=["case3", "case2"], config=config))
+    worker.events_until(TileDone)
+    worker.send(Stop(now=True))
+    worker.send(Predict(project=str(project.folder), model="m001", slides=["case4"]))
+    worker.send(RequestPreview("case4", Region(0, 0, 64, 64)))
+    assert worker.events_until(PredictionFinished)[-1].stopped
+    events = worker.events_until(PredictionFinished)
+    assert not events[-1].stopped
+    assert {event.slide for event in events if isinstance(event, SlideDone)} == {"case4"}
+
+
 def test_worker_ends_with_its_input():
     child = Child()
     child.events_until(WorkerReady)
     child.process.stdin.close()
     assert child.process.wait(timeout=30) == 0
+
+
+def test_training_is_saved_when_the_window_closes_without_waiting_for_it(project):
+    child = Child()
+    child.send(Train(project=str(project.folder), config=TINY.replace(steps=100_000, minutes=10)))
+    while not child.events_until(Validated)[-1].step:
+        pass
+    for pipe in (child.process.stdin, child.process.stdout, child.process.stderr):
+        pipe.close()
+    assert child.process.wait(timeout=60) == 0
+    assert load_bundle(project.folder / "models" / "m001").finished

@@ -11,9 +11,10 @@ from scipy import ndimage
 
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
+from napari_pathseg.masks import Provenance, cleanup, edits, open_mask
+from napari_pathseg.masks.cleanup import CleanupOptions
 from napari_pathseg.masks.morphology import dilate
+from napari_pathseg.masks.operations import watched
 
 SHAPE = (37, 45)
 WHOLE = Region(0, 0, *SHAPE)
@@ -22,17 +23,38 @@ SMALL_TILES = CleanupOptions(tile=8)
 CORNERS = np.ones((3, 3))
 
 
+def run(mask, operation):
+    """Apply an operation to a mask; without one, return it."""
+    return operation if mask is None else mask.run(operation)
+
+
+def fill_holes(mask, *args):
+    return run(mask, cleanup.fill_holes(*args))
+
+
+def remove_small_objects(mask, *args):
+    return run(mask, cleanup.remove_small_objects(*args))
+
+
+def smooth(mask, *args):
+    return run(mask, cleanup.smooth(*args))
+
+
+def grow(mask, *args):
+    return run(mask, cleanup.grow(*args))
+
+
 @pytest.fixture(scope="module")
-def sheet(tmp_path_factory):
+def shared_mask(tmp_path_factory):
     """A mask that each example paints over."""
     with open_mask(tmp_path_factory.mktemp("cleaning") / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
         yield mask
 
 
 @pytest.fixture
-def mask(sheet):
-    edits.paint(sheet, WHOLE, blank())
-    return sheet
+def mask(shared_mask):
+    edits.paint(shared_mask, WHOLE, blank())
+    return shared_mask
 
 
 def blank():
@@ -43,10 +65,10 @@ def labels_of(mask):
     return mask.read(WHOLE)[0]
 
 
-def painted(sheet, labels):
-    edits.paint(sheet, WHOLE, blank())
-    edits.paint(sheet, WHOLE, labels)
-    return sheet
+def painted(shared_mask, labels):
+    edits.paint(shared_mask, WHOLE, blank())
+    edits.paint(shared_mask, WHOLE, labels)
+    return shared_mask
 
 
 def block(labels, box, label=TUMOUR):
@@ -56,7 +78,7 @@ def block(labels, box, label=TUMOUR):
 
 @st.composite
 def tissue(draw):
-    """Four labels in blots or as noise."""
+    """Draw four labels, in patches or as noise."""
     seed, blur = draw(st.integers(0, 2**32 - 1)), draw(st.sampled_from([0, 0.7, 1.5, 3]))
     rng = np.random.default_rng(seed)
     fields = [ndimage.gaussian_filter(rng.standard_normal(SHAPE), blur, mode="wrap") for _ in range(4)]
@@ -100,8 +122,8 @@ def reshaped(labels, now, region, locked):
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([None, 1, 6]))
 @examples
-def test_fill_holes_equals_that_of_the_whole_mask(sheet, labels, region, tile, locked, largest):
-    mask = painted(sheet, labels)
+def test_fill_holes_equals_that_of_the_whole_mask(shared_mask, labels, region, tile, locked, largest):
+    mask = painted(shared_mask, labels)
     part = labels[region.slices]
     filled = ndimage.binary_fill_holes(part == TUMOUR) & (part != TUMOUR)
     numbers, _ = ndimage.label(filled)
@@ -134,8 +156,8 @@ def without_specks(labels, region, smallest):
 
 @given(tissue(), boxes(), TILES, st.sampled_from([1, 2, 5, 30, 10_000]))
 @examples
-def test_remove_small_objects_equals_that_of_the_whole_mask(sheet, labels, region, tile, smallest):
-    mask = painted(sheet, labels)
+def test_remove_small_objects_equals_that_of_the_whole_mask(shared_mask, labels, region, tile, smallest):
+    mask = painted(shared_mask, labels)
     remove_small_objects(mask, TUMOUR, region, smallest, CleanupOptions(tile=tile))
     np.testing.assert_array_equal(labels_of(mask), without_specks(labels, region, smallest))
 
@@ -146,7 +168,7 @@ def boxes_of(reach):
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([(1, 1), (2, 2), (3, 3), (5, 6)]))
 @examples
-def test_smooth_equals_that_of_the_whole_mask(sheet, labels, region, tile, locked, size):
+def test_smooth_equals_that_of_the_whole_mask(shared_mask, labels, region, tile, locked, size):
     radius, reach = size
     weights = np.pad((labels == TUMOUR).astype(np.int64), reach, mode="edge")
     for kernel in boxes_of(reach):
@@ -154,27 +176,27 @@ def test_smooth_equals_that_of_the_whole_mask(sheet, labels, region, tile, locke
             weights = ndimage.convolve1d(weights, kernel, axis=axis, mode="constant")
     total = math.prod(len(kernel) for kernel in boxes_of(reach)) ** 2
     now = 2 * weights[reach:-reach, reach:-reach] > total
-    mask = painted(sheet, labels)
+    mask = painted(shared_mask, labels)
     smooth(mask, TUMOUR, region, radius, CleanupOptions(tile=tile, locked=locked))
     np.testing.assert_array_equal(labels_of(mask), reshaped(labels, now, region, locked))
 
 
 @given(tissue(), boxes(), TILES, LOCKED, st.sampled_from([-7, -math.sqrt(5), -1, 0, 0.9, 1.5, 4, 11]))
 @examples
-def test_grow_and_shrink_are_euclidean_over_the_whole_mask(sheet, labels, region, tile, locked, by):
+def test_grow_and_shrink_are_euclidean_over_the_whole_mask(shared_mask, labels, region, tile, locked, by):
     tumour = labels == TUMOUR
     now = tumour
     if by > 0 and tumour.any():
         now = ndimage.distance_transform_edt(~tumour) <= by + 1e-9
     elif by < 0 and not tumour.all():
         now = ndimage.distance_transform_edt(tumour) > -by + 1e-9
-    mask = painted(sheet, labels)
+    mask = painted(shared_mask, labels)
     grow(mask, TUMOUR, region, by, CleanupOptions(tile=tile, locked=locked))
     np.testing.assert_array_equal(labels_of(mask), reshaped(labels, now, region, locked))
 
 
 def whole(mask):
-    return Region(0, 0, *mask.shape)
+    return WHOLE if mask is None else Region(0, 0, *mask.shape)
 
 
 CLEANUPS = {
@@ -227,27 +249,27 @@ def test_cleanup_keeps_a_models_provenance_where_nothing_changes(tmp_path, clean
 
 
 @each_cleanup
-def test_stopped_cleanup_can_be_undone(mask, clean):
+def test_cancelled_cleanup_is_undone(mask, clean):
     edits.paint(mask, WHOLE, untidy())
-    fractions = []
-
-    def stop_late(fraction):
-        fractions.append(fraction)
-        return fraction > 0.8
-
-    if not clean(mask, CleanupOptions(tile=8, progress=stop_late)).empty:
-        mask.undo()
-    np.testing.assert_array_equal(labels_of(mask), untidy())
+    fractions, ended = [], []
+    mask.enqueue(watched(clean(None, SMALL_TILES), ended.append))
+    while mask.operations.running is not None and mask.operations.fraction_done < 0.8:
+        mask.process_pending(0)
+        fractions.append(mask.operations.fraction_done)
     assert fractions == sorted(fractions)
-    assert 0.8 < fractions[-1] < 1
+    assert 0.8 <= fractions[-1] < 1
+    mask.cancel()
+    mask.apply_pending()
+    np.testing.assert_array_equal(labels_of(mask), untidy())
+    assert ended == [False]
 
 
 @each_cleanup
 def test_cleanup_progress_ends_at_one(mask, clean):
     edits.paint(mask, WHOLE, untidy())
-    fractions = []
-    clean(mask, CleanupOptions(tile=8, progress=lambda fraction: bool(fractions.append(fraction))))
-    assert fractions[-1] == 1
+    steps = list(clean(None, SMALL_TILES).steps(mask))
+    assert len(steps) > 9
+    assert steps[-1].fraction_done == 1
 
 
 @each_cleanup

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, edits, open_mask
-from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
+from napari_pathseg.masks import Provenance, cleanup, edits, open_mask
+from napari_pathseg.masks.cleanup import CleanupOptions
 from napari_pathseg.masks.shapes import EditRegion, PolygonShape, resolve_region
 from napari_pathseg.masks.stroke_queue import Brush
 
@@ -19,6 +19,22 @@ TRIANGLES = (
     PolygonShape([np.array([[5.0, 5], [5, 60], [50, 20]])]),
     PolygonShape([np.array([[40.0, 50], [55, 60], [58, 45]])]),
 )
+
+
+def fill_holes(mask, *args):
+    return mask.run(cleanup.fill_holes(*args))
+
+
+def remove_small_objects(mask, *args):
+    return mask.run(cleanup.remove_small_objects(*args))
+
+
+def smooth(mask, *args):
+    return mask.run(cleanup.smooth(*args))
+
+
+def grow(mask, *args):
+    return mask.run(cleanup.grow(*args))
 
 
 @pytest.fixture

@@ -5,25 +5,24 @@ import io
 import os
 import shutil
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+from mask_helpers import dab, fill, open_or_create, read_all
 
-from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly
-from napari_pathseg.masks.counts import count
+from napari_pathseg.masks import Provenance, open_mask_readonly
 from napari_pathseg.masks.journal import Journal, RecordKind, is_saved
+from napari_pathseg.masks.provenance import count
 from napari_pathseg.masks.pyramid import downsample_mode2x
-from napari_pathseg.masks.shapes import BrushSegment
-from napari_pathseg.masks.stroke_queue import Brush, Stroke
-from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (100, 540)  # two chunks, and one above them
 WHOLE = Region(0, 0, *SHAPE)
-ERRORS = [errno.ENOSPC, errno.EACCES, errno.EIO]  # in turn; all three for each call where there is time
-SHIFTS = range(3 if "FUZZ" in os.environ else 1)
+opened = partial(open_or_create, shape=SHAPE, coarsest=300)
+ERRORS = [errno.ENOSPC, errno.EACCES, errno.EIO]  # in turn; with FUZZ all three for each call
+FIRST_ERRORS = range(3 if "FUZZ" in os.environ else 1)
 CALLS = ["replace", "rename", "unlink", "remove", "mkdir", "link", "fsync", "open"]
 
 
@@ -65,15 +64,17 @@ class Disk:
         monkeypatch.setattr(builtins, "open", opened)
 
     @property
-    def fired(self):
+    def has_refused(self):
         return self.refused is not None and len(self.calls) > self.refused
 
     def count(self, name):
-        if threading.current_thread().name == "journal":  # brings records to the disk in its own time
+        if threading.current_thread().name == "journal":  # syncs records at times that vary
             return
         self.calls.append(name)
         if len(self.calls) - 1 == self.refused or (name == "fsync" and self.refuses_fsync):
-            number = errno.EIO if name == "fsync" and self.number == errno.EACCES else self.number  # it asks no rights
+            number = self.number
+            if name == "fsync" and number == errno.EACCES:  # which fsync never raises
+                number = errno.EIO
             raise OSError(number, os.strerror(number), name)
 
     def _counted(self, name, function):
@@ -94,32 +95,12 @@ class Disk:
         return call
 
 
-def opened(path):
-    """Open the mask at `path`, created with more levels than usual for its size."""
-    if not path.exists():
-        create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=300)
-    return open_mask(path, SHAPE, DEFAULT_CLASSES)
-
-
-def everything(mask):
-    return np.stack(mask.read(WHOLE))
-
-
-def dab(row, column, label):
-    return Stroke(BrushSegment((row, column), (row + 30, column + 30), 20), Brush(label))
-
-
-def put(mask, region, label):
-    size = (region.height, region.width)
-    mask.edit(region, np.full(size, label, np.uint8), np.full(size, Provenance.IMPORTED, np.uint8))
-
-
-# What is done, call by call: all must go on after any of them was refused once.
+# The calls of a session, which must be able to continue after any of them was refused once.
 SESSION = [
     lambda mask: mask.add_stroke(dab(50, 100, 1)),
     lambda mask: mask.end_undo_group(),
     lambda mask: mask.process_pending(10),
-    lambda mask: put(mask, Region(10, 400, 60, 130), 2),
+    lambda mask: fill(mask, Region(10, 400, 60, 130), 2, Provenance.IMPORTED),
     lambda mask: mask.end_undo_group(),
     lambda mask: mask.undo(),
     lambda mask: mask.redo(),
@@ -132,25 +113,25 @@ SESSION = [
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
+def saved_mask(tmp_path_factory):
     """A painted and saved mask, and its pixels after each call of the session."""
-    folder = tmp_path_factory.mktemp("begun")
+    folder = tmp_path_factory.mktemp("saved_mask")
     with opened(folder / "m.zarr") as mask:
-        put(mask, Region(50, 505, 30, 30), 1)
-    kept = shutil.copytree(folder, tmp_path_factory.mktemp("kept") / "m")
+        fill(mask, Region(50, 505, 30, 30), 1, Provenance.IMPORTED)
+    original = shutil.copytree(folder, tmp_path_factory.mktemp("original") / "m")
     states = []
     with opened(folder / "m.zarr") as mask:
-        states.append(everything(mask))
+        states.append(read_all(mask))
         for call in SESSION:
             call(mask)
-            states.append(everything(mask))
-    return kept, states
+            states.append(read_all(mask))
+    return original, states
 
 
 def check(path, allowed, steps=None):
     """Check that a mask is readable, one of the allowed states, and consistent."""
     with opened(path) as mask:
-        pixels = everything(mask)
+        pixels = read_all(mask)
         assert any((pixels == state).all() for state in allowed)
         assert (mask.counts == count(*pixels)).all()
         level = pixels
@@ -162,7 +143,7 @@ def check(path, allowed, steps=None):
             while not mask.undo().empty:
                 undone += 1
             assert undone == steps
-            assert not everything(mask).any()
+            assert not read_all(mask).any()
     assert not list(path.rglob("*.partial"))
 
 
@@ -174,7 +155,7 @@ def copied(path, folder):
     return folder / path.name
 
 
-def play(path, states, look):
+def run_session(path, states, check_states):
     """Run the session, repeating each refused call; return how often an error was reported."""
     reported, mask = 0, None
     for _ in range(2):
@@ -183,13 +164,13 @@ def play(path, states, look):
             break
         except ProjectError:
             reported += 1
-            look(states[:1])
+            check_states(states[:1])
     for index, call in enumerate(SESSION):
         try:
             call(mask)
         except ProjectError:
             reported += 1
-            look(states[index : index + 2])
+            check_states(states[index : index + 2])
             call(mask)
     try:
         mask.close()
@@ -198,26 +179,26 @@ def play(path, states, look):
     return reported
 
 
-@pytest.mark.parametrize("first", SHIFTS)
-def test_any_disk_call_may_fail_once_without_losing_an_edit(begun, tmp_path, first):
-    kept, states = begun
+@pytest.mark.parametrize("first", FIRST_ERRORS)
+def test_any_disk_call_may_fail_once_without_losing_an_edit(saved_mask, tmp_path, first):
+    original, states = saved_mask
     refused = reported = 0
     while True:
         shutil.rmtree(tmp_path / "m", ignore_errors=True)
-        path = shutil.copytree(kept, tmp_path / "m") / "m.zarr"
+        path = shutil.copytree(original, tmp_path / "m") / "m.zarr"
 
         with pytest.MonkeyPatch.context() as patch:
             disk = Disk(patch, refused, ERRORS[(first + refused) % 3])
 
-            def look(allowed, path=path):
+            def check_states(allowed, path=path):
                 with pytest.MonkeyPatch.context() as again:
                     for name, function in REAL.items():
                         again.setattr(*name, function)
                     check(copied(path, tmp_path / "copy"), allowed)
 
-            reported += play(path, states, look)
+            reported += run_session(path, states, check_states)
         check(path, states[-1:], steps=5)
-        if not disk.fired:
+        if not disk.has_refused:
             break
         refused += 1
     assert refused > 50
@@ -227,7 +208,7 @@ def test_any_disk_call_may_fail_once_without_losing_an_edit(begun, tmp_path, fir
 REAL = {(os, name): getattr(os, name) for name in CALLS} | {(io, "open"): io.open, (builtins, "open"): builtins.open}
 
 
-@pytest.mark.parametrize("first", SHIFTS)
+@pytest.mark.parametrize("first", FIRST_ERRORS)
 def test_new_mask_is_whole_or_absent_whatever_call_fails(tmp_path, first):
     path, refused = tmp_path / "m.zarr", 0
     while True:
@@ -239,8 +220,8 @@ def test_new_mask_is_whole_or_absent_whatever_call_fails(tmp_path, first):
         if path.exists():
             assert open_mask_readonly(path, SHAPE).shapes == [(100, 540), (50, 270)]
         with opened(path) as mask:
-            assert not everything(mask).any()
-        if not disk.fired:
+            assert not read_all(mask).any()
+        if not disk.has_refused:
             break
         refused += 1
     assert refused > 10
@@ -276,7 +257,7 @@ def test_half_written_record_hides_no_other(tmp_path, monkeypatch):
 
 
 def test_disk_with_many_errors_loses_only_what_it_refused(tmp_path):
-    path, taken = tmp_path / "m.zarr", []
+    path, accepted = tmp_path / "m.zarr", []
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, None, errno.ENOSPC)
         mask = opened(path)
@@ -285,18 +266,18 @@ def test_disk_with_many_errors_loses_only_what_it_refused(tmp_path):
             stroke = dab(10 + index, 10 + 9 * index, 1 + index % 3)
             with contextlib.suppress(ProjectError):
                 mask.add_stroke(stroke)
-                taken.append(stroke)
+                accepted.append(stroke)
             disk.refused = len(disk.calls) + index % 5
             for call in (mask.end_undo_group, lambda: mask.process_pending(10), mask.flush):
                 with contextlib.suppress(ProjectError):
                     call()
     mask.abandon()
     plain = np.zeros(SHAPE, np.uint8)
-    for stroke in taken:
+    for stroke in accepted:
         flags = stroke.shape.flags(WHOLE)
         if flags is not None:
             plain[flags] = stroke.brush.label
-    assert 20 < len(taken) < 60
+    assert 20 < len(accepted) < 60
     with opened(path) as mask:
         assert (mask.read(WHOLE)[0] == plain).all()
 

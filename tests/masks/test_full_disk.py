@@ -1,31 +1,19 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
+from mask_helpers import dab, open_or_create, read_all
 
-from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly
-from napari_pathseg.masks.shapes import BrushSegment
-from napari_pathseg.masks.stroke_queue import Brush, Stroke
+from napari_pathseg.masks import Provenance, open_mask_readonly
 
 SHAPE = (100, 540)
 WHOLE = Region(0, 0, *SHAPE)
-
-
-def opened(path):
-    return open_mask(path, SHAPE, DEFAULT_CLASSES)
-
-
-def everything(mask):
-    return np.stack(mask.read(WHOLE))
-
-
-def dab(row, column, label):
-    return Stroke(BrushSegment((row, column), (row + 30, column + 30), 20), Brush(label))
+opened = partial(open_or_create, shape=SHAPE)
 
 
 @pytest.fixture
@@ -68,7 +56,7 @@ def test_full_disk_is_reported_and_loses_nothing_that_was_accepted(small_disk):
         assert (mask.read(WHOLE)[0] == taken).all()
         while not mask.undo().empty:
             pass
-        assert not everything(mask).any()
+        assert not read_all(mask).any()
 
 
 def test_read_only_folder_opens_read_only_and_is_reported_otherwise(tmp_path):

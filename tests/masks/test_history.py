@@ -1,19 +1,19 @@
 import logging
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
+from mask_helpers import fill, open_or_create, read_all
 
-from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Mask, history, open_mask
-from napari_pathseg.masks.counts import Provenance
+from napari_pathseg.masks import history
+from napari_pathseg.masks.provenance import Provenance
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
-from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (540, 700)
 WHOLE = Region(0, 0, *SHAPE)
+opened = partial(open_or_create, shape=SHAPE, coarsest=256)
 
 
 @pytest.fixture
@@ -21,27 +21,11 @@ def path(tmp_path):
     return tmp_path / "slide.zarr"
 
 
-def opened(path: Path) -> Mask:
-    """Open the mask at `path`, created with more levels than usual for its size."""
-    if not path.exists():
-        create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
-    return open_mask(path, SHAPE, DEFAULT_CLASSES)
-
-
-def put(mask, region, label, provenance=Provenance.DRAWN):
-    size = (region.height, region.width)
-    return mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
-
-
-def everything(mask):
-    return np.stack(mask.read(WHOLE))
-
-
 def undone_one_by_one(mask):
     """Return the mask after each undo, back to its first state."""
     states = []
     while not mask.undo().empty:
-        states.append(everything(mask))
+        states.append(read_all(mask))
     return states
 
 
@@ -65,12 +49,12 @@ def test_undo_goes_back_200_groups_after_a_save_a_restart_and_a_kill(path, end):
     getattr(mask, end)()
     if end != "flush":
         mask = opened(path)
-    drawn = everything(mask)
+    drawn = read_all(mask)
     assert len(undone_one_by_one(mask)) == 230
-    assert not everything(mask).any()
+    assert not read_all(mask).any()
     while not mask.redo().empty:
         pass
-    assert (everything(mask) == drawn).all()
+    assert (read_all(mask) == drawn).all()
     mask.close()
 
 
@@ -96,7 +80,7 @@ def test_undo_of_a_half_painted_stroke_reverts_all_of_it(path):
         mask.process_pending(0)
         assert mask.has_pending
         mask.undo()
-        assert not everything(mask).any()
+        assert not read_all(mask).any()
 
 
 def test_strokes_pending_at_a_kill_stay_separate_undo_groups(path):
@@ -113,7 +97,7 @@ def test_strokes_pending_at_a_kill_stay_separate_undo_groups(path):
 def test_applied_stroke_is_not_painted_again_after_a_kill(path):
     """Paint 2 over unlabelled pixels, then erase all of 2: applied twice, the first stroke would paint again."""
     mask = opened(path)
-    put(mask, WHOLE, 2)
+    fill(mask, WHOLE, 2)
     mask.end_undo_group()
     mask.add_stroke(Stroke(BrushSegment((270, 350), (270, 350), 600), Brush(1, replace_only=0)))
     mask.add_stroke(Stroke(BrushSegment((270, 350), (270, 350), 600), Brush(0, replace_only=2)))
@@ -128,11 +112,11 @@ def test_applied_stroke_is_not_painted_again_after_a_kill(path):
 
 def test_edit_after_a_kill_is_a_new_undo_group(path):
     mask = opened(path)
-    put(mask, Region(0, 0, 10, 10), 1)
+    fill(mask, Region(0, 0, 10, 10), 1)
     mask.flush()
     mask.abandon()  # in mid-step
     with opened(path) as mask:
-        put(mask, Region(100, 100, 10, 10), 2)
+        fill(mask, Region(100, 100, 10, 10), 2)
         mask.end_undo_group()
         mask.undo()
         assert mask.counts[1, Provenance.DRAWN] == 100
@@ -142,10 +126,10 @@ def test_killed_undo_stays_undone_and_can_be_redone(path):
     mask = opened(path)
     dots(mask, 3)
     mask.undo()
-    before = everything(mask)
+    before = read_all(mask)
     mask.abandon()
     with opened(path) as mask:
-        assert (everything(mask) == before).all()
+        assert (read_all(mask) == before).all()
         assert not mask.redo().empty
         assert mask.redo().empty
 
@@ -167,18 +151,18 @@ def test_trim_keeps_the_newest_undo_groups_and_the_redo_stack(path, monkeypatch)
     monkeypatch.setattr(history, "HISTORY_BYTES", 200_000)
     with opened(path) as mask:
         noise(mask, 60)
-        drawn = everything(mask)
+        drawn = read_all(mask)
         for _ in range(5):
             mask.undo()
-        now = everything(mask)
+        now = read_all(mask)
         mask.flush()
         assert path.with_suffix(".journal").stat().st_size < 120_000
-        assert (everything(mask) == now).all()
+        assert (read_all(mask) == now).all()
     for _ in range(2):
         with opened(path) as mask:
             for _ in range(5):
                 mask.redo()
-            assert (everything(mask) == drawn).all()
+            assert (read_all(mask) == drawn).all()
             steps = undone_one_by_one(mask)
             assert 8 < len(steps) < 40
             assert (steps[4] == now).all()
@@ -196,7 +180,7 @@ def test_undo_group_above_the_size_limit_is_rewritten_only_once(path, monkeypatc
             mask.end_undo_group()
             mask.flush()
             journals.add(path.with_suffix(".journal").stat().st_ino)
-            put(mask, Region(0, 0, 5, 5), label)
+            fill(mask, Region(0, 0, 5, 5), label)
         assert len(journals) == 1
         assert len(undone_one_by_one(mask)) == 5
 

@@ -13,8 +13,8 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, open_mask
-from napari_pathseg.masks.counts import count
 from napari_pathseg.masks.journal import Journal, RecordKind, is_saved
+from napari_pathseg.masks.provenance import count
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 

@@ -75,24 +75,24 @@ def test_painting_twice_equals_painting_once(before, label):
 
 
 @given(pixels, pixels)
-def test_model_never_changes_annotated_pixels(before, said):
-    after = apply_model(before, said[0])
-    person = before[1] >= ACCEPTED
-    assert (after[:, person] == before[:, person]).all()
-    free = ~person & (said[0] > 0)
-    assert (after[0][free] == said[0][free]).all()
-    assert (after[1][free] == MODEL).all()
-    assert (after[:, ~person & ~free] == before[:, ~person & ~free]).all()
+def test_model_never_changes_annotated_pixels(before, new):
+    after = apply_model(before, new[0])
+    human = before[1] >= ACCEPTED
+    assert (after[:, human] == before[:, human]).all()
+    filled = ~human & (new[0] > 0)
+    assert (after[0][filled] == new[0][filled]).all()
+    assert (after[1][filled] == MODEL).all()
+    assert (after[:, ~human & ~filled] == before[:, ~human & ~filled]).all()
 
 
 @given(pixels, pixels)
-def test_import_never_changes_drawn_or_corrected_pixels(before, said):
-    known = said[1] > 0
-    after = apply_import(before, said[0], known)
-    mine = before[1] >= DRAWN
-    assert (after[:, mine | ~known] == before[:, mine | ~known]).all()
-    assert (after[0][known & ~mine] == said[0][known & ~mine]).all()
-    assert (after[1][known & ~mine] == IMPORTED).all()
+def test_import_never_changes_drawn_or_corrected_pixels(before, new):
+    known = new[1] > 0
+    after = apply_import(before, new[0], known)
+    by_hand = before[1] >= DRAWN
+    assert (after[:, by_hand | ~known] == before[:, by_hand | ~known]).all()
+    assert (after[0][known & ~by_hand] == new[0][known & ~by_hand]).all()
+    assert (after[1][known & ~by_hand] == IMPORTED).all()
 
 
 @given(pixels, st.sets(st.integers(1, 3)))
@@ -106,13 +106,13 @@ def test_accept_keeps_labels_and_reject_clears_only_the_models(before, locked):
 
 
 @given(pixels, pixels, st.sets(st.integers(1, 3), min_size=1))
-def test_locked_class_is_changed_by_no_rule(before, said, locked):
+def test_locked_class_is_changed_by_no_rule(before, new, locked):
     locked, known, kept = frozenset(locked), np.ones((8, 8), bool), np.isin(before[0], list(locked))
-    for after, freely in (
-        (apply_model(before, said[0], locked=locked), apply_model(before, said[0])),
-        (apply_paint(before, said[0], known, locked), apply_paint(before, said[0], known)),
+    for after, unlocked in (
+        (apply_model(before, new[0], locked=locked), apply_model(before, new[0])),
+        (apply_paint(before, new[0], known, locked), apply_paint(before, new[0], known)),
     ):
-        assert (after == np.where(kept, before, freely)).all()
+        assert (after == np.where(kept, before, unlocked)).all()
 
 
 @given(pixels)
@@ -127,7 +127,7 @@ def test_rules_do_not_modify_their_input(before):
 
 @given(pixels, st.booleans())
 def test_training_labels_are_human_confirmed_only(before, complete):
-    learnt = training_labels(*before, complete)
-    person = before[1] >= ACCEPTED
-    assert (learnt[person] == before[0][person]).all()
-    assert (learnt[~person] == (BACKGROUND if complete else 0)).all()
+    labels = training_labels(*before, complete)
+    human = before[1] >= ACCEPTED
+    assert (labels[human] == before[0][human]).all()
+    assert (labels[~human] == (BACKGROUND if complete else 0)).all()

@@ -1,27 +1,26 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import zarr
+from mask_helpers import open_or_create
 
-from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Provenance, open_mask, open_mask_readonly, read_counts
-from napari_pathseg.masks.opening import has_leftovers
+from napari_pathseg.masks import Provenance, open_mask_readonly, read_counts
+from napari_pathseg.masks.opening import has_unapplied_edits
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
 
 SHAPE = (700, 1300)
 WHOLE = Region(0, 0, *SHAPE)
+opened = partial(open_or_create, shape=SHAPE)
 DAB = Stroke(BrushSegment((600, 600), (600, 600), 20), Brush(2))
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "slide.zarr"
-
-
-def opened(path):
-    return open_mask(path, SHAPE, DEFAULT_CLASSES)
 
 
 def painted(path):
@@ -61,27 +60,27 @@ def test_damaged_counts_are_counted_again(path):
         assert mask.counts.sum() == SHAPE[0] * SHAPE[1]
 
 
-@pytest.mark.parametrize("worked", [False, True])
-def test_killed_program_leaves_leftovers_until_the_mask_is_opened(path, worked):
+@pytest.mark.parametrize("painted_before", [False, True])
+def test_killed_program_leaves_unapplied_edits_until_the_mask_is_opened(path, painted_before):
     mask = opened(path)
-    assert not has_leftovers(path)
+    assert not has_unapplied_edits(path)
     mask.add_stroke(DAB)
-    if worked:
+    if painted_before:
         mask.apply_pending()
     mask.abandon()
-    assert has_leftovers(path)
+    assert has_unapplied_edits(path)
     opened(path).abandon()
-    assert not has_leftovers(path)
+    assert not has_unapplied_edits(path)
     with open_mask_readonly(path, SHAPE) as mask:
         assert mask.counts[2].any()
 
 
-def test_closed_mask_has_no_leftovers_after_a_late_undo_group(path):
+def test_closed_mask_has_no_unapplied_edits_after_a_late_undo_group(path):
     with opened(path) as mask:
         mask.add_stroke(DAB)
         mask.flush()
         mask.end_undo_group()
-    assert not has_leftovers(path)
+    assert not has_unapplied_edits(path)
 
 
 def test_opening_and_closing_writes_nothing(path):

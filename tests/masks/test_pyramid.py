@@ -7,7 +7,7 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import pyramid as pyramids
-from napari_pathseg.masks.counts import count
+from napari_pathseg.masks.provenance import count
 from napari_pathseg.masks.pyramid import Pyramid, downsample_mode2x
 from napari_pathseg.masks.zarr_store import MaskStore, create_store
 

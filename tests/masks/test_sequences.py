@@ -1,41 +1,24 @@
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mask_helpers import fill, open_or_create, read_all
 
-from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
-from napari_pathseg.masks import Mask, open_mask
 from napari_pathseg.masks import label_rules as rules
 from napari_pathseg.masks import mask as mask_module
-from napari_pathseg.masks.counts import Provenance, count
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
+from napari_pathseg.masks.provenance import Provenance, count
 from napari_pathseg.masks.pyramid import downsample_mode2x
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
-from napari_pathseg.masks.zarr_store import create_store
 
 SHAPE = (540, 700)
 WHOLE = Region(0, 0, *SHAPE)
-
-
-def opened(path: Path) -> Mask:
-    """Open the mask at `path`, created with more levels than usual for its size."""
-    if not path.exists():
-        create_store(path, SHAPE, DEFAULT_CLASSES, coarsest=256)
-    return open_mask(path, SHAPE, DEFAULT_CLASSES)
-
-
-def put(mask, region, label, provenance=Provenance.DRAWN):
-    size = (region.height, region.width)
-    return mask.edit(region, np.full(size, label, np.uint8), np.full(size, provenance, np.uint8))
-
-
-def everything(mask):
-    return np.stack(mask.read(WHOLE))
+opened = partial(open_or_create, shape=SHAPE, coarsest=256)
 
 
 class PlainMask:
@@ -43,13 +26,13 @@ class PlainMask:
 
     def __init__(self):
         self.pixels = np.zeros((2, *SHAPE), np.uint8)
-        self.past, self.future = [], []
-        self.step = None  # what was there before the open step
-        self.brush = None  # of its strokes
+        self.undo_stack, self.redo_stack = [], []
+        self.before = None  # the pixels before the open undo group
+        self.brush = None  # of the strokes in it
 
-    def change(self, after):
+    def edit(self, after):
         if (after != self.pixels).any():
-            self.step = self.pixels if self.step is None else self.step
+            self.before = self.pixels if self.before is None else self.before
             self.pixels = after
 
     def stroke(self, stroke):
@@ -58,13 +41,13 @@ class PlainMask:
             if stroke.brush.replace_only is not None:
                 flags &= self.pixels[0] == stroke.brush.replace_only
             wanted = np.where(flags, np.uint8(stroke.brush.label), self.pixels[0])
-            self.change(rules.apply_paint(self.pixels, wanted, flags, stroke.brush.locked))
+            self.edit(rules.apply_paint(self.pixels, wanted, flags, stroke.brush.locked))
 
     def end_undo_group(self):
-        if self.step is not None:
-            self.past.append(self.step)
-            self.future.clear()
-            self.step = None
+        if self.before is not None:
+            self.undo_stack.append(self.before)
+            self.redo_stack.clear()
+            self.before = None
         self.brush = None
 
     def move(self, source, target):
@@ -74,10 +57,10 @@ class PlainMask:
             self.pixels = source.pop()
 
 
-# -- what may be done to a mask
+# -- random actions
 
-WORDS = ["work"] * 6 + ["end_undo_group"] * 2 + ["undo"] * 2 + ["enqueue_undo"] * 2
-WORDS += [
+ACTIONS = ["process_pending"] * 6 + ["end_undo_group"] * 2 + ["undo"] * 2 + ["enqueue_undo"] * 2
+ACTIONS += [
     "redo",
     "enqueue_redo",
     "operation",
@@ -87,7 +70,7 @@ WORDS += [
     "reopen",
     "kill",
     "kill",
-    "look",
+    "check",
 ]
 
 
@@ -115,49 +98,54 @@ def some_action(rng):
         (top, left), label = (int(rng.integers(size)) for size in SHAPE), int(rng.integers(3))
         box = Region(top, left, int(rng.integers(1, 300)), int(rng.integers(1, 400))).clip(SHAPE)
         return box, label, rng.choice([Provenance.MODEL, Provenance.DRAWN]) if label else Provenance.NONE
-    return str(rng.choice(WORDS))
+    return str(rng.choice(ACTIONS))
 
 
-def one_more(labels):
+def plus_one(labels):
     """Return each label plus one, modulo 4."""
     return (labels + 1) % 4
 
 
-def counting_up(mask):
-    for piece in layout(WHOLE, 400):
-        labels, provenance = mask.read(piece)
-        yield OperationStep(mask.edit(piece, one_more(labels), provenance), 0.5)
+def add_one_to_labels(mask):
+    for tile in layout(WHOLE, 400):
+        labels, provenance = mask.read(tile)
+        yield OperationStep(mask.edit(tile, plus_one(labels), provenance), 0.5)
 
 
-class Both:
-    """A mask and its reference model, which run the same actions."""
+def fail_half_way(mask):
+    yield OperationStep(fill(mask, Region(0, 0, 20, 20), 1), 0.5)
+    raise ProjectError("The disk is full.")
+
+
+class Comparison:
+    """A mask and its reference model, which perform the same actions."""
 
     def __init__(self, path):
         self.path = path
         self.mask, self.plain = opened(path), PlainMask()
 
-    def do(self, action):
+    def perform(self, action):
         if isinstance(action, Stroke):
             self._stroke(action)
         elif isinstance(action, tuple):
             region, label, provenance = action
-            put(self.mask, region, label, provenance)
+            fill(self.mask, region, label, provenance)
             after = self.plain.pixels.copy()
             after[:, *region.slices] = np.array([label, provenance], np.uint8)[:, None, None]
-            self.plain.change(after)
+            self.plain.edit(after)
             self.plain.brush = None
         else:
             getattr(self, f"_{action}")()
 
     def _stroke(self, stroke):
-        # Strokes of one brush may be carried out together or one by one.
+        # Strokes of one brush may be painted together or one by one.
         if self.plain.brush != stroke.brush:
             self._end_undo_group()
         self.plain.brush = stroke.brush
         self.mask.add_stroke(stroke)
         self.plain.stroke(stroke)
 
-    def _work(self):
+    def _process_pending(self):
         self.mask.process_pending(0)
 
     def _end_undo_group(self):
@@ -166,24 +154,24 @@ class Both:
 
     def _undo(self):
         self.mask.undo()
-        self.plain.move(self.plain.past, self.plain.future)
+        self.plain.move(self.plain.undo_stack, self.plain.redo_stack)
 
     def _redo(self):
         self.mask.redo()
-        self.plain.move(self.plain.future, self.plain.past)
+        self.plain.move(self.plain.redo_stack, self.plain.undo_stack)
 
     def _enqueue_undo(self):
         self.mask.enqueue_undo()
-        self.plain.move(self.plain.past, self.plain.future)
+        self.plain.move(self.plain.undo_stack, self.plain.redo_stack)
 
     def _enqueue_redo(self):
         self.mask.enqueue_redo()
-        self.plain.move(self.plain.future, self.plain.past)
+        self.plain.move(self.plain.redo_stack, self.plain.undo_stack)
 
     def _operation(self):
-        self.mask.enqueue(MaskOperation("Counting", counting_up))
+        self.mask.enqueue(MaskOperation("Counting", add_one_to_labels))
         self.plain.end_undo_group()
-        self.plain.change(np.stack([one_more(self.plain.pixels[0]), self.plain.pixels[1]]))
+        self.plain.edit(np.stack([plus_one(self.plain.pixels[0]), self.plain.pixels[1]]))
         self.plain.end_undo_group()
 
     def _cancelled_operation(self):
@@ -192,12 +180,12 @@ class Both:
         self._operation()
         self.mask.process_pending(0)
         self.mask.cancel()
-        part = everything(self.mask)
-        self.plain.move(self.plain.past, self.plain.future)
+        part = read_all(self.mask)
+        self.plain.move(self.plain.undo_stack, self.plain.redo_stack)
         assert (part == self.plain.pixels).all()
         self.mask.redo()
-        self.plain.move(self.plain.future, self.plain.past)
-        self.plain.pixels = everything(self.mask)
+        self.plain.move(self.plain.redo_stack, self.plain.undo_stack)
+        self.plain.pixels = read_all(self.mask)
 
     def _flush(self):
         self.mask.flush()
@@ -209,17 +197,17 @@ class Both:
     def _kill(self):
         operations = self.mask.operations
         while operations.has_queued or (operations.running is not None and operations.running.can_be_cancelled):
-            self.mask.process_pending(0)  # what was not begun is not done; for what was done in part see the test below
+            self.mask.process_pending(0)  # a kill loses operations that wait; a test below kills one half-way
         self.mask.abandon()
         self._open_again()
 
     def _open_again(self):
         self.mask = opened(self.path)
         self.plain.end_undo_group()
-        self._look()
+        self._check()
 
-    def _look(self):
-        assert (everything(self.mask) == self.plain.pixels).all()
+    def _check(self):
+        assert (read_all(self.mask) == self.plain.pixels).all()
         assert (self.mask.counts == count(*self.plain.pixels)).all()
         level = self.plain.pixels
         for number, shape in enumerate(self.mask.shapes[1:], 1):
@@ -232,58 +220,54 @@ class Both:
 def test_mask_equals_plain_arrays_after_random_actions_and_kills(tmp_path_factory, seed, number):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mask_module, "_MAX_UNSAVED_BYTES", 64 << 20 if seed % 2 else 3_000)  # it saves in between, too
-        both, rng = Both(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
+        comparison, rng = Comparison(tmp_path_factory.mktemp("mask") / "m.zarr"), np.random.default_rng(seed)
         for _ in range(number):
-            both.do(some_action(rng))
-        both.do("kill")
-        while both.plain.past:
-            both.do("undo")
-            assert (everything(both.mask) == both.plain.pixels).all()
-        assert both.mask.undo().empty
-        while both.plain.future:
-            both.do("redo")
-        both.do("reopen")
-        both.mask.close()
+            comparison.perform(some_action(rng))
+        comparison.perform("kill")
+        while comparison.plain.undo_stack:
+            comparison.perform("undo")
+            assert (read_all(comparison.mask) == comparison.plain.pixels).all()
+        assert comparison.mask.undo().empty
+        while comparison.plain.redo_stack:
+            comparison.perform("redo")
+        comparison.perform("reopen")
+        comparison.mask.close()
 
 
 def test_killed_operation_is_one_undo_group_and_a_later_stroke_another(tmp_path):
     mask = opened(tmp_path / "m.zarr")
-    mask.enqueue(MaskOperation("Counting", counting_up))
+    mask.enqueue(MaskOperation("Counting", add_one_to_labels))
     mask.process_pending(0)
     mask.add_stroke(Stroke(BrushSegment((500, 600), (500, 690), 20), Brush(2)))
     mask.end_undo_group()
     mask.process_pending(0)
     mask.abandon()
     mask = opened(tmp_path / "m.zarr")
-    labels = everything(mask)[0]
+    labels = read_all(mask)[0]
     assert labels[0, 0] == 1
     assert labels[500, 650] == 2
-    assert labels[530, 30] == 0  # the operation's third piece
+    assert labels[530, 30] == 0  # the operation's third tile
     mask.undo()
-    assert (everything(mask)[0, :400] == 1).all()
-    assert not everything(mask)[0, 400:].any()
+    assert (read_all(mask)[0, :400] == 1).all()
+    assert not read_all(mask)[0, 400:].any()
     mask.undo()
-    assert not everything(mask).any()
+    assert not read_all(mask).any()
     assert mask.undo().empty
     mask.close()
 
 
 def test_failed_operation_ends_and_is_one_undo_group(tmp_path):
-    def failing(mask):
-        yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
-        raise ProjectError("The disk is full.")
-
     with opened(tmp_path / "m.zarr") as mask:
-        mask.enqueue(MaskOperation("Failing", failing))
+        mask.enqueue(MaskOperation("Failing", fail_half_way))
         with pytest.raises(ProjectError, match="full"):
             mask.apply_pending()
         assert not mask.has_pending
         mask.add_stroke(Stroke(BrushSegment((100, 100), (100, 100), 5), Brush(2)))
         mask.end_undo_group()
         mask.undo()
-        assert everything(mask)[0].any()
+        assert read_all(mask)[0].any()
         mask.undo()
-        assert not everything(mask).any()
+        assert not read_all(mask).any()
 
 
 def stroke(mask, row, label=2):
@@ -291,56 +275,52 @@ def stroke(mask, row, label=2):
     mask.end_undo_group()
 
 
-@pytest.mark.parametrize("pieces", [1, 3])
-def test_stroke_added_during_a_cancel_survives_a_kill(tmp_path, pieces):
+@pytest.mark.parametrize("steps", [1, 3])
+def test_stroke_added_during_a_cancel_survives_a_kill(tmp_path, steps):
     mask = opened(tmp_path / "m.zarr")
-    mask.enqueue(MaskOperation("Counting", counting_up))
-    for _ in range(pieces):
+    mask.enqueue(MaskOperation("Counting", add_one_to_labels))
+    for _ in range(steps):
         mask.process_pending(0)
     stroke(mask, 200.0)
     mask.cancel()
     mask.abandon()
     with opened(tmp_path / "m.zarr") as mask:
-        labels = everything(mask)[0]
+        labels = read_all(mask)[0]
         assert (labels[200, 100:300] == 2).all()
         assert labels[0, 0] == 0
         mask.undo()
-        assert not everything(mask)[0].any()
+        assert not read_all(mask)[0].any()
 
 
 def test_strokes_outside_the_mask_block_nothing(tmp_path):
     with opened(tmp_path / "m.zarr") as mask:
-        mask.enqueue(MaskOperation("Counting", counting_up))
+        mask.enqueue(MaskOperation("Counting", add_one_to_labels))
         stroke(mask, -500.0)
         stroke(mask, 200.0)
         mask.cancel()
-        assert everything(mask)[0, 200, 200] == 2
+        assert read_all(mask)[0, 200, 200] == 2
 
 
 def test_stroke_added_during_a_pending_undo_is_applied_after_it(tmp_path):
     mask = opened(tmp_path / "m.zarr")
-    mask.enqueue(MaskOperation("Counting", counting_up))
+    mask.enqueue(MaskOperation("Counting", add_one_to_labels))
     mask.enqueue_undo()
     stroke(mask, 200.0)
     assert mask.has_pending
-    assert mask.operations.has_queued  # nobody was made to wait
+    assert mask.operations.has_queued  # neither call has waited for it
     mask.apply_pending()
     expected = BrushSegment((200.0, 100.0), (200.0, 300.0), 20).flags(WHOLE)
-    assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+    assert (read_all(mask)[0] == np.where(expected, 2, 0)).all()
     mask.abandon()
     with opened(tmp_path / "m.zarr") as mask:
-        assert (everything(mask)[0] == np.where(expected, 2, 0)).all()
+        assert (read_all(mask)[0] == np.where(expected, 2, 0)).all()
 
 
-def test_pop_changed_covers_all_work_though_the_last_operation_fails(tmp_path):
-    def failing(mask):
-        yield OperationStep(put(mask, Region(0, 0, 20, 20), 1), 0.5)
-        raise ProjectError("The disk is full.")
-
+def test_pop_changed_covers_all_pending_work_though_the_last_operation_fails(tmp_path):
     with opened(tmp_path / "m.zarr") as mask:
         stroke(mask, 200.0)
         with pytest.raises(ProjectError):
-            mask.run(MaskOperation("Failing", failing))
+            mask.run(MaskOperation("Failing", fail_half_way))
         changed = mask.pop_changed()
         assert changed.intersect(Region(0, 0, 20, 20)) == Region(0, 0, 20, 20)
         assert changed.bottom > 200

@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.contours.contour import Contour
@@ -12,6 +12,7 @@ from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape,
 
 SIDE = 96
 WHOLE = Region(0, 0, SIDE, SIDE)
+HALF_DIAGONAL = 0.7072  # of a pixel, rounded up
 
 places = st.tuples(st.integers(-160, 600), st.integers(-160, 600)).map(lambda at: (at[0] / 4, at[1] / 4))
 pulls = st.builds(BrushSegment, places, places, st.sampled_from([0.5, 1.0, 7.3, 30.0, 200.0]))
@@ -42,7 +43,7 @@ def test_brush_segment_covers_the_pixels_near_its_line(start, end, radius):
     pixels = np.stack(np.mgrid[:SIDE, :SIDE], axis=-1) - np.array(start)
     along = np.clip(pixels @ line / max(line @ line, 1e-12), 0, 1)
     distance = np.linalg.norm(pixels - along[..., None] * line, axis=-1)
-    reach = max(radius, 0.7072)
+    reach = max(radius, HALF_DIAGONAL)
     assert found[distance < reach - 1e-3].all()
     assert not found[distance > reach + 1e-3].any()
 
@@ -91,13 +92,13 @@ def test_shape_covers_nothing_outside_its_box(shape):
 
 @given(shapes, regions, st.sampled_from([1, 2, 4, 8]))
 def test_covers_agrees_with_the_pixels(shape, region, downsample):
-    said, flags = shape.covers(region, downsample), covered(shape, region, downsample)
-    assert said is None or (flags.all() if said else not flags.any())
+    known, flags = shape.covers(region, downsample), covered(shape, region, downsample)
+    assert known is None or (flags.all() if known else not flags.any())
 
 
-@pytest.mark.parametrize(("row", "said"), [(100, True), (400, None), (900, False)])
-def test_large_brush_knows_boxes_inside_and_outside_it(row, said):
-    assert BrushSegment((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is said
+@pytest.mark.parametrize(("row", "known"), [(100, True), (400, None), (900, False)])
+def test_large_brush_knows_boxes_inside_and_outside_it(row, known):
+    assert BrushSegment((100, 100), (100, 600), 300).covers(Region(row, 300, 50, 50)) is known
 
 
 @pytest.mark.parametrize("downsample", [1, 4])
@@ -111,9 +112,67 @@ def test_brush_over_one_corner_of_a_box_counts(corner, downsample):
     assert pull.covers(Region(0, 0, 50, 50), downsample) is None
 
 
-@given(shapes, st.sampled_from([2, 4, 8]))
+# It crosses itself: between two of its edges is a slit so narrow that no centre of a full-size pixel is in it.
+SLIT = PolygonShape([np.array([(0, 0), (21, 0), (0, 24), (17.25, 0), (0, 23)], float) + 0.01])
+
+
+def edges(polygon):
+    for ring in polygon.rings:
+        yield from zip(ring, np.roll(ring, -1, axis=0), strict=True)
+
+
+def is_inside(polygon, points):
+    """Return whether an upward ray from each point crosses an odd number of edges."""
+    inside = np.zeros(points.shape[:-1], bool)
+    for start, end in edges(polygon):
+        if start[1] != end[1]:
+            row = start[0] + (points[..., 1] - start[1]) / (end[1] - start[1]) * (end[0] - start[0])
+            inside ^= ((start[1] <= points[..., 1]) != (end[1] <= points[..., 1])) & (row < points[..., 0])
+    return inside
+
+
+def distance_to_edges(polygon, points):
+    nearest = np.full(points.shape[:-1], np.inf)
+    for start, end in edges(polygon):
+        line = end - start
+        along = np.clip((points - start) @ line / max(line @ line, 1e-12), 0, 1)
+        nearest = np.minimum(nearest, np.linalg.norm(points - start - along[..., None] * line, axis=-1))
+    return nearest
+
+
+def coarse_centres(downsample):
+    side = SIDE // downsample
+    return np.stack(np.mgrid[:side, :side], axis=-1) * downsample + (downsample - 1) / 2
+
+
+@given(outlines, st.sampled_from([1, 2, 4, 8]))
+@example(SLIT, 2)
+def test_polygon_covers_the_pixel_centres_inside_it_at_each_level(polygon, downsample):
+    centres = coarse_centres(downsample)
+    is_clear = distance_to_edges(polygon, centres) > 1e-6
+    found = covered(polygon, WHOLE.coarser(downsample), downsample)
+    assert (found == is_inside(polygon, centres))[is_clear].all()
+
+
+@given(outlines, st.sampled_from([2, 4, 8]))
+@example(SLIT, 2)
+def test_polygon_at_a_coarser_level_differs_only_at_its_edges(polygon, downsample):
+    """Where no edge passes between the centre of a coarse pixel and the fine ones next to it, they agree."""
+    fine, coarse = covered(polygon, WHOLE), covered(polygon, WHOLE.coarser(downsample), downsample)
+    is_clear = distance_to_edges(polygon, coarse_centres(downsample)) > HALF_DIAGONAL
+    for offset in itertools.product((downsample // 2 - 1, downsample // 2), repeat=2):
+        nearest = fine[offset[0] :: downsample, offset[1] :: downsample]
+        assert (coarse == nearest)[is_clear].all()
+
+
+def test_slit_narrower_than_a_pixel_shows_only_at_the_coarser_level():
+    assert covered(SLIT, Region(11, 5, 4, 4)).all()
+    assert not covered(SLIT, Region(6, 3, 1, 1), downsample=2).any()
+
+
+@given(st.one_of(pulls, areas), st.sampled_from([2, 4, 8]))
 @settings(max_examples=60)
-def test_shape_at_a_coarser_level_differs_only_at_its_rim(shape, downsample):
+def test_brush_and_bitmap_at_a_coarser_level_differ_only_at_their_rim(shape, downsample):
     """A coarse pixel is covered, or not, as all fine pixels around it are."""
     fine = covered(shape, Region(-16, -16, SIDE + 32, SIDE + 32))
     coarse = covered(shape, WHOLE.coarser(downsample), downsample)
@@ -123,7 +182,7 @@ def test_shape_at_a_coarser_level_differs_only_at_its_rim(shape, downsample):
         if around.all():
             assert is_covered
         reach = fine[top - 8 : top + downsample + 8, left - 8 : left + downsample + 8]
-        assert not is_covered or reach.any() or isinstance(shape, PolygonShape)  # whose spikes lie between pixels
+        assert not is_covered or reach.any()
 
 
 @given(shapes)

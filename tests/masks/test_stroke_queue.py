@@ -119,12 +119,10 @@ def test_strokes_are_painted_in_order(mask):
         assert mask.read(Region(50, 50, 1, 1))[0] == label
 
 
-def test_queue_yields_pending_strokes_once_and_in_order():
+def test_queue_ends_its_group_once_every_chunk_is_painted():
     queue = StrokeQueue()
-    strokes = [Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR), dab(10, 10), dab(600, 600)]
-    for stroke in strokes:
+    for stroke in (Stroke(BrushSegment((100, 100), (1000, 1200), 50), TUMOUR), dab(10, 10), dab(600, 600)):
         queue.add(stroke, SHAPE)
-    assert list(queue.strokes()) == strokes
     while (chunk := queue.next()) is not None:
         queue.mark_applied(chunk[0])
     assert not queue.has_pending
@@ -183,6 +181,19 @@ def test_preview_at_each_level_agrees_with_the_painted_result(tmp_path_factory, 
     assert (shown[0] == painted[0]).all()
     for early, late in zip(shown, painted, strict=True):
         assert (near_an_edge(early) | near_an_edge(late))[(early != late).any(axis=0)].all()
+
+
+def test_preview_paints_no_stroke_again_where_it_was_applied(mask):
+    put(mask, Region(0, 0, *SHAPE), 1, Provenance.DRAWN)
+    swap = [Brush(3, replace_only=2), Brush(2, replace_only=1)]  # again would make the painted tumour stroma
+    for brush in swap:
+        mask.add_stroke(Stroke(BrushSegment((300, 300), (300, 1200), 50), brush))
+    mask.end_undo_group()
+    mask.process_pending(0)
+    assert mask.has_pending
+    for level, (rows, columns) in enumerate(mask.shapes):
+        labels, _ = mask.preview(Region(0, 0, rows, columns), level)
+        assert set(np.unique(labels)) == {1, 2}
 
 
 def test_preview_shows_a_thin_line_at_every_level(mask):

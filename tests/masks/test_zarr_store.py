@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.masks import zarr_store
 from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunks_of, create_store, overlap
 
 SHAPE = (700, 2600)
@@ -133,3 +134,9 @@ def test_chunks_of_a_box_cover_it_once(top, left, height, width):
         covered[here] += 1
         assert np.ones((CHUNK, CHUNK))[inside].shape == covered[here].shape
     assert (covered == 1).all()
+
+
+def test_mistake_of_ours_is_not_called_a_damaged_mask(store, path, monkeypatch):
+    monkeypatch.setattr(zarr_store, "_shapes", lambda group: None + 1)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        MaskStore(path)

@@ -45,16 +45,16 @@ drawn = st.lists(
 )
 
 
-def test_about_a_fifth_of_the_patients_is_held_out():
+def test_fifth_of_the_patients_goes_to_validation():
     roles = assign_roles(slides(10))
     assert list(roles.values()).count("val") == 2
 
 
-def test_two_patients_are_enough():
+def test_two_patients_are_split():
     assert sorted(assign_roles(slides(2)).values()) == ["train", "val"]
 
 
-def test_one_patient_is_never_split():
+def test_single_patient_is_not_split():
     assert set(assign_roles(slides(3, patient=lambda n: "one")).values()) == {"train"}
 
 
@@ -62,18 +62,18 @@ def test_slides_without_labels_get_no_role():
     assert assign_roles(slides(4, classes=frozenset())) == {}
 
 
-def test_a_new_slide_of_a_held_out_patient_is_held_out_too():
+def test_new_slide_of_a_validation_patient_goes_to_validation():
     known = [Candidate("old", "p", "val", BOTH), *slides(3, role="train")]
     assert assign_roles([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
 
 
-def test_a_patient_in_two_roles_stays_out_of_training_with_what_is_new():
+def test_new_slide_of_a_leaked_patient_stays_out_of_training():
     known = [Candidate("a", "p", "val", BOTH), Candidate("b", "p", "train", BOTH)]
     assert assign_roles([*known, Candidate("new", "p", "auto", BOTH)]) == {"new": "val"}
     assert assign_roles([Candidate("new", "p", "auto", BOTH), *known[::-1]]) == {"new": "val"}
 
 
-def test_the_only_slide_with_tumour_teaches():
+def test_only_slide_with_tumour_goes_to_training():
     negatives = slides(4, classes=frozenset({1}))
     roles = assign_roles([*negatives, Candidate("positive", "x", "auto", BOTH)])
     assert roles["positive"] == "train"
@@ -81,7 +81,7 @@ def test_the_only_slide_with_tumour_teaches():
 
 
 @pytest.mark.parametrize("salt", range(5))
-def test_rare_and_common_classes_are_both_held_out(salt):
+def test_rare_and_common_classes_are_both_validated(salt):
     candidates = [
         Candidate(f"{salt}-{n}", f"{salt}-p{n}", "auto", BOTH if n % 10 == 0 else frozenset({1})) for n in range(50)
     ]
@@ -91,7 +91,7 @@ def test_rare_and_common_classes_are_both_held_out(salt):
     assert sum(2 in c.classes for c in held_out) == 1
 
 
-def test_a_class_that_comes_later_is_held_out_with_its_second_patient():
+def test_later_class_is_validated_from_its_second_patient():
     old = [*slides(8, role="train"), *(Candidate(f"v{n}", f"v{n}", "val", BOTH) for n in range(2))]
     first = Candidate("a", "a", "auto", frozenset({3}))
     assert assign_roles([*old, first]) == {"a": "train"}
@@ -101,7 +101,7 @@ def test_a_class_that_comes_later_is_held_out_with_its_second_patient():
 
 @settings(max_examples=150)
 @given(drawn)
-def test_no_patient_both_teaches_and_is_held_out(candidates):
+def test_patient_is_never_in_training_and_validation(candidates):
     for roles in (assign_roles(candidates), split_dataset(candidates)):
         by_patient = {}
         for candidate in candidates:
@@ -113,7 +113,7 @@ def test_no_patient_both_teaches_and_is_held_out(candidates):
 
 @settings(max_examples=150)
 @given(drawn)
-def test_roles_once_given_stay_and_all_labelled_slides_get_one(candidates):
+def test_roles_stay_and_every_labelled_slide_gets_one(candidates):
     roles = assign_roles(candidates)
     assert all(c.role == "auto" for c in candidates if c.slide in roles)
     assert all(c.slide in roles for c in candidates if c.role == "auto" and c.classes)
@@ -126,7 +126,7 @@ def test_roles_once_given_stay_and_all_labelled_slides_get_one(candidates):
 
 @settings(max_examples=150)
 @given(drawn)
-def test_a_class_that_new_slides_show_is_always_taught(candidates):
+def test_class_of_new_slides_is_always_in_training(candidates):
     roles = assign_roles(candidates)
     settled = {c.patient for c in candidates if c.role != "auto"}
     new = frozenset().union(*(c.classes for c in candidates if c.patient not in settled))
@@ -135,7 +135,7 @@ def test_a_class_that_new_slides_show_is_always_taught(candidates):
 
 @settings(max_examples=100)
 @given(drawn, st.randoms(use_true_random=False))
-def test_roles_do_not_follow_the_order_of_the_slides(candidates, chance: random.Random):
+def test_roles_do_not_depend_on_the_order_of_the_slides(candidates, chance: random.Random):
     shuffled = candidates[:]
     chance.shuffle(shuffled)
     assert assign_roles(shuffled) == assign_roles(candidates)
@@ -144,7 +144,7 @@ def test_roles_do_not_follow_the_order_of_the_slides(candidates, chance: random.
 
 @settings(max_examples=150)
 @given(drawn, st.integers(0, 5))
-def test_a_division_teaches_every_class_and_holds_out_what_can_be_spared(candidates, seed):
+def test_split_trains_every_class_and_holds_out_what_train_can_spare(candidates, seed):
     roles = split_dataset(candidates, seed=seed)
     assert set(roles) == {c.slide for c in candidates}
     by_role = shown(candidates, roles)
@@ -161,7 +161,7 @@ def test_a_division_teaches_every_class_and_holds_out_what_can_be_spared(candida
 
 @settings(max_examples=60)
 @given(st.integers(3, 60), st.integers(0, 5), st.integers(1, 3))
-def test_patients_that_are_alike_are_divided_by_the_shares(count, seed, per_patient):
+def test_equal_patients_are_split_by_the_shares(count, seed, per_patient):
     candidates = slides(count * per_patient, patient=lambda n: f"p{n % count}")
     roles = split_dataset(candidates, seed=seed)
     by_patient = {c.patient: roles[c.slide] for c in candidates}
@@ -172,26 +172,26 @@ def test_patients_that_are_alike_are_divided_by_the_shares(count, seed, per_pati
         assert shown(candidates, roles)[role] == BOTH
 
 
-def test_slides_are_divided_before_anything_is_labelled():
+def test_unlabelled_slides_are_split_as_well():
     roles = split_dataset(slides(20, classes=frozenset()), {"train": 70, "val": 15, "test": 15})
     assert [list(roles.values()).count(role) for role in ("train", "val", "test")] == [14, 3, 3]
 
 
-def test_three_patients_are_enough_for_three_roles():
+def test_three_patients_fill_three_roles():
     for classes in (BOTH, frozenset()):
         assert sorted(split_dataset(slides(3, classes=classes)).values()) == ["test", "train", "val"]
 
 
-def test_another_seed_divides_otherwise_and_the_same_one_alike():
+def test_split_depends_on_the_seed_only():
     assert split_dataset(slides(20), seed=1) == split_dataset(slides(20), seed=1)
     assert split_dataset(slides(20), seed=1) != split_dataset(slides(20), seed=2)
 
 
-def test_a_role_without_a_share_gets_no_patient():
+def test_role_without_a_share_gets_no_patient():
     assert set(split_dataset(slides(20), {"train": 0.8, "val": 0.2, "test": 0}).values()) == {"train", "val"}
 
 
-def test_a_thousand_patients_are_divided_at_once():
+def test_thousand_patients_are_split():
     roles = split_dataset(slides(1000))
     assert list(roles.values()).count("test") == 150
 
@@ -205,6 +205,6 @@ def test_a_thousand_patients_are_divided_at_once():
         ({"val": 1}, "shares has train: 0; without training slides no model can be trained"),
     ],
 )
-def test_shares_that_cannot_be_are_refused(shares, message):
+def test_impossible_shares_are_refused(shares, message):
     with pytest.raises(ConfigError, match=message):
         split_dataset(slides(3), shares)

@@ -1,4 +1,4 @@
-"""What was painted can be brought back as it was, whatever happened since."""
+"""Versions of masks are created, listed, restored and expired."""
 
 import errno
 import json
@@ -23,6 +23,7 @@ from napari_pathseg.masks import Provenance, open_mask
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import (
+    BY_HAND,
     MAX_RECENT,
     Version,
     changed_regions,
@@ -62,10 +63,10 @@ def paint(mask, region, label=2, provenance=Provenance.DRAWN):
     mask.flush()
 
 
-def keep(project, why="by hand"):
-    kept = create_version(project, SLIDE, why)
-    assert kept is not None
-    return kept
+def create(project, why="by hand"):
+    version = create_version(project, SLIDE, why)
+    assert version is not None
+    return version
 
 
 def whole(mask):
@@ -76,41 +77,41 @@ def folder(project):
     return project.folder / "versions" / SLIDE
 
 
-def test_what_was_kept_is_listed_newest_first_with_its_reason_and_areas(project, mask):
+def test_versions_are_listed_newest_first_with_reason_and_counts(project, mask):
     started = datetime.now(UTC) - timedelta(seconds=1)
     paint(mask, Region(0, 0, 10, 10))
-    keep(project, "import")
+    create(project, "import")
     paint(mask, Region(600, 600, 20, 20))
-    keep(project, "training")
+    create(project, "training")
     listed = versions(project, SLIDE)
     assert [(version.number, version.why) for version in listed] == [(2, "training"), (1, "import")]
     assert [version.counts[2, Provenance.DRAWN] for version in listed] == [500, 100]
     assert all(started <= version.when <= datetime.now(UTC) for version in listed)
 
 
-def test_a_version_is_as_it_was_whatever_is_painted_after(project, mask):
+def test_later_strokes_do_not_change_a_version(project, mask):
     paint(mask, Region(0, 0, 700, 700))
     before = whole(mask)
-    version = keep(project)
+    version = create(project)
     paint(mask, Region(100, 100, 1000, 1800), 1)
     mask.undo(), mask.flush()
     paint(mask, Region(0, 0, 1300, 2100), 0, Provenance.NONE)
-    with open_mask(version.snapshot, SHAPE, project.classes) as kept:
-        assert (whole(kept) == before).all()
+    with open_mask(version.snapshot, SHAPE, project.classes) as saved:
+        assert (whole(saved) == before).all()
 
 
-def test_a_version_takes_no_space(project, mask):
+def test_version_shares_its_files_with_the_mask(project, mask):
     paint(mask, WHOLE)
-    version = keep(project)
+    version = create(project)
     chunk = "labels/0/c/1/1"
     assert os.path.samefile(version.snapshot / chunk, project.mask_path(SLIDE) / chunk)
 
 
-def test_restoring_is_one_step_and_can_be_undone(project, mask):
+def test_restore_is_one_undo_step(project, mask):
     paint(mask, Region(0, 0, 700, 700))
     paint(mask, Region(500, 1000, 30, 600), 1, Provenance.IMPORTED)
     first = whole(mask)
-    version = keep(project)
+    version = create(project)
     paint(mask, Region(100, 100, 1000, 1800), 1)
     paint(mask, Region(0, 0, 600, 600), 0, Provenance.NONE)
     second = whole(mask)
@@ -123,9 +124,9 @@ def test_restoring_is_one_step_and_can_be_undone(project, mask):
     assert (whole(mask) == first).all()
 
 
-def test_a_stroke_after_a_restore_is_a_step_of_its_own(project, mask):
+def test_stroke_after_a_restore_is_a_separate_undo_step(project, mask):
     paint(mask, Region(0, 0, 10, 10))
-    version = keep(project)
+    version = create(project)
     paint(mask, WHOLE, 1)
     mask.run(restore(version))
     paint(mask, Region(5, 5, 3, 3), 1)
@@ -133,33 +134,33 @@ def test_a_stroke_after_a_restore_is_a_step_of_its_own(project, mask):
     assert mask.counts[2].sum() == 100
 
 
-def test_strokes_that_were_not_saved_yet_are_taken_back_too(project, mask):
+def test_restore_reverts_unsaved_strokes_too(project, mask):
     paint(mask, Region(0, 0, 10, 10))
-    version = keep(project)
+    version = create(project)
     mask.edit(Region(0, 0, 2, 2), np.ones((2, 2), np.uint8), np.full((2, 2), Provenance.CORRECTED, np.uint8))
     mask.run(restore(version))
     assert (mask.read(Region(0, 0, 2, 2))[0] == 2).all()
 
 
-def test_an_empty_mask_is_brought_back_as_well(project, mask):
+def test_empty_mask_can_be_restored(project, mask):
     mask.flush()
-    version = keep(project, "import")
+    version = create(project, "import")
     paint(mask, Region(0, 0, 600, 600))
     mask.run(restore(version))
     assert not whole(mask).any()
 
 
-def test_only_chunks_that_changed_are_looked_at(project, mask):
+def test_changed_regions_are_the_changed_chunks(project, mask):
     paint(mask, WHOLE)
-    version = keep(project)
+    version = create(project)
     assert changed_regions(version) == []
     paint(mask, Region(520, 1100, 3, 3), 1)
     assert changed_regions(version) == [Region(512, 1024, 512, 512)]
 
 
-def test_the_small_picture_shows_what_was_there(project, mask):
+def test_overview_shows_the_version(project, mask):
     paint(mask, Region(0, 0, 1300, 1050))
-    version = keep(project)
+    version = create(project)
     paint(mask, WHOLE, 1)
     then, now = overview(version.snapshot), overview(project.mask_path(SLIDE))
     assert max(then.shape) <= 1024
@@ -168,37 +169,37 @@ def test_the_small_picture_shows_what_was_there(project, mask):
     assert (now == 1).all()
 
 
-# -- when none is kept
+# -- when no version is created
 
 
-def test_without_a_mask_there_is_no_version(project):
+def test_slide_without_a_mask_gets_no_version(project):
     assert create_version(project, SLIDE, "import") is None
     assert not folder(project).exists()
     assert versions(project, SLIDE) == []
 
 
-def test_where_nothing_changed_no_version_is_kept(project, mask):
+def test_unchanged_mask_gets_no_new_version(project, mask):
     paint(mask, Region(0, 0, 10, 10))
-    keep(project)
+    create(project)
     paint(mask, Region(0, 0, 10, 10), 1)
     mask.undo(), mask.flush()
     assert create_version(project, SLIDE, "training") is None
     assert os.listdir(folder(project)) == ["1"]
 
 
-def test_a_change_that_keeps_all_areas_is_a_change(project, mask):
+def test_change_with_equal_areas_is_detected(project, mask):
     paint(mask, Region(0, 0, 10, 10))
-    keep(project)
+    create(project)
     paint(mask, Region(0, 0, 10, 10), 0, Provenance.NONE)
     paint(mask, Region(0, 50, 10, 10))
-    assert keep(project).number == 2
+    assert create(project).number == 2
 
 
-def test_a_change_of_who_said_it_is_a_change(project, mask):
+def test_change_of_provenance_is_detected(project, mask):
     paint(mask, Region(0, 0, 10, 10), 2, Provenance.MODEL)
-    keep(project)
+    create(project)
     paint(mask, Region(0, 0, 10, 10), 2, Provenance.ACCEPTED)
-    assert keep(project).number == 2
+    assert create(project).number == 2
 
 
 # -- damage
@@ -244,11 +245,11 @@ def write_list(version):
 @pytest.mark.parametrize(
     "damage", [damage_json, forget_json, spoil_counts, spoil_time, forget_stamp, make_newer, lose_mask, write_list]
 )
-def test_a_damaged_version_is_listed_by_name_and_keeps_no_other_out(project, mask, damage):
+def test_damaged_version_is_listed_and_does_not_hide_others(project, mask, damage):
     paint(mask, Region(0, 0, 10, 10))
-    version = keep(project)
+    version = create(project)
     paint(mask, Region(0, 0, 20, 10))
-    keep(project)
+    create(project)
     damage(version)
     newer, older = versions(project, SLIDE)
     assert newer.problem == ""
@@ -278,9 +279,9 @@ def spoil_chunk(version):
 
 
 @pytest.mark.parametrize("damage", [lose_chunk, cut_chunk, spoil_chunk])
-def test_a_version_that_lost_pixels_is_refused_and_nothing_is_changed(project, mask, damage):
+def test_version_that_lost_pixels_is_refused_without_changes(project, mask, damage):
     paint(mask, Region(0, 0, 600, 1200))
-    version = keep(project)
+    version = create(project)
     paint(mask, WHOLE, 1)
     damage(version)
     before = whole(mask)
@@ -291,9 +292,9 @@ def test_a_version_that_lost_pixels_is_refused_and_nothing_is_changed(project, m
     assert not whole(mask)[:, 1000:].any(), "the refused restore left a step"
 
 
-def test_what_is_missing_is_told(project, mask):
+def test_refused_version_reports_the_missing_files(project, mask):
     paint(mask, Region(0, 0, 600, 1200))
-    version = keep(project)
+    version = create(project)
     check_version(version)
     files = int(version.checksum.split()[0])
     lose_chunk(version)
@@ -304,9 +305,9 @@ def test_what_is_missing_is_told(project, mask):
     assert str(refused.value).endswith("Choose another version, or restore the folder from a copy.")
 
 
-def test_a_version_of_another_size_is_refused_with_both_sizes(project, mask, tmp_path):
+def test_version_of_another_size_is_refused_with_both_sizes(project, mask, tmp_path):
     paint(mask, Region(0, 0, 10, 10))
-    version = keep(project)
+    version = create(project)
     with (
         open_mask(tmp_path / "other.zarr", (600, 700), project.classes) as other,
         pytest.raises(ProjectError, match="1300 x 2100 pixels; the mask has 600 x 700"),
@@ -314,16 +315,16 @@ def test_a_version_of_another_size_is_refused_with_both_sizes(project, mask, tmp
         other.run(restore(version))
 
 
-def test_a_damaged_newest_version_does_not_keep_a_new_one_out(project, mask):
+def test_damaged_newest_version_does_not_block_a_new_one(project, mask):
     paint(mask, Region(0, 0, 10, 10))
-    damage_json(keep(project))
-    assert keep(project).number == 2
+    damage_json(create(project))
+    assert create(project).number == 2
 
 
 # -- the disk
 
 
-def test_a_full_disk_keeps_no_version_and_leaves_nothing(project, mask, monkeypatch):
+def test_full_disk_leaves_no_partial_version(project, mask, monkeypatch):
     paint(mask, WHOLE)
     done = []
 
@@ -337,14 +338,14 @@ def test_a_full_disk_keeps_no_version_and_leaves_nothing(project, mask, monkeypa
     monkeypatch.setattr(shutil, "copy2", refuse)
     with pytest.raises(ProjectError, match="1 could not be written .No space left on device.; no version") as refused:
         create_version(project, SLIDE, "import")
-    assert "Free the disk" in str(refused.value)
+    assert "Free disk space" in str(refused.value)
     assert os.listdir(folder(project)) == []
     monkeypatch.undo()
-    assert keep(project).number == 1
+    assert create(project).number == 1
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows may write anywhere")
-def test_a_folder_that_may_not_be_written_is_named(project, mask):
+def test_folder_without_write_permission_is_named(project, mask):
     paint(mask, Region(0, 0, 10, 10))
     folder(project).mkdir(parents=True)
     folder(project).chmod(0o500)
@@ -352,21 +353,21 @@ def test_a_folder_that_may_not_be_written_is_named(project, mask):
         create_version(project, SLIDE, "import")
 
 
-def test_where_there_are_no_links_versions_are_copies(project, mask, monkeypatch):
+def test_versions_are_copies_if_hard_links_fail(project, mask, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "link", refuse)
     paint(mask, Region(0, 0, 700, 700))
     before = whole(mask)
-    version = keep(project)
+    version = create(project)
     assert create_version(project, SLIDE, "training") is None
     paint(mask, WHOLE, 1)
     mask.run(restore(version))
     assert (whole(mask) == before).all()
 
 
-_KEEPING = """
+_CREATE_VERSION_SCRIPT = """
 import os, signal, sys
 from napari_pathseg.storage import hardlinks as linked
 from napari_pathseg.projects import versions
@@ -384,18 +385,18 @@ versions.create_version(Project.open(sys.argv[1]), "case0", "training")
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("links", [0, 7])
-def test_a_killed_program_leaves_no_half_version(project, links):
+def test_killed_program_leaves_no_partial_version(project, links):
     with project.open_mask(SLIDE) as mask:
         paint(mask, WHOLE)
-    done = subprocess.run([sys.executable, "-c", _KEEPING, project.folder, str(links)], timeout=60)
+    done = subprocess.run([sys.executable, "-c", _CREATE_VERSION_SCRIPT, project.folder, str(links)], timeout=60)
     assert done.returncode == -signal.SIGKILL
     assert os.listdir(folder(project)) == [".1.partial"]
     assert versions(project, SLIDE) == []
-    assert keep(project).number == 1
+    assert create(project).number == 1
     assert os.listdir(folder(project)) == ["1"]
 
 
-def test_what_a_killed_program_left_is_swept_when_the_project_is_opened(project):
+def test_partial_version_of_a_killed_program_is_deleted(project):
     orphan = folder(project) / ".7.partial"
     orphan.mkdir(parents=True)
     (orphan / "version.json").write_text("{")
@@ -404,21 +405,21 @@ def test_what_a_killed_program_left_is_swept_when_the_project_is_opened(project)
         assert not orphan.exists()
 
 
-# -- how many are kept
+# -- how many versions are kept
 
 
-def test_the_newest_ten_stay(project, mask):
+def test_newest_ten_versions_are_kept(project, mask):
     for number in range(1, MAX_RECENT + 4):
         paint(mask, Region(0, 0, number, 5))
-        keep(project)
+        create(project, "training")
     assert [version.number for version in versions(project, SLIDE)] == list(range(MAX_RECENT + 3, 3, -1))
     assert sorted(os.listdir(folder(project))) == sorted(map(str, range(4, MAX_RECENT + 4)))
 
 
-def test_a_version_that_is_about_to_be_restored_is_spared(project, mask):
+def test_version_to_be_restored_is_not_deleted(project, mask):
     for number in range(1, MAX_RECENT + 1):
         paint(mask, Region(0, 0, number, 5))
-        keep(project)
+        create(project)
     oldest = versions(project, SLIDE)[-1]
     paint(mask, Region(0, 0, 40, 5))
     assert create_version(project, SLIDE, "before restore", protect=oldest)
@@ -440,7 +441,7 @@ def listed(hours_and_damage):
 
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(ages)
-def test_pruning_keeps_its_promises(hours_and_damage):
+def test_expiry_keeps_recent_and_daily_versions(hours_and_damage):
     known = listed(hours_and_damage)
     gone = expired_versions(known, NOW)
     left = [version for version in known if version not in gone]
@@ -454,7 +455,7 @@ def test_pruning_keeps_its_promises(hours_and_damage):
     assert expired_versions(left, NOW) == []
 
 
-def test_one_version_a_day_stays_for_two_weeks():
+def test_daily_versions_are_kept_for_two_weeks():
     known = listed([(hours, False) for hours in range(1, 30 * 24, 6)])
     gone = expired_versions(known, NOW)
     kept = [version for version in known if version not in gone]
@@ -462,6 +463,23 @@ def test_one_version_a_day_stays_for_two_weeks():
     assert days == [0] * 3 + [1] * 4 + [2] * 3 + list(range(3, 15))
 
 
-def test_a_clock_that_was_set_back_does_not_cost_the_newest():
+def test_version_by_hand_is_created_if_the_newest_could_be_deleted(project, mask):
+    paint(mask, Region(0, 0, 4, 5))
+    assert create(project, "training").number == 1
+    assert create(project, "by hand").number == 2
+    assert create_version(project, SLIDE, "by hand") is None
+    assert create_version(project, SLIDE, "training") is None
+
+
+def test_version_by_hand_is_never_deleted():
+    known = listed([(hours, False) for hours in range(0, 100 * 24, 24)])
+    by_hand = [known[20], known[60], known[99]]
+    known = [replace(version, why=BY_HAND) if version in by_hand else version for version in known]
+    expired = {version.number for version in expired_versions(known, NOW)}
+    assert {version.number for version in by_hand}.isdisjoint(expired)
+    assert len(expired) == len(known) - 15 - len(by_hand)
+
+
+def test_clock_set_back_does_not_expire_the_newest_versions():
     known = [replace(version, when=NOW - timedelta(days=900)) for version in listed([(0, False)] * 12)]
     assert [version.number for version in expired_versions(known, NOW)] == [2, 1]

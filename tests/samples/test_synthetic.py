@@ -1,4 +1,4 @@
-"""The drawn slides look like the tissue they stand for, are the same every time, and fit their files."""
+"""Synthetic slides look like real tissue, depend on the seed alone, and match the files in the repository."""
 
 import re
 from itertools import pairwise
@@ -16,7 +16,7 @@ from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.samples import draw_field, write_pyramid
 from napari_pathseg.samples.fields import keep_apart
-from napari_pathseg.samples.slides import draw_sample_slide, outline_generously, svg_of
+from napari_pathseg.samples.slides import draw_sample_slide, expert_outlines, svg_of
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 WITH_TUMOUR = ["slide_01", "slide_02", "slide_04", "slide_06"]
@@ -33,16 +33,16 @@ def block_means(values: npt.NDArray[np.generic]) -> Features:
     return np.asarray(means.reshape(rows * columns, -1))
 
 
-def tissue_blocks(picture: UInt8Array, classes: UInt8Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+def tissue_blocks(image: UInt8Array, classes: UInt8Array) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Return which blocks are tissue of one class, and which of all blocks are tumour."""
-    tissue = block_means(picture.min(2) < 225)[:, 0]
+    tissue = block_means(image.min(2) < 225)[:, 0]
     tumour = block_means(classes == 2)[:, 0]
     return (tissue > 0.5) & ((tumour > 0.9) | (tumour < 0.1)), tumour > 0.5
 
 
-def nuclear_size(picture: UInt8Array) -> Features:
+def nuclear_size(image: UInt8Array) -> Features:
     """Return how much of the dark matter in each block survives openings of growing width."""
-    dark = ndimage.gaussian_filter(255.0 - picture[..., 0], 1.5)
+    dark = ndimage.gaussian_filter(255.0 - image[..., 0], 1.5)
     widths = [block_means(ndimage.grey_opening(dark, size=(s, s))) for s in (3, 9, 13, 17)]
     return np.hstack(widths)
 
@@ -64,48 +64,48 @@ def fields() -> list[tuple[UInt8Array, UInt8Array]]:
     return [draw_field((1024, 1024), np.random.default_rng(seed), tumour=0.4) for seed in range(5)]
 
 
-def test_tumour_is_not_told_by_its_colour_but_by_the_size_of_its_nuclei(
+def test_size_of_nuclei_separates_tumour_but_colour_does_not(
     fields: list[tuple[UInt8Array, UInt8Array]],
 ) -> None:
     colours, sizes, tumours = [], [], []
-    for picture, classes in fields:
-        used, tumour = tissue_blocks(picture, classes)
-        colours.append(block_means(picture)[used])
-        sizes.append(nuclear_size(picture)[used])
+    for image, classes in fields:
+        used, tumour = tissue_blocks(image, classes)
+        colours.append(block_means(image)[used])
+        sizes.append(nuclear_size(image)[used])
         tumours.append(tumour[used])
     truth = np.concatenate(tumours)
     assert fitted_auc(np.concatenate(colours), truth) <= 0.8
     assert fitted_auc(np.concatenate(sizes), truth) >= 0.85
 
 
-def test_colour_does_not_tell_tumour_within_one_sample_slide() -> None:
+def test_colour_does_not_separate_tumour_within_a_sample_slide() -> None:
     for name, number in (("slide_01", 1), ("slide_04", 4)):
-        picture = tifffile.imread(SAMPLES / f"{name}.tif")
-        inside = (rasterize(read_outlines(name), picture.shape[:2]) == 2).astype(np.uint8) + 1
-        used, tumour = tissue_blocks(picture, inside)
-        assert fitted_auc(block_means(picture)[used], tumour[used]) <= 0.8, number
+        image = tifffile.imread(SAMPLES / f"{name}.tif")
+        inside = (rasterize(read_outlines(name), image.shape[:2]) == 2).astype(np.uint8) + 1
+        used, tumour = tissue_blocks(image, inside)
+        assert fitted_auc(block_means(image)[used], tumour[used]) <= 0.8, number
 
 
-def test_a_field_has_about_the_share_of_tumour_that_is_asked_for(
+def test_field_has_about_the_requested_share_of_tumour(
     fields: list[tuple[UInt8Array, UInt8Array]],
 ) -> None:
-    shares = [(classes == 2).sum() / (picture.min(2) < 225).sum() for picture, classes in fields]
+    shares = [(classes == 2).sum() / (image.min(2) < 225).sum() for image, classes in fields]
     assert 0.25 < float(np.mean(shares)) < 0.55
 
 
-def test_a_field_without_tumour_is_all_background() -> None:
-    picture, classes = draw_field((200, 300), np.random.default_rng(3), tumour=0)
-    assert picture.shape == (200, 300, 3)
+def test_field_without_tumour_is_all_background() -> None:
+    image, classes = draw_field((200, 300), np.random.default_rng(3), tumour=0)
+    assert image.shape == (200, 300, 3)
     assert (classes == 1).all()
 
 
-def test_the_same_seed_draws_the_same_field_and_another_seed_another() -> None:
+def test_field_depends_on_the_seed_alone() -> None:
     first, again, other = (draw_field((256, 192), np.random.default_rng(s))[0] for s in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
 
-def test_points_that_stay_have_the_room_they_need_and_none_could_return() -> None:
+def test_kept_points_are_apart_and_no_dropped_one_would_fit() -> None:
     rng = np.random.default_rng(0)
     points, room = rng.random((400, 2)) * 100, rng.uniform(2, 5, 400)
     stay = keep_apart(points, room, rng.random(400))
@@ -122,7 +122,7 @@ def read_outlines(name: str) -> list[Contour]:
     return [Contour(line[:, ::-1]) for line in lines]
 
 
-def test_the_repository_holds_six_slides_of_which_four_have_outlines() -> None:
+def test_repository_has_six_sample_slides_four_with_outlines() -> None:
     slides = sorted(SAMPLES.glob("*.tif"))
     assert [path.stem for path in slides] == [f"slide_{number:02d}" for number in range(1, 7)]
     assert sorted(path.stem for path in SAMPLES.glob("*.svg")) == WITH_TUMOUR
@@ -134,19 +134,19 @@ def test_the_repository_holds_six_slides_of_which_four_have_outlines() -> None:
             assert page.get_resolution("MICROMETER") == pytest.approx((2.0, 2.0))
 
 
-def test_a_sample_slide_is_what_its_seed_draws_and_its_outline_covers_the_tumour() -> None:
-    picture, classes = draw_sample_slide(1)
+def test_sample_slide_is_what_its_seed_draws() -> None:
+    image, classes = draw_sample_slide(1)
     stored = tifffile.imread(SAMPLES / "slide_01.tif")
-    assert np.abs(stored.astype(float) - picture).mean() < 6
+    assert np.abs(stored.astype(float) - image).mean() < 6
     outlined, tumour = rasterize(read_outlines("slide_01"), classes.shape) == 2, classes == 2
     assert (outlined & tumour).sum() / (outlined | tumour).sum() >= 0.85
     assert (outlined & tumour).sum() / tumour.sum() >= 0.99
 
 
-def test_outlines_are_closed_lines_of_whole_points_one_per_region() -> None:
+def test_outlines_are_closed_integer_lines_one_per_region() -> None:
     mask = np.zeros((400, 400), bool)
     mask[60:160, 60:160] = mask[250:, 280:] = True
-    outlines = outline_generously(mask, np.random.default_rng(0))
+    outlines = expert_outlines(mask, np.random.default_rng(0))
     assert len(outlines) == 2
     for outline in outlines:
         assert np.array_equal(outline[0], outline[-1])
@@ -168,18 +168,18 @@ def pyramid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         return pages
 
 
-def test_a_pyramid_halves_until_it_is_small(pyramid: list[tifffile.TiffPage]) -> None:
+def test_pyramid_halves_until_it_is_small(pyramid: list[tifffile.TiffPage]) -> None:
     assert [page.shape[:2] for page in pyramid] == [(2001, 3000), (1001, 1500), (501, 750)]
     assert all(page.is_tiled and page.tile == (512, 512) for page in pyramid)
     assert [bool(page.is_reduced) for page in pyramid] == [False, True, True]
 
 
-def test_a_pyramid_says_its_pixel_size_at_every_level(pyramid: list[tifffile.TiffPage]) -> None:
+def test_pyramid_has_its_pixel_size_at_every_level(pyramid: list[tifffile.TiffPage]) -> None:
     sizes = [1 / page.get_resolution("MICROMETER")[0] for page in pyramid]
     assert sizes == pytest.approx([0.25, 0.5, 1.0])
 
 
-def test_the_levels_of_a_pyramid_show_the_same_tissue(pyramid: list[tifffile.TiffPage]) -> None:
+def test_levels_of_a_pyramid_show_the_same_tissue(pyramid: list[tifffile.TiffPage]) -> None:
     for fine, coarse in pairwise(pyramid):
         rows, columns = (n // 2 for n in fine.shape[:2])
         means = fine.loaded[: rows * 2, : columns * 2].reshape(rows, 2, columns, 2, 3).mean((1, 3))

@@ -1,4 +1,4 @@
-"""Every odd or broken file either shows the pixels that an independent reader sees, or is refused by name.
+"""Every odd or broken file either has the pixels of an independent reader, or is refused by name.
 
 ``odd_tiffs.csv`` lists each with its outcome: the oracle for what opens ("Pillow", "tifffile" with the
 rules of `eight_bits` below, or "GDAL"), a part of the reason for what is refused.
@@ -53,7 +53,7 @@ def data(shared):
 
 @pytest.fixture
 def seen(data):
-    """What became of each file, and what was printed meanwhile."""
+    """The result for each file, and what was printed meanwhile."""
     return _read_all(data)
 
 
@@ -72,18 +72,32 @@ def _read_all(data):
     return {row["file"]: line for row, line in zip(TABLE, lines, strict=True)}, done.stderr
 
 
+def depth(samples):
+    """Return the bits of the camera: the first of 8, 10, 12, 14 and 16 in which the largest sample fits."""
+    return next(bits for bits in (8, 10, 12, 14, 16) if samples.max() < 2**bits)
+
+
+def on_white(colours, alpha, *, premultiplied=False):
+    opacity = alpha[..., None] / 255 if colours.ndim == 3 else alpha / 255
+    shown = colours * (1 if premultiplied else opacity) + 255 * (1 - opacity)
+    return np.rint(shown).clip(0, 255).astype(np.uint8)
+
+
 def pillow(path):
-    """The first page as Pillow shows it, without alpha, 16 bits as their upper 8."""
+    """Return the first page as Pillow reads it, on white, and the upper 8 of the 16 bits that are used."""
     with Image.open(path) as opened:
         opened.load()
         image = ImageOps.exif_transpose(opened) if path.suffix == ".jpg" else opened
         if image.mode.startswith("I;16"):
-            return (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
+            samples = np.asarray(image).astype(np.uint16)
+            return (samples >> (depth(samples) - 8)).astype(np.uint8)
+        if image.mode == "RGBA":
+            return on_white(np.asarray(image)[..., :3], np.asarray(image)[..., 3])
         return np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
 
 
 def eight_bits(path):
-    """The first page as tifffile decodes it, made 8-bit colour or grey by the rules of the product."""
+    """Return the first page as tifffile decodes it, converted to 8-bit colour or grey by the product's rules."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         stored, bits = page.asarray(), page.bitspersample
@@ -92,12 +106,17 @@ def eight_bits(path):
         if page.photometric == 3:
             colours = (page.colormap >> 8).T.astype(np.uint8)
             return colours[stored if stored.ndim == 2 else stored[..., 0]]
+        alpha = stored[..., -1] if set(page.extrasamples) & {1, 2} else None
         stored = stored[..., :3] if page.photometric in (2, 6) else stored.reshape(*stored.shape[:2], -1)[..., 0]
+        bits = depth(stored) if bits == 16 else bits
         if bits > 8:
-            grey = (stored.astype(np.int64) >> (bits - 8)).astype(np.uint8)
+            grey = (stored.astype(np.int64) >> (bits - 8)).clip(0, 255).astype(np.uint8)
         else:
             grey = (stored.astype(np.int64) * 255 // (2**bits - 1)).astype(np.uint8)
         grey = 255 - grey if page.photometric == 0 else grey
+        if alpha is not None:
+            opacity = (alpha.astype(np.int64) >> (bits - 8)).clip(0, 255)
+            grey = on_white(grey, opacity, premultiplied=1 in page.extrasamples)
         turned = np.rot90(grey, 1) if page.tags.valueof("Orientation") == 8 else grey
         return turned
 

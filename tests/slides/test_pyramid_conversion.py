@@ -41,7 +41,7 @@ def write(path, pixels=COLOUR, **options):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_converted_slide_has_the_same_pixels_as_a_pyramid(tmp_path, name):
+def test_converted_slide_is_a_pyramid_of_the_same_pixels(tmp_path, name):
     source, target = write(tmp_path / name, **SOURCES[name]), tmp_path / "out.tif"
     steps = list(convert(source, target))
     assert steps == sorted(steps)
@@ -54,7 +54,7 @@ def test_a_converted_slide_has_the_same_pixels_as_a_pyramid(tmp_path, name):
         assert np.array_equal(slide.read(Region(300, 100, 1200, 300)), COLOUR[300:1500, 100:400])
 
 
-def test_each_level_averages_the_one_before_edges_too(tmp_path):
+def test_each_level_averages_the_previous_one_at_its_edges_too(tmp_path):
     list(convert(write(tmp_path / "a.tif"), tmp_path / "out.tif"))
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
         levels = [page.asarray().astype(float) for page in tiff.pages]
@@ -65,7 +65,7 @@ def test_each_level_averages_the_one_before_edges_too(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["grey", "16 bits", "white is zero", "palette", "alpha", "turned"])
-def test_whatever_is_converted_is_seen_as_before(tmp_path, kind):
+def test_converted_slide_looks_the_same_whatever_its_kind(tmp_path, kind):
     source, options = tmp_path / "a.tif", {"compression": "deflate", "photometric": "minisblack"}
     grey = draw(1501, 1000)[..., 0]
     if kind == "16 bits":
@@ -90,14 +90,14 @@ def test_whatever_is_converted_is_seen_as_before(tmp_path, kind):
         assert np.array_equal(after.read(box), before.read(box))
 
 
-def test_the_pixel_size_goes_with_it(tmp_path):
+def test_converted_slide_keeps_its_pixel_size(tmp_path):
     write(tmp_path / "a.tif", resolution=(40_000, 40_000), resolutionunit="CENTIMETER")
     list(convert(tmp_path / "a.tif", tmp_path / "out.tif"))
     with open_slide(tmp_path / "out.tif") as slide:
         assert slide.mpp == pytest.approx(0.25, rel=1e-6)
 
 
-def test_openslide_reads_what_is_written(tmp_path):
+def test_openslide_reads_a_converted_slide(tmp_path):
     openslide = pytest.importorskip("openslide")
     list(convert(write(tmp_path / "a.tif"), tmp_path / "out.tif"))
     with openslide.OpenSlide(tmp_path / "out.tif") as slide:
@@ -107,7 +107,7 @@ def test_openslide_reads_what_is_written(tmp_path):
         )
 
 
-def test_a_conversion_that_is_stopped_or_fails_leaves_nothing(tmp_path):
+def test_stopped_or_failed_conversion_leaves_no_file(tmp_path):
     source = write(tmp_path / "a.tif", compression="deflate")
     steps = convert(source, tmp_path / "out.tif")
     next(steps)
@@ -124,7 +124,7 @@ def test_a_conversion_that_is_stopped_or_fails_leaves_nothing(tmp_path):
         list(convert(write(tmp_path / "b.tif"), tmp_path / "gone" / "out.tif"))
 
 
-def test_a_slide_is_not_written_over_itself(tmp_path):
+def test_slide_is_not_converted_onto_itself(tmp_path):
     source = write(tmp_path / "a.tif")
     with pytest.raises(ValueError, match="is the slide itself"):
         list(convert(source, source))
@@ -132,7 +132,7 @@ def test_a_slide_is_not_written_over_itself(tmp_path):
 
 
 def write_giant(path, rows, columns, compression):
-    """A grey picture in one strip, far larger on the screen than on the disk."""
+    """A grey image in one strip, far larger decoded than on disk."""
     tifffile.imwrite(path, np.zeros((1, columns), np.uint8), metadata=None, rowsperstrip=1, compression=compression)
     encoder, start = zlib.compressobj(1), path.stat().st_size
     with path.open("ab") as file:
@@ -148,7 +148,7 @@ def write_giant(path, rows, columns, compression):
     return path
 
 
-def test_a_giant_strip_is_converted_in_little_memory(tmp_path):
+def test_giant_strip_is_converted_in_little_memory(tmp_path):
     source = write_giant(tmp_path / "giant.tif", 17_000, 16_000, "deflate")
     with pytest.raises(UnsupportedSlideError, match="more than 256 MiB; convert it to a pyramid"):
         open_slide(source)
@@ -166,7 +166,7 @@ def test_a_giant_strip_is_converted_in_little_memory(tmp_path):
         assert slide.shape == (17_000, 16_000)
 
 
-def test_what_can_only_be_decoded_at_once_says_how_much_memory_that_takes(tmp_path):
+def test_message_says_how_much_memory_decoding_at_once_takes(tmp_path):
     path = tmp_path / "lzw.tif"
     tifffile.imwrite(path, np.zeros((1, 50), np.uint8), compression="lzw", metadata=None)
     side = 2_000_000

@@ -1,4 +1,4 @@
-"""The table of slide formats, and what is listed elsewhere from it."""
+"""The table of slide formats, and everything that lists formats elsewhere."""
 
 import re
 from pathlib import Path
@@ -9,8 +9,8 @@ import yaml
 import napari_pathseg
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, stem_of
 from napari_pathseg.errors import UnsupportedSlideError
-from napari_pathseg.slides.registry import SLIDE_FORMATS, SLIDE_SUFFIXES, SlideFormat, open_slide
-from napari_pathseg.storage.portable import safe_name
+from napari_pathseg.slides.registry import SLIDE_FORMATS, SLIDE_SUFFIXES, SlideFormat, find_slides, open_slide
+from napari_pathseg.storage.names import safe_name
 from napari_pathseg.storage.untrusted import DecodeError, parsing
 
 PACKAGE = Path(napari_pathseg.__file__).parent
@@ -21,7 +21,8 @@ def test_manifest_offers_every_slide_format_and_nothing_else():
     patterns = [pattern for reader in manifest["contributions"]["readers"] for pattern in reader["filename_patterns"]]
     slides = {suffix for known in SLIDE_FORMATS if known.in_manifest for suffix in known.suffixes}
     contours = {suffix for suffix in CONTOUR_SUFFIXES if suffix != ".json"}  # which other programs use too
-    assert sorted(patterns) == sorted(f"*{suffix}" for suffix in slides | contours | {".pathseg"})
+    expected = sorted(f"*{suffix}" for suffix in slides | contours | {".pathseg"})
+    assert sorted(patterns) == expected, "filename_patterns of napari.yaml: suffixes of the two tables are its patterns"
 
 
 def test_readme_names_every_slide_format():
@@ -31,9 +32,11 @@ def test_readme_names_every_slide_format():
     abbreviations |= {"zarr": "OME-Zarr", "dcm": "DICOM"}
     suffixes = {suffix[1:] for suffix in SLIDE_SUFFIXES}
     names = {abbreviations.get(suffix, suffix.upper()) for suffix in suffixes}
-    assert {name for name in names if name not in sentence} == set()
+    missing = {name for name in names if name not in sentence}
+    assert missing == set(), "name these in the README's What it opens, or put how it names them into `abbreviations`"
     listed = set(re.findall(r"\b[A-Z]{3,6}\b", sentence)) - {"TIFF", "RGB", "OME", "DICOM", "ID"}
-    assert listed <= {suffix.upper() for suffix in suffixes}
+    unknown = listed - {suffix.upper() for suffix in suffixes}
+    assert unknown == set(), "the README's What it opens names these, which no row of SLIDE_FORMATS has"
 
 
 @pytest.mark.parametrize("suffix", sorted(SLIDE_SUFFIXES))
@@ -66,7 +69,7 @@ def test_mistake_of_ours_keeps_its_traceback(monkeypatch, tmp_path):
 def test_damaged_file_is_named_in_a_sentence(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0" + b"\xff" * 40)
     with pytest.raises(
-        UnsupportedSlideError, match="a.tif could not be opened as a slide. TIFF reader: it holds no image"
+        UnsupportedSlideError, match="a.tif could not be opened as a slide. TIFF reader: it has no image"
     ):
         open_slide(tmp_path / "a.tif")
 
@@ -84,3 +87,30 @@ def test_parsing_wraps_only_errors_of_the_named_library():
 )
 def test_safe_name_can_be_stored_on_every_system(name, safe):
     assert safe_name(name) == safe
+
+
+def test_folder_means_the_slides_in_it_without_hidden_files_and_label_images(tmp_path):
+    names = ("b.TIF", "a.png", "a_mask.png", "mask_b.png", "c_mask.png", "._a.png", "a.svg", "notes.txt", "d.svs")
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "e.zarr").mkdir()
+    found, masks = ([path.name for path in paths] for paths in find_slides([tmp_path]))
+    assert found == ["a.png", "b.TIF", "c_mask.png", "d.svs", "e.zarr"]
+    assert masks == ["a_mask.png", "mask_b.png"]
+    assert find_slides([tmp_path / "a_mask.png"]) == ([tmp_path / "a_mask.png"], [])
+    assert find_slides([tmp_path / name for name in ("d.svs", "b.TIF", "mask_b.png", "notes.txt")]) == (
+        [tmp_path / "d.svs", tmp_path / "b.TIF", tmp_path / "notes.txt"],
+        [tmp_path / "mask_b.png"],
+    )
+
+
+def test_label_images_of_ome_tiffs_and_of_other_spellings_are_no_slides(tmp_path):
+    names = ("a.ome.tif", "a_mask.png", "mask_e\u0301.tif", "\u00e9.svs", "b.tif")
+    for name in names:
+        (tmp_path / name).touch()
+    assert [path.name for path in find_slides([tmp_path])[0]] == ["a.ome.tif", "b.tif", "\u00e9.svs"]
+
+
+def test_folder_without_slides_is_refused(tmp_path):
+    with pytest.raises(UnsupportedSlideError, match=r"holds no slide. Name a folder with files that end in \.bif"):
+        find_slides([tmp_path])

@@ -1,14 +1,15 @@
-"""A file is the old one or the new one, whatever happens while it is written."""
+"""A file or folder is the old one or the new one, whatever happens during a write."""
 
 import os
+import shutil
 
 import pytest
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.storage.atomic import load_json, replace_file, save_json
+from napari_pathseg.storage.atomic import atomic_folder, load_json, replace_file, save_json
 
 
-def test_a_file_is_replaced_when_all_is_written(tmp_path):
+def test_file_is_replaced_once_it_is_complete(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with replace_file(path) as partial:
@@ -19,7 +20,7 @@ def test_a_file_is_replaced_when_all_is_written(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_error_leaves_the_old_file_and_no_temporary_one(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -34,17 +35,40 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_a_folder_that_is_missing_is_named_with_a_remedy(tmp_path):
+def test_leftover_of_a_killed_program_is_not_part_of_the_new_folder(tmp_path):
+    leftover = tmp_path / ".a.partial"
+    leftover.mkdir()
+    (leftover / "old.txt").write_text("old")
+    with atomic_folder(tmp_path / "a") as partial:
+        partial.mkdir()
+        (partial / "new.txt").write_text("new")
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(tmp_path / "a") == ["new.txt"]
+
+
+def test_folder_is_not_written_over_a_leftover_that_cannot_be_removed(tmp_path, monkeypatch):
+    (tmp_path / ".a.partial").mkdir()
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(PermissionError), atomic_folder(tmp_path / "a"):
+        pytest.fail("the folder was begun")
+    assert os.listdir(tmp_path) == [".a.partial"]
+
+
+def test_missing_folder_is_named_with_a_remedy(tmp_path):
     path = tmp_path / "none" / "a.json"
     with pytest.raises(ProjectError) as refused:
         save_json(path, {})
     assert str(refused.value) == (
-        f"{path} could not be written: No such file or directory. Make that folder first, or choose another."
+        f"{path} could not be written: No such file or directory. Create that folder first, or choose another."
     )
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a device that is always full")
-def test_a_full_disk_is_named_with_a_remedy(tmp_path):
+def test_full_disk_is_named_with_a_remedy(tmp_path):
     def write():
         with replace_file(tmp_path / "a.txt") as partial:
             partial.symlink_to("/dev/full")
@@ -56,13 +80,13 @@ def test_a_full_disk_is_named_with_a_remedy(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows may write anywhere")
-def test_a_folder_without_the_right_to_write_is_named(tmp_path):
+def test_read_only_folder_is_named_with_a_remedy(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ProjectError, match="Choose a folder you may write to"):
         save_json(tmp_path / "a.json", 1)
 
 
-def test_an_error_that_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):
+def test_error_that_is_not_of_the_disk_passes_unchanged(tmp_path):
     with pytest.raises(ValueError, match="JSON compliant"):
         save_json(tmp_path / "a.json", float("nan"))
     with pytest.raises(OSError, match="cannot write mode") as raised, replace_file(tmp_path / "a.png"):
@@ -70,20 +94,20 @@ def test_an_error_that_is_no_fault_of_the_disk_stays_what_it_is(tmp_path):
     assert not isinstance(raised.value, ProjectError)
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_saved_json_is_loaded_unchanged(tmp_path):
     value = {"name": "Tumör", "values": [1, 2.5, None, True]}
     save_json(tmp_path / "a.json", value)
     assert load_json(tmp_path / "a.json") == value
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
-def test_a_damaged_file_is_named(tmp_path, content):
+def test_damaged_json_is_named(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ProjectError, match=r"a\.json is damaged"):
         load_json(tmp_path / "a.json")
 
 
-def test_a_missing_or_huge_file_is_named(tmp_path):
+def test_missing_or_huge_json_is_named(tmp_path):
     with pytest.raises(ProjectError, match=r"a\.json could not be read: No such file"):
         load_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text("[" + " " * 3_000_000 + "]")

@@ -19,7 +19,7 @@ def replace(path, text):
     os.replace(path.with_name("new.partial"), path)
 
 
-def test_a_linked_file_keeps_what_it_held_when_the_first_is_replaced(folder, tmp_path):
+def test_linked_file_keeps_its_content_when_the_first_is_replaced(folder, tmp_path):
     hardlink_tree(folder, tmp_path / "kept")
     assert os.path.samefile(folder / "a/b/1", tmp_path / "kept/a/b/1")
     replace(folder / "a/b/1", "other")
@@ -27,7 +27,7 @@ def test_a_linked_file_keeps_what_it_held_when_the_first_is_replaced(folder, tmp
     assert list(differing_files(folder, tmp_path / "kept")) == ["a/b/1"]
 
 
-def test_where_the_disk_knows_no_links_files_are_copied(folder, tmp_path, monkeypatch):
+def test_files_are_copied_where_the_disk_has_no_links(folder, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(1, "Operation not permitted")
 
@@ -39,13 +39,13 @@ def test_where_the_disk_knows_no_links_files_are_copied(folder, tmp_path, monkey
     assert list(differing_files(folder, tmp_path / "kept")) == ["top"]
 
 
-def test_a_file_that_was_replaced_by_the_same_does_not_differ(folder, tmp_path):
+def test_file_replaced_by_the_same_content_does_not_differ(folder, tmp_path):
     hardlink_tree(folder, tmp_path / "kept")
     replace(folder / "top", "three")
     assert list(differing_files(folder, tmp_path / "kept")) == []
 
 
-def test_what_is_half_written_is_no_file_of_a_folder(folder, tmp_path):
+def test_half_written_file_does_not_count(folder, tmp_path):
     before = tree_checksum(folder)
     (folder / "a/b/7.partial").write_text("ha")
     hardlink_tree(folder, tmp_path / "kept")
@@ -54,7 +54,7 @@ def test_what_is_half_written_is_no_file_of_a_folder(folder, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a/b/1", "top"])
-def test_a_lost_or_a_cut_file_changes_the_stamp(folder, name):
+def test_lost_or_truncated_file_changes_the_checksum(folder, name):
     before = tree_checksum(folder)
     (folder / name).write_text("x")
     cut = tree_checksum(folder)

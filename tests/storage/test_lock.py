@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -131,7 +132,7 @@ def test_lock_file_names_its_owner(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_second_program_is_refused_and_told_the_owner(holder, tmp_path):
+def test_second_program_is_refused_with_the_name_of_the_owner(holder, tmp_path):
     with pytest.raises(ProjectError) as refused:
         ProjectLock(tmp_path).acquire()
     text = str(refused.value)
@@ -235,6 +236,24 @@ def test_owner_notices_by_its_heartbeat_that_it_was_taken_over(tmp_path):
     slept.release()
     assert taker.other_owner() == ""
     taker.release()
+
+
+def test_owner_is_not_trusted_while_its_heartbeat_finds_out_who_took_over(tmp_path, monkeypatch):
+    looking = threading.Event()
+
+    def describe(_held):
+        looking.set()
+        time.sleep(10 * QUICK.heartbeat_s)
+        return "the other"
+
+    slept = ProjectLock(tmp_path, QUICK)
+    slept.acquire()
+    monkeypatch.setattr("napari_pathseg.storage.lock._describe", describe)
+    (tmp_path / ".lock-1").unlink()
+    slept._last_heartbeat -= 60
+    assert looking.wait(30)
+    with pytest.raises(ProjectError, match="was taken over by the other"):
+        slept.check()
 
 
 def test_lock_acquired_twice_is_released_twice(tmp_path):

@@ -1,4 +1,4 @@
-"""What the systems differ in, beyond the calls that `windows_rules` refuses."""
+"""Differences between operating systems other than the calls that `windows_rules` refuses."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from napari_pathseg.storage import portable
 
 @pytest.fixture
 def short_paths(monkeypatch):
-    """A Windows that ends paths after 259 characters."""
+    """Windows that limits paths to 259 characters."""
     monkeypatch.setattr(portable, "_long_paths_enabled", lambda: False)
 
 

@@ -5,6 +5,9 @@ import gc
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.settings import get_settings
+from napari.utils.notifications import notification_manager
+from npe2 import PluginManifest
 from PIL import Image
 from psygnal import Signal
 from qtpy.QtCore import QEvent, QPoint, QPointF, QSettings, Qt
@@ -54,13 +57,25 @@ def no_worker_process(request, monkeypatch, make_worker):
 
 
 @pytest.fixture
+def beside():
+    """Let files be imported beside the window, as they are outside tests."""
+
+
+@pytest.fixture(autouse=True)
+def imports_at_once(request, monkeypatch):
+    """Let the window wait for the files that it imports, unless the test uses `beside`."""
+    if "beside" not in request.fixturenames:
+        monkeypatch.setattr("napari_pathseg.ui.session.background.AT_ONCE_S", 60)
+
+
+@pytest.fixture
 def worker():
     return FakeWorker()
 
 
 @pytest.fixture
 def learnable(worker, project):
-    """A session with a project that can be learnt from, and a worker that records."""
+    """A session with a project ready for training, and a worker that records its commands."""
     session = Session(ViewerModel(), worker)
     session.open_project(project.folder)
     yield session
@@ -69,7 +84,7 @@ def learnable(worker, project):
 
 @pytest.fixture
 def session():
-    """A session without a window, for what needs no worker."""
+    """A session without a window, for tests that need no worker."""
     session = Session(ViewerModel(), FakeWorker(silent=True))
     yield session
     session.close()
@@ -77,13 +92,13 @@ def session():
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path):
-    """Keep the list of recent projects of whoever runs the tests out of them."""
+    """Isolate the user's settings: the list of recent projects starts empty."""
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
 @pytest.fixture
 def slide_folder(tmp_path):
-    """Four pictures, pink with a dark disc that is the tumour, and a mask of the disc for each."""
+    """Four slides, pink with a dark disc that is the tumour, and a mask of the disc for each."""
     folder, masks = tmp_path / "liver", tmp_path / "masks"
     folder.mkdir()
     masks.mkdir()
@@ -111,6 +126,21 @@ def fast_garbage_collection():
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plugins_found_once():
+    """Let napari parse the manifests of the installed plugins once, instead of for each window."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def napari_settings_stay_in_memory():
+    """Keep napari from writing its settings file, the user's, at each of the changes that a new window makes."""
+    get_settings()._save_on_change = False
+
+
 @pytest.fixture
 def viewer(make_napari_viewer):
     return make_napari_viewer(show=True)
@@ -127,7 +157,7 @@ def dock(viewer):
 
 
 @pytest.fixture
-def pictures(slide_folder):
+def slide_files(slide_folder):
     return sorted(slide_folder.glob("*.png"))
 
 
@@ -208,9 +238,9 @@ class Mouse:
 
 
 @pytest.fixture
-def opened(dock, pictures, qtbot):
+def opened(dock, slide_files, qtbot):
     """A dock with four slides, the first shown: pink with a dark disc around (100, 128)."""
-    dock.slides.file_drop.add_files(pictures)
+    dock.slides.file_drop.add_files(slide_files)
     qtbot.waitUntil(lambda: dock.session.slide is not None)
     dock.annotate.classes.select(2)
     QApplication.processEvents()
@@ -227,3 +257,16 @@ def disc():
     """Where the dark disc of the first slide is."""
     rows, columns = np.mgrid[:256, :256]
     return (rows - 100) ** 2 + (columns - 128) ** 2 < 60**2
+
+
+@pytest.fixture
+def notifications():
+    """The messages of the window's notifications."""
+    notifications = []
+
+    def hear(one):
+        notifications.append(one.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield notifications
+    notification_manager.notification_ready.disconnect(hear)

@@ -1,5 +1,7 @@
 """The whole window, with real clicks, keys and drags."""
 
+import shutil
+
 import numpy as np
 import pytest
 from napari.layers import Labels
@@ -69,9 +71,9 @@ def session(dock):
 
 
 @pytest.fixture
-def opened(dock, pictures, qtbot):
+def opened(dock, slide_files, qtbot):
     """A dock with four slides, shown."""
-    dock.slides.file_drop.add_files(pictures)
+    dock.slides.file_drop.add_files(slide_files)
     qtbot.waitUntil(lambda: dock.session.slide is not None)
     QApplication.processEvents()
     return dock
@@ -84,15 +86,30 @@ def test_empty_window_says_how_to_begin(dock):
     assert not dock.job_progress.isVisible()
 
 
-def test_files_dropped_on_the_dock_become_a_project(dock, pictures, qtbot):
+def test_files_dropped_on_the_dock_become_a_project(dock, slide_files, qtbot):
     mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in pictures])
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in slide_files])
     plain = (Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
     entered, dropped = QDragEnterEvent(QPoint(50, 300), *plain), QDropEvent(QPointF(50, 300), *plain)
     QApplication.sendEvent(dock, entered)
     QApplication.sendEvent(dock, dropped)
     assert dock.header.project.text() == "liver.pathseg"
     assert dock.slides.model.rowCount() == 4
+
+
+def test_folders_inside_a_dropped_folder_are_named_with_what_to_do(dock, slide_folder, mask_folder, notifications):
+    shutil.move(mask_folder, slide_folder / "masks")
+    dock.slides.file_drop.add_files([slide_folder])
+    assert notifications[-1] == "1 folder inside not opened: masks. Drop a folder by itself to import what is in it."
+
+
+def test_step_that_opens_a_section_higher_than_the_window_shows_its_beginning(opened, qtbot):
+    section = opened.sections["train"]
+    section.setMinimumHeight(2 * opened.area.height())  # as with curves and patches
+    opened.open_section("train")
+    qtbot.waitUntil(lambda: section.mapTo(opened.area.viewport(), QPoint(0, 0)).y() == 0)
+    qtbot.wait(300)
+    assert section.mapTo(opened.area.viewport(), QPoint(0, 0)).y() == 0
 
 
 def test_brush_stroke_reaches_the_mask_and_can_be_undone(opened, viewer, qtbot):
@@ -170,39 +187,37 @@ def test_accept_view_marks_predictions_as_accepted(opened, qtbot):
 
 
 def test_error_becomes_a_notification(dock, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    (tmp_path / "bad.jpg").write_bytes(b"not an image")
     notification_manager.records.clear()
     dock.slides.file_drop.add_files([tmp_path / "bad.jpg"])
     assert any("bad.jpg" in record.message for record in notification_manager.records)
 
 
-def test_section_of_the_next_step_opens_until_the_user_folds_one(opened, mask_folder, pictures, qtbot):
-    qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
-    opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
-    qtbot.waitUntil(lambda: opened.sections["train"].is_open)
-    assert not opened.sections["outline"].is_open
-    qtbot.mouseClick(opened.sections["export"].title, Qt.MouseButton.LeftButton)
-    opened.session.close()
-    assert opened.sections["train"].is_open
-    assert opened.sections["export"].is_open
+def test_next_step_without_contours_takes_the_brush_with_a_class(opened, qtbot):
+    qtbot.waitUntil(lambda: "Outline some Tumour" in opened.header.text.text())
+    opened.annotate.classes.select(1)
+    qtbot.mouseClick(opened.header.button, Qt.MouseButton.LeftButton)
+    assert opened.annotate.classes.selected == 2
+    assert opened.annotate.tool_controller.active_tool == "brush"
 
 
-def test_outline_section_stays_open_while_a_tool_is_active(opened, mask_folder, pictures, qtbot):
-    qtbot.waitUntil(lambda: opened.sections["outline"].is_open)
-    opened.annotate.choose("brush")
-    opened.session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
-    qtbot.waitUntil(lambda: opened.sections["train"].is_open)
-    assert opened.sections["outline"].is_open
+def test_closing_with_an_active_tool_shows_no_error(opened, viewer, qtbot):
+    opened.annotate.choose("superpixels")
+    notification_manager.records.clear()
+    opened.session.close(clear=False)
+    viewer.scene.camera.zoom *= 2
+    qtbot.wait(600)
+    assert notification_manager.records == []
 
 
-def test_closing_the_window_saves_and_stops_the_worker(real_worker, make_napari_viewer, pictures, qtbot):
+def test_closing_the_window_saves_and_stops_the_worker(real_worker, make_napari_viewer, slide_files, qtbot):
     from napari_pathseg.projects.project import Project
     from napari_pathseg.ui.dock import PathsegDock
 
     viewer = make_napari_viewer(show=True)
     dock = PathsegDock(viewer)
     viewer.window.add_dock_widget(dock, name="PathSeg", area="right")
-    dock.slides.file_drop.add_files(pictures)
+    dock.slides.file_drop.add_files(slide_files)
     folder = dock.session.project.folder
     dock.annotate.choose("brush")
     QApplication.processEvents()
@@ -224,11 +239,11 @@ def test_removing_the_dock_removes_only_its_own_layers(opened, viewer):
     assert opened.session.project is None
 
 
-def test_train_button_ends_with_a_model(real_worker, opened, mask_folder, pictures, qtbot):
+def test_train_button_ends_with_a_model(real_worker, opened, mask_folder, slide_files, qtbot):
     session = opened.session
-    session.add_slides(pictures[:3], AddOptions(contours=mask_folder))
+    session.add_slides(slide_files[:3], AddOptions(contours=mask_folder))
     session.show_slide("case3")
-    qtbot.waitUntil(lambda: opened.sections["train"].is_open)
+    opened.open_section("train")
     opened.train.settings.form.fields["steps"].value = 3
     qtbot.mouseClick(opened.train.button, Qt.MouseButton.LeftButton)
     assert opened.train.button.text() == "Stop"
@@ -236,6 +251,6 @@ def test_train_button_ends_with_a_model(real_worker, opened, mask_folder, pictur
     qtbot.waitUntil(lambda: opened.train.button.text() == "Train", timeout=90_000)
     assert [bundle.id for bundle in load_bundles(session.require_project())] == ["m001"]
     assert opened.review.model.itemData(0) == "m001"
-    assert opened.train.parent_model.currentText() == "Newest model (m001)"
+    assert opened.train.parent_model.current_choice == "Newest model (m001)"
     qtbot.waitUntil(lambda: not session.training.active, timeout=60_000)
     assert session.project.state.training_choices.config["steps"] == 3

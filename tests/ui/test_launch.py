@@ -7,7 +7,7 @@ import tifffile
 from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.launch import check_paths, get_dock, open_paths, require_display
+from napari_pathseg.ui.launch import check_paths, close_window, get_dock, open_paths, require_display
 
 
 @pytest.fixture
@@ -90,8 +90,9 @@ def test_missing_display_is_reported_with_a_remedy(monkeypatch):
 
 
 def test_dock_of_the_plugins_menu_shows_the_active_tool(make_napari_viewer, slides):
-    dock = get_dock(make_napari_viewer())  # napari lends it the viewer in a wrapper
+    viewer = make_napari_viewer()
+    dock = get_dock(viewer)  # napari passes it the viewer in a wrapper
     open_paths(dock.session, slides)
     dock.annotate.choose("lasso")
     assert [name for name, button in dock.annotate.tools.items() if button.isChecked()] == ["lasso"]
-    dock.shutdown()
+    close_window(viewer, dock)

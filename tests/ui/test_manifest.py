@@ -32,7 +32,7 @@ def test_installed_plugin_has_this_manifest():
 
 
 @pytest.mark.parametrize(
-    "name", ["a.svs", "a.ndpi", "a.TIF", "a.b.2048x2048.tiff", "a.btf", "a.png", "a.jpeg", "a.svg"]
+    "name", ["a.svs", "a.ndpi", "a.TIF", "a.b.2048x2048.tiff", "a.btf", "a.png", "a.jpeg", "a.svg", "a.czi"]
 )
 def test_napari_offers_the_plugin_for(manager, name):
     assert [reader.command for reader in manager.iter_compatible_readers([name])] == ["napari-pathseg.read"]

@@ -13,7 +13,7 @@ def samples():
     return sample_folder()
 
 
-def test_the_sample_is_a_slide_with_its_tumour_outlined(samples):
+def test_sample_is_a_slide_with_its_tumour_outlined(samples):
     (levels, image, kind), (rings, contours, kind_of_contours) = outlined_tumour()
     assert (kind, kind_of_contours) == ("image", "shapes")
     assert image["scale"] == contours["scale"]
@@ -23,11 +23,11 @@ def test_the_sample_is_a_slide_with_its_tumour_outlined(samples):
     assert (corners < levels[0].shape[:2]).all()
 
 
-def test_six_sample_slides_are_there(samples):
+def test_sample_folder_has_six_slides(samples):
     assert all(path.is_file() for path in sample_slides(samples))
 
 
-def test_sample_slides_that_were_drawn_once_are_used_again(samples, tmp_path, monkeypatch):
+def test_drawn_sample_slides_are_reused(samples, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_pathseg.ui.sample.__file__", str(tmp_path / "a/b/installed.py"))
     drawn = shutil.copytree(samples, tmp_path / "cache/sample_slides")
     assert sample_folder(tmp_path / "cache") == drawn

@@ -35,16 +35,16 @@ def registered_plugin(npe2pm):
     npe2pm.register(PluginManifest.from_file(Path(napari_pathseg.__file__).with_name("napari.yaml")))
 
 
-def test_a_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
+def test_mask_is_saved_with_its_classes_and_pixel_size(tmp_path):
     labels = np.array([[0, 1], [2, 1]], np.int32)
     save(Labels(labels, **layer_transform(0.5, 2)), tmp_path / "a.tif", write_mask)
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.asarray().tolist() == labels.tolist()
-        assert file.pages.first.resolution[0] == pytest.approx(1e4)  # pixels of 1 um in a centimetre
+        assert file.pages.first.resolution[0] == pytest.approx(1e4)  # pixels of 1 µm per centimetre
 
 
 @pytest.mark.usefixtures("registered_plugin")
-def test_the_mask_of_a_project_is_saved_as_any_labels_layer(tmp_path):
+def test_mask_of_a_project_is_saved_like_any_labels_layer(tmp_path):
     with open_mask(tmp_path / "a.zarr", (40, 30), DEFAULT_CLASSES) as mask:
         paint(mask, Region(5, 5, 10, 10), np.full((10, 10), 2, np.uint8))
         layer = MaskLayer(mask, DEFAULT_CLASSES, **layer_transform(0.25, 4))
@@ -56,18 +56,18 @@ def test_the_mask_of_a_project_is_saved_as_any_labels_layer(tmp_path):
     assert (saved == 2).sum() == 100
 
 
-def test_numbers_that_are_no_classes_are_refused(tmp_path):
+def test_values_that_are_not_classes_are_refused(tmp_path):
     with pytest.raises(AnnotationError, match="0 to 300"):
         write_mask(str(tmp_path / "a.tif"), np.array([[0, 300]]), {"name": "nuclei"})
     assert not list(tmp_path.iterdir())
 
 
-def test_a_stack_of_masks_is_refused(tmp_path):
+def test_stack_of_masks_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match="3 dimensions"):
         write_mask(str(tmp_path / "a.tif"), np.zeros((2, 3, 3), np.uint8), {})
 
 
-def test_contours_come_back_as_they_were_saved(tmp_path):
+def test_saved_contours_are_read_back_unchanged(tmp_path):
     contours = [Contour(SQUARE, (HOLE,), "Tumour"), Contour(SQUARE + 100, (), "Necrosis")]
     write_contours(tmp_path / "a.geojson", contours)
     data, settings, _ = contours_layer(tmp_path / "a.geojson", mpp=0.5)
@@ -79,14 +79,14 @@ def test_contours_come_back_as_they_were_saved(tmp_path):
     ]
 
 
-def test_a_drawn_ellipse_is_saved_as_its_outline(tmp_path):
+def test_ellipse_is_saved_as_its_outline(tmp_path):
     save(Shapes([SQUARE], shape_type="ellipse"), tmp_path / "a.geojson", write_shapes)
     [contour] = read_contours(tmp_path / "a.geojson")
     assert len(contour.exterior) > 20
     assert np.hypot(*(contour.exterior - [40, 50]).T) == pytest.approx(30)
 
 
-def test_lines_are_no_contours(tmp_path):
+def test_lines_are_refused_as_contours(tmp_path):
     layer = Shapes([SQUARE[:2]], shape_type="line", name="ruler")
     with pytest.raises(AnnotationError, match="ruler has no closed shape"):
         save(layer, tmp_path / "a.geojson", write_shapes)

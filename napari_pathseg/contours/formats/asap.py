@@ -1,11 +1,14 @@
 """ASAP's XML: groups as classes, polygons, rectangles and splines; dots and measurements are skipped.
 
-ASAP counts ``(x, y)`` from the corner of the first pixel: its viewer draws pixels as areas and
-stores the mouse position [1]_; ours is the centre, hence the half pixel.
+ASAP measures ``(x, y)`` from the corner of the first pixel: its viewer draws pixels as areas and
+stores the mouse position [1]_; we measure from the centre, hence the half pixel.
 
 A spline is a closed centripetal Catmull-Rom curve through the points, as in ASAP's viewer [2]_;
-at its last point, where ASAP does not wrap around, the neighbours beyond are mirrored.  It is
+at its last point, where ASAP does not wrap around, the missing neighbours are mirrored.  It is
 flattened to 0.1 px.
+
+A group with a name that ASAP gave it ("Annotation Group 1") has the class in its attributes or is part of the class's
+group; where that says nothing either, and for annotations without a group, their own names tell them apart.
 
 Contours in a group called ``_2``, ``Exclusion`` (both as in the CAMELYON16 set) or ``negative`` are
 excluded areas: holes of the contour around them.  One outside all contours becomes a contour of
@@ -26,10 +29,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.curves import FLATNESS, Consume, flatten_beziers
-from napari_pathseg.contours.formats.exclusion_areas import Area, subtract_areas
+from napari_pathseg.contours.formats.holes import ExcludedArea, subtract_excluded
 from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, from_corner
@@ -48,10 +52,11 @@ class _Group(NamedTuple):
     class_name: str
     color: str | None
     excluded: bool
+    layer: str = ""
 
 
 def is_asap(root: Element) -> bool:
-    """Return whether a tree is ASAP's."""
+    """Return whether a tree is in ASAP's format."""
     return root.tag == "ASAP_Annotations"
 
 
@@ -68,7 +73,7 @@ def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
     budget = PointBudget(source.name)
     contours: list[Contour] = []
     named: dict[str, int] = {}
-    areas: list[tuple[Area, str, _Group]] = []
+    areas: list[tuple[ExcludedArea, str, _Group]] = []
     for number, annotation in enumerate(root.iterfind("Annotations/Annotation"), 1):
         if annotation.get("Type") in _WITHOUT_AREA:
             continue
@@ -76,10 +81,11 @@ def read_asap(root: Element, source: DocumentSource) -> list[Contour]:
         ring = _ring(annotation, place, budget.consume)
         group = groups.get(annotation.get("PartOfGroup", _NO_GROUP)) or _undefined_group(annotation)
         if group.excluded:
-            areas.append((Area(ring, place), name, group))
+            areas.append((ExcludedArea(ring, place), name, group))
         else:
             named.setdefault(name, len(contours))
-            contours.append(Contour(ring, (), group.class_name, color=group.color))
+            layer = "" if group.class_name else specific_name(name) or group.layer
+            contours.append(Contour(ring, (), group.class_name, color=group.color, layer=layer))
     return _with_holes(contours, named, areas, source.name)
 
 
@@ -145,7 +151,10 @@ def _groups(root: Element) -> dict[str, _Group]:
         name = group.get("Name", "")
         attributes = {key: value for found in group.iterfind("Attributes/Attribute") for key, value in found.items()}
         excluded = _HOLES in attributes or (_CLASS not in attributes and name.lower() in _EXCLUDED)
-        groups[name] = _Group(attributes.get(_CLASS, name), _color(group), excluded)
+        class_name = attributes.get(_CLASS, name)
+        if _CLASS not in attributes and _HOLES not in attributes and not excluded:
+            class_name = specific_name(name, *attributes.values(), group.get("PartOfGroup", "")) or ""
+        groups[name] = _Group(class_name, _color(group), excluded, "" if class_name else name)
     groups.pop(_NO_GROUP, None)
     return groups
 
@@ -162,7 +171,10 @@ def _color(element: Element) -> str | None:
 
 
 def _with_holes(
-    contours: Sequence[Contour], named: Mapping[str, int], areas: Sequence[tuple[Area, str, _Group]], file_name: str
+    contours: Sequence[Contour],
+    named: Mapping[str, int],
+    areas: Sequence[tuple[ExcludedArea, str, _Group]],
+    file_name: str,
 ) -> list[Contour]:
     """Return contours with their holes: first those assigned by name, then by position."""
     holes: dict[int, list[Points]] = {}
@@ -177,7 +189,7 @@ def _with_holes(
     whole = list(contours)
     for index, rings in holes.items():
         whole[index] = replace(whole[index], holes=tuple(rings))
-    whole, outside = subtract_areas(whole, [area for area, _ in others], file_name)
+    whole, outside = subtract_excluded(whole, [area for area, _ in others], file_name)
     alone = [others[number] for number in outside]
     return whole + [Contour(area.ring, (), group.class_name, color=group.color) for area, group in alone]
 

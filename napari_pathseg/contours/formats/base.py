@@ -1,4 +1,4 @@
-"""What a contour format must provide, and what it may ask about the slide.
+"""The interface of a contour format, and the slide's geometry that a format may need.
 
 A file is parsed once into a document, XML or JSON; the first format whose `matches` accepts the
 document reads it, whatever the file is called.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SlideGeometry:
-    """What is known about the slide that contours belong to; a format that needs more says so.
+    """What is known about the slide that contours belong to; a format that needs more raises AnnotationError.
 
     Attributes
     ----------
@@ -28,8 +28,8 @@ class SlideGeometry:
     mpp
         Micrometres per level-0 pixel.
     centre_offset_um
-        The slide's centre relative to the middle of the glass, ``(x, y)`` in micrometres, as
-        Hamamatsu's files give it.
+        The slide's centre relative to the centre of the glass, ``(x, y)`` in micrometres, as in
+        Hamamatsu's files.
     """
 
     name: str = ""
@@ -45,7 +45,7 @@ class SlideGeometry:
 
 @dataclass(frozen=True)
 class DocumentSource:
-    """Where a document comes from: the file's name, for messages, and the slide's geometry."""
+    """The source of a document: the file's name, for messages, and the slide's geometry."""
 
     name: str
     geometry: SlideGeometry = SlideGeometry()
@@ -62,10 +62,9 @@ class ContourFormat:
     title
         The name shown to users.
     suffixes
-        Suffixes of the files to which this format is written unless another one is named, where
-        no earlier row claims them.
+        File suffixes for which this is the default format, unless an earlier row has the suffix.
     parse
-        Parses a file into a document.  Formats that share a parser may stand in one another's files.
+        Parses a file into a document.  Formats with the same parser share their suffixes.
     matches
         Whether a document is in this format.
     read
@@ -74,6 +73,9 @@ class ContourFormat:
         Writes contours to a file.
     has_multiple_images
         Whether a document holds the contours of several images, each under its name.
+    image_shape
+        Returns the rows and columns of the image that the contours, as they were read, were drawn on, or None if the
+        document does not say.
     """
 
     key: str
@@ -84,6 +86,11 @@ class ContourFormat:
     read: Callable[[Any, DocumentSource], list[Contour]]
     write: Callable[[Path, Sequence[Contour], SlideGeometry], None]
     has_multiple_images: Callable[[Any], bool]
+    image_shape: Callable[[Any, DocumentSource, Sequence[Contour]], tuple[int, int] | None]
+
+
+def no_image_shape(document: Any, source: DocumentSource, contours: Sequence[Contour]) -> None:
+    """Return None: `image_shape` of formats that do not state it."""
 
 
 def is_single_image(document: Any) -> bool:

@@ -1,12 +1,13 @@
 """COCO instances: one file with the outlines or masks of many images.
 
-Polygons count ``(x, y)`` from the corner of the first pixel: COCO's own code sets a pixel
-if its centre, half a pixel further, lies inside [1]_.  Masks are run-length encoded and become
+Polygons measure ``(x, y)`` from the corner of the first pixel: COCO's own code sets a pixel
+if its centre, half a pixel further, is inside [1]_.  Masks are run-length encoded and become
 outlines half-way between pixels, which rasterize to the same mask.
 
-The polygons of one annotation are parts of one object; one inside another is a hole in it
+The polygons of one annotation are parts of one object; a polygon inside another is a hole in it
 (even-odd).  COCO itself fills such holes, as it takes the union of all polygons.  Files written
 here mark the rings that are holes under a separate key.  Crowds are read like other objects.
+A category without a name is called by its supercategory.
 Annotations with only a box or keypoints are skipped.
 
 .. [1] ``rleFrPoly`` in ``common/maskApi.c`` of https://github.com/cocodataset/cocoapi; the
@@ -14,6 +15,7 @@ Annotations with only a box or keypoints are skipped.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -21,17 +23,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, assign_holes
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
 from napari_pathseg.contours.formats.json_tree import (
-    check_image_size,
     clean_name,
     describe,
     from_corner,
     gc_paused,
     image_size,
     read_flat_pairs,
+    stated_shape,
     to_corner,
 )
 from napari_pathseg.contours.formats.limits import PointBudget
@@ -39,11 +42,15 @@ from napari_pathseg.errors import AnnotationError
 
 _HOLES = "napari_pathseg_holes"  # indices of an annotation's polygons, from 0
 _MAX_NAMES_IN_MESSAGE = 5
+_MAX_ID_LENGTH = 40  # characters
 
 
 class _Category(NamedTuple):
-    name: str = ""
+    """What a category gives its contours."""
+
+    class_name: str = ""
     color: str | None = None
+    layer: str = ""
 
 
 class _Reader:
@@ -61,13 +68,15 @@ class _Reader:
         segmentation = annotation.get("segmentation")
         if isinstance(segmentation, dict):
             found = run_length_contours(segmentation, place, self._masks)
-            return [replace(contour, class_name=category.name, color=category.color) for contour in found]
+            return [replace(contour, **category._asdict()) for contour in found]
         nested = self._nested(self._rings(segmentation, place), annotation.get(_HOLES))
-        return [Contour(outer, inner, category.name, color=category.color) for outer, inner in nested]
+        return [Contour(outer, inner, **category._asdict()) for outer, inner in nested]
 
     def _category(self, id: Any, place: str) -> _Category:
-        if not self._categories or id is None:
+        if id is None:
             return _Category()
+        if not self._categories:
+            return _Category(layer=f"category {clean_name(str(id))[:_MAX_ID_LENGTH]}")
         if not isinstance(id, int | str) or id not in self._categories:
             raise AnnotationError(f"{place}: category {describe(id)} is not in the file's categories. Add it there.")
         return self._categories[id]
@@ -77,7 +86,8 @@ class _Reader:
             return []
         if not isinstance(segmentation, list):
             raise AnnotationError(
-                f"{place}: its segmentation is {describe(segmentation)}; polygons and runs are read. Export it again."
+                f"{place}: its segmentation is {describe(segmentation)}; only polygons and run-length masks can be "
+                "read. Export it again."
             )
         flat = bool(segmentation) and not isinstance(segmentation[0], list)
         rings = [segmentation] if flat else segmentation
@@ -100,6 +110,21 @@ def has_multiple_coco_images(document: Any) -> bool:
     return len(document["images"]) > 1
 
 
+def coco_image_shape(document: Any, source: DocumentSource, contours: Sequence[Contour]) -> tuple[int, int] | None:
+    """Return the rows and columns of the slide's image, or of its first run-length mask; None if there are neither."""
+    if not document["annotations"]:
+        return None
+    image = _image(document["images"], source)
+    if stated := stated_shape(image.get("height"), image.get("width")):
+        return stated
+    for annotation in document["annotations"]:
+        mask = annotation.get("segmentation") if _id(annotation.get("image_id")) == _id(image.get("id")) else None
+        size = mask.get("size") if isinstance(mask, dict) else None
+        if isinstance(size, list) and len(size) == 2:
+            return stated_shape(*size)
+    return None
+
+
 @gc_paused()
 def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
     """Return the outlines of the image with the slide's name, or of the only image.
@@ -107,14 +132,12 @@ def read_coco(document: Any, source: DocumentSource) -> list[Contour]:
     Raises
     ------
     AnnotationError
-        If not exactly one image has the slide's name, or its size differs from the slide's;
-        otherwise naming the annotation, counted from 1.
+        If not exactly one image has the slide's name; otherwise naming the annotation, counted from 1.
     """
     annotations = document["annotations"]
     if not annotations:
         return []
     image = _image(document["images"], source)
-    check_image_size(image.get("height"), image.get("width"), source)
     reader = _Reader(source, _categories(document.get("categories"), source.name))
     wanted = _id(image.get("id"))
     contours = []
@@ -152,7 +175,7 @@ def write_coco(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
 
 
 def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
-    """Return the entry of the slide's image."""
+    """Return the entry of the image that is the slide."""
     entries = [image for image in images if isinstance(image, dict)]
     if len(entries) == 1:
         return entries[0]
@@ -167,14 +190,12 @@ def _image(images: Sequence[Any], source: DocumentSource) -> Mapping[str, Any]:
         if len(found) == 1:
             return found[0]
         if found:
-            raise AnnotationError(
-                f"{source.name}: {len(found)} of its pictures are named {wanted}. Rename all but one."
-            )
+            raise AnnotationError(f"{source.name}: {len(found)} of its images are named {wanted}. Rename all but one.")
     listed = ", ".join(names[:_MAX_NAMES_IN_MESSAGE]) + (", ..." if len(names) > _MAX_NAMES_IN_MESSAGE else "")
+    reason = f"none of them is named like the slide, {wanted}" if wanted else "which is the slide is not known"
     raise AnnotationError(
-        f"{source.name} has the contours of {len(names)} pictures ({listed}), "
-        + (f"none is named like the slide {wanted}. " if wanted else "and it is not known which is the slide. ")
-        + "Name a picture in it like the slide, or keep only one."
+        f"{source.name} has the contours of {len(names)} images ({listed}), and {reason}. "
+        "Name an image in it like the slide, or keep only one."
     )
 
 
@@ -193,13 +214,22 @@ def _id(value: Any) -> int | str | None:
 def _categories(categories: Any, file_name: str) -> dict[int | str, _Category]:
     """Return the categories by id."""
     found: dict[int | str, _Category] = {}
+    above = Counter(
+        clean_name(entry.get("supercategory"))
+        for entry in (categories if isinstance(categories, list) else [])
+        if isinstance(entry, dict)
+    )
     for category in categories if isinstance(categories, list) else []:
         id = _id(category.get("id")) if isinstance(category, dict) else None
         if id is None:
             raise AnnotationError(f"{file_name}: one of its categories has no id. Export it again.")
         color = category.get("color")
         known = isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v < 256 for v in color)
-        found[id] = _Category(clean_name(category.get("name")), "#{:02x}{:02x}{:02x}".format(*color) if known else None)
+        name, group = clean_name(category.get("name")), clean_name(category.get("supercategory"))
+        if not name.strip() or (group and above[group] == 1):  # a group of several categories is not the class of one
+            name = specific_name(name, group) or name
+        layer = "" if name.strip() else f"category {clean_name(str(id))[:_MAX_ID_LENGTH]}"
+        found[id] = _Category(name, "#{:02x}{:02x}{:02x}".format(*color) if known else None, layer)
     return found
 
 

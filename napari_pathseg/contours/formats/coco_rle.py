@@ -1,6 +1,6 @@
 """Masks of single objects inside contour files: their limits and their outlines.
 
-COCO, CVAT and LabelMe files hold such masks.  COCO's run-length encoding goes down the columns;
+COCO, CVAT and LabelMe files contain such masks.  COCO's run-length encoding goes down the columns;
 runs outside and inside alternate, starting outside.  As text each count is a number in base 32,
 from the third count on as the difference from the count two before it [1]_.
 
@@ -20,11 +20,11 @@ from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import AnnotationError
 
 Runs = npt.NDArray[np.int64]
-MAX_IMAGE_PIXELS = 16_384**2  # pixels, as many as the mask of a slide has
-_MAX_BOX_PIXELS = 8_192**2  # of one object; outlining takes about 15 bytes per pixel
+MAX_IMAGE_PIXELS = 16_384**2  # as many as the mask of a slide has
+_MAX_BOX_PIXELS = 8_192**2  # of one object; vectorizing it needs about 15 bytes per pixel
 _POINTS_PER_RUN = 4
 _POINTS_PER_PATCH = 40
-_MAX_NUMBER_LENGTH = 7  # characters of 5 bits: more than a run of the largest image takes
+_MAX_NUMBER_LENGTH = 7  # characters of 5 bits: enough for a run of the largest image
 
 
 class MaskBudget:
@@ -39,7 +39,7 @@ class MaskBudget:
         """Take the box of an object off the budget before it is allocated; AnnotationError if it is exhausted."""
         if rows * columns > _MAX_BOX_PIXELS:
             raise AnnotationError(
-                f"{place}: its mask covers {rows:,} x {columns:,} pixels; {_MAX_BOX_PIXELS:,} are read. "
+                f"{place}: its mask covers {rows:,} x {columns:,} pixels; at most {_MAX_BOX_PIXELS:,} can be read. "
                 "Export it as polygons, or the whole slide as a label image."
             )
         self._left -= rows * columns
@@ -53,7 +53,7 @@ class MaskBudget:
         self._points.consume(_POINTS_PER_RUN * runs)
 
     def consume_patches(self, inside: npt.NDArray[np.generic]) -> None:
-        """Take the patches and holes of a mask off the budget, each as the points that take as long.
+        """Take the patches and holes of a mask off the budget, each as the number of points that cost as much time.
 
         They are counted by the Euler number: runs minus contacts of runs in adjacent columns.
         """
@@ -116,8 +116,8 @@ def _size(size: Any, place: str) -> tuple[int, int]:
     rows, columns = size
     if rows * columns > MAX_IMAGE_PIXELS:
         raise AnnotationError(
-            f"{place}: its mask has {describe(rows)} x {describe(columns)} pixels; {MAX_IMAGE_PIXELS:,} are read. "
-            "Export it as polygons."
+            f"{place}: its mask has {describe(rows)} x {describe(columns)} pixels; at most {MAX_IMAGE_PIXELS:,} can be "
+            "read. Export it as polygons."
         )
     return rows, columns
 

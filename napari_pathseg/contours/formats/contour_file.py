@@ -1,13 +1,21 @@
-"""Read and write contour files, and find the file that belongs to a slide.
+"""Read and write annotation files (contours and label images), and find the file that belongs to a slide.
 
-A file is parsed once, into a `ContourFile`, however many slides it holds contours for.
+An `AnnotationReader` parses a file once, however many slides it holds contours for.
 """
 
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os.path import isfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from napari_pathseg.contours.alignment import (
+    IDENTITY,
+    AxisScaleTransform,
+    fits_stated_size,
+    transform_for_stated_size,
+)
 from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.contours.formats.base import ContourFormat, DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, formats_of, parse_document, writable_format
@@ -20,64 +28,103 @@ _KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MAS
 
 
 @dataclass(frozen=True)
-class ContourFile:
-    """A contour file, parsed once; its contours can be read for several slides.
+class AnnotationFile:
+    """A contour file or label image as it was read for one slide.
 
     Attributes
     ----------
     path
         The file.
-    format
-        The contour format, found by the file's content.
-    document
-        What the format's `parse` returned.
+    contours
+        Its contours in level-0 pixels of the slide, with the class names of the file; None for a label image,
+        whose pixels are read on import, since those of many files would fill the memory.
     version
-        Size in bytes and modification time in nanoseconds, from before the file was parsed.
+        Size in bytes and modification time in nanoseconds, from before the file was read.
+    has_multiple_images
+        Whether it is a contour file with the contours of several images, each under its name.
+    image_shape
+        The rows and columns of the image that the contours were drawn on, where the file states them.
     """
 
     path: Path
+    contours: Sequence[Contour] | None
+    version: tuple[int, int]
+    has_multiple_images: bool = False
+    image_shape: tuple[int, int] | None = None
+
+    def check_unchanged(self) -> None:
+        """Raise if the file on disk is no longer the one that was read.
+
+        Raises
+        ------
+        AnnotationError
+            If it was written or deleted since.
+        """
+        if not _is_version(self.path, self.version):
+            raise AnnotationError(f"{self.path} changed after it was read; nothing was imported. Import it again.")
+
+
+class AnnotationReader:
+    """Reads annotation files for one slide after another.
+
+    A file with the contours of several images stays parsed until another file is read, so that it is parsed once for
+    all its slides.
+    """
+
+    def __init__(self) -> None:
+        self._last: _ParsedFile | None = None
+
+    def read(self, path: Path, geometry: SlideGeometry) -> AnnotationFile:
+        """Read a contour file for a slide; record only the version of a label image.
+
+        Raises
+        ------
+        AnnotationError
+            If the file does not exist or its suffix is unknown, it cannot be parsed or is in no known format, a
+            contour is not valid, or the format needs to know more about the slide.
+        """
+        if is_label_image(path):
+            return AnnotationFile(path, None, _version(path))
+        file = self._last
+        if file is None or file.path != path or not _is_version(path, file.version):
+            file = _ParsedFile.parse(path)
+        several = file.format.has_multiple_images(file.document)
+        self._last = file if several else None
+        contours = file.contours(geometry)
+        shape = file.image_shape(geometry, contours)
+        return AnnotationFile(path, contours, file.version, several, shape)
+
+
+class _ParsedFile(NamedTuple):
+    """A contour file that was parsed; its contours can be read for several slides."""
+
+    path: Path
+    version: tuple[int, int]
     format: ContourFormat
     document: Any
-    version: tuple[int, int]
 
     @classmethod
-    def parse(cls, path: Path) -> "ContourFile":
-        """Parse a file.
-
-        Raises
-        ------
-        AnnotationError
-            If the suffix is unknown, or the file cannot be parsed or is in no known format.
-        """
+    def parse(cls, path: Path) -> "_ParsedFile":
         formats_of(path)  # a wrong suffix is reported before a missing file
         version = _version(path)
-        return cls(path, *parse_document(path), version)
+        return cls(path, version, *parse_document(path))
 
-    @property
-    def has_multiple_images(self) -> bool:
-        """Whether the file holds the contours of several images, each under its name."""
-        return self.format.has_multiple_images(self.document)
+    def image_shape(self, geometry: SlideGeometry, contours: Sequence[Contour]) -> tuple[int, int] | None:
+        return self.format.image_shape(self.document, DocumentSource(self.path.name, geometry), contours)
 
     def contours(self, geometry: SlideGeometry) -> list[Contour]:
-        """Return the contours of a slide, ``(row, column)`` in level-0 pixels.
-
-        Raises
-        ------
-        AnnotationError
-            If a contour is not valid, or the format needs to know more about the slide.
-        """
         return self.format.read(self.document, DocumentSource(self.path.name, geometry))
 
-    def is_current(self) -> bool:
-        """Return whether the file on disk is still the one that was parsed."""
-        try:
-            return _version(self.path) == self.version
-        except AnnotationError:
-            return False
+
+def is_label_image(path: Path) -> bool:
+    """Return whether an annotation file is a label image, by its suffix."""
+    return path.suffix.lower() in MASK_SUFFIXES
 
 
-def read_contours(path: str | Path, frame: SlideGeometry | None = None) -> list[Contour]:
-    """Return the contours of a file, ``(row, column)`` in level-0 pixels.
+def read_contours(
+    path: str | Path, frame: SlideGeometry | None = None, transform: AxisScaleTransform | None = None
+) -> list[Contour]:
+    """Return the contours of a file, ``(row, column)`` in level-0 pixels, in the order of the file.
 
     Parameters
     ----------
@@ -85,14 +132,57 @@ def read_contours(path: str | Path, frame: SlideGeometry | None = None) -> list[
         The file; its content decides how it is read.
     frame
         What is known about the slide; some formats cannot do without.
+    transform
+        What aligns the contours with the slide; None if nothing, so that the image size that the file states must be
+        the slide's.
 
     Raises
     ------
     AnnotationError
-        If the suffix is unknown, the file cannot be read, a contour in it is not valid, or the
-        format needs to know more about the slide.
+        If the suffix is unknown, the file cannot be read, a contour in it is not valid, the format needs to know
+        more about the slide, or the file was drawn on an image of another size.
     """
-    return ContourFile.parse(Path(path)).contours(frame or SlideGeometry())
+    file = _ParsedFile.parse(Path(path))
+    frame = frame or SlideGeometry()
+    contours = file.contours(frame)
+    check_stated_size(path, file.image_shape(frame, contours), frame.shape, transform)
+    return (transform or IDENTITY).apply(contours)
+
+
+def check_stated_size(
+    path: str | Path,
+    stated: tuple[int, int] | None,
+    slide_shape: tuple[int, int] | None,
+    transform: AxisScaleTransform | None = None,
+) -> None:
+    """Raise AnnotationError if the image that a file states is not as large as its slide after `transform`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    stated, slide_shape
+        Rows and columns; None if not known.
+    transform
+        What the user chose; None if nothing.  Chosen to be left as in the file, contours are not checked.
+
+    Raises
+    ------
+    AnnotationError
+        With both sizes and the options that align them.
+    """
+    if stated is None or slide_shape is None or transform == IDENTITY:
+        return
+    rows, columns = slide_shape
+    if fits_stated_size(stated, (rows, columns), transform or IDENTITY):
+        return
+    remedy = transform_for_stated_size(stated, (rows, columns))
+    advice = "Give" if remedy is None else f"Add it with {remedy.options}, or give"
+    raise AnnotationError(
+        f"{Path(path).name} was drawn on an image of {stated[0]} x {stated[1]} pixels, its slide has {rows} x "
+        f"{columns} (rows x columns). {advice} the file that belongs to this slide; if its contours are in pixels of "
+        "the slide nevertheless, add it with --scale 1."
+    )
 
 
 def write_contours(
@@ -137,12 +227,14 @@ def write_contours(
 def stem_of(path: str | Path) -> str:
     """Return a file's name without its suffix, if that is one of a slide, contour or mask file.
 
+    Letters with accents are composed (NFC), as macOS and its archives decompose them (NFD): the same name to the eye.
+
     >>> stem_of("2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048.tiff")
     '2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048'
     >>> stem_of("2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048")
     '2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048'
     """
-    name = Path(path).name
+    name = unicodedata.normalize("NFC", Path(path).name)
     suffix = next((known for known in _KNOWN_SUFFIXES if name.lower().endswith(known)), "")
     return name[: len(name) - len(suffix)]
 
@@ -167,11 +259,17 @@ def find_contour_file(slide_path: Path, folder_or_file: Path) -> Path | None:
     names = [(name, suffix) for name in stems for suffix in CONTOUR_SUFFIXES]
     names += [(name, suffix) for name in (f"{stem}_mask", stem, f"mask_{stem}") for suffix in MASK_SUFFIXES]
     for name, suffix in names:
-        for spelled in (suffix, suffix.upper()):
-            found = folder_or_file / f"{name}{spelled}"
-            if found.is_file() and not (slide_path.exists() and found.samefile(slide_path)):
-                return found
+        for spelled in dict.fromkeys(_spellings(name)):
+            for ending in (suffix, suffix.upper()):
+                found = folder_or_file / f"{spelled}{ending}"
+                if isfile(found) and not (slide_path.exists() and found.samefile(slide_path)):  # False for long names
+                    return found
     return None
+
+
+def _spellings(name: str) -> tuple[str, str, str]:
+    """Return a name as it is, and with its accents composed and decomposed."""
+    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
 
 
 def _version(path: Path) -> tuple[int, int]:
@@ -180,3 +278,11 @@ def _version(path: Path) -> tuple[int, int]:
     except OSError as error:
         raise AnnotationError(f"{path} could not be read: {error.strerror}. Check the path.") from error
     return status.st_size, status.st_mtime_ns
+
+
+def _is_version(path: Path, version: tuple[int, int]) -> bool:
+    """Return whether the file on disk still has a version; False if it cannot be read."""
+    try:
+        return _version(path) == version
+    except AnnotationError:
+        return False

@@ -38,13 +38,12 @@ def flatten_beziers(control: Points, tolerance: float, consume: Consume) -> Poin
     degree = control.shape[1] - 1
     bend = np.hypot(*np.moveaxis(np.diff(control, 2, axis=1), 2, 0)).max(axis=1)
     pieces = np.ceil(np.sqrt(degree * (degree - 1) / 8 * bend / tolerance)).clip(1)  # Wang, 1984
-    which, share = _spread_points(pieces, consume)
-    t = share[:, None]
-    points: Points = np.zeros((len(which), 2))
+    curve, t = _spread_points(pieces, consume)
+    points: Points = np.zeros((len(curve), 2))
     for index in range(degree + 1):
         weight = math.comb(degree, index) * (1 - t) ** (degree - index) * t**index
-        points += weight * control[which, index]
-    points[share == 1] = control[:, -1]
+        points += weight[:, None] * control[curve, index]
+    points[t == 1] = control[:, -1]
     return points
 
 
@@ -80,9 +79,9 @@ def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float,
     """
     straight = (np.abs(shapes[:, :2]).min(axis=1) <= 1e-9) | (starts == ends).all(axis=1)
     radii = np.where(straight[:, None], 1.0, np.abs(shapes[:, :2]))
-    turn = np.radians(shapes[:, 2])
+    rotation = np.radians(shapes[:, 2])
     large, sweep = shapes[:, 3] == 1, shapes[:, 4] == 1
-    half = _rotated((starts - ends) / 2, -turn) / radii  # on the unit circle
+    half = _rotated((starts - ends) / 2, -rotation) / radii  # on the unit circle
     length = (half**2).sum(axis=1)
     grown = np.sqrt(length.clip(1))[:, None]  # radii too short for the end points are scaled up
     radii, half, length = radii * grown, half / grown, length.clip(1e-300, 1)
@@ -93,11 +92,11 @@ def flatten_arcs(starts: Points, shapes: Points, ends: Points, tolerance: float,
     span += 2 * np.pi * ((sweep & (span < 0)).astype(int) - (~sweep & (span > 0)))
     span[straight] = 0
     step = 2 * np.arccos((1 - tolerance / radii.max(axis=1)).clip(0.9))
-    which, share = _spread_points(np.ceil(np.abs(span) / step.clip(_MIN_STEP)).clip(1), consume)
-    angle = begin[which] + span[which] * share
-    round_center = np.stack([np.cos(angle), np.sin(angle)], axis=1) + center[which]
-    points = _rotated(round_center * radii[which], turn[which]) + ((starts + ends) / 2)[which]
-    points[share == 1] = ends
+    curve, t = _spread_points(np.ceil(np.abs(span) / step.clip(_MIN_STEP)).clip(1), consume)
+    angle = begin[curve] + span[curve] * t
+    on_circle = np.stack([np.cos(angle), np.sin(angle)], axis=1) + center[curve]
+    points = _rotated(on_circle * radii[curve], rotation[curve]) + ((starts + ends) / 2)[curve]
+    points[t == 1] = ends
     return points
 
 
@@ -110,9 +109,9 @@ def _rotated(points: Points, angle: npt.NDArray[np.float64]) -> Points:
 def _spread_points(
     pieces: npt.NDArray[np.float64], consume: Consume
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float64]]:
-    """Return, for each point to be made, which curve it is of and how far along it, up to 1."""
+    """Return, for each point to be created, the number of its curve and its parameter t, which ends at 1."""
     consume(float(pieces.sum()))
     counts = pieces.astype(np.intp)
-    which = np.repeat(np.arange(len(counts)), counts)
-    step = np.arange(1, len(which) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-    return which, step / counts[which]
+    curve = np.repeat(np.arange(len(counts)), counts)
+    step = np.arange(1, len(curve) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
+    return curve, step / counts[curve]

@@ -1,13 +1,15 @@
 """CVAT for images 1.1: polygons, boxes, ellipses and masks of one image of a task.
 
-CVAT counts ``(x, y)`` from the corner of the first pixel, as its boxes reach from 0 to the
-image's width; ours is the centre, hence the half pixel.  A mask has the pixels of a box, row
-by row, in runs that alternate between outside and inside [1]_.  Lines, points, cuboids and tags
+CVAT measures ``(x, y)`` from the corner of the first pixel, as its boxes extend from 0 to the
+image's width; we measure from the centre, hence the half pixel.  A mask has the pixels of a box,
+row by row, in runs that alternate between outside and inside [1]_.  Lines, points, cuboids and tags
 have no area and are skipped; shapes with a higher ``z_order`` come later.
 
+Where the label is general (``object``), the first attribute whose value is a name is the class.
+
 The image is the one with the slide's name, or the only one.  CVAT has no holes: contours with
-holes are written as one ring (:mod:`~napari_pathseg.contours.formats.hole_bridging`), and its
-parts in an attribute ``parts`` that CVAT ignores.  A contour without a class gets the label
+holes are written as one ring (:mod:`~napari_pathseg.contours.formats.holes`), and the
+lengths of its parts in an attribute ``parts`` that CVAT ignores.  A contour without a class gets the label
 ``contour`` and the attribute ``unnamed``.
 
 .. [1] https://docs.cvat.ai/docs/other/xml_format
@@ -21,12 +23,13 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, run_length_contours
 from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
-from napari_pathseg.contours.formats.hole_bridging import join, split
-from napari_pathseg.contours.formats.json_tree import gc_paused
+from napari_pathseg.contours.formats.holes import bridge_holes, split_bridged
+from napari_pathseg.contours.formats.json_tree import gc_paused, stated_shape
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.svg.path import numbers
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, attribute, content, from_corner
@@ -34,11 +37,12 @@ from napari_pathseg.errors import AnnotationError
 
 _NO_CLASS = "contour"
 _MAX_INTEGER_LENGTH = 100  # characters
+_MAX_DEPTH = 1 << 40
 _MARKS = ("image", "track", "version", "meta")
 
 
 def is_cvat(root: Element) -> bool:
-    """Return whether a tree is CVAT's."""
+    """Return whether a tree is in CVAT's format."""
     return root.tag == "annotations" and any(root.find(mark) is not None for mark in _MARKS)
 
 
@@ -57,16 +61,19 @@ def read_cvat(root: Element, source: DocumentSource) -> list[Contour]:
         If the slide's image is ambiguous; otherwise naming the file and the shape, counted from 1
         in its image.
     """
-    shapes = _find_image(root, source)
+    image = _find_image(root, source)
+    shapes = [] if image is None else list(image)
     colors = {label.findtext("name"): _color(label) for label in root.iterfind("meta//label")}
     reader = _ShapeReader(source.name)
     found: list[tuple[int, list[Contour]]] = []
     for number, shape in enumerate(shapes, 1):
         place = f"{source.name}, shape {number}"
-        name = "" if shape.get("unnamed") else shape.get("label", "")
-        height = _whole(shape, "z_order", place, 0)
-        contours = [replace(drawn, class_name=name, color=colors.get(name)) for drawn in reader.contours(shape, place)]
-        found.append((height, contours))
+        name = "" if shape.get("unnamed") else _class_name(shape)
+        z_order = _integer(shape, "z_order", place, 0)
+        drawn = reader.contours(shape, place)
+        depth = min(max(z_order, -_MAX_DEPTH), _MAX_DEPTH)
+        contours = [replace(contour, class_name=name, color=colors.get(name), depth=depth) for contour in drawn]
+        found.append((z_order, contours))
     return [contour for _, contours in sorted(found, key=lambda pair: pair[0]) for contour in contours]
 
 
@@ -95,7 +102,7 @@ def _label(name: str, color: str | None) -> str:
 
 
 def _polygon(contour: Contour) -> str:
-    line, parts = join(contour.rings)
+    line, parts = bridge_holes(contour.rings)
     points = ";".join(f"{x!r},{y!r}" for x, y in from_corner(line))
     marks = "" if contour.class_name else ' unnamed="1"'
     marks += f' parts="{parts}"' if contour.holes else ""
@@ -103,25 +110,29 @@ def _polygon(contour: Contour) -> str:
     return f'<polygon label={label} source="manual" occluded="0" points="{points}" z_order="0"{marks}></polygon>\n'
 
 
-def _find_image(root: Element, source: DocumentSource) -> list[Element]:
-    """Return the shapes of the slide's image."""
-    pictures = root.findall("image")
+def cvat_image_shape(root: Element, source: DocumentSource, contours: Sequence[Contour]) -> tuple[int, int] | None:
+    """Return the rows and columns of the slide's image, or None if the file does not say."""
+    image = _find_image(root, source)
+    return None if image is None else stated_shape(image.get("height"), image.get("width"))
+
+
+def _find_image(root: Element, source: DocumentSource) -> Element | None:
+    """Return the element of the slide's image, or None if the file has none."""
+    images = root.findall("image")
     if root.find("track") is not None:
-        raise AnnotationError(
-            f'{source.name}: holds the tracks of a video. Export it from CVAT as "CVAT for images 1.1".'
-        )
-    if len(pictures) < 2:
-        return list(pictures[0]) if pictures else []
-    names = [PurePosixPath(picture.get("name", "").replace("\\", "/")).name for picture in pictures]
+        raise AnnotationError(f'{source.name} has the tracks of a video. Export it from CVAT as "CVAT for images 1.1".')
+    if len(images) < 2:
+        return images[0] if images else None
+    names = [PurePosixPath(image.get("name", "").replace("\\", "/")).name for image in images]
     for same in (_unchanged, _stem):
         wanted = {source.geometry.name, same(source.geometry.name)} - {""}
-        fitting = [picture for picture, name in zip(pictures, names, strict=True) if same(name) in wanted]
+        fitting = [image for image, name in zip(images, names, strict=True) if same(name) in wanted]
         if len(fitting) == 1:
-            return list(fitting[0])
+            return fitting[0]
     shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
     raise AnnotationError(
-        f'{source.name}: holds {len(names)} pictures ({shown}), and which is the slide "{source.geometry.name}" is not '
-        "clear. Name the slide as its picture, or export it alone."
+        f"{source.name} has the contours of {len(names)} images ({shown}), and which is the slide "
+        f'"{source.geometry.name}" is not clear. Name an image in it like the slide, or export it alone.'
     )
 
 
@@ -162,18 +173,18 @@ class _ShapeReader:
 
     def _mask(self, shape: Element, place: str) -> list[Contour]:
         """Return the outlines of a mask; its row-wise runs are the columns of the transposed mask."""
-        width, height, left, top = (_whole(shape, name, place) for name in ("width", "height", "left", "top"))
+        width, height, left, top = (_integer(shape, name, place) for name in ("width", "height", "left", "top"))
         check_ring(np.array([[top, left]] * 3, np.float64), place)  # finite and in range
         self._masks.consume_runs(shape.get("rle", "").count(",") // 2)
         try:
             runs = [int(run) for run in shape.get("rle", "").split(",")]
         except ValueError as error:
             raise AnnotationError(f"{place}: the runs of its mask cannot be read. Export it again.") from error
-        turned = run_length_contours({"size": [width, height], "counts": runs}, place, self._masks)
+        transposed = run_length_contours({"size": [width, height], "counts": runs}, place, self._masks)
         corner = top, left
         return [
             Contour(drawn.exterior[:, ::-1] + corner, tuple(hole[:, ::-1] + corner for hole in drawn.holes))
-            for drawn in turned
+            for drawn in transposed
         ]
 
 
@@ -181,7 +192,7 @@ def _points(shape: Element, consume: Consume) -> list[Points]:
     values = numbers(shape.get("points", "").replace(";", " "), consume)
     if len(values) % 2:
         raise ValueError(f"has {len(values)} numbers; points are pairs of x and y. Complete or delete it.")
-    return split(values.reshape(-1, 2), shape.get("parts", ""))
+    return split_bridged(values.reshape(-1, 2), shape.get("parts", ""))
 
 
 def _box(shape: Element, consume: Consume) -> list[Points]:
@@ -202,9 +213,9 @@ def _rotated(points: Points, shape: Element) -> Points:
     if not angle:
         return points
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    turned: Points = (points - middle) @ turn + middle
-    return turned
+    rotation = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
+    rotated: Points = (points - middle) @ rotation + middle
+    return rotated
 
 
 def _number(shape: Element, name: str, default: float = math.nan) -> float:
@@ -215,7 +226,7 @@ def _number(shape: Element, name: str, default: float = math.nan) -> float:
     return float(values[0])
 
 
-def _whole(shape: Element, name: str, place: str, default: int | None = None) -> int:
+def _integer(shape: Element, name: str, place: str, default: int | None = None) -> int:
     text = shape.get(name, "")
     try:
         number = default if default is not None and not text else int(text[:_MAX_INTEGER_LENGTH])
@@ -224,6 +235,12 @@ def _whole(shape: Element, name: str, place: str, default: int | None = None) ->
         return number
     except ValueError as error:
         raise AnnotationError(f'{place}: its {name} is "{text[:20]}", not a whole number. Correct it.') from error
+
+
+def _class_name(shape: Element) -> str:
+    """Return a shape's label, or an attribute's text where the label says no more than "object"."""
+    label = shape.get("label", "")
+    return specific_name(label, *(attribute.text for attribute in shape.iterfind("attribute"))) or label
 
 
 def _color(label: Element) -> str | None:

@@ -1,15 +1,16 @@
 """GeoJSON as QuPath writes and reads it.
 
-QuPath counts ``(x, y)`` from the corner of the first pixel: an annotation that covers just
-that pixel is the square from (0, 0) to (1, 1) [1]_; ours is the centre, hence the half pixel.
+QuPath measures ``(x, y)`` from the corner of the first pixel: an annotation of that pixel alone
+is the square from (0, 0) to (1, 1) [1]_; we measure from the centre, hence the half pixel.
 Annotations, detections, tiles and cells (by their outer ring) are read, with their child
-objects; cores of tissue arrays and QuPath's root are regions of interest, not contours, and are
+objects.  What other programs write as ``class``, ``label`` or ``category`` is read as the class; the name of an object
+without a class tells it apart.  Cores of tissue arrays and QuPath's root are regions of interest, not contours, and are
 skipped [2]_, as are objects without area.
 
-GeoJSON is made for maps, and many programs declare longitudes and latitudes (WGS84) whatever
-the numbers are.  A file counts as a map, and is refused, only if all its points are possible
-degrees, nothing in it is QuPath's, and either it names WGS84 and has fractions, or most points
-have more than four decimals and lie outside any image or within less than one pixel.
+GeoJSON is a format for maps, and many programs declare longitudes and latitudes (WGS84) for
+any numbers.  A file counts as a map, and is refused, only if all its points are possible
+degrees, nothing in it is specific to QuPath, and either it names WGS84 and has fractions, or most points
+have more than four decimals and are outside any image or within less than one pixel.
 
 .. [1] P. Bankhead, "A note on contours", 2018,
    https://petebankhead.github.io/qupath/technical/2018/03/13/note-on-contours.html
@@ -25,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.json_tree import (
@@ -42,6 +44,8 @@ _WITHOUT_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString")
 _TYPES = (*_WITHOUT_AREA, "Polygon", "MultiPolygon", "GeometryCollection", "Feature", "FeatureCollection")
 _CORES_AND_ROOT = ("tmaCore", "tma_core", "TMACoreObject", "root", "PathRootObject")
 _QUPATH_KEYS = ("objectType", "object_type", "classification", "isLocked", "measurements")
+_CLASS_KEYS = ("classification", "class", "className", "class_name", "label", "category")
+_MAX_NUMBER_LENGTH = 20  # characters
 _WGS84 = re.compile(r"CRS:?84|WGS ?84|^(.*EPSG:.*)?4326$", re.IGNORECASE)
 
 
@@ -71,10 +75,11 @@ def read_geojson(document: Any, source: DocumentSource) -> list[Contour]:
         if _is_core_or_root(feature, properties):
             continue
         name, color = _classification(properties)
+        layer = "" if name else _other_name(properties)
         has_geometry = "geometry" in feature or feature.get("type") == "Feature"
         for rings in _polygons(feature.get("geometry") if has_geometry else feature, place):
             ring, *holes = (from_corner(read_pairs(points, place, budget), place) for points in rings)
-            contours.append(Contour(ring, tuple(holes), name, color=color))
+            contours.append(Contour(ring, tuple(holes), name, color=color, layer=layer))
     if not marked and _in_degrees(contours, _names_wgs84(document)):
         raise AnnotationError(
             f"{source.name}: its coordinates are longitudes and latitudes, not pixels. Export the contours in pixels "
@@ -136,7 +141,8 @@ def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
             continue
         if kind not in ("Polygon", "MultiPolygon"):
             raise AnnotationError(
-                f"{place}: its geometry is {describe(kind)}; Polygon and MultiPolygon are read. Convert or delete it."
+                f"{place}: its geometry is {describe(kind)}; only Polygon and MultiPolygon can be read. "
+                "Convert or delete it."
             )
         coordinates = geometry.get("coordinates")
         polygons = [coordinates] if kind == "Polygon" else coordinates
@@ -146,14 +152,23 @@ def _polygons(geometry: Any, place: str) -> Iterator[list[Any]]:
 
 
 def _classification(properties: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Return a feature's class name and colour, as old and new versions of QuPath write them."""
-    found = properties.get("classification")
-    if not isinstance(found, dict):
-        return clean_name(found), _color({"color": found}) or _color(properties)
+    """Return a feature's class name and colour, as QuPath's versions and other programs write them."""
+    fields = (properties.get(key) for key in _CLASS_KEYS)
+    found = next((value for value in fields if value and isinstance(value, str | dict)), None)
+    if not isinstance(found, dict):  # a number is a colour of QuPath's
+        return clean_name(found), _color({"color": properties.get("classification")}) or _color(properties)
     name, names = found.get("name"), found.get("names")
     if not isinstance(name, str) and isinstance(names, list):
         name = ": ".join(part for part in names if isinstance(part, str))
     return clean_name(name), _color(found) or _color(properties)
+
+
+def _other_name(properties: Mapping[str, Any]) -> str:
+    """Return what else may tell a feature without a class from others: its number of a class, its name or type."""
+    number = next((properties[key] for key in _CLASS_KEYS[1:] if type(properties.get(key)) is int), None)
+    if number is not None:
+        return f"class {str(number)[:_MAX_NUMBER_LENGTH]}"
+    return specific_name(clean_name(properties.get("name")), clean_name(properties.get("type")))
 
 
 def _color(values: Mapping[str, Any]) -> str | None:

@@ -3,13 +3,16 @@
 The formats are nearly the same: a layer (``Annotation``) has a name and a colour; its regions are
 polygons, rectangles or ellipses (types 0, 1 and 2 in ImageScope, names in HALO; the latter two
 may be given by two corners); arrows, rulers, pins and texts have no area and are skipped.
+ImageScope itself leaves ``Name`` empty and keeps what the user calls a layer in its attribute ``Description``;
+where that is empty, too, a region's ``Text`` is its class.  The contours of other layers are distinguished by
+the number of their layer.
 Colours are Windows' ``COLORREF`` [1]_: red in the lowest byte, 255 is red and 65535 yellow.
 
-Both are assumed to count ``(x, y)`` from the corner of the first pixel, as the converters to
-QuPath pass coordinates on unchanged [2]_ [3]_; ours is the centre, hence the half pixel.
+Both are assumed to measure ``(x, y)`` from the corner of the first pixel, as the converters to
+QuPath pass coordinates on unchanged [2]_ [3]_; we measure from the centre, hence the half pixel.
 
 A region with ``NegativeROA="1"`` is a hole of the region around it in its layer, or else in
-another layer.  One that crosses an outline is clipped to it; one outside all regions is dropped.
+another layer.  If it crosses an outline it is clipped to it; outside all regions it is dropped.
 
 Files written here number the contours (``Contour="3"``) and link each hole to its contour
 (``HoleOf="3"``), so that order and holes survive; both programs ignore these attributes.
@@ -29,10 +32,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
-from napari_pathseg.contours.formats.exclusion_areas import Area, subtract_areas
+from napari_pathseg.contours.formats.holes import ExcludedArea, subtract_excluded
 from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import attribute, from_corner, whole_numbers, with_fractions
@@ -58,7 +62,7 @@ class _Region(NamedTuple):
 
 
 def is_imagescope(root: Element) -> bool:
-    """Return whether a tree is ImageScope's or HALO's."""
+    """Return whether a tree is in the format of ImageScope or HALO."""
     return root.tag == "Annotations"
 
 
@@ -127,7 +131,10 @@ def write_halo(path: Path, contours: Sequence[Contour], geometry: SlideGeometry)
 
 def _regions(layer: Element, number: int, file_name: str, consume: Consume) -> Iterator[_Region]:
     """Yield the regions of a layer that have an area."""
-    name, color = layer.get("Name", ""), _color(layer.get("LineColor", ""))
+    name, color = _name(layer), _color(layer.get("LineColor", ""))
+    if layer.find("Regions/Region[@Contour]") is not None:  # written here
+        name = layer.get("Name", "")
+    label = layer.get("Name", "").strip() or f"layer {layer.get('Id') or number}"
     for position, region in enumerate(layer.iterfind("Regions/Region"), 1):
         kind = region.get("Type", "")
         place = f"{file_name}, layer {number}, region {position}"
@@ -137,9 +144,21 @@ def _regions(layer: Element, number: int, file_name: str, consume: Consume) -> I
         points = with_fractions(points_of(region.find("Vertices")), region.get("Fractions", ""))
         ring = without_repeat(line(points, consume)[:, ::-1] - 0.5)
         check_ring(ring, place)
-        contour = Contour(np.ascontiguousarray(ring), (), name, color=color)
+        class_name = name or _name(region, region.get("Text"))
+        layer_name = "" if class_name else label
+        contour = Contour(np.ascontiguousarray(ring), (), class_name, color=color, layer=layer_name)
         negative = region.get("NegativeROA", "").lower() in ("1", "true")
         yield _Region(number, contour, place, region.get("Contour", ""), negative, region.get("HoleOf", ""))
+
+
+def _name(element: Element, text: str | None = None) -> str:
+    """Return the name that a user gave a layer or region, or an empty text."""
+    described = (
+        attribute.get("Value")
+        for attribute in element.iterfind("Attributes/Attribute")
+        if attribute.get("Name", "").lower() == "description"
+    )
+    return specific_name(element.get("Name"), text, *described)
 
 
 def _polygon(points: Points, consume: Consume) -> Points:
@@ -184,12 +203,13 @@ def _cut_by_layer(
         by_layer.setdefault(region.layer, []).append(region)
     for layer, regions in by_layer.items():
         own = members.get(layer, [])
-        areas = [Area(region.contour.exterior, region.place) for region in regions]
-        cut, outside = subtract_areas([contours[number] for number in own], areas, file_name)
+        areas = [ExcludedArea(region.contour.exterior, region.place) for region in regions]
+        cut, outside = subtract_excluded([contours[number] for number in own], areas, file_name)
         for number, contour in zip(own, cut, strict=True):
             contours[number] = contour
         left += [regions[number] for number in outside]
-    return subtract_areas(contours, [Area(region.contour.exterior, region.place) for region in left], file_name)[0]
+    areas = [ExcludedArea(region.contour.exterior, region.place) for region in left]
+    return subtract_excluded(contours, areas, file_name)[0]
 
 
 def _color(text: str) -> str | None:

@@ -1,7 +1,7 @@
-"""Untrusted JSON, read with limits, and helpers for the outlines in it.
+"""Read untrusted JSON with limits, and convert the outlines in it.
 
-All JSON formats count ``(x, y)`` from the corner of the first pixel; here points become
-``(row, column)`` from its centre.
+All JSON formats measure ``(x, y)`` from the corner of the first pixel; here points become
+``(row, column)`` measured from its centre.
 """
 
 import gc
@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.contours.contour import Points, check_ring, without_repeat
-from napari_pathseg.contours.formats.base import DocumentSource
+from napari_pathseg.contours.contour import MAX_COORDINATE, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.limits import PointBudget, open_limited
 from napari_pathseg.errors import AnnotationError
 
@@ -42,15 +41,15 @@ def read_json(path: Path) -> Any:
     _check_value_count(raw, path.name)
     try:
         text = raw.decode(json.detect_encoding(raw))
-        del raw  # frees much memory before parsing
+        del raw  # frees memory before parsing
         with gc_paused():
             return json.loads(text, object_pairs_hook=partial(_unique_keys, path.name))
     except AnnotationError:
         raise
     except RecursionError as error:
-        raise AnnotationError(f"{path.name} is nested deeper than contours ever are. Export it again.") from error
+        raise AnnotationError(f"{path.name} is nested too deeply for a contour file. Export it again.") from error
     except ValueError as error:
-        raise AnnotationError(f"{path.name} is no JSON: {error}. Export it again.") from error
+        raise AnnotationError(f"{path.name} is not JSON: {error}. Export it again.") from error
 
 
 def _without_image(raw: bytes) -> bytes:
@@ -65,7 +64,7 @@ def _without_image(raw: bytes) -> bytes:
 
 
 def _check_value_count(raw: bytes, name: str) -> None:
-    """Refuse a file with too many values before it is parsed: each takes about 60 bytes of memory."""
+    """Raise AnnotationError before parsing a file with too many values; each takes about 60 bytes of memory."""
     if raw.count(b"[") + raw.count(b"{") > _MAX_LISTS or raw.count(b",") > _MAX_VALUES:
         raise AnnotationError(
             f"{name}: has more than {_MAX_LISTS:,} points and objects, or {_MAX_VALUES:,} values. "
@@ -75,7 +74,7 @@ def _check_value_count(raw: bytes, name: str) -> None:
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Pause garbage collection: parsed files have no cycles, and it would scan millions of lists repeatedly."""
+    """Pause garbage collection: parsed files have no cycles, and the collector would rescan millions of lists."""
     running = gc.isenabled()
     gc.disable()
     try:
@@ -90,7 +89,9 @@ def _unique_keys(file_name: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]
     found = dict(pairs)
     if len(found) != len(pairs) and any(found[key] is not value and found[key] != value for key, value in pairs):
         key = next(key for key, value in pairs if found[key] is not value and found[key] != value)
-        raise AnnotationError(f"{file_name}: {describe(key)} is there twice in one object and differs. Delete one.")
+        raise AnnotationError(
+            f"{file_name}: an object has the key {describe(key)} twice, with different values. Delete one."
+        )
     return found
 
 
@@ -120,7 +121,7 @@ def read_pairs(points: Any, place: str, budget: PointBudget) -> npt.NDArray[np.f
         _check_numbers(chain.from_iterable(points))
         values = np.array(points, np.float64)
     except (ValueError, TypeError, OverflowError) as error:
-        raise AnnotationError(f"{place}: its coordinates are not numbers in pairs. Export it again.") from error
+        raise AnnotationError(f"{place}: its coordinates are not pairs of numbers. Export it again.") from error
     if values.ndim != 2 or values.shape[1] < 2:
         raise AnnotationError(f"{place}: its coordinates are not pairs of x and y. Export it again.")
     return values[:, :2]
@@ -137,27 +138,25 @@ def read_flat_pairs(numbers: Any, place: str, budget: PointBudget) -> npt.NDArra
 
 
 def from_corner(points: npt.NDArray[np.float64], place: str) -> Points:
-    """Return a checked ring from (x, y) counted from the corner of the first pixel."""
+    """Return a ring from (x, y) measured from the corner of the first pixel; raise AnnotationError if invalid."""
     ring = without_repeat(points[:, ::-1] - 0.5)
     check_ring(ring, place)
     return ring
 
 
 def to_corner(ring: Points) -> npt.NDArray[np.float64]:
-    """Return a ring as (x, y) counted from the corner of the first pixel."""
+    """Return a ring as (x, y) measured from the corner of the first pixel."""
     corner: npt.NDArray[np.float64] = ring[:, ::-1] + 0.5
     return corner
 
 
-def check_image_size(rows: Any, columns: Any, source: DocumentSource) -> None:
-    """Refuse contours of an image whose size differs from the slide's, where both are known."""
-    known = isinstance(rows, int) and isinstance(columns, int) and rows > 0 and columns > 0
-    shape = source.geometry.shape
-    if known and shape is not None and (rows, columns) != tuple(shape):
-        raise AnnotationError(
-            f"{source.name}: was drawn on a picture of {describe(rows)} x {describe(columns)} pixels, its slide has "
-            f"{shape[0]} x {shape[1]} (rows x columns). Give the file that belongs to this slide, at its full size."
-        )
+def stated_shape(rows: Any, columns: Any) -> tuple[int, int] | None:
+    """Return the size of an image as a file states it, or None if it is not two numbers above 0."""
+    try:
+        sides = int(rows), int(columns)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return sides if min(sides) > 0 and max(sides) < MAX_COORDINATE else None
 
 
 def image_size(rings: Sequence[Points], source_shape: tuple[int, int] | None) -> tuple[int, int]:

@@ -1,13 +1,15 @@
 """LabelMe's JSON: the shapes drawn on one image.
 
-LabelMe draws its image with the first pixel from (0, 0) to (1, 1) and saves ``(x, y)`` as
-clicked [1]_; ours counts from that pixel's centre, hence the half pixel.  A shape of type *mask*
+LabelMe draws the first pixel of its image from (0, 0) to (1, 1) and saves ``(x, y)`` as
+clicked [1]_; we measure from that pixel's centre, hence the half pixel.  A shape of type *mask*
 is a base64-encoded PNG whose first pixel is the upper left of its two points [2]_.  Circles are
 a centre and a point on the circle.  Points and lines are skipped.
 
-Shapes with the same label and ``group_id`` are parts of one object; one inside another is a hole
-in it (even-odd), which LabelMe itself cannot draw.  Files written here mark holes by a LabelMe
-flag.
+Shapes with the same label and ``group_id`` are parts of one object; a shape inside another is a
+hole in it (even-odd), which LabelMe itself cannot draw.  Files written here mark holes by a LabelMe flag.
+
+The class of a shape without a label is the only flag that is set on it; otherwise it is distinguished by its
+description, or by a ``group_id`` that several shapes share.
 
 .. [1] ``labelme/widgets/canvas.py`` of https://github.com/wkentaro/labelme: ``paintEvent``
    and ``transformPos``
@@ -25,18 +27,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, assign_holes, check_ring
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.coco_rle import MaskBudget, mask_contours
 from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.json_tree import (
-    check_image_size,
     clean_name,
     describe,
     from_corner,
     gc_paused,
     image_size,
     read_pairs,
+    stated_shape,
     to_corner,
 )
 from napari_pathseg.contours.formats.label_images.reader import decode_png
@@ -44,6 +47,7 @@ from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.errors import AnnotationError
 
 _HOLE = "hole"
+_MAX_GROUP_LENGTH = 40  # characters
 _POLYGONS = ("polygon", "oriented_rectangle", "rotation")
 _WITHOUT_AREA = ("point", "points", "line", "linestrip")
 
@@ -53,6 +57,7 @@ class _Object:
     """The shapes with the same label and group."""
 
     class_name: str
+    layer: str
     rings: list[Points] = field(default_factory=list)
     holes: set[int] = field(default_factory=set)  # indices of `rings`, marked in files written here
     masks: list[Contour] = field(default_factory=list)
@@ -60,9 +65,9 @@ class _Object:
     def contours(self, file_name: str) -> Iterator[Contour]:
         """Yield the outlines with their holes."""
         for outer, inner in self._nested(file_name):
-            yield Contour(outer, inner, self.class_name)
+            yield Contour(outer, inner, self.class_name, layer=self.layer)
         for contour in self.masks:
-            yield replace(contour, class_name=self.class_name)
+            yield replace(contour, class_name=self.class_name, layer=self.layer)
 
     def _nested(self, file_name: str) -> list[tuple[Points, tuple[Points, ...]]]:
         if self.holes and self.holes == set(range(1, len(self.rings))):
@@ -75,6 +80,11 @@ def is_labelme(document: Any) -> bool:
     return isinstance(document, dict) and isinstance(document.get("shapes"), list)
 
 
+def labelme_image_shape(document: Any, source: DocumentSource, contours: Sequence[Contour]) -> tuple[int, int] | None:
+    """Return the rows and columns of the image, or None if the document does not say."""
+    return stated_shape(document.get("imageHeight"), document.get("imageWidth"))
+
+
 @gc_paused()
 def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     """Return polygons, rectangles, masks, and circles flattened to 0.1 px.
@@ -82,9 +92,8 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
     Raises
     ------
     AnnotationError
-        If the image's size differs from the slide's; otherwise naming the shape, counted from 1.
+        Naming the shape, counted from 1.
     """
-    check_image_size(document.get("imageHeight"), document.get("imageWidth"), source)
     points = PointBudget(source.name)
     masks = MaskBudget(source.name, points)
     objects: dict[Any, _Object] = {}
@@ -95,9 +104,12 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
         kind = shape.get("shape_type") or "polygon"
         if isinstance(kind, str) and kind in _WITHOUT_AREA:
             continue
-        label, group = clean_name(shape.get("label")), shape.get("group_id")
-        key = (label, group) if isinstance(group, int | str) else number
-        found = objects.setdefault(key, _Object(label))
+        label, layer, group = clean_name(shape.get("label")), "", shape.get("group_id")
+        if not label.strip():
+            layer = specific_name(clean_name(shape.get("description")))
+            label = _flagged(shape) or ("" if layer else label)  # a name of spaces alone is still a name
+        key = (label, layer, group) if isinstance(group, int | str) else number
+        found = objects.setdefault(key, _Object(label, "" if label else layer))
         if kind == "mask":
             found.masks += _mask(shape, place, points, masks)
             continue
@@ -105,7 +117,16 @@ def read_labelme(document: Any, source: DocumentSource) -> list[Contour]:
         if isinstance(flags, dict) and flags.get(_HOLE) is True:
             found.holes.add(len(found.rings))
         found.rings.append(_ring(shape, kind, place, points))
+    _tell_groups_apart(objects)
     return [contour for found in objects.values() for contour in found.contours(source.name)]
+
+
+def _tell_groups_apart(objects: Mapping[Any, _Object]) -> None:
+    """Call shapes without a label by their group, if groups have several shapes that are not holes of one another."""
+    unnamed = {key: found for key, found in objects.items() if isinstance(key, tuple) and not (found.class_name)}
+    if any(len(found.rings) + len(found.masks) > 1 and not found.holes for found in unnamed.values()):
+        for (_, layer, group), found in unnamed.items():
+            found.layer = layer or f"group {str(group)[:_MAX_GROUP_LENGTH]}"
 
 
 def write_labelme(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
@@ -121,6 +142,13 @@ def write_labelme(path: Path, contours: Sequence[Contour], geometry: SlideGeomet
     path.write_text(f'{head[:-1]}, "shapes": [\n{shapes}\n]}}\n', encoding="utf-8")
 
 
+def _flagged(shape: Mapping[str, Any]) -> str:
+    """Return the only flag that is set on a shape, or an empty text."""
+    flags = shape.get("flags")
+    names = [name for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
+    return clean_name(names[0]) if len(names) == 1 and names[0] != _HOLE else ""
+
+
 def _ring(shape: Mapping[str, Any], kind: Any, place: str, budget: PointBudget) -> Points:
     """Return the outline of a shape."""
     points = read_pairs(shape.get("points"), place, budget)
@@ -131,7 +159,7 @@ def _ring(shape: Mapping[str, Any], kind: Any, place: str, budget: PointBudget) 
         points = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     elif kind != "rectangle" and kind not in _POLYGONS:
         raise AnnotationError(
-            f"{place}: its type is {describe(kind)}; polygon, rectangle, circle and mask are read. "
+            f"{place}: its type is {describe(kind)}; only polygon, rectangle, circle and mask can be read. "
             "Convert or delete it."
         )
     return from_corner(points, place)
@@ -160,13 +188,13 @@ def _mask(shape: Mapping[str, Any], place: str, points: PointBudget, budget: Mas
     try:
         raw = base64.b64decode(text) if isinstance(text, str) else b""
     except ValueError as error:
-        raise AnnotationError(f"{place}: its mask is no picture as text. Export it again.") from error
+        raise AnnotationError(f"{place}: its mask is not base64 text. Export it again.") from error
     inside = decode_png(raw, place, lambda rows, columns: budget.consume_box(rows, columns, place))
     column, row = (int(value) for value in corners.min(axis=0))
     box = np.abs(corners[-1] - corners[0])[::-1]
     if not (np.abs(box + 0.5 - inside.shape) < 1.5).all():  # the box ends at the last pixel or after it
         raise AnnotationError(
-            f"{place}: its mask has {inside.shape[0]} x {inside.shape[1]} pixels, which is not the size of its box. "
+            f"{place}: its mask has {inside.shape[0]} x {inside.shape[1]} pixels, but its box has another size. "
             "Export it again."
         )
     budget.consume_runs(int(np.count_nonzero(np.diff(inside.astype(np.int8), axis=0) > 0)) + int(inside[0].sum()))

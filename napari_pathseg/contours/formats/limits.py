@@ -25,8 +25,8 @@ def open_limited(path: Path) -> Iterator[BinaryIO]:
             size = path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise AnnotationError(
-                    f"{path.name} has {size >> 20} MiB; contour files of up to {MAX_FILE_BYTES >> 20} MiB "
-                    "are read. Split it into several."
+                    f"{path.name} has {size >> 20} MiB; contour files of at most {MAX_FILE_BYTES >> 20} MiB "
+                    "can be read. Split it into several."
                 )
             yield file
     except OSError as error:

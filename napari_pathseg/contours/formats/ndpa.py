@@ -1,15 +1,16 @@
 """Hamamatsu's .ndpa files of NDP.view: outlines in coordinates of the glass, not of the image.
 
-Coordinates are nanometres from the middle of the glass, x to the right and y down.  The slide's
+Coordinates are nanometres from the centre of the glass, x to the right and y down.  The slide's
 offset from there, its pixel size and its size convert them to pixels from the corner of the
-first one [1]_; ours is the centre, hence the half pixel.  Reading and writing need these three
+first pixel [1]_; we measure from its centre, hence the half pixel.  Reading and writing need these three
 (:class:`~napari_pathseg.contours.formats.base.SlideGeometry`).
 
-An annotation's title is its class.  Closed freehand lines, which include rectangles, and circles
-are read; open lines, pins, pointers and measurements have no area and are skipped.
+An annotation's title is its class; one without a title is distinguished by its details.  Closed freehand
+lines, which include rectangles, and circles are read; open lines, pins, pointers and measurements have no
+area and are skipped.
 
 NDP.view has no holes and only integers.  Contours with holes are written as one ring
-(:mod:`~napari_pathseg.contours.formats.hole_bridging`), and the rest in attributes that NDP.view
+(:mod:`~napari_pathseg.contours.formats.holes`), and the rest in attributes that NDP.view
 ignores: ``parts``, and ``fractions`` where the nanometres are not integers.
 
 .. [1] ``annotation/NDPARepository.cpp`` in https://github.com/computationalpathologygroup/ASAP,
@@ -24,10 +25,11 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from napari_pathseg.contours.class_names import specific_name
 from napari_pathseg.contours.contour import Contour, Points, check_ring, without_repeat
 from napari_pathseg.contours.formats.base import DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.curves import FLATNESS, Consume, ellipse
-from napari_pathseg.contours.formats.hole_bridging import join, split
+from napari_pathseg.contours.formats.holes import bridge_holes, split_bridged
 from napari_pathseg.contours.formats.json_tree import gc_paused
 from napari_pathseg.contours.formats.limits import PointBudget
 from napari_pathseg.contours.formats.xml_text import HEX_COLOR, content, whole_numbers, with_fractions
@@ -49,8 +51,8 @@ _STATE = """<ndpviewstate id="{number}">
 class _Glass(NamedTuple):
     """The position of the slide on the glass."""
 
-    centre: Points  # nanometres from the middle of the glass
-    half: Points  # pixels from the corner to the middle of the slide
+    centre: Points  # nanometres from the centre of the glass
+    half: Points  # pixels from the corner to the centre of the slide
     pixel: float  # nanometres
 
     def from_pixels(self, points: Points) -> Points:
@@ -63,7 +65,7 @@ class _Glass(NamedTuple):
 
 
 def is_ndpa(root: Element) -> bool:
-    """Return whether a tree is NDP.view's."""
+    """Return whether a tree is in the format of NDP.view."""
     return root.tag == "annotations" and all(child.tag == "ndpviewstate" for child in root)
 
 
@@ -91,15 +93,15 @@ def read_ndpa(root: Element, source: DocumentSource) -> list[Contour]:
 
 def write_ndpa(path: Path, contours: Sequence[Contour], geometry: SlideGeometry) -> None:
     """Write closed freehand lines; AnnotationError if the slide's geometry is incomplete."""
-    glass = _glass(geometry, path.name)
+    glass = _glass(geometry, geometry.name or path.name, ", or choose another format")
     with path.open("w", encoding="utf-8", newline="\n") as file:
         file.write('<?xml version="1.0" encoding="utf-8" standalone="yes"?>\n<annotations>\n')
         file.writelines(_state(number, contour, glass) for number, contour in enumerate(contours, 1))
         file.write("</annotations>\n")
 
 
-def _glass(geometry: SlideGeometry, name: str) -> _Glass:
-    """Return the position of the slide on the glass; AnnotationError if it is not known."""
+def _glass(geometry: SlideGeometry, name: str, otherwise: str = "") -> _Glass:
+    """Return the position of the slide on the glass; AnnotationError, with another way out, if it is not known."""
     if geometry.shape is not None and geometry.mpp is not None and geometry.centre_offset_um is not None:
         half = np.array(geometry.shape[::-1]) / 2
         return _Glass(np.array(geometry.centre_offset_um) * 1000, half, geometry.mpp * 1000)
@@ -110,8 +112,8 @@ def _glass(geometry: SlideGeometry, name: str) -> _Glass:
     }
     missing = ", ".join(what for what, value in needed.items() if value is None)
     raise AnnotationError(
-        f"{name}: NDPA files count nanometres from the middle of the glass, and of the slide is not known: "
-        f"{missing}. Give the .ndpi slide with it."
+        f"{name}: NDPA files count nanometres from the middle of the glass, so they need what is not known "
+        f"of this slide: {missing}. Give the .ndpi slide with it{otherwise}."
     )
 
 
@@ -120,18 +122,20 @@ def _contours(state: Element, glass: _Glass, place: str, consume: Consume) -> It
     unit = (state.findtext("coordformat") or "nanometers").strip().lower()
     if unit not in _PER_NANOMETRE:
         known = ", ".join(_PER_NANOMETRE)
-        raise AnnotationError(f'{place}: its coordformat is "{unit[:20]}"; {known} are read. Export it again.')
+        raise AnnotationError(f'{place}: its coordformat is "{unit[:20]}"; only {known} can be read. Export it again.')
     title = (state.findtext("title") or "").strip()
+    layer = "" if title else specific_name(state.findtext("details"))
     for annotation in state.iterfind("annotation"):
         points = _points(annotation, place, glass.pixel / _PER_NANOMETRE[unit], consume)
         if points is None:
             continue
         line = glass.to_pixels(points * _PER_NANOMETRE[unit])
-        exterior, *holes = (without_repeat(ring) for ring in split(line, annotation.get("parts", "")))
+        exterior, *holes = (without_repeat(ring) for ring in split_bridged(line, annotation.get("parts", "")))
         for ring in (exterior, *holes):
             check_ring(ring, place)
         color = annotation.get("color", "")
-        yield Contour(exterior, tuple(holes), title, color=color.lower() if HEX_COLOR.fullmatch(color) else None)
+        shade = color.lower() if HEX_COLOR.fullmatch(color) else None
+        yield Contour(exterior, tuple(holes), title, color=shade, layer=layer)
 
 
 def _points(annotation: Element, place: str, pixel: float, consume: Consume) -> Points | None:
@@ -160,7 +164,7 @@ def _number(annotation: Element, name: str, place: str) -> float:
 
 def _state(number: int, contour: Contour, glass: _Glass) -> str:
     """Return the entry of a contour."""
-    line, parts = join(contour.rings)
+    line, parts = bridge_holes(contour.rings)
     points, fractions = whole_numbers(glass.from_pixels(line))
     marks = f' parts="{parts}"' if contour.holes else ""
     marks += f' fractions="{fractions}"' if fractions else ""

@@ -1,4 +1,4 @@
-"""Limits on XML files, checked by counting bytes before parsing, so that excess is refused at once.
+"""Limits on XML files, checked by counting bytes before parsing, so that excess is refused quickly.
 
 Parsing takes a microsecond per element and, in long values, about 30 ns per byte: minutes for the
 largest file.  Counting takes a tenth of a second.  It is exact for ASCII and UTF-8; in UTF-16 it
@@ -16,7 +16,7 @@ from napari_pathseg.errors import AnnotationError
 MAX_ELEMENTS = 750_000  # 100,000 contours of NDP.view take 600,000
 MAX_SKIPPED = 2_000_000
 SKIPPED_TAGS = {  # elements of NDP.view that are not read, by their parent
-    "ndpviewstate": frozenset(("details", "lens", "x", "y", "z", "showtitle", "showhistogram", "showlineprofile")),
+    "ndpviewstate": frozenset(("lens", "x", "y", "z", "showtitle", "showhistogram", "showlineprofile")),
     "annotation": frozenset(("measuretype",)),
 }
 MAX_TAG_BYTES = 48 << 20  # bytes; a contour with a million vertices takes about 36 MB in an SVG
@@ -33,7 +33,7 @@ _DIGIT = np.isin(np.arange(256), np.frombuffer(b"0123456789", np.uint8))
 
 
 def check_bytes(blocks: Iterable[bytes], name: str) -> bool:
-    """Refuse a file with too many elements or vertices, or too much other text, before parsing it.
+    """Raise AnnotationError before parsing a file with too many elements or vertices, or too much other text.
 
     Returns
     -------
@@ -58,14 +58,14 @@ def too_long(name: str) -> AnnotationError:
     """Return the error for a file with too long a tag."""
     return AnnotationError(
         f"{name}: one of its tags or texts is longer than {MAX_TAG_BYTES >> 20} MiB. "
-        "Remove pictures that it holds, or split it into several files."
+        "Remove embedded images, or split it into several files."
     )
 
 
 def too_much_text(name: str) -> AnnotationError:
     """Return the error for a file that is mostly text other than outlines."""
     return AnnotationError(
-        f"{name}: has more than {MAX_TEXT_LENGTH >> 20} MiB of text. Remove its text, and pictures that it holds."
+        f"{name}: has more than {MAX_TEXT_LENGTH >> 20} MiB of text. Remove its text and embedded images."
     )
 
 

@@ -10,8 +10,8 @@ from napari_pathseg.contours.contour import Points
 
 # https://www.w3.org/TR/xml/#charsets
 HEX_COLOR = re.compile("#[0-9a-fA-F]{6}")
-_PARTS = 10_000  # of an integer
-_MAX_PART_LENGTH = 8  # characters, with the blank after it
+_PARTS = 10_000  # fractions of an integer that are stored
+_MAX_PART_LENGTH = 8  # characters, including the space after it
 _NO_LETTER = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -34,7 +34,7 @@ def content(text: str) -> str:
 
 
 def from_corner(ring: Points) -> list[list[float]]:
-    """Return ``[x, y]`` of each point, counted from the corner of the first pixel."""
+    """Return ``[x, y]`` of each point, measured from the corner of the first pixel."""
     numbers: list[list[float]] = (ring[:, ::-1] + 0.5).tolist()
     return numbers
 

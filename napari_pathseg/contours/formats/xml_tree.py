@@ -1,8 +1,8 @@
-"""Untrusted XML, read safely: no entities, no external resources, and with limits.
+"""Read untrusted XML safely: no entities, no external resources, and with limits.
 
-The result is an ordinary element tree, small enough to walk.  Vertices, of which a file may have
-millions, are not elements of it: they are arrays in the :class:`Vertices` that replaces their
-parent element.
+The result is an ordinary element tree, small enough to walk.  Vertices are not elements of it,
+as a file may have millions: they are arrays in the :class:`Vertices` that replaces their parent
+element.
 """
 
 from functools import partial
@@ -79,7 +79,7 @@ def read_tree(path: Path) -> Element:
         except AnnotationError:
             raise
         except (expat.ExpatError, LookupError, ValueError) as error:
-            raise AnnotationError(f"{path.name} is no XML: {error}. Export it again.") from error
+            raise AnnotationError(f"{path.name} is not XML: {error}. Export it again.") from error
 
 
 class _Reader:
@@ -118,7 +118,7 @@ class _Reader:
         return self._builder.close()
 
     def _without_vertices(self, block: bytes) -> bytes:
-        """Return a block without the vertices at its start, if these are uniform and were taken."""
+        """Return a block without the vertices at its start, if they are uniform and were collected."""
         end = block.find(b"</")
         size = block.rfind(b">", 0, end if end >= 0 else len(block)) + 1
         if isinstance(self._vertices, AttributeVertices) and self._vertices.take_uniform(block[:size]):
@@ -126,7 +126,7 @@ class _Reader:
         return block
 
     def _without_points(self, block: bytes) -> bytes:
-        """Take vertices that are elements, where they are uniform; return the rest of the block."""
+        """Collect the uniform vertices that are elements; return the rest of the block."""
         at, end = 0, 0
         while end >= 0:
             start = _POINT if isinstance(self._vertices, ElementVertices) else _POINT_LIST
@@ -152,14 +152,14 @@ class _Reader:
             raise too_long(self._name)
 
     def _to_tree(self) -> None:
-        """Build elements from what follows."""
+        """Build elements from the events that follow."""
         self._vertices = None
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._data
 
     def _to_vertices(self, element: Vertices) -> None:
-        """Collect what follows as numbers, until the element ends."""
+        """Collect numbers from the events that follow, until the element ends."""
 
         def done(tag: str, points: Points) -> None:
             element.points = points

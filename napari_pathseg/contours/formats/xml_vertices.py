@@ -38,7 +38,7 @@ Done = Callable[[str, Points], None]
 
 
 def too_deep(name: str) -> AnnotationError:
-    """Return the error for a file whose elements are nested too deep."""
+    """Return the error for a file whose elements are nested too deeply."""
     return AnnotationError(f"{name}: elements are nested more than {MAX_DEPTH} deep. Export it again, ungrouped.")
 
 
@@ -51,7 +51,7 @@ def vertex_collector(around: str, name: str, done: Done) -> "AttributeVertices |
 
 
 class _Vertices:
-    """Collects the vertices of one element: `each` numbers per vertex, x and y first."""
+    """Collects the vertices of an element: `each` numbers per vertex, x and y first."""
 
     data: Callable[[str], None] | None = None  # handler of the text between the tags
 
@@ -85,7 +85,7 @@ class AttributeVertices(_Vertices):
         self._tags = _ATTRIBUTE_VERTICES[around]
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Take the numbers of a vertex, NaN where malformed; skip other elements."""
+        """Add the numbers of a vertex, NaN if malformed; skip other elements."""
         self._open += 1
         if self._open > MAX_DEPTH:
             raise too_deep(self._name)
@@ -99,7 +99,7 @@ class AttributeVertices(_Vertices):
             self._numbers.append(_order(attributes))
 
     def take_uniform(self, text: bytes) -> bool:
-        """Take vertices from their text and return True, if they are complete and uniform."""
+        """Add vertices from their text and return True if they are complete and uniform."""
         parts = text.split(b'"')  # text between the values, and the values, in turn
         size = next((at for at in range(2, min(len(parts), 20), 2) if b"<" in parts[at]), 0)
         if not size or len(parts) % size != 1 or self._open or not _LAST.fullmatch(parts[-1]):
@@ -117,7 +117,7 @@ class AttributeVertices(_Vertices):
         return first[1].decode() in self._tags and self._take_columns(parts, names)
 
     def _take_columns(self, parts: list[bytes], names: list[str]) -> bool:
-        """Take the values of vertices with these attributes; return False if some are malformed."""
+        """Add the values of vertices with these attributes; return False if some are malformed."""
         size = 2 * len(names)
         numbers = np.zeros(((len(parts) - 1) // size, self._each))
         try:
@@ -148,14 +148,14 @@ class ElementVertices(_Vertices):
             self._numbers.extend((math.nan, math.nan))
 
     def end(self, tag: str) -> None:
-        """Take a number, or end the vertex or the element."""
+        """Add a number, or end the vertex or the element."""
         if tag in ("x", "y") and self._open == _IN_POINT and self._numbers:
             with suppress(ValueError):
                 self._numbers[-2 if tag == "x" else -1] = float(self._text)
         super().end(tag)
 
     def take_uniform(self, text: bytes) -> bool:
-        """Take vertices from their text and return True, if they are complete and as NDP.view writes them."""
+        """Add vertices from their text and return True if they are complete and as NDP.view writes them."""
         if self._open or not _POINTS.fullmatch(text):
             return False
         try:

@@ -48,7 +48,8 @@ class Augmentation:
         """Return a variant of a square tile; the tile itself is unchanged.
 
         Its context is flipped, rotated, shifted, sheared, zoomed and restained with it, but
-        neither deformed nor degraded.  Beyond the tile's edge a warp mirrors pixels and labels.
+        neither deformed nor degraded.  Beyond the tile's edge a warp mirrors pixels and labels, or
+        repeats those at the edge, as `fill_mode` says.
         """
         tile = self._flip_rotate(tile, rng)
         planes = to_planes(tile.pixels)
@@ -97,11 +98,14 @@ class _Warp:
     elastic
         Added to the source position, in pixels: shifts of the control points, shape
         (2, control points, control points).
+    fill_mode
+        What lies beyond the source tile's edge: "mirror" or "nearest".
     """
 
     matrix: Float32Array
     shift: Float32Array
     elastic: Float32Array
+    fill_mode: str
 
     @classmethod
     def sample(cls, config: TrainConfig, rng: np.random.Generator) -> "_Warp":
@@ -112,7 +116,8 @@ class _Warp:
         shear = np.array([[1, 0], [np.tan(slant), 1]])
         shift = rng.uniform(-config.shift, config.shift, 2)
         elastic = rng.uniform(-config.elastic, config.elastic, (2, _CONTROL_POINTS, _CONTROL_POINTS))
-        return cls(*(values.astype(np.float32) for values in (rotation @ shear / zoom, shift, elastic)))
+        drawn = [values.astype(np.float32) for values in (rotation @ shear / zoom, shift, elastic)]
+        return cls(drawn[0], drawn[1], drawn[2], config.fill_mode)
 
     def for_context(self) -> "_Warp":
         """Return the warp for the context, which is coarser and needs no elastic deformation."""
@@ -127,6 +132,7 @@ class _Warp:
         # on the cores of the next training step.
         basis, elastic = torch.from_numpy(_spline_basis(side)), torch.from_numpy(self.elastic)
         deformation = (basis @ elastic @ basis.T).numpy()
+        fold = _FILL_MODES[self.fill_mode]
         shifts = np.empty((1, side, side, 2), np.float32)
         for axis, here in enumerate((steps[:, None], steps[None, :])):
             down, right = self.matrix[axis]
@@ -134,7 +140,7 @@ class _Warp:
             source = deformation[axis]
             source += (down * about + start)[:, None]
             source += right * about
-            shifts[0, ..., 1 - axis] = (_mirror(source, side) - here) * np.float32(2 / side)
+            shifts[0, ..., 1 - axis] = (fold(source, side) - here) * np.float32(2 / side)
         return torch.from_numpy(shifts)
 
 
@@ -143,6 +149,14 @@ def _mirror(positions: Float32Array, side: int) -> Float32Array:
     period = np.float32(2 * (side - 1))
     folded: Float32Array = np.abs(positions - period * np.rint(positions / period))
     return folded
+
+
+def _clamp(positions: Float32Array, side: int) -> Float32Array:
+    """Move positions outside 0 ... side - 1 to the nearest of these."""
+    return positions.clip(0, side - 1)
+
+
+_FILL_MODES = {"mirror": _mirror, "nearest": _clamp}
 
 
 def _spline_basis(side: int) -> Float32Array:

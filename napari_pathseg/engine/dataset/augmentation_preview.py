@@ -1,4 +1,4 @@
-"""A grid of augmented samples of a tile, to judge the settings by.  Arrays only: no window."""
+"""A grid of augmented samples of a tile, by which a user judges the settings.  It does not know the window."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 SAMPLES, SIDE, GAP = 4, 160, 2  # samples along each side of the grid; pixels of a sample, and between two
 
 
-def preview(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
+def augmentation_grid(tile: Tile, config: TrainConfig, seed: int) -> UInt8Array:
     """Return a grid of four by four variants of a tile; the first is the tile itself.
 
     Parameters
@@ -49,7 +49,7 @@ def _sample(tile: Tile) -> UInt8Array:
     labels: UInt8Array = functional.resize(mask, size)[0].numpy()
     outline = _outline(labels)
     table = class_table([(str(number), None) for number in range(1, max(2, int(labels.max())) + 1)])
-    colours = np.array([(0, 0, 0), *(spec.rgb for spec in table)], np.uint8)
+    colours = np.array(table.colors, np.uint8)
     pixels[outline] = colours[labels[outline]]
     return pixels
 

@@ -3,6 +3,9 @@
 A tile is sampled in three draws: a class, a slide that has it, and a block in which it
 occurs, so that rare classes and small annotations are seen as often as large ones.  The time
 of a draw does not depend on how much is annotated.
+
+Where parts of the slides are held out, see `projects.held_out_parts`, no tile touches a part or its margin, and only
+the parts are scored.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,8 +16,10 @@ import numpy.typing as npt
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.slide_patches import Corners, LabelledBlocks, SlidePatchSource
-from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS, Tile
+from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS, Tile, grow
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import BoolArray
+from napari_pathseg.projects.held_out_parts import Parts, boxes_on_mask, margin_of
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
@@ -24,28 +29,43 @@ _BLOCK = 32  # mask pixels along the blocks in which the labels of a class are i
 class PatchDataset:
     """The labelled slides of one role; a context manager that closes their files.
 
-    With `cache`, slides stay in memory once read, as far as they fit: worthwhile for many draws.
+    With `cache`, slides stay in memory once read, as far as they fit: worthwhile for many draws.  With `held_out`,
+    tiles are drawn beside these parts of the slides only, and with `scored` the labelled regions are those in them.
 
     Attributes
     ----------
     slides
-        The open slides, in the order of `entries`.
+        The open slides, in the order of `records`.
     classes
         The classes that occur in the labels, in ascending order.
     """
 
     def __init__(
-        self, project: Project, entries: Sequence[SlideRecord], config: TrainConfig, *, cache: bool = True
+        self,
+        project: Project,
+        records: Sequence[SlideRecord],
+        config: TrainConfig,
+        *,
+        cache: bool = True,
+        held_out: Parts | None = None,
+        scored: bool = False,
     ) -> None:
-        sizes = np.cumsum([entry.mask_shape[0] * entry.mask_shape[1] for entry in entries])
+        pixels_so_far = np.cumsum([record.mask_shape[0] * record.mask_shape[1] for record in records])
         self.slides = [
             SlidePatchSource(
-                project, entry, cache=bool(cache and size <= MAX_CACHED_PIXELS), stain_norm=config.stain_norm
+                project, record, cache=bool(cache and so_far <= MAX_CACHED_PIXELS), stain_norm=config.stain_norm
             )
-            for entry, size in zip(entries, sizes, strict=True)
+            for record, so_far in zip(records, pixels_so_far, strict=True)
         ]
         self._config = config
         self._blocks = [slide.labelled_blocks(_BLOCK) for slide in self.slides]
+        # By slide: the parts that are scored, on the mask's grid; boxes that no tile touches, on the working grid.
+        self._parts: list[list[Region]] | None = None
+        self._untouched: list[list[Region]] = [[] for _ in self.slides]
+        if held_out and scored:
+            self._parts = [boxes_on_mask(slide.record, held_out) for slide in self.slides]
+        elif held_out:
+            self._leave_out(held_out)
         self.classes = sorted({label for blocks in self._blocks for label in blocks})
 
     def __enter__(self) -> Self:
@@ -66,19 +86,66 @@ class PatchDataset:
         label = self.classes[rng.integers(len(self.classes))]
         candidates = [number for number, blocks in enumerate(self._blocks) if label in blocks]
         number = candidates[rng.integers(len(candidates))]
-        return self._tile(self.slides[number], self._draw_position(self._blocks[number][label], rng), rng)
+        return self._tile(number, self._draw_position(self._blocks[number][label], rng), rng)
 
     def labelled_regions(
         self, side: int, limit: int, rng: np.random.Generator
     ) -> Iterator[tuple[SlidePatchSource, Region]]:
         """Yield boxes of masks' grids that tile the labelled area of all slides without overlap, at most `limit`."""
         tiles = []
-        for slide, blocks in zip(self.slides, self._blocks, strict=True):
-            for row, column in np.unique(_all_corners(blocks) // side, axis=0):
-                region = Region(int(row) * side, int(column) * side, side, side)
-                tiles.append((slide, region.clip(slide.entry.mask_shape)))
+        for number, (slide, blocks) in enumerate(zip(self.slides, self._blocks, strict=True)):
+            corners = _all_corners(blocks)
+            for row, column in np.unique(corners // side, axis=0):
+                region = Region(int(row) * side, int(column) * side, side, side).clip(slide.record.mask_shape)
+                if self._parts is None:
+                    tiles.append((slide, region))
+                    continue
+                inside = (part.intersect(region) for part in self._parts[number])
+                tiles += [(slide, box) for box in inside if not box.empty and _holds_block(corners, box)]
         chosen = sorted(rng.permutation(len(tiles))[:limit])
         yield from (tiles[number] for number in chosen)
+
+    def _leave_out(self, held_out: Parts) -> None:
+        """Keep tiles away from parts of the slides; forget the labels that no tile can show then."""
+        margin = margin_of(self._config.tile, context=self._config.context)
+        for number, slide in enumerate(self.slides):
+            boxes = [slide.on_working_grid(box) for box in boxes_on_mask(slide.record, held_out)]
+            self._untouched[number] = [grow(box, margin, 1) for box in boxes]
+            if boxes:
+                blocks = {label: self._learnable(number, each) for label, each in self._blocks[number].items()}
+                self._blocks[number] = {label: each for label, each in blocks.items() if len(each.all)}
+        self.classes = sorted({label for blocks in self._blocks for label in blocks})
+
+    def _learnable(self, number: int, blocks: LabelledBlocks) -> LabelledBlocks:
+        """Return the blocks that some tile can show."""
+        return LabelledBlocks(*(corners[self._can_be_shown(number, corners)] for corners in blocks))
+
+    def _can_be_shown(self, number: int, corners: Corners) -> BoolArray:
+        side, slide = self._config.tile, self.slides[number]
+        at = ((corners + _BLOCK // 2) / slide.factor).astype(int)
+        shown, near = np.ones(len(at), bool), np.zeros(len(at), bool)  # near a box, tiles must be looked at one by one
+        for box in self._untouched[number]:
+            low, high = np.array((box.top, box.left)), np.array((box.bottom, box.right))
+            near |= ((at > low - side) & (at < high + side)).all(axis=1)
+            shown &= ~((at >= low) & (at < high)).all(axis=1)
+        near &= shown
+        for index in np.flatnonzero(near):
+            shown[index] = bool(len(self._places(number, at[index])))
+        return shown
+
+    def _places(self, number: int, position: npt.NDArray[np.int_]) -> npt.NDArray[np.intp]:
+        """Return the corners of all tiles that show a position of the working grid and touch nothing untouched."""
+        side, shape = self._config.tile, self.slides[number].shape
+        room = np.array(shape) - side
+        least, most = np.minimum(room, 0), np.maximum(room, 0)
+        low = np.clip(position - side + 1, least, most)
+        free = np.ones(tuple(np.clip(position, least, most) - low + 1), bool)
+        for box in self._untouched[number]:
+            first = np.maximum(np.array((box.top, box.left)) - side + 1 - low, 0)
+            last = np.maximum(np.array((box.bottom, box.right)) - low, 0)
+            free[first[0] : last[0], first[1] : last[1]] = False
+        places: npt.NDArray[np.intp] = np.argwhere(free) + low
+        return places
 
     def _draw_position(self, blocks: LabelledBlocks, rng: np.random.Generator) -> npt.NDArray[np.int32]:
         """Return the centre of a random block; corrected ones are as many times likelier as corrections weigh."""
@@ -87,12 +154,26 @@ class PatchDataset:
         position: npt.NDArray[np.int32] = chosen[rng.integers(len(chosen))] + _BLOCK // 2
         return position
 
-    def _tile(self, slide: SlidePatchSource, position: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
-        """Return a tile that holds `position` at a random offset, and lies inside the slide if it fits."""
-        config, side = self._config, self._config.tile
-        corner = (position / slide.factor).astype(int) - rng.integers(side // 8, side - side // 8, size=2)
-        top, left = np.clip(corner, 0, np.maximum(np.array(slide.shape) - side, 0))
+    def _place(self, number: int, position: npt.NDArray[np.int32], rng: np.random.Generator) -> Region:
+        """Return a tile's box that holds `position`, of the mask's grid, at random, and inside the slide if it fits.
+
+        A tile that is larger than the slide holds all of it, at a random place, with its mirror images around it.
+        """
+        slide, side = self.slides[number], self._config.tile
+        at = (position / slide.factor).astype(int)
+        corner = at - rng.integers(side // 8, side - side // 8, size=2)
+        last = np.array(slide.shape) - side
+        top, left = np.clip(corner, np.minimum(last, 0), np.maximum(last, 0))
         region = Region(int(top), int(left), side, side)
+        if all(region.intersect(box).empty for box in self._untouched[number]):
+            return region
+        places = self._places(number, at)
+        top, left = places[rng.integers(len(places))]
+        return Region(int(top), int(left), side, side)
+
+    def _tile(self, number: int, position: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
+        """Return a tile that holds `position`."""
+        config, slide, region = self._config, self.slides[number], self._place(number, position, rng)
         labels, corrected = slide.truth(region)
         weights = None
         if config.border_weight:
@@ -102,6 +183,12 @@ class PatchDataset:
             weights = correction_weights if weights is None else weights * correction_weights
         context = slide.context(region) if config.context else None
         return Tile(slide.pixels(region), labels, weights, context)
+
+
+def _holds_block(corners: Corners, box: Region) -> bool:
+    """Return whether a box of the mask's grid shares a pixel with a block."""
+    low, high = np.array((box.top, box.left)) - _BLOCK, np.array((box.bottom, box.right))
+    return bool(((corners > low) & (corners < high)).all(axis=1).any())
 
 
 def _all_corners(blocks: dict[int, LabelledBlocks]) -> Corners:

@@ -7,6 +7,7 @@ is unknown, it is the mask's grid.  The two grids share their corner, and a work
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,16 +15,16 @@ import numpy.typing as npt
 
 from napari_pathseg.engine.dataset.border_weights import REACH, border_weights
 from napari_pathseg.engine.dataset.stain import stain_normaliser
-from napari_pathseg.engine.dataset.tiles import CONTEXT_DOWNSAMPLE, grow, read_mirrored
+from napari_pathseg.engine.dataset.tiles import CONTEXT_DOWNSAMPLE, grow, mirror, read_mirrored
 from napari_pathseg.geometry import Region, grid_shape, layout
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array, UInt8Array
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.working_grid import working_factor
 from napari_pathseg.slides.slide import Slide
 
 _MAX_CACHED_WEIGHTS = 4096**2  # mask pixels; labelling the objects takes 8 bytes for each
-_SAME_SCALE = 0.04  # grids whose pixel sizes differ by less count as one
 _THUMBNAIL = 1024  # side of the image on which the stains of a slide are measured
 
 Corners = npt.NDArray[np.int32]  # (row, column) of the top left pixel of blocks, shape (n, 2)
@@ -41,7 +42,7 @@ class SlidePatchSource:
 
     Parameters
     ----------
-    project, entry
+    project, record
         The slide.
     cache
         Whether the slide and its labels stay in memory once read, 4 to 6 bytes a pixel.
@@ -56,17 +57,17 @@ class SlidePatchSource:
         Rows and columns of the working grid.
     """
 
-    def __init__(self, project: Project, entry: SlideRecord, *, cache: bool = False, stain_norm: str = "none") -> None:
-        self.entry = entry
-        self.factor = _factor(project.mpp, entry.mask_mpp)
-        slide = project.open_slide(entry.id)
+    def __init__(self, project: Project, record: SlideRecord, *, cache: bool = False, stain_norm: str = "none") -> None:
+        self.record = record
+        self.factor = working_factor(project.mpp, record)
+        slide = project.open_slide(record.id)
         self._slide = slide
         normalise = None if stain_norm == "none" else stain_normaliser(stain_norm, _rgb(slide.thumbnail(_THUMBNAIL)))
-        step = entry.downsample * self.factor
+        step = record.downsample * self.factor
         self._pixels = _PixelGrid(slide, step, normalise, cache)
         self._context = _PixelGrid(slide, CONTEXT_DOWNSAMPLE * step, normalise, cache)
         self.shape = self._pixels.shape
-        self._ground_truth = GroundTruth(project, entry)
+        self._ground_truth = GroundTruth(project, record)
         self._cache = cache
         self._cached_truth: tuple[UInt8Array, BoolArray] | None = None
         self._cached_weights: dict[tuple[float, float], npt.NDArray[np.float16]] = {}
@@ -88,25 +89,28 @@ class SlidePatchSource:
         return self._context.read(Region(top, left, region.height, region.width))
 
     def truth(self, region: Region) -> tuple[UInt8Array, BoolArray]:
-        """Return the labels in a box of the working grid, 0 beyond the slide, and which of them are corrections."""
+        """Return the labels in a box of the working grid, mirrored beyond the slide, and which are corrections."""
         labels, corrected = self._sample(region, self._mask_truth)
         return labels, corrected
 
     def border_weights(self, region: Region, weight: float, width: float) -> Float32Array:
-        """Return the weights that separate touching objects in a box of the working grid, 1 beyond the slide."""
-        if not self._cache or self.entry.mask_shape[0] * self.entry.mask_shape[1] > _MAX_CACHED_WEIGHTS:
-            around = grow(region, math.ceil(REACH * width), 1)  # so that pixels at a tile's edge weigh the same
-            inside = region.shift(-around.top, -around.left)
-            weights: Float32Array = border_weights(self.truth(around)[0], weight, width)[inside.slices]
-            return weights
+        """Return the weights that separate touching objects in a box of the grid, mirrored beyond the slide."""
+        if not self._cache or self.record.mask_shape[0] * self.record.mask_shape[1] > _MAX_CACHED_WEIGHTS:
+            return read_mirrored(partial(self._border_weights_inside, weight, width), region, self.shape)
         if (weight, width) not in self._cached_weights:
-            labels, _ = self._mask_truth(Region(0, 0, *self.entry.mask_shape))
+            labels, _ = self._mask_truth(Region(0, 0, *self.record.mask_shape))
             whole = border_weights(labels, weight, width * self.factor)
             self._cached_weights[weight, width] = whole.astype(np.float16)
         cached = self._cached_weights[weight, width]
-        (sampled,) = self._sample(region, lambda box: (cached[box.slices],), outside=1)
+        (sampled,) = self._sample(region, lambda box: (cached[box.slices],))
         found: Float32Array = sampled.astype(np.float32)
         return found
+
+    def _border_weights_inside(self, weight: float, width: float, region: Region) -> Float32Array:
+        """Return the weights in a box of the working grid that lies inside the slide."""
+        around = grow(region, math.ceil(REACH * width), 1).clip(self.shape)  # pixels at a tile's edge weigh the same
+        weights: Float32Array = border_weights(self.truth(around)[0], weight, width)
+        return weights[region.shift(-around.top, -around.left).slices]
 
     def on_working_grid(self, region: Region) -> Region:
         """Return the box of the working grid that covers a box of the mask's grid."""
@@ -131,7 +135,7 @@ class SlidePatchSource:
             Side of a block in mask pixels.
         """
         found: dict[int, list[LabelledBlocks]] = {}
-        for region in layout(Region(0, 0, *self.entry.mask_shape), 64 * block):
+        for region in layout(Region(0, 0, *self.record.mask_shape), 64 * block):
             labels, corrected = self._mask_truth(region)
             offset = np.array((region.top, region.left))
             for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1:
@@ -148,30 +152,28 @@ class SlidePatchSource:
 
     def _mask_truth(self, region: Region) -> tuple[UInt8Array, BoolArray]:
         if self._cache and self._cached_truth is None:
-            self._cached_truth = self._ground_truth.labels_and_corrections(Region(0, 0, *self.entry.mask_shape))
+            self._cached_truth = self._ground_truth.labels_and_corrections(Region(0, 0, *self.record.mask_shape))
         if self._cached_truth is None:
             return self._ground_truth.labels_and_corrections(region)
         labels, corrected = self._cached_truth
         return labels[region.slices], corrected[region.slices]
 
     def _sample(
-        self, region: Region, read: Callable[[Region], tuple[npt.NDArray[np.generic], ...]], outside: int = 0
+        self, region: Region, read: Callable[[Region], tuple[npt.NDArray[np.generic], ...]]
     ) -> tuple[npt.NDArray[Any], ...]:
         """Return arrays of the mask's grid, sampled at the pixel centres of a box of the working grid."""
-        rows, row_inside = self._positions(region.top, region.height, self.entry.mask_shape[0])
-        columns, column_inside = self._positions(region.left, region.width, self.entry.mask_shape[1])
-        box = Region(int(rows[0]), int(columns[0]), int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1)
-        inside = np.outer(row_inside, column_inside)
-        pick = np.ix_(rows - box.top, columns - box.left)
-        whole = bool(inside.all())
-        found = (array[pick] for array in read(box))
-        return tuple(array if whole else np.where(inside, array, array.dtype.type(outside)) for array in found)
+        rows = self._positions(region.top, region.height, 0)
+        columns = self._positions(region.left, region.width, 1)
+        top, left = int(rows.min()), int(columns.min())
+        box = Region(top, left, int(rows.max()) - top + 1, int(columns.max()) - left + 1)
+        pick = np.ix_(rows - top, columns - left)
+        return tuple(array[pick] for array in read(box))
 
-    def _positions(self, start: int, count: int, size: int) -> tuple[npt.NDArray[np.intp], BoolArray]:
-        """Return the mask pixels below working pixels along an axis, and which of them lie inside the mask."""
-        positions = np.floor((np.arange(start, start + count) + 0.5) * self.factor).astype(np.intp)
-        clipped = positions.clip(0, size - 1)
-        return clipped, positions == clipped
+    def _positions(self, start: int, count: int, axis: int) -> npt.NDArray[np.intp]:
+        """Return the mask pixels below working pixels along an axis, mirrored beyond the slide."""
+        here = mirror(np.arange(start, start + count), self.shape[axis])
+        positions: npt.NDArray[np.intp] = np.floor((here + 0.5) * self.factor).astype(np.intp)
+        return positions.clip(0, self.record.mask_shape[axis] - 1)
 
 
 class _PixelGrid:
@@ -196,13 +198,6 @@ class _PixelGrid:
     def _decode(self, region: Region) -> UInt8Array:
         pixels = _rgb(self._slide.read_grid(region, self._downsample))
         return pixels if self._normalise is None else self._normalise(pixels)
-
-
-def _factor(mpp: float | None, mask_mpp: float | None) -> float:
-    """Return mask pixels along a working pixel: 1 if the grids are the same or a pixel size is unknown."""
-    if mpp is None or mask_mpp is None or abs(mpp / mask_mpp - 1) < _SAME_SCALE:
-        return 1.0
-    return mpp / mask_mpp
 
 
 def _rgb(pixels: UInt8Array) -> UInt8Array:

@@ -6,6 +6,7 @@ that no seam shows; beyond the slide's edge the halo is mirrored.  Arrays only: 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
 
+_T = TypeVar("_T", bound=np.generic)
 CONTEXT_DOWNSAMPLE = 4  # a tile's context has its shape in pixels, and is four times as wide on the slide
 MAX_CACHED_PIXELS = 400_000_000  # of the slides of a role together, 1.6 GB; the others are read tile by tile
 
@@ -50,7 +52,7 @@ def grow(region: Region, halo: int, multiple: int) -> Region:
     )
 
 
-def read_mirrored(read: Callable[[Region], UInt8Array], region: Region, shape: tuple[int, int]) -> UInt8Array:
+def read_mirrored(read: Callable[[Region], npt.NDArray[_T]], region: Region, shape: tuple[int, int]) -> npt.NDArray[_T]:
     """Return the pixels of a box that may extend beyond an array of `shape`, mirrored at its edges.
 
     Parameters
@@ -73,11 +75,11 @@ def read_mirrored(read: Callable[[Region], UInt8Array], region: Region, shape: t
     for axis, (before, after) in enumerate(missing):
         size = pixels.shape[axis]
         positions = np.arange(-before, size + after)
-        pixels = pixels.take(_mirror(positions, size), axis=axis)
+        pixels = pixels.take(mirror(positions, size), axis=axis)
     return pixels
 
 
-def _mirror(positions: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
+def mirror(positions: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.intp]:
     """Reflect positions into 0 ... size - 1 without repeating the edge pixel."""
     if size == 1:
         return np.zeros_like(positions)

@@ -1,7 +1,7 @@
 """Instance metrics: the Rand and information scores of the ISBI 2012 challenge.
 
-Pixels near the border of a cell hardly matter to a biologist; two cells merged into one do.  So
-truth and prediction are treated as partitions into instances, the 4-connected components of a class,
+Pixels near the border of a cell hardly matter to a biologist, but two merged cells do.  Truth and
+prediction are therefore treated as partitions into instances, the 4-connected components of a class,
 and compared on the foreground of the truth.  The predicted borders are thinned first, so that their
 width does not count.  Arrays only: no torch, no files.
 """
@@ -15,12 +15,12 @@ from scipy.sparse import coo_array
 from skimage.measure import label
 from skimage.segmentation import watershed
 
-Partition = npt.NDArray[np.int32]  # 0 outside all instances, else the number of one
+Partition = npt.NDArray[np.int32]  # instance number of each pixel, 0 outside all instances
 
 
 @dataclass(frozen=True)
 class InstanceMetrics:
-    """The agreement of two partitions, each number between 0 and 1.
+    """The agreement of two partitions, from 0 to 1.
 
     Attributes
     ----------
@@ -51,21 +51,21 @@ def instance_metrics(truth: npt.NDArray[np.bool_], predicted: npt.NDArray[np.boo
     return compare_partitions(_label_instances(truth), thin_borders(predicted))
 
 
-def mean_instance_metrics(parts: Iterable[InstanceMetrics | None]) -> InstanceMetrics | None:
-    """Return the mean over slides, as in the challenge over slices; None if no slide has metrics."""
-    rows = [astuple(part) for part in parts if part is not None]
+def mean_instance_metrics(slides: Iterable[InstanceMetrics | None]) -> InstanceMetrics | None:
+    """Return the mean over slides, as the challenge does over slices; None if no slide has metrics."""
+    rows = [astuple(metrics) for metrics in slides if metrics is not None]
     return InstanceMetrics(*map(float, np.mean(rows, axis=0))) if rows else None
 
 
 def thin_borders(inside: npt.NDArray[np.bool_]) -> Partition:
-    """Return the numbered instances, grown until only lines of one pixel separate them.
+    """Return the numbered instances, grown until lines of one pixel separate them.
 
     Notes
     -----
     The challenge's script does the same [1]_: a watershed with 4-connectivity on the binary mask.
-    Its markers are the instances; the plateau between them is flooded from all sides at the same
+    The markers are the instances; the plateau between them is flooded from all sides at the same
     speed, and a pixel that two floods reach at once becomes the line.  No instance is split, merged
-    or created by it.
+    or created.
 
     References
     ----------
@@ -114,16 +114,16 @@ def compare_partitions(truth: Partition, predicted: Partition) -> InstanceMetric
     border = both[[0], :].sum()
     p_ij = both[1:].data / s.size if both.shape[0] > 1 else np.empty(0)
     s_i, t_j = both.sum(axis=1)[1:] / s.size, both.sum(axis=0)[1:] / s.size
-    alone = border / s.size  # the fraction of border pixels, each of them a separate instance
-    joint = np.sum(p_ij**2) + alone / s.size
-    of_s, of_t = np.sum(s_i**2) + alone / s.size, np.sum(t_j**2)
-    single = alone * np.log(s.size)
-    h_st, h_s, h_t = _entropy(p_ij) + single, _entropy(s_i) + single, _entropy(t_j)
+    borders = border / s.size  # fraction of border pixels, each of which is a separate instance
+    joint = np.sum(p_ij**2) + borders / s.size
+    squares_s, squares_t = np.sum(s_i**2) + borders / s.size, np.sum(t_j**2)
+    border_entropy = borders * np.log(s.size)
+    h_st, h_s, h_t = _entropy(p_ij) + border_entropy, _entropy(s_i) + border_entropy, _entropy(t_j)
     information = max(0.0, h_s + h_t - h_st)
     return InstanceMetrics(
-        v_rand=float(2 * joint / (of_s + of_t)),
-        rand_split=float(joint / of_t),
-        rand_merge=float(joint / of_s),
+        v_rand=float(2 * joint / (squares_s + squares_t)),
+        rand_split=float(joint / squares_t),
+        rand_merge=float(joint / squares_s),
         v_info=_ratio(2 * information, h_s + h_t),
         info_split=_ratio(information, h_s),
         info_merge=_ratio(information, h_t),

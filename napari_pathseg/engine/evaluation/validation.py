@@ -1,42 +1,130 @@
-"""Scoring of a network on held-out tiles while it trains."""
+"""Scoring of a network on the held-out tiles of a run: on a sample while it trains, on all of them at the end."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
-from napari_pathseg.engine.inference.predict_region import most_likely_classes, predict_region
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor, to_8_bits
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.masks.prediction import most_likely_classes
 
 _SIDE = 512
-_HALO = PredictConfig().halo  # as in prediction, whose mirrored slide edges count, so that `score` finds the same
+_HALO = PredictConfig().halo  # as in prediction, which mirrors slide edges, so that `score` gives the same result
+
+OnTile = Callable[[Tensor, UInt8Array], None]
+_Tile = tuple[SlidePatchSource, Region]
+
+
+class Coverage(NamedTuple):
+    """How many of the held-out tiles a score covers."""
+
+    tiles: int
+    of: int
+
+    @property
+    def whole(self) -> bool:
+        """True if every labelled pixel of the held-out slides is scored."""
+        return self.tiles >= self.of
+
+
+class Validation(NamedTuple):
+    """What a validation found: the confusion matrix of the tiles that it covered, and their mean loss if known."""
+
+    confusion: Confusion
+    coverage: Coverage
+    loss: float | None = None
 
 
 class Validator:
-    """Scores networks on the held-out tiles of a run, the same tiles each time."""
+    """Scores networks on held-out tiles.
 
-    def __init__(self, held_out: PatchDataset, classes: int, most: int | None = None) -> None:
+    During training it is a sample, drawn once and balanced over the slides: one tile of each slide,
+    then a second one of each, and so on.  So every shorter sample is balanced, too.
+
+    Parameters
+    ----------
+    held_out
+        The held-out slides.
+    classes
+        The number of classes.
+    most
+        The largest number of tiles in the sample.
+    """
+
+    def __init__(self, held_out: PatchDataset, classes: int, most: int) -> None:
         self._classes = classes
-        tiles = list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0)))
-        self.whole = most is None or len(tiles) <= most  # whether all labelled pixels are scored
-        selected = sorted(np.random.default_rng(0).permutation(len(tiles))[:most])
-        self.tiles: list[tuple[SlidePatchSource, Region]] = [tiles[number] for number in selected]
+        self._all = _balanced(list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0))))
+        self.sample: Sequence[_Tile] = self._all[:most]
+        self._seconds_per_tile = 0.0  # when the sample was last scored
 
-    def score(self, network: Network, device: Device) -> Confusion:
-        """Return the confusion matrix over all held-out tiles."""
-        *_, confusion = Confusion.empty(self._classes), *self.scores(network, device)
+    @property
+    def seconds_for_all(self) -> float:
+        """The estimated seconds of scoring on all tiles; 0 before a tile was measured, and if all are in the sample."""
+        return 0.0 if self.coverage.whole else self._seconds_per_tile * len(self._all)
+
+    @property
+    def coverage(self) -> Coverage:
+        """The part of the held-out tiles that the sample covers."""
+        return Coverage(len(self.sample), len(self._all))
+
+    def shorten(self, tiles: int) -> None:
+        """Shorten the sample to so many tiles, at least one."""
+        self.sample = self.sample[: max(1, tiles)]
+
+    def score(
+        self, network: Network, device: Device, seconds: float | None = None, on_tile: OnTile | None = None
+    ) -> Confusion:
+        """Return the confusion matrix over the sample.
+
+        If this takes more than `seconds`, the sample is shortened, for good, to the tiles scored by then.
+        `on_tile` is called with the class probabilities and the labels of each tile.
+        """
+        predictor = RegionPredictor(network.eval(), device, _HALO)
+        start, confusion = time.perf_counter(), Confusion.empty(self._classes)
+        for number, tile in enumerate(self.sample, 1):
+            _add(confusion, predictor, tile, on_tile)
+            elapsed = time.perf_counter() - start
+            self._seconds_per_tile = elapsed / number
+            if seconds is not None and elapsed > seconds:
+                self.shorten(number)
+                break
         return confusion
 
-    def scores(self, network: Network, device: Device) -> Iterator[Confusion]:
-        """Yield the confusion matrix over the tiles so far, after each tile."""
-        network.eval()
-        confusion = Confusion.empty(self._classes)
-        for slide, region in self.tiles:
-            probabilities = predict_region(network, device, slide, region, _HALO)
-            confusion.add(slide.labels(region), most_likely_classes(probabilities))
+    def scores_on_all(self, network: Network, device: Device) -> Iterator[Confusion]:
+        """Yield the confusion matrix over the held-out tiles so far, after each of them."""
+        predictor, confusion = RegionPredictor(network.eval(), device, _HALO), Confusion.empty(self._classes)
+        for tile in self._all:
+            _add(confusion, predictor, tile)
             yield confusion
+
+
+def _add(confusion: Confusion, predictor: RegionPredictor, tile: _Tile, on_tile: OnTile | None = None) -> None:
+    """Count the labelled pixels of a tile as the network classifies them."""
+    slide, region = tile
+    probabilities = predictor.probabilities(slide, region)
+    labels = slide.labels(region)
+    confusion.add(labels, most_likely_classes(to_8_bits(probabilities)))
+    if on_tile is not None:
+        on_tile(probabilities, labels)
+
+
+def _balanced(tiles: Sequence[_Tile]) -> list[_Tile]:
+    """Return tiles in a random order that is always the same, in which all slides have their turn."""
+    rng = np.random.default_rng(0)
+    by_slide: dict[str, list[_Tile]] = {}
+    for tile in tiles:
+        by_slide.setdefault(tile[0].record.id, []).append(tile)
+    shuffled = [[group[number] for number in rng.permutation(len(group))] for group in by_slide.values()]
+    order = rng.permutation(len(shuffled))
+    longest = max(map(len, shuffled), default=0)
+    return [shuffled[slide][turn] for turn in range(longest) for slide in order if turn < len(shuffled[slide])]

@@ -8,28 +8,34 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from napari_pathseg.classes import class_table
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, weights_mtime
+from napari_pathseg.contours.formats import stem_of
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, outputs_in, weights_mtime
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
-from napari_pathseg.engine.events import Job, Progress, SlideDone, Stop
-from napari_pathseg.engine.inference.predict_region import predict_region
+from napari_pathseg.engine.events import Command, Job, Note, Progress, RequestPreview, SlideDone, Stop, TileDone
+from napari_pathseg.engine.inference.region_predictor import SHIFT, RegionPredictor
 from napari_pathseg.engine.inference.tta import TestTimeAugmentation
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout, nearest_first
 from napari_pathseg.masks.edits import merge_prediction
 from napari_pathseg.masks.prediction import create_prediction
-from napari_pathseg.projects.exporting.export import ExportOptions, export
+from napari_pathseg.projects.checks.unusual_slides import find_unusual_slides
+from napari_pathseg.projects.exporting.export import ExportOptions, check_targets, export
+from napari_pathseg.projects.held_out_parts import join_names
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+
+_LABEL_IMAGES = ExportOptions(format="mask", what="prediction")
 
 
 def predict(
@@ -45,7 +51,7 @@ def predict(
     Parameters
     ----------
     project
-        The project that holds the model and the slides.
+        The project with the model and the slides.
     config
         The prediction settings.
     model
@@ -58,14 +64,16 @@ def predict(
     Returns
     -------
     job
-        A generator of events that takes `Stop` and returns the boxes predicted, one per slide.
+        A generator of events that accepts `Stop` and `RequestPreview`, whose tiles come first, and returns the
+        predicted boxes, one per slide.  What a stopped one has predicted of another slide is stored and was reported by
+        `TileDone`, but the slide is not among the results.
 
     Raises
     ------
     BundleError
-        If there is no such model, or its classes are not the project's.
+        If the model does not exist, or its classes are not those of the project.
     ProjectError
-        If there is no such slide, or no slide of the role.
+        If a slide does not exist, or no slide has the role.
     """
     config = config or PredictConfig()
     folder = find_bundle(project, model)
@@ -73,19 +81,23 @@ def predict(
     check_classes(project, bundle)
     records = _select_slides(project, config.role, slides)
     boxes = [_mask_region(record, region) for record in records]
+    orders, done = _Orders(), list[SlideDone]()
+    orders.take((yield Progress(f"Predicting {records[0].id}", 0.0, 0.0)))  # before the network is loaded
+    if orders.stopped:
+        return done
     predictor = _Predictor(project, config, bundle, folder)
-    done: list[SlideDone] = []
     for number, (record, box) in enumerate(zip(records, boxes, strict=True)):
-        start = time.perf_counter()
-        for tiles_done, tiles in predictor.slide(record, box):
-            fraction = (number + tiles_done / tiles) / len(records)
-            elapsed = time.perf_counter() - predictor.start
-            left = elapsed / fraction * (1 - fraction) if fraction else 0.0
-            command = yield Progress(f"Predicting {record.id}", fraction, left)
-            if isinstance(command, Stop):
-                return done
+        start, share = time.perf_counter(), 0.0
+        for tile, share in predictor.slide(record, box, orders):
+            fraction = (number + share) / len(records)
+            left = (time.perf_counter() - predictor.start) / fraction * (1 - fraction)
+            orders.take((yield TileDone(record.id, tile, share)))
+            orders.take((yield Progress(f"Predicting {record.id}", fraction, left)))
+        if orders.stopped and share < 1:
+            return done
         done.append(SlideDone(record.id, time.perf_counter() - start, box.height * box.width, box))
-        if isinstance((yield done[-1]), Stop):
+        orders.take((yield done[-1]))
+        if orders.stopped:
             return done
     return done
 
@@ -98,13 +110,19 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
             prediction = project.find_prediction(model, record.id)
             if prediction is not None and not record.complete:
                 with project.open_mask(record.id) as mask:
-                    mask.run(merge_prediction(prediction, slide.region, record.complete_in))
+                    mask.run(merge_prediction(prediction, [slide.region], record.complete_in))
 
 
 def predict_images(
-    bundle_folder: Path, images: Sequence[Path], out: Path, config: PredictConfig | None = None
+    bundle_folder: Path,
+    images: Sequence[Path],
+    out: Path,
+    config: PredictConfig | None = None,
+    options: ExportOptions = _LABEL_IMAGES,
 ) -> Job[list[Path]]:
-    """Predict images outside any project with a bundle; return the label images written to `out`.
+    """Predict images outside any project with a bundle; return the files written to `out`, by default label images.
+
+    One that is stopped writes the images that it has predicted to their end.
 
     Raises
     ------
@@ -115,10 +133,28 @@ def predict_images(
     with tempfile.TemporaryDirectory(prefix="pathseg-") as folder:
         classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
         project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
-        add_slides(project, images)
+        records = add_slides(project, images)
+        check_targets(project, out, options)  # now, not after hours
         shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever the folder's own name is
-        yield from predict(project, config, "m001")
-        return export(project, out, ExportOptions(format="mask", what="prediction"))
+        for text in _notes(project, records):
+            yield Note(text, warning=True)
+        done = yield from predict(project, config, "m001")
+        return export(project, out, replace(options, slides=[slide.slide for slide in done])) if done else []
+
+
+def _notes(project: Project, records: Sequence[SlideRecord]) -> Iterator[str]:
+    """Yield what to know of images outside any project before they are predicted."""
+    silent = [record.id for record in records if record.mpp is None]
+    if silent and project.mpp is not None:
+        yield (
+            f"No pixel size in {join_names(silent)}: predicted at full resolution, while the model learnt at "
+            f"{project.mpp:g} um per pixel. Save the images with their pixel size, or predict them in a project."
+        )
+    files = {record.id: project.find_file(record) for record in records if record.page is None}
+    renamed = [f"{file.name} as {name}" for name, file in files.items() if stem_of(file) != name]
+    if renamed:
+        yield f"Names that are taken, or no file can have, were changed: {', '.join(renamed)}."
+    yield from find_unusual_slides(project, records)
 
 
 def _select_slides(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
@@ -144,34 +180,60 @@ def _mask_region(record: SlideRecord, region: Region | None) -> Region:
     return box
 
 
+class _Orders:
+    """The commands to a running prediction: whether to stop, and what of which slide to predict first."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._view: RequestPreview | None = None
+
+    def take(self, command: Command | None) -> None:
+        """Remember a command."""
+        self.stopped |= isinstance(command, Stop)
+        if isinstance(command, RequestPreview):
+            self._view = command
+
+    def view(self, slide: str) -> Region:
+        """Return what of a slide to predict first."""
+        return self._view.region if self._view is not None and self._view.slide == slide else EMPTY_REGION
+
+
 class _Predictor:
     """A model on its device, ready to predict slides."""
 
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
-        network, model = load_network(folder), folder.name
+        network, model = load_network(folder, max(project.classes.highest, bundle.network.classes)), folder.name
+        network.set_outputs(*outputs_in(project, bundle))
         self._project, self._config, self._bundle = project, config, bundle
-        self._network = TestTimeAugmentation(network.eval(), config.tta)
         self._model, self._weights_mtime = model, weights_mtime(project, model)
-        side = config.tile + 2 * config.halo
+        side = config.tile + 2 * config.halo + (SHIFT if config.shifts > 1 else 0)
         side = -(-side // network.multiple) * network.multiple
         sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)
-        self._device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
+        device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
+        augmented = TestTimeAugmentation(network.eval(), config.tta)
+        self._predictor = RegionPredictor(augmented, device, config.halo, config.shifts)
         self._threads = CpuThreadTuner()
         self.start = time.perf_counter()
 
-    def slide(self, record: SlideRecord, region: Region) -> Iterator[tuple[int, int]]:
-        """Predict a box of a slide's mask grid; after each tile yield how many are done and how many there are."""
+    def slide(self, record: SlideRecord, region: Region, orders: _Orders) -> Iterator[tuple[Region, float]]:
+        """Predict a box of a slide's mask grid; yield each tile with the share of the box that is done by then."""
         path = self._project.prediction_path(self._model, record.id)
-        prediction = create_prediction(path, record.mask_shape, self._bundle.class_names)
+        names = self._project.classes.slot_names
+        prediction = create_prediction(path, record.mask_shape, names, self._weights_mtime)
         slide = SlidePatchSource(self._project, record, stain_norm=self._bundle.config.get("stain_norm", "none"))
-        tiles = list(layout(region, self._config.tile))
+        waiting, view, pixels = list(layout(region, self._config.tile)), EMPTY_REGION, 0
         try:
-            for number, tile in enumerate(tiles, 1):
-                prediction.write(tile, predict_region(self._network, self._device, slide, tile, self._config.halo))
+            while waiting and not orders.stopped:
+                if orders.view(record.id) != view:
+                    view = orders.view(record.id)
+                    waiting = nearest_first(waiting, view)
+                tile = waiting.pop(0)
+                prediction.write(tile, self._predictor.probabilities_8_bit(slide, tile))
                 self._threads.adapt()
-                yield number, len(tiles)
+                pixels += tile.height * tile.width
+                yield tile, pixels / (region.height * region.width)
         finally:
             slide.close()
             self._threads.restore()
-        if region == Region(0, 0, *record.mask_shape):
+        if not waiting and region == Region(0, 0, *record.mask_shape):
             prediction.finish(self._weights_mtime)

@@ -14,7 +14,7 @@ class TestTimeAugmentation(nn.Module):
     """A network averaged over 2, 4 or all 8 symmetries of a square; with 1 it is the network itself.
 
     A network is trained on tiles in all orientations, and its predictions for them differ at random
-    near edges.  Their mean is more reliable and takes as many times longer.
+    near edges.  Their mean is more reliable but takes that many times as long.
 
     Parameters
     ----------
@@ -23,8 +23,6 @@ class TestTimeAugmentation(nn.Module):
     count
         The number of symmetries: 1, 2, 4 or 8.
     """
-
-    __test__ = False  # no test, in spite of its name
 
     def __init__(self, network: Network, count: int) -> None:
         super().__init__()

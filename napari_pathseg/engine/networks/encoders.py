@@ -1,4 +1,4 @@
-"""Encoders by name: those of segmentation-models-pytorch first, then timm's.
+"""Look up encoders by name, first in segmentation-models-pytorch, then in timm.
 
 Names are looked up in the libraries' own lists and never on a hub, so a bundle cannot trigger
 a download.

@@ -1,8 +1,11 @@
 """FCN-8s over VGG16, Long et al., Fully convolutional networks, 2015.
 
-Convolutions are padded so that the output has the image's size; the authors pad the image by
-100 pixels and crop.  All transposed convolutions are trained and start as bilinear interpolation.
+Convolutions are padded so that the output has the size of the image; the authors pad the image by
+100 pixels and crop.  All transposed convolutions are trained; they start as bilinear interpolation,
+or from Xavier's random weights.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,10 @@ from napari_pathseg.engine.networks.network import Network
 _VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)  # 0: pooling
 _AFTER_POOL3, _AFTER_POOL4 = 17, 24
 _FC_CHANNELS = 4096
+_PARTS = ("weight", "bias")
+# The layers of VGG16 that become fc6 and fc7, as torchvision, timm and Caffe call them; each takes the features
+# channel by channel, as Keras does not.
+_CLASSIFIERS = (("classifier.0", "classifier.3"), ("pre_logits.fc1", "pre_logits.fc2"), ("fc6", "fc7"))
 _NOISE_SIDE = 128  # pixels
 
 
@@ -22,7 +29,7 @@ class FCN8s(Network):
 
     The scale of VGG16's features differs by a factor of a hundred between levels, and by more
     between sources of weights: on stained tissue, features from Keras's weights have standard
-    deviations of 794, 112 and 8 in pools 3, 4 and 5, and Xavier-initialised scores of them a
+    deviations of 794, 112 and 8 in pools 3, 4 and 5, and their Xavier-initialised scores one of a
     thousand.  The authors multiply pools 3 and 4 by 0.0001 and 0.01 (FCN-8s "at once"); here the
     gains are measured, so that they suit any weights.
     """
@@ -47,7 +54,9 @@ class FCN8s(Network):
         self.up_fc7 = _bilinear(classes, 4, 2)
         self.up_pool4 = _bilinear(classes, 4, 2)
         self.up_pool3 = _bilinear(classes, 16, 8)
+        self.fuse_pool4, self.fuse_pool3 = _Sum(), _Sum()
         self.register_buffer("gains", torch.ones(3))
+        self._has_classifier = False
         self._add_context(spec, 512)
 
     @property
@@ -64,10 +73,37 @@ class FCN8s(Network):
         pool3, pool4, pool5 = (level * gain for level, gain in zip(features, self.gains, strict=True))
         fc6 = self.dropout(self.fc6(pool5).relu())
         fc7 = self.dropout(self.fc7(fc6).relu())
-        coarse = self.up_fc7(self.score_fc7(fc7)) + self.score_pool4(pool4)
-        fine = self.up_pool4(coarse) + self.score_pool3(pool3)
+        coarse = self.fuse_pool4(self.up_fc7(self.score_fc7(fc7)), self.score_pool4(pool4))
+        fine = self.fuse_pool3(self.up_pool4(coarse), self.score_pool3(pool3))
         logits: Tensor = self.up_pool3(fine)
         return logits
+
+    @torch.no_grad()
+    def load_classifier(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Initialise fc6 and fc7 from VGG16's two large linear layers, which are convolutions over 7 × 7 features.
+
+        Without them both keep their random weights, and `weights_note` says so.
+        """
+        wanted = [self.get_parameter(f"{layer}.{part}") for layer in ("fc6", "fc7") for part in _PARTS]
+        for names in _CLASSIFIERS:
+            given = [tensors.get(f"{name}.{part}") for name in names for part in _PARTS]
+            pairs = zip(given, wanted, strict=True)
+            fitting = [tensor for tensor, parameter in pairs if tensor is not None and _fits(tensor, parameter)]
+            if len(fitting) == len(wanted):
+                for parameter, tensor in zip(wanted, fitting, strict=True):
+                    parameter.copy_(tensor.reshape(parameter.shape))
+                self._has_classifier = True
+                return
+        first, second = _CLASSIFIERS[0]
+        self.weights_note = (
+            f"{source} has no weights for fc6 and fc7 of fcn8s ({first} and {second} of torchvision's vgg16): these "
+            "two layers start from random ones."
+        )
+
+    def randomize_upsampling(self) -> None:
+        """Give the transposed convolutions Xavier's random weights instead of bilinear interpolation."""
+        for layer in (self.up_fc7, self.up_pool4, self.up_pool3):
+            nn.init.xavier_uniform_(layer.weight)
 
     @torch.no_grad()
     def adapt_to_weights(self) -> None:
@@ -75,10 +111,25 @@ class FCN8s(Network):
         noise = torch.rand(1, 3, _NOISE_SIDE // 4, _NOISE_SIDE // 4, generator=torch.Generator().manual_seed(0))
         pixels = 255 * nn.functional.interpolate(noise, size=_NOISE_SIDE, mode="bicubic").clamp(0, 1)
         self.gains.copy_(torch.stack([1 / level.std().clamp(min=1e-6) for level in self.encode(pixels)[:3]]))
+        if self._has_classifier:
+            self.gains[2] = 1  # fc6 was trained on the features as they are
 
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Return the parameters with weight decay: the decoder's weights; VGG16's stay near their pretrained values."""
         return [parameter for parameter in self.decoder_parameters() if parameter.ndim > 1]
+
+
+class _Sum(nn.Module):
+    """The sum of two feature maps, as a layer whose output can be shown."""
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the sum."""
+        return one + other
+
+
+def _fits(tensor: Tensor, parameter: Tensor) -> bool:
+    """Return whether a tensor has the outputs and the size of a parameter, as a linear layer or a convolution."""
+    return len(tensor) == len(parameter) and tensor.numel() == parameter.numel()
 
 
 def _vgg16_features() -> nn.Sequential:

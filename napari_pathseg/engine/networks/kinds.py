@@ -1,7 +1,7 @@
-"""The table of networks: one row says all that the package knows about a network.
+"""The table of networks: one row contains everything that the package knows about a network.
 
 To add a network, write its module, a row here and its name in `config.NETWORK_NAMES`.  A row
-without one of the fields fails at import.  No torch here: builders import it when called.
+that lacks a field fails at import.  Only the builders import torch, when called.
 """
 
 from collections.abc import Callable
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class StepCost:
-    """What a training step needs, in fp32.
+    """Time and memory of a training step in fp32.
 
     Attributes
     ----------
     weights_m
-        Weights, in millions.
+        Number of weights, in millions.
     tflop
-        Work of a prediction, in 10^12 multiplications and additions per million pixels.
+        Operations of a prediction, in 10^12 multiplications and additions per million pixels.
     activations_gb
         Memory of a step's activations per million pixels.
     features_gb
         Memory of cached encoder features per million pixels.
     workspace_gb
-        Memory that a step needs however small the tiles.
+        Memory of a step that does not depend on the size of the tiles.
     """
 
     weights_m: float
@@ -41,7 +41,7 @@ class StepCost:
 
 @dataclass(frozen=True, kw_only=True)
 class RelativeCost:
-    """Work and activations as multiples of those of a U-Net with the same encoder."""
+    """Operations and activations as multiples of those of a U-Net with the same encoder."""
 
     work: float
     activations: float
@@ -49,7 +49,7 @@ class RelativeCost:
 
 @dataclass(frozen=True, kw_only=True)
 class OwnEncoder:
-    """The encoder of a network that takes no other; `imagenet` names the one whose ImageNet weights fit it."""
+    """A fixed encoder; `imagenet` names the encoder with fitting ImageNet weights, if there are any."""
 
     imagenet: str | None
 
@@ -61,17 +61,17 @@ class NetworkKind:
     Attributes
     ----------
     name
-        As in ``--architecture`` and in bundles.
+        Its name in ``--architecture`` and in bundles.
     build
-        Makes the network with random weights.
+        Builds the network with random weights.
     own_encoder
-        Its encoder where that is fixed; None where it takes any `NetworkSpec.encoder`.
+        The fixed encoder; None if the network accepts any `NetworkSpec.encoder`.
     grey
-        Whether it can take one channel, the mean of red, green and blue.
+        Whether it can use a single channel, the mean of red, green and blue.
     cost
-        Figures for `engine.cost_model`.
+        Input of `engine.cost_model`.
     summary, weights
-        Its line in the README: what it is, and what its encoder starts from.
+        Its line in the README: a description, and the initial weights of its encoder.
     """
 
     name: str
@@ -83,7 +83,7 @@ class NetworkKind:
     weights: str
 
     def imagenet_encoder(self, chosen: str) -> str | None:
-        """Return the encoder whose ImageNet weights the network takes, given the chosen encoder; None for none."""
+        """Return the encoder whose ImageNet weights fit the network, given the chosen encoder, or None."""
         return chosen if self.own_encoder is None else self.own_encoder.imagenet
 
     @property
@@ -192,7 +192,7 @@ _ROWS = (
         grey=False,
         cost=StepCost(weights_m=134.3, tflop=0.845, activations_gb=1.6, features_gb=0.026, workspace_gb=0.8),
         summary="FCN-8s on VGG16, with skip layers, Xavier initialisation, L2 on the decoder",
-        weights="VGG16's, downloaded or from a file",
+        weights="VGG16's, downloaded or from a file; with its classifier also fc6 and fc7",
     ),
 )
 NETWORK_KINDS = {kind.name: kind for kind in _ROWS}

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from napari_pathseg.engine.bundle import NetworkSpec
 
+_NEVER = -1e4  # a logit whose probability is 0, within the range of half precision
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
@@ -34,11 +35,14 @@ class Network(nn.Module, ABC):
     encoder_share
         Learning rate of the encoder as a fraction of the decoder's; below 1 without normalisation layers, to
         keep training stable.
+    weights_note
+        What the initial weights lack, as a sentence for the user; empty if nothing.
     """
 
     multiple: int = 32
     optional_weights: tuple[str, ...] = ()
     encoder_share: float = 1.0
+    weights_note: str = ""
     mean: Tensor
     std: Tensor
 
@@ -47,6 +51,8 @@ class Network(nn.Module, ABC):
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
         self.surroundings: nn.Conv2d | None = None
+        self._known: tuple[int, ...] = ()
+        self._merged: dict[int, int] = {}
 
     # -- defined by each network
 
@@ -83,24 +89,42 @@ class Network(nn.Module, ABC):
         Parameters
         ----------
         pixels
-            RGB tiles (n, 3, rows, columns), 0 to 255, of any dtype; rows and columns are multiples
-            of `multiple`.
+            RGB tiles (n, 3, rows, columns), 0 to 255, of any dtype; rows and columns must be
+            multiples of `multiple`.
         context
-            Their surroundings: the same shape and centre, four times as wide.  Networks without
-            context ignore it; with None, networks with context use the tile alone.
+            Surroundings of the tiles: the same shape and centre, four times as wide.  Networks without
+            context ignore it; with None, networks with context use only the tile.
         """
         features = self._encode(self._scale(pixels))
         if self.surroundings is not None:
-            around = torch.zeros_like(features[-1]) if context is None else self._encode_context(context)
-            features.append(around)
+            features.append(torch.zeros_like(features[-1]) if context is None else self._encode_context(context))
         return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
         """Return the logits of the features from :meth:`encode`."""
-        if self.surroundings is None:
-            return self._decode(features)
-        *finer, deepest, around = features
-        return self._decode([*finer, deepest + self.surroundings(_magnify_centre(around))])
+        if self.surroundings is not None:
+            *finer, deepest, context = features
+            features = [*finer, deepest + self.surroundings(_magnify_centre(context))]
+        logits = self._decode(features)
+        return self._known_outputs(logits) if self._known or self._merged else logits
+
+    def set_outputs(self, known: Sequence[int], merged: Mapping[int, int] | None = None) -> None:
+        """Predict only the classes `known`, by number, or all if it is empty.
+
+        A class that was `merged` adds its probability to that of the class which took it over.
+        """
+        self._known, self._merged = tuple(known), dict(merged or {})
+
+    def _known_outputs(self, logits: Tensor) -> Tensor:
+        outputs = list(logits.unbind(dim=1))
+        known = {number: outputs[number - 1] for number in self._known or range(1, len(outputs) + 1)}
+        for number, into in self._merged.items():
+            output = known.pop(number, None)
+            if output is not None:
+                both = output if into not in known else torch.logaddexp(known[into].float(), output.float())
+                known[into] = both.to(logits.dtype)
+        never = torch.full_like(outputs[0], _NEVER)
+        return torch.stack([known.get(number, never) for number in range(1, len(outputs) + 1)], dim=1)
 
     def _scale(self, pixels: Tensor) -> Tensor:
         scaled = (pixels.float() - self.mean) / self.std
@@ -113,9 +137,9 @@ class Network(nn.Module, ABC):
             return self._encode(self._scale(context))[-1]
 
     def _add_context(self, spec: NetworkSpec, channels: int) -> None:
-        """Add the context layer if `spec` asks for it; it starts at zero, so context has no effect yet.
+        """Add the context layer if `spec` has context; it starts at zero, so context has no effect yet.
 
-        Call it last, so that all other layers draw the same random numbers as without context.
+        Call this last, so that all other layers draw the same random numbers as without context.
         """
         if spec.context:
             self.surroundings = nn.Conv2d(channels, channels, 1, bias=False)
@@ -126,11 +150,17 @@ class Network(nn.Module, ABC):
         self.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
         self.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
 
+    def load_classifier(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Initialise decoder layers from the classifier of `source`, by name; most networks have none to fill."""
+
+    def randomize_upsampling(self) -> None:
+        """Give transposed convolutions that start as interpolation Xavier's random weights; most networks have none."""
+
     def adapt_to_weights(self) -> None:
-        """Adjust the network after other weights were loaded into its encoder; most need nothing."""
+        """Adjust the network after weights were loaded into its encoder; most networks need no change."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
-        """Load a bundle's weights; old bundles without a normalisation keep this network's."""
+        """Load a bundle's weights; for old bundles without a normalisation, keep the present one."""
         own = {"mean": self.mean, "std": self.std}
         return super().load_state_dict({**own, **state_dict}, strict, assign)
 
@@ -141,36 +171,36 @@ class Network(nn.Module, ABC):
         return list(self.encoder.parameters())
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters trained while the encoder is frozen: all but the encoder's."""
+        """Return the parameters that are trained while the encoder is frozen: all except the encoder's."""
         encoder = {id(parameter) for parameter in self.encoder.parameters()}
         return [parameter for parameter in self.parameters() if id(parameter) not in encoder]
 
     def decayed_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters with weight decay: weights, but no biases or norms."""
+        """Return the parameters with weight decay: weights, but not biases or normalisation layers."""
         return [parameter for parameter in self.parameters() if parameter.ndim > 1]
 
 
-def _magnify_centre(around: Tensor) -> Tensor:
+def _magnify_centre(context: Tensor) -> Tensor:
     """Return the central quarter of a feature map, magnified to the size of the whole map.
 
     Each value is sampled at its tile's position in the context, so the map's sides need not be
     multiples of four.
     """
-    quarter = around.new_tensor([[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], dtype=torch.float32)
-    theta = quarter.expand(len(around), 2, 3)
-    grid = F.affine_grid(theta, list(around.shape), align_corners=False)
-    sampled = F.grid_sample(around.float(), grid, padding_mode="border", align_corners=False)
-    return sampled.to(around.dtype)
+    quarter = context.new_tensor([[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], dtype=torch.float32)
+    theta = quarter.expand(len(context), 2, 3)
+    grid = F.affine_grid(theta, list(context.shape), align_corners=False)
+    sampled = F.grid_sample(context.float(), grid, padding_mode="border", align_corners=False)
+    return sampled.to(context.dtype)
 
 
 @contextmanager
 def _fixed_statistics(module: nn.Module) -> Iterator[None]:
     """Use the running statistics of batch norms inside the block, without updating them."""
-    learning = [part for part in module.modules() if isinstance(part, _NORMS) and part.training]
-    for part in learning:
+    training = [part for part in module.modules() if isinstance(part, _NORMS) and part.training]
+    for part in training:
         part.eval()
     try:
         yield
     finally:
-        for part in learning:
+        for part in training:
             part.train()

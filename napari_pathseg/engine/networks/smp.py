@@ -18,13 +18,13 @@ _TRIAL_SIDE = 64  # pixels
 
 
 class SmpNetwork(Network):
-    """A network of segmentation-models-pytorch, `model` being the name of its class there."""
+    """A network of segmentation-models-pytorch; `model` is the name of its class."""
 
     def __init__(self, spec: NetworkSpec, model: str) -> None:
         encoder = find_encoder(spec.encoder)
         if encoder.is_vit:
             raise BundleError(
-                f"{spec.architecture} needs features of several sizes, and {spec.encoder} gives one. "
+                f"{spec.architecture} needs features of several sizes, but {spec.encoder} has one. "
                 "Choose the network unet, or another encoder."
             )
         super().__init__(encoder.mean, encoder.std)
@@ -33,7 +33,7 @@ class SmpNetwork(Network):
 
     @property
     def encoder(self) -> nn.Module:
-        """The encoder of the library's network."""
+        """The encoder of the wrapped network."""
         return cast(nn.Module, self.net.encoder)
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
@@ -48,7 +48,7 @@ class SmpNetwork(Network):
 
 
 def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:
-    """Build a network and try it on a small tile, because some encoders and decoders do not work together."""
+    """Build a network and run it on a small tile, because some encoders and decoders are incompatible."""
     options = {"strict_img_size": False} if encoder.startswith("tu-swin") else {}
     build = getattr(smp, model)
     trial = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE)
@@ -56,12 +56,12 @@ def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:
         net = build(encoder, encoder_weights=None, classes=spec.classes, **options)
         net.eval()
         with torch.inference_mode():
-            answer = net(trial)
+            logits = net(trial)
     except (ValueError, TypeError, RuntimeError, AssertionError, AttributeError, LookupError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
             f"{spec.architecture} does not work with the encoder {spec.encoder} ({reason}). "
             "Choose another encoder, such as tf_efficientnet_lite0 or resnet34."
         ) from error
-    assert answer.shape == (1, spec.classes, _TRIAL_SIDE, _TRIAL_SIDE)
+    assert logits.shape == (1, spec.classes, _TRIAL_SIDE, _TRIAL_SIDE)
     return net.train()

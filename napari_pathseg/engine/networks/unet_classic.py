@@ -1,6 +1,6 @@
-"""The U-Net of 2015 as commonly written for Keras, trained from random weights.
+"""The U-Net of 2015 in its common Keras form, trained from random weights.
 
-Ronneberger et al., U-Net, 2015; with 'same' convolutions, so that the output has the image's size.
+Ronneberger et al., U-Net, 2015; with 'same' convolutions, so that the output has the size of the image.
 """
 
 import math
@@ -40,8 +40,8 @@ class UNetClassic(Network):
         channels = (spec.channels, *WIDTHS)
         self.down = nn.ModuleList(_two_convolutions(inputs, outputs) for inputs, outputs in pairwise(channels))
         self.dropout = nn.Dropout(_DROPOUT)
-        self.up = nn.ModuleList(_convolution(wide, slim, 2) for slim, wide in pairwise(WIDTHS))
-        self.merge = nn.ModuleList(_two_convolutions(2 * slim, slim) for slim in WIDTHS[:-1])
+        self.up = nn.ModuleList(_convolution(wide, narrow, 2) for narrow, wide in pairwise(WIDTHS))
+        self.merge = nn.ModuleList(_two_convolutions(2 * width, width) for width in WIDTHS[:-1])
         self.last = nn.Sequential(
             _convolution(WIDTHS[0], 2 * spec.classes, 3), nn.Conv2d(2 * spec.classes, spec.classes, 1)
         )
@@ -69,9 +69,9 @@ class UNetClassic(Network):
     def _decode(self, features: list[Tensor]) -> Tensor:
         level = features[-1]
         for skip, up, merge in reversed(list(zip(features[:-1], self.up, self.merge, strict=True))):
-            grown = F.interpolate(level, scale_factor=2.0, mode="nearest")
-            grown = up(F.pad(grown, (0, 1, 0, 1)))  # as Keras pads an even kernel: right and below
-            level = merge(torch.cat([skip, grown], dim=1))
+            upsampled = F.interpolate(level, scale_factor=2.0, mode="nearest")
+            upsampled = up(F.pad(upsampled, (0, 1, 0, 1)))  # Keras pads an even kernel on the right and below
+            level = merge(torch.cat([skip, upsampled], dim=1))
         logits: Tensor = self.last(level)
         return logits
 
@@ -96,7 +96,9 @@ def _he_normal(network: nn.Module) -> None:
 
 
 def _truncated_normal(weights: Tensor, deviation: float) -> None:
-    """Fill `weights`, redrawing values beyond two standard deviations; takes a third of the time of torch's own."""
+    """Fill `weights`, redrawing values beyond two standard deviations, in a third of the time of torch's function."""
+    if weights.is_meta:  # without values, see `bundle_io.load_network`
+        return
     flat = weights.normal_().view(-1)
     beyond = (flat.abs() > 2).nonzero()[:, 0]
     while len(beyond):

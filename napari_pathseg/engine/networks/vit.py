@@ -1,7 +1,7 @@
 """U-Net over a plain vision transformer: timm's, and the foundation encoders of that architecture.
 
-A transformer gives features of one size.  A simple feature pyramid (Li et al., ViTDet, 2022)
-makes the sizes that the U-Net decoder takes; it belongs to the decoder, so that it is trained
+A transformer's features have one size.  A simple feature pyramid (Li et al., ViTDet, 2022)
+computes the sizes that the U-Net decoder needs; it belongs to the decoder, so it is trained
 while the encoder is frozen.
 """
 
@@ -29,10 +29,10 @@ class ViTUNet(Network):
     """A vision transformer, a feature pyramid over its last features, and the U-Net decoder.
 
     Patches of 14 pixels are treated as 16: tiles are shrunk by 14/16 before the encoder, so that
-    all encoders take tiles of the same sizes.
+    all encoders accept tiles of the same sizes.
     """
 
-    optional_weights = (".gamma",)  # layer scale, which is one where a file has none
+    optional_weights = (".gamma",)  # layer scale; 1 if a file lacks it
 
     def __init__(self, spec: NetworkSpec) -> None:
         encoder = find_encoder(spec.encoder)

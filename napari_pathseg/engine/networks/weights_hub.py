@@ -1,6 +1,6 @@
-"""ImageNet weights from the Hugging Face hub, as safetensors only.
+"""Download ImageNet weights from the Hugging Face hub, as safetensors only.
 
-The hub's own client retries for half a minute without a network, so the connection is checked
+Without a network, the hub's own client retries for half a minute, so the connection is checked
 first.  Downloaded files are cached and need no network.
 """
 
@@ -38,13 +38,13 @@ def fetch_imagenet(encoder: str) -> dict[str, Tensor]:
     except (OSError, HfHubHTTPError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"The ImageNet weights of {encoder} could not be fetched ({reason}). "
-            "Give a file with --weights FILE, or start from none."
+            f"The ImageNet weights of {encoder} could not be downloaded ({reason}). "
+            "Give a file with --weights FILE, or choose none."
         ) from error
 
 
 def _published(name: str) -> tuple[str, str | None]:
-    """Return the repository and revision that hold an encoder's weights."""
+    """Return the repository and revision of an encoder's weights."""
     encoder = find_encoder(name)
     if encoder.of_timm:
         config = timm.get_pretrained_cfg(encoder.name)
@@ -57,7 +57,7 @@ def _published(name: str) -> tuple[str, str | None]:
     if not repository:
         raise BundleError(
             f"No ImageNet weights of {name} are published as safetensors. "
-            "Give a file with --weights FILE, or start from none."
+            "Give a file with --weights FILE, or choose none."
         )
     return repository, revision
 
@@ -71,12 +71,12 @@ def _fetch(repository: str, revision: str | None) -> Path:
 
 
 def _check_connection() -> None:
-    """Raise OSError if the hub cannot be reached within some seconds."""
+    """Raise OSError if the hub cannot be reached within 8 seconds."""
     try:
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_TIMEOUT_S).close()
     except HTTPError:
-        return  # it answered
+        return  # the hub answered
     except URLError as error:
         if isinstance(error.reason, ssl.SSLError):
-            return  # it answered; the hub's client may have the certificates
+            return  # the hub answered; its client may have the certificates
         raise OSError(f"{constants.ENDPOINT}: {error.reason}") from error

@@ -17,7 +17,7 @@ from napari_pathseg.engine.dataset.augmentation import Augmentation
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.tiles import Tile
 from napari_pathseg.engine.device import Device
-from napari_pathseg.engine.inference.predict_region import as_tensor
+from napari_pathseg.engine.inference.region_predictor import as_tensor
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.train_state import Batch
 from napari_pathseg.errors import OutOfMemoryError

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -15,9 +15,34 @@ from torch import Tensor
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.json_schema import Count, conform
 from napari_pathseg.storage.portable import remove
 
 _FILE = "checkpoint.safetensors"
+
+
+class _Numbers(TypedDict):
+    """The plain values of a checkpoint; see `trainer` for most, and `run_history` for the last five."""
+
+    step: Count
+    ema_step: NotRequired[Count]
+    loss: float | None
+    training_dice: float | None
+    training_accuracy: NotRequired[float | None]
+    returns: Count
+    elapsed: float
+    stage_began: tuple[float, Count]
+    rate: float
+    batch: tuple[Count, Count]
+    rng: dict[str, Any]
+    schedule: tuple[Count, Count]
+    due: tuple[float, Count]
+    validation_tiles: NotRequired[Count | None]
+    best: list[list[Count]]
+    best_step: Count
+    coverage: NotRequired[tuple[Count, Count]]
+    stale: Count
+    curves: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -49,8 +74,8 @@ def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return TrainingCheckpoint(tensors, json.loads(file.metadata()["numbers"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+            return TrainingCheckpoint(tensors, dict(conform(json.loads(file.metadata()["numbers"]), _Numbers)))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ProjectError(
             f"{path} cannot be read ({error}). Train again from the model {run.name.replace('r', 'm', 1)}."
         ) from error

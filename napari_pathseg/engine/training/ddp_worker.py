@@ -1,6 +1,6 @@
 """A worker process of data-parallel training: ``python -m napari_pathseg.engine.training.ddp_worker``.
 
-It builds the same network as rank 0, draws its own share of every batch, and makes the same steps.
+It builds the same network as rank 0, draws its own share of every batch, and performs the same steps.
 """
 
 import sys
@@ -16,14 +16,14 @@ from napari_pathseg.engine.training.plan import plan_of_run
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.project import Project
 
-_SEED_STRIDE = 7919  # between the seeds of two ranks
+_SEED_STRIDE = 7919  # difference between the seeds of two ranks
 
 
 def run_worker(project: Project, run: Path, group: ProcessGroup) -> None:
     """Carry out the commands of rank 0 until the run ends."""
     plan = plan_of_run(project, run)
     config = plan.config.replace(seed=(plan.config.seed + _SEED_STRIDE * group.rank) % 2**31)
-    with PatchDataset(project, plan.train, config) as dataset:
+    with PatchDataset(project, plan.train, config, held_out=plan.held_out) as dataset:
         sample = torch.zeros(2, 3, config.tile, config.tile, dtype=torch.uint8)
         device = choose_device(plan.network, sample, config.precision, timed=False, device=group.device)
         loader = BatchLoader(dataset, config, device, group.size)
@@ -42,7 +42,7 @@ def run_worker(project: Project, run: Path, group: ProcessGroup) -> None:
 
 
 def main() -> None:
-    """Join the group of the run that the arguments name."""
+    """Join the process group given by the command-line arguments."""
     folder, run, rank, size, port = sys.argv[1:]
     project = Project.open(folder)
     group = ProcessGroup(int(rank), int(size), int(port))

@@ -1,8 +1,8 @@
-"""Data-parallel training: a leader and its worker processes share each step.
+"""Data-parallel training: rank 0 and its worker processes share each step.
 
-The training itself is rank 0.  It starts the workers, broadcasts a command before each step, and
-all ranks average their gradients by torch's DistributedDataParallel: on GPUs through nccl, on
-CPUs through gloo.  What a worker does with a command stands in `ddp_worker`.
+The main training process is rank 0.  It starts the workers and broadcasts a command before each
+step; all ranks average their gradients with torch's DistributedDataParallel, on GPUs through nccl,
+on CPUs through gloo.  `ddp_worker` is the program of the workers.
 """
 
 import socket
@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from napari_pathseg.errors import ConfigError, PathsegError
 
-_TIMEOUT = timedelta(minutes=30)  # of a worker that waits while the leader validates
+_TIMEOUT = timedelta(minutes=30)  # a worker waits this long while rank 0 validates
 
 
 class RankCommand(IntEnum):
@@ -28,8 +28,8 @@ class RankCommand(IntEnum):
 
     END = 0
     STEP = 1
-    START = 2  # take the leader's weights, with a new optimizer
-    RESUME = 3  # take the leader's weights, with the optimizer state of the checkpoint
+    START = 2  # receive the weights of rank 0, with a new optimizer
+    RESUME = 3  # receive the weights of rank 0, with the optimizer state of the checkpoint
 
 
 class ProcessGroup:
@@ -38,13 +38,13 @@ class ProcessGroup:
     Attributes
     ----------
     rank, size
-        Number of this process, 0 for the leader, and number of processes.
+        Number of this process, 0 for the main process, and number of processes.
     device
         The GPU or CPU on which this process computes.
     together
-        Whether steps are shared; the first stages of a training are the leader's alone.
+        Whether steps are shared; only rank 0 runs the first stages of a training.
     in_step
-        Whether a shared step is under way.  Closing the group then would deadlock, so `close` kills the workers.
+        Whether a shared step is in progress.  Closing the group would then deadlock, so `close` kills the workers.
     """
 
     def __init__(self, rank: int, size: int, port: int) -> None:
@@ -73,11 +73,11 @@ class ProcessGroup:
         dist.broadcast(torch.tensor(message, dtype=torch.float64, device=self.device), 0)
 
     def attach(self, workers: list["subprocess.Popen[bytes]"]) -> None:
-        """Own worker processes: watch them at each command, and end them on `close`."""
+        """Take ownership of worker processes: check them at each command, and end them in `close`."""
         self._workers = workers
 
     def close(self) -> None:
-        """Leave the group; as rank 0, end the workers."""
+        """Leave the group; rank 0 also ends the workers."""
         torch.set_num_threads(self._threads)
         alive = all(process.poll() is None for process in self._workers)
         if self.rank == 0 and alive and not self.in_step:
@@ -104,7 +104,7 @@ class ProcessGroup:
     # -- all ranks
 
     def broadcast_weights(self, network: nn.Module) -> None:
-        """Give all ranks the weights of rank 0."""
+        """Broadcast the weights of rank 0 to all ranks."""
         with torch.no_grad():
             for tensor in network.state_dict().values():
                 contiguous = tensor.contiguous()
@@ -149,10 +149,10 @@ def start_process_group(project: Path, run: Path, size: int) -> ProcessGroup:
     Raises
     ------
     ConfigError
-        If the computer has fewer GPUs than `size`, but any.
+        If the computer has GPUs, but fewer than `size`.
     """
     if torch.cuda.is_available() and torch.cuda.device_count() < size:
-        raise ConfigError(f"devices is {size}; this computer has {torch.cuda.device_count()} GPU. Lower devices.")
+        raise ConfigError(f"devices is {size}; this computer has {torch.cuda.device_count()} GPU(s). Lower devices.")
     port = _free_port()
     workers = [_start_worker(project, run, rank, size, port) for rank in range(1, size)]
     try:

@@ -4,7 +4,7 @@ import platform
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import psutil
 
@@ -12,8 +12,16 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json
+from napari_pathseg.storage.json_schema import SchemaError, conform
 
 _TIMEOUT_S = 600  # without a new event, after which a run on another computer counts as interrupted
+
+
+class _Status(TypedDict):
+    state: str
+    pid: int
+    time: float
+    host: NotRequired[str]
 
 
 def find_resumable_run(project: Project, run_id: str = "") -> Path:
@@ -24,35 +32,73 @@ def find_resumable_run(project: Project, run_id: str = "") -> Path:
     ProjectError
         If no run was interrupted, or the run is still going.
     """
-    runs = [
-        path for path in sorted((project.folder / "runs").glob("r*"), reverse=True) if _is_unfinished(project, path)
-    ]
+    started = _started_runs(project)
+    runs = [run for run in started if _is_unfinished(project, run)]
     if run_id:
         runs = [path for path in runs if path.name == run_id]
     if not runs:
-        what = f"run {run_id}" if run_id else "training"
-        raise ProjectError(f"{project.folder.name} has no interrupted {what}. Train without resuming.")
-    status = load_json(runs[0] / "status.json") if (runs[0] / "status.json").exists() else {}
-    if status.get("state") == "running" and _is_running(status, runs[0]):
+        raise ProjectError(_nothing_to_resume(project, started, run_id))
+    status = _status_of(runs[0])
+    if status is not None and status["state"] == "running" and _is_running(status, runs[0]):
         where = f"process {status['pid']} of {status.get('host', platform.node())}"
         raise ProjectError(f"{runs[0].name} is still running in {where}. Wait for it, or stop it first.")
     return runs[0]
 
 
+def _started_runs(project: Project) -> list[Path]:
+    """Return the folders of all trainings, newest first."""
+    runs = sorted((project.folder / "runs").glob("r*"), reverse=True)
+    return [run for run in runs if re.fullmatch(r"r\d+", run.name) and (run / "config.json").exists()]
+
+
 def _is_unfinished(project: Project, run: Path) -> bool:
-    if not re.fullmatch(r"r\d+", run.name) or not (run / "config.json").exists():
-        return False
-    model = project.folder / "models" / run.name.replace("r", "m", 1)
-    return not (model / "bundle.json").exists() or not load_bundle(model).finished
+    model = _model_of(project, run)
+    if not (model / "bundle.json").exists():  # it has none yet, or it was removed
+        return _state_of(run) != "finished"
+    return not load_bundle(model).finished
 
 
-def _is_running(status: dict[str, Any], run: Path) -> bool:
+def _model_of(project: Project, run: Path) -> Path:
+    return project.folder / "models" / run.name.replace("r", "m", 1)
+
+
+def _nothing_to_resume(project: Project, started: list[Path], run_id: str) -> str:
+    """Return why there is no run to resume, and what to do instead."""
+    ended = next((run for run in started if run_id in ("", run.name)), None)
+    if ended is None:
+        what = f"run {run_id}" if run_id else "training"
+        return f"{project.folder.name} has no {what} yet, so there is nothing to resume. Train without resuming."
+    model = _model_of(project, ended)
+    how = "was stopped and kept its best model" if _state_of(ended) == "stopped" else "ended with its model"
+    result = f"{how}, {model.name}" if (model / "bundle.json").exists() else "ended, and its model was removed"
+    newest = project.model_ids()[-1:]
+    return (
+        f"{project.folder.name} has no interrupted training to resume: {ended.name} {result}. Only a training that was "
+        f"killed can be resumed. Train without resuming{f', which goes on from {newest[0]}' if newest else ''}."
+    )
+
+
+def _status_of(run: Path) -> _Status | None:
+    path = run / "status.json"
+    if not path.exists():
+        return None
+    try:
+        return conform(load_json(path), _Status)
+    except SchemaError as error:
+        raise ProjectError(f"{path} is damaged: {error}. Delete it; the run counts as interrupted then.") from error
+
+
+def _state_of(run: Path) -> str:
+    status = _status_of(run)
+    return "" if status is None else status["state"]
+
+
+def _is_running(status: _Status, run: Path) -> bool:
     """Return whether a run's process exists; on another computer, whether its last event is recent."""
     if status.get("host", platform.node()) != platform.node():
         events = run / "events.jsonl"
         return events.exists() and time.time() - events.stat().st_mtime < _TIMEOUT_S
-    pid = status.get("pid")
     try:
-        return isinstance(pid, int) and psutil.Process(pid).create_time() <= status.get("time", 0)
-    except psutil.Error:
+        return psutil.Process(status["pid"]).create_time() <= status["time"]
+    except (psutil.Error, ValueError, OverflowError):  # no such process, or no number of one
         return False

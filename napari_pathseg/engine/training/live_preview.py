@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.events import PreviewReady, RequestPreview
-from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout, nearest_first
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
@@ -32,7 +32,7 @@ class LivePreview:
     project, folder
         The project of the slides, and where the tiles are written for the window.
     predict
-        Returns 8-bit probabilities, shape (classes, rows, columns), of a small box of a mask's grid.
+        Returns the class of each pixel of a small box of a mask's grid.
     stain_norm
         Stain normalisation of the slides.
     """
@@ -53,12 +53,12 @@ class LivePreview:
 
     def show(self, command: RequestPreview) -> None:
         """Preview another box from now on."""
-        entry = self._project.slide(command.slide)
-        if self._slide is None or self._slide.entry.id != entry.id:
+        record = self._project.slide(command.slide)
+        if self._slide is None or self._slide.record.id != record.id:
             self.close()
-            self._slide = SlidePatchSource(self._project, entry, stain_norm=self._stain_norm)
-        self._region = command.region.clip(entry.mask_shape)
-        self._pending = _from_centre(self._region)
+            self._slide = SlidePatchSource(self._project, record, stain_norm=self._stain_norm)
+        self._region = command.region.clip(record.mask_shape)
+        self._pending = nearest_first(layout(self._region, _TILE), self._region)
         self._shown_at, self._spent = time.perf_counter(), 0.0
 
     def events(self) -> Iterator[PreviewReady]:
@@ -67,7 +67,7 @@ class LivePreview:
             return
         now = time.perf_counter()
         if not self._pending and now > self._finished_at + _REFRESH_SECONDS:
-            self._pending = _from_centre(self._region)
+            self._pending = nearest_first(layout(self._region, _TILE), self._region)
         while self._pending and self._spent < _INITIAL_SECONDS + _TIME_FRACTION * (
             time.perf_counter() - self._shown_at
         ):
@@ -83,18 +83,8 @@ class LivePreview:
             self._slide = None
 
     def _predict_tile(self, slide: SlidePatchSource, region: Region) -> PreviewReady:
-        classes = (self._predict(slide, region).argmax(axis=0) + 1).astype(np.uint8)
         path = self._folder / f"view{self._written % _MAX_FILES}.npy"
         self._written += 1
         with replace_file(path) as partial, partial.open("wb") as file:
-            np.save(file, classes)
-        return PreviewReady(slide.entry.id, region, str(path))
-
-
-def _from_centre(region: Region) -> list[Region]:
-    """Return the tiles of a box, those near its centre first."""
-    row, column = region.top + region.height / 2, region.left + region.width / 2
-    return sorted(
-        layout(region, _TILE),
-        key=lambda tile: (tile.top + tile.height / 2 - row) ** 2 + (tile.left + tile.width / 2 - column) ** 2,
-    )
+            np.save(file, self._predict(slide, region))
+        return PreviewReady(slide.record.id, region, str(path))

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import ConfigError
+from napari_pathseg.geometry.arrays import UInt8Array
 
 AllReduce = Callable[[Tensor], Tensor]
 _SMOOTH = 0.5  # pixels; a few wrong pixels of a class that hardly occurs then cost little
+_MIN_PROBABILITY = 1e-12  # in validation; float32 rounds smaller ones to 0, whose logarithm is infinite
 _MIN_DOUBT = 1e-6  # lower bound of 1 - p in the focal loss, whose gradient is infinite at 0 for gamma below 1
 
 
@@ -168,9 +171,39 @@ class Loss:
         """
         batch = LossInputs.of(logits, labels, weights)
         sums = [term.sums(batch) for term in self.terms]
-        total = torch.split(self.all_reduce(torch.cat(sums)), [len(vector) for vector in sums])
-        values = [term.value(vector) for term, vector in zip(self.terms, total, strict=True)]
-        return torch.stack(values).sum()
+        return self.value(torch.split(self.all_reduce(torch.cat(sums)), [len(vector) for vector in sums]))
+
+    def value(self, sums: Sequence[Tensor]) -> Tensor:
+        """Return the loss from the sums of each term over a whole batch."""
+        return torch.stack([term.value(vector) for term, vector in zip(self.terms, sums, strict=True)]).sum()
+
+
+class ValidationLoss:
+    """The loss over all held-out tiles of a validation: that of training, but each labelled pixel has weight 1.
+
+    Parameters
+    ----------
+    config, pixels_by_class
+        As for :func:`build_loss`.
+    """
+
+    def __init__(self, config: TrainConfig, pixels_by_class: Sequence[int]) -> None:
+        self._loss = build_loss(config, pixels_by_class)
+        self._sums: list[Tensor] = []
+
+    @torch.inference_mode()
+    def add(self, probabilities: Tensor, labels: UInt8Array) -> None:
+        """Add a tile: class probabilities, shape (classes, rows, columns), and labels, 0 where unlabelled."""
+        logits = probabilities.clamp(min=_MIN_PROBABILITY).log()
+        truth = torch.from_numpy(np.ascontiguousarray(labels)).to(logits.device)
+        batch = LossInputs.of(logits[None], truth[None], None)
+        sums = [term.sums(batch).cpu().double() for term in self._loss.terms]
+        self._sums = [one + other for one, other in zip(self._sums, sums, strict=True)] if self._sums else sums
+
+    @property
+    def value(self) -> float | None:
+        """The loss over the tiles so far; None without any."""
+        return float(self._loss.value(self._sums)) if self._sums else None
 
 
 @dataclass(frozen=True)

@@ -3,27 +3,51 @@
 Every error that the user can fix is raised before the run's folder is created.
 """
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.bundle import NetworkSpec, check_classes, find_bundle, load_bundle, load_bundles, reserve_run
+from napari_pathseg.engine.bundle import (
+    NetworkSpec,
+    check_classes,
+    find_bundle,
+    has_classes_of,
+    learnt_slides,
+    lineage,
+    load_bundle,
+    load_bundles,
+    reserve_run,
+)
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, load_checkpoint
 from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.engine.training.losses import class_weights
+from napari_pathseg.engine.training.origin import describe_origin
+from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.engine.training.tensorboard import check_tensorboard
 from napari_pathseg.errors import ConfigError, ProjectError
-from napari_pathseg.projects.checks.trainability import assign_train_val_split
+from napari_pathseg.projects.checks.trainability import assign_train_val_split, left_out
 from napari_pathseg.projects.ground_truth import labelled_pixel_counts
+from napari_pathseg.projects.held_out_parts import (
+    WEAKER,
+    Parts,
+    choose_parts,
+    describe_parts,
+    is_whole,
+    parts_from_json,
+    parts_to_json,
+)
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.projects.working_grid import fitting_tile, longest_sides
+from napari_pathseg.storage.atomic import save_json
 
 
 @dataclass(frozen=True)
@@ -36,6 +60,10 @@ class TrainingPlan:
         The settings; architecture, encoder and context are those of the parent, if there is one.
     train, val
         Slides to train on, and to validate on.
+    held_out
+        The parts of `val` that are validated on, where these are slides that are also trained on; else empty.
+    learnt_before
+        The slides of `val` from which the parent, or one that it was trained from, has learnt.
     spec, network
         What network it is, and the network with its initial weights.
     parent_id
@@ -44,6 +72,10 @@ class TrainingPlan:
         Identifier of the new model, and the folder of the run.
     pixels_by_class
         Labelled pixels of each class on the training slides, Background first.
+    origin
+        When, where and how the run began; see `describe_origin`.
+    notes
+        What of the settings was changed to fit the slides, a sentence each.
     """
 
     config: TrainConfig
@@ -56,7 +88,11 @@ class TrainingPlan:
     model_id: str
     run: Path
     pixels_by_class: list[int]
+    origin: dict[str, Any]
     checkpoint: TrainingCheckpoint | None = None
+    notes: tuple[str, ...] = ()
+    held_out: Parts = field(default_factory=dict)
+    learnt_before: tuple[str, ...] = ()
 
 
 def plan_training(project: Project, config: TrainConfig, parent: str | None) -> TrainingPlan:
@@ -67,23 +103,64 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
         )
     check_tensorboard(config)
     train, val = assign_train_val_split(project)
-    names, pixels = list(project.classes.names), _pixels_by_class(project, train)
+    names, pixels = list(project.classes.slot_names), _pixels_by_class(project, train)
+    known, unknown = _known_classes(project, pixels)
     class_weights(config.class_weights, pixels)  # raises if they are malformed
-    spec = _spec(project, config, train)
+    spec = replace(_spec(project, config, train), known=known)
     if parent == "latest":
         parent = _latest_compatible(project, spec)
     if parent is not None:
         bundle = load_bundle(find_bundle(project, parent))
         check_classes(project, bundle)
-        spec = bundle.network
+        spec = replace(bundle.network, classes=project.classes.highest, known=known)
+        unknown = (*unknown, *_kept_network(parent, spec, config))
         encoder = spec.encoder or config.encoder
         config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
+    config, notes = _fit_tile(project, config, train)
+    held_out: Parts = {}
+    if not val:
+        config, held_out, more = _hold_out_parts(project, config, train)
+        notes += more
+        val = [record for record in train if record.id in held_out]
+        train = [record for record in train if not is_whole(record, held_out)]
     network = _initial_network(project, config, spec, parent)
     number, run = reserve_run(project)
-    saved = {"parent": parent, "network": asdict(spec), "config": config.to_json(), "classes": names}
-    saved |= {"train": [entry.id for entry in train], "val": [entry.id for entry in val]}
-    save_json(run / "config.json", saved)
-    return TrainingPlan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels)
+    saved = {"parent": parent, "network": spec.to_json(), "config": config.to_json(), "classes": names}
+    saved["origin"] = origin = describe_origin()
+    saved |= {"train": [record.id for record in train], "val": [record.id for record in val]}
+    save_json(run / "config.json", saved | {"held_out": parts_to_json(held_out)})
+    plan = TrainingPlan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels, origin)
+    return replace(
+        plan, notes=(*unknown, *notes), held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out)
+    )
+
+
+def _learnt_before(project: Project, parent: str | None, val: list[SlideRecord], held_out: Parts) -> tuple[str, ...]:
+    return tuple(learnt_slides(lineage(project, parent), [record.id for record in val], held_out))
+
+
+def _hold_out_parts(
+    project: Project, config: TrainConfig, train: list[SlideRecord]
+) -> tuple[TrainConfig, Parts, tuple[str, ...]]:
+    """Return the parts of the training slides to hold out, the settings with a tile that fits beside them, and notes.
+
+    The newest model's parts stay, so that models are scored on the same pixels.
+    """
+    earlier = next((bundle.parts for bundle in reversed(load_bundles(project)) if bundle.held_out), None)
+    found = choose_parts(project, train, config.tile, context=config.context, earlier=earlier)
+    notes = [f"Held out to score it: {describe_parts(train, found.boxes)}; this is {WEAKER}."]
+    if found.tile < config.tile:
+        notes.append(f"Tiles have {found.tile} pixels instead of {config.tile}, so that they fit beside these parts.")
+    return config.replace(tile=found.tile), found.boxes, tuple(notes)
+
+
+def _fit_tile(project: Project, config: TrainConfig, train: list[SlideRecord]) -> tuple[TrainConfig, tuple[str, ...]]:
+    """Return the settings with a tile that is no larger than the slides need, and what changed."""
+    tile = fitting_tile(longest_sides(project.mpp, train), config.tile)
+    if tile == config.tile:
+        return config, ()
+    note = f"Tiles have {tile} pixels instead of {config.tile}, since most training slides are no larger."
+    return config.replace(tile=tile), (note,)
 
 
 def plan_resume(project: Project, run_id: str) -> TrainingPlan:
@@ -93,58 +170,81 @@ def plan_resume(project: Project, run_id: str) -> TrainingPlan:
 
 def plan_of_run(project: Project, run: Path) -> TrainingPlan:
     """Return the plan with which a run started, with its latest checkpoint."""
-    saved = load_json(run / "config.json")
-    try:
-        train, val = (_unchanged_slides(project, saved[role], role, run) for role in ("train", "val"))
-        if saved["classes"] != list(project.classes.names):
-            raise ProjectError(f"{run.name} has other classes than the project has now. Train without resuming.")
-        spec, config = NetworkSpec(**saved["network"]), TrainConfig.from_json(saved["config"])
-        parent = saved["parent"]
-    except (KeyError, TypeError) as error:
-        raise ProjectError(f"{run / 'config.json'} was written by an older version. Train without resuming.") from error
+    saved = load_stored_run(run)
+    held_out = parts_from_json(saved.get("held_out", {}))
+    train = _unchanged_slides(project, saved["train"], "train", run)
+    val = _unchanged_slides(project, saved["val"], "train" if held_out else "val", run)
+    if len(saved["classes"]) != project.classes.highest or not has_classes_of(project, saved["classes"]):
+        raise ProjectError(f"{run.name} has other classes than the project has now. Train without resuming.")
+    spec, config = saved["network"], TrainConfig.from_json(saved["config"])
+    parent, origin = saved["parent"], saved.get("origin", {})
     check_tensorboard(config)
     checkpoint = load_checkpoint(run)
     network = build_network(spec) if checkpoint is not None else _initial_network(project, config, spec, parent)
-    names, model = list(project.classes.names), run.name.replace("r", "m", 1)
+    names, model = list(project.classes.slot_names), run.name.replace("r", "m", 1)
     pixels = _pixels_by_class(project, train)
-    return TrainingPlan(config, train, val, names, spec, network, parent, model, run, pixels, checkpoint)
+    plan = TrainingPlan(config, train, val, names, spec, network, parent, model, run, pixels, origin, checkpoint)
+    return replace(plan, held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out))
 
 
 def _unchanged_slides(project: Project, slides: list[str], role: str, run: Path) -> list[SlideRecord]:
     """Return the slides of a run; raise if one was removed or has another role now."""
-    entries = [project.slides[name] for name in slides if name in project.slides]
-    changed = [name for name in slides if name not in project.slides] + [e.id for e in entries if e.role != role]
+    records = [project.slides[name] for name in slides if name in project.slides]
+    changed = [name for name in slides if name not in project.slides] + [r.id for r in records if r.role != role]
     if changed:
         raise ProjectError(
             f"{', '.join(changed)}: removed, or no longer in the role {role}, as in {run.name}. Train without resuming."
         )
-    return entries
+    return records
 
 
 def _spec(project: Project, config: TrainConfig, train: list[SlideRecord]) -> NetworkSpec:
     kind = NETWORK_KINDS[config.architecture]
     encoder = "" if kind.own_encoder else config.encoder
-    grey = kind.grey and all(entry.channels == 1 for entry in train)
-    return NetworkSpec(config.architecture, encoder, len(project.classes), 1 if grey else 3, config.context)
+    grey = kind.grey and all(record.channels == 1 for record in train)
+    return NetworkSpec(config.architecture, encoder, project.classes.highest, 1 if grey else 3, config.context)
+
+
+def _kept_network(parent: str, spec: NetworkSpec, config: TrainConfig) -> Iterator[str]:
+    """Yield a sentence if the settings name another network than that of the model that is fine-tuned."""
+    kept = {"architecture": spec.architecture, "encoder": spec.encoder, "context": spec.context}
+    others = {name: value for name, value in kept.items() if value not in ("", getattr(config, name))}
+    if others:
+        network = ", ".join(f"{name} {value}" for name, value in others.items())
+        wanted = ", ".join(f"{name} {getattr(config, name)}" for name in others)
+        yield f"{parent} keeps its network ({network}); for {wanted}, train from scratch."
 
 
 def _latest_compatible(project: Project, spec: NetworkSpec) -> str | None:
-    """Return the newest model with the same network, or None; the number of classes may differ."""
+    """Return the newest model with the same network, or None; classes may have been renamed or added since."""
     for bundle in reversed(load_bundles(project)):
-        if bundle.network == replace(spec, classes=bundle.network.classes):
+        same_network = bundle.network == replace(spec, classes=bundle.network.classes, known=bundle.network.known)
+        if same_network and has_classes_of(project, bundle.class_names):
             return bundle.id
     return None
 
 
 def _initial_network(project: Project, config: TrainConfig, spec: NetworkSpec, parent: str | None) -> Network:
-    if parent is not None:
-        return load_network(find_bundle(project, parent))
     with torch.random.fork_rng(devices=[]):  # so that the seed alone decides the initial decoder
         torch.manual_seed(config.seed)
-        return build_network(spec, config.weights)
+        if parent is not None:
+            network = load_network(find_bundle(project, parent), spec.classes)
+            network.set_outputs(spec.known)
+            return network
+        network = build_network(spec, config.weights)
+        if config.upsampling_init == "xavier":
+            network.randomize_upsampling()
+        return network
 
 
 def _pixels_by_class(project: Project, train: list[SlideRecord]) -> list[int]:
     """Return the labelled pixels of each class; on a complete slide, the rest is Background."""
-    totals = sum(labelled_pixel_counts(project, entry, project.counts(entry.id)) for entry in train)
-    return [int(total) for total in np.asarray(totals)[1 : len(project.classes) + 1]]
+    totals = sum(labelled_pixel_counts(project, record, project.counts(record.id)) for record in train)
+    return [int(total) for total in np.asarray(totals)[1 : project.classes.highest + 1]]
+
+
+def _known_classes(project: Project, pixels: list[int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Return the classes that a training learns, () if these are all, and a sentence for each that it leaves out."""
+    known = tuple(sorted(spec.index for spec in project.classes if pixels[spec.index - 1]))
+    notes = tuple(left_out(spec) for spec in project.classes if spec.index not in known)
+    return (known if len(known) < project.classes.highest else ()), notes

@@ -1,4 +1,4 @@
-"""Images and curves of a run: validation samples as a PNG, and the log for TensorBoard.
+"""Write images and curves of a run: validation samples as a PNG, and a TensorBoard log.
 
 TensorBoard is an optional package; `check_tensorboard` looks for it before a run starts.
 """
@@ -6,23 +6,23 @@ TensorBoard is an optional package; `check_tensorboard` looks for it before a ru
 import importlib.util
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.device import Device
+from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.evaluation.validation import Validator
 from napari_pathseg.engine.events import Validated
-from napari_pathseg.engine.inference.predict_region import most_likely_classes, predict_region
-from napari_pathseg.engine.networks import Network
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor, as_tensor
+from napari_pathseg.engine.training.stage_pictures import decoder_stages, kernel_grid, stage_kernels, stage_outputs
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.geometry import Region, layout
@@ -30,17 +30,15 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import replace_file
 
 _logger = logging.getLogger(__name__)
-_LOG_INTERVAL = 10  # steps between two points of the training curves
-_TRACED_SIDE = 64  # pixels of the tile on which the network is traced
-_MAX_KERNELS = 16  # filters shown, and inputs of each
-_KERNEL_SIDE = 12  # approximate side of a kernel in the image, in pixels
+_LOG_INTERVAL = 10  # steps between points of the training curves
+_TRACED_SIDE = 64  # side in pixels of the tile used to trace the network
 _TRACE_ERRORS = (RuntimeError, TypeError, ValueError)
-_SAMPLES, _SIDE, _GAP = 4, 192, 4  # patches, pixels along each, pixels between them
-_OPACITY = 0.45  # of a class over the image
+_SAMPLES, _SIDE, _GAP = 4, 192, 4  # number of patches, their side and the gap between them in pixels
+_OPACITY = 0.45  # of a class colour over the image
 
 
 def check_tensorboard(config: TrainConfig) -> None:
-    """Check that the package tensorboard is installed, if the settings need it.
+    """Check that the package tensorboard is installed if the settings need it.
 
     Raises
     ------
@@ -55,16 +53,16 @@ def check_tensorboard(config: TrainConfig) -> None:
 
 
 class TensorBoardLogger:
-    """Writes a run's files for TensorBoard; a resumed run continues in the same folder.
+    """Writes the TensorBoard files of a run; a resumed run continues in the same folder.
 
     Parameters
     ----------
     folder
-        Where the files are written.
+        The folder for the files.
     state
-        The network in training; its step is the abscissa of all curves.
+        The network in training; its step is the x axis of all curves.
     resumed
-        Whether the run continues from a checkpoint; points after that step are then hidden.
+        Whether the run continues from a checkpoint; points after the checkpoint are then hidden.
     """
 
     def __init__(self, folder: Path, state: TrainState, *, resumed: bool) -> None:
@@ -76,7 +74,7 @@ class TensorBoardLogger:
         self._writer: Any = SummaryWriter(folder, purge_step=state.step + 1 if resumed else 0)
         sample = state.device.send(torch.zeros(1, 3, _TRACED_SIDE, _TRACED_SIDE, dtype=torch.uint8))
         tiles = (sample,) if state.network.surroundings is None else (sample, sample)
-        self._layers = visualized_layers(state.ema_model, tiles)
+        self._kernels, self._decoder = stage_kernels(state.ema_model, tiles), decoder_stages(state.ema_model, tiles)
         if is_new:
             self._write_graph(tiles)
 
@@ -87,17 +85,26 @@ class TensorBoardLogger:
             return
         self._last_step = step
         values = {"loss": loss, "rate": learning_rate, "dice": self._state.training_dice}
+        values["accuracy"] = self._state.training_accuracy
         for name, value in values.items():
             if value is not None:
                 self._writer.add_scalar(f"training/{name}", value, step)
 
-    def log_validation(self, event: Validated, samples: UInt8Array) -> None:
-        """Add the scores of a validation, the kernels, and the image of validation samples."""
-        self._writer.add_scalar("held-out/mean_dice", event.mean_dice, event.step)
+    def log_validation(self, event: Validated, samples: UInt8Array, tiles: tuple[Tensor, ...]) -> None:
+        """Add the scores of a validation, the image of validation samples, kernels, and decoder outputs for a tile."""
+        values = {"mean_dice": event.mean_dice, "accuracy": event.accuracy, "loss": event.validation_loss}
+        for name, value in values.items():
+            if value is not None:
+                self._writer.add_scalar(f"held-out/{name}", value, event.step)
         for name, dice in event.dice.items():
-            self._writer.add_scalar(f"held-out/dice/{name}", dice, event.step)
-        for name, layer in self._layers.items():
+            if dice is not None:
+                self._writer.add_scalar(f"held-out/dice/{name}", dice, event.step)
+        for name, layer in self._kernels.items():
             self._writer.add_image(f"kernels/{name}", kernel_grid(layer), event.step, dataformats="HW")
+        with self._state.device.autocast():
+            pictures = stage_outputs(self._state.ema_model, self._decoder, tiles)
+        for name, picture in pictures.items():
+            self._writer.add_image(f"decoder/{name}", picture, event.step, dataformats="HW")
         self._writer.add_image("held-out/examples", samples, event.step, dataformats="HWC")
         self._writer.flush()
 
@@ -107,56 +114,16 @@ class TensorBoardLogger:
 
     @torch.no_grad()
     def _write_graph(self, tiles: tuple[Tensor, ...]) -> None:
-        """Write the graph of the network.  It has run on the same tiles before, so only tracing can fail here."""
-        with warnings.catch_warnings():  # about constants in the trace, which is only drawn
+        """Write the graph of the network.  The network has run on the same tiles, so only tracing can fail here."""
+        with warnings.catch_warnings():  # about constants, which do not matter for drawing a graph
             warnings.simplefilter("ignore")
             try:
-                # Traced here because add_graph compares two traces, and those of some encoders differ
-                # in the numbering of their constants.
+                # Trace here, because add_graph compares two traces, and those of some encoders number
+                # their constants differently.
                 traced = torch.jit.trace(self._state.ema_model, tiles, check_trace=False)  # type: ignore[no-untyped-call]
                 self._writer.add_graph(traced, tiles)
             except _TRACE_ERRORS as error:
                 _logger.warning("TensorBoard shows no graph of this network: %s", error)
-
-
-@torch.no_grad()
-def visualized_layers(network: Network, tiles: tuple[Tensor, ...]) -> dict[str, nn.Module]:
-    """Return the first convolution of the encoder and the first and last of the decoder, by name.
-
-    Order is that of the forward pass; convolutions with kernels of one pixel are left out.
-    """
-    order: dict[nn.Module, None] = {}
-    names = {module: name for name, module in network.named_modules()}
-    hooks = [module.register_forward_hook(lambda called, *_: order.setdefault(called)) for module in names]
-    try:
-        network(*tiles)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    encoder = set(network.encoder.modules())
-    spatial = [module for module in order if _is_spatial(module)]
-    inside = [module for module in spatial if module in encoder]
-    outside = [module for module in spatial if module not in encoder]
-    return {names[module]: module for module in (*inside[:1], *outside[:1], *outside[-1:])}
-
-
-def kernel_grid(layer: nn.Module) -> UInt8Array:
-    """Return an image of a convolution's kernels: a row for each filter, a column for each input.
-
-    It shows the first 16 of each.  Middle grey is zero; the largest absolute weight is black or white.
-    """
-    assert isinstance(layer.weight, Tensor)
-    weights = layer.weight.detach().float().cpu()
-    if isinstance(layer, nn.ConvTranspose2d):
-        weights = weights.transpose(0, 1)
-    kernels = weights[:_MAX_KERNELS, :_MAX_KERNELS].numpy()
-    largest = float(np.abs(kernels).max()) or 1.0
-    grey = (127.5 + 127.5 * kernels / largest).astype(np.uint8)
-    scale = max(1, _KERNEL_SIDE // max(grey.shape[2:]))
-    squares = np.pad(grey.repeat(scale, axis=2).repeat(scale, axis=3), ((0, 0), (0, 0), (0, 1), (0, 1)))
-    filters, inputs, rows, columns = squares.shape
-    grid: UInt8Array = squares.transpose(0, 2, 1, 3).reshape(filters * rows, inputs * columns)
-    return grid
 
 
 def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: float) -> None:
@@ -167,33 +134,36 @@ def log_trial(folder: Path, name: str, settings: Mapping[str, Any], mean_dice: f
         writer.add_hparams(dict(settings), {"mean_dice": mean_dice}, run_name=name)
 
 
-def _is_spatial(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d | nn.ConvTranspose2d) and max(module.kernel_size) > 1
-
-
 class ValidationSamples:
     """Four validation patches as an image: slide, ground truth, prediction.
 
-    The patches stay the same; those that show several classes are preferred.
+    The same patches are shown each time; patches with several classes are preferred.
     """
 
     def __init__(self, validator: Validator, classes: ClassTable) -> None:
-        self._colors = np.array([(0, 0, 0), *(spec.rgb for spec in classes)], np.float32)
-        self._patches = _choose_patches(validator.tiles)
+        self._colors = np.array(classes.colors, np.float32)
+        self._patches = _choose_patches(validator.sample)
 
-    def draw(self, network: Network, device: Device) -> UInt8Array:
-        """Return an RGB image with a row for each patch."""
+    def draw(self, predictor: RegionPredictor) -> UInt8Array:
+        """Return an RGB image with one row per patch."""
         rows = []
         for slide, region in self._patches:
             image = self._image(slide, region)
-            predicted = most_likely_classes(predict_region(network, device, slide, region))
-            columns = [image, self._overlay(image, slide.labels(region)), self._overlay(image, predicted)]
+            truth, predicted = slide.labels(region), predictor.classes(slide, region)
+            columns = [image, self._overlay(image, truth), self._overlay(image, predicted)]
             rows.append(np.concatenate([_pad(column) for column in columns], axis=1))
         return np.concatenate(rows)
 
-    def write(self, path: Path, network: Network, device: Device) -> UInt8Array:
+    def tile(self, predictor: RegionPredictor) -> tuple[Tensor, ...]:
+        """Return the first patch as the network takes it: its pixels, and its context where there is one."""
+        (slide, region), network = self._patches[0], predictor.network
+        box = grow(slide.on_working_grid(region), 0, network.multiple)
+        views = (slide.pixels,) if network.surroundings is None else (slide.pixels, slide.context)
+        return tuple(predictor.device.send(as_tensor(view(box)[None])) for view in views)
+
+    def write(self, path: Path, predictor: RegionPredictor) -> UInt8Array:
         """Write the image as a PNG, and return it."""
-        image = self.draw(network, device)
+        image = self.draw(predictor)
         with replace_file(path) as partial:
             Image.fromarray(image).save(partial, "PNG")
         return image
@@ -209,12 +179,12 @@ class ValidationSamples:
         return tinted
 
 
-def _choose_patches(tiles: list[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
-    """Return the patches with most pixels outside their commonest class, one of each slide before a second."""
+def _choose_patches(tiles: Sequence[tuple[SlidePatchSource, Region]]) -> list[tuple[SlidePatchSource, Region]]:
+    """Return the patches with most pixels outside their commonest class, preferring different slides."""
     patches = [(slide, box) for slide, tile in tiles for box in layout(tile, _SIDE)]
     ranked = sorted(patches, key=lambda patch: -_minority_pixels(patch[0].labels(patch[1])))
-    first = {slide.entry.id: (slide, box) for slide, box in reversed(ranked)}
-    leading = [patch for patch in ranked if first[patch[0].entry.id] == patch]
+    first = {slide.record.id: (slide, box) for slide, box in reversed(ranked)}
+    leading = [patch for patch in ranked if first[patch[0].record.id] == patch]
     return [*leading, *(patch for patch in ranked if patch not in leading)][:_SAMPLES]
 
 

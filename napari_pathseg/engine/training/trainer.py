@@ -1,13 +1,12 @@
 """A training in progress: its data, state, budget, history, events and commands.
 
-`training` calls the methods of `Trainer` in the order of the stages.
+`training.py` calls the methods of `Trainer` stage by stage.
 """
 
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,43 +16,53 @@ from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.metrics import Confusion
-from napari_pathseg.engine.evaluation.validation import Validator
-from napari_pathseg.engine.events import Command, Event, Note, Progress, RequestPreview, Stop, ValidationSamplesReady
-from napari_pathseg.engine.inference.predict_region import predict_region
+from napari_pathseg.engine.evaluation.validation import Coverage, OnTile, Validation, Validator
+from napari_pathseg.engine.events import (
+    SCORING,
+    Command,
+    Event,
+    Note,
+    Progress,
+    RequestPreview,
+    Stop,
+    ValidationSamplesReady,
+)
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor
 from napari_pathseg.engine.training.batch_loader import BatchLoader
 from napari_pathseg.engine.training.checkpoint import delete_checkpoint, save_checkpoint
 from napari_pathseg.engine.training.distributed import ProcessGroup, start_process_group
 from napari_pathseg.engine.training.live_preview import LivePreview
+from napari_pathseg.engine.training.losses import ValidationLoss
 from napari_pathseg.engine.training.optimizer import LearningRateSchedule
 from napari_pathseg.engine.training.plan import TrainingPlan
 from napari_pathseg.engine.training.run_history import RunHistory, TrainingDiagnostics
 from napari_pathseg.engine.training.tensorboard import TensorBoardLogger, ValidationSamples
 from napari_pathseg.engine.training.train_state import TrainState
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import NothingToLearnError, PathsegError
 from napari_pathseg.projects.project import Project
 
 _logger = logging.getLogger(__name__)
-_FIRST_PREVIEW = 10  # steps after which the network's prediction of the view is worth showing
-_VALIDATIONS = 20  # in a training
-_VALIDATION_INTERVAL_S = 4.0, 60.0  # shortest and longest, when the training is limited by time
-_VALIDATION_COST = 6  # the pause until the next validation is at least 6 times as long as a validation
-_CHECKPOINT_COST = 50  # the same for writing a checkpoint
-_FINAL_SECONDS, _FINAL_SHARE = 10.0, 0.25  # for scoring all validation tiles: seconds, or share of the time if longer
+_FIRST_PREVIEW = 10  # steps after which a prediction of the view is worth showing
+_VALIDATIONS = 20  # per training
+_VALIDATION_INTERVAL_S = 4.0, 60.0  # minimum and maximum if the training is limited by time
+_VALIDATION_COST = 6  # the interval is at least 6 times as long as a validation
+_CHECKPOINT_COST = 50  # the same for checkpoints
+_FIRST_VALIDATION_SHARE = 0.08  # of the time limit; if the first validation takes longer, its sample is shortened
 
 
 class Trainer:
-    """One training.
+    """A training in progress.
 
     Attributes
     ----------
     loader, state, schedule
         Batches, the network with its optimizer, and the learning rate over time.
     budget, history
-        Time and steps spent, and the outcome of each validation.
+        Time and steps spent, and the results of the validations.
     learning_rate
-        The highest of the schedule; lower after a restart.
+        Peak of the schedule; halved by each restart.
     restarts
-        How often the training restarted from its best weights.
+        Number of restarts from the best weights.
     stopped
         Whether the user asked to stop.
     """
@@ -62,8 +71,8 @@ class Trainer:
         self, project: Project, plan: TrainingPlan, training_set: PatchDataset, validation_set: PatchDataset
     ) -> None:
         config = plan.config
-        self.plan, self.config, self._validation_set = plan, config, validation_set
-        self._threads = CpuThreadTuner()  # before the group takes its share of the threads
+        self.plan, self.config = plan, config
+        self._threads = CpuThreadTuner()  # before the process group limits the threads
         self._group: ProcessGroup | None = None
         if config.devices > 1:
             self._group = start_process_group(project.folder, plan.run, config.devices)
@@ -75,13 +84,16 @@ class Trainer:
         self.state = TrainState(plan.network, self._device, config, plan.pixels_by_class, self._group)
         self.schedule = LearningRateSchedule(config, self.loader.steps_per_epoch)
         self._validator = Validator(validation_set, plan.spec.classes, config.validation_tiles)
+        self._sample_is_final = False  # once its cost was measured, the validation sample stays the same
         self.history, self._diagnostics = RunHistory(project, plan), TrainingDiagnostics(plan.class_names)
         self._samples = ValidationSamples(self._validator, project.classes)
-        predict = partial(predict_region, self.state.ema_model, self._device)
-        self._preview = LivePreview(project, plan.run, predict, config.stain_norm)
+        self._predictor = RegionPredictor(self.state.ema_model, self._device)
+        self._preview = LivePreview(project, plan.run, self._predictor.classes, config.stain_norm)
         self.learning_rate = config.learning_rate
         self.restarts = 0
         self.stopped = False
+        self._scoring = self._skip_scoring = False  # on all held-out tiles, after training
+        self._discarded = False  # the run made no step
         self._notes: list[Note] = []
         self._validation_due = self._checkpoint_due = 0.0, 0  # seconds, and step
         elapsed = 0.0 if plan.checkpoint is None else plan.checkpoint.numbers["elapsed"]
@@ -109,11 +121,11 @@ class Trainer:
     def report(self, stage: str, learning_rate: float | None = None) -> Iterator[Event]:
         """Yield the progress after a step, and tiles of the live preview if they are due."""
         step = self.state.step
-        if (
-            not self.budget.counts_steps and self._group is None
-        ):  # else not: the number of threads changes how sums round
+        # A run limited by steps must be reproducible, and the number of threads changes rounding.
+        if not self.budget.counts_steps and self._group is None:
             self._threads.adapt()
         fraction, left = self.budget.progress(step), self.budget.seconds_left(step)
+        left += self._validator.seconds_for_all if left else 0.0  # 0 is unknown
         yield Progress(stage, fraction, left, step, self.state.loss, learning_rate, self.budget.elapsed)
         if self._tensorboard is not None:
             self._tensorboard.log_step(learning_rate)
@@ -131,62 +143,99 @@ class Trainer:
         return self.state.step >= step if self.budget.counts_steps else self.budget.elapsed >= seconds
 
     def validate(self, learning_rate: float = 0.0) -> Iterator[Event]:
-        """Score the EMA weights on the validation tiles; save them if they are the best so far."""
-        begin = self.budget.elapsed
-        confusion = self.score()
-        event = self.history.record(self.state, confusion, self.budget.elapsed, learning_rate)
+        """Score the EMA weights on the validation sample; save them if they are the best so far."""
+        start = self.budget.elapsed
+        loss = ValidationLoss(self.config, self.plan.pixels_by_class)
+        confusion = self.score(loss.add)
+        found = Validation(confusion, self._validator.coverage, loss.value)
+        event = self.history.record(self.state, found, self.budget.elapsed, learning_rate)
         self.schedule.validated(best=event.best)
         yield event
         warning = self._diagnostics.check(confusion, self.state.training_dice, self.state.step)
         if warning is not None:
             yield Note(warning, warning=True)
         path = self.plan.run / "examples.png"
-        image = self._samples.write(path, self.state.ema_model, self._device)
+        image = self._samples.write(path, self._predictor)
         if self._tensorboard is not None:
-            self._tensorboard.log_validation(event, image)
+            self._tensorboard.log_validation(event, image, self._samples.tile(self._predictor))
         yield ValidationSamplesReady(str(path))
         yield from self._preview.events()
-        self._schedule_validation(self.budget.elapsed - begin)
+        self._schedule_validation(self.budget.elapsed - start)
 
-    def score(self) -> Confusion:
-        """Return the scores of the EMA weights on the validation tiles."""
-        return self._validator.score(self.state.ema_model, self._device)
+    def score(self, on_tile: OnTile | None = None) -> Confusion:
+        """Return the scores of the EMA weights, brought up to date, on the validation sample.
+
+        The first time, if the training is limited by time, the sample is shortened if it costs too much.
+        """
+        self.state.update_ema()
+        return self._score(on_tile)
+
+    def _score(self, on_tile: OnTile | None = None) -> Confusion:
+        seconds = None
+        if not self._sample_is_final and not self.budget.counts_steps:
+            seconds = _FIRST_VALIDATION_SHARE * 60 * self.config.longest_minutes
+        self._sample_is_final = True
+        return self._validator.score(self.state.ema_model, self._device, seconds, on_tile)
 
     def _schedule_validation(self, cost: float) -> None:
-        shortest, longest = _VALIDATION_INTERVAL_S
-        whole = self.budget.elapsed + self.budget.left
-        pause = max(min(longest, max(shortest, whole / _VALIDATIONS)), _VALIDATION_COST * cost)
+        minimum, maximum = _VALIDATION_INTERVAL_S
+        total = self.budget.elapsed + self.budget.left
+        interval = max(min(maximum, max(minimum, total / _VALIDATIONS)), _VALIDATION_COST * cost)
         steps = max(1, min(self.config.steps // _VALIDATIONS, self.schedule.steps_per_epoch * 2))
-        self._validation_due = self.budget.elapsed + pause, self.state.step + steps
+        self._validation_due = self.budget.elapsed + interval, self.state.step + steps
 
     # -- the end
 
     def finish(self) -> Iterator[Event]:
-        """Score the best weights on all validation tiles, as far as time allows, and write the final bundle."""
+        """Score the best weights on all held-out tiles, however long that takes, and write the final bundle.
+
+        Raises
+        ------
+        NothingToLearnError
+            If training was stopped before its first step.
+        """
         self._leave_group()
         self.budget.finish()
-        scores = self.history.best
-        assert scores is not None
-        if not self._validator.whole and not self.stopped:
-            scores = yield from self._score_all(scores)
+        if self.stopped and self.state.step == 0:
+            self._discarded = True
+            raise NothingToLearnError("Training was stopped before its first step, so there is no new model.")
+        assert self.history.best is not None
+        found, (tiles, total) = Validation(self.history.best, self._validator.coverage), self._validator.coverage
+        if tiles < total and not self._skip_scoring:
+            scores = yield from self._score_all(total)
+            if scores is not None:
+                found = Validation(scores, Coverage(total, total))
+        if not found.coverage.whole:
+            yield Note(
+                f"{self.plan.model_id} was scored on {tiles} of {total} held-out tiles, because it was stopped. Score "
+                "it again to rely on its numbers.",
+                warning=True,
+            )
+        warning = self._diagnostics.check_final(found.confusion)
+        if warning is not None:
+            yield Note(warning, warning=True)
         delete_checkpoint(self.plan.run)
-        self.bundle: Bundle = self.history.finish(self.state.step, self.budget.elapsed, scores)
+        self.bundle: Bundle = self.history.finish(self.state.step, self.budget.elapsed, found)
 
-    def _score_all(self, partial_scores: Confusion) -> Generator[Event, None, Confusion]:
-        """Return the scores on all tiles, or on fewer if time runs out or the user stops."""
-        validator, begin = Validator(self._validation_set, self.plan.spec.classes), self.budget.elapsed
+    def _score_all(self, total: int) -> Generator[Event, None, Confusion | None]:
+        """Return the scores of the best weights on all held-out tiles; None if the user stops that, too."""
+        self._scoring = True
         self.state.ema_model.load_state_dict(self.history.load_best_weights())
-        scores, fewest = partial_scores, len(self._validator.tiles)
-        for number, scores in enumerate(validator.scores(self.state.ema_model, self._device), 1):
-            yield from self.report("Scoring")
-            late = self.budget.elapsed - begin > max(_FINAL_SECONDS, _FINAL_SHARE * begin)
-            if self.stopped or (late and number >= fewest):
-                return scores if number >= fewest else partial_scores
-        return scores
+        start = time.perf_counter()
+        for number, scores in enumerate(self._validator.scores_on_all(self.state.ema_model, self._device), 1):
+            elapsed = time.perf_counter() - start
+            yield Progress(SCORING, number / total, elapsed / number * (total - number), self.state.step)
+            if number == total:
+                return scores
+            if self._skip_scoring:
+                break
+        return None
 
     def close(self) -> None:
-        """Release files, threads and worker processes."""
-        with ExitStack() as stack:  # each of them, even if another fails
+        """Release files, threads and worker processes; delete a run that was stopped before its first step."""
+        with ExitStack() as stack:  # closes each of them even if another fails, the last one first
+            if self._discarded:
+                stack.callback(self.history.discard)
             if self._tensorboard is not None:
                 stack.callback(self._tensorboard.close)
             stack.callback(self._preview.close)
@@ -202,13 +251,14 @@ class Trainer:
     # -- commands
 
     def handle_command(self, command: Command | None) -> None:
-        """Note a command; the next step acts on it."""
+        """Store a command; the next step acts on it."""
         if isinstance(command, Stop):
             self.stopped = True
+            self._skip_scoring |= command.now or self._scoring
         elif isinstance(command, RequestPreview):
             try:
                 self._preview.show(command)
-            except PathsegError as error:  # a slide added later, or with a missing file; training continues
+            except PathsegError as error:  # the slide was added later or its file is missing; training continues
                 _logger.warning("The view is not shown: %s", error)
 
     # -- checkpoints
@@ -218,17 +268,19 @@ class Trainer:
         seconds, step = self._checkpoint_due
         if self.budget.elapsed < seconds or self.state.step < step:
             return
-        begin = self.budget.elapsed
+        start = self.budget.elapsed
         save_checkpoint(self.plan.run, self.state.tensors(), self._numbers())
-        pause = _CHECKPOINT_COST * (self.budget.elapsed - begin)
-        self._checkpoint_due = self.budget.elapsed + pause, self.state.step + self.schedule.steps_per_epoch
+        interval = _CHECKPOINT_COST * (self.budget.elapsed - start)
+        self._checkpoint_due = self.budget.elapsed + interval, self.state.step + self.schedule.steps_per_epoch
 
     def _numbers(self) -> dict[str, Any]:
-        """Return the plain values of a checkpoint, under their names on disk."""
+        """Return the JSON values of a checkpoint, by their names on disk."""
         return {
             "step": self.state.step,
+            "ema_step": self.state.ema_step,
             "loss": self.state.loss,
             "training_dice": self.state.training_dice,
+            "training_accuracy": self.state.training_accuracy,
             "returns": self.restarts,
             "elapsed": self.budget.elapsed,
             "stage_began": self.budget.stage_began,
@@ -237,45 +289,50 @@ class Trainer:
             "rng": self.loader.rng_state,
             "schedule": [self.schedule.reductions, self.schedule.stale],
             "due": self._validation_due,
+            "validation_tiles": self._validator.coverage.tiles if self._sample_is_final else None,
             **self.history.numbers(),
         }
 
-    def _load(self, kept: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        self.state.load_tensors(tensors, kept)
-        self.learning_rate = kept["rate"]
-        self.budget.stage_began = kept["stage_began"]
-        self.loader.batch, self.loader.accumulate = kept["batch"]
-        self.loader.rng_state = kept["rng"]
-        self.schedule.reductions, self.schedule.stale = kept["schedule"]
-        self._validation_due = kept["due"]
-        self.state.training_dice, self.restarts = kept["training_dice"], kept["returns"]
-        self.history.load_numbers(kept)
+    def _load(self, numbers: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        self.state.load_tensors(tensors, numbers)
+        self.learning_rate = numbers["rate"]
+        self.budget.stage_began = numbers["stage_began"]
+        self.loader.batch, self.loader.accumulate = numbers["batch"]
+        self.loader.rng_state = numbers["rng"]
+        self.schedule.reductions, self.schedule.stale = numbers["schedule"]
+        self._validation_due = numbers["due"]
+        if numbers.get("validation_tiles") is not None:
+            self._validator.shorten(numbers["validation_tiles"])
+            self._sample_is_final = True
+        self.state.training_dice, self.restarts = numbers["training_dice"], numbers["returns"]
+        self.state.training_accuracy = numbers.get("training_accuracy")  # older versions stored none
+        self.history.load_numbers(numbers)
         newer = self.history.load_newer_weights()
-        if newer is not None:  # a better model was saved between the checkpoint and the kill
+        if newer is not None:  # a better model was saved after the checkpoint
             ema = {name: tensor.clone() for name, tensor in self.state.ema_model.state_dict().items()}
             self.state.ema_model.load_state_dict(newer)
-            self.history.best = self.score()
+            self.history.best, self.history.coverage = self._score(), self._validator.coverage
             self.state.ema_model.load_state_dict(ema)
 
 
 class TrainingBudget:
-    """The time or the steps that a run may take, and how much of them is spent.
+    """The time or steps that a run may use, and how much of them is spent.
 
     Parameters
     ----------
     minutes
-        Longest time.
+        Maximum time.
     steps
-        Steps of the whole run; 0 if only time is limited.
+        Maximum steps of the whole run; 0 if only time is limited.
     elapsed
-        Seconds that the run took before it was interrupted.
+        Seconds that the run used before it was interrupted.
     clock
-        Returns a time in seconds.
+        A function that returns a time in seconds.
 
     Attributes
     ----------
     stage_began
-        Second and step at which the last training stage began; None before it.
+        Second and step at which the last training stage started; None before that.
     """
 
     def __init__(
@@ -287,12 +344,12 @@ class TrainingBudget:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run began, without interruptions."""
+        """Seconds since the run started, without interruptions."""
         return self._clock() - self._start
 
     @property
     def left(self) -> float:
-        """Seconds until the longest time is over."""
+        """Seconds until the maximum time is over."""
         return max(0.0, self._seconds - self.elapsed)
 
     @property
@@ -301,20 +358,20 @@ class TrainingBudget:
         return self._steps > 0
 
     def begin_stage(self, step: int) -> None:
-        """Begin the last training stage, which takes the rest of the budget."""
+        """Start the last training stage, which uses the rest of the budget."""
         self.stage_began = self.elapsed, step
 
     def finish(self) -> None:
-        """Mark training as over, maybe before the budget is spent."""
+        """Mark training as over, even if the budget is not spent."""
         self._finished = True
 
     def steps_in_stage(self, step: int) -> int:
-        """Return the number of steps made in the last stage."""
-        return step - self._began(step)[1]
+        """Return the number of steps in the last stage so far."""
+        return step - self._stage_start(step)[1]
 
     def stage_progress(self, step: int) -> float:
         """Return the fraction of the last stage that is over, 1 or more at its end."""
-        seconds, first = self._began(step)
+        seconds, first = self._stage_start(step)
         if self.counts_steps:
             return (step - first) / (self._steps - first) if self._steps > first else 1.0
         return (self.elapsed - seconds) / max(self._seconds - seconds, 1e-9)
@@ -330,21 +387,21 @@ class TrainingBudget:
     def seconds_left(self, step: int) -> float:
         """Return the estimated seconds left, 0 if unknown.
 
-        When steps are limited, only the last stage's pace counts: steps of earlier stages take another time.
+        If steps are limited, only the pace of the last stage counts, since steps of earlier stages differ in duration.
         """
         if self._finished:
             return 0.0
         if not self.counts_steps:
             return self.left
-        seconds, first = self._began(step)
-        made = step - first
-        return (self.elapsed - seconds) / made * max(0, self._steps - step) if made > 0 else 0.0
+        seconds, first = self._stage_start(step)
+        done = step - first
+        return (self.elapsed - seconds) / done * max(0, self._steps - step) if done > 0 else 0.0
 
-    def _began(self, step: int) -> tuple[float, int]:
+    def _stage_start(self, step: int) -> tuple[float, int]:
         return (self.elapsed, step) if self.stage_began is None else self.stage_began
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error means that memory ran out; on a CPU, torch reports it in the text only."""
+    """Return whether an error means that memory ran out; on a CPU, only torch's message says so."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text

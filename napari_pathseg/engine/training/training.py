@@ -1,7 +1,7 @@
-"""Fine-tuning: the stages of a training, in the order in which they happen.
+"""Fine-tuning: the stages of a training, in order.
 
 First the decoder is trained on cached features of the frozen encoder, so that a first overlay
-appears within seconds; then the whole network, on freshly drawn tiles.  The exponential moving
+appears within seconds; then the whole network is trained on freshly drawn tiles.  The exponential moving
 average (EMA) of the weights is validated and saved.  The best weights are written after each
 validation and a checkpoint after each epoch, so that a killed run loses little and can resume.
 """
@@ -22,10 +22,10 @@ from napari_pathseg.errors import OutOfMemoryError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.portable import remove_tree
 
-_LR_FACTORS = (0.2, 1.0, 5.0)  # on the learning rate, tried by the preset thorough
-_TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # of each such trial, whichever is over first
-_STAGE_SHARE = 4  # with limited steps, the quick look and the learning rate search take at most 1/4 of them each
-_MAX_NAN_STEPS = 3  # consecutive steps without a finite loss, before a restart
+_LR_FACTORS = (0.2, 1.0, 5.0)  # multiples of the learning rate that the preset thorough tries
+_TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # limits of each of these trials
+_STAGE_SHARE = 4  # if steps are limited, the quick look and the learning rate search each get at most 1/4 of them
+_MAX_NAN_STEPS = 3  # consecutive steps with a NaN loss before a restart
 _MAX_RESTARTS = 3
 
 
@@ -37,24 +37,25 @@ def train(
     Parameters
     ----------
     project
-        Slides with the role *train* are trained on; those with the role *val* choose the best weights.
+        The project: slides with the role *train* are trained on, those with the role *val* select the best weights.
+        Without any, parts of the training slides are held out instead; see `projects.held_out_parts`.
     config
-        How to train.
+        The settings of the training.
     parent
-        The model to start from; "latest" for the newest of the same network if there is one,
-        None for none.
+        The model to start from; "latest" for the newest with the same network, if any; None to train
+        from scratch.
     resume
-        The interrupted run to resume, "" for the newest; its own settings then replace `config`.
+        The interrupted run to resume, or "" for the newest; its own settings then replace `config`.
 
     Returns
     -------
     job
-        A generator of events that takes `Stop` and `RequestPreview` and returns the best bundle.
+        A generator of events that accepts `Stop` and `RequestPreview` and returns the best bundle.
 
     Raises
     ------
     NothingToLearnError
-        If a class to segment has no labelled pixel, or there is no validation slide.
+        If a class to segment has no labelled pixel, or the slides of a single patient are too small to hold out parts.
     BundleError
         If `parent` is unknown or has other classes, or weights are unavailable.
     ProjectError
@@ -81,28 +82,33 @@ def train(
 
 
 def _open_trainer(project: Project, plan: TrainingPlan, stack: ExitStack) -> Trainer:
-    """Return the trainer of a plan; `stack` closes its slides.  A run that cannot begin is deleted."""
-    began = (plan.run / "status.json").exists() or plan.checkpoint is not None
+    """Return the trainer of a plan; `stack` closes its slides.  A run that cannot start is deleted."""
+    started = (plan.run / "status.json").exists() or plan.checkpoint is not None
     try:
-        sets = (PatchDataset(project, entries, plan.config) for entries in (plan.train, plan.val))
-        training_set, validation_set = (stack.enter_context(slides) for slides in sets)
+        training_set, validation_set = (
+            stack.enter_context(
+                PatchDataset(project, records, plan.config, held_out=plan.held_out, scored=records is plan.val)
+            )
+            for records in (plan.train, plan.val)
+        )
         return Trainer(project, plan, training_set, validation_set)
     except BaseException:
-        if not began:
+        if not started:
             remove_tree(plan.run)
         raise
 
 
 def _stages(trainer: Trainer) -> Iterator[Event]:
     plan = trainer.plan
-    train, val = [entry.id for entry in plan.train], [entry.id for entry in plan.val]
-    yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val)
+    train, val = [record.id for record in plan.train], [record.id for record in plan.val]
+    yield Started(plan.run.name, plan.model_id, plan.parent_id, train, val, parts=bool(plan.held_out))
+    if plan.network.weights_note:
+        yield Note(plan.network.weights_note)
+    yield from (Note(text) for text in plan.notes)
     if plan.checkpoint is None:
         yield from _prepare_network(trainer)
     if trainer.config.preset != "quick" or not _encoder_is_pretrained(trainer):
         yield from _train_network(trainer)
-    if plan.parent_id is not None and trainer.history.best_step == 0:
-        yield Note(f"No weights scored better than {plan.parent_id} in validation; {plan.model_id} is a copy of it.")
     yield from trainer.finish()
 
 
@@ -111,7 +117,7 @@ def _prepare_network(trainer: Trainer) -> Iterator[Event]:
     config, fine_tuned = trainer.config, trainer.plan.parent_id is not None
     quick = config.preset == "quick"
     if fine_tuned:
-        yield from trainer.validate()  # the score of the parent is the one to beat
+        yield from trainer.validate()  # new weights must beat the score of the parent
     if _encoder_is_pretrained(trainer) and (quick or (not fine_tuned and config.decoder_seconds > 0)):
         yield from _train_decoder(trainer)
     if quick or not fine_tuned:
@@ -180,29 +186,29 @@ def _train_decoder(trainer: Trainer) -> Iterator[Event]:
     steps, seconds = _quick_look_budget(trainer)
     if budget.counts_steps and not steps:
         return
-    begin = budget.elapsed
+    start = budget.elapsed
     state.reset_optimizer(decoder_only=True)
     for batches, _ in enumerate(loader.cache_features(state.network), 1):
         yield from trainer.report("Reading")
-        if trainer.stopped or (batches >= steps if budget.counts_steps else budget.elapsed > begin + seconds / 3):
+        if trainer.stopped or (batches >= steps if budget.counts_steps else budget.elapsed > start + seconds / 3):
             break
     state.reset_optimizer(decoder_only=True)
     if trainer.config.preset == "quick":
         budget.begin_stage(state.step)
-    made = 0  # steps without a finite loss included, so that this ends
+    attempts = 0  # includes steps with a NaN loss, so that the loop ends
     while not trainer.stopped:
-        progress = made / steps if budget.counts_steps else (budget.elapsed - begin) / max(seconds, 1e-9)
+        progress = attempts / steps if budget.counts_steps else (budget.elapsed - start) / max(seconds, 1e-9)
         if progress >= 1:
             break
         learning_rate = trainer.config.decoder_learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) + 0.01)
         state.decoder_step(*loader.cached_batch(), learning_rate)
-        made += 1
+        attempts += 1
         yield from trainer.report("Quick look", learning_rate)
     loader.discard()
 
 
 def _quick_look_budget(trainer: Trainer) -> tuple[int, float]:
-    """Return the most steps, if steps are limited, and the most seconds of the quick look."""
+    """Return the maximum steps, if steps are limited, and the maximum seconds of the quick look."""
     config, left = trainer.config, trainer.budget.left
     if config.preset == "quick":
         return config.steps, left
@@ -210,17 +216,17 @@ def _quick_look_budget(trainer: Trainer) -> tuple[int, float]:
 
 
 def _search_learning_rate(trainer: Trainer) -> Iterator[Event]:
-    """Try some learning rates from the same weights; keep the one with the highest Dice."""
+    """Try several learning rates from the same weights and keep the rate with the highest Dice."""
     state, budget = trainer.state, trainer.budget
     steps = _TRIAL_STEPS
     if budget.counts_steps:
         steps = min(steps, trainer.config.steps // (_STAGE_SHARE * len(_LR_FACTORS)))
     if not steps:
         return
-    start = {name: tensor.clone() for name, tensor in state.ema_model.state_dict().items()}
+    initial = {name: tensor.clone() for name, tensor in state.ema_model.state_dict().items()}
     scores: dict[float, float] = {}
     for learning_rate in (trainer.learning_rate * factor for factor in _LR_FACTORS):
-        state.restart_from(start)
+        state.restart_from(initial)
         first, end = state.step, math.inf if budget.counts_steps else budget.elapsed + _TRIAL_SECONDS
         while state.step < first + steps and budget.elapsed < end and not trainer.stopped:
             if not math.isfinite(trainer.training_step(learning_rate)):
@@ -228,6 +234,6 @@ def _search_learning_rate(trainer: Trainer) -> Iterator[Event]:
             yield from trainer.report("Searching the learning rate", learning_rate)
         scores[learning_rate] = mean_dice(trainer.score())
     trainer.learning_rate = max(scores, key=lambda rate: scores[rate])
-    state.restart_from(start)
+    state.restart_from(initial)
     listed = ", ".join(f"{dice:.3f} with {rate:g}" for rate, dice in scores.items())
     yield Note(f"The learning rate is {trainer.learning_rate:g}: Dice {listed} after short trials.")

@@ -1,4 +1,4 @@
-"""Masks and predictions on their way out of a project, in any format.
+"""Export of masks and predictions from a project, in any format.
 
 It may import what `projects` may.  Begin with `export.py`.
 """

@@ -1,8 +1,7 @@
 """Import of annotation files, contours or label images, into the masks of a project.
 
-A contour file is read once: an `AnnotationReader` returns an `AnnotationFile`, from which its content is shown
-(`import_preview`), checked and imported.  A label image is read again on import, as many of them at once would fill the
-memory; a file that changed in between is refused.
+A contour file is read once: its `AnnotationFile` is shown (`import_preview`), checked and imported.  A label image is
+read again on import.  A file that changed in between is refused.
 """
 
 import shutil
@@ -13,17 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
+from napari_pathseg.classes import UNLABELLED, ClassTable
 from napari_pathseg.contours.alignment import IDENTITY, AxisScaleTransform
-from napari_pathseg.contours.contour import Contour, check_inside
-from napari_pathseg.contours.formats import MASK_SUFFIXES, ContourFile
+from napari_pathseg.contours.contour import Contour, check_inside, in_painting_order
+from napari_pathseg.contours.formats import AnnotationFile, AnnotationReader
 from napari_pathseg.contours.formats.base import SlideGeometry
-from napari_pathseg.contours.formats.label_images.reader import read_label_image
+from napari_pathseg.contours.formats.contour_file import check_stated_size
+from napari_pathseg.contours.formats.label_images.reader import is_white_ambiguous, read_label_image
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.edits import edit_tiles, import_contours, import_labels, reject, remove_imported
+from napari_pathseg.projects.importing.class_assignment import assign_classes
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.project_state import ImportRecord
 from napari_pathseg.projects.slide_record import SlideRecord
@@ -31,7 +32,9 @@ from napari_pathseg.projects.versions import IMPORT, create_version
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.storage.atomic import replace_file
 
-WHITE = "white"  # the name of the nonzero value of a label image with two values
+_MAX_WARNINGS = 20
+_MAX_VALUES = 5  # of a label image, named in a message
+WHITE, BLACK = "white", "black"  # the names of the nonzero value and of 0 in a label image with two values
 ParsedAnnotations = Sequence[Contour] | UInt8Array  # contours with class indices, or labels on the mask's grid
 
 
@@ -42,93 +45,26 @@ class ImportOptions:
     Attributes
     ----------
     classes
-        The class index for a name in the file, for a value of a label image as text, or for `WHITE`; 0 for
-        unlabelled.  A name that is missing here means the project's class of that name.
+        The class index for a name of `contour_names`, for a value of a label image as text, or for `WHITE` or `BLACK`;
+        0 for unlabelled.  A name that is missing here means the project's class of that name; the empty name means all
+        contours without a class that are not named otherwise.
     transform
-        The transform that aligns the contours with the slide.
+        The transform that aligns the contours or the label image with the slide; None if the user chose none, so that
+        the image size that the file states must be the slide's.
     """
 
     classes: Mapping[str, int] = field(default_factory=dict)
-    transform: AxisScaleTransform = IDENTITY
+    transform: AxisScaleTransform | None = None
 
 
 DEFAULT_IMPORT_OPTIONS = ImportOptions()
 
 
-@dataclass(frozen=True)
-class AnnotationFile:
-    """An annotation file as it was read for one slide.
-
-    Attributes
-    ----------
-    path
-        The file.
-    contours
-        Its contours in level-0 pixels of the slide, with the class names of the file; None for a label image.
-    version
-        Size and modification time of the file when it was read.
-    has_multiple_images
-        Whether it is a contour file with the contours of several images.
-    """
-
-    path: Path
-    contours: Sequence[Contour] | None
-    version: tuple[int, int]
-    has_multiple_images: bool = False
-
-    def check_unchanged(self) -> None:
-        """Raise if the file on disk is no longer the one that was read.
-
-        Raises
-        ------
-        AnnotationError
-            If it was written or deleted since.
-        """
-        if _version(self.path) != self.version:
-            raise AnnotationError(f"{self.path} changed after it was read; nothing was imported. Import it again.")
-
-
-def is_label_image(path: Path) -> bool:
-    """Return whether an annotation file is a label image, by its suffix."""
-    return path.suffix.lower() in MASK_SUFFIXES
-
-
-class AnnotationReader:
-    """Reads annotation files for one slide after another.
-
-    A file with the contours of several images stays parsed until another file is read, so that it is parsed once for
-    all its slides.
-    """
-
-    def __init__(self) -> None:
-        self._last: ContourFile | None = None
-
-    def read(self, path: Path, geometry: SlideGeometry) -> AnnotationFile:
-        """Read a contour file; of a label image only the state of the file is taken.
-
-        Raises
-        ------
-        AnnotationError
-            If the file cannot be read.
-        """
-        if is_label_image(path):
-            return AnnotationFile(path, None, _version(path))
-        file = self._last
-        if file is None or file.path != path or not file.is_current():
-            file = ContourFile.parse(path)
-        self._last = file if file.has_multiple_images else None
-        return AnnotationFile(path, file.contours(geometry), file.version, file.has_multiple_images)
-
-    def read_for_slide(self, project: Project, record: SlideRecord, path: Path) -> AnnotationFile:
-        """Read an annotation file for a slide, which need not be in the project yet."""
-        with open_slide(project.find_file(record), record.page) as slide:
-            geometry = SlideGeometry.from_slide(slide, record.mpp)
-        return self.read(path, geometry)
-
-
-def read_annotations(path: Path, geometry: SlideGeometry) -> AnnotationFile:
-    """Read one annotation file; see `AnnotationReader.read`."""
-    return AnnotationReader().read(path, geometry)
+def read_for_slide(reader: AnnotationReader, project: Project, record: SlideRecord, path: Path) -> AnnotationFile:
+    """Read an annotation file for a slide, which need not be in the project yet."""
+    with open_slide(project.find_file(record), record.page) as slide:
+        geometry = SlideGeometry.from_slide(slide, record.mpp)
+    return reader.read(path, geometry)
 
 
 def import_file(
@@ -160,13 +96,11 @@ def import_file(
     with project.write_lock():
         record = project.slide(slide_id)
         record = replace(record, complete=complete or record.complete)
-        file = (
-            source if isinstance(source, AnnotationFile) else AnnotationReader().read_for_slide(project, record, source)
-        )
+        file = source
+        if isinstance(file, Path):
+            file = read_for_slide(AnnotationReader(), project, record, file)
         import_annotations(project, record, file, options, parse_annotations(project, record, file, options))
-        project.slides[slide_id] = record
-        project.save()
-    return record
+        return project.update_slide(slide_id, complete=record.complete)
 
 
 def parse_annotations(
@@ -182,6 +116,7 @@ def parse_annotations(
     """
     if file.contours is None:
         return _labels(project.classes, record, file.path, options)
+    check_stated_size(file.path, file.image_shape, record.shape, options.transform)
     contours = _with_class_indices(file, project.classes, options)
     check_inside(contours, record.shape, file.path.name)
     if not contours and record.complete:
@@ -189,7 +124,7 @@ def parse_annotations(
             f"{file.path.name} has no contours, so all of {record.id} would be Background. Add the slide with "
             "--negative if there is nothing to find, else outline it first."
         )
-    return contours
+    return in_painting_order(contours)
 
 
 def import_annotations(
@@ -223,8 +158,28 @@ def import_annotations(
             mask.end_undo_group()
         else:
             import_contours(mask, annotations, record.downsample)
-    imported = ImportRecord(record.id, file.path.name, str(file.path.resolve()), options.transform)
+    warning = ""
+    if file.contours is not None:
+        warning = assign_classes(file.contours, project.classes, options.classes, file.path.name).warning
+    elif not options.classes and is_white_ambiguous(file.path):
+        target = project.classes.specs[1].name
+        warning = (
+            f"{file.path.name} stores white as 0 (MinIsWhite), and programs differ in which value is the object. What "
+            f"is shown in white was imported as {target}. If it is what is shown in black, import it again with "
+            f'--map "{BLACK}={target}" --map "{WHITE}=Unlabelled".'
+        )
+    imported = ImportRecord(record.id, file.path.name, str(file.path.resolve()), options.transform or IDENTITY, warning)
     project.state.record_import(copy.name, imported)
+
+
+def import_warnings(project: Project, files: Mapping[str, str | None]) -> list[str]:
+    """Return the warnings about imported files, by slide; at most 20, and how many more there are."""
+    found: dict[str, None] = {}
+    for slide_id, name in files.items():
+        imports = project.state.imports_into(slide_id).values()
+        found |= {imported.warning: None for imported in imports if imported.warning and imported.file == name}
+    rest = len(found) - _MAX_WARNINGS
+    return [*list(found)[:_MAX_WARNINGS], *([f"There are {rest} more such warnings."] if rest > 0 else [])]
 
 
 def remove_predictions(project: Project, record: SlideRecord) -> None:
@@ -232,20 +187,6 @@ def remove_predictions(project: Project, record: SlideRecord) -> None:
     if project.mask_path(record.id).exists():
         with open_mask(project.mask_path(record.id), record.mask_shape, project.classes) as mask:
             mask.run(reject(Region(0, 0, *mask.shape)))
-
-
-def class_index(classes: ClassTable, name: str, options: ImportOptions = DEFAULT_IMPORT_OPTIONS) -> int | None:
-    """Return the class index for a name in a file, or None if the project has no such class.
-
-    Names that end in ``*``, such as QuPath's ``Ignore*``, are unlabelled; an empty name is the first class after
-    Background.
-    """
-    if name in options.classes:
-        return options.classes[name]
-    if name.endswith("*"):
-        return UNLABELLED
-    spec = classes.find(name) if name else classes.specs[1]
-    return None if spec is None else spec.index
 
 
 def is_binary(values: Iterable[int]) -> bool:
@@ -259,60 +200,68 @@ def class_colors(classes: ClassTable) -> dict[str, int]:
     return {spec.color: spec.index for spec in classes if uses[spec.color] == 1}
 
 
-def _version(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError:  # reading it reports why
-        return -1, -1
-    return stat.st_size, stat.st_mtime_ns
-
-
 def _unused_name(project: Project, slide_id: str, suffix: str) -> str:
     """Return a file name in ``contours/`` for a slide's next file."""
-    used, name, number = project.state.imports, f"{slide_id}{suffix}", 2
+    used, name, number = project.state.imported_names, f"{slide_id}{suffix}", 2
     while name in used:
         name, number = f"{slide_id}.{number}{suffix}", number + 1
     return name
 
 
 def _with_class_indices(file: AnnotationFile, classes: ClassTable, options: ImportOptions) -> list[Contour]:
-    contours = []
-    for number, contour in enumerate(options.transform.apply(file.contours or ()), 1):
-        label = class_index(classes, contour.class_name, options)
-        if label is None:
-            raise AnnotationError(
-                f'{file.path.name}, contour {number}: class "{contour.class_name}" is unknown. The project has: '
-                f"{', '.join(classes.names)}. Rename it or add the class."
-            )
-        contours.append(replace(contour, label=label))
-    return contours
+    contours = (options.transform or IDENTITY).apply(file.contours or ())
+    labels = assign_classes(contours, classes, options.classes, file.path.name).labels
+    pairs = zip(contours, labels, strict=True)
+    return [replace(contour, label=label) for contour, label in pairs if label is not None]
 
 
 def _labels(classes: ClassTable, record: SlideRecord, path: Path, options: ImportOptions) -> UInt8Array:
-    """Read a label image, at level-0 or mask size, onto the mask's grid.
+    """Read a label image, at level-0 or mask size or as `options` transform it, onto the mask's grid.
 
     Unless `options` say otherwise, the values of a binary mask mean Background and the first class after it.
     """
-    image, certain = read_label_image(path, record.shape, class_colors(classes), record.page, record.mask_shape)
+    transform = options.transform or IDENTITY
+    image, certain = read_label_image(
+        path, record.shape, class_colors(classes), record.page, record.mask_shape, transform
+    )
     values = [int(value) for value in np.flatnonzero(np.bincount(image.ravel(), minlength=256))]
     table = np.arange(256, dtype=np.uint8)
     if not certain and is_binary(values):
-        table[1:] = options.classes.get(WHITE, BACKGROUND + 1)
+        table[1:] = options.classes.get(WHITE, classes.specs[1].index)
+        table[0] = options.classes.get(BLACK, UNLABELLED)
     for value, index in options.classes.items():
         if value.isdigit() and int(value) < len(table):
             table[int(value)] = index
-    unknown = [value for value in values if table[value] > len(classes)]
+    unknown = [value for value in values if table[value] not in (UNLABELLED, *classes.numbers)]
     if unknown:
-        raise AnnotationError(
-            f"{path.name} holds the value {max(unknown)}; the project's classes are 1 to {len(classes)} "
-            f"({', '.join(classes.names)}). Map the values or add classes."
-        )
-    if image.shape != record.mask_shape:
-        step = record.downsample
-        rows, columns = (
-            np.minimum(np.arange(count) * step + step // 2, size - 1)
-            for count, size in zip(record.mask_shape, record.shape, strict=True)
-        )
-        image = image[np.ix_(rows, columns)]
-    labels: UInt8Array = table[image]
+        raise AnnotationError(_describe_unknown(path.name, unknown, classes))
+    labels: UInt8Array = table[_on_mask_grid(image, record, transform)]
     return labels
+
+
+def _describe_unknown(name: str, values: Sequence[int], classes: ClassTable) -> str:
+    """Return the refusal of a label image with values that no class has."""
+    known = ", ".join(f"{spec.index} {spec.name}" for spec in classes)
+    if len(values) > _MAX_VALUES:
+        return (
+            f"{name} holds {len(values)} values from {values[0]} to {values[-1]} that no class has; the project's "
+            f"classes are {known}. Resizing and JPEG make such masks of binary ones: save it again without them."
+        )
+    listed = f"the value{'s' if len(values) > 1 else ''} {', '.join(map(str, values))}"
+    return (
+        f"{name} holds {listed}; the project's classes are {known}. Map the values, as with "
+        f'--map "{values[-1]}={classes.specs[1].name}", or add classes.'
+    )
+
+
+def _on_mask_grid(image: UInt8Array, record: SlideRecord, transform: AxisScaleTransform) -> UInt8Array:
+    """Return for each pixel of the mask the nearest one of a label image."""
+    if transform == IDENTITY and image.shape == record.mask_shape:
+        return image
+    image = image.T if transform.swap_axes else image
+    step = record.downsample
+    rows, columns = (
+        np.minimum((np.minimum(np.arange(count) * step + step // 2, side - 1) + 0.5) / transform.scale, found - 1)
+        for count, side, found in zip(record.mask_shape, record.shape, image.shape, strict=True)
+    )
+    return image[np.ix_(rows.astype(np.intp), columns.astype(np.intp))]

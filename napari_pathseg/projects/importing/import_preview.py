@@ -4,37 +4,56 @@ Nothing is written here.  The caller decides which slide a file belongs to, what
 transform it; `contour_import.import_file` then imports the file as it was read here.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.contours.alignment import AxisScaleTransform, BoundingBox, suggest_transform
-from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, stem_of
-from napari_pathseg.contours.formats.base import SlideGeometry
-from napari_pathseg.contours.formats.label_images.reader import read_label_image
-from napari_pathseg.errors import PathsegError
-from napari_pathseg.projects.importing.contour_import import (
-    WHITE,
-    AnnotationFile,
-    class_colors,
-    is_binary,
-    is_label_image,
-    read_annotations,
+from napari_pathseg.classes import ClassTable
+from napari_pathseg.contours.alignment import (
+    IDENTITY,
+    AxisScaleTransform,
+    BoundingBox,
+    fits_stated_size,
+    suggest_transform,
+    transform_for_stated_size,
 )
+from napari_pathseg.contours.class_names import contour_names
+from napari_pathseg.contours.contour import Contour, contour_areas
+from napari_pathseg.contours.formats import AnnotationFile, AnnotationReader, is_label_image
+from napari_pathseg.contours.formats.base import SlideGeometry
+from napari_pathseg.contours.formats.label_images.reader import (
+    is_white_ambiguous,
+    label_image_shape,
+    read_label_image,
+)
+from napari_pathseg.errors import AnnotationError, PathsegError
+from napari_pathseg.projects.importing.class_assignment import default_classes
+from napari_pathseg.projects.importing.contour_import import BLACK, WHITE, class_colors, is_binary
+from napari_pathseg.projects.importing.file_survey import pages_of
 from napari_pathseg.projects.project import Project
 
 
 @dataclass(frozen=True)
 class AnnotationClassInfo:
-    """A class that a file names: its name, colour if any, number of contours, and area in level-0 pixels."""
+    """A name in a file (see `contour_names`) or a value of a label image.
+
+    Attributes
+    ----------
+    name, color
+        The name, and its colour if any.
+    contours, pixels
+        The number of contours, and their area in level-0 pixels.
+    default
+        The class of the project that it means; None if the user has to choose.
+    """
 
     name: str
     color: str | None
     contours: int
     pixels: float
+    default: int | None
 
 
 @dataclass(frozen=True)
@@ -45,29 +64,39 @@ class AnnotationFileInfo:
     ----------
     path
         The file.
-    slide
-        The slide that it was read for; None if the user has to choose one.
+    slides
+        The slides that it was read for: one, or the pages of a stack; empty if the user has to choose.
     file
-        What was read, ready to be imported into that slide; None if there is a problem, or no slide.
+        What was read, ready to be imported into these slides; None if there is a problem, or no slide.
     classes
-        The classes that it names, largest area first; for a label image the values as text, or `WHITE`.
+        The classes that it names, largest area first; for a label image the values as text, or `WHITE`, and `BLACK` too
+        where either may be the object.
     contours, holes
         How many; 0 for a label image.
     fits, proposal
         Whether it lies on the slide, and the transform that would align it if it seems misplaced.
+    is_other_size
+        Whether the file states an image size other than the slide's, so that the user has to choose a transform.
     problem
         Why it cannot be read; the other fields are then empty.
+    ignored
+        Why it is not imported, though nothing is wrong with it; see `SurveyedFile`.
+    pages
+        How many masks a label image holds.
     """
 
     path: Path
-    slide: str | None
+    slides: tuple[str, ...] = ()
     file: AnnotationFile | None = None
     classes: tuple[AnnotationClassInfo, ...] = ()
     contours: int = 0
     holes: int = 0
     fits: bool = True
     proposal: AxisScaleTransform | None = None
+    is_other_size: bool = False
     problem: str = ""
+    ignored: str = ""
+    pages: int = 1
 
     @property
     def is_label_image(self) -> bool:
@@ -75,58 +104,41 @@ class AnnotationFileInfo:
         return is_label_image(self.path)
 
 
-def annotation_files(paths: Iterable[Path], project: Project) -> list[Path]:
-    """Return the contour files and label images among `paths` and in the folders among them.
+def inspect_file(
+    path: Path, project: Project, slides: tuple[str, ...], reader: AnnotationReader | None = None
+) -> AnnotationFileInfo:
+    """Read a file for a slide, or a mask for the pages of a stack, or a file without a slide; return its summary.
 
-    An image in a folder counts only if it is named after a slide; a slide of the project never does.
+    An unreadable file has a `problem`.  With the same `reader`, a file with the contours of several images is parsed
+    once for all of its slides.
     """
-    slides = {project.find_file(record).resolve() for record in project.slides.values()}
-    found: list[Path] = []
-    for path in paths:
-        files = sorted(path.iterdir()) if path.is_dir() else [path]
-        for file in files:
-            suffix = file.suffix.lower()
-            named = not path.is_dir() or find_slide_named(file, project) is not None
-            if suffix in CONTOUR_SUFFIXES or (suffix in MASK_SUFFIXES and named and file.resolve() not in slides):
-                found.append(file)
-    return found
-
-
-def find_slide_named(path: Path, project: Project) -> str | None:
-    """Return the slide that an annotation file is named after, or None."""
-    stem = stem_of(path)
-    stems = {stem.removeprefix("mask_"), stem.removesuffix("_mask"), stem, stem_of(stem)}
-    for record in project.slides.values():
-        if record.id in stems or (record.page is None and stem_of(project.find_file(record)) in stems):
-            return record.id
-    return None
-
-
-def guess_slide(path: Path, project: Project, in_view: str | None) -> str | None:
-    """Return the slide that a file is named after, else the one in view, else the only one, else None."""
-    only = next(iter(project.slides)) if len(project.slides) == 1 else None
-    return find_slide_named(path, project) or in_view or only
-
-
-def inspect_file(path: Path, project: Project, slide: str | None) -> AnnotationFileInfo:
-    """Read a file for a slide, or without one, and return its summary; an unreadable file has a `problem`."""
+    pages = pages_of(path) if is_label_image(path) else 1
     try:
-        if is_label_image(path):
-            return _inspect_label_image(path, project, slide)
-        file = read_annotations(path, SlideGeometry() if slide is None else project.slide_geometry(slide))
+        geometry = SlideGeometry()
+        if slides and not is_label_image(path):
+            geometry = project.slide_geometry(slides[0])
+        file = (reader or AnnotationReader()).read(path, geometry)
+        if file.contours is None:
+            return _inspect_pages(file, project, slides, pages)
     except PathsegError as error:
-        return AnnotationFileInfo(path, slide, problem=str(error))
-    contours = file.contours or ()
+        return AnnotationFileInfo(path, slides, problem=str(error), pages=pages)
+    contours, slide = file.contours, next(iter(slides), None)
     fits, proposal = _check_alignment(contours, project, slide)
+    differs = False
+    if slide is not None and file.image_shape is not None:
+        shape = project.slide(slide).shape
+        differs = not fits_stated_size(file.image_shape, shape)
+        proposal = transform_for_stated_size(file.image_shape, shape) if differs else proposal
     return AnnotationFileInfo(
         path,
-        slide,
+        slides,
         None if slide is None else file,
-        _classes(contours),
+        _classes(contours, project.classes),
         len(contours),
         sum(len(contour.holes) for contour in contours),
         fits,
         proposal,
+        is_other_size=differs,
     )
 
 
@@ -145,36 +157,69 @@ def _check_alignment(
     return extent.fits(), suggest_transform(extent, ratios)
 
 
-def _classes(contours: Sequence[Contour]) -> tuple[AnnotationClassInfo, ...]:
-    by_name: dict[str, list[Contour]] = {}
-    for contour in contours:
-        by_name.setdefault(contour.class_name, []).append(contour)
-    found = [
-        AnnotationClassInfo(name, next((c.color for c in named if c.color), None), len(named), sum(map(_area, named)))
+def _classes(contours: Sequence[Contour], classes: ClassTable) -> tuple[AnnotationClassInfo, ...]:
+    by_name: dict[str, list[tuple[Contour, float]]] = {}
+    for name, contour, area in zip(contour_names(contours), contours, contour_areas(contours).tolist(), strict=True):
+        by_name.setdefault(name, []).append((contour, area))
+    defaults = default_classes(contours, classes)
+    infos = [
+        AnnotationClassInfo(
+            name,
+            next((contour.color for contour, _ in named if contour.color), None),
+            len(named),
+            sum(area for _, area in named),
+            defaults[name],
+        )
         for name, named in by_name.items()
     ]
-    return tuple(sorted(found, key=lambda info: -info.pixels))
+    return tuple(sorted(infos, key=lambda info: -info.pixels))
 
 
-def _area(contour: Contour) -> float:
-    exterior, *holes = (_ring_area(ring) for ring in contour.rings)
-    return float(max(0.0, exterior - sum(holes)))
+def _inspect_pages(file: AnnotationFile, project: Project, slides: tuple[str, ...], pages: int) -> AnnotationFileInfo:
+    """Return the summary of a label image for its slides; without any, read no more than its size.
+
+    Raises
+    ------
+    AnnotationError
+        If it cannot be read, or does not have a page for each slide.
+    """
+    if not slides:
+        label_image_shape(file.path, None)
+        return AnnotationFileInfo(file.path, pages=pages)
+    if pages < len(slides):
+        raise AnnotationError(f"{file.path.name} holds {pages} masks, but {len(slides)} slides were chosen for it.")
+    found = [_inspect_label_image(file, project, slide) for slide in slides]
+    classes: dict[str, AnnotationClassInfo] = {}
+    for one in (one for page in found for one in page.classes):
+        earlier = classes.get(one.name)
+        classes[one.name] = one if earlier is None else replace(earlier, pixels=earlier.pixels + one.pixels)
+    return replace(found[0], slides=slides, classes=tuple(classes.values()), pages=pages)
 
 
-def _ring_area(ring: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> float:
-    rows, columns = (ring - ring[0]).T
-    return abs(float(rows @ np.roll(columns, -1) - columns @ np.roll(rows, -1))) / 2
-
-
-def _inspect_label_image(path: Path, project: Project, slide: str | None) -> AnnotationFileInfo:
-    if slide is None:
-        return AnnotationFileInfo(path, None)
-    record, file = project.slide(slide), read_annotations(path, SlideGeometry())
+def _inspect_label_image(file: AnnotationFile, project: Project, slide: str) -> AnnotationFileInfo:
+    record = project.slide(slide)
+    found = label_image_shape(file.path, record.page)
+    proposal = None
+    if found not in (record.shape, record.mask_shape):
+        proposal = transform_for_stated_size(found, record.shape)
     labels, certain = read_label_image(
-        path, record.shape, class_colors(project.classes), record.page, record.mask_shape
+        file.path,
+        record.shape,
+        class_colors(project.classes),
+        record.page,
+        record.mask_shape,
+        proposal or IDENTITY,
     )
-    counts = np.bincount(labels.ravel(), minlength=256)
+    counts = np.bincount(labels.ravel(), minlength=256) * (record.shape[0] * record.shape[1] / labels.size)
     values = [int(value) for value in np.flatnonzero(counts[1:]) + 1]
-    white = not certain and is_binary(values)
-    classes = (AnnotationClassInfo(WHITE if white else str(value), None, 0, float(counts[value])) for value in values)
-    return AnnotationFileInfo(path, slide, file, tuple(classes))
+    defaults: dict[str, tuple[float, int | None]] = {
+        str(value): (float(counts[value]), value if value in project.classes.numbers else None) for value in values
+    }
+    if not certain and is_binary(values):
+        asked = is_white_ambiguous(file.path)
+        inside = float(counts[1:].sum()), None if asked else project.classes.specs[1].index
+        defaults = ({WHITE: inside} if values else {}) | ({BLACK: (float(counts[0]), None)} if asked else {})
+    classes = [AnnotationClassInfo(name, None, 0, *pixels_and_default) for name, pixels_and_default in defaults.items()]
+    return AnnotationFileInfo(
+        file.path, (slide,), file, tuple(classes), proposal=proposal, is_other_size=proposal is not None
+    )

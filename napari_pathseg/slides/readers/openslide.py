@@ -16,18 +16,18 @@ from PIL import Image
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.slides.pixel_size import mean_mpp
+from napari_pathseg.slides.pixel_size import pixel_size
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
 if TYPE_CHECKING:
     from openslide import OpenSlide
 
-# The TIFFs that the TIFF reader leaves to OpenSlide.  What else it refuses stays refused, since
-# OpenSlide takes a stack for a slide, and a truncated file for a whole one.
+# The TIFFs that the TIFF reader leaves to OpenSlide.  All others that it refuses stay refused, since
+# OpenSlide would open a stack as one slide, and a truncated file as a complete one.
 _TIFFS = frozenset({"ventana", "trestle", "leica"})
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Boxes are read in pieces of at most so many pixels, of which OpenSlide holds three copies.
+# Boxes are read in pieces of at most this many pixels, of which OpenSlide keeps three copies.
 _PIECE_PIXELS = 1 << 24
 
 
@@ -46,8 +46,8 @@ class OpenSlideSlide(Slide):
         shapes = [
             (max(1, int(self._box.height / step)), max(1, int(self._box.width / step))) for step in self._downsamples
         ]
-        sizes = (properties.get(f"openslide.mpp-{axis}") for axis in "xy")
-        super().__init__(path, shapes, mean_mpp(*sizes), 3)
+        across, down = (properties.get(f"openslide.mpp-{axis}") for axis in "xy")
+        super().__init__(path, shapes, pixel_size(across, down), 3)
         offset = [properties.get(f"hamamatsu.{axis}OffsetFromSlideCentre") for axis in "XY"]
         if all(offset):
             self.centre_offset_um = (_to_int(offset[0], 0) / 1e3, _to_int(offset[1], 0) / 1e3)
@@ -76,7 +76,7 @@ class OpenSlideSlide(Slide):
             with decoding():
                 image = handle.read_region(corner, level, (box.width, box.height))
         except OpenSlideError as error:
-            # A handle that failed once fails for ever; other places of the slide may be sound.
+            # A handle that failed once always fails; the rest of the slide may be intact.
             self._handle = OpenSlide(self.path)
             raise DecodeError(f"OpenSlide: {error}") from error
         background = Image.new("RGB", image.size, self._background)
@@ -105,12 +105,12 @@ def open_with_openslide(
             raise UnsupportedSlideError(f"OpenSlide {__library_version__} does not recognise the file.")
         with path.open("rb") as file:
             if file.read(4) in _TIFF_MAGIC and vendor not in _TIFFS:
-                raise UnsupportedSlideError(f"it left the file ({vendor}) to the TIFF reader.")
+                raise UnsupportedSlideError(f"it leaves {vendor} files to the TIFF reader.")
         if page:
-            raise UnsupportedSlideError(f"page {page} was asked for; the slide is page 0.")
+            raise UnsupportedSlideError(f"it has no page {page}; the slide is page 0.")
         return OpenSlideSlide(path, OpenSlide(path))
     except OpenSlideError as error:
-        raise UnsupportedSlideError(f"{error!s:.300}; copy the file, with what lies beside it, again.") from error
+        raise UnsupportedSlideError(f"{error!s:.300}; copy the file again, with its companion files.") from error
 
 
 def _to_int(text: str | None, otherwise: int) -> int:

@@ -1,4 +1,4 @@
-"""TIFF slides: flat ones and pyramids, in strips or tiles, BigTIFF, SVS, NDPI, OME and their kin.
+"""TIFF slides, flat or pyramids, in strips or tiles: BigTIFF, SVS, NDPI, OME and similar formats.
 
 tifffile finds the pages and decodes one strip or tile at a time; this module chooses which of them a read
 needs, and caches the last ones.  What the samples of a page mean is in
@@ -10,6 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,45 +22,90 @@ from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.orientation import orientation_of
-from napari_pathseg.slides.pixel_size import tiff_mpp
+from napari_pathseg.slides.pixel_size import PixelSize
 from napari_pathseg.slides.readers.image_file import ImageSlide
-from napari_pathseg.slides.readers.tiff_pages import count_slides, main_series, slide_pages
+from napari_pathseg.slides.readers.tiff_channels import colour_planes, named_channels, ome_image
+from napari_pathseg.slides.readers.tiff_pages import LevelPages, count_slides, main_series, slide_pages
+from napari_pathseg.slides.readers.tiff_pixel_size import tiff_pixel_size
 from napari_pathseg.slides.readers.tiff_samples import (
     IMAGE_CODECS,
+    Samples,
     decode_ycbcr,
     is_raw_ycbcr,
     page_samples,
+    planes_as_colour,
     require_small,
 )
+from napari_pathseg.slides.samples import MAX_MEASURED_BYTES, MAX_MEASURED_CHUNKS, MeasuredDepth, depth_note
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.slides.tiff_file import open_tiff_file
 from napari_pathseg.storage.portable import ConcurrentFileReader
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, parsing, silence_tifffile
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-# Cache of decoded strips and tiles: neighbouring reads share those at their borders.
+# Cache of decoded strips and tiles: adjacent reads share those at their borders.
 _CACHE_BYTES = 64 << 20
 # XOffsetFromSlideCenter and YOffsetFromSlideCenter; https://openslide.org/formats/hamamatsu/.
 _NDPI_OFFSETS = (65422, 65423)
 
 
-class TiffSlide(Slide):
-    """A TIFF file as a slide; `pages` holds one page for each level, finest first."""
+@dataclass(frozen=True)
+class _TiffLevel:
+    """A level as it is stored in the file: its pages, what their samples mean, and the JPEG tables of each."""
 
-    def __init__(self, path: Path, tiff: TiffFile, pages: list[TiffPage], mpp: float | None) -> None:
-        self._samples = [page_samples(page) for page in pages]
-        self.orientation = orientation_of(pages[0].tags.valueof("Orientation"))
-        self._stored = [(page.imagelength, page.imagewidth) for page in pages]
-        shapes = [self.orientation.shape(shape) for shape in self._stored]
-        super().__init__(path, shapes, mpp, self._samples[0].channels)
-        self.centre_offset_um = _centre_offset_um(pages[0])
-        self._tiff, self.pages = tiff, pages
-        for page in pages:
+    pages: LevelPages
+    samples: Samples
+    tables: tuple[bytes | None, ...]
+
+    @property
+    def page(self) -> TiffPage:
+        """The first of the pages, which all have the same shape and chunks."""
+        return self.pages[0]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns as stored."""
+        return self.page.imagelength, self.page.imagewidth
+
+
+class TiffSlide(Slide):
+    """A TIFF file as a slide.
+
+    Attributes
+    ----------
+    pages
+        The pages of level 0: one, or one for each channel.
+    samples
+        What their samples mean, before it was measured how many bits of them are used.
+    orientation
+        How the picture is turned when it is shown.
+    """
+
+    def __init__(
+        self, path: Path, tiff: TiffFile, levels: list[tuple[LevelPages, Samples]], pixel_size: PixelSize | None
+    ) -> None:
+        self.pages, self.samples = levels[0]
+        self.orientation = orientation_of(self.pages[0].tags.valueof("Orientation"))
+        for page in (page for pages, _ in levels for page in pages):
             page.init_decode()  # before threads do it at the same time
-        self._tables = [page.jpegtables for page in pages]
+        self._stored = [
+            _TiffLevel(pages, samples, tuple(page.jpegtables for page in pages)) for pages, samples in levels
+        ]
+        shapes = [self.orientation.shape(level.shape) for level in self._stored]
+        super().__init__(path, shapes, pixel_size, self.samples.channels)
+        self.centre_offset_um = _centre_offset_um(self.pages[0])
+        self._tiff = tiff
         self._cache: OrderedDict[tuple[int, int], UInt8Array] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
+        self._depth = MeasuredDepth(self._largest_samples)
         self._file = ConcurrentFileReader(path)
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """How its 16-bit samples are shown, if their range had to be measured."""
+        note = depth_note(self._depth.bits) if self.samples.measurable else ""
+        return [note] if note else []
 
     def close(self) -> None:
         """Close the file.  Further reads raise ValueError."""
@@ -71,12 +117,12 @@ class TiffSlide(Slide):
             self._cached_bytes = 0
 
     def _decode(self, level: int, box: Region) -> UInt8Array:
-        stored = self.orientation.stored_box(box, self._stored[level])
+        stored = self.orientation.stored_box(box, self._stored[level].shape)
         return self.orientation.apply(self._decode_stored(level, stored))
 
     def _decode_stored(self, level: int, box: Region) -> UInt8Array:
-        """Return a box of a level as it lies in the file."""
-        page = self.pages[level]
+        """Return a box of a level as it is stored in the file."""
+        page = self._stored[level].page
         height, width = chunk_shape(page)
         across = -(-page.imagewidth // width)
         pixels = np.empty((box.height, box.width, 3)[: 2 + self.channels // 3], np.uint8)
@@ -92,19 +138,18 @@ class TiffSlide(Slide):
         return pixels
 
     def _chunk(self, level: int, index: int) -> UInt8Array:
-        """Return a decoded strip or tile, from the cache if it was used lately."""
+        """Return a decoded strip or tile, from the cache if it was used recently."""
         with self._lock:
             if (level, index) in self._cache:
                 self._cache.move_to_end((level, index))
                 return self._cache[level, index]
-        page, samples = self.pages[level], self._samples[level]
-        # Outside the lock: threads decode side by side.
-        planes = [self._segment(level, index + plane * chunk_count(page)) for plane in range(samples.planes)]
-        stored = [plane for plane in planes if plane is not None]
-        if len({plane.shape for plane in stored}) > 1:
-            raise DecodeError(f"its planes decode to {', '.join(str(plane.shape) for plane in stored)}")
-        if len(stored) == len(planes):
-            chunk = samples.to_uint8(stored[0] if len(stored) == 1 else np.concatenate(stored, axis=-1))
+        page, samples = self._stored[level].page, self._stored[level].samples
+        if samples.measurable:
+            samples = replace(samples, bits=self._depth.bits)
+        # Outside the lock, so that threads decode in parallel.
+        stored = self._samples_of(level, index)
+        if stored is not None:
+            chunk = samples.to_uint8(stored)
         else:
             # Scanners leave out tiles of empty glass: white in colour, black in fluorescence.
             chunk = np.full((*chunk_shape(page), samples.channels), 255 if samples.channels == 3 else 0, np.uint8)
@@ -117,9 +162,24 @@ class TiffSlide(Slide):
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return chunk
 
-    def _segment(self, level: int, index: int) -> npt.NDArray[np.generic] | None:
-        """Return the samples of a strip or tile (rows, columns, samples) as stored, None for one left out."""
-        page = self.pages[level]
+    def _samples_of(self, level: int, index: int) -> npt.NDArray[np.generic] | None:
+        """Return a strip or tile (rows, columns, samples) as stored, None where any of its planes is left out."""
+        count = self._stored[level].samples.planes
+        planes = [
+            self._segment(level, plane, index + part * chunk_count(page))
+            for plane, page in enumerate(self._stored[level].pages)
+            for part in range(count)
+        ]
+        stored = [plane for plane in planes if plane is not None]
+        if len({plane.shape for plane in stored}) > 1:
+            raise DecodeError(f"its planes decode to {', '.join(str(plane.shape) for plane in stored)}")
+        if len(stored) < len(planes):
+            return None
+        return stored[0] if len(stored) == 1 else np.concatenate(stored, axis=-1)
+
+    def _segment(self, level: int, plane: int, index: int) -> npt.NDArray[np.generic] | None:
+        """Return the samples of a strip or tile (rows, columns, samples) of a page, None for one left out."""
+        page, tables = self._stored[level].pages[plane], self._stored[level].tables[plane]
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if not offset or not count:
             return None
@@ -129,8 +189,19 @@ class TiffSlide(Slide):
         if is_raw_ycbcr(page):
             return decode_ycbcr(page, data, *chunk_shape(page))
         with decoding(), silence_tifffile():
-            decoded = page.decode(data, index, jpegtables=self._tables[level], jpegheader=page.jpegheader)[0]
+            decoded = page.decode(data, index, jpegtables=tables, jpegheader=page.jpegheader)[0]
         return None if decoded is None else decoded[0]
+
+    def _largest_samples(self) -> Iterator[int]:
+        """Yield the largest sample of strips or tiles of the coarsest level, without those that cannot be read."""
+        level = len(self._stored) - 1
+        for index in _spread(self._stored[level]):
+            try:
+                stored = self._samples_of(level, index)
+            except (DecodeError, OSError):  # reported where it is shown
+                continue
+            if stored is not None:
+                yield int(self.samples.colours(stored).max(initial=0))
 
 
 def open_tiff(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DECODED_BYTES) -> Slide:
@@ -144,15 +215,26 @@ def open_tiff(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DE
     """
     with _open(path) as tiff:
         main = main_series(tiff)
-        pages = slide_pages(tiff, main, page)
-        if pages[0].compression == COMPRESSION.OJPEG:
+        about = ome_image(tiff, main)
+        channels = named_channels(tiff, about)
+        page_samples(main.keyframe, about, channels)  # raises where they cannot be read
+        colour = colour_planes(tiff, main, channels)
+        levels = slide_pages(tiff, main, page, colour)
+        first = levels[0][0]
+        if first.compression == COMPRESSION.OJPEG:
             tiff.close()
-            return _open_old_jpeg(path, tiff, pages[0], max_chunk_bytes)
+            return _open_old_jpeg(path, tiff, first, max_chunk_bytes)
         size = path.stat().st_size
-        for level in pages:
-            _check_numbers(level)
-            _check_chunks(level, size, max_chunk_bytes)
-        return TiffSlide(path, tiff, pages, tiff_mpp(tiff, pages[0], tiff.series.index(main)))
+        described = []
+        for pages in levels:
+            for one in pages:
+                _check_numbers(one)
+                _check_chunks(one, page_samples(one, about, channels).planes, size, max_chunk_bytes)
+            samples = page_samples(pages[0], about, channels)
+            if len(pages) > 1 and colour is not None:
+                samples = planes_as_colour(samples, colour)
+            described.append((pages, samples))
+        return TiffSlide(path, tiff, described, tiff_pixel_size(tiff, first, about))
 
 
 def count_tiff_pages(path: Path) -> int:
@@ -161,24 +243,23 @@ def count_tiff_pages(path: Path) -> int:
         if file.read(4) not in _MAGIC:
             return 1
     with _open(path) as tiff:
-        count = count_slides(tiff, main_series(tiff))
+        main = main_series(tiff)
+        count = count_slides(tiff, main, colour_planes(tiff, main, named_channels(tiff, ome_image(tiff, main))))
         tiff.close()
         return count
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[TiffFile]:
-    """Open a file with tifffile.  An error closes it; of a damaged file it is an UnsupportedSlideError."""
+    """Open a file with tifffile and close it on an error; raise UnsupportedSlideError if it is damaged."""
     with path.open("rb") as file:
         if file.read(4) not in _MAGIC:
             raise UnsupportedSlideError("the file is not a TIFF.")
     with silence_tifffile():
         try:
-            # _multifile: an OME-TIFF may name other files, which must not be opened.
-            with decoding():
-                tiff = TiffFile(path, _multifile=False)
+            tiff = open_tiff_file(path)
             try:
-                # tifffile parses on while its attributes are read.
+                # tifffile continues to parse while its attributes are read.
                 with parsing("tifffile", "numpy", "imagecodecs"):
                     yield tiff
             except BaseException:
@@ -198,7 +279,7 @@ def _open_old_jpeg(path: Path, tiff: TiffFile, page: TiffPage, max_chunk_bytes: 
 
 
 def _centre_offset_um(page: TiffPage) -> tuple[float, float] | None:
-    """Return where the slide's centre lies, from the private tags of NDPI, which are in nanometres."""
+    """Return the position of the slide's centre, from the private tags of NDPI, which are in nanometres."""
     offset = [page.tags.valueof(tag) for tag in _NDPI_OFFSETS]
     known = page.is_ndpi and all(isinstance(value, int) for value in offset)
     return (offset[0] / 1e3, offset[1] / 1e3) if known else None
@@ -224,6 +305,15 @@ def chunk_count(page: TiffPage) -> int:
     return -(-page.imagelength // height) * -(-page.imagewidth // width)
 
 
+def _spread(level: _TiffLevel) -> Sequence[int]:
+    """Return some strips or tiles of a level, evenly spread, whose samples fit into `MAX_MEASURED_BYTES`."""
+    height, width = chunk_shape(level.page)
+    size = max(1, 2 * height * width * level.page.samplesperpixel * len(level.pages))
+    most = max(1, min(MAX_MEASURED_CHUNKS, MAX_MEASURED_BYTES // size))
+    count = chunk_count(level.page)
+    return range(count) if count <= most else [index * count // most for index in range(most)]
+
+
 def _check_numbers(page: TiffPage) -> None:
     """Raise unless the tags with which we compute hold one number each; in a damaged file they may be text."""
     for name in ("imagelength", "imagewidth", "tilelength", "tilewidth", "rowsperstrip", "samplesperpixel"):
@@ -246,7 +336,7 @@ def _as_positions(name: str, values: Sequence[int]) -> npt.NDArray[np.int64]:
     return listed.astype(np.int64)
 
 
-def _check_chunks(page: TiffPage, file_size: int, max_chunk_bytes: int) -> None:
+def _check_chunks(page: TiffPage, planes: int, file_size: int, max_chunk_bytes: int) -> None:
     """Raise if strips or tiles are too large, too few, or lie outside the file."""
     height, width = chunk_shape(page)
     where = f"its image of {page.imagelength} x {page.imagewidth} pixels"
@@ -257,7 +347,7 @@ def _check_chunks(page: TiffPage, file_size: int, max_chunk_bytes: int) -> None:
             f"{where} lies in strips or tiles of {height} x {width} pixels, each of which needs more than "
             f"{max_chunk_bytes >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
         )
-    wanted = chunk_count(page) * page_samples(page).planes
+    wanted = chunk_count(page) * planes
     offsets = _as_positions("dataoffsets", page.dataoffsets)
     counts = _as_positions("databytecounts", page.databytecounts)
     if min(len(offsets), len(counts)) < wanted:

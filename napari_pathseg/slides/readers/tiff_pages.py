@@ -1,69 +1,86 @@
 """Which pages of a TIFF are the slide: its levels, associated images, and stacks of several slides.
 
-A label, a macro image or a thumbnail is never the slide.  Pages that are neither levels nor associated
-images make the file a stack: each page, or each channel, is a slide of its own.
+A label, a macro image or a thumbnail is never the slide.  Pages that are the red, green and blue of one picture are one
+slide.  Other pages that are neither levels nor associated images make the file a stack: each page, or each channel, is
+a slide of its own.
 """
 
 import math
 
-from tifffile import TiffFile, TiffPage, TiffPageSeries
+from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from napari_pathseg.errors import UnsupportedSlideError
-from napari_pathseg.slides.readers.tiff_samples import page_samples
+from napari_pathseg.slides.channels import ColourChannels
 
 # Kinds of tifffile's series in which the slide comes first, or is the largest; the others are associated
 # images.
 _SLIDE_FIRST = frozenset({"svs", "ndpi", "qpi", "philips", "avs"})
 _SLIDE_LARGEST = frozenset({"scn", "indica", "sis"})
 _ASSOCIATED_NAMES = ("label", "macro", "thumbnail", "overview", "map")
+_COLOUR = (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR, PHOTOMETRIC.PALETTE)
+
+LevelPages = tuple[TiffPage, ...]  # of one level: a page, or one for each of its channels
 
 
 def main_series(tiff: TiffFile) -> TiffPageSeries:
     """Return the series of a TIFF that holds the slide."""
     series = tiff.series
     if not series:
-        raise UnsupportedSlideError("it holds no image.")
+        raise UnsupportedSlideError("it has no image; export it again.")
     _refuse_overlapping(tiff, series)
     main = series[0] if series[0].kind in _SLIDE_FIRST else max(filter(_is_top, series), key=_area, default=series[0])
     first = main.keyframe
     if not math.prod(first.shape):
-        raise UnsupportedSlideError(f"its image has {first.imagelength} x {first.imagewidth} pixels.")
+        raise UnsupportedSlideError(f"its image has {first.imagelength} x {first.imagewidth} pixels; export it again.")
     if first.imagedepth > 1:
         raise _volume(f"{first.imagedepth} planes")
     return main
 
 
-def slide_pages(tiff: TiffFile, main: TiffPageSeries, page: int | None) -> list[TiffPage]:
-    """Return the pages of a slide's levels, finest first.
+def slide_pages(
+    tiff: TiffFile, main: TiffPageSeries, page: int | None, colour: ColourChannels | None = None
+) -> list[LevelPages]:
+    """Return the pages of a slide's levels, finest first: one for each, or those of red, green, blue and alpha.
 
     Raises
     ------
     UnsupportedSlideError
         If the file holds several slides and no `page` is given, or it has no such page.
     """
-    count = count_slides(tiff, main)
+    if colour is not None and page is None:
+        planes = [index for index in colour if index is not None]
+        return [tuple(_page(level, index) for index in planes) for level in _whole_levels(main)]
+    # The planes of a picture in colour can be opened one by one, as projects of version 0.1.0 did.
+    count = len(main) if colour is not None else count_slides(tiff, main)
     if page is None and count > 1:
         raise _stack(main, count)
     if page is not None and not 0 <= page < count:
-        raise UnsupportedSlideError(f"page {page} was asked for; it has pages 0 to {count - 1}.")
+        raise UnsupportedSlideError(f"it has no page {page}; its pages are 0 to {count - 1}.")
     if page is None or count == 1:
-        return _levels(tiff, main)
+        return [(level,) for level in _levels(tiff, main)]
     if _is_one_series(main):
-        return [_page(level, page) for level in main.levels if len(level) == count]
+        return [(_page(level, page),) for level in _whole_levels(main)]
     chosen = tiff.pages[page]
-    return [chosen if isinstance(chosen, TiffPage) else chosen.aspage()]
+    return [(chosen if isinstance(chosen, TiffPage) else chosen.aspage(),)]
 
 
-def count_slides(tiff: TiffFile, main: TiffPageSeries) -> int:
+def count_slides(tiff: TiffFile, main: TiffPageSeries, colour: ColourChannels | None = None) -> int:
     """Return 1 for a slide or a pyramid, the number of pages (or channels) for a stack."""
+    if colour is not None:
+        return 1
     first = main.keyframe
-    # Not the number of pages: a volume may lie in a single one.
+    # Not the number of pages: a single page can hold a volume.
     several = math.prod(main.shape) != math.prod(first.shape)
     if not several and _is_one_slide(tiff, main):
         return 1
     if several and len(main) * math.prod(first.shape) != math.prod(main.shape):
         raise _volume(f"{' x '.join(map(str, main.shape))} samples")
     return len(main) if _is_one_series(main) else len(tiff.pages)
+
+
+def _whole_levels(main: TiffPageSeries) -> list[TiffPageSeries]:
+    """Return the levels of a stack that hold all its pages."""
+    return [level for level in main.levels if len(level) == len(main)]
 
 
 def _is_one_series(main: TiffPageSeries) -> bool:
@@ -90,7 +107,7 @@ def _levels(tiff: TiffFile, main: TiffPageSeries) -> list[TiffPage]:
     """Return the pages of the slide's levels: those of its series, and later series that are smaller copies."""
     first = main.keyframe
     pages = [first, *(_page(level) for level in main.levels[1:])]
-    pages = [page for page in pages if page_samples(page).channels == page_samples(first).channels]
+    pages = [page for page in pages if _channels(page) == _channels(first)]
     if main.kind in _SLIDE_FIRST | _SLIDE_LARGEST:
         return pages
     for series in tiff.series[tiff.series.index(main) + 1 :]:
@@ -99,19 +116,24 @@ def _levels(tiff: TiffFile, main: TiffPageSeries) -> list[TiffPage]:
     return pages
 
 
+def _channels(page: TiffPage) -> int:
+    """Return how many channels a page shows, its alpha included."""
+    return 3 if page.photometric in _COLOUR else int(page.samplesperpixel)
+
+
 def _refuse_overlapping(tiff: TiffFile, series: list[TiffPageSeries]) -> None:
     """Raise for formats whose tiles must be stitched, or whose slide consists of several regions."""
     kind = series[0].kind
     if kind == "bif" or tiff.pages.first.software.startswith("MedScan"):
-        raise UnsupportedSlideError("its tiles overlap, and only OpenSlide stitches them.")
+        raise UnsupportedSlideError("its tiles overlap, and only OpenSlide can stitch them.")
     if kind == "scn":
         finest = min(_spacing(entry.keyframe) for entry in series)
         if sum(_spacing(entry.keyframe) < 2 * finest for entry in series) > 1:
-            raise UnsupportedSlideError("it holds several regions, and only OpenSlide puts them in their places.")
+            raise UnsupportedSlideError("it has several regions, and only OpenSlide can place them.")
 
 
 def _spacing(page: TiffPage) -> float:
-    """Return the pixel size of a page in its own unit; infinity if it does not say."""
+    """Return the pixel size of a page in its own unit; infinity if it has none."""
     value = page.tags.valueof("XResolution")
     known = isinstance(value, tuple) and len(value) == 2 and all(value)
     return float(value[1] / value[0]) if known else math.inf

@@ -1,9 +1,11 @@
 """What the samples of a TIFF page mean, and how they become 8-bit colour or grey.
 
-Alpha and extra samples are dropped.  Samples of fewer than 8 bits are stretched to 0 to 255; of longer
-ones the upper 8 of the significant bits are kept: those of MaxSampleValue if the file gives it, else of
-BitsPerSample.  White-is-zero is inverted, palettes become colour.  Signed, floating-point, CMYK and Lab
-samples are refused: their range is not known.
+What is transparent is shown on white; other extra samples are dropped.  Samples of fewer than 8 bits are stretched to
+0 to 255; of longer ones the upper 8 of the significant bits are kept: those that OME's SignificantBits or
+(S)MaxSampleValue give, else of BitsPerSample; of 16 bits of which nothing is said the reader measures how many are
+used.  White-is-zero is inverted, palettes become colour; grey of three samples, or three pages, is colour where
+:func:`~napari_pathseg.slides.channels.colour_channels` says so.  Signed, floating-point, CMYK and Lab samples are
+refused: their range is not known.
 
 YCbCr that is not JPEG (raw, LZW, deflate or PackBits) often has fewer chroma samples.  A data unit holds
 the Y samples of a block of pixels, row by row, then one Cb and one Cr; a strip or tile is such units row by
@@ -11,8 +13,10 @@ row.  Source: TIFF 6.0, section 21, YCbCrSubSampling, YCbCrCoefficients (default
 ReferenceBlackWhite (default: 0 255 128 255 128 255).
 """
 
+import math
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,11 +26,15 @@ from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG, SAMPLEFORMAT, TIFF,
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.slides.channels import Channel, ColourChannels, colour_channels
+from napari_pathseg.slides.ome import OmeImage
+from napari_pathseg.slides.samples import over_white, to_8_bits
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
 # Aperio's JPEG 2000 without a colour transform: the samples are YCbCr whatever the tags say.
 _APERIO_YCBCR = 33003
 _GREY = (PHOTOMETRIC.MINISWHITE, PHOTOMETRIC.MINISBLACK)
+_EXTRA_ASSOCIATED, _EXTRA_ALPHA = 1, 2  # TIFF 6.0, ExtraSamples; 0 is not alpha
 _READABLE = (*_GREY, PHOTOMETRIC.RGB, PHOTOMETRIC.PALETTE, PHOTOMETRIC.YCBCR)
 # Common names of photometric interpretations.
 _PLAIN_NAMES: dict[int, str] = {PHOTOMETRIC.SEPARATED: "CMYK", **dict.fromkeys(_GREY, "grey")}
@@ -42,16 +50,24 @@ _CCIR_601 = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Samples:
-    """How the stored samples of a page become uint8.
+    """How the stored samples of a page, or of pages of a channel each, become uint8.
 
     Attributes
     ----------
     channels
         3 for colour, 1 for grey.
     planes
-        How many strips or tiles make one: 1, or 3 where red, green and blue are stored separately.
+        How many strips or tiles of a page make one: 1, or its samples where these are stored separately.
     bits
         Significant bits of a sample.
+    measurable
+        Whether `bits` are all that there are because nothing is said of how many are used.
+    shown
+        Which of the stored samples are grey, or red, green and blue.
+    alpha
+        Which of them is the opacity; None for an opaque picture.
+    premultiplied
+        Whether the colours are multiplied by the opacity.
     invert
         Whether zero is white.
     palette
@@ -63,6 +79,10 @@ class Samples:
     channels: int
     planes: int
     bits: int
+    measurable: bool = False
+    shown: tuple[int, ...] = (0,)
+    alpha: int | None = None
+    premultiplied: bool = False
     invert: bool = False
     palette: UInt8Array | None = None
     ycbcr: bool = False
@@ -75,22 +95,24 @@ class Samples:
             except IndexError as error:
                 raise DecodeError(f"a pixel lies outside the palette of {len(self.palette)} colours") from error
             return colours
-        stored = stored[..., :3] if self.channels == 3 else stored[..., 0]
-        pixels: UInt8Array
-        if self.bits > 8:
-            pixels = np.minimum(stored >> (self.bits - 8), 255).astype(np.uint8)
-        elif self.bits < 8:
-            pixels = (stored.astype(np.uint16) * 255 // ((1 << self.bits) - 1)).astype(np.uint8)
-        else:
-            pixels = stored.astype(np.uint8, copy=False)
+        pixels = to_8_bits(self.colours(stored), self.bits)
         if self.ycbcr:
             image = Image.frombytes("YCbCr", pixels.shape[1::-1], np.ascontiguousarray(pixels).tobytes())
             pixels = np.array(image.convert("RGB"))
-        return ~pixels if self.invert else pixels
+        pixels = ~pixels if self.invert else pixels
+        if self.alpha is None or stored.shape[-1] <= self.alpha:
+            return pixels
+        return over_white(pixels, to_8_bits(stored[..., self.alpha], self.bits), premultiplied=self.premultiplied)
+
+    def colours(self, stored: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return the samples that are shown, without alpha."""
+        if self.channels == 1:
+            return stored[..., self.shown[0]]
+        return stored[..., :3] if self.shown == (0, 1, 2) else stored[..., list(self.shown)]
 
 
-def page_samples(page: TiffPage) -> Samples:
-    """Return what the samples of a page mean.
+def page_samples(page: TiffPage, about: OmeImage | None = None, channels: Sequence[Channel] = ()) -> Samples:
+    """Return what the samples of a page mean, where `about` and `channels` is what the file says of them elsewhere.
 
     Raises
     ------
@@ -102,20 +124,44 @@ def page_samples(page: TiffPage) -> Samples:
     if page.sampleformat != SAMPLEFORMAT.UINT or not isinstance(bits, int) or not 1 <= bits <= 16:
         kind = {1: "unsigned", 2: "signed", 3: "floating-point"}.get(int(page.sampleformat), "unknown")
         raise UnsupportedSlideError(f"its samples are {kind} numbers of {bits} bits; save it as 8-bit RGB or grey.")
-    colour = photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR)
-    if photometric not in _READABLE or not 0 <= count - (3 if colour else 1) <= 1:
+    shown, alpha = _shown(page, channels)
+    if photometric not in _READABLE or not shown:
         meaning = _PLAIN_NAMES.get(photometric, getattr(photometric, "name", str(photometric)))
         raise UnsupportedSlideError(f"its pixels are {meaning} of {count} samples; save it as 8-bit RGB or grey.")
     if photometric == PHOTOMETRIC.YCBCR and page.compression not in IMAGE_CODECS and bits != 8:
         raise UnsupportedSlideError(f"its YCbCr pixels have {bits} bits; save it as 8-bit RGB.")
+    used = bits if photometric == PHOTOMETRIC.PALETTE else _significant_bits(page, about)
+    separate = page.planarconfig == PLANARCONFIG.SEPARATE
     return Samples(
-        channels=3 if colour or photometric == PHOTOMETRIC.PALETTE else 1,
-        planes=3 if colour and page.planarconfig == PLANARCONFIG.SEPARATE else 1,
-        bits=bits if photometric == PHOTOMETRIC.PALETTE else _significant_bits(page),
+        channels=3 if photometric == PHOTOMETRIC.PALETTE else len(shown),
+        planes=1 + max((*shown, alpha or 0)) if separate else 1,
+        bits=used or bits,
+        measurable=used is None,
+        shown=shown,
+        alpha=alpha,
+        premultiplied=alpha is not None and _EXTRA_ASSOCIATED in page.extrasamples,
         invert=photometric == PHOTOMETRIC.MINISWHITE,
         palette=_palette(page) if photometric == PHOTOMETRIC.PALETTE else None,
         ycbcr=page.compression == _APERIO_YCBCR,
     )
+
+
+def planes_as_colour(plane: Samples, colour: ColourChannels) -> Samples:
+    """Return the samples of pages of one channel each, read in the order red, green, blue and perhaps alpha."""
+    alpha = None if colour.alpha is None else 3
+    return replace(plane, channels=3, planes=1, shown=(0, 1, 2), alpha=alpha)
+
+
+def _shown(page: TiffPage, channels: Sequence[Channel]) -> tuple[tuple[int, ...], int | None]:
+    """Return which samples of a page are shown, none if they cannot be, and which is the opacity."""
+    count = page.samplesperpixel
+    needed = 3 if page.photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) else 1
+    if 0 <= count - needed <= 1:
+        has_alpha = bool(set(page.extrasamples) & {_EXTRA_ASSOCIATED, _EXTRA_ALPHA})
+        transparent = has_alpha and count > needed and page.photometric in (*_GREY, PHOTOMETRIC.RGB)
+        return tuple(range(needed)), needed if transparent else None
+    colour = colour_channels(channels, count, page.bitspersample) if page.photometric in _GREY else None
+    return ((colour.red, colour.green, colour.blue), colour.alpha) if colour else ((), None)
 
 
 def require_small(data: bytes) -> None:
@@ -138,17 +184,25 @@ def _require_codec(page: TiffPage) -> None:
         known = False
     if not known:
         name = getattr(page.compression, "name", page.compression)
-        raise UnsupportedSlideError(f"its compression {name} is unknown here; save it with JPEG, LZW or deflate.")
+        raise UnsupportedSlideError(f"its compression {name} cannot be read; save it with JPEG, LZW or deflate.")
 
 
-def _significant_bits(page: TiffPage) -> int:
-    """Return how many bits of a 9- to 16-bit sample are used: cameras store 12 bits in 16 and say so."""
+def _significant_bits(page: TiffPage, about: OmeImage | None) -> int | None:
+    """Return how many bits of a sample are used; None for 16 bits of which nothing is said, or that all are.
+
+    Cameras store 12 bits in 16.  Some writers state 16 for whatever is stored so.
+    """
     bits = page.bitspersample
-    stated = page.tags.valueof("MaxSampleValue")
-    largest = max(stated) if isinstance(stated, tuple) and stated else stated
-    if bits > 8 and isinstance(largest, int):
-        return min(bits, max(8, largest.bit_length()))
-    return bits
+    if bits <= 8:
+        return bits
+    stated = [about.significant_bits] if about is not None and about.significant_bits else []
+    for name in ("MaxSampleValue", "SMaxSampleValue"):
+        value = page.tags.valueof(name)
+        largest = max(value) if isinstance(value, tuple) and value else value
+        if isinstance(largest, int | float) and math.isfinite(largest) and largest > 0:
+            stated.append(int(largest).bit_length())
+    used = max(8, min([bits, *stated]))
+    return None if used == 16 else used
 
 
 def _palette(page: TiffPage) -> UInt8Array:

@@ -41,7 +41,7 @@ class DemoScript:
     """The steps in the order in which they are called; screenshots go into `folder`."""
 
     def __init__(self, viewer: napari.Viewer, dock: "PathsegDock", folder: Path) -> None:
-        self._viewer, self._folder = viewer, folder
+        self._viewer, self._folder, self._dock = viewer, folder, dock
         self._session: Session = dock.session
         self.screenshots: list[Path] = []
         self._earlier_message_count = len(notification_manager.records)
@@ -64,6 +64,7 @@ class DemoScript:
         before = self._session.require_project().model_ids()
         self._session.show_slide(slide)
         training = self._session.training
+        self._dock.open_section("train")
         training.train(config)
         end = time.monotonic() + config.longest_minutes * 60 + _START_S
         if screenshot is not None:
@@ -73,10 +74,10 @@ class DemoScript:
             self._wait("Training", lambda: not self._training() or self._progress() > _SCREENSHOT_AT, end)
             self._screenshot(screenshot)
         self._wait("Training", lambda: not training.active, end)
-        made = [name for name in self._session.require_project().model_ids() if name not in before]
-        if not made or self._session.require_project().find_prediction(made[-1], slide) is None:
+        new_models = [name for name in self._session.require_project().model_ids() if name not in before]
+        if not new_models or self._session.require_project().find_prediction(new_models[-1], slide) is None:
             raise RuntimeError(f"Training ended without a model that predicted {slide}. {self._last_message()}")
-        return made[-1]
+        return new_models[-1]
 
     def correct(self, truth: npt.NDArray[np.uint8], count: int = _STROKES) -> list[Stroke]:
         """Correct errors on the current slide with the mouse; return the strokes.
@@ -86,12 +87,13 @@ class DemoScript:
         session, layer = self._session, self._session.layers.mask
         if layer is None or session.mask is None:
             raise RuntimeError("No slide is shown, so there is no mask to correct.")
+        self._dock.open_section("review")
         self._screenshot("prediction")
-        entry = session.require_slide()
-        centres = slice(entry.downsample // 2, None, entry.downsample)
+        record = session.require_slide()
+        centres = slice(record.downsample // 2, None, record.downsample)
         strokes = correction_strokes(np.asarray(layer.data), np.maximum(truth[centres, centres], BACKGROUND), count)
         if not strokes:
-            raise RuntimeError(f"The prediction of {entry.id} has no error to correct; train for a shorter time.")
+            raise RuntimeError(f"The prediction of {record.id} has no error to correct; train for a shorter time.")
         mouse = Mouse(self._viewer)
         for stroke in strokes:
             mouse.zoom_to(layer, stroke)
@@ -104,7 +106,7 @@ class DemoScript:
         self._screenshot("corrected")
         return strokes
 
-    def compare(self) -> dict[str, dict[str, float]]:
+    def compare(self) -> dict[str, dict[str, float | None]]:
         """Return the Dice by class of the two newest models on the same held-out slides."""
         training = self._session.training
         models = self._session.require_project().model_ids()[-2:]
@@ -113,7 +115,7 @@ class DemoScript:
         if missing := [name for name in models if name not in training.scores]:
             raise RuntimeError(f"Scoring ended without scores of {', '.join(missing)}. {self._last_message()}")
         self._screenshot("after")
-        return {name: training.scores[name] for name in models}
+        return {name: training.scores[name].dice for name in models}
 
     def export(self) -> list[Path]:
         """Write the contours of all masks as GeoJSON into the folder."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -13,6 +14,21 @@ _UNREVIEWED_OPACITY = 0.45  # opacity of unreviewed pixels relative to human-con
 _UNREVIEWED_LINE_OPACITY = 0.7  # the same for outlines, which are thin
 
 
+class TableColormap(DirectLabelColormap):  # type: ignore[misc]
+    """A colormap that maps uint8 labels by indexing.
+
+    Where numba is installed napari would compile its own mapping at the first layer of a session; that takes three
+    seconds, in which the window does not respond.
+    """
+
+    def _map_without_cache(self, values: Any) -> Any:
+        """Return the colour of each label, whether selected or not."""
+        if values.dtype != np.uint8:
+            return super()._map_without_cache(values)
+        table = np.array([self.color_dict.get(label, self.default_color) for label in range(256)], np.float32)
+        return table[values]
+
+
 class ClassLabels(Labels):  # type: ignore[misc]
     """Base of both mask layers: their classes and how these are drawn.
 
@@ -22,6 +38,7 @@ class ClassLabels(Labels):  # type: ignore[misc]
         Classes that are not shown; change them with :meth:`set_hidden_classes`.
     """
 
+    selected_label: Any  # napari's property
     contour: int  # napari's: pixels of the shown level, 0 where areas are shown
     hidden_classes: frozenset[int] = frozenset()
     _classes_locked: Locked = NONE_LOCKED
@@ -39,9 +56,16 @@ class ClassLabels(Labels):  # type: ignore[misc]
     def _type_string(self) -> str:
         return "labels"
 
+    @property
+    def classes(self) -> ClassTable:
+        """The classes whose names and colours are shown."""
+        return self._classes
+
     def set_classes(self, classes: ClassTable) -> None:
         """Set the names and colours of the classes."""
         self._classes = classes
+        if self.selected_label not in (0, *classes.numbers):  # it was removed
+            self.selected_label = classes.specs[1].index
         self.colormap = class_colors(
             classes, self.hidden_classes, _UNREVIEWED_LINE_OPACITY if self.contour else _UNREVIEWED_OPACITY
         )
@@ -63,7 +87,7 @@ class ClassLabels(Labels):  # type: ignore[misc]
 
 def class_colors(
     classes: ClassTable, hidden: frozenset[int] = frozenset(), unreviewed_opacity: float = _UNREVIEWED_OPACITY
-) -> DirectLabelColormap:
+) -> TableColormap:
     """Return a colormap of the classes: lighter for unreviewed model pixels, transparent for hidden classes."""
     colors: dict[int | None, Any] = {None: (0, 0, 0, 0), 0: (0, 0, 0, 0)}
     for spec in classes:
@@ -71,4 +95,4 @@ def class_colors(
         visible = spec.index not in hidden
         colors[spec.index] = (red, green, blue, float(visible))
         colors[spec.index + UNREVIEWED_OFFSET] = (red, green, blue, unreviewed_opacity * visible)
-    return DirectLabelColormap(color_dict=colors)
+    return TableColormap(color_dict=colors)

@@ -25,28 +25,26 @@ def encode_display(pixels: UInt8Array) -> UInt8Array:
     return shown
 
 
-def decode_display(shown: UInt8Array) -> UInt8Array:
-    """Return labels and provenance of displayed values, as far as these determine them."""
-    labels = shown % UNREVIEWED_OFFSET
-    by_person = np.where(labels > 0, np.uint8(Provenance.DRAWN), np.uint8(Provenance.NONE))
-    return np.stack([labels, np.where(shown >= UNREVIEWED_OFFSET, np.uint8(Provenance.MODEL), by_person)])
+def read_display(mask: Mask, region: Region, level: int) -> UInt8Array:
+    """Return the displayed values of a box of a level."""
+    return encode_display(mask.preview(region, level))
 
 
-def labels_of(pixels: UInt8Array) -> UInt8Array:
-    """Return the labels of labels and provenance, ``(2, rows, columns)``."""
-    labels: UInt8Array = pixels[0]
+def read_labels(mask: Mask, region: Region, level: int) -> UInt8Array:
+    """Return the labels of a box of a level."""
+    labels: UInt8Array = mask.preview(region, level)[0]
     return labels
 
 
 class MaskLevel:
-    """One level of a mask as a read-only array of what `encode` makes of labels and provenance."""
+    """One level of a mask as a read-only array; `read` returns the values of a box of it."""
 
     ndim = 2
     dtype = np.dtype(np.uint8)
     chunks = (CHUNK, CHUNK)
 
-    def __init__(self, mask: Mask, level: int, encode: Callable[[UInt8Array], UInt8Array]) -> None:
-        self.mask, self.level, self.encode = mask, level, encode
+    def __init__(self, mask: Mask, level: int, read: Callable[[Mask, Region, int], UInt8Array]) -> None:
+        self.mask, self.level, self.read = mask, level, read
         self.shape = mask.shapes[level]
 
     @property
@@ -62,26 +60,26 @@ class MaskLevel:
         return np.asarray(self._read(Region(0, 0, *self.shape)), dtype=dtype)
 
     def _read(self, region: Region) -> UInt8Array:
-        return self.encode(self.mask.preview(region, self.level))
+        return self.read(self.mask, region, self.level)
 
 
 class MaskData(MultiScaleData):  # type: ignore[misc]
     """A mask as multiscale data for napari that is also an array of its pixels.
 
-    A whole number as index is a level, as in napari; slices and arrays of numbers are pixels,
-    which can be set: that is painting.
+    An integer index selects a level, as in napari; slices and integer arrays select pixels, and
+    assigning to these paints.
 
     Attributes
     ----------
     locked
-        Classes whose pixels stay as they are.
+        Classes whose pixels are not changed.
     """
 
     locked: Locked = NONE_LOCKED
 
     def __init__(self, mask: Mask) -> None:
         self.mask = mask
-        super().__init__([MaskLevel(mask, level, labels_of) for level in range(len(mask.shapes))])
+        super().__init__([MaskLevel(mask, level, read_labels) for level in range(len(mask.shapes))])
 
     def __getitem__(self, key: Any) -> Any:
         if isinstance(key, int | np.integer):

@@ -1,4 +1,4 @@
-"""The mask as an ordinary napari labels layer that is a pyramid and can be painted.
+"""The mask as an ordinary napari labels layer: a pyramid that can be painted.
 
 napari cannot paint a pyramid.  Here a stroke goes to `masks`, which writes it to the journal at once
 and applies it in the background; on screen it is painted on the tile that is shown, redrawn region by
@@ -29,7 +29,7 @@ from napari_pathseg.masks import Mask
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels
-from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, MaskData, MaskLevel, decode_display, encode_display
+from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, MaskData, MaskLevel, encode_display, read_display
 from napari_pathseg.ui.layers.mouse import brush_drag, pick
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
@@ -44,9 +44,7 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
     def _make_slice_request_internal(self, **parts: Any) -> Any:
         request = super()._make_slice_request_internal(**parts)
         mask = self.layer.mask
-        shown, small = (
-            MaskLevel(mask, level, encode_display) for level in (request.data_level, request.thumbnail_level)
-        )
+        shown, small = (MaskLevel(mask, level, read_display) for level in (request.data_level, request.thumbnail_level))
         return replace(request, data_at_data_level=shown, data_at_thumbnail_level=small)
 
 
@@ -63,6 +61,7 @@ class MaskLayer(ClassLabels):
 
     pending_changed = Signal()
     _shown = 0.0  # when applied edits were last drawn
+    _loaded: tuple[UInt8Array, UInt8Array] | None = None  # the tile as napari shows it, and its labels and provenance
 
     _drag_modes: ClassVar[dict[Any, Any]] = {
         **Labels._drag_modes,
@@ -105,7 +104,7 @@ class MaskLayer(ClassLabels):
     # -- painting
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
-        """Paint a shape; with `only`, replace pixels of that label alone.
+        """Paint a shape; with `only`, replace only pixels of that label.
 
         Raises
         ------
@@ -196,13 +195,13 @@ class MaskLayer(ClassLabels):
             self.apply_pending()
 
     def redo(self) -> None:
-        """Redo the step that was undone last."""
+        """Redo the last undone step."""
         if self.mask.writable:
             self.mask.enqueue_redo()
             self.apply_pending()
 
     def apply_pending(self) -> None:
-        """Apply pending operations for an unnoticeable moment; :meth:`process_pending` does the rest."""
+        """Apply pending operations for at most 50 ms; :meth:`process_pending` does the rest."""
         try:
             self.process_pending(_IMMEDIATE_BUDGET_S)
         finally:
@@ -211,9 +210,9 @@ class MaskLayer(ClassLabels):
                 self.pending_changed.emit()
 
     def process_pending(self, budget_s: float) -> bool:
-        """Apply pending operations for at most this long; return whether any are left.
+        """Apply pending operations for at most `budget_s` seconds; return whether any are left.
 
-        Strokes are already on screen in their final form, so changes are drawn only now and then.
+        Strokes are already on screen in their final form, so changes are drawn only at intervals.
         """
         try:
             self.mask.process_pending(budget_s)
@@ -241,27 +240,43 @@ class MaskLayer(ClassLabels):
 
     def show(self, region: Region) -> None:
         """Redraw a region of the mask that changed."""
-        tile, level = self._tile(), self.data_level
-        box = region.coarser(2**level).intersect(tile)
+        box = region.coarser(2**self.data_level).intersect(self._tile())
         if not box.empty:
-            self._draw_box(box, encode_display(self.mask.preview(box, level)))
+            self._draw_pixels(box, self.mask.preview(box, self.data_level))
 
     def _preview(self, stroke: Stroke) -> None:
-        """Draw a stroke on screen only."""
+        """Draw a stroke, which the mask's queue holds, on screen only."""
         tile, step = self._tile(), 2**self.data_level
         box = stroke.shape.box.coarser(step).intersect(tile)
         if box.empty:
             return
+        pixels = self._loaded_pixels()
+        if pixels is None:
+            pixels = self.mask.preview(tile, self.data_level)
+            self._loaded = self._slice.image.raw, pixels
         here = box.shift(-tile.top, -tile.left).slices
-        after = paint_all([stroke], box, decode_display(self._slice.image.raw[here]), step)
-        self._draw_box(box, encode_display(after))
+        self._draw_pixels(box, paint_all([stroke], box, pixels[:, *here], step))  # no change if it was read with it
+
+    def _loaded_pixels(self) -> UInt8Array | None:
+        """Return labels and provenance of the tile; None if napari has loaded another since.
+
+        The displayed values would not do: what the eraser leaves depends on who set a pixel.
+        """
+        return None if self._loaded is None or self._loaded[0] is not self._slice.image.raw else self._loaded[1]
+
+    def _draw_pixels(self, box: Region, pixels: UInt8Array) -> None:
+        tile, loaded = self._tile(), self._loaded_pixels()
+        if loaded is not None:
+            loaded[:, *box.shift(-tile.top, -tile.left).slices] = pixels
+        self._draw_box(box, encode_display(pixels))
 
     def _tile(self) -> Region:
         """Return the region of the level shown that napari has loaded."""
         rows, columns = self._slice.image.raw.shape
         if self._slice.empty:
             return EMPTY_REGION
-        top, left = np.round(self._slice.tile_to_data.translate[-2:] / 2**self.data_level).astype(int)
+        factors = self.downsample_factors[self.data_level]  # not powers of 2 where a level has odd sides
+        top, left = np.round(self._slice.tile_to_data.translate[-2:] / factors[-2:]).astype(int)
         return Region(int(top), int(left), rows, columns)
 
     def _draw_box(self, box: Region, shown: UInt8Array) -> None:

@@ -27,7 +27,7 @@ class PaintableLayer(Protocol):
     selected_label: int
 
     def block_history(self) -> AbstractContextManager[None]:
-        """Make what is painted within the block one undo step."""
+        """Combine everything painted within the block into one undo step."""
 
     def draw_segment(self, label: int, start: Any, end: Any) -> None:
         """Paint, erase or fill, as the layer's mode says, from one data position to another."""

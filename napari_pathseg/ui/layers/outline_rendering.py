@@ -32,8 +32,8 @@ class OutlineRendering(QObject):
         self._layers = layers
         self._layer: MaskLayer | PlainMaskLayer | None = None
         self._opacity: float | None = None  # of the areas, while outlines are shown
-        self._update_soon = qthrottled(self._update_width, timeout=_LEVEL_DELAY_MS, leading=False, parent=self)
-        layers.viewer.scene.camera.events.zoom.connect(self._update_soon.throttle)
+        self._update_later = qthrottled(self._update_width, timeout=_LEVEL_DELAY_MS, leading=False, parent=self)
+        layers.viewer.scene.camera.events.zoom.connect(self._update_later.throttle)
         self.attach()
 
     @property
@@ -58,7 +58,7 @@ class OutlineRendering(QObject):
             self._layer, self._opacity = layer, None
             if layer is not None:
                 layer.events.contour.connect(self._on_contour_changed)
-        self._update_soon.throttle()
+        self._update_later.throttle()
 
     @property
     def _width(self) -> int:

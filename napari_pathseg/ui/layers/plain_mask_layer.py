@@ -31,9 +31,9 @@ class MaskArray:
     Attributes
     ----------
     locked
-        Classes whose pixels stay as they are.
+        Classes whose pixels are not changed.
     differs
-        Whether the mask has differed from what napari painted, and so shows, since this was last set to False.
+        Set once the mask differs from what napari painted and shows; reset by the layer when it redraws.
     """
 
     ndim = 2
@@ -117,7 +117,7 @@ class PlainMaskLayer(ClassLabels):
 
     @contextlib.contextmanager
     def block_history(self) -> Iterator[None]:
-        """Make everything painted within the block one undo step."""
+        """Combine everything painted within the block into one undo step."""
         self._open_blocks += 1
         try:
             with super().block_history():
@@ -127,7 +127,7 @@ class PlainMaskLayer(ClassLabels):
             self._end_step()
 
     def stroke(self, shape: Shape, label: int, only: int | None = None) -> None:
-        """Paint a shape; with `only`, replace pixels of that label alone."""
+        """Paint a shape; with `only`, replace only pixels of that label."""
         region = shape.box.clip(self.mask.shape)
         found, (labels, _) = shape.flags(region), self.mask.read(region)
         if found is None:
@@ -161,7 +161,7 @@ class PlainMaskLayer(ClassLabels):
         self.show(self.mask.undo())
 
     def redo(self) -> None:
-        """Redo the step that was undone last."""
+        """Redo the last undone step."""
         self.show(self.mask.redo())
 
     def apply_pending(self) -> None:
@@ -177,7 +177,7 @@ class PlainMaskLayer(ClassLabels):
             self.refresh()
 
     def process_pending(self, budget_s: float) -> bool:
-        """Apply pending operations for at most this long and show the result; return whether any are left."""
+        """Apply pending operations for at most `budget_s` seconds and show the result; return whether any are left."""
         try:
             self.mask.process_pending(budget_s)
         finally:

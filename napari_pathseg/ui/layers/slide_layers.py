@@ -1,8 +1,7 @@
-"""The layers of the slide in view: image, contours, mask, probability.
+"""The layers of the slide in view: image, contours, mask, probability, and on a complete slide a comparison.
 
-There are at most four, identified by their metadata and never by their name; showing another slide
-swaps their data.  Outlines that are not filled yet are kept for each slide.  The user's own layers are
-left alone.
+They are identified by their metadata and never by their name; showing another slide swaps their data.
+Outlines that are not filled yet are kept for each slide.  The user's own layers are left alone.
 """
 
 import contextlib
@@ -13,19 +12,23 @@ import numpy as np
 import numpy.typing as npt
 from napari.components import ViewerModel
 from napari.components.overlays import BrushCircleOverlay
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Labels, Layer, Shapes
 from napari.utils import Colormap
+from psygnal import Signal
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.masks import Mask
+from napari_pathseg.masks.comparison import Opinion
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.ui.layers.mask_layer import MaskLayer, make_mask_layer
+from napari_pathseg.ui.layers.comparison_layer import ComparisonLayer
+from napari_pathseg.ui.layers.foreign_images import foreign_images, hides, move_below
+from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids, make_mask_layer
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 
-METADATA_KEY = "napari_pathseg"
 _ORDER = ("image", "probability", "mask", "contours")  # bottom to top
 _PROBABILITY_COLORS = Colormap(
     [[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely"
@@ -34,6 +37,16 @@ _MAX_PROBABILITY_SIDE = 8192  # pixels of a side
 _TILE_SIDE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
 DrawnShape = tuple[npt.NDArray[np.float64], str]  # vertices and napari's shape type
+
+
+def preload() -> None:
+    """Import what napari loads with its first layers, for over a second; a thread does so before the first slide.
+
+    Making the first layers imports pandas and numba and sets up pint's units; none of them is in a viewer.
+    """
+    units = layer_transform(1.0, 1)
+    Labels(np.zeros((2, 2), np.uint8), **units)
+    Shapes(ndim=2, **units)
 
 
 def layer_transform(mpp: float | None, downsample: int) -> dict[str, Any]:
@@ -57,7 +70,12 @@ def probability_downsample(record: SlideRecord) -> int:
 
 
 class SlideLayers:
-    """The layers of one viewer that belong to a project."""
+    """The layers of one viewer that belong to a project.
+
+    Signals: `clearing` (they are about to be removed: layers shown beside them are removed first, by their owners).
+    """
+
+    clearing = Signal()
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
@@ -66,20 +84,24 @@ class SlideLayers:
         self.contours: Shapes | None = None
         self.mask: MaskLayer | PlainMaskLayer | None = None
         self.probability: Image | None = None
+        self.comparison: ComparisonLayer | None = None  # created for the first complete slide that a model predicted
         self.overlays: dict[str, Shapes] = {}  # by role, created on demand; see `ui.session.shapes_overlay`
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
+        viewer.layers.events.inserted.connect(self._lower_foreign, position="last")
         _clear_brush(viewer)
 
     def show(self, record: SlideRecord, slide: Slide, mask: Mask, classes: ClassTable) -> None:
         """Show a slide with its mask in the layers of the previous slide."""
-        first = self.record is None
+        first, another = self.record is None, self.record is None or self.record.id != record.id
         if self.record is not None and self._in_viewer(self.contours):
             self._unfilled[self.record.id] = drawn_shapes(self.contours)
         self.record = record
-        for layer in (self.image, self.probability, self.mask, self.contours, *self.overlays.values()):
+        for layer in self._own():
             if layer is not None:  # all at once: a redraw in between would warn of mixed units
                 layer.units = layer_transform(record.mpp, 1)["units"]
         self._show_image(record, slide)
+        if another and self.image is not None:  # what the user opened must not hide the slide
+            move_below(self.viewer, [one for one in foreign_images(self.viewer) if hides(one)], self.image)
         self._show_probability(record)
         self._show_mask(record, mask, classes)
         self._show_contours(record)
@@ -87,22 +109,30 @@ class SlideLayers:
         assert self.probability is not None
         if self.probability.visible:  # it is empty; last, because this redraws and all units must be equal by then
             self.probability.visible = False
-        if not first or len(self.viewer.layers) <= 4:
+        if not first or all(layer in self._own() for layer in self.viewer.layers):
             self.viewer.reset_view()
         self.viewer.canvas.overlays.scale_bar.visible = record.mpp is not None
         self.viewer.layers.selection.active = self.mask
 
     def clear(self) -> None:
         """Remove the layers."""
+        self.clearing.emit()
         layers = self.viewer.layers
         # each removal outside a batch collects all garbage and rebuilds the scene; older napari has no batches
         with getattr(layers, "batched_update", contextlib.nullcontext)():
-            for layer in (self.image, self.contours, self.mask, self.probability, *self.overlays.values()):
+            for layer in self._own():
                 if layer is not None and layer in layers:
                     layers.remove(layer)
-        self.image = self.contours = self.mask = self.probability = self.record = None
+        self.image = self.contours = self.mask = self.probability = self.comparison = self.record = None
         self.overlays.clear()
         self._unfilled.clear()
+
+    @property
+    def lowest_above_image(self) -> Layer:
+        """The lowest of the layers that must be seen on the slide's image."""
+        layers = self.viewer.layers
+        shown = [layer for layer in self._own() if layer is not None and layer in layers and layer is not self.image]
+        return min(shown, key=layers.index)
 
     def visible_region(self) -> Region:
         """Return the region of the mask's grid on screen, or the whole mask if that is unknown."""
@@ -122,9 +152,12 @@ class SlideLayers:
             self.contours.data = _NO_OUTLINES
 
     def show_probability(
-        self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool
+        self, region: Region, read: Callable[[Region], npt.NDArray[np.uint8]], *, visible: bool, refresh: bool = True
     ) -> None:
-        """Show the target class's probability in a region of the mask's grid; `read` returns 0 to 255 for a part."""
+        """Show the target class's probability in a region of the mask's grid; `read` returns 0 to 255 for a part.
+
+        Without `refresh` it is drawn with the next region, since each time the whole layer is.
+        """
         if self.probability is None or self.record is None:
             return
         step = probability_downsample(self.record)
@@ -134,9 +167,36 @@ class SlideLayers:
             top, left = -(-piece.top // step), -(-piece.left // step)
             self.probability.data[top : top + values.shape[0], left : left + values.shape[1]] = values
         self.probability.visible = self.probability.visible or visible
-        self.probability.refresh()
+        if refresh:
+            self.probability.refresh()
+
+    def show_comparison(self, opinion: Opinion | None) -> None:
+        """Show where a model's opinion of a complete slide differs from the mask; without one, show nothing."""
+        record, layer = self.record, self.comparison if self._in_viewer(self.comparison) else None
+        if record is None or self.mask is None or not can_paint_pyramids() or (layer is None and opinion is None):
+            return
+        settings = {"name": f"{record.id} · comparison", **layer_transform(record.mpp, record.downsample)}
+        if layer is None:
+            layer = self.comparison = ComparisonLayer(self.mask.mask, opinion, **settings)
+            layer.metadata = _metadata(record, "comparison")
+            active = self.viewer.layers.selection.active
+            self.viewer.layers.insert(self.viewer.layers.index(self.mask) + 1, layer)
+            self.viewer.layers.selection.active = active
+        else:
+            layer.compare(self.mask.mask, opinion)
+            _set_properties(layer, record, "comparison", settings)
+        layer.visible = opinion is not None
+
+    def update_comparison(self) -> None:
+        """Compare again after the mask changed."""
+        if self.comparison is not None and self._in_viewer(self.comparison):
+            self.comparison.update()
 
     # -- one layer each
+
+    def _own(self) -> tuple[Layer | None, ...]:
+        fixed = (self.image, self.probability, self.mask, self.comparison, self.contours)
+        return (*fixed, *self.overlays.values())
 
     def _show_image(self, record: SlideRecord, slide: Slide) -> None:
         levels = level_arrays(slide)
@@ -169,11 +229,12 @@ class SlideLayers:
         settings = {"name": f"{record.id} · mask", **layer_transform(record.mpp, record.downsample)}
         if self.mask is not None and self._in_viewer(self.mask):
             self.mask.set_mask(mask)
-            self.mask.set_classes(classes)
+            if self.mask.classes != classes:
+                self.mask.set_classes(classes)
             _set_properties(self.mask, record, "mask", settings)
             return
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
-        layer.selected_label = min(2, len(classes))
+        layer.selected_label = classes.specs[1].index
         layer.brush_size = 40
         self.mask = self._insert(layer, record, "mask")
 
@@ -192,8 +253,26 @@ class SlideLayers:
 
     def _insert(self, layer: Layer, record: SlideRecord, role: str) -> Layer:
         layer.metadata = _metadata(record, role)
-        self.viewer.layers.insert(min(_ORDER.index(role), len(self.viewer.layers)), layer)
+        self.viewer.layers.insert(self._place(role), layer)
         return layer
+
+    def _place(self, role: str) -> int:
+        """Return where a new layer goes: above those of its slide that lie below it, and above the user's images."""
+        layers = self.viewer.layers
+        fixed = dict(zip(_ORDER, (self.image, self.probability, self.mask, self.contours), strict=True))
+        below = [fixed[name] for name in _ORDER[: _ORDER.index(role)]]
+        above = [fixed[name] for name in _ORDER[_ORDER.index(role) + 1 :]]
+        places: list[int] = [layers.index(layer) + 1 for layer in below if layer is not None and layer in layers]
+        if places:
+            return max(places)
+        ceiling: list[int] = [layers.index(layer) for layer in above if layer is not None and layer in layers]
+        images: list[int] = [layers.index(layer) + 1 for layer in foreign_images(self.viewer)]
+        return min(ceiling, default=max(images, default=0))
+
+    def _lower_foreign(self, event: Any) -> None:
+        """Move an image that the user has opened below the mask, so that strokes are seen."""
+        if self.record is not None and event.value in foreign_images(self.viewer) and self._in_viewer(self.mask):
+            move_below(self.viewer, [event.value], self.lowest_above_image)
 
 
 def _metadata(record: SlideRecord, role: str) -> dict[str, Any]:
@@ -202,7 +281,8 @@ def _metadata(record: SlideRecord, role: str) -> dict[str, Any]:
 
 def _set_properties(layer: Layer, record: SlideRecord, role: str, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
-        setattr(layer, name, value)
+        if name not in ("scale", "translate") or not np.array_equal(getattr(layer, name), value):
+            setattr(layer, name, value)  # of these two napari draws the layer again even if they stay the same
     layer.metadata = _metadata(record, role)
 
 

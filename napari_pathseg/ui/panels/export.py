@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from magicgui.widgets import ComboBox
+from magicgui.widgets import CheckBox, ComboBox, LineEdit
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_pathseg.contours.formats import FORMATS
-from napari_pathseg.projects.exporting.export import ExportOptions
+from napari_pathseg.projects.exporting.export import ExportOptions, left_out
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import field_rows
@@ -16,7 +16,13 @@ from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 
 _RASTERS = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
 _FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_RASTERS}
-_WHAT = {"mask": "Mask (outlined and reviewed)", "prediction": "Raw prediction of the newest model"}
+_PIXELS = {
+    "index": "Class numbers",
+    "palette": "Numbers with a palette",
+    "colour": "Class colours (RGB)",
+    "binary": "0 and 255",
+}
+_WHAT = {"mask": "Mask, unreviewed included", "prediction": "Newest model's prediction"}
 
 
 class ExportPanel(QWidget):
@@ -25,7 +31,11 @@ class ExportPanel(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self.what = ComboBox(label="Write", choices=[(text, name) for name, text in _WHAT.items()])
+        self.what = ComboBox(
+            label="Write",
+            choices=[(text, name) for name, text in _WHAT.items()],
+            tooltip="The masks as you see them, or what the newest model found, whatever was accepted or corrected.",
+        )
         self.format = ComboBox(
             label="As",
             choices=[(text, name) for name, text in _FORMATS.items()],
@@ -38,9 +48,25 @@ class ExportPanel(QWidget):
             tooltip="How far smoothed outlines may deviate from the mask; 0 keeps them exact.",
         )
         self.smooth.native.setSuffix(" µm")
+        self.pixels = ComboBox(
+            label="Pixels",
+            choices=[(text, name) for name, text in _PIXELS.items()],
+            tooltip="Of a label image: class numbers, shown in grey or in the class colours; these colours; or 255 "
+            "for any class but Background and 0 for the rest.",
+        )
+        self.probabilities = CheckBox(
+            label="Probabilities",
+            tooltip="Also write a grey image of the predicted probability of each class.",
+        )
+        self.probabilities.text = ""  # magicgui repeats the label
+        self.suffix = LineEdit(
+            label="Suffix", tooltip="Added to the slide's name in the names of the files, such as _mask."
+        )
         self.button = push_button("Export…", "Write one file for each slide into a folder.")
-        column(self, field_rows(self.what, self.format, self.smooth), row(None, self.button))
+        fields = (self.what, self.format, self.smooth, self.pixels, self.probabilities, self.suffix)
+        column(self, field_rows(*fields), row(None, self.button))
         self.format.changed.connect(self._show)
+        self.what.changed.connect(self._show)
         self.button.clicked.connect(self.ask_for_folder)
         session.project_changed.connect(self._show)
         self._show()
@@ -58,11 +84,21 @@ class ExportPanel(QWidget):
         with show_errors():
             format_name = self.format.value
             smooth_um = 0.0 if format_name in _RASTERS else self.smooth.value
-            options = ExportOptions(format=format_name, what=self.what.value, smooth_um=smooth_um)
+            options = ExportOptions(
+                format=format_name,
+                what=self.what.value,
+                smooth_um=smooth_um,
+                pixels=self.pixels.value if self.pixels.enabled else "index",
+                probabilities=self.probabilities.enabled and self.probabilities.value,
+                suffix=self.suffix.value.strip(),
+            )
             files = self._session.export(folder, options)
-            notify(f"{plural(len(files), 'file')} written to {folder}.")
+            missing = left_out(self._session.require_project(), options)
+            notify(f"{plural(len(files), 'file')} written to {folder}. {missing}".strip())
 
     def _show(self) -> None:
         project = self._session.project
         self.smooth.enabled = self.format.value not in _RASTERS
+        self.pixels.enabled = self.format.value == "mask"
+        self.probabilities.enabled = self.pixels.enabled and self.what.value == "prediction"
         self.button.setEnabled(project is not None and bool(project.slides))

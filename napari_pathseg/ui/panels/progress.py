@@ -1,38 +1,67 @@
-"""Progress at the bottom of the dock: of the job that runs, and of a long operation on the mask."""
+"""Progress at the bottom of the dock: of a job, of files that are imported, and of a long operation on the mask."""
 
-from qtpy.QtCore import QElapsedTimer
-from qtpy.QtWidgets import QLabel, QProgressBar, QPushButton, QWidget
+from collections.abc import Sequence
+
+from psygnal import Signal
+from qtpy.QtCore import QElapsedTimer, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QGridLayout, QProgressBar, QPushButton, QWidget
 from superqt.utils import qdebounced, qthrottled
 
 from napari_pathseg.masks.operations import MaskOperation
-from napari_pathseg.ui.session.formatting import format_job
+from napari_pathseg.ui.session.formatting import format_duration, format_job
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.plain_text import PlainLabel, plain
+from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
 _SHOW_AFTER_MS = 400  # of an operation on the mask; most are over by then
 _HIDE_AFTER_MS = 4000  # the end of a job
 _STEPS = 1000
+_POLL_MS = 50  # between two looks at the thread that imports
 
 
 class _ProgressRow(QWidget):
-    """A text and a button above a bar; hidden while there is nothing to show."""
+    """A text and a button above a bar; hidden while there is nothing to show.
 
-    def __init__(self, button: QPushButton, parent: QWidget | None) -> None:
+    The button is at the outer edge, `left` or right, where it stays whatever is shown beside.
+    """
+
+    toggled = Signal()  # shown or hidden
+
+    def __init__(self, button: QPushButton, parent: QWidget | None, *, left: bool = False) -> None:
         super().__init__(parent)
-        self.text = QLabel()
+        self.text = PlainLabel()
+        FixedLines(self.text)
         self.bar = QProgressBar()
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(8)
-        column(self, row(self.text, None, button), self.bar)
+        column(self, row(button, self.text) if left else row(self.text, button), self.bar).setSpacing(HALF_SPACING)
+        for widget in (self, button):  # what is above must not move when they come and go
+            policy = widget.sizePolicy()
+            policy.setRetainSizeWhenHidden(True)
+            widget.setSizePolicy(policy)
         self.hide()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Tell that it is shown."""
+        super().showEvent(event)
+        self.toggled.emit()
+
+    def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
+        """Tell that it is hidden."""
+        super().hideEvent(event)
+        self.toggled.emit()
 
     def show_progress(self, text: str, fraction: float) -> None:
         """Show a text and how much is done, 0 to 1."""
         self.text.setText(text)
+        self.text.setToolTip(plain(text))  # the row may be too narrow for it
         self.bar.setValue(round(_STEPS * fraction))
 
 
@@ -41,8 +70,8 @@ class JobProgressBar(_ProgressRow):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         self._session = session
-        self.stop = push_button("Stop", "End it and keep the best so far.")
-        super().__init__(self.stop, parent)
+        self.stop = push_button("Stop", "End it and keep what it has reached.")
+        super().__init__(self.stop, parent, left=True)
         set_icon(self.stop, "stop")
         self._hide_later = qdebounced(self.hide, timeout=_HIDE_AFTER_MS, parent=self)
         self._refresh_later = qthrottled(self._refresh, timeout=100, leading=False, parent=self)
@@ -68,6 +97,47 @@ class JobProgressBar(_ProgressRow):
         elif self.isVisible() and not self._ended:
             self._ended = True
             self._hide_later.throttle()
+
+
+class BackgroundProgressBar(_ProgressRow):
+    """The files that are added or imported in the background, the time left, and Stop; nothing else waits for it."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        self._jobs = session.background
+        self.stop = push_button("Stop", "End after this file; what is finished stays.")
+        super().__init__(self.stop, parent)
+        set_icon(self.stop, "stop")
+        self.setAutoFillBackground(True)
+        self._since = QElapsedTimer()
+        self._timer = QTimer(self)
+        self._timer.setInterval(_POLL_MS)
+        self._timer.timeout.connect(self._jobs.poll)
+        self.stop.clicked.connect(self._jobs.cancel)
+        self._jobs.changed.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Show what runs, or nothing; poll as long as something runs."""
+        if not self._jobs.active:
+            self._timer.stop()
+            self._since.invalidate()
+            self.hide()
+            return
+        self._timer.start()
+        if not self._since.isValid():
+            self._since.start()
+        if self._since.elapsed() > _SHOW_AFTER_MS:
+            fraction, left = self._jobs.fraction, self._jobs.seconds_left
+            self.bar.setRange(0, _STEPS if fraction >= 0 else 0)
+            remaining = "" if left is None else f"{format_duration(left)} left · "
+            self.show_progress(f"{remaining}{self._jobs.title}", max(0.0, fraction))
+            self.stop.setEnabled(not self._jobs.cancelling)
+            self.show()
+            self.raise_()
+
+    def finish(self) -> None:
+        """Stop listening: the window closes."""
+        self._timer.stop()
+        self._jobs.changed.disconnect(self.refresh)
 
 
 class OperationProgressBar(_ProgressRow):
@@ -108,3 +178,32 @@ class OperationProgressBar(_ProgressRow):
             with show_errors():
                 mask.cancel()
             self.refresh()
+
+
+class ProgressArea(QWidget):
+    """The place of all progress: a job at the left and what else runs at the right, each as wide as the other allows.
+
+    All keep their height and their buttons, so that nothing moves when one of them comes or goes.
+    """
+
+    def __init__(self, job: _ProgressRow, others: Sequence[_ProgressRow], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job, self._others = job, others
+        self._grid = QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.setColumnStretch(1, 1)
+        for part in (job, *others):
+            part.toggled.connect(self._share)
+        self._share()
+
+    def _share(self) -> None:
+        """Give each part half of the width, or all of it where it is alone."""
+        job, other = not self._job.isHidden(), any(not part.isHidden() for part in self._others)
+        self._place(self._job, 0, 1 if other else 2)
+        for part in self._others:
+            self._place(part, 1 if job else 0, 1 if job else 2)
+
+    def _place(self, part: _ProgressRow, column: int, columns: int) -> None:
+        self._grid.removeWidget(part)
+        self._grid.addWidget(part, 0, column, 1, columns)

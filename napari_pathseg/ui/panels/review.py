@@ -1,15 +1,23 @@
 """The Review section: predict with a model, accept or reject its predictions, compare two models."""
 
+import contextlib
 from collections.abc import Callable
+from pathlib import Path
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
 from superqt.utils import qthrottled
 
+from napari_pathseg.config import PredictConfig
+from napari_pathseg.errors import ConfigError
+from napari_pathseg.masks.comparison import Agreement
+from napari_pathseg.projects.review_progress import unreviewed_sentence
+from napari_pathseg.ui.layers.comparison_layer import DIFFERENCE_COLORS
 from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
 from napari_pathseg.ui.session.formatting import format_model
-from napari_pathseg.ui.session.queries import compare_scores, project_models
+from napari_pathseg.ui.session.job_state import JobKind
+from napari_pathseg.ui.session.queries import all_progress, compare_scores, compared_on, project_models, undecided
 from napari_pathseg.ui.session.selection import (
     DRAW_SELECTION,
     NONE_SELECTED,
@@ -19,9 +27,29 @@ from napari_pathseg.ui.session.selection import (
 )
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import with_key
+from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
+from napari_pathseg.ui.widgets.form import known_settings, read_form, settings_form
 from napari_pathseg.ui.widgets.layout import MenuButton, column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
+from napari_pathseg.ui.widgets.plain_text import PlainLabel
+from napari_pathseg.ui.widgets.section import CollapsibleSection
+from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
+
+_ACCEPT_HELP = (
+    "Accept what the model found on screen; on a complete slide its outline replaces yours where they differ."
+)
+
+_REJECT_HELP = "Drop what the model found on screen; on a complete slide your outline is kept where they differ."
+_PROGRESS_LINES = 2
+_WORDS = {Agreement.ONLY_PERSON: "only mine", Agreement.ONLY_MODEL: "only model"}
+_LEGEND = [
+    "both:&nbsp;as&nbsp;class",
+    *(
+        f'<span style="color: {DIFFERENCE_COLORS[who]}">■</span>&nbsp;{text.replace(" ", "&nbsp;")}'
+        for who, text in _WORDS.items()
+    ),
+]
 
 
 class ReviewPanel(QWidget):
@@ -31,28 +59,39 @@ class ReviewPanel(QWidget):
         super().__init__(parent)
         self._session = session
         self._mask_layer: Layer | None = None  # the one whose opacity is connected
+        self._folder: Path | None = None  # of the project whose settings are shown
+        self._hidden: list[Layer] = []  # while the key is held
         self.model = QComboBox()
-        self.model.setToolTip("The model that predicts, newest first, with its Dice on the held-out slides.")
+        ElidedChoice(self.model)
+        self.model.setToolTip(
+            "The model that predicts, newest first, with its Dice: the mean over the classes on what is held out."
+        )
         self.predict_view = push_button("Predict view", "Predict the part of the slide on screen.")
-        self.predict_slide = push_button("Predict slide", "Predict the whole slide.")
-        self.predict_all = push_button("Predict all", "Predict all slides, one after the other.")
-        self.accept = push_button("Accept view", with_key("Accept the predictions on screen as correct.", "accept"))
-        self.reject = push_button("Reject view", with_key("Remove the predictions on screen.", "reject"))
+        self.predict_slide = push_button("Predict slide", "Predict the whole slide, what is on screen first.")
+        self.predict_all = push_button("Predict all", "Predict all slides, the one in view first.")
+        self.accept = push_button("Accept view", with_key(_ACCEPT_HELP, "accept"))
+        self.reject = push_button("Reject view", with_key(_REJECT_HELP, "reject"))
+        self.legend, self.progress = QLabel(), PlainLabel()
+        FixedLines(self.legend)
+        FixedLines(self.progress, _PROGRESS_LINES)
         self.accept_more = MenuButton("Accept elsewhere", _elsewhere("Accept", self.accept_in))
         self.reject_more = MenuButton("Reject elsewhere", _elsewhere("Reject", self.reject_in))
         self.opacity = QSlider(Qt.Orientation.Horizontal)
         self.opacity.setRange(0, 100)
         self.opacity.setValue(50)
-        self.opacity.setToolTip(with_key("Opacity of the mask over the slide. Hold H to hide it", "hold_mask"))
+        self.opacity.setToolTip("Opacity of the mask over the slide. Hold H to see only the slide.")
         self.only_contour = QCheckBox("Contour only")
         self.only_contour.setToolTip("Show only the borders of the mask, as a clear line.")
         self._contour = OutlineRendering(session.layers, self)
         session.slide_changed.connect(self._contour.attach)
+        self.settings = settings_form(PredictConfig(), expert_only=True)
+        self.settings.changed.connect(self._take_settings)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self._lay_out()
         self._connect()
-        self._show_models()
+        self._show_project()
         self._show_slide()
+        self._show_comparison()
 
     def _lay_out(self) -> None:
         self.table = QWidget()
@@ -64,12 +103,15 @@ class ReviewPanel(QWidget):
         verdicts.insertSpacing(2, SPACING)
         column(
             self,
+            self.progress,
             row(QLabel("Model"), self.model),
             row(self.predict_view, self.predict_slide, self.predict_all),
             verdicts,
+            self.legend,
             row(QLabel("Opacity"), self.opacity, self.only_contour),
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
+            CollapsibleSection("Expert", self.settings, minor=True),
         )
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(20)
@@ -80,6 +122,9 @@ class ReviewPanel(QWidget):
     def predict(self, *, view: bool = False, everything: bool = False) -> None:
         """Predict the current slide, its part on screen (`view`), or all slides (`everything`)."""
         with show_errors():
+            config = self._session.training.predict_config = read_form(self.settings, PredictConfig)
+            with self._session.require_project().edit_state() as state:
+                state.prediction_choices = config.to_json()
             slides = list(self._session.require_project().slides) if everything else [self._session.require_slide().id]
             self._session.training.predict(slides, view=view, model=self.model.currentData())
 
@@ -94,20 +139,20 @@ class ReviewPanel(QWidget):
         self.predict(everything=True)
 
     def accept_view(self) -> None:
-        """Accept the predictions on screen."""
+        """Accept what the model found on screen."""
         self.accept_in(VIEW)
 
     def reject_view(self) -> None:
-        """Remove the predictions on screen."""
+        """Drop what the model found on screen."""
         self.reject_in(VIEW)
 
     def accept_in(self, where: str) -> None:
-        """Accept the predictions in the selection, the view or the slide."""
+        """Accept what the model found in the selection, the view or the slide."""
         with show_errors():
             self._session.editor.accept(where)
 
     def reject_in(self, where: str) -> None:
-        """Remove the predictions in the selection, the view or the slide."""
+        """Drop what the model found in the selection, the view or the slide."""
         with show_errors():
             self._session.editor.reject(where)
 
@@ -115,13 +160,48 @@ class ReviewPanel(QWidget):
         """Score the two newest models."""
         with show_errors():
             self._session.training.compare()
+            self._show_table()
 
-    def hide_mask(self, hidden: bool) -> None:
-        """Hide or show the mask; a key hides it while it is held."""
-        if self._session.layers.mask is not None:
-            self._session.layers.mask.visible = not hidden
+    def hide_overlays(self, hidden: bool) -> None:
+        """Hide every layer but the slide, or show those again that this hid; a key hides them while it is held."""
+        if not hidden:
+            for layer in self._hidden:
+                layer.visible = True
+            self._hidden = []
+        elif not self._hidden and (image := self._session.layers.image) is not None:
+            self._hidden = [
+                layer for layer in self._session.layers.viewer.layers if layer is not image and layer.visible
+            ]
+            for layer in self._hidden:
+                layer.visible = False
+
+    def _take_settings(self) -> None:
+        """Use the settings for the prediction after a training, too; one outside its limits is reported on Predict."""
+        with contextlib.suppress(ConfigError):
+            self._session.training.predict_config = read_form(self.settings, PredictConfig)
+            self._remember(self._session.training.predict_config)
+
+    def _remember(self, config: PredictConfig) -> None:
+        """Store settings that were changed in the project, which shows them when it is opened again."""
+        project = self._session.project
+        if project is None or self._session.read_only or project.folder != self._folder:
+            return
+        if config == known_settings(PredictConfig, project.state.prediction_choices):
+            return
+        with show_errors(), project.edit_state() as state:
+            state.prediction_choices = config.to_json()
 
     # -- display
+
+    def _show_project(self) -> None:
+        """Show the settings of the project's last prediction, and its models."""
+        project = self._session.project
+        folder = None if project is None else project.folder
+        if folder != self._folder:
+            self._folder = folder
+            stored = {} if project is None else project.state.prediction_choices
+            self.settings.show_settings(known_settings(PredictConfig, stored))
+        self._show_models()
 
     def _show_models(self) -> None:
         with show_errors():
@@ -130,7 +210,7 @@ class ReviewPanel(QWidget):
             newer = bool(models) and self.model.count() > 0 and self.model.itemData(0) != models[-1].id
             self.model.clear()
             for bundle in reversed(models):
-                self.model.addItem(format_model(bundle), bundle.id)
+                self.model.addItem(format_model(bundle, models[-1]), bundle.id)
             self.model.setCurrentIndex(0 if newer else max(0, self.model.findData(chosen)))
             if not models:
                 self.model.addItem("None yet: train one", None)
@@ -140,7 +220,7 @@ class ReviewPanel(QWidget):
         """Enable the buttons that can be used now."""
         project = self._session.project
         models = [] if project is None else project.model_ids()
-        can_run = bool(models) and not self._session.training.active
+        can_run = bool(models) and not self._session.training.busy
         self.model.setEnabled(bool(models))
         can_predict = can_run and not self._session.read_only
         self.predict_all.setEnabled(can_predict)
@@ -156,11 +236,21 @@ class ReviewPanel(QWidget):
             if widget is not None:
                 widget.deleteLater()
         names, rows = compare_scores(self._session)
+        run = self._session.training.run
+        if not rows and run is not None and run.kind == JobKind.SCORE and run.active:  # the place of what is awaited
+            names = self._session.require_project().model_ids()[-2:]
+            rows = [(name, "…", "…", "…") for name in self._session.require_project().classes.names]
         for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
             for column_number, text in enumerate(cells):
-                label = QLabel(f"<b>{text}</b>" if number == 0 else text)
+                label = PlainLabel(text)
+                font = label.font()
+                font.setBold(number == 0)
+                label.setFont(font)
                 side = Qt.AlignmentFlag.AlignRight if column_number else Qt.AlignmentFlag.AlignLeft
                 self._cells.addWidget(label, number, column_number, alignment=side)
+        if rows:
+            note = SecondaryLabel(compared_on(self._session))
+            self._cells.addWidget(note, len(rows) + 1, 0, 1, 4)
         self.table.setVisible(bool(rows))
 
     def _show_slide(self) -> None:
@@ -183,6 +273,35 @@ class ReviewPanel(QWidget):
             action = more.choices.actions()[0]
             action.setEnabled(selected)
             action.setToolTip("" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}")
+
+    def _show_comparison(self) -> None:
+        """Compare a complete slide with the model again, and explain its colours; others show the model's areas."""
+        self._session.layers.update_comparison()
+        self._show_progress()
+        record = self._session.slide
+        if record is None:
+            self.legend.setText("")
+        elif not record.complete:
+            self.legend.setText("Light areas are the model's, not reviewed yet.")
+        elif self._session.workspace.opinion is None:
+            self.legend.setText("Predict the view to see where a model differs.")
+        else:
+            self.legend.setText(" &nbsp; ".join(_LEGEND))
+
+    def _show_progress(self) -> None:
+        progress, record = all_progress(self._session), self._session.slide
+        texts = [unreviewed_sentence(progress.values())] if progress else ["Nothing unreviewed"]
+        if record is not None and record.id in progress:
+            done = progress[record.id]
+            left = undecided(self._session)
+            share = done.share - left / max(done.area, 1)
+            whole = record.complete or self._session.workspace.tissue_pixels(record) is None
+            texts.append(f"{100 * share:.0f} % of {'this slide' if whole else 'the tissue of this slide'} reviewed")
+            if left:
+                texts[1] += "; the model differs on the rest"
+            if share < 1 and not any(one.unreviewed for one in progress.values()):
+                del texts[0]  # that nothing waits would contradict it
+        self.progress.setText(" · ".join(texts))
 
     def _show_opacity(self, *_: object) -> None:
         if self._session.layers.mask is not None:
@@ -207,7 +326,11 @@ class ReviewPanel(QWidget):
             more.choices.setToolTipsVisible(True)
             more.choices.aboutToShow.connect(self._show_choices)
         self._show_run_later = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
-        self._session.project_changed.connect(self._show_models)
+        self._compare_later = qthrottled(self._show_comparison, timeout=150, leading=False, parent=self)
+        self._session.mask_changed.connect(self._compare_later.throttle)
+        self._session.project_changed.connect(self._show_project)
+        self._session.project_changed.connect(self._show_comparison)
+        self._session.slide_changed.connect(self._show_comparison)
         self._session.slide_changed.connect(self._show_slide)
         self._session.training.run_changed.connect(self._show_run_later.throttle)
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.cleanup import CleanupOptions, fill_holes, grow, remove_small_objects, smooth
 from napari_pathseg.masks.edits import assign, clear
 from napari_pathseg.masks.label_rules import Locked
+from napari_pathseg.masks.operations import MaskOperation
 from napari_pathseg.masks.shapes import EditRegion
 from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.ui.session.selection import SELECTION
 
 AREA, LENGTH = "area", "length"
-_TILE = 1024  # small, so that Cancel acts quickly
+_TILE = 512  # small, so that the window goes on between two steps
 
 
 @dataclass(frozen=True)
@@ -108,35 +107,25 @@ def amount_unit(method: str, mpp: float | None) -> str:
     return "µm²" if amount == AREA else "µm"
 
 
-def clean(
-    mask: Mask, request: CleanupRequest, region: EditRegion, mpp: float | None, options: CleanupOptions | None = None
-) -> Region:
-    """Clean up a region of a mask as one undo step; return the region that changed.
-
-    `mpp` is the mask's pixel size in micrometres.
-    """
-    options = options or CleanupOptions()
+def cleanup(request: CleanupRequest, region: EditRegion, mpp: float | None, options: CleanupOptions) -> MaskOperation:
+    """Return the operation that cleans up a region of a mask; `mpp` is the mask's pixel size in micrometres."""
     pixel_size = 1.0 if mpp is None else mpp
     label, box = request.label, region.box
     length, area = request.amount / pixel_size, request.amount / pixel_size**2
     match request.method:
         case "holes":
-            return fill_holes(mask, label, box, area or None, options)
+            return fill_holes(label, box, area or None, options)
         case "specks":
-            return remove_small_objects(mask, label, box, area, options)
+            return remove_small_objects(label, box, area, options)
         case "smooth":
-            return smooth(mask, label, box, length, options)
+            return smooth(label, box, length, options)
         case "grow" | "shrink":
-            return grow(mask, label, box, length if request.method == "grow" else -length, options)
+            return grow(label, box, length if request.method == "grow" else -length, options)
         case "clear":
-            return mask.run(clear(box, label or None, options.locked, region.inside))
-    return mask.run(assign(box, Brush(request.new_label, label or None, options.locked), region.inside))
+            return clear(box, label or None, options.locked, region.inside)
+    return assign(box, Brush(request.new_label, label or None, options.locked), region.inside)
 
 
-def cleanup_options(
-    mask: Mask, region: EditRegion, locked: Locked, progress: Callable[[float], bool] | None = None
-) -> CleanupOptions:
+def cleanup_options(mask: Mask, region: EditRegion, locked: Locked) -> CleanupOptions:
     """Return the options to clean up a region of a mask."""
-    return CleanupOptions(
-        locked=locked, progress=progress, nonempty=mask.nonempty_chunks, tile=_TILE, inside=region.inside
-    )
+    return CleanupOptions(locked=locked, nonempty=mask.nonempty_chunks, tile=_TILE, inside=region.inside)

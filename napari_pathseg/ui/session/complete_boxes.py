@@ -1,4 +1,4 @@
-"""Complete boxes on the slide in view: what is unlabelled in them counts as Background.
+"""Complete boxes on the slide in view: unlabelled pixels in them count as Background.
 
 The boxes are saved in the project and shown on a layer, which is created with a slide's first box.
 While that layer is active, the undo keys apply to the boxes: changes can be undone until the project
@@ -17,7 +17,7 @@ from numcodecs.zstd import Zstd
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, on_grid
 from napari_pathseg.geometry.arrays import BoolArray
-from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.label_rules import Locked, reassign_provenance
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
@@ -30,7 +30,6 @@ _MIN_SIDE = 6.0  # screen pixels; a click without a drag draws less
 _LEFT_BUTTON = 1
 _MAX_UNDO_STEPS = 50  # for each slide
 _ZSTD = Zstd(level=1)
-_MAX_COUNTED_PIXELS = 500_000  # of a complete box; larger boxes are counted on a coarser level
 
 Boxes = tuple[Region, ...]
 Removed = list[tuple[Region, bytes]]  # regions, and the compressed predictions removed from them
@@ -227,26 +226,3 @@ def restore_predictions(
             yield OperationStep(changed, number / len(removed))
 
     return MaskOperation("Restoring predictions", steps, can_be_cancelled=False)
-
-
-def unlabelled_in_boxes(record: SlideRecord, mask: Mask) -> int:
-    """Count the unlabelled pixels in complete boxes: exactly in small boxes, approximately in large ones."""
-    total = 0
-    for number, box in enumerate(record.mask_boxes):
-        level = 0
-        while box.height * box.width > _MAX_COUNTED_PIXELS * 4**level and level < len(mask.shapes) - 1:
-            level += 1
-        step = 2**level
-        window = box.coarser(step).clip(mask.shapes[level])
-        if window.empty:
-            continue
-        provenance = mask.preview(window, level)[1]
-        counted = provenance < Provenance.ACCEPTED
-        for other in record.mask_boxes[:number]:
-            counted[_within(window, other.coarser(step))] = False
-        total += int(np.count_nonzero(counted)) * step**2
-    return total
-
-
-def _within(window: Region, box: Region) -> tuple[slice, slice]:
-    return box.intersect(window).shift(-window.top, -window.left).slices

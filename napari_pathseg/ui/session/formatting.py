@@ -6,10 +6,12 @@ from html import escape
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.evaluation.verdict import ABSENT, same_evidence, scored_on
 from napari_pathseg.engine.search_space import DEFAULT_TRIALS
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
-_LARGE_AREA = 10_000  # µm² or pixels; from here on the unit is a million of them
+LOSS_COLOR = "#d9822b"  # of its curves, and of their sign in the legend
+_MANY_PIXELS = 10_000  # from here on the unit is a million of them
 
 
 def plural(number: int, word: str) -> str:
@@ -18,17 +20,23 @@ def plural(number: int, word: str) -> str:
 
 
 def format_area(pixels: float, mpp: float | None) -> str:
-    """Return an area as text: mm² if the pixel size is known, else megapixels; small ones in µm² or pixels.
+    """Return an area as text: always in mm² if the pixel size is known, else in pixels, many in megapixels.
 
     >>> format_area(2_500_000, 1.0), format_area(2_500_000, None), format_area(2_120, 1.0), format_area(0, 1.0)
-    ('2.50 mm²', '2.50 Mpx', '2120 µm²', '')
+    ('2.50 mm²', '2.50 Mpx', '0.0021 mm²', '')
     """
     if not pixels:
         return ""
-    value, units = (pixels, ("px", "Mpx")) if mpp is None else (pixels * mpp * mpp, ("µm²", "mm²"))
-    if value < _LARGE_AREA:
-        return f"{value:.0f} {units[0]}"
-    return f"{value / 1e6:.{0 if value >= 1e8 else 2}f} {units[1]}"
+    if mpp is not None:
+        return f"{_format_mm2(pixels * mpp * mpp / 1e6)} mm²"
+    return f"{pixels:.0f} px" if pixels < _MANY_PIXELS else f"{pixels / 1e6:.{0 if pixels >= 1e8 else 2}f} Mpx"
+
+
+def _format_mm2(mm2: float) -> str:
+    """Return a number of square millimetres with at least two significant digits."""
+    if mm2 >= 100:
+        return f"{mm2:.0f}"
+    return f"{mm2:.{max(2, 1 - math.floor(math.log10(mm2)))}f}"
 
 
 def format_duration(seconds: float) -> str:
@@ -40,22 +48,56 @@ def format_duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def format_model(bundle: Bundle) -> str:
-    """Return a model as text: its name, score and parent."""
-    parent = f"from {bundle.parent}" if bundle.parent else "new"
-    unfinished = "" if bundle.finished else " · not finished"
-    return f"{bundle.id} · Dice {bundle.mean_dice:.2f} · {parent}{unfinished}"
+def format_model(bundle: Bundle, newest: Bundle | None = None) -> str:
+    """Return a model as text: its name, score and parent, and what it was scored on if not on the same as `newest`."""
+    score = f"Dice {bundle.mean_dice:.2f}"
+    if newest is not None and not same_evidence(bundle, newest):
+        score += f" on {scored_on(bundle)}"
+    elif bundle.held_out:
+        score += " on held-out parts"
+    parent = f"{'copy of' if bundle.is_copy else 'from'} {bundle.parent}" if bundle.parent else "new"
+    if bundle.collapsed:
+        score = f"collapsed, all {bundle.collapsed} · {score}"
+    caveat = "" if bundle.collapsed else bundle.caveat
+    return " · ".join(
+        part for part in (bundle.id, score, parent, caveat if bundle.finished else "not finished") if part
+    )
 
 
 def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
-    """Return the latest Dice of each class, with a square of its colour, and the mean, as rich text."""
+    """Return scores as rich text: Dice of each class, with a square of its colour, the mean and others.
+
+    They are the latest ones while a model is trained, then those of the model that is kept.
+    """
     parts = [
-        f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;{value:.2f}'
-        for name, value in run.dice_by_class.items()
+        f'<span style="color: {colors.get(name, "gray")}">■</span>&nbsp;{escape(name)}&nbsp;'
+        + format_score(None if latest is None else run.shown_score(run.dices_by_class.get(name, ())))
+        for name, latest in run.dice_by_class.items()
     ]
-    if len(parts) > 2:
-        parts.append(f"╌&nbsp;mean&nbsp;{run.dices[-1][1]:.2f}")
+    dashes = f'<span style="color: {LOSS_COLOR}">╌</span>'
+    others = [
+        ("╌", "mean", run.dices if len(parts) > 1 else ()),
+        ("┈", "accuracy", run.accuracies),
+        (dashes, "error", run.validation_losses),
+    ]
+    for sign, name, points in others:
+        if (value := run.shown_score(points)) is not None:
+            parts.append(f"{sign}&nbsp;{name}&nbsp;{value:.2f}")
+    if run.scored_tiles:
+        own = " of slides that it learns from: weaker evidence" if run.parts else ""
+        kept = "" if run.active or run.best_seconds is None else f"{run.model}&nbsp;"
+        tiles = plural(run.scored_tiles, "held-out tile").replace(" ", "&nbsp;")
+        parts.append(f"{kept}on&nbsp;{tiles}{own}")
     return " &nbsp; ".join(parts)
+
+
+def format_score(value: float | None) -> str:
+    """Return a score in two digits, or a dash for that of a class that does not occur.
+
+    >>> format_score(0.5), format_score(None)
+    ('0.50', '–')
+    """
+    return ABSENT if value is None else f"{value:.2f}"
 
 
 def format_learning_rate(rate: float) -> str:
@@ -96,7 +138,7 @@ def format_trials(vary: Mapping[str, str], max_trials: int, minutes: float) -> s
     of = f" of {number} combinations" if tried < number else ""
     total = tried * minutes
     time = f"{total:.0f} min" if total < 120 else f"{total / 60:.0f} h"
-    return f"{plural(tried, 'trial')}{of}, about {time}" if tried else "Name values to try."
+    return f"{plural(tried, 'trial')}{of}, about {time}" if tried else "Enter values to try."
 
 
 def format_preset_minutes(preset: str) -> str:
@@ -113,6 +155,8 @@ def format_preset_minutes(preset: str) -> str:
 
 def format_job(run: JobState) -> str:
     """Return a job and its remaining time as text."""
+    if run.stopped:
+        return f"Stopped: {_predicted_part(run) or 'nothing'} predicted"
     if not run.active:
         return f"{run.title}: {'failed' if run.broken else 'done'}"
     if run.stopping:
@@ -123,3 +167,24 @@ def format_job(run: JobState) -> str:
     time_known = run.seconds_left >= 1
     left = f"{format_duration(run.seconds_left)} left" if time_known else f"{run.fraction:.0%}"
     return f"{run.title}{trial} · {left}"
+
+
+def format_kept(run: JobState) -> str:
+    """Return what a stopped prediction has reached, as a sentence.
+
+    >>> format_kept(JobState(JobKind.PREDICT, slides=["a"], slide="a", share=0.376))
+    'Stopped: 37 % of the slide predicted; what is done is kept.'
+    >>> format_kept(JobState(JobKind.PREDICT, slides=["a", "b", "c"], slide="b", share=0.004, slides_done=1))
+    'Stopped: 1 of 3 slides and less than 1 % of b predicted; what is done is kept.'
+    """
+    part = _predicted_part(run)
+    return f"Stopped: {part} predicted; what is done is kept." if part else "Stopped before anything was predicted."
+
+
+def _predicted_part(run: JobState) -> str:
+    """Return how much of its slides, or of the view, a job has predicted; empty if nothing."""
+    several = len(run.slides) > 1
+    what = "the view" if run.view else run.slide if several else "the slide"
+    share = f"{int(100 * run.share) or 'less than 1'} % of {what}" if run.share else ""
+    done = f"{run.slides_done} of {len(run.slides)} slides" if several and run.slides_done else ""
+    return " and ".join(part for part in (done, share) if part)

@@ -18,7 +18,7 @@ class IdleTimer(Protocol):
     """A timer that calls :meth:`IdleProcessor.process` whenever the event loop is idle; a QTimer of 0 ms."""
 
     def start(self) -> None:
-        """Begin to call."""
+        """Start calling."""
 
     def stop(self) -> None:
         """Stop calling."""
@@ -48,7 +48,7 @@ class IdleProcessor:
                 layer.process_pending(_TIME_BUDGET_S)
             except PathsegError as error:
                 self._workspace.message.emit(str(error), "", "error")
-            # After a failed operation the others go on; after a refused stroke the next stroke tries again.
+            # A failed operation does not stop the others; a stroke that the disk refused is retried with the next one.
             more = layer.mask.has_pending and not layer.mask.write_failed
         if not more:
             self._running = False

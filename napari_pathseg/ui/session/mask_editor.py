@@ -3,43 +3,39 @@
 Each is one undo step.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
+from napari_pathseg.masks.comparison import Opinion, adopt, keep
 from napari_pathseg.masks.edits import accept, reject
-from napari_pathseg.masks.operations import MaskOperation
+from napari_pathseg.masks.operations import MaskOperation, watched
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
-from napari_pathseg.ui.session.cleanup import CleanupRequest, clean, cleanup_options
+from napari_pathseg.ui.session.cleanup import CleanupRequest, cleanup, cleanup_options
 from napari_pathseg.ui.session.selection import SLIDE, VIEW, Selection, mask_polygon
 from napari_pathseg.ui.session.workspace import Workspace
 
+_SLICE_S = 0.05  # between two looks at the clock
+_SOON_S = 1.0  # what a person waits for without a message
+_FOREVER_S = 1e6
+
 
 class MaskEditor:
-    """Edits the mask in view.
+    """Edits the mask in view; long edits are operations that run in short slices while the window is idle."""
 
-    Attributes
-    ----------
-    busy
-        Whether an edit is running that nothing else may interrupt.
-    run_pending
-        Applies all pending operations of a mask.  The window replaces it with one that shows progress.
-    """
-
-    def __init__(
-        self,
-        workspace: Workspace,
-        selection: Selection,
-        pause_events: Callable[[], AbstractContextManager[object]],
-    ) -> None:
+    def __init__(self, workspace: Workspace, selection: Selection) -> None:
         self._workspace, self._selection = workspace, selection
-        self._pause_events = pause_events  # holds back the worker's events within a block
-        self.busy = False
-        self.run_pending: Callable[[Mask], None] = Mask.apply_pending
+
+    @property
+    def running(self) -> str:
+        """The operation that runs and how much of it is done, as "Accepting (45 %)"; empty if none does."""
+        mask = self._workspace.mask
+        if mask is None or mask.operations.running is None:
+            return ""
+        return f"{mask.operations.running.name} ({mask.operations.fraction_done:.0%})"
 
     def run(self, operation: MaskOperation) -> None:
         """Queue an operation on the mask in view; a long one runs in short slices while the window is idle."""
@@ -56,18 +52,37 @@ class MaskEditor:
         ProjectError
             If a stroke cannot be written to disk.
         """
-        mask = self._workspace.mask
-        while mask is not None and mask.has_pending:
-            try:
-                with self._exclusive():
-                    self.run_pending(mask)
-            except ProjectError as error:
-                if mask.write_failed:
-                    raise
-                self._workspace.message.emit(str(error), "", "error")  # one operation failed; the others still run
-            finally:
-                if self._workspace.layers.mask is not None:
-                    self._workspace.layers.mask.refresh_changed()
+        self._apply_pending(time.perf_counter() + _FOREVER_S)
+
+    def finish_soon(self, then: str) -> None:
+        """Apply all pending operations if that is a matter of a second.
+
+        Raises
+        ------
+        ProjectError
+            If it takes longer: says what is going on, and to do `then` what the user wanted; or if a stroke cannot be
+            written to disk.
+        """
+        self._apply_pending(time.perf_counter() + _SOON_S)
+        if going_on := self.running:
+            raise ProjectError(f"{going_on} is going on. Wait or cancel it, {then}.")
+
+    def _apply_pending(self, until: float) -> None:
+        mask, layer = self._workspace.mask, self._workspace.layers.mask
+        try:
+            while mask is not None and mask.has_pending and time.perf_counter() < until:
+                self._apply_slice(mask)
+        finally:
+            if layer is not None:
+                layer.refresh_changed()
+
+    def _apply_slice(self, mask: Mask) -> None:
+        try:
+            mask.process_pending(_SLICE_S)
+        except ProjectError as error:
+            if mask.write_failed:
+                raise
+            self._workspace.message.emit(str(error), "", "error")  # one operation failed; the others still run
 
     def save_mask(self) -> None:
         """Apply and flush all edits of the mask so that other processes can read them."""
@@ -75,7 +90,7 @@ class MaskEditor:
         if mask is not None and not self._workspace.read_only:
             self._workspace.require_project().lock.check()
             mask.end_undo_group()
-            self.apply_pending()
+            self.finish_soon("then try again")
             mask.flush()
 
     def rasterize_outlines(self, label: int) -> None:
@@ -90,57 +105,63 @@ class MaskEditor:
         layers.clear_outlines()
 
     def accept(self, scope: str = VIEW) -> None:
-        """Accept the model's pixels in a scope; for the whole slide, create a version of the mask first."""
+        """Accept what the model found in a scope; for the whole slide, create a version of the mask first.
+
+        On a complete slide the model's outline replaces the person's where they differ.
+        """
         self._workspace.require_mask()
+        opinion = self._opinion()
         if scope == SLIDE:
             self.save_mask()
             create_version(self._workspace.require_project(), self._workspace.require_slide().id, ACCEPT_ALL)
-        region = self._selection.resolve_scope(scope)
-        self.run(accept(region.box, self._workspace.locked_classes, region.inside))
+        region, locked = self._selection.resolve_scope(scope), self._workspace.locked_classes
+        if opinion is None:
+            self.run(accept(region.box, locked, region.inside))
+        else:
+            self.run(adopt(region.box, opinion, locked, region.inside))
 
     def reject(self, scope: str = VIEW) -> None:
-        """Remove the model's pixels in a scope."""
+        """Drop what the model found in a scope; on a complete slide the person's outline is kept where they differ."""
         self._workspace.require_mask()
-        region = self._selection.resolve_scope(scope)
-        self.run(reject(region.box, self._workspace.locked_classes, region.inside))
+        opinion = self._opinion()
+        region, locked = self._selection.resolve_scope(scope), self._workspace.locked_classes
+        if opinion is None:
+            self.run(reject(region.box, locked, region.inside))
+        else:
+            self.run(keep(region.box, opinion, locked, region.inside))
+
+    def _opinion(self) -> Opinion | None:
+        """Return what the model found on a complete slide; None on others, whose masks hold it.
+
+        Raises
+        ------
+        ProjectError
+            If no model has predicted a complete slide.
+        """
+        record = self._workspace.require_slide()
+        if record.complete and self._workspace.opinion is None:
+            raise ProjectError(f"No model has predicted {record.id} yet. Press Predict view, then accept or reject.")
+        return self._workspace.opinion if record.complete else None
 
     def set_complete(self, complete: bool) -> None:
         """Mark the slide in view as complete or not: unlabelled pixels of a complete slide are Background.
 
-        Completing a slide removes the model's pixels.
+        Completing a slide takes the model's pixels out of the mask; they are compared with it from then on.
         """
         self._workspace.update_slide(complete=complete)
         mask = self._workspace.mask
         if complete and mask is not None:
             operation = reject(Region(0, 0, *mask.shape), self._workspace.locked_classes)
             self.run(replace(operation, can_be_cancelled=False))
+        self._workspace.load_opinion()
         self._workspace.project_changed.emit()
 
-    def clean(self, request: CleanupRequest, progress: Callable[[float], bool] | None = None) -> bool:
-        """Clean up a class; return whether anything changed.
-
-        `progress` receives the fraction done, 0 to 1; if it returns True, the clean-up is cancelled and undone.
-        The worker's events wait until the clean-up ends.
-        """
+    def clean(self, request: CleanupRequest, done: Callable[[bool], None] = lambda _: None) -> None:
+        """Clean up a class; `done` is called at the end with whether the mask was changed."""
         mask, mpp = self._workspace.require_mask(), self._workspace.require_slide().mask_mpp
-        region, cancelled = self._selection.resolve_scope(request.scope), False
-
-        def report(fraction: float) -> bool:
-            nonlocal cancelled
-            cancelled = progress is not None and progress(fraction)
-            return cancelled
-
-        changed = region.box  # an upper bound until it is done
-        self.apply_pending()
-        try:
-            with self._exclusive():
-                options = cleanup_options(mask, region, self._workspace.locked_classes, report)
-                changed = clean(mask, request, region, mpp, options)
-                if cancelled and not changed.empty:
-                    mask.undo()
-        finally:
-            self._workspace.refresh_mask(changed)
-        return not (cancelled or changed.empty)
+        region = self._selection.resolve_scope(request.scope)
+        options = cleanup_options(mask, region, self._workspace.locked_classes)
+        self.run(watched(cleanup(request, region, mpp, options), done))
 
     def create_versions(self, why: str) -> None:
         """Create a version of every mask; if that fails, warn the user and continue."""
@@ -148,13 +169,3 @@ class MaskEditor:
             create_versions(self._workspace.require_project(), why)
         except ProjectError as error:
             self._workspace.message.emit(str(error), "", "warning")
-
-    @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """Keep everything else off the mask within the block: the worker's events wait."""
-        before, self.busy = self.busy, True
-        try:
-            with self._pause_events():
-                yield
-        finally:
-            self.busy = before

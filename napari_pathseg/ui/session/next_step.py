@@ -1,14 +1,23 @@
 """The next step for the user: a sentence and a button, derived from the state of the session alone."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.engine.evaluation.verdict import is_reliable
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.masks.prediction import covers_slide
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.formatting import format_duration, plural
+from napari_pathseg.ui.session.held_out_corrections import held_out_slides
 from napari_pathseg.ui.session.job_state import JobKind
-from napari_pathseg.ui.session.queries import labelled_slides, unreviewed
+from napari_pathseg.ui.session.queries import all_progress, labelled_slides, undecided, unreviewed
 from napari_pathseg.ui.session.session import Session
+
+_MAX_LETTERS = 24  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,10 @@ class NextStep:
         The section of the dock that the step belongs to.
     slide
         The slide to show, if that is the action.
+    label
+        The class to outline, if that is the action.
+    optional
+        Whether the user can say no to it for good.
     """
 
     text: str
@@ -32,62 +45,93 @@ class NextStep:
     action: str
     section: str
     slide: str = ""
+    label: int = 0
+    optional: bool = False
 
 
 def next_step(session: Session) -> NextStep:
     """Return the step that advances the project most."""
     project = session.project
+    if (open_image := _open_image(session)) is not None:
+        return open_image
     if project is None:
         return NextStep("Add slides to begin, or open a project in the menu above.", "Add slides…", "add", "slides")
+    if not project.slides and session.background.active:
+        return NextStep("Slides are being added.", "", "stop", "slides")
     if not project.slides:
         return NextStep("This project has no slides yet. Drop some here.", "Add slides…", "add", "slides")
-    if session.read_only:
+    if session.workspace.taken:
         text = "You can look at this project and export it, but not change it."
         return NextStep(text, "Export…", "export", "export")
-    if session.training.active and session.training.run is not None and session.training.run.kind != JobKind.PREVIEW:
+    if session.training.busy and session.training.run is not None and session.training.run.kind != JobKind.PREVIEW:
         return _running(session)
     labelled = labelled_slides(session)
     return _before_training(project, labelled) or _train_and_review(session, project, labelled)
 
 
+def _open_image(session: Session) -> NextStep | None:
+    """Return what to do about an image that the user opened in napari itself, or None."""
+    opened, shown = session.open_images, session.slide
+    if covering := opened.covering:
+        text = f"“{_short(covering[0].name)}” lies above the mask and hides strokes."
+        return NextStep(text, "Move it below", "uncover", "slides")
+    offered = [] if session.workspace.taken else opened.offered
+    if not offered:
+        return None
+    images = opened.addable
+    if not images:
+        text = f"“{_short(offered[0].name)}” has no file. Save it (File > Save Selected Layers…), then add it."
+        return NextStep(text, "Add slides…", "add", "slides", optional=True)
+    first, number = images[0], len(images)
+    if number == 1 and first.slide:
+        text = f"“{_short(first.name)}” is the slide {first.slide} of this project."
+        return NextStep(text, "Show it", "adopt", "slides", optional=True)
+    what = f"“{_short(first.name)}” is" if number == 1 else f"{number} images are"
+    slide = "no slide" if number == 1 else "no slides"
+    text = f"{what} {slide} yet: strokes go to {shown.id}." if shown is not None else f"{what} open, but {slide} yet."
+    return NextStep(text, "Add as slide" if number == 1 else f"Add {number} slides", "adopt", "slides", optional=True)
+
+
+def _short(name: str) -> str:
+    """Return a name, or its beginning and end if it would fill the header."""
+    return name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS // 2]}…{name[-_MAX_LETTERS // 2 :]}"
+
+
 def _running(session: Session) -> NextStep:
     run = session.training.run
     assert run is not None
+    if run.stopping:
+        what = "; the best model so far is kept" if run.trains else "; what is done is kept"
+        kept = what if run.trains or run.kind == JobKind.PREDICT else ""
+        return NextStep(f"{run.title} is stopping{kept}.", "Stop", "stop", "train" if run.trains else "review")
     left = f" About {format_duration(run.seconds_left)} left." if run.seconds_left >= 1 else ""
     if run.kind == JobKind.TRAIN:
         complete = session.slide is not None and session.slide.complete
-        shown = "yellow marks what it finds" if complete else "the slide shows what it finds"
+        shown = "colours show where it differs from you" if complete else "the slide shows what it finds"
         return NextStep(f"A model is training; {shown}.{left}", "Stop", "stop", "train")
     return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.trains else "review")
 
 
 def _before_training(project: Project, labelled: dict[str, set[int]]) -> NextStep | None:
     """Return the step that is missing before a first training, or None."""
-    number, records = len(project.slides), project.slides
-    wanted = project.classes.specs[1].name
+    number = len(project.slides)
+    wanted = project.classes.specs[1]
     if not labelled:
-        text = f"{plural(number, 'slide')}, no contours yet. Outline some {wanted}, or import contours under Slides."
-        return NextStep(text, "Outline", "brush", "outline")
-    chosen_roles = {records[name].role for name in labelled} - {roles.AUTO}
-    if len({records[name].patient for name in labelled}) < 2 and not {roles.TRAIN, roles.VAL} <= chosen_roles:
-        text = "All contours are from one patient. A model is scored on another patient's slide; outline one."
-        other = _unlabelled_slide(project, labelled)
-        if other is None:
-            return NextStep(text, "Add slides…", "add", "slides")
-        return NextStep(text, "Show one", "show", "outline", other.id)
+        text = (
+            f"{plural(number, 'slide')}, no contours yet. Outline some {wanted.name}, or import contours under Slides."
+        )
+        return NextStep(text, "Outline", "brush", "outline", label=wanted.index)
     known = set[int]().union(*labelled.values())
     missing = next((spec for spec in project.classes if spec.index not in known), None)
+    if missing is not None and missing.index > 1 and len(known) > 1:
+        return None  # it is left out of the training, which says so
     if missing is not None and missing.index == 1:
         text = f"No {missing.name} yet. Outline some, or tick “This slide is complete” where everything is outlined."
-        return NextStep(text, "Outline", "brush_background", "outline")
+        return NextStep(text, "Outline", "brush", "outline", label=missing.index)
     if missing is not None:
-        return NextStep(f"No slide shows {missing.name} yet. Outline or import some.", "Outline", "brush", "outline")
+        text = f"No slide shows {missing.name} yet. Outline or import some."
+        return NextStep(text, "Outline", "brush", "outline", label=missing.index)
     return None
-
-
-def _unlabelled_slide(project: Project, labelled: dict[str, set[int]]) -> SlideRecord | None:
-    patients = {project.slides[name].patient for name in labelled}
-    return next((record for record in project.slides.values() if record.patient not in patients), None)
 
 
 def _train_and_review(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
@@ -95,32 +139,78 @@ def _train_and_review(session: Session, project: Project, labelled: dict[str, se
     models = project.model_ids()
     if not models:
         text = f"{len(labelled)} of {plural(len(project.slides), 'slide')} have contours. Train a first model."
+        if len({project.slides[name].patient for name in labelled}) < 2:
+            text = "Contours of one patient: parts are held out, weaker evidence. Train a first model."
         return NextStep(text, "Train", "train", "train")
     newest, shown = models[-1], session.slide
+    if kept := session.held_out.slide:
+        held_out = "This slide" if shown is not None and shown.id == kept else _short(kept)
+        text = f"{held_out} is held out, not learnt. Hold out another instead?"
+        return NextStep(text, "Learn from it", "learn_from", "train", kept)
+    if kept := session.held_out.changed_part:
+        text = "You changed a held-out part, outlined in orange: it scores models and is not learnt."
+        return NextStep(text, "OK", "dismiss_part", "train", kept)
+    if (poor := _poor_model(session, project, newest)) is not None:
+        return poor
     if shown is not None and unreviewed(session, shown.id):
         text = "Light areas are the model's. Paint over mistakes, then accept the view."
         return NextStep(text, "Accept view", "accept", "review")
+    if undecided(session):
+        text = "Colours show where the model differs from you. Accept its outline, or reject it."
+        return NextStep(text, "Accept view", "accept", "review")
     changed = changed_slides(session)
     if changed:
-        text = f"You changed {plural(changed, 'slide')} since {newest}. Train again to learn from it."
-        return NextStep(text, "Train", "train", "train")
-    waiting = [record for record in project.slides.values() if unreviewed(session, record.id)]
+        return NextStep(_changed(changed, newest), "Train", "train", "train")
+    progress = all_progress(session)
+    waiting = [name for name, one in progress.items() if one.unreviewed]
     if waiting:
-        text = f"{plural(len(waiting), 'slide')} with unreviewed predictions. Review the next one."
-        return NextStep(text, "Show it", "show", "review", waiting[0].id)
+        text = f"{unreviewed_sentence(progress.values())}. Review the next one."
+        return NextStep(text, "Show it", "show", "review", waiting[0])
     unseen = [each for each in project.slides.values() if not each.complete and not _predicted(project, newest, each)]
     if unseen:
-        text = f"{newest} has not seen {plural(len(unseen), 'slide')} yet. Predict and review them."
+        them = "it" if len(unseen) == 1 else "them"
+        text = f"{newest} has not seen all of {plural(len(unseen), 'slide')} yet. Predict and review {them}."
         return NextStep(text, "Predict all", "predict_all", "review")
+    unfinished = [name for name, one in progress.items() if not one.done]
+    if unfinished:
+        first = unfinished[0]
+        text = (
+            f"{first} is {100 * progress[first].share:.0f} % done. Outline the rest, or tick “This slide is complete”."
+        )
+        return NextStep(text, "Show it", "show", "outline", first)
     return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
 
 
 def _predicted(project: Project, model: str, record: SlideRecord) -> bool:
-    return project.prediction_path(model, record.id).exists()
+    return covers_slide(project.prediction_path(model, record.id))
+
+
+def _changed(number: int, newest: str) -> str:
+    them = "it" if number == 1 else "them"
+    return f"You changed {plural(number, 'slide')} since {newest}. Train again to learn from {them}."
+
+
+def _poor_model(session: Session, project: Project, newest: str) -> NextStep | None:
+    """Return what to do about a newest model whose predictions are not for accepting, or None."""
+    try:
+        bundle = load_bundle(project.folder / "models" / newest)
+    except PathsegError:  # reported where the model is used
+        return None
+    if is_reliable(bundle):
+        return None
+    if changed := changed_slides(session):
+        return NextStep(_changed(changed, newest), "Train", "train", "train")
+    wanted = project.classes.specs[1]
+    text = f"{newest} is not reliable yet (Dice {bundle.mean_dice:.2f}). Outline where it is wrong, train again."
+    if bundle.collapsed:
+        others = [spec for spec in project.classes if spec.name != bundle.collapsed]
+        wanted = others[0]
+        text = f"{newest} collapsed: all is {bundle.collapsed}. Outline more {wanted.name}, train from scratch."
+    return NextStep(text, "Outline", "brush", "outline", label=wanted.index)
 
 
 def changed_slides(session: Session) -> int:
-    """Return the number of slides annotated since the newest model was trained; 0 if unknown."""
+    """Return the number of slides that the next training learns from and that changed since; 0 if unknown."""
     project = session.project
     if project is None:
         return 0
@@ -128,4 +218,20 @@ def changed_slides(session: Session) -> int:
     if trained is None or not models or trained.model != models[-1]:
         return 0
     now = session.workspace.labelled_pixels()
-    return sum(now.get(name) != trained.pixels.get(name) for name in {*now, *trained.pixels})
+    before = trained.pixels
+    changed = {name for name in {*now, *before} if _labels(now.get(name)) != _labels(before.get(name))}
+    kept = held_out_slides(session.workspace) if changed else set()
+    return sum(name not in project.slides or not _is_kept(project, name, kept) for name in changed)
+
+
+def _labels(pixels: Sequence[int] | None) -> Sequence[int]:
+    """Return a slide's labels in numbers up to the last class that it shows; a class without pixels changes nothing."""
+    used = list(pixels or ())
+    while used and not used[-1]:
+        used.pop()
+    return used
+
+
+def _is_kept(project: Project, slide: str, held_out: Collection[str]) -> bool:
+    """Return whether the next training does not learn from a slide."""
+    return slide in held_out or project.slides[slide].role == roles.TEST

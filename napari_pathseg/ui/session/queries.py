@@ -6,16 +6,22 @@ import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.engine.bundle import Bundle, load_bundles
+from napari_pathseg.engine.evaluation.verdict import ABSENT
 from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.masks import Provenance
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks import Counts, Provenance
+from napari_pathseg.masks.comparison import count_undecided
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates, state
-from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
-from napari_pathseg.ui.session.formatting import format_area, plural
+from napari_pathseg.projects.areas import sampling_level, unlabelled_in_boxes
+from napari_pathseg.projects.checks.trainability import describe_training
+from napari_pathseg.projects.held_out_parts import WEAKER, join_names
+from napari_pathseg.projects.review_progress import ReviewProgress, review_progress
+from napari_pathseg.projects.review_progress import slide_state as state
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates
+from napari_pathseg.ui.session.formatting import format_area
+from napari_pathseg.ui.session.natural_order import natural_key
 from napari_pathseg.ui.session.session import Session
-
-_URGENCY = ("predicted", "new", "annotated", "corrected")  # most urgent first
 
 
 @dataclass(frozen=True)
@@ -27,25 +33,23 @@ class SlideRow:
     role: str
     state: str
     area: str
+    progress: ReviewProgress
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
     """The data that a training would use."""
 
-    slides: int
-    corrected: int
-    held_out: int
+    slides: list[str]
+    corrected: list[str]
+    held_out: list[str]
     area: str
+    parts: str = "parts"
 
     @property
     def sentence(self) -> str:
         """The summary as a sentence."""
-        if not self.slides:
-            return "Nothing to learn from yet: no slide has contours."
-        corrected = f", {self.corrected} of them corrected" if self.corrected else ""
-        held_out = f"{self.held_out} held out to score it" if self.held_out else "none is held out yet"
-        return f"Learns from {plural(self.slides, 'slide')} ({self.area}){corrected}; {held_out}."
+        return describe_training(self.slides, self.held_out, self.area, self.corrected, self.parts)
 
 
 def project_models(session: Session) -> list[Bundle]:
@@ -54,21 +58,51 @@ def project_models(session: Session) -> list[Bundle]:
 
 
 def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:
-    """Return the rows of the slides list, most urgent first or by name."""
+    """Return the rows of the slides list, by name or most urgent first: most to review, then least reviewed."""
     if session.project is None:
         return []
     rows = [slide_row(session, record) for record in session.project.slides.values()]
-    rows.sort(key=lambda row: row.id)
-    return rows if by_name else sorted(rows, key=lambda row: _URGENCY.index(row.state))
+    rows.sort(key=lambda row: natural_key(row.id))
+    return rows if by_name else sorted(rows, key=lambda row: (-_urgent_area(row.progress), row.progress.share))
 
 
 def slide_row(session: Session, record: SlideRecord) -> SlideRow:
     """Return a slide's row of the slides list."""
     counts = session.counts(record.id)
-    pixels = int(counts[BACKGROUND + 1 :].sum())
-    return SlideRow(
-        record.id, record.patient, record.role, slide_state(session, record), format_area(pixels, record.mask_mpp)
-    )
+    area = format_area(int(counts[BACKGROUND + 1 :].sum()), record.mask_mpp)
+    progress = slide_progress(session, record)
+    return SlideRow(record.id, record.patient, record.role, state(record, counts, progress), area, progress)
+
+
+def slide_progress(session: Session, record: SlideRecord) -> ReviewProgress:
+    """Return how far a slide has been reviewed."""
+    return review_progress(record, session.counts(record.id), session.workspace.tissue_pixels(record))
+
+
+def undecided(session: Session) -> int:
+    """Return the pixels of the slide in view, if it is complete, at which the model differs and nobody has decided.
+
+    They are counted on a coarser level, so that painting does not lag.
+    """
+    opinion, mask, record = session.workspace.opinion, session.mask, session.slide
+    if opinion is None or mask is None or record is None or not record.complete:
+        return 0
+    level, stride = sampling_level(record.mask_shape)
+    region = Region(0, 0, *mask.shapes[level])
+    pixels, found = mask.preview(region, level)[:, ::stride, ::stride], opinion.read(region, level)[::stride, ::stride]
+    return int(count_undecided(pixels, found) * (2**level * stride) ** 2)
+
+
+def all_progress(session: Session) -> dict[str, ReviewProgress]:
+    """Return how far each slide has been reviewed."""
+    if session.project is None:
+        return {}
+    return {record.id: slide_progress(session, record) for record in session.project.slides.values()}
+
+
+def _urgent_area(progress: ReviewProgress) -> float:
+    """Return the area that waits for review; slides without a pixel size come after those with one."""
+    return progress.unreviewed_mm2 or progress.unreviewed / 1e15
 
 
 def labelled_slides(session: Session) -> dict[str, set[int]]:
@@ -83,20 +117,21 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
 def training_summary(session: Session) -> TrainingSummary:
     """Return the data a training would use now, with roles assigned as it would assign them."""
     if session.project is None:
-        return TrainingSummary(0, 0, 0, "")
+        return TrainingSummary([], [], [], "")
     slides = session.project.slides
     labelled = labelled_slides(session)
     counts = {name: session.counts(name) for name in slides}
     assigned = roles.assign_roles(role_candidates(slides.values(), counts))
     role = {name: assigned.get(name, slides[name].role) for name in labelled}
     training = [slides[name] for name in labelled if role[name] == roles.TRAIN]
-    corrected = [record for record in training if slide_state(session, record) == "corrected"]
+    corrected = [record.id for record in training if _is_corrected(session.counts(record.id))]
     in_um = all(record.mask_mpp is not None for record in training)
     pixel_areas = [(record.mask_mpp or 1) ** 2 if in_um else 1 for record in training]
     pixels = [_training_pixels(session, record) for record in training]
     area = format_area(float(np.dot(pixels, pixel_areas)), 1.0 if in_um else None)
-    held_out = sum(role[name] == roles.VAL for name in labelled)
-    return TrainingSummary(len(training), len(corrected), held_out, area)
+    held_out = [name for name in labelled if role[name] == roles.VAL]
+    parts = "the parts outlined in orange," if session.held_out.parts else "parts"
+    return TrainingSummary([record.id for record in training], corrected, held_out, area, parts)
 
 
 def _training_pixels(session: Session, record: SlideRecord) -> int:
@@ -114,7 +149,12 @@ def _training_pixels(session: Session, record: SlideRecord) -> int:
 
 def slide_state(session: Session, record: SlideRecord) -> str:
     """Return "new", "annotated", "predicted" or "corrected"."""
-    return state(record, session.counts(record.id))
+    return state(record, session.counts(record.id), slide_progress(session, record))
+
+
+def _is_corrected(counts: Counts) -> bool:
+    """Return whether a person accepted or corrected anything."""
+    return bool(counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any())
 
 
 def unreviewed(session: Session, slide_id: str) -> int:
@@ -123,18 +163,38 @@ def unreviewed(session: Session, slide_id: str) -> int:
 
 
 def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
-    """Return the two newest scored models, and a row for each class: name, Dice of each model, difference."""
+    """Return the two newest models scored on the same slides, and a row for each class: name, Dice of each, difference.
+
+    A class that does not occur on these slides has a dash.
+    """
     scores = session.training.scores
     names = [bundle.id for bundle in project_models(session) if bundle.id in scores][-2:]
     if len(names) < 2:
         return [], []
-    before, after = (scores[name] for name in names)
-    rows = [
-        (name, f"{before[name]:.3f}", f"{after[name]:.3f}", f"{after[name] - before[name]:+.3f}")
+    before, after = (scores[name].dice for name in names)
+    return names, [
+        (name, _three_digits(before[name]), _three_digits(after[name]), _difference(before[name], after[name]))
         for name in before
         if name in after
     ]
-    return names, rows
+
+
+def compared_on(session: Session) -> str:
+    """Return on what the models of `compare_scores` were scored, or are being scored; "" if on nothing."""
+    scored, run = next(iter(session.training.scores.values()), None), session.training.run
+    slides = scored.slides if scored is not None else [] if run is None else run.slides
+    if not slides:
+        return ""
+    where = join_names(slides)
+    return f"On held-out parts of {where}: {WEAKER}." if scored is not None and scored.parts else f"Both on {where}."
+
+
+def _three_digits(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.3f}"
+
+
+def _difference(before: float | None, after: float | None) -> str:
+    return ABSENT if before is None or after is None else f"{after - before:+.3f}"
 
 
 def interrupted_run(session: Session) -> str:

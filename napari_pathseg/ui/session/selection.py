@@ -12,7 +12,8 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.shapes import EditRegion, PolygonShape, resolve_region
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, DrawnShape, drawn_shapes, shape_outline
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import DrawnShape, drawn_shapes, shape_outline
 from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
 from napari_pathseg.ui.session.workspace import Workspace
 

@@ -6,7 +6,8 @@ from napari.layers import Shapes
 from psygnal import Signal
 
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.workspace import Workspace
 
 _LINE_WIDTH = 2.0  # screen pixels

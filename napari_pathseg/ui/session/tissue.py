@@ -4,7 +4,6 @@ Tissue is detected once for each slide and saved in the project (`projects.tissu
 the user edits it.  The window polls for the result: the thread emits no signal.
 """
 
-import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
-from napari.utils.colormaps import DirectLabelColormap
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import grid_shape
 from napari_pathseg.geometry.arrays import BoolArray
+from napari_pathseg.projects.areas import sample_tissue, sampling_level
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.projects.tissue_masks import forget_tissue, load_tissue, save_tissue, tissue_path
+from napari_pathseg.projects.tissue_masks import delete_tissue, load_tissue, save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
+from napari_pathseg.ui.layers.class_labels import TableColormap
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.workspace import Workspace
 
-_MAX_READ_PIXELS = 1024**2  # no mask's coarsest level has more
-_MAX_COUNTED_PIXELS = 512**2  # of those read, so that painting does not lag
 _COLOR = "#3ec1d3"
 _OPACITY = 0.35
 _SlideKey = tuple[str, str, str, int]  # project folder; the slide's name, fingerprint and mask downsample
@@ -43,7 +42,7 @@ class _Tissue:
     pixel_count
         Tissue in mask pixels; None if unknown or empty.
     packed
-        Where tissue is, on the pixels of :func:`sampling_level`, as packed bits.
+        The tissue mask at :func:`sampling_level`, as packed bits.
     """
 
     modified_ns: int | None
@@ -80,7 +79,7 @@ class TissueCache:
 
     @property
     def sampled(self) -> BoolArray | None:
-        """Where tissue is, on the pixels of :func:`sampling_level`; None if `pixel_count` is."""
+        """The tissue mask at :func:`sampling_level`; None whenever `pixel_count` is unknown or empty."""
         slide, record = self._key_in_view(), self._workspace.slide
         found = None if slide is None else self._known.get(slide)
         if record is None or found is None or found.packed is None:
@@ -153,7 +152,7 @@ class TissueOverlay:
         record = self._workspace.require_slide()
         self._project, self._slide = self._workspace.require_project(), record.id
         self._tissue = load_tissue(self._project, record.id)
-        colors = DirectLabelColormap(color_dict={None: "transparent", 0: "transparent", 1: _COLOR})
+        colors = TableColormap(color_dict={None: "transparent", 0: "transparent", 1: _COLOR})
         self._layer = Labels(
             self._tissue.pixels.astype(np.uint8),
             name=f"{record.id} · tissue",
@@ -178,7 +177,7 @@ class TissueOverlay:
         """Discard edits and detect the tissue again."""
         self._tissue = None
         self.hide()
-        forget_tissue(self._workspace.require_project(), self._workspace.require_slide().id)
+        delete_tissue(self._workspace.require_project(), self._workspace.require_slide().id)
         self.show()
 
     def _save_edits(self, *_: Any) -> None:
@@ -196,39 +195,18 @@ class TissueOverlay:
         return tissue if np.array_equal(painted, tissue.pixels) else tissue.edit(painted)
 
 
-def sampling_level(shape: tuple[int, int]) -> tuple[int, int]:
-    """Return the level of a mask of `shape` on which class shares are counted, and the stride between counted pixels.
-
-    >>> sampling_level((256, 256)), sampling_level((60_000, 60_000))
-    ((0, 1), (6, 2))
-    """
-    level = 0
-    while math.prod(grid_shape(shape, 2**level)) > _MAX_READ_PIXELS:
-        level += 1
-    return level, 2 if math.prod(grid_shape(shape, 2**level)) > _MAX_COUNTED_PIXELS else 1
-
-
 def _detect(project: Project, record: SlideRecord) -> _Tissue:
     path = tissue_path(project, record.id)
     modified_ns = _modified_ns(path)
     try:
-        tissue = load_tissue(project, record.id, may_keep=lambda: project.lock.held)
+        tissue = load_tissue(project, record.id, may_save=lambda: project.lock.held)
         if modified_ns is None and (modified_ns := _modified_ns(path)) is not None:
             tissue = load_tissue(project, record.id)  # again, because another program may have edited it meanwhile
     except PathsegError:  # reported when the user shows the tissue
         return _Tissue(modified_ns, None)
     pixels = float(np.count_nonzero(tissue.pixels)) * (tissue.downsample / record.downsample) ** 2
-    return _Tissue(modified_ns, pixels or None, np.packbits(_sample_on_mask(tissue, record)) if pixels else None)
-
-
-def _sample_on_mask(tissue: TissueMask, record: SlideRecord) -> BoolArray:
-    """Return which of the counted mask pixels have their centre on tissue."""
-    level, stride = sampling_level(record.mask_shape)
-    index = []
-    for size, length in zip(grid_shape(record.mask_shape, 2**level), tissue.pixels.shape, strict=True):
-        centres = (np.arange(0, size, stride) + 0.5) * 2**level * record.downsample
-        index.append(np.minimum(centres // tissue.downsample, length - 1).astype(np.intp))
-    return tissue.pixels[np.ix_(*index)]
+    sampled = sample_tissue(tissue, record)
+    return _Tissue(modified_ns, pixels or None, None if sampled is None else np.packbits(sampled))
 
 
 def _modified_ns(path: Path) -> int | None:

@@ -1,29 +1,24 @@
-"""Runs jobs in the worker (training, tuning, prediction, scoring) and handles their results.
-
-Predictions are merged into the masks, where nothing is annotated.
-"""
+"""Runs jobs in the worker (training, tuning, prediction, scoring) and handles their results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from psygnal import Signal
 
-from napari_pathseg.classes import BACKGROUND, UNLABELLED
-from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.events import Command, Event, Note, PreviewReady, RequestPreview, SlideDone, Stop
+from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.engine.bundle import comparable_slides
+from napari_pathseg.engine.events import Command, Event, Note, PreviewReady, RequestPreview, SlideDone, Stop, TileDone
 from napari_pathseg.engine.search_space import TuneRequest
+from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
     JobFailed,
     JobFinished,
     Predict,
+    PredictionFinished,
     SampleAugmentation,
     Score,
     ScoringFinished,
@@ -33,16 +28,17 @@ from napari_pathseg.jobs.protocol import (
     Tune,
     TuningFinished,
 )
-from napari_pathseg.masks.edits import fill_from_model, merge_prediction
-from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.project_state import TrainedLabels
+from napari_pathseg.projects.roles import VAL
 from napari_pathseg.projects.versions import TRAINING
-from napari_pathseg.storage.atomic import load_json
-from napari_pathseg.storage.portable import remove
+from napari_pathseg.ui.session.formatting import format_kept
 from napari_pathseg.ui.session.job_state import JobKind, JobState, latest_training_run, load_run
 from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.predicted_tiles import PredictedTiles
 from napari_pathseg.ui.session.workspace import Workspace
+
+_MAX_UNASKED_SIDE = 4096  # mask pixels of the view that are predicted after a training: some seconds
 
 
 class Worker(Protocol):
@@ -67,9 +63,12 @@ class TrainingController:
         self._workspace, self._editor, self._worker = workspace, editor, worker
         self._run: JobState | None = None
         self.last_training: JobState | None = None
-        self._stopping_detached = False  # the job of a closed project is still stopping; its events are ignored
+        self._ignored_jobs = 0  # stopped, and not ended yet; their events are ignored
+        self._stopping_detached = False  # the last of them is that of a closed project
+        self._tiles = PredictedTiles(workspace, editor)
         self._labels_at_start: dict[str, list[int]] = {}  # labelled pixels when the training started
-        self.scores: dict[str, dict[str, float]] = {}  # Dice by class, by model, on the same held-out slides
+        self.predict_config = PredictConfig()  # of the next prediction
+        self.scores: dict[str, ScoringFinished] = {}  # by model, all on the same held-out slides
         worker.event.connect(self._on_event)
         worker.died.connect(self._on_worker_died)
 
@@ -93,6 +92,11 @@ class TrainingController:
         """True if a job is running."""
         return self.run is not None and self.run.active
 
+    @property
+    def busy(self) -> bool:
+        """True if a job is running that others have to wait for."""
+        return self.run is not None and self.run.active and not self.run.gives_way
+
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
         """Fine-tune a model; meanwhile the slide shows its predictions of the view."""
         self._start_training(JobState(JobKind.TRAIN, minutes=config.longest_minutes))
@@ -101,9 +105,9 @@ class TrainingController:
 
     def resume(self, run: str) -> None:
         """Resume an interrupted training with its own settings."""
-        stored = load_json(self._workspace.require_project().folder / "runs" / run / "config.json").get("config", {})
-        config = TrainConfig.from_json(stored)
-        before = load_run(self._workspace.require_project().folder / "runs" / run) or JobState(JobKind.TRAIN)
+        folder = self._workspace.require_project().folder / "runs" / run
+        config = TrainConfig.from_json(load_stored_run(folder)["config"])
+        before = load_run(folder) or JobState(JobKind.TRAIN)
         self._start_training(
             replace(before, minutes=config.longest_minutes, active=True, stage="Starting", fraction=0.0)
         )
@@ -117,35 +121,53 @@ class TrainingController:
         self._send(Tune(project=self._folder, config=config, vary=list(vary), trials=trials, search=search))
 
     def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
-        """Have augmented samples drawn into the file `run.samples_path`."""
+        """Request augmented samples, drawn into the file `run.samples_path`."""
         self._require_idle()
         self._editor.save_mask()
         self.run = JobState(JobKind.PREVIEW)
         self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
-        """Predict slides with a model, the newest by default; with `view`, only what is on screen."""
+        """Predict slides as in `predict_config`, with the newest model by default; with `view`, what is on screen.
+
+        The slide in view comes first, and of it what is on screen.
+        """
         self._require_idle()
-        self._editor.save_mask()
         names = self._workspace.require_project().model_ids()
         if not names:
             raise ProjectError(f"{self._workspace.require_project().folder.name} has no model yet. Train one first.")
-        region = (
-            self._workspace.layers.visible_region().finer(self._workspace.require_slide().downsample) if view else None
-        )
-        self.run = JobState(JobKind.PREDICT, model=model or names[-1])
-        self._send(Predict(project=self._folder, model=self.run.model, slides=list(slides), region=region))
+        shown = "" if self._workspace.slide is None else self._workspace.slide.id
+        run = JobState(JobKind.PREDICT, model=model or names[-1], slides=sorted(slides, key=lambda name: name != shown))
+        self._predict(run, self._workspace.layers.visible_region() if view else None)
+
+    def _predict(self, run: JobState, view: Region | None) -> None:
+        """Predict the slides of a job, or only a box of the mask in view."""
+        self._require_idle()
+        self._editor.save_mask()
+        self.run = replace(run, view=view is not None)
+        region = None if view is None else view.finer(self._workspace.require_slide().downsample)
+        command = Predict(project=self._folder, model=run.model, slides=run.slides, region=region)
+        self._send(replace(command, config=self.predict_config))
+        self.request_preview()
 
     def compare(self) -> None:
-        """Score the two newest models on the same held-out slides."""
+        """Score the two newest models on the same held-out slides, of which neither has learnt.
+
+        Raises
+        ------
+        PathsegError
+            If there are no such slides.
+        """
         self._require_idle(writes=False)
         self._editor.save_mask()
-        models = self._workspace.require_project().model_ids()[-2:]
-        self.run = JobState(JobKind.SCORE, waiting=models[1:])
-        self._send(Score(project=self._folder, role="val", model=models[0]))
+        project = self._workspace.require_project()
+        models = project.model_ids()[-2:]
+        slides, self.scores = comparable_slides(project, models), {}
+        self.run = JobState(JobKind.SCORE, waiting=models[1:], slides=slides)
+        self._send(Score(project=self._folder, role=VAL, model=models[0], slides=slides))
 
     def stop(self) -> None:
-        """Stop the running job; a training keeps its best model."""
+        """Stop the running job; a training keeps its best model and scores it, unless this is called again."""
         if self.run is not None and self.run.active:
             self.run = replace(self.run, stopping=True)
             self._worker.send(Stop())
@@ -160,17 +182,23 @@ class TrainingController:
         """Stop the running job and drop the scores of a closing project; a training keeps its best model."""
         if self.run is not None and self.run.active:
             self._stopping_detached = True
-            self._worker.send(Stop())
+            self._stop_ignored()
             if self.run.has_best:
                 self._workspace.message.emit(
                     f"{self.run.title} was stopped because its project was closed. Its best model is kept.", "", "info"
                 )
+        self._tiles.drop()
         self.run, self.scores = None, {}
         self.run_changed.emit()
 
+    def follow_view(self) -> None:
+        """Let a running prediction go on with what is on screen now."""
+        if self.run is not None and self.run.kind == JobKind.PREDICT and not self.run.stopping:
+            self.request_preview()
+
     def request_preview(self) -> None:
-        """Ask a running training to predict what is on screen, now and as it progresses."""
-        if self.run is None or not self.run.active or self.run.kind != JobKind.TRAIN:
+        """Ask a training to predict what is on screen, now and as it progresses, and a prediction to begin with it."""
+        if self.run is None or not self.run.active or self.run.kind not in (JobKind.TRAIN, JobKind.PREDICT):
             return
         if self._workspace.slide is not None:
             region = self._workspace.layers.visible_region()
@@ -179,31 +207,43 @@ class TrainingController:
     # -- events of the worker
 
     def _on_event(self, event: Event) -> None:
-        if self._stopping_detached:
-            self._stopping_detached = not isinstance(event, JobFinished | JobFailed)
+        if self._ignored_jobs:
+            self._ignored_jobs -= isinstance(event, JobFinished | JobFailed)
+            self._stopping_detached &= self._ignored_jobs > 0
             return
         if self.run is None or self._workspace.project is None:
             return
         self.run = self.run.after(event)
+        try:
+            self._merge(self.run, event)
+        except ProjectError as error:  # the disk refuses
+            self.stop()
+            self._workspace.message.emit(str(error), "", "error")
         match event:
-            case PreviewReady():
-                _apply_preview(self._workspace, event)
-            case SlideDone(slide=slide, region=region):
-                _apply_prediction(self._workspace, self._editor, self.run.model, slide, region)
             case Note(text=text, warning=warning):
                 self._workspace.message.emit(text, "", "warning" if warning else "info")
             case JobFinished():
                 self._on_finished(event)
             case JobFailed(text=text, details=details) if self.run.kind != JobKind.PREVIEW:  # its panel shows it
-                self._workspace.message.emit(text, details, "error")
+                self._workspace.message.emit(text, details, "info" if self.run.stopping and not details else "error")
         self.run_changed.emit()
+
+    def _merge(self, run: JobState, event: Event) -> None:
+        """Bring what a job predicts into the masks."""
+        match event:
+            case PreviewReady():
+                self._tiles.show_preview(event)
+            case TileDone(slide=slide, region=region) if run.kind == JobKind.PREDICT:
+                self._tiles.add(run.model, slide, region)
+            case SlideDone() | JobFinished() | JobFailed():
+                self._tiles.finish()
 
     def _on_finished(self, event: JobFinished) -> None:
         match event:
             case AugmentationSampled():
                 return
-            case ScoringFinished(model=model, dice=dice):
-                self.scores[model] = dice
+            case ScoringFinished(model=model):
+                self.scores[model] = event
                 if not self._score_next():
                     self._workspace.project_changed.emit()
             case TuningFinished(best=best):
@@ -214,13 +254,19 @@ class TrainingController:
                         "",
                         "info",
                     )
-            case TrainingFinished(model=model, mean_dice=mean_dice):
+            case TrainingFinished(model=model):
                 with self._workspace.require_project().edit_state() as state:
                     state.trained_labels = TrainedLabels(model, self._labels_at_start)
                 self._workspace.project_changed.emit()
-                self._workspace.message.emit(f"{model} is ready: Dice {mean_dice:.2f} on held-out slides.", "", "info")
+                self._workspace.message.emit(*_announcement(event))
                 if self._workspace.slide is not None:
-                    self.predict([self._workspace.slide.id], model=model)
+                    view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
+                    slides = [self._workspace.slide.id]
+                    self._predict(JobState(JobKind.PREDICT, model=model, slides=slides, gives_way=True), view)
+            case PredictionFinished(stopped=True):
+                assert self.run is not None
+                self._workspace.project_changed.emit()
+                self._workspace.message.emit(format_kept(self.run), "", "info")
             case _:
                 self._workspace.project_changed.emit()
 
@@ -230,14 +276,16 @@ class TrainingController:
         if not self.run.waiting:
             return False
         model, *rest = self.run.waiting
-        self.run = JobState(JobKind.SCORE, waiting=rest)
-        self._send(Score(project=self._folder, role="val", model=model))
+        slides = self.run.slides
+        self.run = JobState(JobKind.SCORE, waiting=rest, slides=slides)
+        self._send(Score(project=self._folder, role=VAL, model=model, slides=slides))
         return True
 
     def _on_worker_died(self, errors: str) -> None:
-        self._stopping_detached = False
+        self._ignored_jobs, self._stopping_detached = 0, False
         if self.run is None or not self.run.active:
             return
+        self._tiles.finish()
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
         self._workspace.message.emit(
@@ -258,13 +306,25 @@ class TrainingController:
         self._labels_at_start, self.run = self._workspace.labelled_pixels(), run
 
     def _require_idle(self, *, writes: bool = True) -> None:
-        """Raise if a job is still running or, for a job that `writes`, if the project is read-only."""
+        """Raise if a job is still running or, for a job that `writes`, if the project is read-only.
+
+        A job that gives way is stopped; what it has done is kept.
+        """
         if writes:
             self._workspace.require_writable()
         if self._stopping_detached:
             raise PathsegError("The job of the closed project is still stopping. Press the button again in a moment.")
-        if self.run is not None and self.run.active:
+        if self.busy and self.run is not None:
             raise PathsegError(f"{self.run.title} is still running. Wait for it, or stop it first.")
+        if self.run is not None and self.run.active:
+            self._tiles.finish()
+            self._stop_ignored()
+            self.run = replace(self.run, active=False)
+
+    def _stop_ignored(self) -> None:
+        """Stop the running job, and ignore what it still reports."""
+        self._ignored_jobs += 1
+        self._worker.send(Stop(now=True))
 
     @property
     def _folder(self) -> str:
@@ -275,54 +335,13 @@ class TrainingController:
         self.run_changed.emit()
 
 
-def _apply_preview(workspace: Workspace, preview: PreviewReady) -> None:
-    """Merge a training's prediction of the view into the mask in view, where nothing is annotated."""
-    region = preview.region
-    if workspace.mask is None or workspace.slide is None or workspace.slide.id != preview.slide:
-        return
-    path = Path(preview.path)
-    try:
-        classes = np.load(path, allow_pickle=False)
-        remove(path)
-    except FileNotFoundError:
-        return  # a later preview reused the file name and was shown already
-    if workspace.mask.operations.running is not None:
-        return  # the running operation has priority; another preview follows
-    if classes.shape != (region.height, region.width):
-        return  # a later preview overwrote the file; its event follows
-    if workspace.slide.complete:
-        found = np.where(classes > BACKGROUND, 255, 0).astype(np.uint8)
-        workspace.layers.show_probability(region, partial(_crop, found, region), visible=True)
-    else:
-        complete = workspace.slide.complete_in(region)
-        locked = workspace.locked_classes
-        workspace.refresh_mask(fill_from_model(workspace.mask, region, classes, complete, locked))
+def _announcement(finished: TrainingFinished) -> tuple[str, str, str]:
+    """Return the message about a new model: its text, no details, and its severity."""
+    text = finished.text or f"{finished.model} is ready: Dice {finished.mean_dice:.2f} on the held-out slides."
+    return text, "", "info" if finished.reliable and not finished.caveat else "warning"
 
 
-def _apply_prediction(workspace: Workspace, editor: MaskEditor, model: str, slide_id: str, region: Region) -> None:
-    """Merge a model's prediction of a region into a slide's mask, where nothing is annotated."""
-    project = workspace.require_project()
-    record = project.slide(slide_id)
-    prediction = project.find_prediction(model, slide_id)
-    if prediction is None:
-        return
-    if workspace.mask is not None and workspace.slide is not None and workspace.slide.id == slide_id:
-        workspace.layers.show_probability(
-            region.clip(record.mask_shape), partial(_foreground_probability, prediction), visible=record.complete
-        )
-        if not record.complete:
-            editor.run(merge_prediction(prediction, region, record.complete_in, workspace.locked_classes))
-    elif not record.complete:
-        with project.open_mask(slide_id) as mask:
-            mask.run(merge_prediction(prediction, region, record.complete_in, workspace.locked_classes))
-
-
-def _crop(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
-    """Return the pixels of a part of `region`."""
-    return pixels[part.shift(-region.top, -region.left).slices]
-
-
-def _foreground_probability(prediction: Prediction, region: Region) -> UInt8Array:
-    """Return the probability of anything but Background in a region; 0 where nothing was predicted."""
-    background = np.asarray(prediction.probabilities[(0, *region.slices)])
-    return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)
+def _centre(region: Region, side: int) -> Region:
+    """Return the middle of a box, at most `side` pixels high and wide."""
+    height, width = min(side, region.height), min(side, region.width)
+    return Region(region.top + (region.height - height) // 2, region.left + (region.width - width) // 2, height, width)

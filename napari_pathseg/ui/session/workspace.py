@@ -1,8 +1,10 @@
 """The state that a session's parts share: the open project, the slide in view, its mask and its layers.
 
-It is the leaf of this package: it knows none of the parts that edit, train or select.
+It is the leaf of this package: it imports none of the parts that edit, train or select.
 """
 
+import os
+from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
@@ -11,8 +13,10 @@ from psygnal import Signal
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask, Provenance
-from napari_pathseg.masks.counts import Counts
+from napari_pathseg.masks.comparison import Opinion
+from napari_pathseg.masks.provenance import Counts, counts_from
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.review_progress import TissueAreas
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
@@ -36,27 +40,45 @@ class Workspace:
 
     Signals: `project_changed` (another project, or its slides, classes or models changed),
     `slide_changed` (another slide is in view), `mask_changed` (its pixels changed), `message`
-    (a sentence for the user, its details, and "info", "warning" or "error").
+    (a sentence for the user, its details, and "info", "warning" or "error"), `editing_paused` (the
+    slide in view can only be looked at until False is sent).
 
     Attributes
     ----------
     project, mask, slide_file
         The open project, the mask of the slide in view and its image file; None without one.
-    read_only
+    taken
         Why the project cannot be changed; empty if it can.
+    importing
+        The slide whose mask a thread is writing; empty while no thread does.
+    importing_why
+        What the thread does there, as a sentence without its full stop.
+    opinion
+        What a model finds on the slide in view, if that is complete and was predicted; see :meth:`set_opinion`.
     """
 
     project_changed = Signal()
     slide_changed = Signal()
     mask_changed = Signal()
     message = Signal(str, str, str)
+    editing_paused = Signal(bool)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.layers = SlideLayers(viewer)
         self.project: Project | None = None
         self.mask: Mask | None = None
         self.slide_file: Slide | None = None
-        self.read_only = ""
+        self.taken = self.importing = self.importing_why = ""
+        self.opinion: Opinion | None = None
+        self._tissue_areas: tuple[Project, TissueAreas] | None = None
+        self._count_files: dict[tuple[Path, str], str] = {}  # the file of a slide's mask that holds the counts
+        self._saved_counts: dict[str, tuple[tuple[int, ...], Counts]] = {}  # by mask: which file they are from
+
+    @property
+    def read_only(self) -> str:
+        """Why the slide in view, or the project, cannot be changed now; empty if it can."""
+        in_view = self.slide is not None and self.slide.id == self.importing
+        return self.taken or (self.importing_why if in_view else "")
 
     @property
     def slide(self) -> SlideRecord | None:
@@ -82,9 +104,11 @@ class Workspace:
 
     def require_writable(self) -> None:
         """Raise a `ProjectError` that says who holds the project if it is read-only."""
-        if self.read_only:
+        if self.taken:
             name = self.require_project().folder.name
-            raise ProjectError(f"{name} can only be looked at here: {self.read_only}. Close it there first.")
+            raise ProjectError(f"{name} is read-only here: {self.taken}. Close it there first.")
+        if self.read_only:
+            raise ProjectError(f"{self.importing_why}. Wait a moment.")
 
     def require_mask(self) -> Mask:
         """Return the mask of the slide in view; raise a `ProjectError` if it is missing or read-only."""
@@ -95,7 +119,7 @@ class Workspace:
 
     def holds_lock(self) -> bool:
         """Return whether pending changes may be written: the project's lock is ours and was not taken over."""
-        if self.project is None or self.read_only:
+        if self.project is None or self.taken:
             return False
         try:
             self.project.lock.check()
@@ -105,11 +129,29 @@ class Workspace:
 
     def open_mask(self, project: Project, slide_id: str) -> Mask:
         """Open a slide's mask for editing, or as it was last saved if the project is read-only."""
-        return project.open_mask_readonly(slide_id) if self.read_only else project.open_mask(slide_id)
+        reads_only = self.taken or slide_id == self.importing
+        return project.open_mask_readonly(slide_id) if reads_only else project.open_mask(slide_id)
 
     def update_slide(self, **changes: Any) -> None:
         """Change fields of the record of the slide in view, in the project and here."""
         self.layers.record = self.require_project().update_slide(self.require_slide().id, **changes)
+
+    def load_opinion(self) -> None:
+        """Compare the slide in view, if it is complete, with the newest prediction of it."""
+        project, record, found = self.require_project(), self.require_slide(), None
+        try:
+            if record.complete:
+                stored = (project.find_prediction(model, record.id) for model in reversed(project.model_ids()))
+                found = next((one for one in stored if one is not None and one.shape == record.mask_shape), None)
+        except ProjectError as error:  # the slide can still be outlined
+            self.message.emit(str(error), "", "warning")
+        self.set_opinion(None if found is None else Opinion(record.mask_shape, found))
+
+    def set_opinion(self, opinion: Opinion | None) -> None:
+        """Compare the slide in view with what a model finds on it."""
+        self.opinion = opinion
+        self.layers.show_comparison(opinion)
+        self.mask_changed.emit()
 
     def refresh_mask(self, region: Region) -> None:
         """End the undo group after an edit that was not a stroke, and show the edited region."""
@@ -119,11 +161,35 @@ class Workspace:
             self.layers.mask.show(region)
         self.mask_changed.emit()
 
+    def show_changed(self, region: Region) -> None:
+        """Show a region that a model has filled; a stroke that is being painted goes on."""
+        if self.layers.mask is not None:
+            self.layers.mask.show(region)
+        self.mask_changed.emit()
+
     def counts(self, slide_id: str) -> Counts:
         """Return a slide's pixels by (class, provenance), pending strokes included."""
         if self.mask is not None and self.slide is not None and self.slide.id == slide_id:
             return self.mask.committed_counts
-        return self.require_project().counts(slide_id)
+        project = self.require_project()
+        path = self._count_files.get((project.folder, slide_id))
+        if path is None:  # to make a path takes longer than all the rest
+            path = self._count_files[project.folder, slide_id] = str(project.mask_path(slide_id) / "zarr.json")
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return project.counts(slide_id) if os.path.exists(os.path.dirname(path)) else counts_from({})
+        saved = stat.st_ino, stat.st_mtime_ns, stat.st_size
+        if self._saved_counts.get(path, (None,))[0] != saved:
+            self._saved_counts[path] = saved, project.counts(slide_id)
+        return self._saved_counts[path][1].copy()
+
+    def tissue_pixels(self, record: SlideRecord) -> float | None:
+        """Return a slide's tissue in mask pixels, if it has been detected."""
+        project = self.require_project()
+        if self._tissue_areas is None or self._tissue_areas[0] is not project:
+            self._tissue_areas = project, TissueAreas(project)
+        return self._tissue_areas[1].pixels(record)
 
     def labelled_pixels(self) -> dict[str, list[int]]:
         """Return, by slide, how much of it is complete, then the human-confirmed pixels of each class.
@@ -131,7 +197,7 @@ class Workspace:
         The first number is 1 for a complete slide, else the area of its complete boxes.
         """
         project = self.require_project()
-        classes = slice(1, len(project.classes) + 1)
+        classes = slice(1, project.classes.highest + 1)
         return {
             name: [_completed(record), *self.counts(name)[classes, Provenance.ACCEPTED :].sum(axis=1).tolist()]
             for name, record in project.slides.items()
@@ -150,7 +216,7 @@ class ClassFlags:
         project = self._workspace.project
         if project is None:
             return frozenset()
-        return project.state.locked_classes & frozenset(range(1, len(project.classes) + 1))
+        return project.state.locked_classes & project.classes.numbers
 
     @property
     def hidden(self) -> frozenset[int]:

@@ -1,4 +1,4 @@
-"""The interface of the interactive tools: what a tool answers, and the context it works in.
+"""The interface of the interactive tools: the events a tool handles, and the context it works in.
 
 No Qt here.
 """
@@ -29,7 +29,7 @@ class ToolContext:
     Attributes
     ----------
     changing_layers
-        True while a tool adds or removes layers, when a change of the active layer means nothing.
+        True while a tool adds or removes layers, so that changes of the active layer are ignored.
     """
 
     def __init__(self, session: Session, preferences: ToolPreferences) -> None:
@@ -76,7 +76,7 @@ class ToolContext:
         return float(self.mask_layer.brush_size) / 2 * transform.per_mask_pixel / transform.mask_pixels
 
     def paint(self, shape: Shape | None, label: int) -> None:
-        """Paint a shape on the mask."""
+        """Paint a shape, in pixels of the mask's grid, on the mask; 0 erases.  None paints nothing."""
         if shape is not None and self.mask_layer is not None:
             self.mask_layer.stroke(shape, label)
 
@@ -115,7 +115,12 @@ class InteractiveTool:
         self.context = context
 
     def on_drag(self, layer: Labels, event: Any) -> Iterator[None]:
-        """Handle the mouse from press to release, as a callback in napari's `mouse_drag_callbacks` does."""
+        """Handle the mouse from press to release.
+
+        A generator, as napari's `mouse_drag_callbacks` are: it runs to its first `yield` when a button is pressed,
+        and on to the next at each event, whose type ``event.type`` says: "mouse_move", then "mouse_release".
+        What it paints inside ``layer.block_history()`` is one undo step.
+        """
         yield from ()
 
     def on_move(self, layer: Labels, event: Any) -> None:

@@ -1,6 +1,6 @@
 """The tool controller: tracks the active tool and attaches interactive tools to the mask layer.
 
-Qt and napari call back for what it listens to; nothing else changes the active tool.
+The active tool changes through `choose`, and when napari's layers or modes change.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.layers import Labels
 from psygnal import Signal
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 from superqt.utils import qdebounced
 
 from napari_pathseg.ui.session.session import Session
@@ -44,7 +44,7 @@ class ToolController(QObject):
         self._tools: dict[str, InteractiveTool] = {
             spec.name: spec.factory(self._context) for spec in TOOLS if spec.factory is not None
         }
-        self._name = self.editing = ""
+        self._name = self.editing = self._paused = ""
         self._layer: Labels | None = None  # the layer the interactive tool is attached to
         self._suspended_callback: Callable[..., Any] | None = None  # napari's own, which the tool replaces
         self._suspended = False  # while Space is held
@@ -138,14 +138,16 @@ class ToolController(QObject):
         for key in tool.keys if keys else ():
             layer.bind_key(key, None)
 
-    # -- what it listens to
+    # -- signals
 
     def _connect(self) -> None:
         viewer = self._session.layers.viewer
         viewer.scene.camera.events.center.connect(self.view_changed)
         viewer.scene.camera.events.zoom.connect(self.view_changed)
         viewer.layers.selection.events.active.connect(self._on_active_layer)
+        self._session.layers.clearing.connect(self.deactivate)
         self._session.slide_changed.connect(self._on_slide)
+        self._session.workspace.editing_paused.connect(self._on_pause)
         self._session.training.run_changed.connect(self._on_run)
         self._watched: Labels | None = None
         self._on_slide()
@@ -165,6 +167,13 @@ class ToolController(QObject):
             self._activate(name)
         self.changed.emit()
 
+    def _on_pause(self, paused: bool) -> None:
+        """Activate the tool again that a person had before an import wrote the slide in view."""
+        if paused:
+            self._paused = self.active_tool
+        elif self._paused and not self._session.read_only:
+            self.choose(self._paused)
+
     def _on_mode(self, event: Any) -> None:
         """Suspend the tool while Space is held, and deactivate it when a tool of napari's is chosen."""
         if self._layer is None or event.source is not self._layer:
@@ -181,7 +190,18 @@ class ToolController(QObject):
         self.changed.emit()
 
     def _on_active_layer(self) -> None:
-        """Deactivate the tool when the user selects another layer."""
+        """Deactivate the tool when the user selects another layer.
+
+        If none is active, perhaps one is being removed.  The tool may remove layers of its own, but not in the middle
+        of that: Qt's list of layers cannot nest it, and crashes.
+        """
+        if self._session.layers.viewer.layers.selection.active is None:
+            QTimer.singleShot(0, self._leave_layer)
+        else:
+            self._leave_layer()
+
+    def _leave_layer(self) -> None:
+        """Deactivate the tool unless its layer is active."""
         active = self._session.layers.viewer.layers.selection.active
         if self._context.changing_layers or self._layer is None or active == self._layer:
             return
@@ -197,7 +217,7 @@ class ToolController(QObject):
             self.view_changed()
 
     def _prepare(self) -> None:
-        if self._name and self._session.slide is not None:
+        if self._name and self._session.slide is not None and self._session.project is not None:  # else it closes
             with show_errors():
                 self._tools[self._name].on_view_changed()
 

@@ -17,7 +17,7 @@ from napari_pathseg.ui.tools.viewport import ViewSnapshot
 
 _CLICK_RADIUS = 5.0  # screen pixels that the mouse may move during a click
 _EDIT_TOLERANCE = 2.0  # screen pixels that an outline is simplified by, so that its corners can be grabbed
-_SAME_POINT = 1e-6  # mask pixels: closer points are one
+_SAME_POINT = 1e-6  # mask pixels; closer points are merged
 _NO_POINTS = np.empty((0, 2))
 _NO_SHAPES: list[Points] = []
 
@@ -134,16 +134,16 @@ class LiveWireTool(InteractiveTool):
 
     def _edit(self, ring: Points) -> None:
         """Put the closed line on the contours layer for editing, with corners far enough apart to grab."""
-        entry, layers = self.context.session.slide, self.context.session.layers
-        if entry is not None and layers.contours is not None:
+        record, layers = self.context.session.slide, self.context.session.layers
+        if record is not None and layers.contours is not None:
             tolerance = _EDIT_TOLERANCE / screen_pixels(layers)
             corners = shapely.get_coordinates(shapely.simplify(shapely.polygons(ring), tolerance))
-            layers.contours.add_polygons([_to_level0(corners[:-1], entry.downsample)])
+            layers.contours.add_polygons([_to_level0(corners[:-1], record.downsample)])
 
     def _show(self, live: Points) -> None:
         """Show the line so far, continued by `live`."""
-        entry, contours = self.context.session.slide, self.context.session.layers.contours
-        if contours is None or entry is None:
+        record, contours = self.context.session.slide, self.context.session.layers.contours
+        if contours is None or record is None:
             return
         line = without_repeated_points(np.concatenate([*self._segments, live])) if self._segments else _NO_POINTS
         if len(line) < 2 and not self._shown:
@@ -152,11 +152,11 @@ class LiveWireTool(InteractiveTool):
         if not self._shown:
             contours.data = _NO_SHAPES
         elif was_shown:  # moving the points of a shape takes half the time of adding one
-            contours.data = [_to_level0(line, entry.downsample)]
+            contours.data = [_to_level0(line, record.downsample)]
         else:
             contours.visible = True
             contours.data = _NO_SHAPES
-            contours.add_paths([_to_level0(line, entry.downsample)], edge_width=contours.current_edge_width)
+            contours.add_paths([_to_level0(line, record.downsample)], edge_width=contours.current_edge_width)
 
 
 def without_repeated_points(line: Points) -> Points:

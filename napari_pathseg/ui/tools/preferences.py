@@ -10,7 +10,7 @@ _GROUP = "tools"
 
 @dataclass(frozen=True, kw_only=True)
 class SliderOption:
-    """A number that a slider or Shift and the wheel sets.
+    """A number set by a slider, or by Shift and the wheel.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class SliderOption:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckOption:
-    """A choice that a check box sets."""
+    """An option set by a check box."""
 
     key: str
     label: str

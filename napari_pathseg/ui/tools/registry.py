@@ -36,13 +36,11 @@ class ToolSpec:
     Attributes
     ----------
     name
-        How code and shortcuts refer to it.
+        How code and shortcuts refer to it, and the stem of its icon, an SVG file in ``ui/icons``.
     title
-        What the list of keys calls it.
+        Its name in the list of keys.
     key, qupath_key
         Its shortcut as napari writes it, and QuPath's; "" where QuPath has none.
-    icon
-        Stem of an SVG file in ``ui/icons``.
     help
         The tool-tip: what it does and how.
     layer, mode
@@ -52,14 +50,13 @@ class ToolSpec:
     draws_outline
         Whether it ends in an outline that is filled.
     options
-        What the user can set.
+        Its options for the user.
     """
 
     name: str
     title: str
     key: str
     qupath_key: str
-    icon: str
     help: str
     layer: Literal["mask", "contours"]
     mode: str
@@ -74,8 +71,7 @@ TOOLS = (
         title="Brush",
         key="Shift-B",
         qupath_key="B",
-        icon="brush",
-        help="Paint the selected class; with Alt erase. Pull the right mouse button around an area to fill it.",
+        help="Paint the selected class; with Alt erase. Drag with the right mouse button around an area to fill it.",
         layer="mask",
         mode="paint",
         factory=None,
@@ -87,9 +83,8 @@ TOOLS = (
         title="Eraser",
         key="Shift-E",
         qupath_key="",
-        icon="eraser",
         help="Remove the class. Where a model predicted one, Background replaces it.\n"
-        "Pull the right mouse button around an area to clear it.",
+        "Drag with the right mouse button around an area to clear it.",
         layer="mask",
         mode="erase",
         factory=None,
@@ -101,7 +96,6 @@ TOOLS = (
         title="Wand",
         key="Shift-W",
         qupath_key="W",
-        icon="wand",
         help="Drag to paint tissue that looks like what is under the cursor; with Alt erase.",
         layer="mask",
         mode=INTERACTIVE_MODE,
@@ -114,7 +108,6 @@ TOOLS = (
         title="Superpixels",
         key="Shift-S",
         qupath_key="",
-        icon="superpixels",
         help="Drag to paint whole patches of similar tissue; with Alt erase.",
         layer="mask",
         mode=INTERACTIVE_MODE,
@@ -127,7 +120,6 @@ TOOLS = (
         title="Fill",
         key="Shift-F",
         qupath_key="",
-        icon="fill",
         help="Give a connected area the selected class.",
         layer="mask",
         mode="fill",
@@ -140,7 +132,6 @@ TOOLS = (
         title="Live-wire",
         key="Shift-I",
         qupath_key="V",  # QuPath's polyline, which is clicked along a line as well
-        icon="live_wire",
         help="Click along an outline: the line follows its edge. Double-click or Enter fills it, with Alt cuts it\n"
         "out. Backspace removes the last point, Escape all of them. Drag to move the slide.",
         layer="mask",
@@ -154,7 +145,6 @@ TOOLS = (
         title="Polygon",
         key="Shift-G",
         qupath_key="P",
-        icon="polygon",
         help="Click corner by corner, double-click to finish; the class fills it. With Alt at the end it is cut out.",
         layer="contours",
         mode="add_polygon",
@@ -167,7 +157,6 @@ TOOLS = (
         title="Lasso: draw freehand",
         key="Shift-D",
         qupath_key="",
-        icon="lasso",
         help="Draw around an area; the class fills it when you release the button. With Alt at the end it is cut out.",
         layer="contours",
         mode="add_polygon_lasso",
@@ -180,7 +169,6 @@ TOOLS = (
         title="Move and zoom",
         key="Shift-M",
         qupath_key="M",
-        icon="pan",
         help="Move and zoom. With any tool, hold Space instead.",
         layer="mask",
         mode="pan_zoom",

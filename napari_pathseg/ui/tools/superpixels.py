@@ -18,7 +18,8 @@ from napari_pathseg.interactive.superpixels import Labels as Superpixels
 from napari_pathseg.interactive.superpixels import touched
 from napari_pathseg.jobs.protocol import ComputeSuperpixels, SuperpixelsFailed, SuperpixelsReady
 from napari_pathseg.storage.portable import remove
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.tools.context import LEFT_BUTTON, MAX_SIDE, InteractiveTool, ToolContext
 from napari_pathseg.ui.tools.preferences import PATCH_SIZE
 from napari_pathseg.ui.tools.viewport import ViewTransform, current_view_transform
@@ -140,11 +141,11 @@ class SuperpixelTool(InteractiveTool):
         self.context.paint(transform.bitmap(Region(0, 0, *new.shape), new), label)
 
     def _show_borders(self, transform: ViewTransform) -> None:
-        entry, viewer = self.context.session.slide, self.context.session.layers.viewer
+        record, viewer = self.context.session.slide, self.context.session.layers.viewer
         mask = self.context.mask_layer
-        if entry is None or mask is None:
+        if record is None or mask is None:
             return
-        placed, finer = layer_transform(entry.mpp, transform.downsample), max(1, round(transform.screen / _LINE_WIDTH))
+        placed, finer = layer_transform(record.mpp, transform.downsample), max(1, round(transform.screen / _LINE_WIDTH))
         scale = np.array(placed["scale"])
         corner = np.array(transform.box[:2]) * scale + placed["translate"] - scale * (1 - 1 / finer) / 2
         settings = placed | {"scale": tuple(scale / finer), "translate": tuple(corner)}
@@ -155,9 +156,14 @@ class SuperpixelTool(InteractiveTool):
                 setattr(self._borders, name, value)
             return
         layer = Image(
-            borders, name=f"{entry.id} · superpixels", colormap=_COLORS, contrast_limits=(0, 1), opacity=0.6, **settings
+            borders,
+            name=f"{record.id} · superpixels",
+            colormap=_COLORS,
+            contrast_limits=(0, 1),
+            opacity=0.6,
+            **settings,
         )
-        layer.metadata = {METADATA_KEY: {"slide": entry.id, "role": "superpixels"}}
+        layer.metadata = {METADATA_KEY: {"slide": record.id, "role": "superpixels"}}
         with self.context.preserving_active_layer():
             viewer.layers.insert(viewer.layers.index(mask) + 1, layer)
         self._borders = layer

@@ -5,7 +5,7 @@ touched returns exactly the value it was given, even if its widget shows fewer d
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from typing import Any, TypeVar, get_type_hints
 
@@ -17,7 +17,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import ConfigError
-from napari_pathseg.settings import Limits, Settings
+from napari_pathseg.settings import SettingInfo, Settings, label_from_name
+from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
 from napari_pathseg.ui.widgets.layout import labelled_rows, row
 from napari_pathseg.ui.widgets.section import CollapsibleSection
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat, WholeNumber, ignore_unfocused_wheel, usable_step
@@ -32,7 +33,6 @@ _WIDGET_TYPES: dict[type, type[ValueWidget[Any]]] = {
 }
 
 _Kind = TypeVar("_Kind", bound=Settings)
-_WORDS = {"ema": "EMA", "jpeg": "JPEG", "lr": "LR", "tta": "TTA", "tensorboard": "TensorBoard", "p": "probability"}
 
 
 def _type_map() -> TypeMap:
@@ -43,6 +43,22 @@ def _type_map() -> TypeMap:
 
 
 _TYPES = _type_map()
+
+
+class ChoiceBox(ComboBox):
+    """magicgui's combo box for choices that change; it keeps the chosen value while that is available."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        ElidedChoice(self.native)
+
+    def show_choices(self, choices: Sequence[tuple[str, Any]]) -> None:
+        """Replace the choices, given as texts with their values."""
+        chosen = self.value
+        self.choices = ()  # otherwise magicgui keeps the old order, and the chosen text instead of the value
+        self.choices = lambda _: choices  # magicgui restores the result of a callable when the box gets a parent
+        if chosen in self.choices:
+            self.value = chosen
 
 
 class SettingsForm(QWidget):
@@ -56,16 +72,16 @@ class SettingsForm(QWidget):
         self.labels: dict[str, QLabel] = {}
         self.groups: dict[str, CollapsibleSection] = {}
         self._grids: dict[str, QGridLayout] = {}
-        self._given: dict[str, tuple[Any, Any]] = {}  # by name: the value given, and what the widget made of it
+        self._given: dict[str, tuple[Any, Any]] = {}  # by name: the value given, and the widget's value for it
         self._default = type(settings)()
         self._types = get_type_hints(type(settings))
         self._is_showing = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(HALF_SPACING)
-        for field, limits in settings.described():
-            if limits.expert or not expert_only:
-                self._add_field(field, limits)
+        for field, info in settings.described():
+            if info.expert or not expert_only:
+                self._add_field(field, info)
         self.show_settings(settings)
 
     def show_settings(self, settings: Settings) -> None:
@@ -118,15 +134,15 @@ class SettingsForm(QWidget):
             label.setMinimumWidth(widest)
 
     def _group_of(self, name: str) -> str:
-        return next(limits.group for field, limits in self._default.described() if field.name == name)
+        return next(info.group for field, info in self._default.described() if field.name == name)
 
-    def _add_field(self, setting: Field[Any], limits: Limits) -> None:
-        if limits.group not in self._grids:
-            self._add_group(limits.group)
-        field = _create_field(setting.name, self._types[setting.name], limits)
-        label, grid = QLabel(field.label), self._grids[limits.group]
+    def _add_field(self, setting: Field[Any], info: SettingInfo) -> None:
+        if info.group not in self._grids:
+            self._add_group(info.group)
+        field = _create_field(setting.name, self._types[setting.name], info)
+        label, grid = QLabel(field.label), self._grids[info.group]
         label.setBuddy(field.native)
-        label.setToolTip(limits.help)
+        label.setToolTip(info.help)
         number = grid.rowCount()
         grid.addWidget(label, number, 0)
         grid.addWidget(field.native, number, 1)
@@ -151,7 +167,7 @@ class SettingsForm(QWidget):
             return
         differing = self.differing()
         for name, section in self.groups.items():
-            number = sum(limits.group == name and f.name in differing for f, limits in self._default.described())
+            number = sum(info.group == name and f.name in differing for f, info in self._default.described())
             section.set_note(f"{number} changed" if number else "")
         self.changed.emit()
 
@@ -166,6 +182,16 @@ def field_rows(*fields: ValueWidget[Any]) -> QGridLayout:
     for field in fields:
         _fit_panel(field)
     return labelled_rows((field.label, field.native) for field in fields)
+
+
+def add_alternative(rows: QGridLayout, field: ValueWidget[Any], other: ValueWidget[Any]) -> None:
+    """Put `other` in the place of `field`; the caller shows one of them at a time, or none."""
+    _fit_panel(other)
+    policy = field.native.sizePolicy()
+    policy.setRetainSizeWhenHidden(True)
+    field.native.setSizePolicy(policy)
+    row_number, column_number = rows.getItemPosition(rows.indexOf(field.native))[:2]
+    rows.addWidget(other.native, row_number, column_number)
 
 
 def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] | None = None) -> _Kind:
@@ -191,34 +217,24 @@ def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
     return settings
 
 
-def name_text(name: str) -> str:
-    """Return the name of a setting as the window shows it.
-
-    >>> name_text("learning_rate")
-    'Learning rate'
-    >>> name_text("ema_decay")
-    'EMA decay'
-    """
-    words = [_WORDS.get(word, word) for word in name.split("_")]
-    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
-
-
-def _create_field(name: str, annotation: Any, limits: Limits) -> ValueWidget[Any]:
+def _create_field(name: str, annotation: Any, info: SettingInfo) -> ValueWidget[Any]:
     """Return the magicgui widget of one setting."""
     if annotation not in _WIDGET_TYPES:
         raise TypeError(f"No widget is known for {name} of type {annotation}.")
-    options: dict[str, Any] = {"tooltip": limits.help}
-    if limits.choices:
-        options |= {"choices": limits.choices, "widget_type": ComboBox}
+    options: dict[str, Any] = {"tooltip": info.help}
+    if info.choices:
+        options |= {"choices": info.choices, "widget_type": ComboBox}
     elif annotation in (int, float):
-        minimum, maximum = limits.minimum or 0, limits.maximum or 0
-        step = (limits.step or 1) if annotation is int else usable_step(minimum, maximum, limits.step)
+        minimum, maximum = info.minimum or 0, info.maximum or 0
+        step = (info.step or 1) if annotation is int else usable_step(minimum, maximum, info.step)
         options |= {"min": minimum, "max": maximum, "step": step}
-    field = _TYPES.create_widget(annotation=annotation, name=name, label=name_text(name), options=options)
+    field = _TYPES.create_widget(
+        annotation=annotation, name=name, label=info.label or label_from_name(name), options=options
+    )
     assert isinstance(field, ValueWidget)
     native = field.native
-    if annotation in (int, float) and limits.unit and not limits.choices:
-        native.setSuffix(f" {limits.unit}")
+    if annotation in (int, float) and info.unit and not info.choices:
+        native.setSuffix(f" {info.unit}")
     if annotation is bool:
         native.setText("")  # the label is at the left, as for the other fields
     _fit_panel(field)
@@ -230,6 +246,6 @@ def _fit_panel(field: ValueWidget[Any]) -> None:
     native = field.native
     if isinstance(native, QComboBox):
         native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    native.setAccessibleName(field.label)
+    native.setAccessibleName(native.accessibleName() or field.label)
     native.setMinimumWidth(_MIN_WIDTH)
     ignore_unfocused_wheel(native)

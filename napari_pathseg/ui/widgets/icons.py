@@ -52,7 +52,7 @@ class _ThemedEngine(QIconEngine):
 
 def themed_icon(name: str, widget: QWidget) -> QIcon:
     """Return the icon `name` in the text colour of `widget`, also after a change of theme."""
-    _svg_text(name)  # raises now, not when it is painted, if there is no such file
+    _svg_text(name)  # fails now, rather than when painted, if the file is missing
     return QIcon(_ThemedEngine(name, widget))
 
 

@@ -7,9 +7,10 @@ It also fixes the height when it opens, which cuts off labels that wrap later an
 
 from psygnal import Signal
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_pathseg.ui.widgets.icons import set_icon
+from napari_pathseg.ui.widgets.plain_text import PlainLabel
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
@@ -28,7 +29,7 @@ class CollapsibleSection(QWidget):
         self.title.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         weight, padding = ("normal", 2) if minor else ("bold", 5)
         self.title.setStyleSheet(f"text-align: left; font-weight: {weight}; padding: {padding}px;")
-        self._note_label = QLabel()
+        self._note_label = PlainLabel()
         self._note_label.setStyleSheet("background: transparent;")
         self._note_label.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         title_layout = QHBoxLayout(self.title)
@@ -41,7 +42,6 @@ class CollapsibleSection(QWidget):
         layout.addWidget(body)
         self._is_open = False
         body.setContentsMargins(HALF_SPACING, SPACING, HALF_SPACING, SPACING)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.title.clicked.connect(self._on_clicked)
         self.set_open(False)
 

@@ -1,8 +1,7 @@
-"""ASAP's outlines come in with their classes and holes, and go out so that nothing is lost."""
+"""ASAP: outlines are read with their classes and holes, and written without a loss."""
 
 import os
 from collections import Counter
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,13 +18,12 @@ from napari_pathseg.errors import AnnotationError
 
 FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
-FILES = Path(__file__).parents[3].parent / "shared/data/contours/asap_xml"
 SQUARE = [(10, 20), (30, 20), (30, 50), (10, 50)]
 
 
 @pytest.fixture
 def asap(tmp_path):
-    """A file `case.xml` of these annotations: name, type, group and points; and of these groups."""
+    """Write `case.xml` with annotations (name, type, group and points) and groups."""
 
     def write(annotations, groups=""):
         path = tmp_path / "case.xml"
@@ -49,7 +47,7 @@ def box(left, top, right, bottom):
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
-def test_an_outline_is_read_from_pixel_corners_with_its_group_as_class(asap):
+def test_asap_outline_counts_from_pixel_corners_with_its_group(asap):
     group = '<Group Name="Tumour" PartOfGroup="None" Color="#FF0080"><Attributes /></Group>'
     annotations = [("a", "Polygon", "Tumour", SQUARE), ("b", "Polygon", "None", SQUARE), ("c", "Polygon", "X", SQUARE)]
     contours = read_contours(asap(annotations, group))
@@ -62,14 +60,14 @@ def test_an_outline_is_read_from_pixel_corners_with_its_group_as_class(asap):
     ]
 
 
-def test_what_has_no_inside_is_left_out(asap):
+def test_asap_shape_without_an_inside_is_skipped(asap):
     kinds = ("Dot", "PointSet", "Measurement", "Rectangle")
     contours = read_contours(asap([(kind, kind, "None", [(10, 20), (30, 50)]) for kind in kinds]))
     assert [shapely.Polygon(contour.exterior).area for contour in contours] == [600]
 
 
 @pytest.mark.parametrize("group", ["_2", "Exclusion", "exclusion", "negative"])
-def test_an_excluded_area_is_a_hole_of_the_smallest_outline_around_it(asap, group):
+def test_excluded_area_is_a_hole_of_the_smallest_outline_around_it(asap, group):
     contours = read_contours(
         asap(
             [
@@ -84,7 +82,7 @@ def test_an_excluded_area_is_a_hole_of_the_smallest_outline_around_it(asap, grou
     assert contours[1].holes[0].tolist() == (np.array(box(20, 20, 30, 30))[:, ::-1] - 0.5).tolist()
 
 
-def test_an_excluded_area_that_crosses_outlines_is_cut_out_of_each_and_reaches_out_of_none(asap):
+def test_excluded_area_across_outlines_is_clipped_to_each(asap):
     path = asap(
         [
             ("left", "Polygon", "Tumour", box(0, 0, 20, 20)),
@@ -101,7 +99,7 @@ def test_an_excluded_area_that_crosses_outlines_is_cut_out_of_each_and_reaches_o
     assert (painted == expected).all()
 
 
-def test_an_excluded_area_in_no_outline_stays_as_a_contour_of_its_name(asap):
+def test_excluded_area_outside_all_outlines_stays_a_contour(asap):
     path = asap([("a", "Polygon", "Tumour", box(0, 0, 9, 9)), ("b", "Polygon", "exclusion", box(20, 20, 29, 29))])
     assert [(c.class_name, len(c.holes)) for c in read_contours(path)] == [("Tumour", 0), ("exclusion", 0)]
 
@@ -121,7 +119,7 @@ def bezier(points):
         yield (1 - t) ** 3 * p1 + 3 * t * (1 - t) ** 2 * b1 + 3 * t**2 * (1 - t) * b2 + t**3 * p2
 
 
-def test_a_spline_is_the_curve_that_asap_draws_within_a_tenth_of_a_pixel(asap):
+def test_spline_is_the_curve_of_asap_to_a_tenth_of_a_pixel(asap):
     points = np.array([(0, 0), (0, 0), (400, 50), (500, 480), (90, 460), (-60, 200)], float)
     [contour] = read_contours(asap([("s", "Spline", "None", points)]))
     exact = np.concatenate(list(bezier(points[1:]))) - 0.5
@@ -146,14 +144,14 @@ COUNTED = {
 }
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", COUNTED)
-def test_real_files_come_in_whole_and_come_back_the_same(tmp_path, name):
-    if not FILES.exists():
-        pytest.skip("the real data are not here")
-    contours = read_contours(FILES / name)
+def test_real_asap_files_round_trip(shared, tmp_path, name):
+    path = shared / "data/contours/asap_xml" / name
+    contours = read_contours(path)
     found = len(contours), sum(len(contour.holes) for contour in contours), {c.class_name for c in contours}
     assert found == COUNTED[name]
-    groups = Counter(a.get("PartOfGroup") for a in ElementTree.parse(FILES / name).iter("Annotation"))
+    groups = Counter(a.get("PartOfGroup") for a in ElementTree.parse(path).iter("Annotation"))
     assert found[:2] == (groups.total() - groups["negative"], groups["negative"])
     write_contours(tmp_path / "copy.xml", contours)
     check_same(contours, read_contours(tmp_path / "copy.xml"))
@@ -191,15 +189,16 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=60 * FUZZ, deadline=None)
-@given(CONTOURS, FRAMES, st.sampled_from(["asap", "aperio", "halo", "cvat", "ndpa"]))
-def test_any_contours_come_back_from_every_format_holes_and_all(tmp_path_factory, contours, frame, key):
+@pytest.mark.parametrize("key", FORMATS)
+@settings(max_examples=25 * FUZZ, deadline=None)
+@given(contours=CONTOURS, frame=FRAMES)
+def test_contours_with_holes_round_trip_through_every_format(tmp_path_factory, key, contours, frame):
     path = tmp_path_factory.mktemp("round") / f"copy{FORMATS[key].suffixes[0]}"
     write_contours(path, contours, format=key, frame=frame)
     check_same(contours, read_contours(path, frame))
 
 
-def test_outlines_in_outlines_and_holes_beside_theirs_come_back_as_they_were(tmp_path):
+def test_nested_outlines_and_holes_outside_them_round_trip(tmp_path):
     rings = [np.array(box(at, at, 90 - at, 90 - at), float) for at in range(0, 40, 5)]
     contours = [
         *(Contour(ring, class_name="Tumour") for ring in rings[:3]),
@@ -212,7 +211,7 @@ def test_outlines_in_outlines_and_holes_beside_theirs_come_back_as_they_were(tmp
         check_same(contours, read_contours(path))
 
 
-def test_colours_come_back_and_an_xml_file_is_one_of_asaps(tmp_path):
+def test_colours_round_trip_and_xml_defaults_to_asap(tmp_path):
     ring = np.array(box(0, 0, 9, 9), float)
     contours = [Contour(ring, (ring / 2,), name, color=color) for name in ("", "A") for color in (None, "#a05aa0")]
     write_contours(tmp_path / "a.xml", contours)
@@ -224,7 +223,7 @@ def test_colours_come_back_and_an_xml_file_is_one_of_asaps(tmp_path):
     assert {a.get("PartOfGroup") for a in root.iter("Annotation")} == groups | {"None"}
 
 
-def test_a_hole_drawn_in_asap_in_a_group_of_holes_finds_its_outline(tmp_path, asap):
+def test_hole_in_a_group_of_holes_finds_its_outline(tmp_path, asap):
     ring = np.array(box(0, 0, 50, 50), float)
     write_contours(tmp_path / "a.xml", [Contour(ring, (ring / 9 + 2,), "Tumour")])
     text = (tmp_path / "a.xml").read_text()
@@ -241,13 +240,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("annotations", "message"), REFUSED)
-def test_what_cannot_be_drawn_is_refused_by_file_and_annotation(asap, annotations, message):
+def test_unreadable_annotation_is_refused_by_file_and_annotation(asap, annotations, message):
     with pytest.raises(AnnotationError) as refused:
         read_contours(asap(annotations))
     assert str(refused.value).startswith(message)
 
 
-def test_lines_that_cross_each_other_forever_are_refused(asap):
+def test_outlines_with_too_many_crossings_are_refused(asap):
     zigzag = [(x, 100 * (x % 2)) for x in range(2000)]
     other = [(1000 * (y % 2), y / 20) for y in range(2000)]
     path = asap([("a", "Polygon", "Tumour", zigzag), ("b", "Polygon", "exclusion", other)])

@@ -1,8 +1,7 @@
-"""COCO's instances: polygons and run-length masks of the picture that is the slide."""
+"""COCO instances: polygons and run-length masks of the image that is the slide."""
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,18 +18,17 @@ from napari_pathseg.errors import AnnotationError
 
 FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
-SHARED = Path(__file__).parents[3].parent / "shared/data/contours/coco"
 OUTER, INNER, ISLAND = [0, 0, 9, 0, 9, 9, 0, 9], [1, 1, 8, 1, 8, 8, 1, 8], [2, 2, 4, 2, 4, 4]
 
 
-def picture(number=1, file_name="a.png", height=10, width=12):
+def image_entry(number=1, file_name="a.png", height=10, width=12):
     return {"id": number, "file_name": file_name, "height": height, "width": width}
 
 
-PICTURES = [picture()]
+ONE_IMAGE = [image_entry()]
 
 
-def annotated(*segmentations, images=PICTURES, **more):
+def annotated(*segmentations, images=ONE_IMAGE, **more):
     annotations = [{"image_id": 1, "category_id": 3, "segmentation": each, **more} for each in segmentations]
     categories = [{"id": 3, "name": "Tumour", "color": [200, 0, 10]}, {"id": 4, "name": "Stroma"}]
     return {"images": images, "annotations": annotations, "categories": categories}
@@ -41,7 +39,7 @@ def read(document, frame=None):
 
 
 def counts_of(mask):
-    """The runs of a mask as COCO counts them, one pixel after the other."""
+    """Return the runs of a mask as COCO counts them, one pixel after the other."""
     runs, value = [0], 0
     for pixel in mask.T.ravel().tolist():
         if pixel != value:
@@ -52,7 +50,7 @@ def counts_of(mask):
 
 
 def text_of(runs):
-    """The runs as COCO's text, one letter after the other."""
+    """Return the runs as COCO's text, one character after the other."""
     text = ""
     for index, run in enumerate(runs):
         number = run - (runs[index - 2] if index > 2 else 0)
@@ -64,38 +62,38 @@ def text_of(runs):
     return text
 
 
-def test_polygons_count_from_the_pixel_corner():
+def test_coco_polygon_counts_from_the_pixel_corner():
     [contour] = read(annotated([[1, 1, 3, 1, 3, 2, 1, 2]]))
     assert contour.exterior.tolist() == [[0.5, 0.5], [0.5, 2.5], [1.5, 2.5], [1.5, 0.5]]
     assert (contour.class_name, contour.color) == ("Tumour", "#c8000a")
     assert np.argwhere(rasterize([contour], (10, 12))).tolist() == [[1, 1], [1, 2]]
 
 
-def test_a_polygon_inside_another_of_one_object_is_a_hole_and_one_in_a_hole_an_island():
+def test_nested_polygons_of_one_object_are_holes_and_islands():
     lake, island = read(annotated([OUTER, INNER, ISLAND]))
     assert [len(lake.holes), len(island.holes)] == [1, 0]
     assert [len(contour.holes) for contour in read(annotated([OUTER], [INNER]))] == [0, 0]
 
 
-def test_one_polygon_without_its_list_is_read_and_boxes_alone_are_left_out():
+def test_polygon_without_a_list_is_read_and_a_lone_box_skipped():
     assert len(read(annotated(OUTER, [], None, bbox=[0, 0, 9, 9]))) == 1
 
 
 @given(mask=arrays.arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 9))), as_text=st.booleans())
 @settings(max_examples=200 * FUZZ, deadline=None)
-def test_a_run_length_mask_paints_the_same_pixels_again(mask, as_text):
+def test_run_length_mask_rasterizes_to_the_same_pixels(mask, as_text):
     runs = counts_of(mask)
     segmentation = {"size": list(mask.shape), "counts": text_of(runs) if as_text else runs}
-    contours = read(annotated(segmentation, images=[picture(height=mask.shape[0], width=mask.shape[1])], iscrowd=1))
+    contours = read(annotated(segmentation, images=[image_entry(height=mask.shape[0], width=mask.shape[1])], iscrowd=1))
     assert np.array_equal(rasterize(contours, mask.shape) > 0, mask)
     assert {contour.class_name for contour in contours} <= {"Tumour"}
 
 
-def test_a_large_mask_in_text_paints_the_same_pixels_again():
+def test_large_compressed_mask_rasterizes_to_the_same_pixels():
     rows, columns = np.ogrid[:700, :900]
     mask = ((rows - 300) ** 2 + (columns - 500) ** 2 < 200**2) & ((rows // 40 + columns // 40) % 3 > 0)
     segmentation = {"size": [700, 900], "counts": text_of(counts_of(mask))}
-    contours = read(annotated(segmentation, images=[picture(height=700, width=900)]))
+    contours = read(annotated(segmentation, images=[image_entry(height=700, width=900)]))
     assert np.array_equal(rasterize(contours, mask.shape) > 0, mask)
 
 
@@ -109,21 +107,21 @@ def test_a_large_mask_in_text_paints_the_same_pixels_again():
         ([0, 4, 8, 4], "0480"),
     ],
 )
-def test_runs_are_the_same_as_a_list_and_in_cocos_text(runs, text):
-    images = [picture(height=1, width=sum(runs))]
+def test_runs_as_a_list_equal_those_in_the_text_of_coco(runs, text):
+    images = [image_entry(height=1, width=sum(runs))]
     as_list, as_text = (read(annotated({"size": [1, sum(runs)], "counts": c}, images=images)) for c in (runs, text))
     assert text_of(runs) == text
     assert [c.exterior.tolist() for c in as_text] == [c.exterior.tolist() for c in as_list]
     assert rasterize(as_text, (1, sum(runs))).astype(bool).sum() == sum(runs[1::2])
 
 
-IMAGES = [picture(1, "train/a.png"), picture(2, "b.ome.tif"), picture(3, "C:\\slides\\c.x.jpg")]
+IMAGES = [image_entry(1, "train/a.png"), image_entry(2, "b.ome.tif"), image_entry(3, "C:\\slides\\c.x.jpg")]
 
 
 @pytest.mark.parametrize(
     ("name", "number"), [("a.png", 1), ("a", 1), ("a.svs", 1), ("b.ome.tif", 2), ("b", 2), ("c.x", 3), ("c.x.ndpi", 3)]
 )
-def test_of_several_pictures_the_one_named_like_the_slide_is_read(name, number):
+def test_image_named_like_the_slide_is_read_among_several(name, number):
     document = annotated(OUTER, images=IMAGES)
     document["annotations"] += [{"image_id": 2, "segmentation": [INNER]}, {"image_id": 3, "segmentation": [ISLAND]}]
     [contour] = read(document, SlideGeometry(name))
@@ -136,27 +134,22 @@ def test_of_several_pictures_the_one_named_like_the_slide_is_read(name, number):
         (
             annotated(OUTER, images=IMAGES),
             SlideGeometry(),
-            "a.json has the contours of 3 pictures (a.png, b.ome.tif, c.x.jpg",
+            "a.json has the contours of 3 images (a.png, b.ome.tif, c.x.jpg",
         ),
         (
             annotated(OUTER, images=IMAGES),
             SlideGeometry("d.tif"),
-            "a.json has the contours of 3 pictures (a.png, b.om",
+            "a.json has the contours of 3 images (a.png, b.om",
         ),
-        (annotated(OUTER, images=IMAGES * 2), SlideGeometry("a"), "a.json: 2 of its pictures are named a. "),
-        (annotated(OUTER, images=[]), SlideGeometry("a"), "a.json has the contours of 0 pictures"),
-        (
-            annotated(OUTER),
-            SlideGeometry(shape=(10, 13)),
-            "a.json: was drawn on a picture of 10 x 12 pixels, its slide has 1",
-        ),
+        (annotated(OUTER, images=IMAGES * 2), SlideGeometry("a"), "a.json: 2 of its images are named a. "),
+        (annotated(OUTER, images=[]), SlideGeometry("a"), "a.json has the contours of 0 images"),
         (
             annotated([OUTER, OUTER[:5]]),
             SlideGeometry(),
             "a.json, annotation 1: its outline is not a list of x, y, x, y",
         ),
         (annotated([OUTER[:4]]), SlideGeometry(), "a.json, annotation 1: has 2 points; an outline needs 3 or more"),
-        (annotated([OUTER], 7), SlideGeometry(), "a.json, annotation 2: its segmentation is 7; polygons and runs"),
+        (annotated([OUTER], 7), SlideGeometry(), "a.json, annotation 2: its segmentation is 7; only polygons and run"),
         (
             annotated([OUTER], category_id=9),
             SlideGeometry(),
@@ -180,22 +173,22 @@ def test_of_several_pictures_the_one_named_like_the_slide_is_read(name, number):
         (
             annotated({"size": [20_000, 20_000], "counts": []}),
             SlideGeometry(),
-            "a.json, annotation 1: its mask has 20000 x 20000 pixels; 268,435,456 are read",
+            "a.json, annotation 1: its mask has 20000 x 20000 pixels; at most 268,435,456 can be read",
         ),
         (
             annotated({"size": [16_000, 16_000], "counts": [0, 256_000_000]}),
             SlideGeometry(),
-            "a.json, annotation 1: its mask covers 16,000 x 16,000 pixels; 67,108,864 are read",
+            "a.json, annotation 1: its mask covers 16,000 x 16,000 pixels; at most 67,108,864 can be read",
         ),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_file_and_annotation(document, frame, message):
+def test_unreadable_coco_is_refused_by_file_and_annotation(document, frame, message):
     with pytest.raises(AnnotationError) as refused:
         read(document, frame)
     assert str(refused.value).startswith(message)
 
 
-def test_what_is_written_is_coco(tmp_path):
+def test_written_file_is_valid_coco(tmp_path):
     square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5], [1.5, -0.5]])
     contours = [Contour(square, (square / 2,), "Tumour"), Contour(square, class_name="Stroma")]
     frame = SlideGeometry("a.tif", (100, 200))
@@ -220,11 +213,10 @@ def test_what_is_written_is_coco(tmp_path):
     assert [contour.color for contour in read_contours(tmp_path / "a.json")] == ["#c80000", None]
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", ["instances_val", "roboflow__val"])
-def test_a_real_file_with_a_polygon_and_a_crowd_is_read(name):
-    if not SHARED.exists():
-        pytest.skip("the real data are not here")
-    [path] = SHARED.glob(f"*{name}*.json")
+def test_real_coco_file_with_a_polygon_and_a_crowd_is_read(shared, name):
+    [path] = (shared / "data/contours/coco").glob(f"*{name}*.json")
     outline, crowd = read_contours(path)
     assert (outline.class_name, outline.exterior.tolist()) == (
         "a",
@@ -236,9 +228,8 @@ def test_a_real_file_with_a_polygon_and_a_crowd_is_read(name):
     assert np.array_equal(rasterize([crowd], (10, 5)) > 0, painted)
 
 
-def test_real_files_with_boxes_only_hold_no_contour():
-    if not SHARED.exists():
-        pytest.skip("the real data are not here")
+@pytest.mark.shared_data
+def test_real_coco_files_with_boxes_only_have_no_contour(shared):
     for pattern, name in (("*instances_train*", ""), ("*relaxed*", "train_001.png"), ("*coco__train*", "train_002")):
-        [path] = SHARED.glob(pattern)
+        [path] = (shared / "data/contours/coco").glob(pattern)
         assert read_contours(path, SlideGeometry(name)) == []

@@ -1,4 +1,4 @@
-"""CVAT's shapes of the right picture become contours, and contours shapes that CVAT can open."""
+"""CVAT: the shapes of the right image are read, and contours written as shapes that CVAT can open."""
 
 from xml.etree import ElementTree
 
@@ -18,11 +18,11 @@ TRIANGLE = '<polygon label="{}" points="0,0;9,0;9,9"/>'
 
 @pytest.fixture
 def cvat(tmp_path):
-    """A file `case.xml` of these pictures: names and shapes."""
+    """Write `case.xml` with images: names and shapes."""
 
-    def write(*pictures):
+    def write(*images):
         text = "".join(
-            f'<image id="1" name="{name}" width="99" height="99">{shapes}</image>' for name, shapes in pictures
+            f'<image id="1" name="{name}" width="99" height="99">{shapes}</image>' for name, shapes in images
         )
         path = tmp_path / "case.xml"
         path.write_text(f"<annotations><version>1.1</version>{LABELS}{text}</annotations>")
@@ -35,7 +35,7 @@ def area(contour):
     return shapely.Polygon(contour.exterior, contour.holes).area
 
 
-def test_a_polygon_is_read_from_pixel_corners_with_its_label_as_class(cvat):
+def test_cvat_polygon_counts_from_pixel_corners_with_its_label(cvat):
     shape = '<polygon label="Tumour" points="10.00,20.00;30.00,20.00;30.00,50.00;10.00,50.00"><attribute/></polygon>'
     [contour] = read_contours(cvat(("a.png", shape)))
     assert contour.exterior.tolist() == [[19.5, 9.5], [19.5, 29.5], [49.5, 29.5], [49.5, 9.5]]
@@ -43,7 +43,7 @@ def test_a_polygon_is_read_from_pixel_corners_with_its_label_as_class(cvat):
     assert (contour.class_name, contour.color) == ("Tumour", "#ff0080")
 
 
-def test_boxes_and_ellipses_are_areas_turned_or_not_and_lines_are_left_out(cvat):
+def test_boxes_and_ellipses_are_read_and_lines_skipped(cvat):
     contours = read_contours(
         cvat(
             (
@@ -62,7 +62,7 @@ def test_boxes_and_ellipses_are_areas_turned_or_not_and_lines_are_left_out(cvat)
     assert turned[furthest] % 180 == pytest.approx(30, abs=0.5)  # clockwise, as y runs down
 
 
-def test_a_mask_is_painted_as_cvat_shows_it(cvat):
+def test_mask_is_placed_where_cvat_shows_it(cvat):
     expected = np.zeros((12, 12), bool)
     expected[3:7, 4:9] = [[1, 1, 1, 1, 0], [1, 0, 0, 1, 0], [1, 1, 1, 1, 0], [0, 0, 0, 0, 1]]
     shape = '<mask label="Tumour" rle="0, 4, 1, 1, 2, 1, 1, 4, 5, 1" left="4" top="3" width="5" height="4"/>'
@@ -74,43 +74,45 @@ def test_a_mask_is_painted_as_cvat_shows_it(cvat):
     ]
 
 
-def test_what_lies_on_top_comes_last(cvat):
+def test_topmost_shape_comes_last(cvat):
     shapes = "".join(f'<polygon label="{z}" points="0,0;9,0;9,9" z_order="{z}"/>' for z in (2, -1, 0))
     assert [contour.class_name for contour in read_contours(cvat(("a.png", shapes)))] == ["-1", "0", "2"]
 
 
 @pytest.mark.parametrize("name", ["b.tiff", "b", "b.png", "slides/b.svs", "2017.06.ndpi.2048x2048", "c.ome.tif", ""])
-def test_the_picture_is_the_one_with_the_slides_name(cvat, name):
+def test_cvat_image_is_the_one_with_the_name_of_the_slide(cvat, name):
     names = ("a.png", "folder/b.png", "2017.06.ndpi.2048x2048.tiff", "c.ome.tiff")
-    path = cvat(*((picture, TRIANGLE.format(picture)) for picture in names))
+    path = cvat(*((image, TRIANGLE.format(image)) for image in names))
     if name in ("", "slides/b.svs"):
-        with pytest.raises(AnnotationError, match="case.xml: holds 4 pictures .a.png, b.png, .*, ....*is not clear"):
+        with pytest.raises(
+            AnnotationError, match="case.xml has the contours of 4 images .a.png, b.png, .*, ....*is not clear"
+        ):
             read_contours(path, SlideGeometry(name))
         return
     expected = {"b": "folder/b.png", "2": names[2], "c": names[3]}[name[0]]
     assert [contour.class_name for contour in read_contours(path, SlideGeometry(name))] == [expected]
 
 
-def test_an_only_picture_is_taken_and_an_empty_one_is_none(cvat):
+def test_only_image_is_read_whatever_its_name(cvat):
     assert len(read_contours(cvat(("a.png", TRIANGLE)), SlideGeometry("other.svs"))) == 1
     assert read_contours(cvat(("a.png", ""))) == []
     assert read_contours(cvat()) == []
 
 
-def test_two_pictures_of_one_name_are_not_told_apart_by_chance(cvat):
+def test_two_images_of_one_name_are_refused_as_ambiguous(cvat):
     path = cvat(("a.png", TRIANGLE.format("1")), ("a.jpg", TRIANGLE.format("2")))
     assert read_contours(path, SlideGeometry("a.jpg"))[0].class_name == "2"
-    with pytest.raises(AnnotationError, match="holds 2 pictures"):
+    with pytest.raises(AnnotationError, match="has the contours of 2 images"):
         read_contours(path, SlideGeometry("a.svs"))
 
 
-def test_the_tracks_of_a_video_are_refused(tmp_path):
+def test_tracks_of_a_video_are_refused(tmp_path):
     (tmp_path / "case.xml").write_text('<annotations><version>1.1</version><track id="0" label="a"/></annotations>')
-    with pytest.raises(AnnotationError, match="case.xml: holds the tracks of a video"):
+    with pytest.raises(AnnotationError, match="case.xml has the tracks of a video"):
         read_contours(tmp_path / "case.xml")
 
 
-def test_a_contour_with_holes_is_one_polygon_that_cvat_fills_rightly(tmp_path):
+def test_contour_with_holes_is_one_polygon_that_cvat_fills(tmp_path):
     ring = np.array([(0, 0), (0, 60), (60, 60), (60, 0)]) - 0.5
     contour = Contour(ring, (ring / 4 + 10, ring[::-1] / 4 + 30), "Tumour", color="#a05aa0")
     write_contours(
@@ -144,7 +146,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("shapes", "message"), REFUSED)
-def test_what_cannot_be_drawn_is_refused_by_file_and_shape(cvat, shapes, message):
+def test_unreadable_cvat_shape_is_refused_by_file_and_shape(cvat, shapes, message):
     with pytest.raises(AnnotationError) as refused:
         read_contours(cvat(("a.png", shapes)))
     assert str(refused.value).startswith(message)
@@ -167,6 +169,6 @@ FLECKS = ",".join(["1"] * 1001**2)
     ],
     ids=["far", "near enough to be a number", "runs", "flecks"],
 )
-def test_a_hostile_mask_is_refused(cvat, mask, message):
+def test_hostile_cvat_mask_is_refused(cvat, mask, message):
     with pytest.raises(AnnotationError, match=message):
         read_contours(cvat(("a.png", f"<mask {mask}/>")))

@@ -1,8 +1,7 @@
-"""GeoJSON goes to QuPath and comes from it; files are found by the name of their slide."""
+"""GeoJSON is read from QuPath and written for it; files are found by the name of their slide."""
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import find_contour_file, read_contours, write_contours
 from napari_pathseg.errors import AnnotationError, ProjectError
 
-SHARED = Path(__file__).parents[3].parent / "shared/data"
 SQUARE = [[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]]
 HOLE = [[1, 1], [2, 1], [2, 2], [1, 1]]
 POLYGON = {"type": "Polygon", "coordinates": [SQUARE, HOLE]}
@@ -46,13 +44,13 @@ def feature(geometry, **properties):
         [{"type": "FeatureCollection", "features": [{"type": "Feature"}, feature(POLYGON)]}],
     ],
 )  # fmt: skip
-def test_a_polygon_is_read_however_it_is_wrapped(read, content):
+def test_polygon_is_read_however_it_is_wrapped(read, content):
     [contour] = read(content)
     assert contour.exterior.tolist() == [[-0.5, -0.5], [-0.5, 3.5], [3.5, 3.5], [3.5, -0.5]]
     assert [hole.tolist() for hole in contour.holes] == [[[0.5, 0.5], [0.5, 1.5], [1.5, 1.5]]]
 
 
-def test_a_multipolygon_gives_a_contour_for_each_part(read):
+def test_multipolygon_gives_a_contour_for_each_part(read):
     contours = read(feature({"type": "MultiPolygon", "coordinates": [[SQUARE, HOLE], [SQUARE]]}, name="x"))
     assert [len(contour.holes) for contour in contours] == [1, 0]
 
@@ -73,13 +71,13 @@ def test_a_multipolygon_gives_a_contour_for_each_part(read):
         ({"classification": {"name": 3, "color": "red"}}, ("", None)),
     ],
 )
-def test_class_and_colour_are_read_as_old_and_new_qupath_write_them(read, properties, found):
+def test_class_and_colour_of_old_and_new_qupath_are_read(read, properties, found):
     [contour] = read(feature(POLYGON, **properties))
     assert (contour.class_name, contour.color) == found
 
 
 @pytest.mark.parametrize("kind", ["annotation", "detection", "tile", "cell", "unheard of"])
-def test_every_object_of_qupath_is_a_contour_and_a_cell_its_outer_line(read, kind):
+def test_every_qupath_object_is_a_contour_a_cell_its_outer_line(read, kind):
     cell = feature(POLYGON, objectType=kind, isLocked=True, measurements={"Area": float("nan")})
     assert [len(contour.rings) for contour in read(cell | {"nucleusGeometry": {"type": "Curve"}})] == [2]
 
@@ -87,7 +85,7 @@ def test_every_object_of_qupath_is_a_contour_and_a_cell_its_outer_line(read, kin
 @pytest.mark.parametrize(
     "core", [{"objectType": "tmaCore", "isMissing": False}, {"objectType": "tma_core"}, {"isMissing": True}, {}]
 )
-def test_cores_of_tissue_arrays_are_no_contours_and_what_lies_in_them_is(read, core):
+def test_tissue_array_core_is_skipped_but_not_its_content(read, core):
     child = feature(POLYGON, objectType="annotation", name="child")
     parent = feature({"type": "Polygon", "coordinates": [SQUARE]}, **core, childObjects=[child, child])
     assert len(read([{"id": "TMACoreObject"} | parent, feature(POLYGON)])) == 3
@@ -104,7 +102,7 @@ CRS84 = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}
 
 
 @pytest.mark.parametrize("ring", [CITY, WEST])
-def test_a_map_is_not_taken_for_pixels(read, ring):
+def test_geographic_map_is_refused(read, ring):
     with pytest.raises(AnnotationError) as refused:
         read({"type": "FeatureCollection", "features": [feature({"type": "Polygon", "coordinates": [ring]})]})
     assert in_degrees(str(refused.value))
@@ -120,7 +118,7 @@ def test_a_map_is_not_taken_for_pixels(read, ring):
         "WGS84",
     ],
 )
-def test_a_file_that_names_wgs84_is_a_map_if_its_numbers_can_be_degrees(read, crs):
+def test_file_in_wgs84_is_a_map_if_its_numbers_can_be_degrees(read, crs):
     collection = {"type": "FeatureCollection", "crs": crs}
     with pytest.raises(AnnotationError) as refused:
         read(collection | {"features": [feature({"type": "Polygon", "coordinates": [LAND]}, admin="DE")]})
@@ -133,11 +131,11 @@ def test_a_file_that_names_wgs84_is_a_map_if_its_numbers_can_be_degrees(read, cr
 
 
 @pytest.mark.parametrize("ring", [LAND, [[x, y + 0.5] for x, y in SQUARE], [[0.25, 0.5], [0.75, 0.5], [0.5, 0.25]]])
-def test_a_small_annotation_near_the_corner_of_a_slide_is_no_map(read, ring):
+def test_small_annotation_near_the_corner_is_not_a_map(read, ring):
     assert len(read({"type": "Polygon", "coordinates": [ring]})) == 1
 
 
-def test_what_is_written_is_what_qupath_reads(tmp_path):
+def test_written_file_is_what_qupath_reads(tmp_path):
     square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5]])
     write_contours(tmp_path / "a.geojson", [Contour(square, class_name="Tumour")], {"Tumour": "#c80000"})
     written = json.loads((tmp_path / "a.geojson").read_text())
@@ -155,7 +153,7 @@ def test_what_is_written_is_what_qupath_reads(tmp_path):
     }
 
 
-def test_contours_come_back_with_their_holes_to_a_thousandth_of_a_pixel(tmp_path):
+def test_contours_round_trip_to_a_thousandth_of_a_pixel(tmp_path):
     rng = np.random.default_rng(2)
     contours = [Contour(rng.normal(0, 1e5, (50, 2)), (rng.uniform(size=(9, 2)),), color="#010203")]
     write_contours(tmp_path / "a.json", contours)
@@ -165,21 +163,14 @@ def test_contours_come_back_with_their_holes_to_a_thousandth_of_a_pixel(tmp_path
     assert copy.color == "#010203"
 
 
-def real(name):
-    if not SHARED.exists():
-        pytest.skip("the real data are not here")
-    return SHARED / name
-
-
 def shown(contour):
     return contour.class_name, contour.color, [len(ring) for ring in contour.rings]
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("suffix", [".geojson", ".svg"])
-def test_real_files_keep_every_point_on_the_way_out_and_in(tmp_path, suffix):
-    if not SHARED.exists():
-        pytest.skip("the real data are not here")
-    paths = sorted((SHARED / "contours").glob("*_geojson/*.geojson"))
+def test_real_geojson_files_round_trip_with_every_point(shared, tmp_path, suffix):
+    paths = sorted((shared / "data/contours").glob("*_geojson/*.geojson"))
     for path in paths:
         contours = read_contours(path)
         write_contours(tmp_path / f"copy{suffix}", contours)
@@ -190,6 +181,7 @@ def test_real_files_keep_every_point_on_the_way_out_and_in(tmp_path, suffix):
     assert len(paths) == 8
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize(
     ("name", "count", "holes", "classes"),
     [
@@ -207,14 +199,15 @@ def test_real_files_keep_every_point_on_the_way_out_and_in(tmp_path, suffix):
         ("qupath_geojson/large_image_sample_wgs84_NOT_pixels", 10, 0, {"": 10}),  # pixels, whatever its name says
     ],
 )
-def test_real_files_have_their_contours_holes_and_classes(name, count, holes, classes):
-    contours = read_contours(real(f"contours/{name}.geojson"))
+def test_real_geojson_files_have_their_contours_and_classes(shared, name, count, holes, classes):
+    contours = read_contours(shared / f"data/contours/{name}.geojson")
     assert (len(contours), sum(len(contour.holes) for contour in contours)) == (count, holes)
     assert Counter(contour.class_name for contour in contours) == classes
 
 
-def test_a_real_slide_has_every_point_of_its_thousands_of_contours():
-    path = real("contours/histolytics_geojson/hgsc_tissue_wsi.geojson")
+@pytest.mark.shared_data
+def test_real_geojson_of_thousands_of_contours_has_every_point(shared):
+    path = shared / "data/contours/histolytics_geojson/hgsc_tissue_wsi.geojson"
     contours = read_contours(path)
     features = json.loads(path.read_text())["features"]
     assert (len(contours), sum(len(contour.holes) for contour in contours)) == (3712, 2637)
@@ -229,39 +222,39 @@ def test_a_real_slide_has_every_point_of_its_thousands_of_contours():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "a.geojson is no JSON: "),
-        ("[" * 100_000, "a.geojson is nested deeper than contours ever are"),
-        ({"images": []}, "a.geojson has none of the formats that are read from .geojson files (QuPath GeoJSON, "),
+        ("{", "a.geojson is not JSON: "),
+        ("[" * 100_000, "a.geojson is nested too deeply for a contour file"),
+        ({"images": []}, "a.geojson is in none of the formats that .geojson files can have (QuPath GeoJSON, "),
         ({"type": "FeatureCollection", "features": 3}, "a.geojson: its features are 3, not a list"),
         ([feature(POLYGON), 7], "a.geojson, feature 2: is 7; a feature is an object"),
-        (feature({"type": "Curve"}), 'a.geojson, feature 1: its geometry is "Curve"; Polygon and MultiPolygon'),
-        (feature("Polygon"), "a.geojson, feature 1: its geometry is null; Polygon and MultiPolygon"),
+        (feature({"type": "Curve"}), 'a.geojson, feature 1: its geometry is "Curve"; only Polygon and MultiPolygon'),
+        (feature("Polygon"), "a.geojson, feature 1: its geometry is null; only Polygon and MultiPolygon"),
         (feature(POLYGON, childObjects=[7]), "a.geojson, feature 2: is 7; a feature is an object"),
         (feature({"type": "GeometryCollection"}), 'a.geojson, feature 1: its geometry is "GeometryCollection"'),
         ({"type": "Polygon", "coordinates": [[["1", "2"], ["3", "4"], ["5", "7"]]]}, "a.geojson, feature 1: its coo"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [True, 4], [5, 7]]]}, "a.geojson, feature 1: its coordinates a"),
         (feature({"type": "Polygon"}), "a.geojson, feature 1: its Polygon has no coordinates"),
-        ({"type": "Polygon", "coordinates": [[[1, 2], [3]]]}, "a.geojson, feature 1: its coordinates are not num"),
+        ({"type": "Polygon", "coordinates": [[[1, 2], [3]]]}, "a.geojson, feature 1: its coordinates are not pairs"),
         ({"type": "Polygon", "coordinates": [[[1], [2], [3]]]}, "a.geojson, feature 1: its coordinates are not pairs"),
         ({"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [1, 2]]]}, "a.geojson, feature 1: has 2 points; "),
         ('{"type": "Polygon", "coordinates": [[[1, 2], [3, NaN], [5, 6]]]}', "a.geojson, feature 1: point 2 lies"),
         ('{"type": "Polygon", "coordinates": [[[1, 2], [3, 1e999], [5, 6]]]}', "a.geojson, feature 1: point 2"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_drawn_is_refused_by_file_and_feature(read, content, message):
+def test_unreadable_geojson_is_refused_by_file_and_feature(read, content, message):
     with pytest.raises(AnnotationError) as refused:
         read(content)
     assert str(refused.value).startswith(message)
 
 
-def test_files_of_another_kind_are_refused_with_the_known_ones(tmp_path):
-    with pytest.raises(AnnotationError, match=r'a\.docx: .* "\.docx" .* known are \.svg, .*\.geojson, \.json\.'):
+def test_unreadable_or_unwritable_path_is_refused_with_a_remedy(tmp_path):
+    with pytest.raises(AnnotationError, match=r'a\.docx: "\.docx" .* known are \.svg, .*\.geojson, \.json\.'):
         read_contours("a.docx")
     with pytest.raises(AnnotationError, match="could not be read: No such file"):
         read_contours(tmp_path / "a.svg")
     with pytest.raises(AnnotationError, match=r"b\.svg, contour 1: has 1 point; "):
         write_contours(tmp_path / "b.svg", [Contour(np.zeros((1, 2)))])
-    with pytest.raises(ProjectError, match="Make that folder first"):
+    with pytest.raises(ProjectError, match="Create that folder first"):
         write_contours(tmp_path / "none" / "b.svg", [])
     assert not list(tmp_path.iterdir())
 
@@ -283,13 +276,27 @@ STEM = "2017-06-09_18.08.16.ndpi.16.14788_15256.2048x2048"
         ("a.svs", "mask_a.bmp"),
     ],
 )
-def test_a_slide_finds_its_contours_by_its_name(tmp_path, slide, contours):
+def test_slide_finds_its_contours_by_its_name(tmp_path, slide, contours):
     for name in (slide, contours, "other.svg", "b.tif", f"{STEM}2.svg", "aa.geojson"):
         (tmp_path / name).touch()
     assert find_contour_file(tmp_path / slide, tmp_path) == tmp_path / contours
 
 
-def test_a_slide_is_never_its_own_mask_and_outlines_come_before_pictures(tmp_path):
+def test_slide_whose_name_is_as_long_as_names_may_be_finds_its_contours(tmp_path):
+    slide, contours = tmp_path / f"{'L' * 251}.tif", tmp_path / f"{'L' * 251}.svg"
+    slide.touch()
+    assert find_contour_file(slide, tmp_path) is None  # although "….tif.annotations" is no name that a file can have
+    contours.touch()
+    assert find_contour_file(slide, tmp_path) == contours
+
+
+def test_image_that_is_no_label_image_is_refused_with_the_formats_of_those(tmp_path):
+    (tmp_path / "a_mask.jpg").touch()
+    with pytest.raises(AnnotationError, match=r"one of these formats, or a label image as PNG or TIFF"):
+        read_contours(tmp_path / "a_mask.jpg")
+
+
+def test_outlines_come_before_masks_and_a_slide_is_never_its_own(tmp_path):
     slide = tmp_path / "a.tif"
     slide.touch()
     assert find_contour_file(slide, tmp_path) is None

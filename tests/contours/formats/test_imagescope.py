@@ -1,6 +1,5 @@
-"""Layers of ImageScope and HALO come in as contours with holes, and go out as layers."""
+"""Layers of ImageScope and HALO are read as contours with holes, and contours written as layers."""
 
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -13,13 +12,12 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
-FILES = Path(__file__).parents[3].parent / "shared/data/contours/imagescope_xml"
 SQUARE = "0,0 60,0 60,60 0,60 0,0"
 INNER = "10,10 20,10 20,20 10,20"
 
 
 def regions(*content, tag="Vertex"):
-    """Regions of these types, negative or not, through these points."""
+    """Return the XML of regions, by type, sign and points."""
     text = ""
     for kind, negative, points in content:
         pairs = [point.split(",") for point in points.split()]
@@ -30,7 +28,7 @@ def regions(*content, tag="Vertex"):
 
 @pytest.fixture
 def layers(tmp_path):
-    """A file of these layers: name, colour and regions."""
+    """Write a file of layers: name, colour and regions."""
 
     def write(*content, name="case.xml"):
         text = "".join(
@@ -46,7 +44,7 @@ def area(contour):
     return shapely.Polygon(contour.exterior, contour.holes).area
 
 
-def test_a_region_is_read_from_pixel_corners_with_its_layer_as_class(layers):
+def test_region_counts_from_pixel_corners_with_its_layer_as_class(layers):
     [contour] = read_contours(layers(("Tumour", 0x8000FF, regions((0, 0, "10,20 30,20 30,50 10,50 10,20")))))
     assert contour.exterior.tolist() == [[19.5, 9.5], [19.5, 29.5], [49.5, 29.5], [49.5, 9.5]]
     assert rasterize([contour], (60, 60)).astype(bool).sum() == 20 * 30
@@ -61,7 +59,7 @@ def test_colours_have_red_in_the_lowest_byte(layers, number, color):
 
 
 @pytest.mark.parametrize("kinds", [("0", "1", "2", "3", "4"), ("Polygon", "Rectangle", "Ellipse", "Ruler", "Pin")])
-def test_rectangles_and_ellipses_are_areas_and_rulers_are_not(layers, kinds):
+def test_rectangles_and_ellipses_are_read_and_rulers_skipped(layers, kinds):
     polygon, rectangle, ellipse, ruler, pin = kinds
     contours = read_contours(
         layers(
@@ -85,7 +83,7 @@ def test_rectangles_and_ellipses_are_areas_and_rulers_are_not(layers, kinds):
     assert [area(contour) for contour in contours] == [3600, 800, 800, round_area, round_area]
 
 
-def test_a_negative_region_is_a_hole_in_its_own_layer_if_it_can_be(layers):
+def test_negative_region_is_a_hole_in_its_own_layer_if_possible(layers):
     contours = read_contours(
         layers(
             ("a", 255, regions((0, 1, INNER), (0, 0, SQUARE), (0, 0, "12,12 14,12 14,14"))),
@@ -96,16 +94,15 @@ def test_a_negative_region_is_a_hole_in_its_own_layer_if_it_can_be(layers):
     assert [(c.class_name, len(c.holes)) for c in contours] == [("a", 2), ("a", 0), ("b", 0)]
 
 
-def test_a_negative_region_that_trims_a_border_takes_off_what_lies_inside(layers):
+def test_negative_region_across_a_border_is_clipped_to_it(layers):
     [contour] = read_contours(layers(("a", 255, regions((0, 0, SQUARE), (0, 1, "50,-10 80,-10 80,70 50,70")))))
     painted = rasterize([contour], (80, 80)).astype(bool)
     assert painted.sum() == painted[:60, :50].sum() == 60 * 50
 
 
-def test_the_real_file_comes_in_without_its_rulers_and_comes_back_the_same(tmp_path):
-    path = FILES / "onesixth_test.xml"
-    if not path.exists():
-        pytest.skip("the real data are not here")
+@pytest.mark.shared_data
+def test_real_imagescope_file_round_trips_without_its_rulers(shared, tmp_path):
+    path = shared / "data/contours/imagescope_xml/onesixth_test.xml"
     contours = read_contours(path)
     regions = list(ElementTree.parse(path).iter("Region"))
     assert [region.get("Type") for region in regions] == ["0", "1", "1", "3", "3", "3", "2"]
@@ -121,7 +118,7 @@ def test_the_real_file_comes_in_without_its_rulers_and_comes_back_the_same(tmp_p
         assert [area(c) for c in again] == pytest.approx([area(c) for c in contours])
 
 
-def test_layers_are_written_as_the_programs_write_them(tmp_path):
+def test_layers_are_written_as_imagescope_and_halo_write_them(tmp_path):
     ring = np.array([(-0.5, -0.5), (-0.5, 9.5), (9.5, 9.5), (9.5, -0.5)])
     contours = [Contour(ring, class_name=name, color="#ff0080") for name in "ABA"]
     contours[2] = Contour(ring, (ring / 2 + 2,), "A", color="#ff0080")
@@ -147,7 +144,7 @@ def test_layers_are_written_as_the_programs_write_them(tmp_path):
         ]
 
 
-def test_a_vertex_that_halo_moved_stays_moved(tmp_path):
+def test_vertex_moved_in_halo_stays_moved(tmp_path):
     path = tmp_path / "a.annotations"
     write_contours(path, [Contour(np.array([(1.25, 1), (1, 9), (9, 9.0)]))])
     path.write_text(path.read_text().replace('<V X="10" Y="10"/>', '<V X="20" Y="30"/>'))
@@ -163,13 +160,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("inside", "message"), REFUSED)
-def test_what_cannot_be_drawn_is_refused_by_file_layer_and_region(layers, inside, message):
+def test_unreadable_region_is_refused_by_file_layer_and_region(layers, inside, message):
     with pytest.raises(AnnotationError) as refused:
         read_contours(layers(("a", 255, inside)))
     assert str(refused.value).startswith(message)
 
 
-def test_thousands_of_layers_with_a_negative_region_each_are_read(tmp_path):
+def test_thousands_of_layers_with_negative_regions_are_read(tmp_path):
     square = '<Region {}><Vertices><V X="{}" Y="0"/><V X="{}" Y="0"/><V X="{}" Y="9"/></Vertices></Region>'
     layers = "".join(
         "<Annotation><Regions>"
@@ -184,7 +181,7 @@ def test_thousands_of_layers_with_a_negative_region_each_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("fractions", ["1 " * 2_000_000, "1 1"])
-def test_fractions_that_do_not_fit_the_vertices_are_passed_over(layers, fractions):
+def test_fractions_that_do_not_match_the_vertices_are_ignored(layers, fractions):
     vertices = '<Vertices><V X="1" Y="1"/><V X="9" Y="1"/><V X="9" Y="9"/></Vertices>'
     region = f'<Region Fractions="{fractions}">{vertices}</Region>'
     (path := layers()).write_text(f"<Annotations><Annotation><Regions>{region}</Regions></Annotation></Annotations>")

@@ -1,4 +1,4 @@
-"""What all JSON formats promise: contours come back, hostile files are refused in time."""
+"""All JSON formats round-trip contours and refuse hostile files quickly."""
 
 import copy
 import json
@@ -50,13 +50,20 @@ CONTOURS = st.lists(
 @pytest.mark.parametrize("key", KEYS)
 @given(contours=CONTOURS)
 @MODEST
-def test_contours_come_back_with_their_holes_and_classes(tmp_path, key, contours):
+def test_contours_round_trip_through_json_with_holes_and_classes(tmp_path, key, contours):
     write_contours(tmp_path / "a.json", contours, format=key, frame=SlideGeometry("a.tif", (50, 60)))
     assert_same(read_contours(tmp_path / "a.json", SlideGeometry("a", (50, 60))), contours)
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_islands_in_holes_and_holes_that_touch_come_back(tmp_path, key):
+def test_class_name_of_spaces_alone_is_kept(tmp_path, key):
+    contours = [Contour(square(0, 0, 9), (), name) for name in ("\x85", " ")]
+    write_contours(tmp_path / "a.json", contours, format=key)
+    assert_same(read_contours(tmp_path / "a.json"), contours)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_islands_in_holes_and_touching_holes_round_trip(tmp_path, key):
     lake = Contour(square(0, 0, 100), (square(10, 10, 50), square(60, 60, 30), square(10, 60, 20)), "Tumour")
     island = Contour(square(20, 20, 30), (square(25, 25, 10),), "Tumour")
     inmost = Contour(square(28, 28, 3), (), "Stroma")
@@ -65,7 +72,7 @@ def test_islands_in_holes_and_holes_that_touch_come_back(tmp_path, key):
     assert_same(read_contours(tmp_path / "a.json"), contours)
 
 
-def test_a_json_file_is_geojson_unless_another_format_is_named(tmp_path):
+def test_json_file_is_geojson_unless_another_format_is_named(tmp_path):
     write_contours(tmp_path / "a.json", [Contour(square(0, 0, 9))])
     assert json.loads((tmp_path / "a.json").read_text())["type"] == "FeatureCollection"
 
@@ -119,7 +126,7 @@ SEEDS = {"geojson": GEOJSON, "coco": COCO, "labelme": LABELME}
 
 
 def keys_and_words(value):
-    """Every key and text of a document."""
+    """Yield every key and string of a document."""
     if isinstance(value, dict):
         return {*value, *(word for part in value.values() for word in keys_and_words(part))}
     if isinstance(value, list):
@@ -128,7 +135,7 @@ def keys_and_words(value):
 
 
 def paths(value, path=()):
-    """Yield where something is in a document."""
+    """Yield the location of every value in a document."""
     yield path
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in parts:
@@ -160,19 +167,19 @@ def read_or_refuse(key, document):
 @pytest.mark.parametrize("key", KEYS)
 @given(document=JSON)
 @MODEST
-def test_whatever_json_comes_is_read_or_refused(key, document):
+def test_arbitrary_json_is_read_or_refused(key, document):
     read_or_refuse(key, document)
 
 
 @pytest.mark.parametrize("key", KEYS)
-def test_each_seed_is_read_before_it_is_spoilt(key):
+def test_each_seed_document_is_valid(key):
     assert FORMATS[key].read(SEEDS[key], DocumentSource("a.json", SlideGeometry("a.png")))
 
 
 @pytest.mark.parametrize("key", KEYS)
 @given(data=st.data())
 @settings(MODEST, max_examples=250 * FUZZ)
-def test_a_file_in_which_anything_was_replaced_is_read_or_refused(key, data):
+def test_mutated_document_is_read_or_refused(key, data):
     document = copy.deepcopy(SEEDS[key])
     for _ in range(data.draw(st.integers(1, 3))):
         *way, last = data.draw(st.sampled_from([path for path in paths(document) if path]))
@@ -217,7 +224,7 @@ HOSTILE = {
     "no text": b"\xff\xfe\x00\xd8\xff",
     "nothing": "",
     "long text for a number": polygon('"' + "9" * 1_000_000 + '"'),
-    "huge picture": json.dumps(coco({"size": [10**9, 10**9], "counts": [0, 10**18]})),
+    "huge image": json.dumps(coco({"size": [10**9, 10**9], "counts": [0, 10**18]})),
     "huge box": json.dumps(coco({"size": [16_384, 16_384], "counts": [0, 16_384**2]})),
     "huge count": json.dumps(coco({"size": [4, 3], "counts": [0, 10**30]})),
     "counts that overflow": json.dumps(coco({"size": [4, 3], "counts": [2**62, 2**62, 2**62, 2**62 + 12]})),
@@ -234,7 +241,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_file_is_refused_in_a_second_and_200_mb(tmp_path, name, at_most_loops):
+def test_hostile_json_is_refused_in_a_second_and_200_mb(tmp_path, name, at_most_loops):
     content = HOSTILE[name]
     path = tmp_path / "a.json"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -250,7 +257,7 @@ def test_a_hostile_file_is_refused_in_a_second_and_200_mb(tmp_path, name, at_mos
     assert len(str(refused.value)) < 600
 
 
-def test_masks_that_are_each_as_large_as_is_read_are_refused_together(tmp_path, monkeypatch):
+def test_many_masks_of_the_largest_size_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_pathseg.contours.formats.coco_rle.MAX_IMAGE_PIXELS", 30)
     mask = {"size": [4, 3], "counts": [0, 12]}
     document = COCO | {"annotations": [{"image_id": 1, "segmentation": mask}] * 2}
@@ -259,7 +266,7 @@ def test_masks_that_are_each_as_large_as_is_read_are_refused_together(tmp_path, 
         FORMATS["coco"].read(document | {"annotations": document["annotations"] * 2}, DocumentSource("a.json"))
 
 
-def test_what_is_said_twice_with_one_value_is_read(tmp_path):
+def test_duplicate_key_with_the_same_value_is_read(tmp_path):
     features = (
         '{"type": "Polygon", "coordinates": [[[0, 0], [4, 0], [4, 4]]], "metadata": {"a": 1}, "metadata": {"a": 1}}'
     )
@@ -268,13 +275,13 @@ def test_what_is_said_twice_with_one_value_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
-def test_a_file_is_read_in_each_encoding_of_json(tmp_path, encoding):
+def test_json_is_read_in_each_of_its_encodings(tmp_path, encoding):
     text = json.dumps({"shapes": [{"label": "Ödem", "points": SQUARE}]}, ensure_ascii=False)
     (tmp_path / "a.json").write_text(text, encoding=encoding)
     assert [contour.class_name for contour in read_contours(tmp_path / "a.json")] == ["Ödem"]
 
 
-def test_a_million_vertices_and_many_contours_are_read_in_seconds(tmp_path, at_most_loops):
+def test_million_vertices_and_many_contours_are_read_in_seconds(tmp_path, at_most_loops):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     points = np.stack([np.sin(angle), np.cos(angle)], axis=1) * 1e4
     text = json.dumps({"type": "Polygon", "coordinates": [points.tolist()]})

@@ -1,4 +1,4 @@
-"""LabelMe's shapes: polygons, rectangles, circles and masks of one picture."""
+"""LabelMe's shapes: polygons, rectangles, circles and masks of one image."""
 
 import base64
 import io
@@ -34,7 +34,7 @@ def png(pixels):
         return base64.b64encode(file.getvalue()).decode()
 
 
-def test_shapes_count_from_the_pixel_corner_and_bear_their_label():
+def test_labelme_shapes_count_from_the_pixel_corner():
     [contour] = read(shape([[1, 1], [3, 1], [3, 2], [1, 2]]))
     assert contour.exterior.tolist() == [[0.5, 0.5], [0.5, 2.5], [1.5, 2.5], [1.5, 0.5]]
     assert contour.class_name == "Tumour"
@@ -51,26 +51,26 @@ def test_shapes_count_from_the_pixel_corner_and_bear_their_label():
         shape(SQUARE, "oriented_rectangle"),
     ],
 )
-def test_rectangles_and_shapes_without_a_type_are_outlines(drawn):
+def test_rectangle_or_shape_without_a_type_is_an_outline(drawn):
     [contour] = read(drawn)
     assert rasterize([contour], (12, 12)).astype(bool).sum() == 81
 
 
-def test_a_circle_has_the_area_of_a_circle():
+def test_circle_has_the_area_of_a_circle():
     [contour] = read(shape([[50, 40], [50, 60]], "circle"))
     inside = np.argwhere(rasterize([contour], (100, 100)))
     assert len(inside) == pytest.approx(np.pi * 20**2, rel=0.01)
     assert inside.mean(axis=0).tolist() == pytest.approx([39.5, 49.5])
 
 
-def test_points_and_lines_are_left_out():
+def test_points_and_lines_are_skipped():
     kinds = ("point", "line", "linestrip", "points")
     assert read(*(shape(SQUARE[:2], kind) for kind in kinds)) == []
 
 
 @pytest.mark.parametrize("past", [0, 1])
 @pytest.mark.parametrize("to_stored", [lambda mask: mask, lambda mask: mask * np.uint8(255)])
-def test_a_mask_lies_at_the_first_corner_of_its_box(past, to_stored):
+def test_mask_is_placed_at_the_first_corner_of_its_box(past, to_stored):
     mask = np.random.default_rng(0).random((7, 5)) > 0.4
     corners = [[11.0, 20.0], [11.0 + 4 + past, 20.0 + 6 + past]]
     contours = read(shape(corners[:: -1 if past else 1], "mask", mask=png(to_stored(mask))))
@@ -98,42 +98,35 @@ WHITE = png(np.full((1, 2), 255, np.uint8))
         (7, "a.json, shape 1: is 7; a shape is an object"),
         (
             shape(SQUARE, "spline"),
-            'a.json, shape 1: its type is "spline"; polygon, rectangle, circle and ma',
+            'a.json, shape 1: its type is "spline"; only polygon, rectangle, circle an',
         ),
-        (shape([[1, "2"]]), "a.json, shape 1: its coordinates are not numbers in pairs"),
+        (shape([[1, "2"]]), "a.json, shape 1: its coordinates are not pairs of numbers"),
         (shape(SQUARE[:2]), "a.json, shape 1: has 2 points; an outline needs 3 or more"),
         (shape(SQUARE, "circle"), "a.json, shape 1: its circle has 4 points, not 2"),
         (shape([[1, 1], [1, 1]], "circle"), "a.json, shape 1: its circle has no radius"),
         (shape([[1, 1], [1e300, 1]], "circle"), "a.json, shape 1: point 2 lies at row 1, column 1e+300"),
-        (shape(BOX, "mask"), "a.json, shape 1: its mask is no PNG picture"),
-        (shape(BOX, "mask", mask="=!ä"), "a.json, shape 1: its mask is no picture as text"),
-        (shape(BOX, "mask", mask=WHITE[:60]), "a.json, shape 1: its mask is no PNG picture"),
+        (shape(BOX, "mask"), "a.json, shape 1: its mask is not a readable PNG image"),
+        (shape(BOX, "mask", mask="=!ä"), "a.json, shape 1: its mask is not base64 text"),
+        (shape(BOX, "mask", mask=WHITE[:60]), "a.json, shape 1: its mask is not a readable PNG image"),
         (
             shape([[1, 1], [9, 9]], "mask", mask=WHITE),
-            "a.json, shape 1: its mask has 1 x 2 pixels, which is not",
+            "a.json, shape 1: its mask has 1 x 2 pixels, but its box has",
         ),
     ],
 )
-def test_what_cannot_be_read_is_refused_by_file_and_shape(drawn, message):
+def test_unreadable_labelme_is_refused_by_file_and_shape(drawn, message):
     with pytest.raises(AnnotationError) as refused:
         read(drawn)
     assert str(refused.value).startswith(message)
 
 
-def test_a_mask_that_is_too_large_is_refused_before_it_is_decoded():
+def test_mask_too_large_is_refused_before_it_is_decoded():
     black = png(np.zeros((8_193, 8_192), bool))
-    with pytest.raises(AnnotationError, match=r"its mask covers 8,193 x 8,192 pixels; 67,108,864 are read"):
+    with pytest.raises(AnnotationError, match=r"its mask covers 8,193 x 8,192 pixels; at most 67,108,864 can be read"):
         read(shape([[0, 0], [8_191, 8_192]], "mask", mask=black))
 
 
-def test_shapes_of_a_picture_of_another_size_are_refused():
-    frame = SlideGeometry(shape=(20, 30))
-    assert len(read(shape(SQUARE), frame=frame, imageHeight=20, imageWidth=30)) == 1
-    with pytest.raises(AnnotationError, match=r"picture of 10 x 15 pixels, its slide has 20 x 30 \(rows x columns\)"):
-        read(shape(SQUARE), frame=frame, imageHeight=10, imageWidth=15)
-
-
-def test_what_is_written_is_what_labelme_reads(tmp_path):
+def test_written_file_is_what_labelme_reads(tmp_path):
     square = np.array([[-0.5, -0.5], [-0.5, 3.5], [1.5, 3.5], [1.5, -0.5]])
     contours = [Contour(square, class_name="Stroma"), Contour(square, (square / 2,), "Tumour")]
     write_contours(tmp_path / "a.json", contours, format="labelme", frame=SlideGeometry("a.tif", (100, 200)))
@@ -160,7 +153,7 @@ def test_what_is_written_is_what_labelme_reads(tmp_path):
     ]
 
 
-def test_the_picture_in_a_file_of_labelme_is_passed_over(tmp_path):
+def test_image_in_a_labelme_file_is_ignored(tmp_path):
     path = tmp_path / "a.json"
     path.write_text(
         json.dumps({"imageData": "A" * 60_000_000, "shapes": [{"label": "a", "points": [[0, 0], [4, 0], [4, 4]]}]})

@@ -1,4 +1,4 @@
-"""Hamamatsu's outlines on the glass become contours on the slide, and go back."""
+"""NDPA: outlines on the glass are read as contours on the slide, and written back."""
 
 from xml.etree import ElementTree
 
@@ -29,7 +29,7 @@ def points(*pairs, closed=1):
 
 @pytest.fixture
 def ndpa(tmp_path):
-    """A file `a.ndpi.ndpa` of these entries."""
+    """Write `a.ndpi.ndpa` with these entries."""
 
     def write(*entries):
         path = tmp_path / "a.ndpi.ndpa"
@@ -43,7 +43,7 @@ def ndpa(tmp_path):
 LEFT, TOP = 100_000 - 250_000, -200_000 - 500_000
 
 
-def test_nanometres_from_the_middle_of_the_glass_become_pixels_of_the_slide(ndpa):
+def test_nanometres_from_the_glass_centre_become_slide_pixels(ndpa):
     corners = [(LEFT + 500 * x, TOP + 500 * y) for x, y in ((10, 20), (30, 20), (30, 50), (10, 50))]
     [contour] = read_contours(ndpa(entry(points(*corners))), FRAME)
     assert contour.exterior.tolist() == [[19.5, 9.5], [19.5, 29.5], [49.5, 29.5], [49.5, 9.5]]
@@ -51,7 +51,7 @@ def test_nanometres_from_the_middle_of_the_glass_become_pixels_of_the_slide(ndpa
     assert (contour.class_name, contour.color) == ("Tumour", "#ff0080")
 
 
-def test_other_units_are_read_and_unknown_ones_are_not_guessed(ndpa):
+def test_other_units_are_read_and_unknown_ones_refused(ndpa):
     corners = [(LEFT / 1e3, TOP / 1e3), (LEFT / 1e3 + 50, TOP / 1e3), (LEFT / 1e3, TOP / 1e3 + 50)]
     [contour] = read_contours(ndpa(entry(points(*corners), unit="micrometers")), FRAME)
     np.testing.assert_allclose(contour.exterior, [[-0.5, -0.5], [-0.5, 99.5], [99.5, -0.5]], atol=1e-9)
@@ -59,7 +59,7 @@ def test_other_units_are_read_and_unknown_ones_are_not_guessed(ndpa):
         read_contours(ndpa(entry(points(*corners), unit="inches")), FRAME)
 
 
-def test_a_circle_is_an_outline_and_lines_and_pins_are_none(ndpa):
+def test_circle_is_an_outline_and_lines_and_pins_are_skipped(ndpa):
     circle = f"<x>{LEFT + 250_000}</x><y>{TOP + 500_000}</y><radius>50000</radius>"
     line = points((0, 0), (9, 9), (0, 9), closed=0)
     entries = [entry(circle, "circle"), entry(line), entry("<x>0</x><y>0</y>", "pin"), entry("", "linearmeasure")]
@@ -78,19 +78,19 @@ def test_a_circle_is_an_outline_and_lines_and_pins_are_none(ndpa):
         (SlideGeometry("a", (9, 9), None, (0, 0)), "its pixel size"),
     ],
 )
-def test_without_knowing_the_slide_nothing_is_guessed(ndpa, tmp_path, frame, missing):
-    message = f"of the slide is not known: {missing}. Give the .ndpi slide with it."
+def test_ndpa_without_its_slide_is_refused_with_what_is_missing(ndpa, tmp_path, frame, missing):
+    message = f"need what is not known of this slide: {missing}. Give the .ndpi slide with it"
     with pytest.raises(AnnotationError, match=message):
         read_contours(ndpa(entry(points((0, 0), (9, 9), (0, 9)))), frame)
     with pytest.raises(AnnotationError, match=message):
         write_contours(tmp_path / "b.ndpa", [Contour(np.eye(3, 2))], frame=frame)
 
 
-def test_an_empty_file_needs_no_slide(ndpa):
+def test_empty_ndpa_needs_no_slide(ndpa):
     assert read_contours(ndpa()) == []
 
 
-def test_what_ndp_view_gets_are_whole_nanometres_of_closed_lines(tmp_path):
+def test_ndp_view_gets_closed_lines_in_whole_nanometres(tmp_path):
     ring = np.array([(0.1, 0.2), (0.1, 50), (50.7, 50), (50, 0)])
     write_contours(tmp_path / "a.ndpa", [Contour(ring, (ring / 4 + 5,), "A & B", color="#a05aa0")], frame=FRAME)
     root = ElementTree.parse(tmp_path / "a.ndpa").getroot()
@@ -113,13 +113,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("inside", "message"), REFUSED)
-def test_what_cannot_be_drawn_is_refused_by_file_and_annotation(ndpa, inside, message):
+def test_unreadable_annotation_is_refused_by_file_and_annotation(ndpa, inside, message):
     with pytest.raises(AnnotationError) as refused:
         read_contours(ndpa(inside), FRAME)
     assert str(refused.value).startswith(message)
 
 
-def test_many_thousand_outlines_are_read_with_all_that_the_program_writes_around_them(ndpa):
+def test_thousands_of_ndpa_outlines_with_their_attributes_are_read(ndpa):
     rest = "".join(f"<{tag}>0</{tag}>" for tag in ("lens", "z", "showtitle", "showhistogram", "showlineprofile"))
     found = [entry(points((0, 0), (9000, 0), (0, at))).replace("<x>", f"{rest * 10}<x>", 1) for at in range(1, 15_001)]
     contours = read_contours(ndpa(*found), FRAME)  # of 900,000 elements, most of which are of no use

@@ -8,17 +8,19 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_pathseg
-from napari_pathseg.cli import parser
+from napari_pathseg.cli import arguments
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats import (
     CONTOUR_SUFFIXES,
     FORMATS,
-    ContourFile,
+    AnnotationReader,
     ContourFormat,
     SlideGeometry,
     read_contours,
     write_contours,
 )
+from napari_pathseg.contours.formats.registry import parse_document
+from napari_pathseg.errors import AnnotationError
 from napari_pathseg.projects.exporting.export import EXPORT_FORMATS
 
 PACKAGE = Path(napari_pathseg.__file__).parent
@@ -26,21 +28,21 @@ SQUARE = Contour(np.array([[1.0, 1], [1, 9], [9, 9], [9, 1]]), class_name="Tumou
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(ContourFormat)])
-def test_a_format_without_one_of_its_fields_fails_at_import(field):
+def test_format_without_one_of_its_fields_fails_at_import(field):
     row = {other.name: getattr(FORMATS["svg"], other.name) for other in fields(ContourFormat) if other.name != field}
     with pytest.raises(TypeError, match=field):
         ContourFormat(**row)
 
 
-def test_the_help_of_the_command_line_names_every_format():
-    assert set(parser._CONTOURS.split(", ")) == FORMATS.keys()
+def test_help_of_the_command_line_names_every_format():
+    assert set(arguments.CONTOURS.split(", ")) == FORMATS.keys()
 
 
 def test_every_format_can_be_exported():
     assert FORMATS.keys() <= set(EXPORT_FORMATS)
 
 
-def test_the_manifest_offers_every_contour_suffix_but_json():
+def test_manifest_offers_every_contour_suffix_but_json():
     contributions = PluginManifest.from_file(PACKAGE / "napari.yaml").contributions
     [reader] = contributions.readers
     assert {f"*{suffix}" for suffix in CONTOUR_SUFFIXES if suffix != ".json"} <= set(reader.filename_patterns)
@@ -48,7 +50,7 @@ def test_the_manifest_offers_every_contour_suffix_but_json():
     assert set(writer.filename_extensions) <= set(CONTOUR_SUFFIXES)
 
 
-def test_the_readme_lists_every_format():
+def test_readme_lists_every_format():
     rows = [
         line for line in (PACKAGE.parent / "README.md").read_text(encoding="utf8").splitlines() if "| yes | yes" in line
     ]
@@ -56,23 +58,34 @@ def test_the_readme_lists_every_format():
     assert FORMATS.keys() <= listed
 
 
-def test_contour_file_knows_its_format_and_contours(tmp_path):
+def test_annotation_file_has_the_contours_of_its_format(tmp_path):
     path = tmp_path / "a.geojson"
     write_contours(path, [SQUARE])
-    file = ContourFile.parse(path)
-    assert file.format is FORMATS["geojson"]
+    assert parse_document(path)[0] is FORMATS["geojson"]
+    file = AnnotationReader().read(path, SlideGeometry("a.tif", (20, 20)))
     assert not file.has_multiple_images
     [expected] = read_contours(path)
-    found = file.contours(SlideGeometry("a.tif", (20, 20)))
-    assert [(c.class_name, c.exterior.tolist()) for c in found] == [("Tumour", expected.exterior.tolist())]
+    assert [(c.class_name, c.exterior.tolist()) for c in file.contours] == [("Tumour", expected.exterior.tolist())]
 
 
-def test_contour_file_knows_when_it_changed_after_parsing(tmp_path):
+def test_annotation_file_that_changed_after_reading_is_refused(tmp_path):
     path = tmp_path / "a.svg"
     write_contours(path, [SQUARE])
-    file = ContourFile.parse(path)
-    assert file.is_current()
+    file = AnnotationReader().read(path, SlideGeometry())
+    file.check_unchanged()
     write_contours(path, [SQUARE, replace(SQUARE, class_name="Stroma")])
-    assert not file.is_current()
+    with pytest.raises(AnnotationError, match=r"a\.svg changed after it was read"):
+        file.check_unchanged()
     path.unlink()
-    assert not file.is_current()
+    with pytest.raises(AnnotationError, match=r"a\.svg changed after it was read"):
+        file.check_unchanged()
+
+
+def test_label_image_has_no_contours_until_its_import(tmp_path):
+    path = tmp_path / "a_mask.png"
+    with pytest.raises(AnnotationError, match=r"a_mask\.png could not be read"):
+        AnnotationReader().read(path, SlideGeometry())
+    path.write_bytes(b"pixels")
+    file = AnnotationReader().read(path, SlideGeometry())
+    assert file.contours is None
+    file.check_unchanged()

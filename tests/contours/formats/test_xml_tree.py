@@ -1,4 +1,4 @@
-"""XML comes in fast and whole, and hostile XML does no harm."""
+"""XML is read completely and quickly, and hostile XML is refused."""
 
 import gzip
 import re
@@ -14,7 +14,7 @@ from napari_pathseg.errors import AnnotationError
 
 @pytest.fixture
 def xml(tmp_path):
-    """A file `case.xml` with this inside."""
+    """Write `case.xml` with this content."""
 
     def write(content):
         path = tmp_path / "case.xml"
@@ -24,7 +24,7 @@ def xml(tmp_path):
     return write
 
 
-def test_a_tree_is_that_of_the_standard_library_but_for_vertices(xml):
+def test_tree_equals_that_of_the_standard_library_except_vertices(xml):
     path = xml('<?xml version="1.0"?><a xmlns:i="urn:i" i:b="1"><c d="&lt;">text<e/>tail</c><i:f/></a>')
     mine, theirs = read_tree(path), ElementTree.parse(path).getroot()
     assert ElementTree.tostring(mine) == ElementTree.tostring(theirs)
@@ -52,7 +52,7 @@ def _written_differently(vertices):
 
 
 @pytest.mark.parametrize("way", range(12))
-def test_vertices_are_read_as_the_standard_library_reads_them_however_they_are_written(xml, way):
+def test_vertex_attributes_equal_those_of_the_standard_library(xml, way):
     name, vertices = list(_written_differently(lines(45_000)))[way]
     path = xml("<a><Coordinates>\n" + "\n".join(vertices) + "\n</Coordinates><Coordinates/></a>")
     assert path.stat().st_size > 2 << 20  # several blocks of the file
@@ -66,7 +66,7 @@ def test_vertices_are_read_as_the_standard_library_reads_them_however_they_are_w
     assert points_of(empty).shape == (0, 2)
 
 
-def test_vertices_of_elements_are_numbers_too(xml):
+def test_vertices_that_are_elements_are_read(xml):
     content = (
         "<pointlist>\n<point>\n<x> 1.5 </x><y>-2</y></point><point><y>4</y><x>3</x><z>9</z></point>"
         "<point><x>5</x></point><point><x>six</x><y>6</y></point></pointlist>"
@@ -75,18 +75,18 @@ def test_vertices_of_elements_are_numbers_too(xml):
     np.testing.assert_array_equal(points, [[1.5, -2], [3, 4], [5, np.nan], [np.nan, 6]])
 
 
-def test_a_number_that_is_none_is_not_a_number(xml):
+def test_malformed_number_is_nan(xml):
     content = '<Vertices><Vertex X="1" Y="2"/><Vertex X="1"/><Vertex X="1,5" Y="2"/><Other X="1" Y="1"/></Vertices>'
     np.testing.assert_array_equal(points_of(read_tree(xml(content))), [[1, 2], [np.nan] * 2, [np.nan] * 2])
 
 
-def test_a_mistake_is_named_by_its_line(xml):
+def test_malformed_xml_is_named_with_its_line(xml):
     vertices = "\n".join(lines(45_000))
-    with pytest.raises(AnnotationError, match=r"case.xml is no XML: mismatched tag: line 45002, column 2"):
+    with pytest.raises(AnnotationError, match=r"case.xml is not XML: mismatched tag: line 45002, column 2"):
         read_tree(xml(f"<Coordinates>\n{vertices}\n</Wrong>"))
 
 
-def test_hundreds_of_thousands_of_vertices_come_in_within_seconds(xml, at_most_loops):
+def test_hundreds_of_thousands_of_vertices_are_read_in_seconds(xml, at_most_loops):
     path = xml("<Coordinates>\n" + "\n".join(lines(300_000)) + "\n</Coordinates>")
     with at_most_loops(30):  # 0.4 s
         assert len(points_of(read_tree(path))) == 300_000
@@ -96,7 +96,7 @@ DOCTYPE = '<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "http://www.w3.org/Gra
 
 
 @pytest.mark.parametrize("kind", [DOCTYPE, "<!DOCTYPE svg>", '<!DOCTYPE svg SYSTEM "file:///nowhere.dtd">'])
-def test_a_document_type_that_is_only_named_does_no_harm(xml, kind):
+def test_doctype_without_declarations_is_read(xml, kind):
     path = xml(f'<?xml version="1.0"?>\n{kind}\n<svg><rect width="4" height="4"/></svg>')
     assert len(read_contours(path)) == 1
 
@@ -109,7 +109,7 @@ def _hostile():
     yield '<!DOCTYPE a [<!ENTITY % x SYSTEM "http://127.0.0.1:9/x.dtd"> %x;]><a/>', declares
     yield '<!DOCTYPE a SYSTEM "http://127.0.0.1:9/x.dtd" []><a/>', declares
     yield f"{DOCTYPE}<a>&harm;</a>", "case.xml: uses the entity harm"
-    yield "<a>&harm;</a>", "case.xml is no XML: undefined entity"
+    yield "<a>&harm;</a>", "case.xml is not XML: undefined entity"
     yield "<a>" * 300, "case.xml: elements are nested more than 200 deep"
     yield "<Vertices>" + "<V>" * 100_000, "case.xml: elements are nested more than 200 deep"
     yield "<pointlist>" + "<point>" * 100_000, "case.xml: elements are nested more than 200 deep"
@@ -127,13 +127,13 @@ def _hostile():
     yield "<a>" + "<b" + f" c='{'x' * (9 << 20)}'" + "/>" + f"<!--{'x' * (9 << 20)}--></a>", much
     yield "<pointlist><point>" + "<x>1</x>" * 4_000_000, "case.xml: has more than 750,000 elements"
     yield "<ndpviewstate>" + "<z/>" * 4_000_000, "case.xml: has more than 750,000 elements"
-    yield gzip.compress(b"<svg>" + b" " * 20_000_000 + b"</svg>"), "case.xml is no XML: not well-formed"
-    yield b"\xff\xfe\x00", "case.xml is no XML"
-    yield '<?xml version="1.0" encoding="nonsense"?><a/>', "case.xml is no XML"
+    yield gzip.compress(b"<svg>" + b" " * 20_000_000 + b"</svg>"), "case.xml is not XML: not well-formed"
+    yield b"\xff\xfe\x00", "case.xml is not XML"
+    yield '<?xml version="1.0" encoding="nonsense"?><a/>', "case.xml is not XML"
 
 
 @pytest.mark.parametrize("number", range(25))
-def test_hostile_xml_is_refused_at_once(xml, number, at_most_loops):
+def test_hostile_xml_is_refused_quickly(xml, number, at_most_loops):
     content, message = list(_hostile())[number]
     path = xml(content)
     with at_most_loops(100), pytest.raises(AnnotationError) as refused:  # the longest takes 0.7 s
@@ -147,7 +147,7 @@ POINT = "<point><x> 1.5 </x>\n<y>-2</y></point>\n"
 @pytest.mark.parametrize(
     "odd", ["", "<point><y>2</y><x>1</x></point>", "<point><x>1</x></point>", "<x>7</x>", "<!--c-->"]
 )
-def test_vertices_of_elements_are_read_as_the_standard_library_reads_them_however_they_are_written(xml, odd):
+def test_vertex_elements_equal_those_of_the_standard_library(xml, odd):
     lists = [odd + POINT * 3, POINT * 40_000 + odd + POINT * 40_000, odd, POINT]
     path = xml("<a>" + "".join(f"<pointlist>{points}</pointlist>\n" for points in lists) + "</a>")
     for mine, theirs in zip(read_tree(path), ElementTree.parse(path).getroot(), strict=True):
@@ -156,6 +156,6 @@ def test_vertices_of_elements_are_read_as_the_standard_library_reads_them_howeve
         np.testing.assert_array_equal(points_of(mine), np.array(expected).reshape(-1, 2))
 
 
-def test_a_mistake_after_vertices_of_elements_is_named_by_its_line(xml):
+def test_malformed_xml_after_vertex_elements_is_named_with_its_line(xml):
     with pytest.raises(AnnotationError, match=r"mismatched tag: line 20002, column 2"):
         read_tree(xml("<pointlist>\n" + POINT * 10_000 + "</Wrong>"))

@@ -123,6 +123,23 @@ def test_shift_keeps_to_its_limit(seed):
     assert np.ptp(moved[..., 0]) <= 1
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("fill_mode", "padding"), [("mirror", "reflect"), ("nearest", "edge")])
+def test_fill_mode_decides_what_lies_beyond_the_edge(fill_mode, padding, seed):
+    side = 96
+    rows, columns = np.indices((side, side)).astype(np.float32)
+    tile = Tile(np.stack([rows, columns, rows], axis=-1).astype(np.uint8), rows.astype(np.uint8), columns)
+    config = STILL.replace(geometric_p=1, fill_mode=fill_mode, **(FIXED | {"shift": 0.4}))
+    moved = Augmentation(config)(tile, np.random.default_rng(seed))
+    down, right = int(moved.labels[48, 48]) - 48, int(moved.weights[48, 48]) - 48  # pixels by which it was shifted
+    assert max(abs(down), abs(right)) > 5
+    window = np.s_[side + down : 2 * side + down, side + right : 2 * side + right]
+    assert np.array_equal(moved.labels, np.pad(tile.labels, side, mode=padding)[window])
+    assert np.array_equal(moved.weights, np.pad(columns, side, mode=padding)[window])
+    expected = np.pad(tile.pixels, ((side, side), (side, side), (0, 0)), mode=padding)[window]
+    assert np.abs(moved.pixels.astype(int) - expected).max() <= 1  # interpolated between two pixels
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_context_moves_with_its_tile(seed):
     side = 64

@@ -87,8 +87,8 @@ def test_gap_at_the_edge_of_a_tile_weighs_as_much_as_inside(project):
         labels = np.full((192, 192), 1, np.uint8)
         labels[40:90, 40:90] = labels[40:90, 93:150] = 2
         edits.paint(mask, Region(0, 0, 192, 192), labels)
-    config, entry = TrainConfig(border_weight=10), [project.slide("case5")]
-    with PatchDataset(project, entry, config) as cached, PatchDataset(project, entry, config, cache=False) as read:
+    config, record = TrainConfig(border_weight=10), [project.slide("case5")]
+    with PatchDataset(project, record, config) as cached, PatchDataset(project, record, config, cache=False) as read:
         found = [one.slides[0].border_weights(Region(30, 92, 64, 64), 10, 5) for one in (cached, read)]
     assert found[0][20, 0] > 5  # though the object on the left lies outside
     np.testing.assert_allclose(*found, rtol=1e-3)
@@ -101,11 +101,27 @@ def test_tile_has_its_surroundings_with_context_on(project):
     assert tile.context[24:40, 24:40].mean() == pytest.approx(tile.pixels.mean(), abs=6)
 
 
-def test_tile_beyond_a_small_slide_is_mirrored_and_unlabelled(project):
-    with make_dataset(project, TrainConfig(tile=256)) as dataset:
-        tile = dataset.draw(np.random.default_rng(0))
-    assert (tile.labels == 0).sum() == 256**2 - 192**2
-    assert (tile.pixels.min(axis=(0, 1)) > 0).all()
+def test_tile_larger_than_a_slide_holds_it_mirrored_with_its_labels(project):
+    with make_dataset(project, TrainConfig(tile=256, border_weight=2.0)) as dataset:
+        rng = np.random.default_rng(0)
+        tiles = [dataset.draw(rng) for _ in range(20)]
+        found = set()
+        for tile in tiles:
+            assert (tile.labels > 0).all()
+            places = [
+                (slide, top, left)
+                for slide in dataset.slides
+                for top in range(65)
+                for left in range(65)
+                if np.array_equal(tile.pixels[top : top + 4, left : left + 8], slide.pixels(Region(0, 0, 4, 8)))
+            ]
+            ((slide, top, left),) = places  # the whole slide lies in the tile, at one place
+            region = Region(-top, -left, 256, 256)
+            mirrored = np.pad(slide.labels(Region(0, 0, 192, 192)), ((top, 64 - top), (left, 64 - left)), "reflect")
+            assert np.array_equal(tile.labels, mirrored)
+            assert np.array_equal(tile.pixels, slide.pixels(region))
+            found.add((top, left))
+    assert len(found) > 3  # it is placed at random
 
 
 def test_labelled_regions_cover_the_labels_without_overlap(dataset):
@@ -120,10 +136,10 @@ def test_epoch_has_as_many_tiles_as_cover_the_labels(dataset):
 
 def test_complete_box_is_background_and_nothing_outside_is_labelled(project):
     box = Region(20, 30, 40, 50)
-    entry = project.update_slide("case5", boxes=(box,))
+    record = project.update_slide("case5", boxes=(box,))
     expected = np.zeros((192, 192), np.uint8)
     expected[box.slices] = 1
-    with PatchDataset(project, [entry], TrainConfig(tile=192)) as dataset:
+    with PatchDataset(project, [record], TrainConfig(tile=192)) as dataset:
         assert dataset.classes == [1]
         labels = dataset.draw(np.random.default_rng(0)).labels
         assert (labels == 1).sum() == 40 * 50

@@ -3,8 +3,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from bundle_helpers import make_bundle
 
-from napari_pathseg.engine.bundle import Bundle, NetworkSpec, weights_mtime
+from napari_pathseg.engine.bundle import weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score, score_job
 from napari_pathseg.engine.evaluation.metrics import SCORE_NAMES
 from napari_pathseg.engine.events import Stop
@@ -23,19 +24,15 @@ def add_model(project):
     """Add a model with the classes of the project and empty weights."""
     folder = project.folder / "models/m001"
     folder.mkdir()
-    bundle = Bundle(
-        id="m001", parent=None, run="r001", network=NetworkSpec("unet", "tf_efficientnet_lite0", 2),
-        classes=[{"name": spec.name, "color": spec.color} for spec in project.classes], mpp=None, config={},
-        scores={}, mean_dice=0, train=[], val=[], steps=0, seconds=0, finished=True,
-    )  # fmt: skip
+    bundle = make_bundle(classes=[{"name": spec.name, "color": spec.color} for spec in project.classes])
     (folder / "bundle.json").write_text(json.dumps(asdict(bundle)))
     (folder / "weights.safetensors").write_bytes(b"")
 
 
 def truth_of(project, slide):
-    entry = project.slide(slide)
+    record = project.slide(slide)
     with project.open_mask(slide) as mask:
-        return training_labels(*mask.read(Region(0, 0, *entry.mask_shape)), True)
+        return training_labels(*mask.read(Region(0, 0, *record.mask_shape)), True)
 
 
 def predict_as(project, slide, classes):
@@ -118,13 +115,13 @@ def test_class_absent_from_all_slides_is_not_an_error(project, slides, tmp_path)
     add_model(negative)
     predict_as(negative, "case0", np.ones((192, 192), np.uint8))
     answer = score(negative, role="test")
-    assert answer["scores"]["Tumour"]["dice"] == 1
+    assert answer["scores"]["Tumour"]["dice"] is None
     assert answer["objects"] == {"Tumour": None}
 
 
 def test_huge_slide_is_scored_by_pixels_alone(predicted_project):
-    entry = replace(predicted_project.slide("case0"), id="huge", shape=(4097, 4096), complete=True, role="val")
-    predicted_project.slides["huge"] = entry
+    record = replace(predicted_project.slide("case0"), id="huge", shape=(4097, 4096), complete=True, role="val")
+    predicted_project.slides["huge"] = record
     predict_as(predicted_project, "huge", np.ones((4097, 4096), np.uint8))
     answer = score(predicted_project, role="val")
     assert answer["pixel_error"] == 0
@@ -141,8 +138,8 @@ def test_scoring_stops_between_slides(predicted_project):
 def test_score_agrees_with_the_scores_of_the_training(trained):
     project, _, bundle = trained
     again = score(project, "val", bundle.id)["scores"]
-    for name, expected in bundle.scores.items():
-        assert again[name] == pytest.approx(expected, abs=1e-6)
+    for name, expected in bundle.scores.items():  # a sum over other threads may round a pixel or two to another class
+        assert again[name] == pytest.approx(expected, abs=5e-4)
 
 
 def test_unlabelled_pixels_in_a_complete_box_count_as_background(predicted_project):

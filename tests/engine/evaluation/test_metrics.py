@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_pathseg.engine.evaluation.metrics import Confusion, mean_dice, pool
+from napari_pathseg.engine.evaluation.metrics import Confusion, collapsed_class, mean_dice, pool
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(1, 3)), min_size=1, max_size=60)
 
@@ -28,14 +28,14 @@ def test_unlabelled_pixels_are_not_counted():
     assert confusion([0, 0, 1], [1, 2, 1]).matrix.sum() == 1
 
 
-def test_class_neither_present_nor_predicted_scores_one():
-    assert confusion([1, 1], [1, 1]).scores(["a", "b"])["b"] == dict.fromkeys(
-        ("dice", "iou", "precision", "recall", "f1"), 1.0
-    )
+@pytest.mark.parametrize("predicted", [1, 2])
+def test_absent_class_has_no_scores_whether_it_is_predicted_or_not(predicted):
+    scores = confusion([1, 1], [1, predicted]).scores(["a", "b"])["b"]
+    assert scores == dict.fromkeys(("dice", "iou", "precision", "recall", "f1"))
 
 
-def test_class_predicted_but_absent_scores_zero():
-    scores = confusion([1, 1], [1, 2]).scores(["a", "b"])["b"]
+def test_class_that_is_never_found_scores_zero():
+    scores = confusion([1, 2], [1, 1]).scores(["a", "b"])["b"]
     assert (scores["dice"], scores["precision"], scores["recall"]) == (0, 0, 0)
 
 
@@ -45,7 +45,9 @@ def test_scores_agree_with_sets_of_pixels(pixels):
     scores = confusion(truth, predicted, 3).scores(["1", "2", "3"])
     for label in (1, 2, 3):
         t, p = (truth == label), (predicted == label) & (truth > 0)
-        if t.any() or p.any():
+        if not t.any():
+            assert scores[str(label)]["dice"] is None
+        else:
             assert scores[str(label)]["dice"] == pytest.approx(2 * (t & p).sum() / (t.sum() + p.sum()))
             assert scores[str(label)]["iou"] == pytest.approx((t & p).sum() / (t | p).sum())
 
@@ -55,9 +57,19 @@ def test_pooled_scores_weight_all_pixels_equally():
     assert pool(parts, 2).scores(["a", "b"])["b"]["dice"] == pytest.approx(18 / 20)
 
 
-def test_mean_dice_covers_the_foreground_classes_that_occur():
+def test_mean_dice_covers_all_classes_that_occur_and_no_other():
     assert mean_dice(confusion([1, 2, 2], [1, 2, 2], 3)) == 1
     assert mean_dice(confusion([1, 1, 1, 1], [1, 1, 1, 2], 3)) == pytest.approx(6 / 7)
+    everything_is_tumour = confusion([1] * 20 + [2] * 80, [2] * 100)
+    assert mean_dice(everything_is_tumour) == pytest.approx(160 / 180 / 2)
+
+
+def test_collapse_is_one_class_nearly_everywhere_while_no_other_is_found():
+    names = ["Background", "Tumour"]
+    assert collapsed_class(confusion([1] * 20 + [2] * 80, [2] * 100), names) == "Tumour"
+    assert collapsed_class(confusion([1] * 200 + [2] * 800, [2] * 998 + [1] * 2), names) == "Tumour"
+    assert collapsed_class(confusion([1] * 20 + [2] * 80, [1] * 5 + [2] * 95), names) == ""
+    assert collapsed_class(confusion([2] * 9, [2] * 9), names) == ""
 
 
 def test_true_and_false_positives_and_negatives_are_counted_by_class():
@@ -99,7 +111,7 @@ def test_scores_agree_with_torchmetrics(torch, metrics, pixels):
     options = {"num_classes": 3, "ignore_index": -1}
     matrix = metrics.multiclass_confusion_matrix(prediction, target, **options)
     assert ours.to_lists() == matrix.tolist()
-    true, found = matrix.sum(dim=1).tolist(), matrix.sum(dim=0).tolist()
+    true = matrix.sum(dim=1).tolist()
     for name, metric in (
         ("f1", metrics.multiclass_f1_score),
         ("iou", metrics.multiclass_jaccard_index),
@@ -108,7 +120,7 @@ def test_scores_agree_with_torchmetrics(torch, metrics, pixels):
     ):
         expected = metric(prediction, target, average="none", **options).tolist()
         for index, scores in enumerate(ours.scores(["1", "2", "3"]).values()):
-            if true[index] or found[index]:  # elsewhere ours is 1 by definition
+            if true[index]:  # elsewhere there is none
                 assert scores[name] == pytest.approx(expected[index], abs=1e-6)
     if sum(true):
         accuracy = metrics.multiclass_accuracy(prediction, target, average="micro", **options)
@@ -124,6 +136,6 @@ def test_dice_agrees_with_torchmetrics(torch, metrics, pixels):
     truth, predicted = (torch.tensor(values)[None] - 1 for values in zip(*known, strict=True))
     expected = metrics.segmentation.dice_score(predicted, truth, 3, average="none", input_format="index")[0].tolist()
     ours = confusion(truth[0].numpy() + 1, predicted[0].numpy() + 1, 3)
-    occurs = np.array(ours.to_lists()).sum(axis=0) + np.array(ours.to_lists()).sum(axis=1) > 0
     for index, scores in enumerate(ours.scores(["1", "2", "3"]).values()):
-        assert scores["dice"] == pytest.approx(expected[index] if occurs[index] else 1.0, abs=1e-6)
+        if ours.present[index]:
+            assert scores["dice"] == pytest.approx(expected[index], abs=1e-6)

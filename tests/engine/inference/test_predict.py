@@ -1,4 +1,5 @@
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -7,11 +8,15 @@ from PIL import Image
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.bundle import weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score
-from napari_pathseg.engine.events import SlideDone, Stop, run
+from napari_pathseg.engine.events import Note, Progress, RequestPreview, SlideDone, Stop, TileDone, run
 from napari_pathseg.engine.inference.predict import fill_masks, predict, predict_images
 from napari_pathseg.errors import NothingToLearnError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits
+from napari_pathseg.masks.prediction import covers_slide
+from napari_pathseg.projects.exporting.export import ExportOptions
+from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.storage.portable import remove_tree
 
 WHOLE = Region(0, 0, 192, 192)
 
@@ -87,7 +92,7 @@ def test_region_fills_only_itself_in_the_mask(trained, predicted):
 def test_prediction_is_outdated_once_the_weights_change(trained):
     project, _, bundle = trained
     score(project, role="val")
-    (slide,) = (entry.id for entry in project.slides_with_role("val"))
+    (slide,) = (record.id for record in project.slides_with_role("val"))
     prediction = project.find_prediction(bundle.id, slide)
     weights = project.folder / "models" / bundle.id / "weights.safetensors"
     os.utime(weights)
@@ -101,6 +106,61 @@ def test_stop_ends_prediction_between_tiles(trained):
     with pytest.raises(StopIteration) as end:
         job.send(Stop())
     assert end.value.value == []
+
+
+def tiles_of(job, commands):
+    """Run a job; reply to the n-th tile with the n-th command; return the tiles, and the slides that were finished."""
+    tiles, command = [], None
+    while True:
+        try:
+            event = job.send(command)
+        except StopIteration as end:
+            return tiles, [done.slide for done in end.value]
+        command = None
+        if isinstance(event, TileDone):
+            command = commands[len(tiles)] if len(tiles) < len(commands) else None
+            tiles.append(event)
+
+
+def test_stopped_prediction_keeps_its_tiles_and_is_not_taken_for_whole(trained):
+    project, _, bundle = trained
+    remove_tree(project.prediction_path(bundle.id, "case2"))
+    job = predict(project, PredictConfig(tile=64), slides=["case2"])
+    tiles, finished = tiles_of(job, [None, None, Stop()])
+    assert [tile.share for tile in tiles] == pytest.approx([1 / 9, 2 / 9, 3 / 9])
+    assert finished == []
+    prediction = project.find_prediction(bundle.id, "case2")
+    assert (prediction.read(WHOLE)[:64] > 0).all()
+    assert not prediction.read(WHOLE)[64:].any()
+    assert not prediction.is_whole(weights_mtime(project, bundle.id))
+    assert not covers_slide(prediction.path)
+    run(predict(project, slides=["case2"]))
+    assert covers_slide(prediction.path)
+
+
+def test_stop_after_the_last_tile_comes_too_late(trained):
+    project, _, _ = trained
+    tiles, finished = tiles_of(predict(project, slides=["case2"]), [Stop()])
+    assert (len(tiles), finished) == (1, ["case2"])
+
+
+def test_what_is_in_view_is_predicted_first(trained):
+    project, _, _ = trained
+    view = RequestPreview("case1", Region(120, 120, 60, 60))
+    job = predict(project, PredictConfig(tile=64), slides=["case1"])
+    assert isinstance(next(job), Progress)
+    event = job.send(view)
+    assert (event.region.top, event.region.left) == (128, 128)
+    tiles, _ = tiles_of(job, [None, RequestPreview("case3", Region(0, 0, 9, 9)), None])
+    assert [(tile.region.top, tile.region.left) for tile in tiles[3:]] == [(0, 0), (0, 64), (0, 128), (64, 0), (128, 0)]
+
+
+def test_prediction_is_begun_anew_once_the_weights_change(trained):
+    project, _, bundle = trained
+    run(predict(project, slides=["case1"]))
+    os.utime(project.folder / "models" / bundle.id / "weights.safetensors")
+    tiles_of(predict(project, PredictConfig(tile=64), slides=["case1"]), [Stop()])
+    assert (project.find_prediction(bundle.id, "case1").read(WHOLE) > 0).sum() == 64 * 64
 
 
 def test_stop_between_slides_keeps_the_finished_ones(trained):
@@ -138,3 +198,72 @@ def test_bundle_predicts_images_without_a_project(trained, tmp_path):
     (path,) = run(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
     found, truth = np.asarray(Image.open(path)) == 2, dark(project, "case5")
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+
+
+def test_stopped_prediction_of_images_writes_only_whole_ones(trained, tmp_path):
+    project, _, bundle = trained
+    images = [project.find_file(project.slide(name)) for name in ("case1", "case2")]
+    job = predict_images(project.folder / "models" / bundle.id, images, tmp_path / "out", PredictConfig(tile=64))
+    event = next(job)
+    while not (isinstance(event, TileDone) and event.slide == "case2"):
+        event = job.send(None)
+    job.send(Stop())
+    with pytest.raises(StopIteration) as end:
+        next(job)
+    assert [path.name for path in end.value.value] == ["case1.png"]
+
+
+def test_label_images_that_would_overwrite_their_images_are_refused_at_once(trained, tmp_path):
+    project, _, bundle = trained
+    image = tmp_path / "a.png"
+    Image.open(project.find_file(project.slide("case5"))).convert("RGB").save(image)
+    job = predict_images(project.folder / "models" / bundle.id, [image], tmp_path)
+    with pytest.raises(ProjectError, match=r"a\.png is a slide and would be overwritten"):
+        next(job)  # before anything is predicted
+
+
+def test_label_images_beside_the_images_are_never_overwritten(trained, tmp_path):
+    project, _, bundle = trained
+    image, drawn = tmp_path / "a.png", tmp_path / "a_mask.png"
+    Image.open(project.find_file(project.slide("case5"))).convert("RGB").save(image)
+    drawn.write_bytes(b"drawn by hand")
+    options = ExportOptions(format="mask", what="prediction", suffix="_mask")
+    job = predict_images(project.folder / "models" / bundle.id, [image], tmp_path, options=options)
+    with pytest.raises(ProjectError, match=r"a_mask\.png exists beside its slide and would be overwritten"):
+        next(job)
+    assert drawn.read_bytes() == b"drawn by hand"
+
+
+def test_output_that_is_a_file_is_refused_before_anything_is_predicted(trained, tmp_path):
+    project, _, bundle = trained
+    (tmp_path / "out").write_text("a file")
+    image = project.find_file(project.slide("case5"))
+    with pytest.raises(ProjectError, match=r"out could not be created \(.*exists\). Choose another folder"):
+        next(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
+
+
+def test_image_without_a_pixel_size_is_named_if_the_model_learnt_at_one(trained, tmp_path):
+    project, _, bundle = trained
+    copy = tmp_path / "m"
+    shutil.copytree(project.folder / "models" / bundle.id, copy)
+    image = project.find_file(project.slide("case5"))
+    assert bundle.mpp is None  # its slides state no pixel size, so it fits images at their full resolution
+    assert not notes(predict_images(copy, [image], tmp_path / "out"))
+    save_json(copy / "bundle.json", load_json(copy / "bundle.json") | {"mpp": 2.0})
+    (note,) = notes(predict_images(copy, [image], tmp_path / "out"))
+    assert "No pixel size in case5: predicted at full resolution, while the model learnt at 2 um" in note
+
+
+def test_second_image_of_a_name_is_told_what_its_files_are_called(trained, tmp_path):
+    project, _, bundle = trained
+    image = project.find_file(project.slide("case5"))
+    Image.open(image).convert("RGB").save(tmp_path / "case5.png")
+    job = predict_images(project.folder / "models" / bundle.id, [image, tmp_path / "case5.png"], tmp_path / "out")
+    assert "Names that are taken, or no file can have, were changed: case5.png as case5-2." in notes(job)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case5-2.png", "case5.png"]
+
+
+def notes(job):
+    found = []
+    run(job, lambda event: found.append(event.text) if isinstance(event, Note) else None)
+    return found

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from napari_pathseg.engine.bundle import NetworkSpec
-from napari_pathseg.engine.inference.tta import TestTimeAugmentation
+from napari_pathseg.engine.inference import tta
 from napari_pathseg.engine.networks import build_network
 
 SPEC = NetworkSpec("unet", "mobilenetv3_small_050", 2, context=True)
@@ -30,7 +30,7 @@ def turn_back(tensor, quarters, flipped):
 
 @torch.inference_mode()
 def test_one_symmetry_is_the_network_itself(network, tiles):
-    assert torch.equal(TestTimeAugmentation(network, 1)(*tiles), network(*tiles))
+    assert torch.equal(tta.TestTimeAugmentation(network, 1)(*tiles), network(*tiles))
 
 
 @torch.inference_mode()
@@ -43,7 +43,7 @@ def test_eight_symmetries_give_the_mean_over_all_rotations_and_flips(network, ti
         for quarters in range(4)
         for flipped in (False, True)
     ]
-    found = TestTimeAugmentation(network, 8)(pixels, context)
+    found = tta.TestTimeAugmentation(network, 8)(pixels, context)
     torch.testing.assert_close(found.exp(), torch.stack(answers).mean(0), rtol=0, atol=1e-5)
 
 
@@ -51,6 +51,6 @@ def test_eight_symmetries_give_the_mean_over_all_rotations_and_flips(network, ti
 @pytest.mark.parametrize(("quarters", "flipped"), [(0, False), (1, False), (2, True), (3, True)])
 def test_eight_symmetries_make_the_prediction_equivariant(network, tiles, quarters, flipped):
     pixels, context = tiles
-    eight = TestTimeAugmentation(network, 8)
+    eight = tta.TestTimeAugmentation(network, 8)
     turned = eight(turn(pixels, quarters, flipped), turn(context, quarters, flipped))
     torch.testing.assert_close(turn_back(turned, quarters, flipped), eight(pixels, context), rtol=0, atol=1e-4)

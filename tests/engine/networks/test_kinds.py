@@ -26,21 +26,21 @@ def test_settings_offer_the_networks_of_the_table():
     assert tuple(NETWORK_KINDS) == NETWORK_NAMES
 
 
-def test_the_readme_lists_the_networks_of_the_table():
+def test_readme_lists_the_networks_of_the_table():
     assert "\n".join(["| `--architecture` | | weights |", "|---|---|---|", *readme_rows(), ""]) in README.read_text(
         "utf8"
     )
 
 
 @pytest.mark.parametrize("row", [NetworkKind, OwnEncoder, RelativeCost, StepCost])
-def test_a_row_must_give_every_field(row):
+def test_table_row_must_give_every_field(row):
     assert all(field.default is field.default_factory is MISSING and field.kw_only for field in fields(row))
 
 
-def test_the_encoder_setting_names_the_networks_with_an_encoder_of_their_own():
+def test_encoder_setting_names_the_networks_without_a_choice():
     (encoder,) = (field for field in fields(TrainConfig) if field.name == "encoder")
     own = " and ".join(kind.name for kind in NETWORK_KINDS.values() if kind.own_encoder)
-    assert f"{own} have their own" in encoder.metadata["limits"].help
+    assert f"{own} have a fixed one" in encoder.metadata["info"].help
 
 
 @pytest.mark.parametrize("kind", NETWORK_KINDS.values(), ids=NETWORK_KINDS)
@@ -52,7 +52,7 @@ def test_only_a_grey_network_takes_one_channel(kind):
     assert next(network.parameters()).shape[1] == (1 if kind.grey else 3)
 
 
-def test_the_table_costs_no_torch():
+def test_table_imports_no_torch():
     code = "import napari_pathseg.engine.networks.kinds, sys; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

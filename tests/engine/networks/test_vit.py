@@ -55,10 +55,10 @@ def test_weights_without_layer_scale_load_with_a_scale_of_one(tmp_path):
 def test_weights_of_a_deeper_transformer_are_refused(tmp_path):
     weights = timm.create_model(TINY, pretrained=False, depth=16).state_dict()
     save_file(weights, tmp_path / "deep.safetensors")
-    with pytest.raises(BundleError, match="found: blocks.12.*Choose the encoder they were trained with"):
+    with pytest.raises(BundleError, match="found: blocks.12.*Choose the encoder that they were trained with"):
         build_network(NetworkSpec("unet", TINY, 2), str(tmp_path / "deep.safetensors"))
 
 
 def test_plain_transformer_is_refused_outside_the_unet():
-    with pytest.raises(BundleError, match="fpn needs features of several sizes, and vit_tiny_patch16_224 gives one"):
+    with pytest.raises(BundleError, match="fpn needs features of several sizes, but vit_tiny_patch16_224 has one"):
         build_network(NetworkSpec("fpn", TINY, 2))

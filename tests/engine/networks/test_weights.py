@@ -70,7 +70,7 @@ def test_damaged_weights_file_is_refused(tmp_path, content):
 
 
 def test_missing_weights_file_is_named():
-    with pytest.raises(BundleError, match='Weights "imagnet" not found: no such file. Give imagenet, none, or a'):
+    with pytest.raises(BundleError, match='Weights "imagnet" do not exist. Give imagenet, none, or a'):
         build_network(RESNET, "imagnet")
 
 
@@ -87,6 +87,8 @@ def test_unreachable_hub_is_reported_without_the_long_retries(monkeypatch, tmp_p
         return look_up(*args, **options)
 
     monkeypatch.setattr(weights_hub, "hf_hub_download", spy)
-    with pytest.raises(BundleError, match=f"{name} could not be fetched .* Give a file with --weights FILE, or start"):
+    with pytest.raises(
+        BundleError, match=f"{name} could not be downloaded .* Give a file with --weights FILE, or choose"
+    ):
         build_network(spec, "imagenet")
     assert local_only == [True]  # the hub's client, which retries for half a minute, was not asked to download

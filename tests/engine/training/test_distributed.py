@@ -75,7 +75,7 @@ def gradients(size, path):
     return load_file(path)
 
 
-def test_two_processes_make_the_gradients_of_one(tmp_path):
+def test_gradients_of_two_processes_equal_those_of_one(tmp_path):
     alone, together = gradients(1, tmp_path / "1.safetensors"), gradients(2, tmp_path / "2.safetensors")
     assert alone.keys() == together.keys()
     largest = max(float((alone[name] - together[name]).abs().max()) for name in alone)
@@ -98,6 +98,6 @@ def test_two_processes_train_a_model(project):
     assert not torch.distributed.is_initialized()
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(project):
+def test_batch_that_cannot_be_shared_is_refused(project):
     with pytest.raises(ConfigError, match="batch is 4; 3 devices share it"):
         run(train(project, TrainConfig(devices=3)))

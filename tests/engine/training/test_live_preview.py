@@ -15,7 +15,7 @@ from napari_pathseg.projects.importing.add_slides import add_slides
 def view(project, tmp_path):
     Image.fromarray(np.zeros((1500, 1500, 3), np.uint8)).save(tmp_path / "large.png")
     add_slides(project, [tmp_path / "large.png"])
-    view = LivePreview(project, tmp_path, lambda slide, box: np.zeros((2, box.height, box.width), np.uint8))
+    view = LivePreview(project, tmp_path, lambda slide, box: np.ones((box.height, box.width), np.uint8))
     yield view
     view.close()
 
@@ -45,7 +45,7 @@ def test_preview_gets_a_second_and_then_a_tenth_of_the_time(view, monkeypatch):
 
     def slow(slide, box):
         clock.now += 0.3
-        return np.zeros((2, box.height, box.width), np.uint8)
+        return np.ones((box.height, box.width), np.uint8)
 
     view._predict = slow
     view.show(RequestPreview("large", Region(0, 0, 1500, 1500)))

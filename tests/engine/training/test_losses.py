@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from napari_pathseg.config import LOSS_NAMES, TrainConfig
-from napari_pathseg.engine.training.losses import build_loss, class_weights
+from napari_pathseg.engine.training.losses import ValidationLoss, build_loss, class_weights
 from napari_pathseg.errors import ConfigError
 
 every_loss = pytest.mark.parametrize("name", LOSS_NAMES)
@@ -132,7 +132,7 @@ def test_bfloat16_and_extreme_logits_give_finite_losses_and_gradients(name, size
 
 
 @every_loss
-def test_two_processes_with_half_a_batch_get_the_loss_of_the_whole(name):
+def test_loss_of_a_batch_shared_by_two_processes_is_unchanged(name):
     """Each process adds the sums of the other, as an all-reduce does."""
     logits, labels, weights = batch(8, tiles=4)
     labels[0] = 0  # so that the halves differ in what they count
@@ -240,3 +240,19 @@ def test_malformed_class_weights_are_refused(text, expected):
 @pytest.mark.parametrize("text", ["1,2.5", " 1 , 2.5 ", "1.0,2.50"])
 def test_class_weights_may_have_spaces_and_decimals(text):
     assert class_weights(text, [10, 10]) == (1.0, 2.5)
+
+
+@every_loss
+def test_validation_loss_over_tiles_is_the_loss_of_them_as_one_batch(name):
+    logits, labels, _ = batch(tiles=4, dtype=torch.float32)
+    loss = ValidationLoss(TrainConfig(loss=name, class_weights="1,2,3"), [1, 1, 1])
+    assert loss.value is None
+    for tile, truth in zip(logits, labels, strict=True):
+        loss.add(tile.softmax(0), truth.numpy())
+    assert loss.value == pytest.approx(float(loss_of(name, class_weights="1,2,3")(logits, labels)), rel=1e-5)
+
+
+def test_validation_loss_is_finite_where_a_probability_is_rounded_to_0():
+    loss = ValidationLoss(TrainConfig(loss="cross-entropy"), [1, 1])
+    loss.add(torch.tensor([1.0, 0.0]).view(2, 1, 1), np.array([[2]], np.uint8))
+    assert 20 < loss.value < 40

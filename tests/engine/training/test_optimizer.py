@@ -5,6 +5,8 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.networks.fcn8s import FCN8s
+from napari_pathseg.engine.networks.network import Network
+from napari_pathseg.engine.training.losses import build_loss
 from napari_pathseg.engine.training.optimizer import (
     LearningRateSchedule,
     build_optimizer,
@@ -95,3 +97,52 @@ def test_frozen_encoder_keeps_its_batch_statistics(network):
     freeze_encoder(network, frozen=False)
     train_mode(network)
     assert all(norm.training for norm in norms)
+
+
+class Tiny(Network):
+    """Two convolutions: an encoder without weight decay and a decoder with it, as in FCN-8s."""
+
+    def __init__(self):
+        super().__init__((127.5,) * 3, (127.5,) * 3)
+        self.first, self.last = torch.nn.Conv2d(3, 4, 3, padding=1), torch.nn.Conv2d(4, 2, 3, padding=1)
+
+    @property
+    def encoder(self):
+        return self.first
+
+    def _encode(self, pixels):
+        return [self.first(pixels.to(self.first.weight.dtype)).tanh()]
+
+    def _decode(self, features):
+        return self.last(features[0])
+
+    def decayed_parameters(self):
+        return [self.last.weight]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_summed_cross_entropy_with_l2_converts_as_the_help_of_weight_decay_says(optimizer):
+    torch.manual_seed(0)
+    recipe, ours = (Tiny().double() for _ in range(2))
+    ours.load_state_dict(recipe.state_dict())
+    pixels, labels = torch.randint(0, 256, (2, 3, 32, 32)), torch.randint(1, 3, (2, 32, 32))
+    number, strength, rate = labels.numel(), 5.0, 0.01
+    if optimizer == "adam":
+        stepping = torch.optim.Adam(recipe.parameters(), rate)
+    else:
+        stepping = torch.optim.SGD(recipe.parameters(), rate / number, momentum=0.9, nesterov=True)
+    config = TrainConfig(optimizer=optimizer, weight_decay=2 * strength / number, learning_rate=rate)
+    loss, converted = build_loss(config.replace(loss="cross-entropy"), [1, 1]), build_optimizer(ours, config)
+    start = recipe.last.weight.detach().clone()
+    for _ in range(30):
+        stepping.zero_grad()
+        entropy = torch.nn.functional.cross_entropy(recipe(pixels), labels - 1, reduction="sum")
+        (entropy + strength * recipe.last.weight.square().sum()).backward()
+        stepping.step()
+        converted.zero_grad()
+        loss(ours(pixels), labels.to(torch.uint8)).backward()
+        converted.step()
+    for one, other in zip(recipe.parameters(), ours.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert (recipe.last.weight - start).abs().max() > 0.01
+    assert "2λ/N" in next(info.help for field, info in config.described() if field.name == "weight_decay")

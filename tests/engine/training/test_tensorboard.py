@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch import nn
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
@@ -15,14 +14,10 @@ from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.validation import Validator
 from napari_pathseg.engine.events import Progress, Validated, run
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training import tensorboard
-from napari_pathseg.engine.training.tensorboard import (
-    TensorBoardLogger,
-    ValidationSamples,
-    kernel_grid,
-    visualized_layers,
-)
+from napari_pathseg.engine.training.tensorboard import TensorBoardLogger, ValidationSamples
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ConfigError
@@ -60,8 +55,11 @@ def test_run_logs_its_curves_graph_kernels_and_samples(project):
     assert len(points(log, "training/dice")) == 1  # known from the fifth step on
     assert any("MobileNetV3" in node.name for node in log.Graph().node)
     kernels = [tag for tag in log.Tags()["images"] if tag.startswith("kernels/")]
-    assert len(kernels) == 3
-    assert [image.step for image in log.Images(kernels[0])] == [e.step for e in validated]
+    outputs = [tag for tag in log.Tags()["images"] if tag.startswith("decoder/")]
+    assert len(kernels) >= 10  # a stage for each of five resolutions of the encoder and of the decoder
+    assert len(outputs) == 5
+    for tag in (*kernels, *outputs):
+        assert [image.step for image in log.Images(tag)] == [e.step for e in validated]
     newest = Image.open(io.BytesIO(log.Images("held-out/examples")[-1].encoded_image_string))
     assert np.array_equal(newest, Image.open(project.folder / "runs" / "r001" / "examples.png"))
 
@@ -128,37 +126,8 @@ def test_bug_in_the_log_of_a_validation_keeps_its_traceback(state, tmp_path, mon
     monkeypatch.setattr(tensorboard, "kernel_grid", fail)
     event = Validated(1, 1.0, 0.5, {"Tumour": 0.5}, 0.5, True, 1e-3)
     with pytest.raises(error, match="a bug of ours"):
-        logger.log_validation(event, np.zeros((8, 8, 3), np.uint8))
+        logger.log_validation(event, np.zeros((8, 8, 3), np.uint8), (torch.zeros(1, 3, 64, 64),))
     logger.close()
-
-
-@pytest.mark.parametrize(
-    ("architecture", "encoder", "names"),
-    [
-        ("unet", "resnet18", ("net.encoder.conv1", "net.decoder.blocks.0.conv1.0", "net.segmentation_head.0")),
-        ("unet-classic", "", ("down.0.0.0", "up.3.0", "last.0.0")),
-    ],
-)
-def test_kernels_are_those_of_the_first_and_last_layers(architecture, encoder, names):
-    network = build_network(NetworkSpec(architecture, encoder, 2))
-    tiles = (torch.zeros(1, 3, 64, 64),)
-    assert tuple(visualized_layers(network.eval(), tiles)) == names
-
-
-def test_kernel_of_zero_is_grey():
-    layer = nn.Conv2d(2, 1, 3)
-    with torch.no_grad():
-        layer.weight.zero_()
-        layer.weight[0, 1, 0, 0] = -2.0
-        layer.weight[0, 1, 2, 2] = 1.0
-    grid = kernel_grid(layer)
-    first, second = grid[:12, :12], grid[:12, 13:25]
-    assert set(np.unique(first)) == {127}
-    assert (second[0, 0], second[11, 11]) == (0, 191)
-
-
-def test_kernel_grid_shows_the_first_sixteen_filters():
-    assert kernel_grid(nn.ConvTranspose2d(100, 20, 3)).shape == (16 * 13, 16 * 13)
 
 
 # -- validation samples
@@ -170,7 +139,7 @@ def samples(trained):
     network = load_network(project.folder / "models" / bundle.id).eval()
     device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
     with PatchDataset(project, [project.slide(f"case{n}") for n in range(5)], TrainConfig()) as dataset:
-        return ValidationSamples(Validator(dataset, 2), project.classes).draw(network, device)
+        return ValidationSamples(Validator(dataset, 2, 32), project.classes).draw(RegionPredictor(network, device))
 
 
 def test_samples_show_image_truth_and_prediction_of_four_slides(samples):

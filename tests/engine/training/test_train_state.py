@@ -71,6 +71,21 @@ def test_ema_equals_the_formula_of_earlier_versions(batch, decay, monkeypatch):
             assert torch.equal(mean, expected[name]), name
 
 
+def test_ema_that_is_updated_rarely_catches_up_when_asked(batch, monkeypatch):
+    monkeypatch.setattr(train_state, "_PARAMETERS_PER_STEP", 1_000_000)
+    state = make_state(ema_decay=0.9)
+    assert state._ema_interval > 3
+    initial = [parameter.detach().clone() for parameter in state.network.parameters()]
+    for _ in range(3):
+        state.training_step([batch], 1e-2)
+    assert all(torch.equal(*pair) for pair in zip(initial, state.ema_model.parameters(), strict=True))
+    for _ in range(2):  # the second time there is nothing to catch up with
+        state.update_ema()
+        keep = (3 / 13) ** 3
+        for before, now, mean in zip(initial, state.network.parameters(), state.ema_model.parameters(), strict=True):
+            torch.testing.assert_close(mean, before.lerp(now.detach(), 1 - keep))
+
+
 @pytest.mark.parametrize("decay", [0.9, 0.98])
 def test_ema_copies_the_batch_counters_of_the_network(batch, decay):
     state = make_state(ema_decay=decay)
@@ -120,7 +135,7 @@ def test_state_continues_from_its_tensors_as_if_uninterrupted(batch, optimizer):
         first.training_step([batch], 1e-3)
     kept = {name: tensor.clone() for name, tensor in first.tensors().items()}
     second = make_state(optimizer=optimizer)
-    second.load_tensors(kept, {"step": first.step, "loss": first.loss})
+    second.load_tensors(kept, {"step": first.step, "loss": first.loss})  # as in checkpoints of older versions
     for state in (first, second):
         for _ in range(2):
             state.training_step([batch], 1e-3)

@@ -8,10 +8,10 @@ import pytest
 
 from napari_pathseg.cli import main
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.formats import SlideGeometry, contour_file, write_contours
+from napari_pathseg.contours.formats import AnnotationReader, SlideGeometry, write_contours
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
-from napari_pathseg.projects.importing.contour_import import AnnotationReader, import_file
+from napari_pathseg.projects.importing.contour_import import import_file
 from napari_pathseg.projects.importing.import_preview import inspect_file
 from napari_pathseg.projects.project import Project
 
@@ -24,16 +24,8 @@ def file(tmp_path):
     return tmp_path / "case5.geojson"
 
 
-@pytest.fixture
-def reads(monkeypatch):
-    """Return the contour files that were parsed, one entry for each time."""
-    parse, paths = contour_file.parse_document, []
-    monkeypatch.setattr(contour_file, "parse_document", lambda path: paths.append(path.name) or parse(path))
-    return paths
-
-
 def test_import_uses_the_contours_that_were_inspected(project, file, reads):
-    info = inspect_file(file, project, "case5")
+    info = inspect_file(file, project, ("case5",))
     import_file(project, "case5", info.file, complete=False)
     assert reads == ["case5.geojson"]
     assert project.counts("case5")[2].sum() == 2500
@@ -63,6 +55,14 @@ def test_file_of_many_images_is_parsed_once_for_all_its_slides(slides, tmp_path,
     assert [project.counts(name)[2].sum() for name in project.slides] == [1600] * len(slides)
 
 
+def test_file_of_many_images_is_parsed_once_when_inspected_for_each_slide(project, slides, tmp_path, reads):
+    write_coco_of(tmp_path / "all.json", slides)
+    reader = AnnotationReader()
+    inspected = [inspect_file(tmp_path / "all.json", project, (name,), reader) for name in project.slides]
+    assert reads == ["all.json"]
+    assert [(info.slides, info.contours) for info in inspected] == [((name,), 1) for name in project.slides]
+
+
 def test_file_of_many_images_is_parsed_again_once_it_changed(slides, tmp_path, reads):
     path, reader, geometry = tmp_path / "all.json", AnnotationReader(), SlideGeometry(slides[0].name, (192, 192))
     write_coco_of(path, slides[:2])
@@ -73,7 +73,7 @@ def test_file_of_many_images_is_parsed_again_once_it_changed(slides, tmp_path, r
 
 
 def test_file_that_changed_after_inspection_is_refused(project, file):
-    info = inspect_file(file, project, "case5")
+    info = inspect_file(file, project, ("case5",))
     before = project.counts("case5")
     write_contours(file, [Contour(SQUARE * 2, class_name="Tumour")])
     os.utime(file, ns=(1, 1))

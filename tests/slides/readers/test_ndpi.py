@@ -71,13 +71,13 @@ def write_ndpi(path, pages):
 @pytest.fixture
 def ndpi(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
-    picture = np.asarray(Image.fromarray(noise).resize((1024, 512), Image.Resampling.BICUBIC))
+    image = np.asarray(Image.fromarray(noise).resize((1024, 512), Image.Resampling.BICUBIC))
     macro = np.full((640, 1280, 3), 9, np.uint8)
-    write_ndpi(tmp_path / "a.ndpi", [(picture, 20.0, 0.5), (picture[::2, ::2], 10.0, 1.0), (macro, -1.0, 50.0)])
+    write_ndpi(tmp_path / "a.ndpi", [(image, 20.0, 0.5), (image[::2, ::2], 10.0, 1.0), (macro, -1.0, 50.0)])
     return tmp_path / "a.ndpi"
 
 
-def test_an_ndpi_has_the_pixels_that_openslide_sees_and_not_its_macro(ndpi):
+def test_ndpi_has_the_pixels_of_openslide_without_the_macro(ndpi):
     with open_slide(ndpi) as slide, openslide.OpenSlide(ndpi) as other:
         assert [level.shape for level in slide.levels] == [(512, 1024), (256, 512)]
         expected = np.asarray(other.read_region((0, 0), 0, other.dimensions).convert("RGB"))
@@ -85,13 +85,13 @@ def test_an_ndpi_has_the_pixels_that_openslide_sees_and_not_its_macro(ndpi):
         assert np.array_equal(slide.read(Region(101, 333, 65, 78)), expected[101:166, 333:411])
 
 
-def test_an_ndpi_says_its_pixel_size_and_its_place_on_the_glass(ndpi):
+def test_ndpi_has_its_pixel_size_and_position_on_the_glass(ndpi):
     with open_slide(ndpi) as slide, openslide.OpenSlide(ndpi) as other:
         assert slide.mpp == pytest.approx(float(other.properties["openslide.mpp-x"]))
         assert slide.centre_offset_um == (1.5, -2.5)
 
 
-def test_a_box_of_an_ndpi_decodes_only_what_it_touches(ndpi):
+def test_region_of_an_ndpi_decodes_only_what_it_touches(ndpi):
     with open_slide(ndpi) as slide:
         page = slide.pages[0]
         assert (page.tilelength, page.tilewidth) == (8, 8 * BLOCKS)

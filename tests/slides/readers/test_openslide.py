@@ -1,11 +1,11 @@
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from slide_helpers import misread_by_threads
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
@@ -36,22 +36,22 @@ UM = 1000  # Leica counts in nanometres
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     noise = np.random.default_rng(0).integers(0, 256, (24, 40, 3)).astype(np.uint8)
     return np.asarray(Image.fromarray(noise).resize((1024, 512), Image.Resampling.BICUBIC))
 
 
 @pytest.fixture
-def vms(tmp_path, picture):
+def vms(tmp_path, image):
     """A slide of Hamamatsu's older scanners: JPEGs with restart markers, and a file that names them."""
-    Image.fromarray(picture).save(tmp_path / "a.jpg", quality=95, subsampling=0, restart_marker_blocks=8)
-    Image.fromarray(picture[::16, ::16]).save(tmp_path / "map.jpg", quality=95, subsampling=0, restart_marker_blocks=4)
+    Image.fromarray(image).save(tmp_path / "a.jpg", quality=95, subsampling=0, restart_marker_blocks=8)
+    Image.fromarray(image[::16, ::16]).save(tmp_path / "map.jpg", quality=95, subsampling=0, restart_marker_blocks=4)
     (tmp_path / "a.vms").write_text(VMS)
     return tmp_path / "a.vms"
 
 
-def write_scn(path, picture, corners):
-    """Write a Leica slide of 0.5 um pixels: a macro picture, and `picture` at each (left, top) in um."""
+def write_scn(path, image, corners):
+    """Write a Leica slide of 0.5 um pixels: a macro image, and `image` at each (left, top) in um."""
     dimension = '<dimension sizeX="{}" sizeY="{}" r="{}" ifd="{}"/>'.format
     glass = {"width": 26_000 * UM, "height": 76_000 * UM, "left": 0, "top": 0}
     images = [SCN_IMAGE.format(name="macro", x=130, y=380, dimensions=dimension(130, 380, 0, 0), power=0.6, **glass)]
@@ -68,8 +68,8 @@ def write_scn(path, picture, corners):
         macro = np.full((380, 130, 3), 200, np.uint8)
         writer.write(macro, description=xml, resolution=(50, 50), metadata=None, **options)
         for _ in corners:
-            writer.write(picture, resolution=(20_000, 20_000), metadata=None, **options)
-            writer.write(picture[::4, ::4], resolution=(5_000, 5_000), metadata=None, **options)
+            writer.write(image, resolution=(20_000, 20_000), metadata=None, **options)
+            writer.write(image[::4, ::4], resolution=(5_000, 5_000), metadata=None, **options)
     return path
 
 
@@ -77,7 +77,7 @@ def whole(slide, level=0):
     return slide.read_level(level, Region(0, 0, *slide.levels[level].shape))
 
 
-def test_a_slide_that_only_openslide_knows_has_the_pixels_of_its_jpeg(vms):
+def test_slide_only_openslide_reads_has_the_pixels_of_its_jpeg(vms):
     with open_slide(vms) as slide:
         assert (slide.shape, slide.channels, slide.mpp) == ((512, 1024), 3, 0.5)
         assert slide.centre_offset_um == (1, -2)
@@ -87,8 +87,8 @@ def test_a_slide_that_only_openslide_knows_has_the_pixels_of_its_jpeg(vms):
         assert np.array_equal(slide.read(box), whole(slide)[box.slices])
 
 
-def test_a_slide_is_the_box_on_openslides_canvas_in_which_it_lies(tmp_path, picture):
-    path = write_scn(tmp_path / "a.scn", picture, [(5000, 9000)])
+def test_slide_is_its_bounds_on_the_canvas_of_openslide(tmp_path, image):
+    path = write_scn(tmp_path / "a.scn", image, [(5000, 9000)])
     with open_with_openslide(path) as slide, open_slide(path) as expected, openslide.OpenSlide(path) as canvas:
         assert canvas.dimensions == (52_000, 152_000)
         assert (slide.shape, slide.mpp, slide.levels) == (expected.shape, 0.5, expected.levels)
@@ -96,37 +96,26 @@ def test_a_slide_is_the_box_on_openslides_canvas_in_which_it_lies(tmp_path, pict
             assert np.array_equal(whole(slide, level), whole(expected, level))
 
 
-def test_a_leica_slide_of_two_regions_shows_both_in_their_places(tmp_path, picture):
-    path = write_scn(tmp_path / "two.scn", picture, [(5000, 9000), (6000, 9400)])
+def test_leica_slide_shows_both_regions_in_their_places(tmp_path, image):
+    path = write_scn(tmp_path / "two.scn", image, [(5000, 9000), (6000, 9400)])
     with open_slide(path) as slide:
         assert slide.shape == (512 + 800, 1024 + 2000)
         first, second = slide.read(Region(0, 0, 512, 1024)), slide.read(Region(800, 2000, 512, 1024))
         assert np.array_equal(first, second)
-        assert np.abs(first.astype(int) - picture).mean() < 3
+        assert np.abs(first.astype(int) - image).mean() < 3
         assert (slide.read(Region(0, 1100, 500, 1900)) == 255).all()
         assert np.array_equal(
             slide.read_level(1, Region(200, 500, 128, 256)), slide.read_level(1, Region(0, 0, 128, 256))
         )
 
 
-def test_threads_read_what_one_reads(vms):
+def test_threads_read_the_same_as_one(vms):
     boxes = [Region(row, column, 128, 96) for row in range(0, 380, 43) for column in range(0, 920, 101)]
-    wrong = []
     with open_slide(vms) as slide:
-        expected = whole(slide)
-
-        def read_all():
-            wrong.extend(box for box in boxes if not np.array_equal(slide.read(box), expected[box.slices]))
-
-        threads = [threading.Thread(target=read_all) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert not wrong
+        assert not misread_by_threads(slide, boxes, whole(slide))
 
 
-def test_a_damaged_place_does_not_spoil_the_others(vms):
+def test_damaged_tile_does_not_affect_the_others(vms):
     jpeg = vms.with_name("a.jpg")
     expected = np.asarray(Image.open(jpeg))
     content = bytearray(jpeg.read_bytes())
@@ -139,26 +128,26 @@ def test_a_damaged_place_does_not_spoil_the_others(vms):
         assert np.array_equal(slide.read(Region(0, 0, 100, 1024)), expected[:100])
 
 
-def test_a_slide_whose_parts_are_missing_is_refused_by_name(vms):
+def test_slide_with_missing_files_is_refused_by_name(vms):
     vms.with_name("a.jpg").unlink()
     with pytest.raises(UnsupportedSlideError, match=r"a\.vms could not be opened.*OpenSlide reader: .*a\.jpg"):
         open_slide(vms)
 
 
-def test_a_stack_of_tiled_pages_is_not_taken_for_a_slide(tmp_path, picture):
+def test_stack_of_tiled_pages_is_not_a_slide(tmp_path, image):
     path = tmp_path / "stack.tif"
     with tifffile.TiffWriter(path) as writer:
         for _ in range(3):
-            writer.write(picture, photometric="rgb", tile=(128, 128), metadata=None)
+            writer.write(image, photometric="rgb", tile=(128, 128), metadata=None)
     assert openslide.OpenSlide.detect_format(path) == "generic-tiff"
-    with pytest.raises(UnsupportedSlideError, match="it has 3 pages.*left the file .generic-tiff. to the TIFF reader"):
+    with pytest.raises(UnsupportedSlideError, match="it has 3 pages.*leaves generic-tiff files to the TIFF reader"):
         open_slide(path)
 
 
-def test_a_slide_cut_short_is_not_opened_by_openslide(tmp_path, picture):
+def test_truncated_slide_is_not_opened_by_openslide(tmp_path, image):
     path = tmp_path / "cut.svs"
     options = {"description": "Aperio Image Library v1|MPP = 0.5", "metadata": None}
-    tifffile.imwrite(path, picture, photometric="rgb", compression="jpeg", tile=(256, 256), **options)
+    tifffile.imwrite(path, image, photometric="rgb", compression="jpeg", tile=(256, 256), **options)
     content = path.read_bytes()
     with tifffile.TiffFile(path) as tiff:
         last = tiff.pages.first.dataoffsets[-1]
@@ -167,7 +156,7 @@ def test_a_slide_cut_short_is_not_opened_by_openslide(tmp_path, picture):
         open_slide(path)
 
 
-def test_without_openslide_the_message_says_what_to_install(vms):
+def test_message_without_openslide_says_what_to_install(vms):
     code = (
         "import sys; sys.modules['openslide'] = None\n"
         "import napari_pathseg as ps, napari_pathseg.errors\n"
@@ -178,9 +167,9 @@ def test_without_openslide_the_message_says_what_to_install(vms):
     assert "OpenSlide is not installed; install napari-pathseg[openslide]." in done.stdout
 
 
-def test_openslide_is_loaded_only_when_it_is_needed(tmp_path, picture):
+def test_openslide_is_loaded_only_when_it_is_needed(tmp_path, image):
     path = tmp_path / "a.png"
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     code = "import sys, napari_pathseg as ps; ps.open_slide(sys.argv[1]); print('openslide' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

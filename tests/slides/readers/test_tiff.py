@@ -1,6 +1,7 @@
 """TIFF slides: stacks, orientation, YCbCr, limits.  What is common to all slides is in test_slide.py."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+from slide_helpers import whole
 
-from napari_pathseg.errors import UnsupportedSlideError
+from napari_pathseg.contours.formats.label_images.reader import label_image_shape
+from napari_pathseg.errors import AnnotationError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import exif_orientation, orientation_of
 from napari_pathseg.slides.registry import count_pages, open_slide
@@ -18,10 +21,6 @@ FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as mu
 
 PAGES = np.random.default_rng(1).integers(0, 256, (5, 60, 90)).astype(np.uint8)
 COLOUR = np.random.default_rng(2).integers(0, 256, (70, 50, 3)).astype(np.uint8)
-
-
-def whole(slide):
-    return slide.read(Region(0, 0, *slide.shape))
 
 
 def write_ome(path):
@@ -50,7 +49,7 @@ WRITERS = {
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_each_page_of_a_stack_is_a_slide_of_its_own(tmp_path, name):
+def test_each_page_of_a_stack_is_a_slide(tmp_path, name):
     WRITERS[name](tmp_path / name)
     assert count_pages(tmp_path / name) == len(PAGES)
     for index, pixels in enumerate(PAGES):
@@ -62,29 +61,29 @@ def test_each_page_of_a_stack_is_a_slide_of_its_own(tmp_path, name):
     ):
         open_slide(tmp_path / name)
     for absent in (-1, 5):
-        with pytest.raises(UnsupportedSlideError, match=f"page {absent} was asked for; it has pages 0 to 4"):
+        with pytest.raises(UnsupportedSlideError, match=f"it has no page {absent}; its pages are 0 to 4"):
             open_slide(tmp_path / name, absent)
 
 
-def test_a_channel_of_a_pyramid_keeps_its_levels(tmp_path):
+def test_channel_of_a_pyramid_keeps_its_levels(tmp_path):
     write_pyramids(tmp_path / "a.ome.tif")
     with open_slide(tmp_path / "a.ome.tif", 3) as slide:
         assert [level.shape for level in slide.levels] == [(60, 90), (30, 45)]
         assert np.array_equal(slide.read_level(1, Region(0, 0, 30, 45)), PAGES[3, ::2, ::2])
 
 
-def test_one_picture_is_one_page_and_page_0(tmp_path):
+def test_single_image_is_page_0(tmp_path):
     for name in ("a.tif", "a.png"):
         Image.fromarray(COLOUR).save(tmp_path / name)
         assert count_pages(tmp_path / name) == 1
         with open_slide(tmp_path / name) as slide, open_slide(tmp_path / name, 0) as same:
             assert slide.page is None
             assert np.array_equal(whole(slide), whole(same))
-        with pytest.raises(UnsupportedSlideError, match="page 1 was asked for"):
+        with pytest.raises(UnsupportedSlideError, match="it has no page 1"):
             open_slide(tmp_path / name, 1)
 
 
-def test_pages_of_different_sizes_are_a_stack_too(tmp_path):
+def test_pages_of_different_sizes_are_a_stack(tmp_path):
     path = tmp_path / "odd.tif"
     with tifffile.TiffWriter(path) as writer:
         for pixels in (PAGES[0], PAGES[1, :, :50], PAGES[2, :33]):
@@ -94,7 +93,7 @@ def test_pages_of_different_sizes_are_a_stack_too(tmp_path):
         assert np.array_equal(whole(slide), PAGES[1, :, :50])
 
 
-def test_what_is_no_picture_is_refused_by_name(tmp_path):
+def test_tiff_without_an_image_is_refused_by_name(tmp_path):
     tifffile.imwrite(tmp_path / "float.tif", PAGES.astype(np.float32))
     tifffile.imwrite(tmp_path / "one.tif", PAGES, truncate=True)
     volume = np.zeros((32, 64, 64), np.uint8)
@@ -109,7 +108,7 @@ def test_what_is_no_picture_is_refused_by_name(tmp_path):
             open_slide(tmp_path / name, 0)
 
 
-def test_pages_that_cannot_be_counted_name_the_file(tmp_path):
+def test_file_whose_pages_cannot_be_counted_is_named(tmp_path):
     path = tmp_path / "cut.tif"
     tifffile.imwrite(path, PAGES)
     path.write_bytes(path.read_bytes()[:7])
@@ -121,7 +120,7 @@ def test_pages_that_cannot_be_counted_name_the_file(tmp_path):
 
 @pytest.mark.parametrize("orientation", range(10))
 @pytest.mark.parametrize("options", [{"tile": (16, 32)}, {"rowsperstrip": 7}], ids=["tiles", "strips"])
-def test_the_orientation_tag_turns_the_picture_as_pillow_does(tmp_path, orientation, options):
+def test_orientation_tag_turns_the_image_as_pillow_does(tmp_path, orientation, options):
     path = tmp_path / "turned.tif"
     tags = [(274, "H", 1, orientation, True)]
     tifffile.imwrite(path, COLOUR, photometric="rgb", metadata=None, extratags=tags, **options)
@@ -139,7 +138,7 @@ def test_the_orientation_tag_turns_the_picture_as_pillow_does(tmp_path, orientat
 
 @settings(max_examples=60 * FUZZ, deadline=None)
 @given(st.integers(0, 9), st.data())
-def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, data):
+def test_region_of_a_turned_image_is_the_turned_stored_region(tag, data):
     orientation = orientation_of(tag)
     seen = orientation.apply(PAGES[0])
     assert seen.shape == orientation.shape(PAGES[0].shape)
@@ -153,13 +152,13 @@ def test_a_box_of_the_turned_picture_is_the_turned_box_of_the_stored_one(tag, da
 
 @settings(max_examples=60 * FUZZ, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from([b"Exif\0\0II*\0", b"MM\0*", b""]))
-def test_a_damaged_exif_block_turns_nothing_or_a_known_way(block, begin):
+def test_damaged_exif_block_turns_nothing_or_a_known_way(block, begin):
     assert exif_orientation(begin + block).shape((2, 3)) in ((2, 3), (3, 2))
 
 
 @pytest.mark.parametrize("compression", [None, "lzw", "deflate", "packbits", "zstd"])
 @pytest.mark.parametrize(("across", "down"), [(1, 1), (2, 1), (2, 2), (4, 4)])
-def test_ycbcr_that_is_no_jpeg_is_colour(tmp_path, compression, across, down):
+def test_ycbcr_without_jpeg_is_read_as_colour(tmp_path, compression, across, down):
     path, smooth = tmp_path / "ycbcr.tif", np.full((32, 48, 3), (200, 90, 140), np.uint8)
     smooth[:16, :32] = (60, 120, 30)
     stored = np.asarray(Image.fromarray(smooth).convert("YCbCr"))
@@ -182,7 +181,7 @@ def test_ycbcr_that_is_no_jpeg_is_colour(tmp_path, compression, across, down):
         assert np.abs(whole(slide).astype(int) - smooth).max() <= 3
 
 
-def test_a_byte_count_that_is_too_large_matters_only_where_data_are_compressed(tmp_path):
+def test_too_large_a_byte_count_matters_only_if_compressed(tmp_path):
     path = tmp_path / "counts.tif"
     tifffile.imwrite(path, COLOUR, photometric="rgb", metadata=None)
     with tifffile.TiffFile(path, mode="r+") as tiff:
@@ -191,7 +190,7 @@ def test_a_byte_count_that_is_too_large_matters_only_where_data_are_compressed(t
         assert np.array_equal(whole(slide), COLOUR)
 
 
-def test_a_large_strip_is_read_where_the_caller_allows_it(tmp_path):
+def test_large_strip_is_read_if_the_caller_allows_it(tmp_path):
     path = tmp_path / "large.tif"
     tifffile.imwrite(path, np.zeros((2000, 1000), np.uint8), rowsperstrip=2000, compression="deflate")
     with pytest.raises(UnsupportedSlideError, match=r"large\.tif.*each of which needs more than 1 MiB; convert it"):
@@ -204,7 +203,7 @@ def test_tiles_that_overlap_are_left_to_openslide(tmp_path):
     path = tmp_path / "a.bif"
     tags = [(700, "B", 8, b"<iScan/>", True)]
     tifffile.imwrite(path, COLOUR, photometric="rgb", tile=(16, 16), software="Ventana", metadata=None, extratags=tags)
-    with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide stitches them"):
+    with pytest.raises(UnsupportedSlideError, match=r"a\.bif.*its tiles overlap, and only OpenSlide can stitch them"):
         open_slide(path)
 
 
@@ -237,3 +236,21 @@ def test_tag_that_lists_text_instead_of_offsets_is_named(tmp_path):
     path.write_bytes(content)
     with pytest.raises(UnsupportedSlideError, match="its tag dataoffsets lists no positions in a file; copy it again"):
         open_slide(path)
+
+
+def directories(count):
+    """Return a TIFF of `count` image file directories, each of one pixel."""
+    tags = [(256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, 1)]
+    body = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    size = len(body) + 4
+    parts = [body + struct.pack("<I", 8 + number * size if number < count else 0) for number in range(1, count + 1)]
+    return b"II*\0" + struct.pack("<I", 8) + b"".join(parts)
+
+
+def test_file_of_a_million_pages_is_refused_at_once(tmp_path):
+    path = tmp_path / "pages.tif"
+    path.write_bytes(directories(100_000))
+    with pytest.raises(UnsupportedSlideError, match="has more than 20,000 pages"):
+        count_pages(path)
+    with pytest.raises(AnnotationError, match="has more than 20,000 pages"):
+        label_image_shape(path)

@@ -2,26 +2,22 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from slide_helpers import whole
 
 from napari_pathseg.errors import UnsupportedSlideError
-from napari_pathseg.geometry import Region
 from napari_pathseg.slides.registry import open_slide
 
 
-def whole(slide):
-    return slide.read(Region(0, 0, *slide.shape))
-
-
 @pytest.fixture
-def picture():
-    """A smooth colour picture with noise on it, of odd size."""
+def image():
+    """A smooth colour image with noise on it, of odd size."""
     rows, columns = np.mgrid[:701, :530]
     smooth = np.stack([rows / 3, columns / 3, (rows + columns) / 6], axis=-1)
     return (smooth + np.random.default_rng(0).integers(0, 20, smooth.shape)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(("bits", "stated", "expected"), [(16, None, 64), (16, 4095, 255), (16, 65535, 64)])
-def test_16_bits_keep_the_upper_8_of_those_that_count(tmp_path, bits, stated, expected):
+def test_16_bit_samples_keep_the_upper_8_of_their_valid_bits(tmp_path, bits, stated, expected):
     path = tmp_path / "deep.tif"
     tags = [] if stated is None else [(281, "H", 1, stated, True)]
     tifffile.imwrite(path, np.full((20, 20), 64 * 256 if stated != 4095 else 4095, np.uint16), extratags=tags)
@@ -30,25 +26,21 @@ def test_16_bits_keep_the_upper_8_of_those_that_count(tmp_path, bits, stated, ex
 
 
 @pytest.mark.parametrize("options", [{"planarconfig": "separate"}, {"planarconfig": "separate", "tile": (64, 64)}])
-def test_colours_that_lie_apart_come_together(tmp_path, picture, options):
+def test_separate_colour_planes_are_joined(tmp_path, image, options):
     path = tmp_path / "planar.tif"
-    tifffile.imwrite(path, np.moveaxis(picture, -1, 0), photometric="rgb", compression="lzw", **options)
+    tifffile.imwrite(path, np.moveaxis(image, -1, 0), photometric="rgb", compression="lzw", **options)
     with open_slide(path) as slide:
-        assert np.array_equal(whole(slide), picture)
+        assert np.array_equal(whole(slide), image)
 
 
-def test_alpha_is_dropped_white_is_zero_inverted_and_bilevel_stretched(tmp_path, picture):
-    alpha = np.dstack([picture, picture[..., :1]])
-    tifffile.imwrite(tmp_path / "alpha.tif", alpha, photometric="rgb", extrasamples=["unassalpha"])
-    tifffile.imwrite(tmp_path / "white.tif", picture[..., 0], photometric="miniswhite")
-    tifffile.imwrite(tmp_path / "two.tif", picture[..., 0] > 99, photometric="minisblack")
-    Image.fromarray(picture).quantize(64).save(tmp_path / "palette.tif")
-    with open_slide(tmp_path / "alpha.tif") as slide:
-        assert np.array_equal(whole(slide), picture)
+def test_white_is_zero_is_inverted_and_bilevel_stretched(tmp_path, image):
+    tifffile.imwrite(tmp_path / "white.tif", image[..., 0], photometric="miniswhite")
+    tifffile.imwrite(tmp_path / "two.tif", image[..., 0] > 99, photometric="minisblack")
+    Image.fromarray(image).quantize(64).save(tmp_path / "palette.tif")
     with open_slide(tmp_path / "white.tif") as slide:
-        assert np.array_equal(whole(slide), 255 - picture[..., 0])
+        assert np.array_equal(whole(slide), 255 - image[..., 0])
     with open_slide(tmp_path / "two.tif") as slide:
-        assert np.array_equal(whole(slide), (picture[..., 0] > 99) * np.uint8(255))
+        assert np.array_equal(whole(slide), (image[..., 0] > 99) * np.uint8(255))
     with open_slide(tmp_path / "palette.tif") as slide:
         assert np.array_equal(whole(slide), np.asarray(Image.open(slide.path).convert("RGB")))
 
@@ -62,16 +54,16 @@ def test_samples_of_unknown_range_are_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "lzw", "zstd"])
-def test_compressed_tiles_are_those_of_tifffile(tmp_path, picture, compression):
+def test_compressed_tiles_are_those_of_tifffile(tmp_path, image, compression):
     path = tmp_path / "compressed.tif"
-    tifffile.imwrite(path, picture, photometric="rgb", compression=compression, tile=(256, 256))
+    tifffile.imwrite(path, image, photometric="rgb", compression=compression, tile=(256, 256))
     with open_slide(path) as slide:
         assert np.array_equal(whole(slide), tifffile.imread(path))
 
 
-def test_aperio_jpeg_2000_without_its_colour_transform_is_colour(tmp_path, picture):
+def test_aperio_jpeg_2000_without_colour_transform_is_colour(tmp_path, image):
     path = tmp_path / "aperio.svs"
-    smooth = np.asarray(Image.fromarray(picture).resize((128, 128), Image.Resampling.BOX))
+    smooth = np.asarray(Image.fromarray(image).resize((128, 128), Image.Resampling.BOX))
     stored = np.asarray(Image.fromarray(smooth).convert("YCbCr"))
     arguments = {"level": 0, "reversible": True, "mct": False}
     tifffile.imwrite(

@@ -17,7 +17,7 @@ def truth():
 
 
 def painted(mask, strokes):
-    """What a round brush leaves behind."""
+    """Return the pixels painted by a round brush."""
     mask = mask.copy()
     grid = np.stack(np.mgrid[: mask.shape[0], : mask.shape[1]], axis=-1)
     for stroke in strokes:
@@ -76,5 +76,5 @@ def test_demo_project_has_slides_without_tumour_in_both_roles(tmp_path):
 
 def test_demo_project_does_not_overwrite_a_folder(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ProjectError, match="exists already"):
+    with pytest.raises(ProjectError, match="already exists"):
         make_demo_project(tmp_path, sample_folder())

@@ -1,4 +1,4 @@
-"""With brush and eraser the right mouse button draws round an area, and nothing of it outlives the button."""
+"""With brush and eraser, a drag with the right mouse button fills an area, and the gesture ends with the button."""
 
 import numpy as np
 import pytest

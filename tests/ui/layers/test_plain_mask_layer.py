@@ -1,4 +1,4 @@
-"""Where napari's inside is not the one that is known, masks are painted all the same."""
+"""With unknown napari internals, masks are painted on the plain layer."""
 
 import napari
 import numpy as np

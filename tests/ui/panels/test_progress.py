@@ -3,9 +3,7 @@ import time
 
 import numpy as np
 import pytest
-from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QProgressDialog
+from qtpy.QtCore import Qt
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region, layout
@@ -20,13 +18,13 @@ TUMOUR = 2
 
 
 @pytest.fixture
-def opened(dock, pictures):
-    dock.slides.file_drop.add_files(pictures[:2])
+def opened(dock, slide_files):
+    dock.slides.file_drop.add_files(slide_files[:2])
     return dock
 
 
 def slow(mask):
-    """Fill the mask piece by piece, slow enough to be felt."""
+    """Fill the mask step by step, slowly enough to show progress."""
     boxes = list(layout(Region(0, 0, *mask.shape), mask.shape[0] // 8))
     for number, box in enumerate(boxes, 1):
         time.sleep(0.02)
@@ -45,7 +43,7 @@ def shown(dock):
 
 
 def refused(mask):
-    """Fail after a piece."""
+    """Fail after one step."""
     yield OperationStep(
         mask.edit(Region(0, 0, 9, 9), np.full((9, 9), TUMOUR, np.uint8), np.full((9, 9), 4, np.uint8)), 0.5
     )
@@ -60,7 +58,7 @@ def test_long_operation_shows_progress_and_is_one_undo_step(opened, qtbot):
     assert 0 < opened.operation_progress.bar.value() < 1000
     opened.session.layers.mask.stroke(BrushSegment((20, 20), (20, 60), 5), 1)
     assert mask.operations.running is not None
-    qtbot.waitUntil(lambda: not mask.has_pending)
+    qtbot.waitUntil(lambda: not mask.has_pending, timeout=60_000)
     qtbot.waitUntil(opened.operation_progress.isHidden)
     assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
     opened.annotate.undo_step()
@@ -98,44 +96,39 @@ def test_cancelled_operation_leaves_the_mask_unchanged(opened, qtbot):
 
 
 def test_pending_operation_is_applied_before_the_mask_is_used(opened, monkeypatch):
-    monkeypatch.setattr("napari_pathseg.ui.widgets.progress_dialog._SHOW_AFTER_MS", 0)
-    seen = []
-
-    def look():
-        found = [one for one in QApplication.topLevelWidgets() if isinstance(one, QProgressDialog) and one.isVisible()]
-        seen.extend((one.value(), opened.session.editor.busy) for one in found)
-
-    timer = QTimer()
-    timer.timeout.connect(look)
-    timer.start(0)
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 60)
     opened.session.editor.run(MaskOperation("Filling", slow))
     opened.session.save_mask()
-    timer.stop()
-    assert {busy for _, busy in seen} == {True}
-    assert len({value for value, _ in seen}) > 2
     assert tumour(opened) == opened.session.mask.shape[0] * opened.session.mask.shape[1]
     assert not opened.session.mask.has_pending
     assert (shown(opened) == TUMOUR).all()
 
 
-@pytest.fixture
-def told():
-    """What the window told."""
-    told = []
-
-    def hear(one):
-        told.append(one.message)
-
-    notification_manager.notification_ready.connect(hear)
-    yield told
-    notification_manager.notification_ready.disconnect(hear)
+def test_what_needs_the_whole_mask_says_which_long_operation_is_going_on(opened, qtbot, monkeypatch):
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 0.1)
+    opened.session.editor.run(MaskOperation("Filling", slow))
+    with pytest.raises(ProjectError, match=r"^Filling \(\d+%\) is going on\. Wait or cancel it, then try again\.$"):
+        opened.session.save_mask()
+    qtbot.waitUntil(lambda: not opened.session.mask.has_pending, timeout=60_000)
+    opened.session.save_mask()
 
 
-def test_failed_operation_is_reported_and_later_ones_still_run(opened, qtbot, told):
+def test_next_slide_is_shown_as_soon_as_a_long_operation_has_ended(opened, qtbot, monkeypatch, notifications):
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 0.1)
+    session, pixels = opened.session, opened.session.mask.shape[0] * opened.session.mask.shape[1]
+    session.editor.run(MaskOperation("Filling", slow))
+    opened.slides.step(1)
+    assert session.slide.id == "case0"
+    assert notifications[-1].startswith("case1 is shown as soon as Filling (")
+    qtbot.waitUntil(lambda: session.slide.id == "case1", timeout=60_000)
+    assert session.counts("case0")[TUMOUR].sum() == pixels
+
+
+def test_failed_operation_is_reported_and_later_ones_still_run(opened, qtbot, notifications):
     opened.session.mask.enqueue(MaskOperation("Refused", refused))
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
     qtbot.waitUntil(lambda: not opened.session.mask.has_pending)
-    assert told == ["The disk is full. Free it."]
+    assert notifications == ["The disk is full. Free it."]
     assert shown(opened)[4, 4] == TUMOUR
     assert opened.session.mask.read(Region(100, 100, 1, 1))[0] == 1
     opened.annotate.undo_step()
@@ -143,7 +136,7 @@ def test_failed_operation_is_reported_and_later_ones_still_run(opened, qtbot, to
     assert tumour(opened) == 0
 
 
-def test_operation_failing_on_close_leaves_nothing_open(opened, told):
+def test_operation_failing_on_close_leaves_nothing_open(opened, notifications):
     project, mask = opened.session.project, opened.session.mask
     mask.enqueue(MaskOperation("Refused", refused))
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), 1)
@@ -154,12 +147,12 @@ def test_operation_failing_on_close_leaves_nothing_open(opened, told):
         assert mask.read(Region(100, 100, 1, 1))[0] == 1
 
 
-def test_slide_that_cannot_be_saved_stays_in_view(opened, monkeypatch, told):
+def test_slide_that_cannot_be_saved_stays_in_view(opened, monkeypatch, notifications):
     opened.session.layers.mask.stroke(BrushSegment((100, 100), (100, 100), 5), TUMOUR)
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         opened.slides.show_slide("case1")
-    assert "No space left" in told[-1]
+    assert "No space left" in notifications[-1]
     assert opened.session.slide.id == "case0"
     opened.session.layers.mask.stroke(BrushSegment((50, 50), (50, 50), 5), TUMOUR)
     opened.slides.show_slide("case1")
@@ -181,7 +174,7 @@ def test_job_progress_shows_the_running_job_and_hides_on_close(opened, qtbot):
     opened.session.training.run = JobState(JobKind.PREDICT, model="m001", fraction=0.5, seconds_left=65)
     opened.session.training.run_changed.emit()
     qtbot.waitUntil(opened.job_progress.isVisible)
-    assert opened.job_progress.text.text() == "Predicting m001 · 1:05 left"
+    assert opened.job_progress.text.text() == "Predicting with m001 · 1:05 left"
     assert opened.job_progress.bar.value() == 500
     opened.session.close()
     qtbot.waitUntil(lambda: not opened.job_progress.isVisible())

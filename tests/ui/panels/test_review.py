@@ -1,12 +1,21 @@
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
+from bundle_helpers import make_bundle
 
+from napari_pathseg.config import PredictConfig
 from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import Predict
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.session.selection import SELECTION
 
 TUMOUR = 2
+BUNDLE = make_bundle("m001")
 SQUARE = [[9.5, 9.5], [9.5, 19.5], [19.5, 19.5], [19.5, 9.5]]
 
 
@@ -58,7 +67,7 @@ def test_menus_accept_in_the_selection_and_reject_on_the_slide(opened):
     session, review = opened.session, opened.review
     whole = Region(0, 0, *session.mask.shape)
     session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
-    opened.session.layers.contours.events.data.disconnect()  # what is drawn stays a selection here
+    opened.session.layers.contours.events.data.disconnect()  # the drawn area stays a selection here
     session.layers.contours.add_polygons([SQUARE])
     menu = review.accept_more.choices
     menu.aboutToShow.emit()
@@ -83,3 +92,53 @@ def test_selection_entries_are_disabled_without_a_selection(opened):
     review.accept_in(SELECTION)
     review.reject_in(SELECTION)
     assert session.mask.counts[TUMOUR, Provenance.MODEL] == 256 * 256
+
+
+def test_prediction_takes_the_settings_of_the_panel(qtbot, learnable, worker):
+    folder = learnable.project.folder / "models" / "m001"
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text(json.dumps(asdict(BUNDLE)))
+    panel = ReviewPanel(learnable)
+    qtbot.addWidget(panel)
+    panel.settings.fields["shifts"].value, panel.settings.fields["tta"].value = 4, 2
+    panel.predict_everything()
+    (command,) = (sent for sent in worker.sent if isinstance(sent, Predict))
+    assert command.config == PredictConfig(shifts=4, tta=2)
+
+
+def test_prediction_after_a_training_takes_the_settings_of_the_panel(opened):
+    opened.review.settings.fields["shifts"].value = 2
+    assert opened.session.training.predict_config.shifts == 2
+    opened.review.settings.fields["halo"].value = 33  # no multiple of 32; Predict says so
+    assert opened.session.training.predict_config.halo == 64
+
+
+def test_settings_of_the_last_prediction_are_shown_when_the_project_is_opened_again(qtbot, learnable, worker, tmp_path):
+    folder = learnable.project.folder / "models" / "m001"
+    folder.mkdir(parents=True)
+    (folder / "bundle.json").write_text(json.dumps(asdict(BUNDLE)))
+    panel = ReviewPanel(learnable)
+    qtbot.addWidget(panel)
+    panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value = 3, 96
+    panel.predict_everything()
+    project = learnable.project.folder
+    learnable.new_project(tmp_path / "other.pathseg")
+    assert panel.settings.fields["shifts"].value == 1
+    learnable.open_project(project)
+    assert (panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value) == (3, 96)
+    assert learnable.training.predict_config == PredictConfig(shifts=3, halo=96)
+    later = ReviewPanel(learnable)
+    qtbot.addWidget(later)
+    assert later.settings.fields["shifts"].value == 3
+
+
+def test_prediction_settings_are_remembered_by_a_training_too(opened):
+    opened.review.settings.fields["tta"].value = 8
+    opened.train.train_or_stop()
+    assert Project.open(opened.session.project.folder).state.prediction_choices["tta"] == 8
+
+
+def test_prediction_settings_are_remembered_without_a_prediction(opened):
+    opened.review.settings.fields["halo"].value = 96
+    stored = Project.open(opened.session.project.folder).state.prediction_choices
+    assert stored == PredictConfig(halo=96).to_json()

@@ -1,3 +1,4 @@
+import csv
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,12 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import edits, open_mask
 from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
+from napari_pathseg.projects.areas import class_shares, unlabelled_in_boxes
+from napari_pathseg.projects.exporting.export import ExportOptions, export
+from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.ui.session.class_areas import ClassAreas, class_shares
-from napari_pathseg.ui.session.complete_boxes import unlabelled_in_boxes
+from napari_pathseg.ui.session.class_areas import ClassAreas
 from napari_pathseg.ui.session.queries import training_summary
 
 AREA, PERCENT = 5, 6
@@ -19,10 +22,10 @@ WHOLE = Region(0, 0, 256, 256)
 
 
 @pytest.fixture
-def shown(session, tmp_path, pictures):
+def shown(session, tmp_path, slide_files):
     """A session with a slide of 256 x 256 pixels of 1 mm in view, of which 100 x 100 are tumour."""
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
-    session.add_slides(pictures[:1])
+    session.add_slides(slide_files[:1])
     session.require_project().update_slide("case0", mpp=1000.0)
     session.show_slide("case0")
     paint(session, Region(0, 0, 100, 100), 2)
@@ -44,7 +47,7 @@ def look(areas, qtbot):
 
 
 def paint_tissue(session, rows):
-    """Say that the uppermost rows of the slide are tissue."""
+    """Save a tissue mask of the uppermost rows of the slide."""
     pixels = np.zeros((64, 64), bool)
     pixels[: rows // 4] = True
     save_tissue(session.require_project(), "case0", TissueMask(pixels, 4, (256, 256), 1000.0))
@@ -62,9 +65,28 @@ def pixels_read(mask, monkeypatch):
     return read
 
 
-def test_shares_without_tissue_are_of_the_labelled_area(shown):
+def test_shares_are_of_the_tissue_or_not_shown(shown):
     paint(shown, Region(200, 0, 50, 100), 1)
-    assert texts(ClassAreas(shown.workspace)) == {1: ("5000 mm²", "33 %"), 2: ("10000 mm²", "67 %")}
+    assert texts(ClassAreas(shown.workspace)) == {1: ("5000 mm²", ""), 2: ("10000 mm²", "")}
+
+
+@pytest.mark.parametrize("kind", ["partial", "complete", "boxes"])
+def test_window_and_exported_table_show_the_same_areas_and_percentages(shown, qtbot, tmp_path, kind):
+    paint(shown, Region(120, 30, 50, 70), 1)
+    shown.refresh_mask(edits.fill_from_model(shown.mask, Region(0, 200, 90, 40), np.full((90, 40), 2, np.uint8)))
+    paint_tissue(shown, 160)
+    if kind == "complete":
+        shown.editor.set_complete(True)
+    if kind == "boxes":
+        boxes = (Region(90, 90, 20, 20), Region(100, 100, 50, 50))
+        shown.layers.record = shown.require_project().update_slide("case0", boxes=boxes)
+    seen = texts(look(ClassAreas(shown.workspace), qtbot))
+    shown.save_mask()
+    (path,) = export(shown.require_project(), tmp_path / "out", ExportOptions(format="csv"))
+    rows = list(csv.DictReader(path.open(encoding="utf-8")))
+    told = {row["class"]: (float(row["area_mm2"]), float(row["percent_of_tissue"])) for row in rows}
+    shown_texts = {name: seen[index] for index, name in enumerate(told, 1)}
+    assert shown_texts == {name: (f"{mm2:.0f} mm²", f"{percent:.0f} %") for name, (mm2, percent) in told.items()}
 
 
 def test_tissue_is_detected_once_and_saved_in_the_project(shown, qtbot):
@@ -95,8 +117,8 @@ def test_tissue_of_a_read_only_project_is_detected_but_not_saved(shown, qtbot):
     assert not tissue_path(shown.require_project(), "case0").exists()
 
 
-def test_tissue_is_known_for_each_slide(shown, pictures, qtbot):
-    shown.add_slides(pictures[1:2])
+def test_tissue_is_known_for_each_slide(shown, slide_files, qtbot):
+    shown.add_slides(slide_files[1:2])
     paint_tissue(shown, 128)
     areas = ClassAreas(shown.workspace)
     assert areas.tissue.update()
@@ -107,11 +129,11 @@ def test_tissue_is_known_for_each_slide(shown, pictures, qtbot):
     assert areas.tissue.pixel_count == 128 * 256
 
 
-def test_missing_slide_file_leaves_shares_of_the_labelled_area(shown, pictures, qtbot):
-    pictures[0].unlink()
+def test_missing_slide_file_leaves_the_areas(shown, slide_files, qtbot):
+    slide_files[0].unlink()
     areas = look(ClassAreas(shown.workspace), qtbot)
-    assert texts(areas)[2] == ("10000 mm²", "100 %")
-    assert not areas.tissue.needs_update  # it is not tried at every stroke
+    assert texts(areas)[2] == ("10000 mm²", "")
+    assert not areas.tissue.needs_update  # not retried at every stroke
 
 
 def test_background_of_a_complete_slide_is_the_rest_of_the_tissue(shown, qtbot):
@@ -153,10 +175,10 @@ def test_shares_of_a_giant_slide_read_at_most_a_megapixel(tmp_path, shown, monke
     assert shares[:3] == pytest.approx([0.25, 0.25, 0.5], abs=0.01)
 
 
-def test_damaged_tissue_file_leaves_shares_of_the_labelled_area(shown, qtbot):
+def test_damaged_tissue_file_leaves_the_areas(shown, qtbot):
     paint_tissue(shown, 128)
-    tissue_path(shown.require_project(), "case0").write_bytes(b"no picture")
-    assert texts(look(ClassAreas(shown.workspace), qtbot))[2] == ("10000 mm²", "100 %")
+    tissue_path(shown.require_project(), "case0").write_bytes(b"not an image")
+    assert texts(look(ClassAreas(shown.workspace), qtbot))[2] == ("10000 mm²", "")
 
 
 def test_unlabelled_pixels_in_complete_boxes_are_background(shown):
@@ -165,9 +187,9 @@ def test_unlabelled_pixels_in_complete_boxes_are_background(shown):
     assert texts(ClassAreas(shown.workspace))[1][0] == f"{400 - 100 + 2500 - 100} mm²"
 
 
-def test_labelled_pixels_in_a_complete_box_count_once_for_training(shown, pictures):
-    shown.add_slides(pictures[1:2])
-    shown.set_role("case0", "train")
+def test_labelled_pixels_in_a_complete_box_count_once_for_training(shown, slide_files):
+    shown.add_slides(slide_files[1:2])
+    shown.change_slides(["case0"], SlideChanges(role="train"))
     paint(shown, Region(100, 0, 20, 30), 1)
     shown.layers.record = shown.require_project().update_slide(
         "case0", boxes=(Region(90, 90, 20, 20), Region(95, 95, 10, 30))
@@ -191,8 +213,8 @@ def test_giant_complete_boxes_read_at_most_half_a_megapixel_each(tmp_path, shown
     assert found == pytest.approx(side * side // 2 + 700**2 - 2000**2, rel=0.002)
 
 
-def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
-    dock.slides.file_drop.add_files(pictures[:1])
+def test_areas_follow_the_brush_while_it_is_down(dock, slide_files, qtbot):
+    dock.slides.file_drop.add_files(slide_files[:1])
     layer, row = dock.session.layers.mask, dock.annotate.classes.topLevelItem(1)
     layer.brush_size, seen = 20, []
     layer._begin_stroke()
@@ -205,8 +227,8 @@ def test_areas_follow_the_brush_while_it_is_down(dock, pictures, qtbot):
     assert seen == pytest.approx([317, 634, 951], rel=0.02)
 
 
-def test_share_of_the_tissue_appears_by_itself(dock, pictures, qtbot):
-    dock.slides.file_drop.add_files(pictures[:1])
+def test_share_of_the_tissue_appears_without_user_action(dock, slide_files, qtbot):
+    dock.slides.file_drop.add_files(slide_files[:1])
     paint(dock.session, Region(0, 0, 128, 128), 2)
     row = dock.annotate.classes.topLevelItem(1)
     qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)

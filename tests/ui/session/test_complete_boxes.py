@@ -14,10 +14,9 @@ TUMOUR = 2
 
 
 @pytest.fixture
-def opened(dock, pictures, qtbot):
-    dock.slides.file_drop.add_files(pictures[:2])
+def opened(dock, slide_files, qtbot):
+    dock.slides.file_drop.add_files(slide_files[:2])
     notification_manager.records.clear()
-    dock._stop_opening_sections()
     dock.sections["outline"].set_open(True)
     return dock
 
@@ -67,7 +66,7 @@ def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
     qtbot.waitUntil(lambda: len(boxes_of(dock)) > before, timeout=2000)
 
 
-def test_box_drawn_with_the_mouse_is_kept(opened, qtbot):
+def test_box_drawn_with_the_mouse_is_saved(opened, qtbot):
     draw(opened, qtbot)
     (box,) = boxes_of(opened)
     assert np.allclose((box.top, box.left, box.bottom, box.right), (20, 30, 80, 120), atol=3)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from napari_pathseg.engine.events import Progress, Started, Trial, Validated, ValidationSamplesReady
+from napari_pathseg.engine.events import SCORING, Progress, Started, Trial, Validated, ValidationSamplesReady
 from napari_pathseg.ui.session.formatting import dice_legend, format_job, format_trials
 from napari_pathseg.ui.session.job_state import JobKind, JobState, load_run
 
@@ -33,6 +33,46 @@ def test_classes_have_separate_curves():
     assert [value for _, value in run.dices] == pytest.approx([0.6, 0.7])
 
 
+def test_accuracy_and_validation_loss_have_curves_and_old_logs_have_none():
+    old, new = validated(4, Tumour=0.5), replace(validated(8, Tumour=0.6), accuracy=0.9, validation_loss=0.3)
+    run = after(JobState(JobKind.TUNE), Started("r1", "m1", None, [], []), old, new)
+    assert (run.accuracies, run.validation_losses) == (((8, 0.9),), ((8, 0.3),))
+    legend = dice_legend(run, {})
+    assert "accuracy&nbsp;0.90" in legend
+    assert "error&nbsp;0.30" in legend
+    assert "accuracy" not in dice_legend(after(JobState(JobKind.TRAIN), old), {})
+    following = after(run, Started("r2", "m2", None, [], []))
+    assert (following.accuracies, following.validation_losses, following.dices) == ((), (), ())
+
+
+def test_legend_says_on_how_many_held_out_tiles_the_scores_are():
+    sampled = replace(validated(4, Tumour=0.5), tiles=32)
+    assert "on&nbsp;32&nbsp;held-out&nbsp;tiles" in dice_legend(after(JobState(JobKind.TRAIN), sampled), {})
+    assert "held-out" not in dice_legend(after(JobState(JobKind.TRAIN), validated(4, Tumour=0.5)), {})
+
+
+def test_legend_of_an_ended_training_has_the_scores_of_the_model_that_is_kept():
+    best = replace(validated(4, Background=0.9, Tumour=0.7), accuracy=0.8, validation_loss=0.3, tiles=3)
+    worse = replace(validated(8, Background=0.5, Tumour=0.3), accuracy=0.4, validation_loss=2.3, tiles=3, best=False)
+    run = after(JobState(JobKind.TRAIN, model="m002"), best, worse)
+    assert "mean&nbsp;0.40" in dice_legend(run, {})
+    legend = dice_legend(replace(run, active=False), {}).replace("&nbsp;", " ")
+    assert all(text in legend for text in ("Tumour 0.70", "mean 0.80", "accuracy 0.80", "error 0.30"))
+    assert "m002 on 3 held-out tiles" in legend
+
+
+def test_class_that_does_not_occur_has_a_dash_and_no_curve():
+    run = after(JobState(JobKind.TRAIN), Validated(1, 4.0, 0.5, {"Tumour": 0.5, "Necrosis": None}, 0.5, best=True))
+    assert run.dices_by_class == {"Tumour": ((4.0, 0.5),), "Necrosis": ()}
+    assert "Necrosis&nbsp;–" in dice_legend(run, {})
+
+
+def test_stopped_training_can_be_stopped_again_while_it_scores_its_model():
+    run = replace(after(JobState(JobKind.TRAIN), progress(0.5)), stopping=True)
+    assert run.after(Progress("Training", 0.6, 1.0)).stopping
+    assert not run.after(Progress(SCORING, 0.1, 1.0)).stopping
+
+
 def test_learning_rate_is_kept_while_no_event_reports_it():
     run = after(JobState(JobKind.TRAIN, minutes=1), progress(0.1, rate=3e-4), progress(0.2, rate=None))
     assert run.rate == 3e-4
@@ -51,7 +91,14 @@ def test_time_left_of_a_tuning_includes_the_remaining_trials():
     run = after(JobState(JobKind.TUNE, minutes=1, model="m002"), trial(1, 0.5), trial(2), progress(0.5))
     assert run.fraction == pytest.approx(0.5)
     assert run.seconds_left == 90
-    assert format_job(run) == "Finding settings m002 · 2 of 3 · 1:30 left"
+    assert format_job(run) == "Finding settings · 2 of 3 · 1:30 left"
+
+
+def test_time_left_of_a_tuning_includes_the_scoring_of_each_model():
+    training = Progress("Training", 0.5, seconds_left=50.0, seconds=30.0)  # 20 s longer than the minute
+    run = after(JobState(JobKind.TUNE, minutes=1), trial(1), training)
+    assert run.seconds_left == 50 + 2 * 80
+    assert run.after(Progress(SCORING, 0.5, seconds_left=10.0)).seconds_left == 10 + 2 * 80
 
 
 def test_progress_in_percent_is_shown_if_the_time_left_is_unknown():
@@ -72,10 +119,10 @@ def test_trials_have_separate_curves():
     assert run.losses == ()
 
 
-def test_legend_shows_the_mean_of_two_or_more_target_classes():
-    two = after(JobState(JobKind.TRAIN), validated(4, Background=0.9, Tumour=0.5))
+def test_legend_shows_the_mean_of_the_classes_that_occur():
+    one = after(JobState(JobKind.TRAIN), validated(4, Tumour=0.5))
     three = after(JobState(JobKind.TRAIN), validated(4, Background=0.9, Tumour=0.5, Stroma=0.7))
-    assert "mean" not in dice_legend(two, {})
+    assert "mean" not in dice_legend(one, {})
     assert "mean&nbsp;0.70" in dice_legend(three, {})
 
 
@@ -84,7 +131,7 @@ def test_class_name_is_escaped_in_the_legend():
 
 
 def test_number_of_trials_is_shown_before_the_search():
-    assert format_trials({}, 0, 1) == "Name values to try."
+    assert format_trials({}, 0, 1) == "Enter values to try."
     assert format_trials({"batch": "2, 4, 8", "tile": "128, 256"}, 4, 1) == "4 trials of 6 combinations, about 4 min"
     assert format_trials({"learning_rate": "1e-5..1e-2"}, 0, 1) == "20 trials, about 20 min"
 

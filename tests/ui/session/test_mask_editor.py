@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from napari_pathseg.engine.events import Note
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
@@ -14,10 +13,10 @@ TUMOUR = 2
 
 
 @pytest.fixture
-def shown(session, tmp_path, pictures):
+def shown(session, tmp_path, slide_files):
     """A session with one slide of 256 x 256 in view."""
     session.new_project(tmp_path / "liver.pathseg")
-    session.add_slides(pictures[:2])
+    session.add_slides(slide_files[:2])
     return session
 
 
@@ -40,53 +39,36 @@ def found_by_model(session):
     session.refresh_mask(fill_from_model(session.mask, whole, np.full(session.mask.shape, TUMOUR, np.uint8)))
 
 
+def clean(session, request):
+    """Clean up, and return whether that changed anything."""
+    changed = []
+    session.editor.clean(request, changed.append)
+    session.editor.apply_pending()
+    return changed == [True]
+
+
 def draw(session, *corners):
     session.layers.contours.add_polygons([list(corners)])
 
 
 def test_holes_on_the_slide_are_filled_in_one_undo_step(shown):
     before = ring(shown)
-    assert shown.editor.clean(CleanupRequest(method="holes", label=TUMOUR, amount=0, scope=SLIDE))
+    assert clean(shown, CleanupRequest(method="holes", label=TUMOUR, amount=0, scope=SLIDE))
     assert (labels_of(shown)[50:150, 50:150] == TUMOUR).all()
     shown.layers.mask.undo()
     np.testing.assert_array_equal(labels_of(shown), before)
 
 
-def test_amounts_are_in_micrometres_if_the_pixel_size_is_known(session, tmp_path, pictures):
+def test_amounts_are_in_micrometres_if_the_pixel_size_is_known(session, tmp_path, slide_files):
     session.new_project(tmp_path / "liver.pathseg", mpp=None)
-    session.add_slides(pictures[:1])
+    session.add_slides(slide_files[:1])
     session.require_project().update_slide("case0", mpp=0.5)
     session.show_slide("case0")
     ring(session)
     small, large = (CleanupRequest(method="holes", label=TUMOUR, amount=area, scope=SLIDE) for area in (24.0, 25.0))
-    assert not session.editor.clean(small)  # the hole has 25 µm²
-    assert session.editor.clean(large)
+    assert not clean(session, small)  # the hole has 25 µm²
+    assert clean(session, large)
     assert (amount_unit("holes", 0.5), amount_unit("grow", 0.5), amount_unit("specks", None)) == ("µm²", "µm", "px")
-
-
-def test_cancelled_cleanup_changes_nothing(shown):
-    before = ring(shown)
-    assert not shown.editor.clean(
-        CleanupRequest(method="grow", label=TUMOUR, amount=5, scope=SLIDE), lambda share: True
-    )
-    np.testing.assert_array_equal(labels_of(shown), before)
-    assert not shown.editor.busy
-
-
-def test_events_of_the_worker_wait_until_the_cleanup_ends(learnable):
-    heard, worker = [], learnable.training._worker
-    worker.event.connect(lambda event: heard.append(learnable.editor.busy))
-    shares = []
-
-    def progress(share):
-        shares.append(share)
-        worker.event.emit(Note("Half-way."))
-        assert not heard
-        return False
-
-    learnable.show_slide("case0")
-    learnable.editor.clean(CleanupRequest(method="grow", label=TUMOUR, amount=2, scope=SLIDE), progress)
-    assert len(heard) == len(shares) > 0
 
 
 def test_selection_is_the_highlighted_contours_or_all_but_never_the_view(shown):

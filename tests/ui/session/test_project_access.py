@@ -1,8 +1,6 @@
-"""A project that another process holds, in the window."""
+"""A project locked by another process, in the window."""
 
 import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -16,37 +14,12 @@ from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.projects.exporting.export import ExportOptions
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.storage import lock
 from napari_pathseg.storage.lock import LeaseTiming
 from napari_pathseg.ui.panels.header import ReadOnlyBanner
 from napari_pathseg.ui.session.next_step import next_step
 from napari_pathseg.ui.session.session import Session
-
-HOLDER = """
-import sys
-from napari_pathseg import Project
-
-project = Project.open(sys.argv[1])
-project.acquire_lock("the window")
-print("held", flush=True)
-for order in sys.stdin:
-    if order.strip() == "change":
-        project.update_slide("case0", patient="Smith")
-    else:
-        project.release_lock()
-    print("done", flush=True)
-"""
-
-
-@pytest.fixture
-def holder(project):
-    """A second process that holds the project."""
-    command = [sys.executable, "-c", HOLDER, str(project.folder)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.communicate()
 
 
 @pytest.fixture
@@ -57,7 +30,7 @@ def looking(holder, learnable_from, project):
 
 @pytest.fixture
 def learnable_from(worker):
-    """Open a project in a session whose worker listens; it is closed with the test."""
+    """Return a function that opens a project in a session with a worker; the test closes it."""
     made = []
 
     def begin(project):
@@ -82,7 +55,7 @@ def files_of(project):
 
 
 def dab(session):
-    """Paint a dab of class 1 by napari's own brush."""
+    """Paint a dab of class 1 with napari's own brush."""
     layer = session.layers.mask
     layer.brush_size = 10
     layer.mode = "paint"
@@ -135,7 +108,7 @@ def test_brush_does_not_paint_on_a_read_only_mask(looking, project):
     [
         lambda session: session.training.train(TrainConfig()),
         lambda session: session.training.predict(["case0"]),
-        lambda session: session.set_role("case0", "test"),
+        lambda session: session.change_slides(["case0"], SlideChanges(role="test")),
         lambda session: session.editor.set_complete(False),
         lambda session: session.change_classes(session.require_project().classes.add("Necrosis")),
         lambda session: session.add_slides([]),
@@ -181,7 +154,7 @@ def test_banner_disappears_when_the_holder_leaves(looking, holder, qtbot):
     assert not banner.isVisible()
 
 
-def test_banner_retries_the_lock_by_itself(looking, holder, qtbot):
+def test_banner_retries_the_lock_automatically(looking, holder, qtbot):
     banner = ReadOnlyBanner(looking)
     qtbot.addWidget(banner)
     banner.show()
@@ -198,14 +171,14 @@ def test_window_that_lost_its_project_becomes_read_only_and_writes_nothing(learn
     taker = Project.open(project.folder)
     taker.acquire_lock("the other window")
     try:
-        with taker.open_mask("case0") as mask:  # with the stroke, which the journal had kept
+        with taker.open_mask("case0") as mask:  # with the stroke, from the journal
             assert mask.counts[1, Provenance.DRAWN] + mask.counts[1, Provenance.CORRECTED] > 0
             paint(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
         until = time.monotonic() + 10
         while not session.require_project().lock.lost_to and time.monotonic() < until:
             time.sleep(0.05)
         with pytest.raises(ProjectError, match="was taken over by the other window"):
-            session.set_role("case0", "test")
+            session.change_slides(["case0"], SlideChanges(role="test"))
         session.poll_lock()
         assert session.read_only.startswith("taken over by the other window of ")
         assert not session.layers.mask.editable
@@ -217,7 +190,7 @@ def test_window_that_lost_its_project_becomes_read_only_and_writes_nothing(learn
 
 def test_dock_of_a_read_only_project_enables_only_viewing(holder, dock, project, qtbot):
     dock.session.open_project(project.folder)
-    qtbot.wait(400)  # what is shown soon is shown
+    qtbot.wait(400)  # throttled updates have run
     changing = [dock.slides.add_button, dock.slides.import_button, dock.train.button, dock.annotate.tools["brush"]]
     changing += [dock.annotate.complete, dock.annotate.undo, dock.review.accept, dock.review.predict_all]
     looking = [dock.annotate.tools["pan"], dock.review.opacity, dock.export.button, dock.header.project]

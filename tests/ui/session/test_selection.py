@@ -6,7 +6,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import paint
-from napari_pathseg.ui.panels.annotate.cleanup import CleanUp
+from napari_pathseg.ui.panels.annotate.cleanup import CleanupDialog
 from napari_pathseg.ui.session.selection import SELECTION
 
 TUMOUR = 2
@@ -14,11 +14,10 @@ SQUARE = ((40, 40), (40, 90), (90, 90), (90, 40), (42, 38))
 
 
 @pytest.fixture
-def opened(dock, pictures):
-    dock.slides.file_drop.add_files(pictures[:2])
+def opened(dock, slide_files):
+    dock.slides.file_drop.add_files(slide_files[:2])
     session = dock.session
     session.refresh_mask(paint(session.mask, Region(0, 0, 256, 256), np.full((256, 256), TUMOUR, np.uint8)))
-    dock._stop_opening_sections()
     dock.sections["outline"].set_open(True)
     return dock
 
@@ -73,15 +72,15 @@ def test_two_areas_are_selected_together(opened, qtbot):
 
 
 def test_selection_is_reassigned_and_nothing_around_it(opened, qtbot):
-    dialog = CleanUp(opened.session, opened)
+    dialog = CleanupDialog(opened.session, opened)
     dialog.open_beside()
-    assert dialog.where.currentText() == "In view"
+    assert dialog.scope.current_choice == "In view"
     opened.annotate.select.click()
     lasso(opened, qtbot)
-    assert dialog.where.currentText() == "In the selection"
-    dialog.method.setCurrentIndex(dialog.method.findData("assign"))
-    dialog.onto.setCurrentIndex(dialog.onto.findData(1))
-    dialog.label.setCurrentIndex(dialog.label.findData(0))
+    assert dialog.scope.current_choice == "In the selection"
+    dialog.method.value = "assign"
+    dialog.new_label.value = 1
+    dialog.label.value = 0
     inside = opened.session.selection.resolve_scope(SELECTION).inside(Region(0, 0, 256, 256))
     dialog.apply.click()
     np.testing.assert_array_equal(labels_of(opened) == 1, inside)

@@ -1,12 +1,14 @@
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from PIL import Image
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.bundle import load_bundles
+from napari_pathseg.engine.bundle import load_bundle, load_bundles
 from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
@@ -14,13 +16,15 @@ from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.importing.contour_import import ImportOptions
 from napari_pathseg.projects.importing.import_preview import inspect_file
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.layers.slide_layers import METADATA_KEY, layer_transform
+from napari_pathseg.projects.slide_settings import SlideChanges
+from napari_pathseg.ui.layers.metadata import METADATA_KEY
+from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.import_controller import ImportTask, run_imports
 from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 
-QUICK = TrainConfig(steps=80, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
+QUICK = TrainConfig(steps=20, tile=64, batch=2, decoder_seconds=4, cached_tiles=8)
 
 
 @pytest.fixture
@@ -53,6 +57,21 @@ def test_project_opens_on_its_first_slide_with_four_layers(opened):
     layers = opened.layers.viewer.layers
     assert [layer.name for layer in layers] == ["case0", "case0 · probability", "case0 · mask", "case0 · contours"]
     assert {layer.metadata[METADATA_KEY]["slide"] for layer in layers} == {"case0"}
+
+
+def test_slide_that_is_nearly_black_is_reported_once(session, tmp_path):
+    Project.create(tmp_path / "p.pathseg")
+    for name in ("dark", "sound"):
+        pixels = np.random.default_rng(0).integers(0, 25, (64, 64, 3)) * (1 if name == "dark" else 10)
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / f"{name}.png")
+    session.open_project(tmp_path / "p.pathseg")
+    heard = sentences(session)
+    session.add_slides([tmp_path / "dark.png", tmp_path / "sound.png"])
+    session.show_slide("sound")
+    session.show_slide("dark")
+    ((severity, text),) = heard
+    assert severity == "warning"
+    assert text.startswith("dark: nearly black: 99 % of the pixels lie below 50 of 255.")
 
 
 def test_another_slide_swaps_the_layers_but_not_the_users_own(opened):
@@ -105,9 +124,28 @@ def test_drawn_outline_is_filled_with_the_class_and_disappears(opened):
     assert len(opened.layers.contours.data) == 0
 
 
+def test_changes_of_slides_reach_the_slide_in_view(opened):
+    opened.change_slides(["case0", "case1"], SlideChanges(patient="Smith"))
+    opened.change_slides(["case1"], SlideChanges(role="val"))  # and so case0, of the same patient
+    assert (opened.slide.patient, opened.slide.role) == ("Smith", "val")
+    before = opened.layers.mask.scale
+    opened.change_slides(["case0"], SlideChanges(pixel_size=0.25))
+    assert opened.layers.mask.scale[0] == 0.25 * before[0]
+
+
+def test_slide_that_becomes_complete_keeps_its_strokes_and_loses_predictions(opened):
+    drawn, predicted = Region(0, 0, 4, 4), Region(100, 100, 4, 4)
+    for box, provenance in ((drawn, Provenance.DRAWN), (predicted, Provenance.MODEL)):
+        opened.mask.edit(box, np.full((4, 4), 2, np.uint8), np.full((4, 4), provenance, np.uint8))
+    opened.change_slides(["case0"], SlideChanges(complete=True))
+    assert opened.slide.complete
+    assert (opened.mask.read(drawn)[1] == Provenance.DRAWN).all()
+    assert not (opened.mask.read(predicted)[1] == Provenance.MODEL).any()
+
+
 def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     opened.show_slide("case5")
-    info = inspect_file(slides[0].with_suffix(".svg"), opened.project, "case5")
+    info = inspect_file(slides[0].with_suffix(".svg"), opened.project, ("case5",))
     assert not run_imports(opened, [ImportTask(info.file, "case5", ImportOptions(), complete=True)]).problems
     assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
     assert opened.slide.complete
@@ -153,7 +191,7 @@ def test_preview_of_a_training_fills_only_unannotated_pixels(opened, qtbot):
     assert slide_state(opened, opened.slide) == "predicted"
     opened.editor.reject()
     opened.show_slide("case0")
-    opened.training.predict(["case5"])  # out of view, its mask takes the prediction in as well
+    opened.training.predict(["case5"])  # the prediction is merged into a mask out of view, too
     qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
     assert opened.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192 - drawn
 
@@ -168,9 +206,27 @@ def test_killed_worker_is_reported_and_the_best_model_kept(opened, worker, qtbot
     assert severity == "warning"
     assert text.startswith("Training stopped because its process ended. The best of model m001 so far is kept.")
     assert Project.open(project.folder).model_ids() == ["m001"]
-    opened.training.predict(["case5"])  # a new worker goes on
+    opened.training.predict(["case5"])  # a new worker continues
     qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
     assert project.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192
+
+
+def test_window_closes_at_once_and_its_training_still_keeps_the_model(opened, worker, qtbot, project):
+    opened.training.train(QUICK.replace(steps=100_000))
+    qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
+    started = time.perf_counter()
+    opened.close(clear=False)
+    worker.close()
+    assert time.perf_counter() - started < 1
+    assert not project.lock.other_owner()
+    model = project.folder / "models" / "m001"
+    qtbot.waitUntil(lambda: load_bundle(model).finished, timeout=60_000)
+
+
+def test_viewer_that_closes_with_a_slide_in_view_shows_no_error(opened):
+    opened.close(clear=False)
+    assert opened.project is None
+    assert opened.held_out.slide == ""
 
 
 def test_file_that_is_not_a_slide_adds_nothing(opened, tmp_path):

@@ -12,7 +12,7 @@ ALT, SHIFT, CONTROL = (
 
 
 def rim(degrees, away=3):
-    """Return a position on the canvas `away` pixels beside the edge of the disc."""
+    """Return a canvas position, `away` pixels from the edge of the disc."""
     angle = np.radians(degrees)
     return 100 + (60 + away) * np.sin(angle), 128 + (60 + away) * np.cos(angle)
 
@@ -25,7 +25,7 @@ def wire(opened, mouse):
 
 @pytest.fixture
 def around(wire, mouse):
-    """A wire that was led around the disc with four clicks, and not closed yet."""
+    """A wire around the disc, after four clicks and not yet closed."""
     for degrees in (0, 90, 180, 270):
         mouse.move(rim(degrees))
         mouse.click(rim(degrees))

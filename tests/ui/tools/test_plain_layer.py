@@ -1,4 +1,4 @@
-"""The tools on the plain layer, which stands in where napari's inside is not the known one."""
+"""The tools on the plain layer, the fallback for unknown napari internals."""
 
 import napari
 import pytest

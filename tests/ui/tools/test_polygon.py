@@ -33,7 +33,7 @@ def draw_square(mouse, modifiers=Qt.KeyboardModifier.NoModifier):
 
 @pytest.fixture
 def edited(opened, mouse, qtbot):
-    """A square that was drawn and waits to be edited."""
+    """A drawn square that is being edited."""
     opened.annotate.choose("polygon")
     opened.annotate.options.checks[EDIT_FIRST].click()
     draw_square(mouse)

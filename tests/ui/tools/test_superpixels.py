@@ -54,7 +54,8 @@ def test_superpixel_borders_layer_disappears_with_the_tool(patches, mouse, viewe
     assert viewer.layers.selection.active == patches.session.layers.mask
     assert patches.annotate.tools["superpixels"].isChecked()
     before = borders(patches)[0].data
-    mouse.wheel((100, 128), 1, SHIFT)
+    for _ in range(3):  # one step may be less than a pixel, by the size of the canvas
+        mouse.wheel(viewer.scene.camera.center[-2:], 1, SHIFT)
     qtbot.waitUntil(lambda: borders(patches)[0].data.sum() < before.sum(), timeout=20_000)
     patches.annotate.choose("brush")
     assert borders(patches) == []
@@ -68,3 +69,25 @@ def test_each_slide_has_its_own_superpixels(patches, mouse, qtbot):
     assert borders(patches)[0].metadata["napari_pathseg"]["slide"] == "case1"
     mouse.click((110, 128))
     assert painted(patches)[110, 128]
+
+
+@pytest.fixture
+def removals(patches, viewer):
+    """Whether a layer is being removed or was removed, one after the other; inside one another Qt's list crashes."""
+    events = []
+    viewer.layers.events.removing.connect(lambda: events.append("removing"))
+    viewer.layers.events.removed.connect(lambda: events.append("removed"))
+    return events
+
+
+def test_mask_layer_removed_by_the_user_takes_the_borders_with_it(patches, viewer, qtbot, removals):
+    viewer.layers.remove(patches.session.layers.mask)
+    qtbot.waitUntil(lambda: not borders(patches))
+    assert removals == ["removing", "removed"] * 2
+    assert not patches.annotate.tools["superpixels"].isChecked()
+
+
+def test_borders_are_removed_before_the_layers_of_a_closing_project(patches, removals):
+    patches.session.close()
+    assert removals == ["removing", "removed"] * 5
+    assert not borders(patches)

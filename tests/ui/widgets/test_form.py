@@ -7,24 +7,31 @@ import napari_pathseg.config
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
-from napari_pathseg.ui.widgets.form import known_settings, read_form, settings_form
+from napari_pathseg.ui.widgets.form import ChoiceBox, known_settings, read_form, settings_form
 
+# Settings whose names read well as labels: "Learning rate". All others need a label of their own.
+READ_WELL = {
+    *("architecture", "encoder", "stain_jitter", "loss", "class_weights", "focal_gamma", "tversky_alpha"),
+    *("border_weight", "border_width", "optimizer", "learning_rate", "decoder_learning_rate", "weight_decay"),
+    *("schedule", "staircase_factor", "plateau_factor", "plateau_patience", "patience", "cached_tiles"),
+    *("validation_tiles", "precision", "devices", "preset", "minutes", "halo"),
+}
 KINDS = sorted(Settings.__subclasses__(), key=lambda kind: kind.__name__)
 
 
 def changed(kind):
-    """Return settings of which every number differs from its default, by an odd amount where that is allowed."""
+    """Return settings that all differ from their defaults, floats by an odd factor."""
     values = {}
-    for field, limits in kind.described():
+    for field, info in kind.described():
         default = getattr(kind(), field.name)
-        if limits.choices:
-            values[field.name] = limits.choices[-1]
+        if info.choices:
+            values[field.name] = info.choices[-1]
         elif isinstance(default, bool):
             values[field.name] = not default
         elif isinstance(default, int):
-            values[field.name] = min(int(limits.maximum), default + (limits.multiple or 7))
+            values[field.name] = min(int(info.maximum), default + (info.multiple or 7))
         elif isinstance(default, float):
-            values[field.name] = min(limits.maximum, default * 1.23456789)
+            values[field.name] = min(info.maximum, default * 1.23456789)
     return kind(**values)
 
 
@@ -72,6 +79,31 @@ def test_field_shows_help_unit_and_limits(form):
     assert tile.native.text() == "256 px"
 
 
+@pytest.mark.parametrize("kind", [TrainConfig, PredictConfig])
+def test_every_setting_has_a_short_label_of_its_own(kind):
+    labels = {field.name: kind.label_of(field.name) for field, _ in kind.described()}
+    without = {field.name for field, info in kind.described() if not info.label}
+    assert without <= READ_WELL, "give these a `label`, or add them to READ_WELL if their names read well in the form"
+    assert len(set(labels.values())) == len(labels)
+    assert all(label[0].isupper() and len(label) <= 24 for label in labels.values()), labels
+
+
+def test_form_shows_the_labels_of_the_settings(form):
+    for name, label in form.labels.items():
+        assert label.text() == form.fields[name].native.accessibleName() == TrainConfig.label_of(name)
+    assert form.labels["flip_rotate"].text() == "Flips and 90° turns"
+
+
+def test_choices_keep_the_chosen_value_when_they_change(qtbot):
+    box = ChoiceBox(label="Model", choices=[("Newest (1)", "newest"), ("One", "m1")])
+    qtbot.addWidget(box.native)
+    box.show_choices([("Newest (2)", "newest"), ("Two", "m2"), ("One", "m1")])
+    assert (box.choices, box.value) == (("newest", "m2", "m1"), "newest")
+    box.value = "m2"
+    box.show_choices([("One", "m1"), ("Newest (2)", "newest")])
+    assert (box.choices, box.value) == (("m1", "newest"), "m1")
+
+
 def test_every_setting_can_be_reached_with_the_tab_key(form):
     for name, field in form.fields.items():
         assert field.native.focusPolicy() & Qt.FocusPolicy.TabFocus, name
@@ -85,7 +117,7 @@ def test_expert_form_omits_the_settings_of_the_panel(form):
 
 
 def test_settings_are_grouped_as_configured(form):
-    groups = list(dict.fromkeys(limits.group for _, limits in TrainConfig.described() if limits.expert))
+    groups = list(dict.fromkeys(info.group for _, info in TrainConfig.described() if info.expert))
     assert list(form.groups) == groups
     assert form.fields["jpeg"].native.isVisibleTo(form.groups["Augmentation"].body)
 

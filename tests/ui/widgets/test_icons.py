@@ -13,12 +13,9 @@ def test_icons_have_the_text_colour_of_the_theme(dock, viewer, name):
     button = dock.annotate.tools[name]
     for theme in ("dark", "light"):
         get_settings().appearance.theme = theme
-        picture = themed_icon(name, button).pixmap(40, 40).toImage()
+        image = themed_icon(name, button).pixmap(40, 40).toImage()
         shown = {
-            picture.pixelColor(x, y).rgb()
-            for x in range(40)
-            for y in range(40)
-            if picture.pixelColor(x, y).alpha() == 255
+            image.pixelColor(x, y).rgb() for x in range(40) for y in range(40) if image.pixelColor(x, y).alpha() == 255
         }
         assert button.palette().color(QPalette.ColorRole.WindowText).rgb() in shown
         colors.append(shown)

@@ -1,6 +1,7 @@
 """Read label images: masks stored as PNG, TIFF or BMP in which each pixel's number is its class.
 
-The numbers are returned as stored, palette indices included; what 255 means is up to the project.
+The numbers are returned as stored, palette indices included; what 255 means is up to the project.  Of TIFFs that store
+white as 0 they are inverted, unless the writer is known to store a mask's values as they are.
 If the project's class colours are given, an image painted in them yields classes instead: a palette
 image that uses any of them, a grey image that uses no other grey, and every RGB image.  A colour
 that belongs to no class is refused; transparent pixels are 0, and so is black unless a class has it.
@@ -19,16 +20,23 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
+from napari_pathseg.contours.alignment import (
+    IDENTITY,
+    AxisScaleTransform,
+    fits_stated_size,
+    transform_for_stated_size,
+)
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
+from napari_pathseg.slides.tiff_file import open_tiff_file
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PILLOW_FORMATS = {".png": "PNG", ".bmp": "BMP"}
 _BAND = 4_000_000  # pixels looked up at once, so that no second copy of the image in wider numbers is held
 _UNKNOWN = 255  # no class has that number
-_MOST_COLORS = 1_000  # unknown ones; an image with more is no mask
+_MAX_UNKNOWN_COLORS = 1_000  # an image with more is not a mask
 _COLORS_SHOWN = 3
 MARK = "napari-pathseg", "class indices"  # in what is written here
 _SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the numbers of a narrow PNG over 0 to 255
@@ -44,6 +52,18 @@ _DECODE_ERRORS = (
     zlib.error,
     Image.DecompressionBombError,
 )
+
+
+class _WantedSize(NamedTuple):
+    """The size that a label image must have: one of `shapes`, or one that `transform` turns into the first of them."""
+
+    shapes: Sequence[tuple[int, int]]
+    transform: AxisScaleTransform = IDENTITY
+
+    def accepts(self, found: tuple[int, int]) -> bool:
+        if self.transform == IDENTITY:
+            return found in [tuple(shape) for shape in self.shapes]
+        return fits_stated_size(found, self.shapes[0], self.transform)
 
 
 class _StoredImage(NamedTuple):
@@ -74,8 +94,9 @@ def read_label_image(
     colors: Mapping[str, int] | None = None,
     page: int | None = None,
     mask_shape: tuple[int, int] | None = None,
+    transform: AxisScaleTransform = IDENTITY,
 ) -> LabelImage:
-    """Return the values, 0 to 255, of a label image.
+    """Return the values, 0 to 255, of a label image, as they are in the file.
 
     Parameters
     ----------
@@ -89,6 +110,8 @@ def read_label_image(
         The page of a TIFF with several masks, from 0; None for the first.
     mask_shape
         Another shape that is accepted: that of the slide's mask.
+    transform
+        What aligns the image with the slide; unless it is the identity, the image must fit `shape` after it.
 
     Raises
     ------
@@ -98,8 +121,8 @@ def read_label_image(
     """
     if not path.exists():
         raise AnnotationError(f"{path} does not exist. Check the path.")
-    shapes = [shape] if mask_shape is None else [shape, mask_shape]
-    stored = _read_tiff(path, shapes, page) if path.suffix.lower() in TIFF_SUFFIXES else _read_image(path, shapes)
+    size = _WantedSize([shape] if mask_shape is None else [shape, mask_shape], transform)
+    stored = _read_tiff(path, size, page) if path.suffix.lower() in TIFF_SUFFIXES else _read_image(path, size)
     classes = None if stored.is_marked else _classes_by_color(stored, colors or {}, path.name)
     if classes is None:
         return LabelImage(_checked_values(stored.pixels, path.name), stored.is_marked)
@@ -123,7 +146,7 @@ def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -
     AnnotationError
         If it is not a readable PNG image.
     """
-    refusal = f"{place}: its mask is no PNG picture that can be read. Export it again."
+    refusal = f"{place}: its mask is not a readable PNG image. Export it again."
     try:
         image = Image.open(io.BytesIO(raw), formats=("PNG",))
     except _DECODE_ERRORS as error:
@@ -147,7 +170,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise AnnotationError(f"{name} could not be read: {error}. Export it again.") from error
 
 
-def _read_image(path: Path, shapes: Sequence[tuple[int, int]]) -> _StoredImage:
+def _open_image(path: Path) -> ImageFile.ImageFile:
     with warnings.catch_warnings():  # the slide is as large
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with _decoding(path.name):
@@ -156,13 +179,18 @@ def _read_image(path: Path, shapes: Sequence[tuple[int, int]]) -> _StoredImage:
             except UnidentifiedImageError:
                 image = None
     if image is None:
-        raise AnnotationError(f"{path.name} is no PNG or BMP picture. Export it again.")
+        raise AnnotationError(f"{path.name} is not a PNG or BMP image. Export it again.")
+    return image
+
+
+def _read_image(path: Path, wanted: _WantedSize) -> _StoredImage:
+    image = _open_image(path)
     with image:
-        _check_size((image.height, image.width), shapes, path.name)
+        _check_size((image.height, image.width), wanted, path.name)
         raw_mode = image.tile[0].args if image.tile else None
         raw_mode = raw_mode if isinstance(raw_mode, str) else ""
         if image.mode.startswith("RGB") and "16B" in raw_mode:  # Pillow would drop the lower byte
-            raise AnnotationError(f"{path.name} holds 16-bit colours. Save it as an 8-bit or a 16-bit grey picture.")
+            raise AnnotationError(f"{path.name} holds 16-bit colours. Save it as an 8-bit or a 16-bit grey image.")
         with _decoding(path.name):
             pixels = np.asarray(image)
             palette = image.getpalette("RGB") if image.mode == "P" else None
@@ -171,53 +199,110 @@ def _read_image(path: Path, shapes: Sequence[tuple[int, int]]) -> _StoredImage:
     return _StoredImage(pixels // np.uint8(_SPREAD[raw_mode]) if raw_mode in _SPREAD else pixels, table, is_marked)
 
 
-def _read_tiff(path: Path, shapes: Sequence[tuple[int, int]], number: int | None) -> _StoredImage:
+def _read_tiff(path: Path, wanted: _WantedSize, number: int | None) -> _StoredImage:
     with _decoding(path.name):
-        file = tifffile.TiffFile(path)
+        file = open_tiff_file(path)
     with file:
         with _decoding(path.name):
             count = len(file.pages)
         if number is not None and number >= count > 1:
             raise AnnotationError(
-                f"{path.name} has {count} masks; number {number + 1} was asked for. Add what is missing."
+                f"{path.name} has {count} masks, but its slide is number {number + 1} of its file. Add the "
+                "missing masks."
             )
         with _decoding(path.name):
-            found = file.pages[0 if number is None or count == 1 else number]
-            page = found.aspage() if isinstance(found, tifffile.TiffFrame) else found
-            size = page.imagelength, page.imagewidth
-        _check_size(size, shapes, path.name)
+            page = _page(file, number or 0)
+        _check_size(_size(page), wanted, path.name)
         with _decoding(path.name):
             pixels = np.asarray(page.asarray())
             table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
             is_marked = page.description == ": ".join(MARK)
+            is_inverted = _is_white_zero(page) and not _keeps_values(_page(file, 0))  # later pages name no writer
             is_full_width = page.bitspersample == pixels.itemsize * 8
-    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind in "ub":
+    if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels if is_full_width else pixels == 0
     if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
         pixels = np.moveaxis(pixels, 0, -1)
     if table is None:
         return _StoredImage(pixels, is_marked=is_marked)
-    return _StoredImage(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T)
+    return _StoredImage(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T, is_marked)
 
 
-def _check_size(found: tuple[int, int], shapes: Sequence[tuple[int, int]], name: str) -> None:
+def _page(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
+    """Return a page, or the first one if there is no such page."""
+    found = file.pages[number if number < len(file.pages) else 0]
+    return found.aspage() if isinstance(found, tifffile.TiffFrame) else found
+
+
+def _size(page: tifffile.TiffPage) -> tuple[int, int]:
+    return page.imagelength, page.imagewidth
+
+
+def _is_white_zero(page: tifffile.TiffPage) -> bool:
+    return page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+
+
+def _keeps_values(page: tifffile.TiffPage) -> bool:
+    """Return whether the writer stores the values of a mask whatever colour they are shown in.
+
+    tifffile stores booleans with white as 0, ImageJ masks with an inverting look-up table; both read them back
+    unchanged.
+    """
+    return page.software.startswith("tifffile") or page.description.startswith("ImageJ=")
+
+
+def is_white_ambiguous(path: Path) -> bool:
+    """Return whether a label image is a TIFF that stores white as 0, from a writer of which is not known what it means.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return False
+    with _decoding(path.name), open_tiff_file(path) as file:
+        page = file.pages.first
+        return _is_white_zero(page) and not _keeps_values(page)
+
+
+def label_image_shape(path: Path, page: int | None = None) -> tuple[int, int]:
+    """Return the rows and columns of a label image, of a TIFF those of one `page`.
+
+    Raises
+    ------
+    AnnotationError
+        If the file cannot be read.
+    """
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        with _open_image(path) as image:
+            return image.height, image.width
+    with _decoding(path.name), open_tiff_file(path) as file:
+        return _size(_page(file, page or 0))
+
+
+def _check_size(found: tuple[int, int], wanted: _WantedSize, name: str) -> None:
     """Raise AnnotationError unless the image is as large as its slide."""
-    if found not in [tuple(shape) for shape in shapes]:
-        shape = shapes[0]
-        raise AnnotationError(
-            f"{name} is {found[0]} x {found[1]} pixels, its slide {shape[0]} x {shape[1]} (rows x columns). "
-            "Give the mask that belongs to this slide, at its full size."
-        )
+    if wanted.accepts(found):
+        return
+    rows, columns = wanted.shapes[0]
+    remedy = transform_for_stated_size(found, (rows, columns))
+    advice = "Give" if remedy is None or remedy == IDENTITY else f"Add it with {remedy.options}, or give"
+    after = "" if wanted.transform == IDENTITY else f", and with {wanted.transform.options} it does not fit"
+    raise AnnotationError(
+        f"{name} is {found[0]} x {found[1]} pixels, its slide {rows} x {columns} (rows x columns){after}. {advice} "
+        "the mask that belongs to this slide, at its full size."
+    )
 
 
 def _checked_values(pixels: npt.NDArray[Any], name: str) -> UInt8Array:
     """Return the pixels as uint8; raise AnnotationError if they do not fit a mask."""
     if pixels.ndim not in (2, 3):
-        raise AnnotationError(f"{name} holds a stack of shape {pixels.shape}, not one picture. Save one of its pages.")
+        raise AnnotationError(f"{name} holds a stack of shape {pixels.shape}, not one image. Save one of its pages.")
     if pixels.ndim == 3:
         colors = pixels[..., :3] if pixels.shape[-1] > 2 else pixels[..., :1]
         if (colors != colors[..., :1]).any():
-            raise AnnotationError(f"{name} holds colours, not class numbers. Save it as a grey picture.")
+            raise AnnotationError(f"{name} holds colours, not class numbers. Save it as a grey image.")
         pixels = pixels[..., 0]
     if pixels.dtype.kind not in "bui":
         raise AnnotationError(f"{name} holds {pixels.dtype} values; a mask has whole numbers. Save it as 8-bit grey.")
@@ -228,7 +313,7 @@ def _checked_values(pixels: npt.NDArray[Any], name: str) -> UInt8Array:
 
 
 def _classes_by_color(stored: _StoredImage, colors: Mapping[str, int], name: str) -> UInt8Array | None:
-    """Return the classes that an image's colours mean, or None if its numbers count.
+    """Return the classes of an image's colours, or None if its values are class numbers.
 
     Parameters
     ----------
@@ -242,7 +327,7 @@ def _classes_by_color(stored: _StoredImage, colors: Mapping[str, int], name: str
     Raises
     ------
     AnnotationError
-        If a picture is stored in colours that are no class's: which, and of how many pixels.
+        If the image has colours that no class has, naming them with their numbers of pixels.
     """
     if not colors:
         return None
@@ -258,7 +343,7 @@ def _classes_by_color(stored: _StoredImage, colors: Mapping[str, int], name: str
     if (pixels == pixels[..., :1]).all():
         grey = np.arange(256, dtype=np.uint8).repeat(3).reshape(-1, 3)
         return _by_palette(pixels[..., 0], grey, table, name, grey=True)
-    return _by_look_up(pixels, table, name)
+    return _by_lookup(pixels, table, name)
 
 
 def _by_palette(
@@ -282,7 +367,7 @@ def _by_palette(
     return classes[pixels]
 
 
-def _by_look_up(pixels: UInt8Array, table: dict[int, int], name: str) -> UInt8Array:
+def _by_lookup(pixels: UInt8Array, table: dict[int, int], name: str) -> UInt8Array:
     """Return the class of each pixel's colour."""
     classes = np.full(1 << 24, _UNKNOWN, np.uint8)
     for color, index in table.items():
@@ -292,13 +377,13 @@ def _by_look_up(pixels: UInt8Array, table: dict[int, int], name: str) -> UInt8Ar
     for rows in _bands(pixels.shape[:2]):
         packed = _packed(pixels[rows])
         found = classes[packed]
-        strange, counts = np.unique(packed[found == _UNKNOWN], return_counts=True)
-        if len(strange) + len(unknown) > _MOST_COLORS:
+        new, counts = np.unique(packed[found == _UNKNOWN], return_counts=True)
+        if len(new) + len(unknown) > _MAX_UNKNOWN_COLORS:
             raise AnnotationError(
-                f"{name} holds more than {_MOST_COLORS:,} colours that are no class's. Export the mask without "
+                f"{name} holds more than {_MAX_UNKNOWN_COLORS:,} colours that no class has. Export the mask without "
                 "smoothing, as PNG or TIFF, not JPEG."
             )
-        unknown.update(dict(zip(strange.tolist(), counts.tolist(), strict=True)))
+        unknown.update(dict(zip(new.tolist(), counts.tolist(), strict=True)))
         labels[rows] = found
     _refuse_colors(unknown, name)
     return labels
@@ -309,7 +394,7 @@ def _refuse_colors(unknown: Counter[int], name: str) -> None:
         listed = ", ".join(f"#{color:06x} ({count:,} pixels)" for color, count in unknown.most_common(_COLORS_SHOWN))
         more = f" and {len(unknown) - _COLORS_SHOWN} more" if len(unknown) > _COLORS_SHOWN else ""
         raise AnnotationError(
-            f"{name} holds colours that are no class's: {listed}{more}. Give the project's classes these colours, "
+            f"{name} holds colours that no class has: {listed}{more}. Give the project's classes these colours, "
             "or save the mask with class numbers as grey values."
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -15,7 +16,14 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.atomic import replace_file
 
 
-def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *, mark_as_classes: bool = True) -> None:
+def write_label_image(
+    path: Path,
+    mask: UInt8Array,
+    mpp: float | None = None,
+    *,
+    mark_as_classes: bool = True,
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> None:
     """Write a mask as PNG, BMP or deflated TIFF.
 
     Parameters
@@ -23,11 +31,13 @@ def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *,
     path
         The file; its suffix decides the format.
     mask
-        Class indices.
+        Class indices, shape (rows, columns), or RGB, shape (rows, columns, 3).
     mpp
         Micrometres per mask pixel; only TIFF stores it.
     mark_as_classes
         Store (in PNG and TIFF) that the numbers are class indices of a project.
+    palette
+        Red, green and blue of each class index, as which programs show it; None for greys.
 
     Raises
     ------
@@ -44,21 +54,27 @@ def write_label_image(path: Path, mask: UInt8Array, mpp: float | None = None, *,
             about = PngInfo()
             about.add_text(*MARK)
             options = {"pnginfo": about} if mark_as_classes and suffix == ".png" else {}
-            Image.fromarray(mask).save(partial, format=PILLOW_FORMATS[suffix], **options)
+            image = Image.fromarray(mask)
+            if palette is not None:
+                image.putpalette([value for color in palette for value in color])
+            image.save(partial, format=PILLOW_FORMATS[suffix], **options)
             return
-        resolution: dict[str, Any] = {}
+        stored: dict[str, Any] = {"photometric": "minisblack" if mask.ndim == 2 else "rgb"}
+        if palette is not None:
+            colors = np.zeros((3, 256), np.uint16)
+            colors[:, : len(palette)] = np.transpose(palette) * 257  # of 16 bits
+            stored = {"photometric": "palette", "colormap": colors}
         if mpp is not None:
-            resolution = {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
-        tile = (TILE_SIDE, TILE_SIDE) if min(mask.shape) > TILE_SIDE else None
+            stored |= {"resolution": (1e4 / mpp, 1e4 / mpp), "resolutionunit": "CENTIMETER"}
+        tile = (TILE_SIDE, TILE_SIDE) if min(mask.shape[:2]) > TILE_SIDE else None
         tifffile.imwrite(
             partial,
             mask,
-            photometric="minisblack",
             compression="adobe_deflate",
             tile=tile,
             metadata=None,
             description=": ".join(MARK) if mark_as_classes else None,
-            **resolution,
+            **stored,
         )
 
 

@@ -16,6 +16,7 @@ from napari_pathseg.contours.contour import MAX_COORDINATE, Points, check_ring, 
 from napari_pathseg.contours.formats.base import DocumentSource
 from napari_pathseg.contours.formats.curves import FLATNESS
 from napari_pathseg.contours.formats.limits import PointBudget
+from napari_pathseg.contours.formats.svg.backdrop import slide_frame
 from napari_pathseg.contours.formats.svg.path import count_numbers
 from napari_pathseg.contours.formats.svg.shapes import SHAPES
 from napari_pathseg.contours.formats.svg.style import (
@@ -23,6 +24,7 @@ from napari_pathseg.contours.formats.svg.style import (
     StyleSheet,
     class_of,
     color_of,
+    distinction_of,
     kind_of,
     layer_of,
     read_sheets,
@@ -61,6 +63,7 @@ class Style(NamedTuple):
     declared: Declared
     class_name: str = ""
     layer: str = ""  # the class from a group's id, a fallback
+    distinction: str = ""  # what tells contours without a class apart
 
     @property
     def paints(self) -> tuple[str, str, str]:
@@ -169,7 +172,8 @@ class SvgParser:
         if uses:
             UseExpansion(self._source.name, self._by_id, self.place).check(self._root)
         matrix, lengths = root_viewport(self._root, self._source.geometry)
-        return Style(_CORNER, 1.0, lengths, {}).transformed(matrix)
+        frame = slide_frame(self._root, lengths, self._source.geometry)
+        return Style(_CORNER, 1.0, lengths, {}).transformed(matrix if frame is None else frame)
 
     def _children(self, pending: _PendingElement) -> list[_PendingElement]:
         """Return the elements that a group draws."""
@@ -213,6 +217,8 @@ class SvgParser:
             style = style._replace(lengths=_with_font(inherited.lengths, size))
         if kind == "g" and pending.size is None:  # the id of a used group is only its address
             style = style._replace(layer=layer_of(element) or inherited.layer)
+        if pending.size is None and "id" in element.attrib and (kind == "g" or kind in SHAPES):
+            style = style._replace(distinction=distinction_of(element) or inherited.distinction)
         own = element.get("transform", "")
         if not own.strip():
             return style

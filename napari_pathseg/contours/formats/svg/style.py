@@ -2,7 +2,8 @@
 
 Only simple CSS selectors are supported: ``*``, ``tag``, ``.class``, ``#id``, ``tag.class`` and
 ``tag#id``; other rules, and those inside ``@media``, are skipped.  A later rule wins among equals,
-an id over a class over a tag over an attribute, and a ``style`` attribute over all
+an id over a class over a tag over an attribute, and a ``style`` attribute over all; but ``!important``
+ones win over those that are not
 (https://www.w3.org/TR/SVG11/styling.html).
 """
 
@@ -13,16 +14,16 @@ from xml.etree.ElementTree import Element
 
 from PIL import ImageColor
 
+from napari_pathseg.contours.class_names import specific_name
+
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 _LABEL = "{http://www.inkscape.org/namespaces/inkscape}label"
 _ESCAPED = re.compile(r"_x([0-9A-Fa-f]{2,4})_")  # Illustrator's escape for characters that an id may not hold
 _STYLE_CLASS = re.compile(r"(cls-|st|fil|str|s)\d+( .*)?")  # of Illustrator and CorelDRAW
-# Ids that programs generate for groups, and generic ones that people use.
-_NO_CLASS = re.compile(
-    r".*\d\W*|(.*[\W_])?(g|groups?|layers?|svg|root|main|page|canvas|content|body|drawing|figure|objects?|"
-    r"annotations?|contours?|outlines?|polygons?|paths?|shapes?|labels?|regions?|rois?|selections?|overlays?)",
-    re.IGNORECASE,
-)
+_WORDS = re.compile(r"[^\W\d_]{3,}([ _-]+[^\W\d_]+)*[ _-]*\d*")  # what a person may have typed, and no hash
+_LAYER = re.compile(r".*(layer|ebene|calque|capa|livello).*", re.IGNORECASE)  # ids of layers that nobody named
+_MODE = "{http://www.inkscape.org/namespaces/inkscape}groupmode"
+_NAMES = ("data-class", "data-label", "data-name")
 LARGEST_SHEET = 1_000_000  # characters; drawing programs write a few hundred
 PROPERTIES = ("fill", "stroke", "color", "fill-rule", "display", "visibility", "font-size")
 _SELECTOR = re.compile(r"(\*|[\w-]+)?(?:([.#])([\w-]+))?")
@@ -31,7 +32,7 @@ _RGB = re.compile(r"rgba?\(([^()]*+)\)")
 _BLACK = "#000000"
 _MOST_CLASSES = 100  # looked up per element
 Declared = dict[str, str]
-_Ranked = dict[str, tuple[int, int, str]]  # a property's specificity, order in the sheet and value
+_Ranked = dict[str, tuple[bool, int, int, str]]  # by property: important, specificity, order in the sheet, value
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,12 @@ class StyleSheet:
     def style(self, element: Element, kind: str, around: Declared) -> Declared:
         """Return the properties of an element; its own override inherited ones."""
         own = {name: element.attrib[name] for name in PROPERTIES if name in element.attrib}
-        if self.rules:
-            own |= {name: value for name, (_, _, value) in self._matching(element, kind).items()}
-        if "style" in element.attrib:
-            own |= _declared(element.attrib["style"])
+        own = {name: value for name, value in own.items() if "!" not in value}  # invalid in attributes
+        found = self._matching(element, kind) if self.rules else {}
+        own |= {name: value for name, (*_, value) in found.items()}
+        for name, (important, value) in _declared(element.attrib.get("style", "")).items():
+            if important or name not in found or not found[name][0]:
+                own[name] = value
         inherited = {name: around[name] for name in around if name != "display"}
         inherit = [name for name, value in own.items() if value == "inherit"]
         own = {**inherited, **own}
@@ -94,8 +97,10 @@ def read_sheets(texts: Iterable[str]) -> StyleSheet:
                 tag, mark, _ = found.groups()
                 weight = {None: 0, ".": 2, "#": 4}[mark] + (tag not in (None, "*"))
                 key = found[0].removeprefix("*") or "*"
-                ranked = {name: (weight, order, value) for name, value in declared.items()}
-                sheet.rules.setdefault(key, {}).update(ranked)
+                rules = sheet.rules.setdefault(key, {})
+                for name, (important, value) in declared.items():
+                    ranked = important, weight, order, value
+                    rules[name] = max(rules.get(name, ranked), ranked)
     return sheet
 
 
@@ -123,11 +128,19 @@ def _rgb(text: str) -> str | None:
     return "#" + "".join(f"{round(min(max(value, 0), 255)):02x}" for value in values)
 
 
-def _declared(text: str) -> Declared:
-    """Return the supported declarations of a block."""
-    pairs = (pair.partition(":") for pair in text.split(";"))
-    found = ((name.strip().lower(), value.partition("!")[0].strip()) for name, _, value in pairs)
-    return {name: value for name, value in found if name in PROPERTIES and value}
+def _declared(text: str) -> dict[str, tuple[bool, str]]:
+    """Return the supported declarations of a block: by property, whether it is important, and its value."""
+    found: dict[str, tuple[bool, str]] = {}
+    for declaration in text.split(";"):
+        name, _, value = declaration.partition(":")
+        name = name.strip().lower()
+        value, mark, priority = value.partition("!")
+        important = bool(mark)
+        if name not in PROPERTIES or not value.strip() or (important and priority.strip().lower() != "important"):
+            continue
+        if important or not found.get(name, (False, ""))[0]:
+            found[name] = important, value.strip()
+    return found
 
 
 def _without_comments(text: str) -> str:
@@ -164,12 +177,12 @@ def kind_of(element: Element) -> str:
 
 
 def class_of(element: Element, sheet: StyleSheet) -> str:
-    """Return the class that an element names by its class, Inkscape label or title; "" if none."""
+    """Return the class that an element names by its class, Inkscape label, data attributes or title; "" if none."""
     name = element.get("class", "")
     if name and not (_STYLE_CLASS.fullmatch(name) and sheet.has_class(name.split()[0])):
         return name
-    if label := element.get(_LABEL):
-        return label
+    if name := specific_name(element.get(_LABEL), *(element.get(name) for name in _NAMES)):
+        return name
     if not len(element) or kind_of(element) == "svg":
         return ""
     return (element.findtext(f"{NAMESPACE}title") or element.findtext("title") or "").strip()
@@ -177,5 +190,20 @@ def class_of(element: Element, sheet: StyleSheet) -> str:
 
 def layer_of(group: Element) -> str:
     """Return the name that a person gave a group, as Illustrator, Figma and others write it; "" if none."""
-    name = group.get("data-name") or _ESCAPED.sub(lambda found: chr(int(found[1], 16)), group.get("id", ""))
-    return "" if _NO_CLASS.fullmatch(name) else name.strip()
+    name = _id_of(group)
+    return "" if name[-1:].isdigit() else specific_name(name)
+
+
+def distinction_of(element: Element) -> str:
+    """Return what tells the contours of an element from those of others, but may be no class; "" if nothing does.
+
+    That is an id of words, numbered ones included, or the label or id of a layer that nobody named.
+    """
+    name = _id_of(element)
+    if kind_of(element) == "g" and (element.get(_MODE) == "layer" or _LAYER.fullmatch(name)):
+        return element.get(_LABEL) or name
+    return specific_name(name) if _WORDS.fullmatch(name) else ""
+
+
+def _id_of(element: Element) -> str:
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), element.get("id", "")).strip()

@@ -1,6 +1,7 @@
 """Lengths with units, and the mapping from SVG user units to slide pixels.
 
-How a document is scaled, in this order:
+How a document is scaled, in this order, unless the slide's image lies in it
+(:mod:`~napari_pathseg.contours.formats.svg.backdrop`):
 
 1. Without a viewBox one user unit is one slide pixel, whatever width and height say.
 2. A viewBox of the slide's size (where that is known) is in slide pixels: annotation tools write
@@ -10,8 +11,10 @@ How a document is scaled, in this order:
 4. With width and height in other units (``100%``, ``210mm``, ``512pt``), which are sizes on a page
    or screen, one unit of the viewBox is one slide pixel.
 
-The corner of the viewBox is the corner of the slide's first pixel.  Inside the document, units
-are those of CSS, 96 px per inch (SVG 1.1, chapter 7; https://www.w3.org/TR/SVG11/coords.html).
+The corner of the viewBox is the corner of the slide's first pixel.  A drawing of another size than the
+slide, but of its proportions, was made on a copy of it, and is refused unless the user says how to
+place it (`svg_image_shape`).  Inside the document, units are those of CSS, 96 px per inch
+(SVG 1.1, chapter 7; https://www.w3.org/TR/SVG11/coords.html).
 """
 
 import math
@@ -79,16 +82,31 @@ def root_viewport(root: Element, geometry: SlideGeometry) -> tuple[Matrix, Lengt
     if box is None:
         rows, columns = geometry.shape or (None, None)
         return np.eye(3), LengthContext(width or columns, height or rows)
+    return fit_viewbox(root, box, (0, 0, *_drawn_size(root, box, geometry))), LengthContext(*box[2:])
+
+
+def drawing_size(root: Element, geometry: SlideGeometry) -> tuple[float, float] | None:
+    """Return the height and width of the drawing in slide pixels, None without them or if it does not begin at 0."""
+    box = view_box(root)
+    if box is None:
+        height, width = (_pixels(root.get(name, "")) for name in ("height", "width"))
+        return None if height is None or width is None else (height, width)
+    across, down = _drawn_size(root, box, geometry)
+    return (down, across) if box[:2] == (0, 0) else None
+
+
+def _drawn_size(root: Element, box: Box, geometry: SlideGeometry) -> tuple[float, float]:
+    """Return the width and height in slide pixels that a viewBox is fitted into."""
+    width, height = (_pixels(root.get(name, "")) for name in ("width", "height"))
     across, down = box[2:]
-    size = across, down
     if geometry.shape is None or max(abs(down - geometry.shape[0]), abs(across - geometry.shape[1])) >= 1:
         if width and height:
-            size = width, height
-        elif width and not root.get("height"):
-            size = width, width * down / across
-        elif height and not root.get("width"):
-            size = height * across / down, height
-    return fit_viewbox(root, box, (0, 0, *size)), LengthContext(across, down)
+            return width, height
+        if width and not root.get("height"):
+            return width, width * down / across
+        if height and not root.get("width"):
+            return height * across / down, height
+    return across, down
 
 
 def _pixels(text: str) -> float | None:

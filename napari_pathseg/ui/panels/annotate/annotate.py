@@ -35,19 +35,19 @@ class AnnotatePanel(QWidget):
         self._watched: list[Layer] = []
         self.classes = ClassTableView(session)
         self.tool_controller = ToolController(session, self)
-        self.tools = {tool.name: _tool_button(tool.icon, with_key(tool.help, tool.name)) for tool in TOOLS}
+        self.tools = {tool.name: _tool_button(tool.name, with_key(tool.help, tool.name)) for tool in TOOLS}
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         for button in self.tools.values():
             button.setCheckable(True)
             self._group.addButton(button)
         self.undo = _tool_button("undo", with_key("Undo the last step, yours or the model's.", "undo"))
-        self.redo = _tool_button("redo", with_key("Redo the step that was undone last.", "redo"))
+        self.redo = _tool_button("redo", with_key("Redo the last undone step.", "redo"))
         self.options = ToolOptions(session, self.tool_controller)
         self._polygon_editor = PolygonEditor(session, self.tool_controller, lambda: self.classes.selected, self)
         self.complete = QCheckBox("This slide is complete")
         self.complete.setToolTip(
-            "Tick it once everything to be found here is outlined. What is not outlined then counts as Background\n"
+            "Tick this once everything to be found here is outlined: the rest then counts as Background\n"
             "in training. Unticked, training uses only what is painted."
         )
         tools = row(*self.tools.values(), None, self.undo, self.redo)
@@ -82,14 +82,14 @@ class AnnotatePanel(QWidget):
         self.tool_controller.choose(name)
 
     def undo_step(self) -> None:
-        """Undo the last step: of the outline in edit, else of the complete boxes if active, else of the mask."""
+        """Undo the last step: of the outline being edited, else of the complete boxes if active, else of the mask."""
         with show_errors():
             if (target := self._undo_target) is not None:
                 target.undo()
         self._session.mask_changed.emit()
 
     def redo_step(self) -> None:
-        """Redo the step that was undone last."""
+        """Redo the last undone step."""
         with show_errors():
             if (target := self._undo_target) is not None:
                 target.redo()
@@ -108,11 +108,11 @@ class AnnotatePanel(QWidget):
 
     def _show_slide(self) -> None:
         """Show the slide in view, and watch its layers."""
-        entry = self._session.slide
+        record = self._session.slide
         for widget in (*self.tools.values(), self.undo, self.redo, self.options, self.complete):
-            widget.setEnabled(entry is not None and not self._session.read_only)
-        self.tools[PAN].setEnabled(entry is not None)
-        self.complete.setChecked(entry is not None and entry.complete)
+            widget.setEnabled(record is not None and not self._session.read_only)
+        self.tools[PAN].setEnabled(record is not None)
+        self.complete.setChecked(record is not None and record.complete)
         self._watch_layers()
         self.show_tool()
         self.classes.refresh()
@@ -125,7 +125,7 @@ class AnnotatePanel(QWidget):
         boxes_active = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
         return boxes if boxes_active else layers.mask
 
-    # -- what it listens to
+    # -- signals
 
     def _connect(self) -> None:
         self._group.buttonClicked.connect(self._on_tool_button)

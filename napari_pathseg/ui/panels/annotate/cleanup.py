@@ -1,14 +1,11 @@
 """The Clean up button and its dialog: class, method, amount and place.
 
-The dialog stays open beside the slide.  It is plain Qt: magicgui's combo box can neither show the colours of the
-classes nor disable one entry.
+The dialog stays open beside the slide.
 """
-
-from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QPoint
 from qtpy.QtGui import QKeyEvent, QKeySequence, QShortcut, QStandardItemModel  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QDialog, QMainWindow, QPushButton, QStackedWidget, QWidget
+from qtpy.QtWidgets import QDialog, QMainWindow, QPushButton, QWidget
 
 from napari_pathseg.ui.session.cleanup import AREA, CLEANUP_METHODS, CleanupRequest, amount_unit
 from napari_pathseg.ui.session.selection import (
@@ -20,10 +17,10 @@ from napari_pathseg.ui.session.selection import (
 )
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import with_key
-from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.form import ChoiceBox, add_alternative, field_rows
+from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.progress_dialog import run_with_progress
-from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox, ignore_unfocused_wheel
+from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 from napari_pathseg.ui.widgets.theme import SPACING, SecondaryLabel, swatch
 
 _SELECTED, _NONE = "In the selection", "In the selection (none)"
@@ -37,11 +34,11 @@ def clean_up_button(session: Session) -> QPushButton:
     button = push_button(
         "Clean up…", with_key("Fill holes, remove specks, smooth, grow, or assign another class.", "clean")
     )
-    opened: list[CleanUp] = []
+    opened: list[CleanupDialog] = []
 
     def show() -> None:
         if not opened:
-            opened.append(CleanUp(session, button.window()))
+            opened.append(CleanupDialog(session, button.window()))
         opened[0].open_beside()
 
     def update_enabled() -> None:
@@ -54,38 +51,35 @@ def clean_up_button(session: Session) -> QPushButton:
     return button
 
 
-class CleanUp(QDialog):
+class CleanupDialog(QDialog):
     """A dialog that cleans up classes of the current slide, as often as needed; each clean-up can be undone."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
-        self._was_open = False  # from then on it stays where the user moved it
+        self._was_open = False  # afterwards it stays where the user moved it
         self.setWindowTitle("Clean up")
-        self.label, self.method, self.onto, self.where = (_choice() for _ in range(4))
-        self.amount = ScientificSpinBox()
-        for key, method in CLEANUP_METHODS.items():
-            self.method.addItem(method.name, key)
-        for key, name in _PLACES.items():
-            self.where.addItem(name, key)
-        self._amounts = QStackedWidget()
-        self._amounts.addWidget(self.amount)
-        self._amounts.addWidget(self.onto)
-        self._no_amount = QWidget()
-        self._amounts.addWidget(self._no_amount)
+        self.label = ChoiceBox(label="Class")
+        self.method = ChoiceBox(label="What", choices=[(method.name, key) for key, method in CLEANUP_METHODS.items()])
+        self.amount, self.new_label = ScientificFloat(label=""), ChoiceBox(label="")
+        self.amount.native.setAccessibleName("Amount")
+        self.new_label.native.setAccessibleName("New class")
+        self.scope = ChoiceBox(label="Where")
         self._help, self._status = SecondaryLabel(), SecondaryLabel()
         self.apply = push_button("Apply", "Clean up. Ctrl+Z undoes it.")
         close = push_button("Close", "Keep the settings and close.")
-        rows = labelled_rows([("Class", self.label), ("What", self.method), ("", self._amounts), ("Where", self.where)])
+        rows = field_rows(self.label, self.method, self.amount, self.scope)
+        add_alternative(rows, self.amount, self.new_label)
         layout = column(self, rows, self._help, row(self._status, None, self.apply, close))
         layout.setContentsMargins(*(2 * SPACING,) * 4)
-        self.apply.clicked.connect(self.do)
+        self.apply.clicked.connect(self.clean_up)
         close.clicked.connect(self.close)
         self._bind_undo()
-        self.method.currentIndexChanged.connect(self._show_method)
+        self.method.changed.connect(self._on_method_changed)
         session.project_changed.connect(self._fill_classes)
         session.slide_changed.connect(self._show_method)
         session.selection.changed.connect(self._follow_selection)
+        self._show_places()
         self._fill_classes()
         self._restore()
 
@@ -94,11 +88,11 @@ class CleanUp(QDialog):
     def open_beside(self) -> None:
         """Show the dialog for the selected class; the slide remains usable."""
         layer = self._session.layers.mask
-        if layer is not None and self.label.findData(layer.selected_label) >= 0:
-            self.label.setCurrentIndex(self.label.findData(layer.selected_label))
+        if layer is not None:
+            _choose(self.label, layer.selected_label)
         self._show_places()
         if self._session.selection.mask_shapes():
-            self.where.setCurrentIndex(self.where.findData(SELECTION))
+            self.scope.value = SELECTION
         self._status.setText("")
         if not self._was_open:
             self._was_open = True
@@ -106,16 +100,17 @@ class CleanUp(QDialog):
         self.show()
         self.raise_()
 
-    def do(self) -> None:
-        """Clean up; a long clean-up shows its progress and can be cancelled."""
+    def clean_up(self) -> None:
+        """Clean up; the dock shows the progress of a long clean-up, which can be cancelled there."""
         request = self.request
         with show_errors():
-            changed = run_with_progress(
-                "Cleaning up…", lambda progress: self._session.editor.clean(request, progress), self
-            )
-            self._status.setText("Done." if changed else "Nothing changed.")
+            self._status.setText("Cleaning up…")
+            self._session.editor.clean(request, self._on_done)
             with self._session.require_project().edit_state() as state:
                 state.cleanup = request.to_json()
+
+    def _on_done(self, changed: bool) -> None:
+        self._status.setText("Done." if changed else "Nothing changed.")
 
     def event(self, event: QEvent | None) -> bool:
         """Follow changes of the selection that were made while another window was in front."""
@@ -136,61 +131,62 @@ class CleanUp(QDialog):
     def request(self) -> CleanupRequest:
         """The clean-up that the dialog shows."""
         return CleanupRequest(
-            method=self.method.currentData(),
-            label=self.label.currentData() or 0,
-            amount=self.amount.value(),
-            new_label=self.onto.currentData() or 0,
-            scope=self.where.currentData(),
+            method=self.method.value,
+            label=self.label.value or 0,
+            amount=self.amount.value,
+            new_label=self.new_label.value or 0,
+            scope=self.scope.value,
         )
 
     # -- display
 
     def _fill_classes(self) -> None:
+        """Show the project's classes with their colours; methods without an amount also offer any class."""
         project = self._session.project
         specs = () if project is None else project.classes.specs
-        for box in (self.label, self.onto):
-            chosen = box.currentData()
-            box.clear()
-            for spec in specs:
-                box.addItem(swatch(spec.color), spec.name, spec.index)
-            box.setCurrentIndex(max(0, box.findData(chosen)))
+        classes = [(spec.name, spec.index) for spec in specs]
+        any_class = [] if CLEANUP_METHODS[self.method.value].amount else [(_ANY, 0)]
+        self.label.show_choices(classes + any_class)
+        self.new_label.show_choices(classes)
+        for number, spec in enumerate(specs):
+            for box in (self.label, self.new_label):
+                box.native.setItemIcon(number, swatch(spec.color))
         self._show_method()
 
-    def _show_method(self, *_: Any) -> None:
-        method, entry = CLEANUP_METHODS[self.method.currentData()], self._session.slide
+    def _on_method_changed(self) -> None:
+        self._fill_classes()
+        self.amount.native.setValue(CLEANUP_METHODS[self.method.value].default)
+
+    def _show_method(self) -> None:
+        method, record = CLEANUP_METHODS[self.method.value], self._session.slide
         self._help.setText(method.help)
-        shown = self.amount if method.amount else self.onto if method.relabels else self._no_amount
-        self._amounts.setCurrentWidget(shown)
+        self.amount.native.setVisible(bool(method.amount))
+        self.new_label.native.setVisible(method.relabels)
         if method.amount:
-            unit = amount_unit(self.method.currentData(), None if entry is None else entry.mask_mpp)
-            self.amount.setSuffix(f" {unit}")
-            self.amount.set_range(0.0, _MAX_AMOUNT[method.amount], None)
-            if self.sender() is self.method:
-                self.amount.setValue(method.default)
-        any_class = self.label.findText(_ANY)
-        if method.amount and any_class >= 0:
-            self.label.removeItem(any_class)
-        elif not method.amount and any_class < 0:
-            self.label.addItem(_ANY, 0)
-        self.apply.setEnabled(entry is not None and not self._session.read_only)
+            unit = amount_unit(self.method.value, None if record is None else record.mask_mpp)
+            self.amount.native.setSuffix(f" {unit}")
+            self.amount.native.set_range(0.0, _MAX_AMOUNT[method.amount], None)
+        self.apply.setEnabled(record is not None and not self._session.read_only)
 
     def _follow_selection(self) -> None:
         """Switch to the selection as soon as there is one."""
         self._show_places()
         if self.isVisible() and self._session.selection.mask_shapes():
-            self.where.setCurrentIndex(self.where.findData(SELECTION))
+            self.scope.value = SELECTION
 
     def _show_places(self) -> None:
         """Enable the selection entry if there is a selection."""
-        selected, entry = bool(self._session.selection.mask_shapes()), self.where.findData(SELECTION)
-        model = self.where.model()
+        selected = bool(self._session.selection.mask_shapes())
+        names = _PLACES if selected else {**_PLACES, SELECTION: _NONE}
+        self.scope.show_choices([(name, key) for key, name in names.items()])
+        model = self.scope.native.model()
         assert isinstance(model, QStandardItemModel)
-        if (item := model.item(entry)) is not None:
-            item.setEnabled(selected)
-        self.where.setItemText(entry, _SELECTED if selected else _NONE)
-        self.where.setToolTip("" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}")
-        if not selected and self.where.currentData() == SELECTION:
-            self.where.setCurrentIndex(self.where.findData(VIEW))
+        item = model.item(list(names).index(SELECTION))
+        assert item is not None
+        item.setEnabled(selected)
+        self.scope.tooltip = "" if selected else f"{NONE_SELECTED} {DRAW_SELECTION}"
+        if not selected and self.scope.value == SELECTION:
+            self.scope.value = VIEW
 
     def _undo(self, *, redo: bool = False) -> None:
         layer = self._session.layers.mask
@@ -205,7 +201,7 @@ class CleanUp(QDialog):
         """Bind the undo keys to the mask, as while the slide has the focus."""
         for keys, redo in (("Ctrl+Z", False), ("Ctrl+Shift+Z", True)):
             QShortcut(QKeySequence(keys), self).activated.connect(lambda redo=redo: self._undo(redo=redo))
-        self.amount.installEventFilter(self)
+        self.amount.native.installEventFilter(self)
 
     def _move_beside_dock(self) -> None:
         """Move to the corner of the canvas next to the dock, so that the middle of the canvas stays free."""
@@ -226,18 +222,14 @@ class CleanUp(QDialog):
         project = self._session.project
         stored = {} if project is None else project.state.cleanup
         method = stored.get("method", stored.get("deed"))  # the name in projects of older versions
-        _show_data(self.method, method)
-        for box, name in ((self.label, "label"), (self.onto, "onto"), (self.where, "where")):
-            _show_data(box, stored.get(name))
-        amount = stored.get("amount", CLEANUP_METHODS[self.method.currentData()].default)
-        self.amount.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
+        _choose(self.method, method)
+        for box, name in ((self.label, "label"), (self.new_label, "onto"), (self.scope, "where")):
+            _choose(box, stored.get(name))
+        amount = stored.get("amount", CLEANUP_METHODS[self.method.value].default)
+        self.amount.native.setValue(float(amount) if isinstance(amount, int | float) else 0.0)
 
 
-def _show_data(box: QComboBox, data: object) -> None:
-    box.setCurrentIndex(max(0, box.findData(data)))
-
-
-def _choice() -> QComboBox:
-    box = QComboBox()
-    ignore_unfocused_wheel(box)
-    return box
+def _choose(box: ChoiceBox, value: object) -> None:
+    """Choose a value if it is available."""
+    if value in box.choices:
+        box.value = value

@@ -11,7 +11,7 @@ from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
 
 _BOX_HELP = (
-    "Draw a box in which everything is outlined: training takes its unlabelled pixels as Background. Right-click\n"
+    "Draw a box in which everything is outlined: training treats its unlabelled pixels as Background. Right-click\n"
     "a box to remove it, or choose it with napari's arrow and press Delete. Ctrl+Z undoes changes of boxes while\n"
     "this tool is active."
 )

@@ -10,12 +10,15 @@ from superqt.utils import signals_blocked
 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.controller import ToolController
-from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, WAND_REACH, CheckOption, SliderOption
+from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, EDIT_FIRST, WAND_REACH, CheckOption, SliderOption
 from napari_pathseg.ui.tools.registry import PAN, TOOLS, tool_named
 from napari_pathseg.ui.tools.viewport import brush_on_screen, set_brush_on_screen
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.layout import column, row
+from napari_pathseg.ui.widgets.theme import SPACING
 
 _LABEL_WIDTH, _UNIT_WIDTH = 88, 28  # pixels, so that the sliders line up
+_HELP_LINES = 3
 _WIDTHS = (BRUSH_WIDTH, WAND_REACH)  # these set the width of napari's brush, which the cursor shows
 _EDIT_HELP = (
     "Drag the corners. <b>Enter</b> fills the outline, <b>Alt+Enter</b> cuts it out, <b>Escape</b> discards it, "
@@ -34,8 +37,8 @@ class ToolOptions(QWidget):
         self.sliders = {option: _SliderRow(option) for option in options if isinstance(option, SliderOption)}
         self.checks = {option: _check_box(option) for option in options if isinstance(option, CheckOption)}
         self.edit_help = QLabel(_EDIT_HELP)
-        self.edit_help.setWordWrap(True)
-        column(self, *self.sliders.values(), *self.checks.values(), self.edit_help)
+        FixedLines(self.edit_help, _HELP_LINES)
+        column(self, *self.sliders.values(), *self.checks.values(), self.edit_help).addStretch(1)
         self._connect()
         self.show_tool()
 
@@ -57,7 +60,16 @@ class ToolOptions(QWidget):
             box.setVisible(check_option in self._spec.options)
             box.setChecked(preferences.checked(check_option))
         self.edit_help.setVisible(bool(self._controller.editing))
+        self.setFixedHeight(self._most_height)
         self.resize_brush()
+
+    @property
+    def _most_height(self) -> int:
+        """The height of the tool with most options, so that another tool moves nothing below."""
+        sizes = {option: widget.sizeHint().height() for option, widget in (*self.sliders.items(), *self.checks.items())}
+        needed = [[sizes[option] for option in tool.options] for tool in TOOLS]
+        needed += [[sizes[EDIT_FIRST], self.edit_help.maximumHeight()]]
+        return max(sum(heights) + SPACING * max(0, len(heights) - 1) for heights in needed)
 
     def resize_brush(self) -> None:
         """Keep the brush as wide on screen as its slider says, at any zoom."""

@@ -1,4 +1,4 @@
 """The Slides section: the list, adding and importing, versions, patients, pyramid conversion.
 
-It may import `ui.session`, `ui.widgets` and the rooms below `ui`.  Begin with `slides.py`.
+It may import `ui.session`, `ui.widgets` and the packages below `ui`.  Begin with `slides.py`.
 """

@@ -1,13 +1,18 @@
-"""Files that are dropped on the window or chosen in a dialog: confirmation, progress and messages."""
+"""Files that are dropped on the window or chosen in a dialog: confirmation and messages.
+
+What takes long runs in `session.background`, whose progress the dock shows.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from qtpy.QtCore import QCoreApplication, Qt
-from qtpy.QtWidgets import QProgressDialog, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
 
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.importing.file_survey import SurveyedFile
 from napari_pathseg.projects.importing.import_preview import AnnotationFileInfo
+from napari_pathseg.projects.patients import grouping_advice
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.pyramid_conversion import (
     PyramidProgress,
@@ -17,16 +22,22 @@ from napari_pathseg.ui.panels.slides.pyramid_conversion import (
 )
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.import_controller import (
+    IMPORT_FOLDER,
     ImportResult,
-    add_files,
-    import_selected,
-    require_annotation_files,
+    adding_files,
+    adopting,
+    importing_selected,
+    surveying,
 )
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 
+_GROUP_PATIENTS = "choose Patients from names or a table… in a slide's menu"
 _MAX_SHOWN = 3  # problems that get a message of their own
-_SHOW_AFTER_MS, _FRAME_S = 400, 0.02
+
+
+def _fail(error: PathsegError) -> None:
+    notify(str(error), kind="error")
 
 
 class FileDropHandler:
@@ -37,31 +48,47 @@ class FileDropHandler:
         self.dialog: ImportDialog | None = None
 
     def add_files(self, paths: Sequence[Path]) -> None:
-        """Add files to the project, and report those that could not be used."""
-        with show_errors():
-            self._report(add_files(self._session, paths, complete=self._complete()))
+        """Add files to the project in the background, and report those that could not be used."""
+        before = self._slide_count()
 
-    def open_import(self, paths: Sequence[Path], inspected: Iterable[AnnotationFileInfo] = ()) -> None:
+        def finish(result: ImportResult) -> None:
+            self._report(result)
+            if self._slide_count() > before:
+                advice = grouping_advice(self._session.require_project(), _GROUP_PATIENTS)
+                if advice:
+                    notify(advice, kind="warning")
+
+        self._session.background.start(adding_files(self._session, paths, complete=self._complete()), finish, _fail)
+
+    def add_open_images(self) -> None:
+        """Add the images that are open in napari as slides; these take the place of their layers."""
+        self._session.background.start(adopting(self._session), self._report, _fail)
+
+    def _slide_count(self) -> int:
+        return 0 if self._session.project is None else len(self._session.project.slides)
+
+    def open_import(self, paths: Sequence[Path]) -> None:
         """Show the content of annotation files, and import what the user selects."""
         with show_errors():
-            require_annotation_files(self._session, paths)
-            dialog = ImportDialog(
-                self._session, paths, complete=self._complete(), inspected=inspected, parent=self._parent
-            )
-            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-            dialog.accepted.connect(lambda: self._import_selected(dialog))
-            self.dialog = dialog
-            dialog.open()
+            self._session.background.start(surveying(self._session, paths), self._show_dialog, _fail)
 
-    def offer_pyramid(self, path: Path) -> bool:
-        """Offer to convert a slide that cannot be read in pieces to a pyramid, and add that; return whether it is."""
+    def _show_dialog(self, files: Sequence[SurveyedFile], inspected: Iterable[AnnotationFileInfo] = ()) -> None:
+        dialog = ImportDialog(self._session, files, complete=self._complete(), inspected=inspected, parent=self._parent)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.accepted.connect(lambda: self._import_selected(dialog))
+        self.dialog = dialog
+        dialog.open()
+
+    def offer_pyramid(self, path: Path, reason: str) -> bool:
+        """Offer to convert a slide that cannot be read in pieces to a pyramid; return whether that is possible.
+
+        It is added once it is converted; if the user declines, `reason` is shown.
+        """
         needed = memory_needed(path)
         if needed is None:
             return False
         project = self._session.require_project()
         target = pyramid_path(project, path)
-        if not ask_to_convert(path, target, needed, self._parent):
-            return False
 
         def finish(pyramid: Path) -> None:
             if self._session.project is project:
@@ -69,38 +96,57 @@ class FileDropHandler:
             else:
                 notify(f"{pyramid} is ready. Open {project.folder.name} and add it.")
 
-        self.progress = PyramidProgress(path, target, finish, self._parent)
+        def answered(yes: bool) -> None:
+            if yes:
+                self.progress = PyramidProgress(path, target, finish, self._parent)
+            else:
+                notify(reason, kind="error")
+
+        ask_to_convert(path, target, needed, self._parent, answered)
         return True
 
     def _import_selected(self, dialog: ImportDialog) -> None:
-        with show_errors():
-            tasks, new_classes = dialog.tasks, dialog.classes.new_classes
-            self._report(import_selected(self._session, tasks, new_classes, self._run_in_thread))
-
-    def _run_in_thread(self, job: Callable[[], object]) -> object:
-        """Run a job in a thread behind a modal progress dialog, so that the window is still drawn."""
-        progress = QProgressDialog("Importing contours…", None, 0, 0, self._parent)
-        progress.setWindowModality(Qt.WindowModality.ApplicationModal)
-        progress.setMinimumDuration(_SHOW_AFTER_MS)
-        with ThreadPoolExecutor(1, "import") as executor:
-            future = executor.submit(job)
-            while not future.done():
-                progress.setValue(0)  # lets the dialog appear once the job takes long
-                QCoreApplication.processEvents()
-                wait([future], _FRAME_S)
-        progress.close()
-        return future.result()
+        slides, tasks = dialog.files.new_slides, dialog.tasks
+        flow = importing_selected(self._session, tasks, dialog.classes.new_classes, slides)
+        self._session.background.start(flow, self._report, _fail)
 
     def _report(self, result: ImportResult) -> None:
         """Show what happened to files, and ask about ambiguous ones."""
         problems = list(result.problems)
-        problems += [text for path, text in result.refused.items() if not self.offer_pyramid(path)]
+        problems += [text for path, text in result.refused.items() if not self.offer_pyramid(path, text)]
         if result.imported:
-            notify(f"Imported the contours of {plural(len(set(result.imported)), 'slide')}.")
+            slides = set(result.imported)
+            complete = [name for name in slides if self._session.require_project().slide(name).complete]
+            # undo restores the mask and leaves the slide complete, so it has to be known
+            notify(
+                f"Imported the contours of {plural(len(slides), 'slide')}." + _background(len(slides), len(complete))
+            )
         for problem in problems[:_MAX_SHOWN]:
             notify(problem, kind="error")
         if len(problems) > _MAX_SHOWN:
             text = f"{plural(len(problems), 'file')} could not be used; the first {_MAX_SHOWN} are shown."
             notify(text, "\n".join(problems), "warning")
         if result.ambiguous:
-            self.open_import(result.ambiguous, result.inspected)
+            self._show_dialog(result.ambiguous, result.inspected)
+        folders = [path for path in result.others if path.is_dir()]
+        files = [path for path in result.others if path not in folders]
+        if folders:
+            names = "\n".join(path.name for path in folders)
+            notify(f"{plural(len(folders), 'folder')} inside not opened: {_named(folders)}. {IMPORT_FOLDER}", names)
+        if files:
+            names = "\n".join(path.name for path in files)
+            notify(f"{plural(len(files), 'file')} in the folder: neither slides nor annotations.", names)
+
+
+def _named(paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:_MAX_SHOWN])
+    return names if len(paths) <= _MAX_SHOWN else f"{names} and {len(paths) - _MAX_SHOWN} more"
+
+
+def _background(slides: int, complete: int) -> str:
+    """Return the sentence that says on which of the imported slides the rest is Background; "" if on none."""
+    if not complete:
+        return ""
+    if complete < slides:
+        return f" On {complete} of them, which are complete, all that is not outlined is Background."
+    return f" All that is not outlined on {'it' if slides == 1 else 'them'} is Background."

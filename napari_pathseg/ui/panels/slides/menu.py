@@ -1,8 +1,10 @@
 """The context menu of a slide: role, patient, tissue, versions, pixel size, moved files."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QCoreApplication, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
@@ -10,17 +12,19 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QInputDialog,
     QMenu,
-    QProgressDialog,
     QSpinBox,
     QWidget,
 )
 
-from napari_pathseg.projects.patients import set_patient, set_patients_by_name, suggest_pattern
+from napari_pathseg.projects.patients import suggest_pattern
 from napari_pathseg.projects.relink import find_moved, missing, relink
 from napari_pathseg.projects.roles import ROLES
+from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.projects.splits import split_project
+from napari_pathseg.ui.panels.slides.patients_dialog import PatientsDialog
 from napari_pathseg.ui.panels.slides.rows import ROLE_WORDS
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
+from napari_pathseg.ui.session.background import Report, Steps, Work
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.session.tissue import TissueOverlay
@@ -28,34 +32,51 @@ from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _READ_ONLY_ACTIONS = ("Show tissue", "Hide tissue", "Versions…")
+_START = r"^[^-_]+"
 _SHARES = {"train": 70, "val": 15, "test": 15}  # percent
 
 
 class SlideMenu(QMenu):
-    """The menu of one slide."""
+    """The menu of one slide; roles, patients and pixel sizes are set for all `selected` ones."""
 
-    def __init__(self, session: Session, tissue: TissueOverlay, slide_id: str, parent: QWidget) -> None:
+    def __init__(
+        self,
+        session: Session,
+        tissue: TissueOverlay,
+        slide_id: str,
+        parent: QWidget,
+        selected: Sequence[str] = (),
+    ) -> None:
         super().__init__(parent)
         self._session, self._tissue, self._slide, self._window = session, tissue, slide_id, parent
-        record = session.require_project().slide(slide_id)
+        self._slides = list(selected) or [slide_id]
+        project = session.require_project()
+        if len(self._slides) > 1:
+            title = self.addAction(self._named)
+            assert title is not None
+            title.setEnabled(False)
+            self.addSeparator()
+        given = {project.slide(one).role for one in self._slides}
         for role in ROLES:
             action = self.addAction(ROLE_WORDS[role])
             assert action is not None
             action.setCheckable(True)
-            action.setChecked(role == record.role)
+            action.setChecked(given == {role})
             action.triggered.connect(lambda _=False, role=role: self._set_role(role))
         self.addSeparator()
-        self.addAction(f"Patient {record.patient}…", self.ask_for_patient)
-        self.addAction("Patients from names…", self.ask_for_pattern)
+        patients = {project.slide(one).patient for one in self._slides}
+        patient = patients.pop() if len(patients) == 1 else f"of {self._named}"
+        self.addAction(f"Patient {patient}…", self.ask_for_patient)
+        self.addAction("Patients from names or a table…", self.ask_for_pattern)
         self.addAction("Split all by patient…", self.ask_to_split)
         self.addSeparator()
-        if session.slide is not None and session.slide.id == slide_id:
-            self.addAction("Hide tissue" if tissue.shown else "Show tissue", self._toggle_tissue)
-            if tissue.shown:
-                self.addAction("Find tissue again", self._find_tissue)
-            self.addAction("Versions…", self._show_versions)
+        shown = tissue.shown and self._in_view
+        self.addAction("Hide tissue" if shown else "Show tissue", self._toggle_tissue)
+        if shown:
+            self.addAction("Find tissue again", self._find_tissue)
+        self.addAction("Versions…", self._show_versions)
         self.addAction("Pixel size…", self.ask_for_mpp)
-        if missing(session.require_project()):
+        if missing(project):
             self.addAction("Find moved files…", self.ask_where_moved)
         for action in self.actions() if session.read_only else ():
             action.setEnabled(action.text() in _READ_ONLY_ACTIONS)
@@ -65,23 +86,24 @@ class SlideMenu(QMenu):
     def ask_for_patient(self) -> None:
         """Ask for the patient of the slide."""
         record = self._session.require_project().slide(self._slide)
-        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {record.id}", text=record.patient)
+        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {self._named}", text=record.patient)
         if given and name.strip():
             with show_errors():
-                set_patient(self._session.require_project(), [self._slide], name)
-                self._session.project_changed.emit()
+                self._session.change_slides(self._slides, SlideChanges(patient=name))
 
     def ask_for_pattern(self) -> None:
-        """Ask for the part of the names that is the patient."""
-        names = list(self._session.require_project().slides)
-        text = "The part of a slide's name that is its patient, as a regular expression"
-        usual = suggest_pattern(names) or r"^[^-_]+"
-        pattern, given = QInputDialog.getText(self._window, "Patients from names", text, text=usual)
-        if given and pattern:
-            with show_errors():
-                found = set(set_patients_by_name(self._session.require_project(), pattern).values())
-                self._session.project_changed.emit()
-                notify(f"{plural(len(found), 'patient')} in {plural(len(names), 'slide')}.")
+        """Ask for the part of the names that is the patient, or for a table, with a preview."""
+        project = self._session.require_project()
+        names = list(project.slides)
+        dialog = PatientsDialog(project, suggest_pattern(names) or _usual_pattern(names), self._window)
+        dialog.accepted.connect(lambda: self._set_patients(dialog))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _set_patients(self, dialog: PatientsDialog) -> None:
+        with show_errors():
+            notify(dialog.apply())
+            self._session.project_changed.emit()
 
     def ask_to_split(self) -> None:
         """Ask for the shares of the roles, and split all slides again."""
@@ -93,21 +115,18 @@ class SlideMenu(QMenu):
 
     def _set_role(self, role: str) -> None:
         with show_errors():
-            self._session.set_role(self._slide, role)
+            self._session.change_slides(self._slides, SlideChanges(role=role))
 
     # -- the slide itself
 
     def ask_for_mpp(self) -> None:
         """Ask for the pixel size of the slide."""
         record = self._session.require_project().slide(self._slide)
-        text = f"Micrometres per pixel of {record.id}"
+        text = f"Micrometres per pixel of {self._named}"
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, record.mpp or 0.5, 0.01, 100, 4)
         if given:
             with show_errors():
-                self._session.require_project().update_slide(self._slide, mpp=mpp)
-                if self._session.slide is not None and self._session.slide.id == self._slide:
-                    self._session.show_slide(self._slide)
-                self._session.project_changed.emit()
+                self._session.change_slides(self._slides, SlideChanges(pixel_size=mpp))
 
     def ask_where_moved(self) -> None:
         """Ask for a folder, and search it for missing slides."""
@@ -119,34 +138,53 @@ class SlideMenu(QMenu):
 
     def find_moved(self, folder: Path) -> None:
         """Search a folder for missing slides, and relink those found."""
-        project = self._session.require_project()
-        progress = QProgressDialog("Searching…", "Stop", 0, 0, self._window)
-        search = find_moved(project, folder)
-        found: dict[str, Path] = {}
-        while not progress.wasCanceled():
-            try:
-                step = next(search)
-            except StopIteration as end:
-                found = end.value
-                break
-            found = dict(step.paths)
-            progress.setLabelText(f"{step.files:,} files searched; {len(found)} of {step.missing} found")
-            QCoreApplication.processEvents()
-        progress.close()
-        relink(project, found)
-        self._session.project_changed.emit()
-        left = len(missing(project))
-        text = f"{plural(len(found), 'slide')} found again." if found else f"None of them was found below {folder}."
-        notify(f"{text} {plural(left, 'file')} still missing." if left and found else text)
+        session, project = self._session, self._session.require_project()
+
+        def search(report: Report) -> dict[str, Path]:
+            steps, found = find_moved(project, folder), dict[str, Path]()
+            while not report(-1.0):
+                try:
+                    found = dict(next(steps).paths)
+                except StopIteration as end:
+                    found = end.value
+                    break
+            return found
+
+        def searching() -> Steps[dict[str, Path]]:
+            found: dict[str, Path] = yield Work(search, "Searching for moved files")
+            relink(project, found)
+            return found
+
+        def done(found: dict[str, Path]) -> None:
+            session.project_changed.emit()
+            left = len(missing(project))
+            text = f"{plural(len(found), 'slide')} found again." if found else f"None of them was found below {folder}."
+            notify(f"{text} {plural(left, 'file')} still missing." if left and found else text)
+
+        session.background.start(searching(), done, lambda error: notify(str(error), kind="error"))
+
+    @property
+    def _named(self) -> str:
+        return self._slide if len(self._slides) == 1 else plural(len(self._slides), "slide")
+
+    @property
+    def _in_view(self) -> bool:
+        return self._session.slide is not None and self._session.slide.id == self._slide
+
+    def _bring_into_view(self) -> None:
+        if not self._in_view:
+            self._session.show_slide(self._slide)
 
     def _show_versions(self) -> None:
         with show_errors():
+            self._bring_into_view()
             dialog = VersionsDialog(self._session, self._window)
             dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             dialog.open()
 
     def _toggle_tissue(self) -> None:
         with show_errors():
+            self._bring_into_view()
             self._tissue.toggle()
             area = self._tissue.area_mm2
             if self._tissue.shown:
@@ -156,6 +194,12 @@ class SlideMenu(QMenu):
     def _find_tissue(self) -> None:
         with show_errors():
             self._tissue.detect_again()
+
+
+def _usual_pattern(names: Sequence[str]) -> str:
+    """Return the pattern of the start of the names, or of all if that would make one patient of all slides."""
+    found = {match.group() for name in names if (match := re.match(_START, name))}
+    return _START if len(found) > 1 else ".+"
 
 
 class SplitDialog(QDialog):

@@ -3,10 +3,12 @@
 from qtpy.QtWidgets import QWidget
 
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.plain_text import plain
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
@@ -54,18 +56,12 @@ class PixelSizePrompt(QWidget):
         if slides:
             which = f"{slides[0]} does" if len(slides) == 1 else f"{plural(len(slides), 'slide')} do"
             self.text.setText(f"{which} not state a pixel size.")
-            self.text.setToolTip("\n".join(slides[:20]))
+            self.text.setToolTip(plain("\n".join(slides[:20])))
 
     def _set(self) -> None:
         with show_errors():
-            project = self._session.require_project()
-            slides, shown = slides_without_pixel_size(project), self._session.slide
-            with project.write_lock():
-                for slide in slides:
-                    project.update_slide(slide, mpp=self.mpp.value)
-            if shown is not None and shown.id in slides:
-                self._session.show_slide(shown.id)
-            self._session.project_changed.emit()
+            slides = slides_without_pixel_size(self._session.require_project())
+            self._session.change_slides(slides, SlideChanges(pixel_size=self.mpp.value))
 
     def _mark_unknown(self) -> None:
         with show_errors():

@@ -1,11 +1,12 @@
 """Conversion of a slide that cannot be read in pieces to a tiled pyramid, in a background thread."""
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QMessageBox, QProgressDialog, QWidget
 
 from napari_pathseg.contours.formats import stem_of
@@ -13,14 +14,19 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.slides.fingerprint import fingerprint
 from napari_pathseg.slides.pyramid_conversion import convert, memory_to_convert
+from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.plain_text import plain
 
 _PAUSE_MS = 100
 _STEPS = 1000  # of the progress bar
 
 
 def memory_needed(path: Path) -> int | None:
-    """Return the bytes of memory that the conversion of a refused slide takes, or None if it cannot be converted."""
+    """Return the bytes of memory that the conversion of a refused slide takes, or None if that would not help."""
+    with contextlib.suppress(PathsegError):
+        open_slide(path).close()
+        return None  # it opens, so it was refused for what it shows, not for how it is stored
     try:
         return memory_to_convert(path)
     except PathsegError:
@@ -32,17 +38,19 @@ def pyramid_path(project: Project, path: Path) -> Path:
     return project.folder / "slides" / fingerprint(path)[:8] / f"{stem_of(path)}.tif"
 
 
-def ask_to_convert(path: Path, target: Path, needed: int, parent: QWidget) -> bool:
-    """Ask whether to convert a slide to a pyramid, which takes `needed` bytes of memory."""
+def ask_to_convert(path: Path, target: Path, needed: int, parent: QWidget, answered: Callable[[bool], None]) -> None:
+    """Ask whether to convert a slide to a pyramid, which takes `needed` bytes of memory; pass on the answer."""
     text = f"{path.name} is stored in one piece, which is too large to display."
     more = (
         f"Convert it to a pyramid at {target}? The slide itself is not changed. "
         f"This needs {needed / 1e9:.1f} GB of memory."
     )
-    box = QMessageBox(QMessageBox.Icon.Question, "Convert to a pyramid", text, parent=parent)
+    box = QMessageBox(QMessageBox.Icon.Question, "Convert to a pyramid", plain(text), parent=parent)
     box.setInformativeText(more)
     box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
-    return bool(box.exec() == QMessageBox.StandardButton.Yes)
+    box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    box.finished.connect(lambda code: answered(code == QMessageBox.StandardButton.Yes))
+    box.open()
 
 
 class PyramidProgress(QProgressDialog):

@@ -1,19 +1,25 @@
 """The rows of the list of slides: their Qt model, and the delegate that draws them."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from psygnal import Signal
 from qtpy.QtCore import QAbstractItemModel, QAbstractListModel, QEvent, QModelIndex, QObject, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QFont, QMouseEvent, QPainter, QPalette, QPen
-from qtpy.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from qtpy.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
+from napari_pathseg.projects.review_progress import ReviewProgress, unreviewed_sentence
 from napari_pathseg.ui.panels.slides.thumbnails import SIDE, Thumbnails
 from napari_pathseg.ui.session.queries import SlideRow
+from napari_pathseg.ui.widgets.plain_text import plain
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, mixed, secondary_color, text_color
 
 ROLE_WORDS = {"auto": "Auto", "train": "Training", "val": "Validation", "test": "Test"}
 ROW_HEIGHT = SIDE + SPACING
 _CHIP_HEIGHT, _CHIP_WIDTH = 17, 78
+_BAR_HEIGHT = 3
+_LEAST_COMMON = 4  # characters
+_MARK_WIDTH = 3  # of the bar at the slide in view
 _CHIP_FONT = 0.85  # relative to the font of the list
 ROW_ROLE = Qt.ItemDataRole.UserRole
 
@@ -24,9 +30,11 @@ class SlideListModel(QAbstractListModel):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self.rows: list[SlideRow] = []
+        self.common = "", ""  # what the names of all slides begin and end with
 
     def show(self, rows: list[SlideRow]) -> None:
         """Replace the rows, or update them if they are of the same slides."""
+        self.common = common_ends([row.id for row in rows])
         if [row.id for row in rows] == [row.id for row in self.rows]:
             self.rows = rows
             self.dataChanged.emit(self.index(0), self.index(len(rows) - 1))
@@ -59,12 +67,16 @@ class SlideListModel(QAbstractListModel):
             return row.id
         if role == Qt.ItemDataRole.ToolTipRole:
             details = f"Patient {row.patient} · {ROLE_WORDS[row.role]} · {row.state}"
-            return f"{row.id}\n{details}\nDouble-click to show it, right-click for more."
+            details += f"\n{100 * row.progress.share:.0f} % reviewed · {unreviewed_sentence([row.progress])}"
+            return plain(f"{row.id}\n{details}\nClick to show it, right-click for more.")
         return row if role == ROW_ROLE else None
 
 
 class SlideDelegate(QStyledItemDelegate):
-    """Draws a row: thumbnail, name, patient, annotated area, state, and the role, which is clickable."""
+    """Draws a row: thumbnail, name, patient, annotated area, state, and the role, which is clickable.
+
+    Selected slides are highlighted; the one in view has a bar at its left and a bold name.
+    """
 
     role_pressed = Signal(QModelIndex)
 
@@ -85,20 +97,31 @@ class SlideDelegate(QStyledItemDelegate):
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         box = option.rect
-        if row.id == self.in_view:
+        in_view, selected = row.id == self.in_view, bool(option.state & QStyle.StateFlag.State_Selected)
+        if selected:
             painter.fillRect(box, self._list.palette().color(QPalette.ColorRole.Highlight))
+        if in_view:
+            painter.fillRect(mark_box(box), text_color(self._list))
         self._draw_thumbnail(painter, QRect(box.left() + HALF_SPACING, box.top() + HALF_SPACING, SIDE, SIDE), row.id)
         state, role = state_box(box), role_box(box)
         left = box.left() + SIDE + 2 * SPACING
         upper = QRect(left, box.top() + HALF_SPACING, state.left() - left - SPACING, SIDE // 2)
         lower = upper.translated(0, SIDE // 2)
         painter.setPen(text_color(self._list))
-        _draw_text(painter, upper, row.id, Qt.TextElideMode.ElideMiddle)
-        if row.id != self.in_view:
+        font = QFont(self._list.font())
+        font.setBold(in_view)
+        painter.setFont(font)
+        model = index.model()
+        ends = model.common if isinstance(model, SlideListModel) else ("", "")
+        name = shortened(row.id, ends, lambda text: painter.fontMetrics().horizontalAdvance(text) <= upper.width())
+        _draw_text(painter, upper, name, Qt.TextElideMode.ElideMiddle)
+        painter.setFont(self._list.font())
+        if not selected:
             painter.setPen(secondary_color(self._list))
         patient = "" if row.patient == row.id else row.patient
         details = " · ".join(part for part in (patient, row.area) if part)
         _draw_text(painter, lower, details, Qt.TextElideMode.ElideMiddle)
+        self._draw_progress(painter, progress_box(box), row.progress)
         self._draw_chip(painter, state, row.state, STATE_HUES[row.state])
         self._draw_chip(painter, role, f"{ROLE_WORDS[row.role]} ▾", None)
         painter.restore()
@@ -118,12 +141,24 @@ class SlideDelegate(QStyledItemDelegate):
         return super().editorEvent(event, model, option, index)
 
     def _draw_thumbnail(self, painter: QPainter, box: QRect, slide_id: str) -> None:
-        picture = self._thumbnails.find(slide_id)
-        if picture is not None:
-            painter.drawPixmap(box, picture)
+        pixmap = self._thumbnails.find(slide_id)
+        if pixmap is not None:
+            painter.drawPixmap(box, pixmap)
             return
         painter.setPen(QPen(secondary_color(self._list), 1))
         painter.drawRect(box)
+
+    def _draw_progress(self, painter: QPainter, box: QRect, progress: ReviewProgress) -> None:
+        """Draw the shares of the tissue that were reviewed, and that a model predicted but nobody has reviewed."""
+        ground = self._list.palette().color(QPalette.ColorRole.Window)
+        painter.fillRect(box, mixed(text_color(self._list), ground, 0.25))
+        reviewed = round(box.width() * min(1.0, progress.share))
+        waiting = round(
+            box.width() * progress.unreviewed / max(progress.area, progress.reviewed + progress.unreviewed, 1)
+        )
+        painter.fillRect(QRect(box.left(), box.top(), reviewed, box.height()), QColor(STATE_HUES["corrected"]))
+        rest = QRect(box.left() + reviewed, box.top(), min(waiting, box.width() - reviewed), box.height())
+        painter.fillRect(rest, QColor(STATE_HUES["predicted"]))
 
     def _draw_chip(self, painter: QPainter, box: QRect, text: str, hue: str | None) -> None:
         """Draw a word in a rounded box, filled with a muted hue or only outlined."""
@@ -142,9 +177,56 @@ class SlideDelegate(QStyledItemDelegate):
         painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
+def common_ends(names: Sequence[str]) -> tuple[str, str]:
+    """Return what all names begin and end with, up to a separator, if there are several; a short part is left out.
+
+    >>> common_ends(["scan_2024_a1_HE.ndpi", "scan_2024_b7_HE.ndpi"]), common_ends(["a1", "a2"])
+    (('scan_2024_', '_HE.ndpi'), ('', ''))
+    """
+    if len(names) < 2:
+        return "", ""
+    start = _common_start(names)
+    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
+    return (start if len(start) > _LEAST_COMMON else ""), (end if len(end) > _LEAST_COMMON else "")
+
+
+def _common_start(names: Sequence[str]) -> str:
+    """Return what all names begin with, up to and including a separator."""
+    first, last = min(names), max(names)
+    length = next(
+        (at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last))
+    )
+    while length and first[length - 1].isalnum():
+        length -= 1
+    return first[:length]
+
+
+def shortened(name: str, ends: tuple[str, str], fits: Callable[[str], bool]) -> str:
+    """Return a name without what it has in common with the others, as far as that is needed for it to fit.
+
+    >>> shortened("scan_2024_a1_HE.ndpi", ("scan_2024_", "_HE.ndpi"), lambda text: len(text) < 12)
+    '…a1_HE.ndpi'
+    """
+    start, end = ends
+    middle = name[len(start) : len(name) - len(end)]
+    ways = [name, f"…{name[len(start) :]}" if start else name, f"{'…' if start else ''}{middle}{'…' if end else ''}"]
+    return next((way for way in ways if fits(way)), ways[-1])
+
+
+def mark_box(row: QRect) -> QRect:
+    """Return where the slide in view is marked."""
+    return QRect(row.left(), row.top(), _MARK_WIDTH, row.height())
+
+
 def state_box(row: QRect) -> QRect:
     """Return where the state of a row is drawn."""
     return QRect(row.right() - _CHIP_WIDTH - HALF_SPACING, row.top() + HALF_SPACING + 1, _CHIP_WIDTH, _CHIP_HEIGHT)
+
+
+def progress_box(row: QRect) -> QRect:
+    """Return where the progress of the review of a row is drawn."""
+    left = row.left() + SIDE + 2 * SPACING
+    return QRect(left, row.bottom() - HALF_SPACING, state_box(row).left() - left - SPACING, _BAR_HEIGHT)
 
 
 def role_box(row: QRect) -> QRect:

@@ -1,4 +1,4 @@
-"""Thumbnails of slides, made one at a time while the event loop is idle."""
+"""Thumbnails of slides, loaded one at a time while the event loop is idle."""
 
 import numpy as np
 from psygnal import Signal
@@ -16,40 +16,40 @@ _MAX_PIXELS = 40_000_000  # a slide whose smallest level is larger gets no thumb
 
 
 class Thumbnails(QObject):
-    """Thumbnails by slide; `made` is emitted with the slide whose thumbnail is ready."""
+    """Thumbnails by slide; `loaded` is emitted with the slide whose thumbnail is ready."""
 
-    made = Signal(str)
+    loaded = Signal(str)
 
     def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
         self._session = session
-        self._made: dict[str, QPixmap | None] = {}
-        self._wanted: list[str] = []
+        self._loaded: dict[str, QPixmap | None] = {}
+        self._queue: list[str] = []
         self._timer = QTimer(self)
         self._timer.setInterval(_PAUSE_MS)
-        self._timer.timeout.connect(self._make_one)
+        self._timer.timeout.connect(self._load_next)
 
     def clear(self) -> None:
         """Discard all thumbnails, for another project."""
-        self._made.clear()
-        self._wanted.clear()
+        self._loaded.clear()
+        self._queue.clear()
         self._timer.stop()
 
     def find(self, slide_id: str) -> QPixmap | None:
         """Return a slide's thumbnail, or None and queue it."""
-        if slide_id not in self._made and slide_id not in self._wanted:
-            self._wanted.append(slide_id)
+        if slide_id not in self._loaded and slide_id not in self._queue:
+            self._queue.append(slide_id)
             self._timer.start()
-        return self._made.get(slide_id)
+        return self._loaded.get(slide_id)
 
-    def _make_one(self) -> None:
+    def _load_next(self) -> None:
         project = self._session.project
-        if project is None or not self._wanted:
+        if project is None or not self._queue:
             self._timer.stop()
             return
-        slide_id = self._wanted.pop(0)
-        self._made[slide_id] = _thumbnail(project, slide_id) if slide_id in project.slides else None
-        self.made.emit(slide_id)
+        slide_id = self._queue.pop(0)
+        self._loaded[slide_id] = _thumbnail(project, slide_id) if slide_id in project.slides else None
+        self.loaded.emit(slide_id)
 
 
 def _thumbnail(project: Project, slide_id: str) -> QPixmap | None:

@@ -25,6 +25,8 @@ from qtpy.QtWidgets import (
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.masks import Counts
+from napari_pathseg.projects.areas import class_pixels
+from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import (
     BEFORE_RESTORE,
     BY_HAND,
@@ -40,10 +42,11 @@ from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import row, set_up_table
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
+from napari_pathseg.ui.widgets.plain_text import PlainLabel, plain
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
 
 _SIZE = QSize(880, 560)
-_PICTURE = QSize(340, 220)
+_THUMBNAIL_SIZE = QSize(340, 220)
 _GROUND = (128, 128, 128, 40)  # RGBA of unlabelled pixels, so that the extent of the slide is visible
 _SHARPER = 2  # image pixels per layout pixel, for high-DPI screens
 _TITLES = ("Kept", "Why", "Areas then", "Since then")
@@ -54,7 +57,7 @@ _WHY = {
     "by hand": "kept by hand",
     "before restore": "before a restore",
 }
-_NONE_YET = "No version is kept yet. One is before each import, accept-all and training, and when you press Keep now."
+_NONE_YET = "No versions yet. One is created before each import, accept-all and training, and when you press Keep now."
 
 
 class VersionsDialog(QDialog):
@@ -68,7 +71,7 @@ class VersionsDialog(QDialog):
         self.resize(_SIZE)
         self.heading, self.hint = QLabel(), SecondaryLabel()
         self.table = QTableWidget()
-        self.then, self.now = _Picture("Then"), _Picture("Now")
+        self.then, self.now = _MaskThumbnail("Then"), _MaskThumbnail("Now")
         self._make_buttons()
         self._lay_out()
         self.table.itemSelectionChanged.connect(self._show_version)
@@ -88,7 +91,7 @@ class VersionsDialog(QDialog):
             kept = create_version(self._session.require_project(), self._slide.id, BY_HAND)
             self._fill()
             if kept is None:
-                self.hint.setText("Nothing changed since the newest version: the mask is kept already.")
+                self.hint.setText("Nothing changed since the newest version, so no new one is needed.")
 
     def restore(self) -> None:
         """Restore the selected version."""
@@ -111,7 +114,7 @@ class VersionsDialog(QDialog):
         counts = self._session.counts(self._slide.id)
         self.table.setRowCount(len(self._versions))
         for place, version in enumerate(self._versions):
-            texts = version_texts(version, counts, project.classes, self._slide.mask_mpp)
+            texts = version_texts(version, counts, project.classes, self._slide)
             for column, text in enumerate(texts):
                 self.table.setItem(place, column, _cell(text, version.problem))
         self.heading.setText(f"<b>{escape(self._slide.id)}</b>: {plural(len(self._versions), 'version')}")
@@ -145,7 +148,7 @@ class VersionsDialog(QDialog):
         self.buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         self.keep_now, self.ok = QPushButton("Keep now"), QPushButton("Restore")
         self.keep_now.setToolTip("Save the current mask as a version.")
-        self.ok.setToolTip("Restore labels and provenance of the whole slide; Ctrl+Z undoes it.")
+        self.ok.setToolTip("Restore the mask of the whole slide; Ctrl+Z undoes it.")
         self.buttons.addButton(self.keep_now, QDialogButtonBox.ButtonRole.ActionRole)
         self.buttons.addButton(self.ok, QDialogButtonBox.ButtonRole.ApplyRole)
         for button in (self.keep_now, self.ok):
@@ -169,23 +172,23 @@ class VersionsDialog(QDialog):
         layout.addWidget(self.buttons)
 
 
-class _Picture(QWidget):
+class _MaskThumbnail(QWidget):
     """A thumbnail of a mask, with a title above."""
 
     def __init__(self, title: str) -> None:
         super().__init__()
-        self.title, self.picture = QLabel(title), QLabel()
-        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.picture.setFixedHeight(_PICTURE.height())
+        self.title, self.thumbnail = PlainLabel(title), QLabel()
+        self.thumbnail.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.thumbnail.setFixedHeight(_THUMBNAIL_SIZE.height())
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(HALF_SPACING)
         layout.addWidget(self.title)
-        layout.addWidget(self.picture)
+        layout.addWidget(self.thumbnail)
 
     def clear(self) -> None:
         """Clear the thumbnail."""
-        self.picture.clear()
+        self.thumbnail.clear()
 
     def set_mask(self, labels: npt.NDArray[np.uint8], classes: ClassTable) -> None:
         """Show classes in their colours."""
@@ -195,13 +198,13 @@ class _Picture(QWidget):
         pixels = np.ascontiguousarray(colors[labels])
         height, width = labels.shape
         image = QImage(pixels.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
-        room = (_PICTURE - QSize(HALF_SPACING, HALF_SPACING)) * _SHARPER
+        room = (_THUMBNAIL_SIZE - QSize(HALF_SPACING, HALF_SPACING)) * _SHARPER
         small = image.scaled(room, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation)
         small.setDevicePixelRatio(_SHARPER)
-        self.picture.setPixmap(QPixmap.fromImage(small))
+        self.thumbnail.setPixmap(QPixmap.fromImage(small))
 
 
-# -- texts
+# -- text
 
 
 def when_text(when: datetime, now: datetime) -> str:
@@ -218,14 +221,15 @@ def when_text(when: datetime, now: datetime) -> str:
     return f"{when.day} {when:%b}{'' if when.year == now.year else f' {when.year}'}, {when:%H:%M}"
 
 
-def version_texts(version: Version, counts: Counts, classes: ClassTable, mpp: float | None) -> Sequence[str]:
+def version_texts(version: Version, counts: Counts, classes: ClassTable, record: SlideRecord) -> Sequence[str]:
     """Return when and why a version was created, its areas by class, and the differences of `counts` from it."""
     when = when_text(version.when, datetime.now())
     if version.counts is None:
         return when, f"⚠ version {version.number} cannot be read", "", ""
-    then, now = version.counts.sum(axis=1), counts.sum(axis=1)
-    areas = [f"{name} {format_area(then[index], mpp)}" for index, name in enumerate(classes.names, 1) if then[index]]
-    more = {name: int(now[index] - then[index]) for index, name in enumerate(classes.names, 1)}
+    then, now, mpp = class_pixels(record, version.counts), class_pixels(record, counts), record.mask_mpp
+    numbers = {spec.name: spec.index for spec in classes}
+    areas = [f"{name} {format_area(then[index], mpp)}" for name, index in numbers.items() if then[index]]
+    more = {name: int(now[index] - then[index]) for name, index in numbers.items()}
     since = [f"{name} {'+' if n > 0 else '−'}{format_area(abs(n), mpp)}" for name, n in more.items() if n]
     why = _WHY.get(version.why, version.why)
     return when, why, " · ".join(areas) or "nothing labelled", " · ".join(since) or "same areas"
@@ -233,5 +237,5 @@ def version_texts(version: Version, counts: Counts, classes: ClassTable, mpp: fl
 
 def _cell(text: str, problem: str) -> QTableWidgetItem:
     item = QTableWidgetItem(text)
-    item.setToolTip(problem or text.replace(" · ", "\n"))
+    item.setToolTip(plain(problem or text.replace(" · ", "\n")))
     return item

@@ -1,4 +1,4 @@
-"""Live training curves: loss, and Dice on the held-out slides."""
+"""Live training curves: loss in training and on the held-out slides, and Dice and accuracy on these."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,15 +7,17 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_pathseg.ui.session.formatting import dice_legend, format_learning_rate
+from napari_pathseg.ui.session.formatting import LOSS_COLOR, dice_legend, format_learning_rate
 from napari_pathseg.ui.session.job_state import JobKind, JobState
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
 
 _HEIGHT = 126
-_LOSS = "#d9822b"
-_TWO = 2
+_SYMBOL_SIDE = 4  # the only trace of a training that was scored once
 _CLASS_WIDTH, _MEAN_WIDTH = 2, 2
+_ENTRIES_PER_LINE, _OTHER_ENTRIES = 2, 4  # of the legend; those that are not classes: mean, accuracy, loss, tiles
+_LEGEND_LINES = 3
 
 
 class CurvesView(QWidget):
@@ -23,17 +25,27 @@ class CurvesView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.loss, self.dice = _plot("Loss"), _plot("Dice, held out")
+        self.loss, self.dice = _plot("Error"), _plot("Scores, held out")
         self.dice.setYRange(0, 1, padding=0.02)
         self.legend, self.rate = QLabel(), SecondaryLabel()
-        self.legend.setWordWrap(True)
+        self._legend_lines = FixedLines(self.legend, _LEGEND_LINES)
+        FixedLines(self.rate)
         self.legend.setToolTip(
-            "Dice on the held-out slides: 1 if outlines and prediction agree, 0 if they never overlap."
+            "On what is held out. Dice: 1 if outlines and prediction agree, 0 if they never overlap, – if the class "
+            "does not occur there; the mean is of those that do. Accuracy: the "
+            "fraction of labelled pixels that are classified correctly. The dashed error is theirs, the solid one "
+            "that of the training tiles."
         )
-        self.rate.setToolTip("The current stage, and the learning rate: how far each step changes the network.")
-        self._loss_curve = self.loss.plot(pen=pg.mkPen(_LOSS, width=2))
+        self.loss.setToolTip("Error on the training patches, against the seconds of training: lower is better.")
+        self.dice.setToolTip(
+            "Dice and accuracy on what is held out, against the seconds of training: 1 if outline and model agree."
+        )
+        self._loss_curve = self.loss.plot(pen=pg.mkPen(LOSS_COLOR, width=2))
+        dashed = pg.mkPen(LOSS_COLOR, width=2, style=Qt.PenStyle.DashLine)
+        self._validation_loss_curve = _scored(self.loss, pen=dashed)
+        self._validation_loss_curve.setSymbolBrush(LOSS_COLOR)
+        self._accuracy_curve, self._mean_curve = _scored(self.dice), _scored(self.dice)
         self._class_curves: dict[str, pg.PlotDataItem] = {}
-        self._mean_curve = self.dice.plot()
         self._mean_curve.setZValue(1)
         column(self, row(self.loss, self.dice), self.legend, self.rate)
         for plot in (self.loss, self.dice):
@@ -47,24 +59,27 @@ class CurvesView(QWidget):
     def show_run(self, run: JobState, colors: Mapping[str, str]) -> None:
         """Draw the curves of a run; `colors` maps class names to colours."""
         _set(self._loss_curve, run.losses)
+        _set(self._validation_loss_curve, run.validation_losses)
+        _set(self._accuracy_curve, run.accuracies)
         _set(self._mean_curve, run.dices)
-        self._mean_curve.setVisible(len(run.dices_by_class) > _TWO)  # of two classes it equals that of the foreground
+        self._mean_curve.setVisible(sum(map(bool, run.dices_by_class.values())) > 1)
         for name in self._class_curves.keys() - run.dices_by_class.keys():
             self.dice.removeItem(self._class_curves.pop(name))
         for name, points in run.dices_by_class.items():
             if name not in self._class_curves:
-                self._class_curves[name] = self.dice.plot(symbolSize=4, symbolPen=None)
+                self._class_curves[name] = _scored(self.dice)
             color = colors.get(name, "gray")
             self._class_curves[name].setPen(pg.mkPen(color, width=_CLASS_WIDTH))
-            self._class_curves[name].setData(*_columns(points), symbol="o", symbolBrush=color)
+            self._class_curves[name].setSymbolBrush(color)
+            self._class_curves[name].setData(*_columns(points))
         end = max([seconds for points in (run.losses, run.dices) for seconds, _ in points[-1:]], default=1)
         for plot in (self.loss, self.dice):
-            plot.setXRange(0, end, padding=0.02)
+            plot.setXRange(0, end, padding=0.04)  # so that the last symbol is not cut off
+        self._legend_lines.set_lines(-(-(len(colors) + _OTHER_ENTRIES) // _ENTRIES_PER_LINE))
         self.legend.setText(dice_legend(run, colors))
-        self.legend.setVisible(bool(run.dice_by_class))
-        rate = "" if run.rate is None else f" · learning rate {format_learning_rate(run.rate)}"
-        self.rate.setText(f"{run.stage}{rate}" if run.active else "")
-        self.rate.setVisible(run.active)
+        self.rate.setText(run.stage if run.active else "")
+        if run.active and run.rate is not None:
+            self.rate.setToolTip(f"{run.stage}, learning rate {format_learning_rate(run.rate)}")
 
     def clear(self) -> None:
         """Remove all curves."""
@@ -84,7 +99,12 @@ class CurvesView(QWidget):
     def _apply_theme(self) -> None:
         background = self.palette().color(QPalette.ColorRole.Window)
         text = secondary_color(self)
-        self._mean_curve.setPen(pg.mkPen(text_color(self), width=_MEAN_WIDTH, style=Qt.PenStyle.DashLine))
+        for curve, color, style in (
+            (self._mean_curve, text_color(self), Qt.PenStyle.DashLine),
+            (self._accuracy_curve, text, Qt.PenStyle.DotLine),
+        ):
+            curve.setPen(pg.mkPen(color, width=_MEAN_WIDTH, style=style))
+            curve.setSymbolBrush(color)
         for plot in (self.loss, self.dice):
             plot.setBackground(background)
             plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
@@ -96,6 +116,12 @@ class CurvesView(QWidget):
 
 def _set(curve: pg.PlotDataItem, points: Sequence[tuple[float, float]]) -> None:
     curve.setData(*_columns(points))
+
+
+def _scored(plot: pg.PlotWidget, **line: object) -> pg.PlotDataItem:
+    """Return a new curve with a dot at each point, for what is known only now and then."""
+    curve: pg.PlotDataItem = plot.plot(symbol="o", symbolSize=_SYMBOL_SIDE, symbolPen=None, **line)
+    return curve
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -4,15 +4,15 @@ from psygnal import Signal
 from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
 
 from napari_pathseg.config import PRESETS, TrainConfig
-from napari_pathseg.settings import Limits
+from napari_pathseg.settings import SettingInfo
 from napari_pathseg.ui.session.formatting import format_preset_minutes
 from napari_pathseg.ui.widgets.layout import column, push_button, row
-from napari_pathseg.ui.widgets.spin_box import ScientificSpinBox
+from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 
 _TEXTS = {
     "quick": (
         "Quick look",
-        "Seconds. Trains only the decoder, on top of the pretrained encoder: a first idea of whether the\n"
+        "Seconds. Trains only the last part of the network: a first idea of whether the\n"
         "outlines are enough to learn from.",
     ),
     "normal": (
@@ -30,7 +30,7 @@ _TEXTS = {
 class PresetChoice(QWidget):
     """Three exclusive buttons; `changed` reports another preset or time limit.
 
-    The panel that shows this widget lays out the spin box of the time limit, `minutes`.
+    The panel that shows this widget lays out the field of the time limit, `minutes`.
     """
 
     changed = Signal()
@@ -42,7 +42,7 @@ class PresetChoice(QWidget):
         self._group.setExclusive(True)
         for button in self.buttons.values():
             self._group.addButton(button)
-        self.minutes = _minutes_box()
+        self.minutes = _minutes_field()
         buttons = row()
         buttons.setSpacing(1)
         for button in self.buttons.values():
@@ -50,7 +50,7 @@ class PresetChoice(QWidget):
         column(self, buttons)
         self.show_choice(TrainConfig())
         self._group.buttonToggled.connect(self._on_toggled)
-        self.minutes.valueChanged.connect(self._emit_changed)
+        self.minutes.changed.connect(self._emit_changed)
 
     @property
     def preset(self) -> str:
@@ -59,17 +59,17 @@ class PresetChoice(QWidget):
 
     def values(self) -> dict[str, str | float]:
         """Return preset and minutes as keyword arguments of `TrainConfig`."""
-        return {"preset": self.preset, "minutes": self.minutes.value()}
+        return {"preset": self.preset, "minutes": self.minutes.value}
 
     def show_choice(self, config: TrainConfig) -> None:
         """Show the preset and the minutes of a configuration."""
         self.buttons[config.preset].setChecked(True)
-        self.minutes.setSpecialValueText(format_preset_minutes(config.preset))
-        self.minutes.setValue(config.minutes)
+        self.minutes.native.setSpecialValueText(format_preset_minutes(config.preset))
+        self.minutes.value = config.minutes
 
     def _on_toggled(self, _: QPushButton, checked: bool) -> None:
         if checked:
-            self.minutes.setSpecialValueText(format_preset_minutes(self.preset))
+            self.minutes.native.setSpecialValueText(format_preset_minutes(self.preset))
             self.changed.emit()
 
     def _emit_changed(self, _: float) -> None:
@@ -82,14 +82,17 @@ def _preset_button(text: str, help: str) -> QPushButton:
     return button
 
 
-def _minutes_box() -> ScientificSpinBox:
-    """Return the spin box of the longest training time, with the limits of the setting."""
-    limits: Limits = next(limits for field, limits in TrainConfig.described() if field.name == "minutes")
-    box = ScientificSpinBox()
-    box.digits = 3
-    box.setRange(limits.minimum or 0, limits.maximum or 0)
-    box.setSingleStep(1)
-    box.setSuffix(f" {limits.unit}")
-    box.setToolTip("Longest training time in minutes; 0 uses the time of the choice above.")
-    box.setAccessibleName("Longest training time in minutes")
-    return box
+def _minutes_field() -> ScientificFloat:
+    """Return the field of the longest training time, with the limits of the setting."""
+    info: SettingInfo = next(info for field, info in TrainConfig.described() if field.name == "minutes")
+    minutes = ScientificFloat(
+        label="At most",
+        min=info.minimum,
+        max=info.maximum,
+        step=1,
+        tooltip="Longest training time in minutes; 0 uses the time of the choice above.",
+    )
+    minutes.native.digits = 3
+    minutes.native.setSuffix(f" {info.unit}")
+    minutes.native.setAccessibleName("Longest training time in minutes")
+    return minutes

@@ -26,5 +26,5 @@ def show_run_button(
     button.setText("Stop" if running else texts.start)
     button.setToolTip(texts.stop_help if running else texts.start_help)
     stopping = run is not None and run.stopping
-    can_start = ready and not active and session.project is not None and not session.read_only
+    can_start = ready and not session.training.busy and session.project is not None and not session.read_only
     button.setEnabled((running and not stopping) or can_start)

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QRect, Qt
 from qtpy.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
-from qtpy.QtWidgets import QDialog, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QDialog, QSizePolicy, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
@@ -13,9 +13,12 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.plain_text import PlainLabel
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, SecondaryLabel
 
 _DIALOG_WIDTH = 520
+_NO_MAXIMUM = 16_777_215  # Qt's
+_EXPECTED_RATIO = 4 / 3  # of four patches: slide, outlines and prediction beside one another
 _REDRAW_MS = 500  # after a setting was changed
 
 
@@ -25,12 +28,13 @@ class ImageView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.image = QImage()
+        self._reserved, self._reserved_height = 0.0, 0  # of the width, and in pixels
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_file(self, path: Path) -> bool:
         """Load and show `path`; return whether it is an image."""
         self.image = QImage(str(path))
-        self.setMaximumWidth(max(1, self.image.width()))
+        self.setMaximumWidth(self.image.width() or _NO_MAXIMUM)
         self._fit()
         self.update()
         return not self.image.isNull()
@@ -39,7 +43,9 @@ class ImageView(QWidget):
         """Draw the image."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        painter.drawImage(self.rect(), self.image)
+        if not self.image.isNull():
+            height = round(self.width() * self.image.height() / self.image.width())
+            painter.drawImage(QRect(0, 0, self.width(), height), self.image)
         painter.end()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
@@ -47,9 +53,16 @@ class ImageView(QWidget):
         super().resizeEvent(event)
         self._fit()
 
+    def reserve(self, ratio: float) -> None:
+        """Be at least `ratio` times as high as wide from now on, also without an image."""
+        self._reserved = ratio
+        self._fit()
+
     def _fit(self) -> None:
+        if self.image.isNull() or self.image.width() > self.width():  # not narrowed by the image
+            self._reserved_height = round(self.width() * self._reserved)
         ratio = self.image.height() / max(1, self.image.width())
-        self.setFixedHeight(round(min(self.width(), self.maximumWidth()) * ratio))
+        self.setFixedHeight(max(self._reserved_height, round(min(self.width(), self.maximumWidth()) * ratio)))
 
 
 class ValidationSamplesView(QWidget):
@@ -60,6 +73,7 @@ class ValidationSamplesView(QWidget):
         self.image_view = ImageView()
         self.image_view.setToolTip("Patches of held-out slides, which are not trained on. Updated while it trains.")
         self._shown = "", 0
+        self.awaited = False
         captions = [SecondaryLabel(text) for text in ("slide", "outlined", "predicted")]
         for caption in captions:
             caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -70,6 +84,12 @@ class ValidationSamplesView(QWidget):
         """True if there is an image to show."""
         return not self.image_view.image.isNull()
 
+    def set_awaited(self, awaited: bool) -> None:
+        """Reserve the place of the patches while a training runs, so that they move nothing when they come."""
+        if awaited and not self.awaited:
+            self.image_view.reserve(_EXPECTED_RATIO)
+        self.awaited = awaited
+
     def show_run(self, run: JobState) -> None:
         """Reload the patches of a run if they were written since."""
         if (run.samples_path, run.samples_count) != self._shown:
@@ -79,6 +99,7 @@ class ValidationSamplesView(QWidget):
     def clear(self) -> None:
         """Show nothing."""
         self._shown = "", 0
+        self.image_view.reserve(0)
         self.image_view.show_file(Path())
 
 
@@ -90,7 +111,7 @@ class AugmentationPreviewDialog(QDialog):
         self._session, self._config, self._seed = session, config, 0
         self.setWindowTitle("Augmentation")
         self.setModal(False)
-        self.sentence = QLabel()
+        self.sentence = PlainLabel()
         self.sentence.setWordWrap(True)
         self.image_view = ImageView()
         self.another = push_button("Another", "Draw another tile of the training slides.")
@@ -128,7 +149,7 @@ class AugmentationPreviewDialog(QDialog):
 
     def _show_run(self) -> None:
         run = self._session.training.run
-        self.another.setEnabled(not self._session.training.active)
+        self.another.setEnabled(not self._session.training.busy)
         if run is None or run.kind != JobKind.PREVIEW:
             return
         if run.active:

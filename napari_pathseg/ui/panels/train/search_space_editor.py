@@ -6,9 +6,8 @@ from psygnal import Signal
 from qtpy.QtWidgets import QComboBox, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.settings import Limits
+from napari_pathseg.settings import SettingInfo
 from napari_pathseg.ui.session.formatting import format_setting
-from napari_pathseg.ui.widgets.form import name_text
 from napari_pathseg.ui.widgets.layout import push_button, row
 from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import HALF_SPACING
@@ -83,7 +82,7 @@ class _DimensionRow(QWidget):
         super().__init__()
         self._names = list(_variable())
         self.choice, self.text = QComboBox(), QLineEdit(text)
-        self.choice.addItems([name_text(name) for name in self._names])
+        self.choice.addItems([TrainConfig.label_of(name) for name in self._names])
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.choice.setMinimumContentsLength(9)
         self.choice.setCurrentIndex(self._names.index(name))
@@ -116,17 +115,17 @@ class _DimensionRow(QWidget):
         self.changed.emit()
 
     def _describe(self) -> None:
-        limits = _variable()[self.setting]
+        info = _variable()[self.setting]
         default = format_setting(getattr(TrainConfig(), self.setting))
-        self.choice.setToolTip(limits.help)
-        self.text.setPlaceholderText(", ".join(limits.choices) or default)
+        self.choice.setToolTip(info.help)
+        self.text.setPlaceholderText(", ".join(info.choices) or default)
         self.text.setToolTip("Values to try, separated by commas, or a range to search, such as 1e-5..1e-2.")
 
 
-def _variable() -> dict[str, Limits]:
+def _variable() -> dict[str, SettingInfo]:
     """Return the settings that can be varied: the numbers and choices in Expert."""
     found = {}
-    for field, limits in TrainConfig.described():
-        if limits.expert and (limits.choices or limits.minimum is not None):
-            found[field.name] = limits
+    for field, info in TrainConfig.described():
+        if info.expert and (info.choices or info.minimum is not None):
+            found[field.name] = info
     return found

@@ -76,12 +76,12 @@ class TrainSettings(QWidget):
         self.changed.emit()
 
     def _show_state(self) -> None:
-        project, active = self._session.project, self._session.training.active
+        project, busy = self._session.project, self._session.training.busy
         can_draw = project is not None and bool(project.slides) and not self._session.read_only
-        self.preview.setEnabled(can_draw and not active)
+        self.preview.setEnabled(can_draw and not busy)
         self.preview.setToolTip(
             "Available once nothing else runs."
-            if active
+            if busy
             else "Show a tile of the training slides and fifteen augmented versions of it."
         )
         if project is None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QComboBox, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import TrainConfig
@@ -20,17 +20,18 @@ from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.form import known_settings
-from napari_pathseg.ui.widgets.layout import column, labelled_rows, push_button, row
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
+from napari_pathseg.ui.widgets.form import ChoiceBox, field_rows, known_settings
+from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.section import CollapsibleSection
-from napari_pathseg.ui.widgets.spin_box import ignore_unfocused_wheel
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _LATEST, _NONE = "latest", "none"
 _BUTTON = RunButtonTexts(
     "Train", "Train on the outlines; the current slide shows the progress.", "Stop now and keep the best model so far."
 )
+_SENTENCE_LINES, _ESTIMATE_LINES = 3, 2
 _RUN = "r"  # first letter of the names of runs; those of models begin with m
 
 
@@ -45,8 +46,10 @@ class TrainPanel(QWidget):
         self._interrupted: JobState | None = None  # the last interrupted run, already offered for resuming
         self._dataset_size: DatasetSize | None = None
         self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
+        for label, lines in ((self.sentence, _SENTENCE_LINES), (self.estimate, _ESTIMATE_LINES)):
+            FixedLines(label, lines)
         self.presets = PresetChoice()
-        self.parent_model = QComboBox()
+        self.parent_model = ChoiceBox(label="Start from")
         self.button = push_button("Train", "")
         self.curves, self.samples = CurvesView(), ValidationSamplesView()
         self.settings = TrainSettings(session)
@@ -55,7 +58,7 @@ class TrainPanel(QWidget):
         self.samples_section.set_open(True)
         self.expert_section = CollapsibleSection("Expert", self.settings, minor=True)
         self.tuning_section = CollapsibleSection("Find settings", self.tuning, minor=True)
-        choices = labelled_rows((("At most", self.presets.minutes), ("Start from", self.parent_model)))
+        choices = field_rows(self.presets.minutes, self.parent_model)
         start = row()
         start.addWidget(self.estimate, 1)
         start.addWidget(self.button)
@@ -67,12 +70,9 @@ class TrainPanel(QWidget):
 
     def _connect(self) -> None:
         session = self._session
-        self.parent_model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.parent_model.setMinimumContentsLength(12)
-        ignore_unfocused_wheel(self.parent_model)
-        self.parent_model.activated.connect(self._choose_parent)
+        self.parent_model.native.activated.connect(self._choose_parent)
         self.button.clicked.connect(self.train_or_stop)
-        self.tuning.taken.connect(self.settings.show_config)
+        self.tuning.settings_chosen.connect(self.settings.show_config)
         self._show_masks_later = qthrottled(self._show_masks, timeout=300, leading=False, parent=self)
         self._show_run_later = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self._show_estimate_later = qthrottled(self._show_estimate, timeout=200, leading=False, parent=self)
@@ -102,21 +102,22 @@ class TrainPanel(QWidget):
     def train_or_stop(self) -> None:
         """Start a training, resume an interrupted one, or stop the running one."""
         with show_errors():
-            if self._session.training.active:
+            if self._session.training.busy:
                 self._session.training.stop()
                 return
-            start = str(self.parent_model.currentData())
+            start = str(self.parent_model.value)
             if start.startswith(_RUN):
                 self._session.training.resume(start)
             else:
                 config = self.config()
                 with self._session.require_project().edit_state() as state:
                     state.training_choices = TrainingChoices(config.to_json(), self._from_scratch)
+                    state.prediction_choices = self._session.training.predict_config.to_json()  # the view, afterwards
                 self._session.training.train(config, None if start == _NONE else start)
         self._show_run()
 
     def _choose_parent(self) -> None:
-        self._from_scratch = self.parent_model.currentData() == _NONE
+        self._from_scratch = self.parent_model.value == _NONE
         self._show_start()
 
     # -- display
@@ -155,28 +156,22 @@ class TrainPanel(QWidget):
         """Fill the choice of initial weights: newest model, interrupted run, from scratch, older models."""
         with show_errors():
             models, run = project_models(self._session), interrupted_run(self._session)
-            chosen = _NONE if self._from_scratch else self.parent_model.currentData()
-            self.parent_model.clear()
-            if models:
-                self.parent_model.addItem(f"Newest model ({models[-1].id})", _LATEST)
-            if run:
-                self.parent_model.addItem(f"Resume m{run[1:]} (interrupted)", run)
-            self.parent_model.addItem("From scratch", _NONE)
-            for bundle in reversed(models[:-1]):
-                self.parent_model.addItem(format_model(bundle), bundle.id)
-            keeps_choice = chosen != _NONE or self._from_scratch
-            first = 0 if models or not run else self.parent_model.findData(_NONE)
-            found = self.parent_model.findData(chosen) if keeps_choice else -1
-            self.parent_model.setCurrentIndex(found if found >= 0 else first)
-            self.parent_model.setEnabled(self.parent_model.count() > 1)
+            chosen = _NONE if self._from_scratch else self.parent_model.value
+            newest = [(f"Newest model ({models[-1].id})", _LATEST)] if models else []
+            resumed = [(f"Resume m{run[1:]} (interrupted)", run)] if run else []
+            older = [(format_model(bundle, models[-1]), bundle.id) for bundle in reversed(models[:-1])]
+            self.parent_model.show_choices([*newest, *resumed, ("From scratch", _NONE), *older])
+            keeps_choice = chosen in self.parent_model.choices and (chosen != _NONE or self._from_scratch)
+            self.parent_model.value = chosen if keeps_choice else _LATEST if models else _NONE
+            self.parent_model.enabled = len(self.parent_model.choices) > 1
         self._show_start()
 
     def _show_start(self) -> None:
         """Describe the chosen initial weights in the tool-tip."""
         self._show_estimate_later.throttle()
-        self.parent_model.setToolTip(
+        self.parent_model.tooltip = (
             "Resumes where it was interrupted, with its own settings."
-            if str(self.parent_model.currentData()).startswith(_RUN)
+            if str(self.parent_model.value).startswith(_RUN)
             else "Training on from the newest model is fast; from scratch discards what earlier models learnt."
         )
 
@@ -185,7 +180,7 @@ class TrainPanel(QWidget):
         project, text = self._session.project, ""
         if not self.isVisible() or self._session.training.active:  # a running job would distort the estimate
             return
-        if str(self.parent_model.currentData()).startswith(_RUN):
+        if str(self.parent_model.value).startswith(_RUN):
             text = "Resumes where it was interrupted, with its own settings."
         elif project is not None and project.slides:
             try:
@@ -205,11 +200,12 @@ class TrainPanel(QWidget):
             self.samples.show_run(run)
             self._offer_to_resume(run)
         self.curves.setVisible(self.curves.has_data or (run is not None and run.active))
+        self.samples.set_awaited(run is not None and run.active and run.kind == JobKind.TRAIN)
         if active:
             self.estimate.setText("")
         elif not self.estimate.text():
             self._show_estimate_later.throttle()
-        self.samples_section.setVisible(self.samples.has_data)
+        self.samples_section.setVisible(self.samples.has_data or self.samples.awaited)
 
     def _offer_to_resume(self, run: JobState) -> None:
         """Select resuming an interrupted training, once for each."""
@@ -217,9 +213,9 @@ class TrainPanel(QWidget):
             return
         self._interrupted = run
         self._show_parents()
-        index = self.parent_model.findData(f"{_RUN}{run.model[1:]}")
-        if run.kind == JobKind.TRAIN and run.model and index >= 0:
-            self.parent_model.setCurrentIndex(index)
+        start = f"{_RUN}{run.model[1:]}"
+        if run.kind == JobKind.TRAIN and run.model and start in self.parent_model.choices:
+            self.parent_model.value = start
             self._show_start()
 
     def _show_button(self) -> None:

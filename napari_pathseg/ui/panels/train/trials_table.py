@@ -5,16 +5,17 @@ from collections.abc import Sequence
 
 from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Trial
 from napari_pathseg.ui.session.formatting import format_setting
-from napari_pathseg.ui.widgets.form import name_text
+from napari_pathseg.ui.widgets.plain_text import plain
 
 _MAX_ROWS = 6
 _FRAME = 4
 
 
 class TrialsTable(QTableWidget):
-    """Score, settings and model of each trial; one row can be selected."""
+    """Score, model and settings of each trial; one row can be selected."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -43,14 +44,14 @@ class TrialsTable(QTableWidget):
         self.trials = finished
         names = list(finished[0].settings) if finished else []
         self.setColumnCount(2 + len(names))
-        self.setHorizontalHeaderLabels(["Dice", *map(name_text, names), "Model"])
+        self.setHorizontalHeaderLabels(["Dice", "Model", *map(TrainConfig.label_of, names)])
         self.setRowCount(len(finished))
         for number, trial in enumerate(finished):
             values = [format_setting(trial.settings.get(name, "")) for name in names]
             score = trial.score
-            for column, text in enumerate(["failed" if score is None else f"{score:.3f}", *values, trial.model]):
+            for column, text in enumerate(["failed" if score is None else f"{score:.3f}", trial.model, *values]):
                 item = QTableWidgetItem(text)
-                item.setToolTip(trial.problem)
+                item.setToolTip(plain(trial.problem))
                 self.setItem(number, column, item)
         self.resizeColumnsToContents()
         self._fit()

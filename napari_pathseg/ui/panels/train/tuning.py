@@ -16,7 +16,7 @@ from napari_pathseg.ui.panels.train.trials_table import TrialsTable
 from napari_pathseg.ui.session.formatting import format_setting, format_trials, has_range
 from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.widgets.form import field_rows, name_text
+from napari_pathseg.ui.widgets.form import field_rows
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat, WholeNumber
@@ -30,9 +30,12 @@ _MINUTES, _MAX_TRIALS = 1.0, 1000
 
 
 class TuningPanel(QWidget):
-    """The search space, a button to start or stop, and the trials by score; `taken` emits the settings of a trial."""
+    """The search space, a button to start or stop, and the trials by score.
 
-    taken = Signal(object)
+    `settings_chosen` emits the settings of the trial that the user chose.
+    """
+
+    settings_chosen = Signal(object)
 
     def __init__(self, session: Session, config: Callable[[], TrainConfig], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -67,8 +70,8 @@ class TuningPanel(QWidget):
         self.trials.changed.connect(self._show_effort)
         self.minutes.changed.connect(self._show_effort)
         self.button.clicked.connect(self.find_or_stop)
-        self.use.clicked.connect(self.take)
-        self.table.cellDoubleClicked.connect(self.take)
+        self.use.clicked.connect(self.use_settings)
+        self.table.cellDoubleClicked.connect(self.use_settings)
         self.table.itemSelectionChanged.connect(self._show_use)
         self._session.training.run_changed.connect(self._show_run_later.throttle)
         self._session.project_changed.connect(self._show_project)
@@ -79,7 +82,7 @@ class TuningPanel(QWidget):
     def find_or_stop(self) -> None:
         """Start the search, or stop it and keep its trials."""
         with show_errors():
-            if self._session.training.active:
+            if self._session.training.busy:
                 self._session.training.stop()
                 return
             vary = self.rows.values()
@@ -91,7 +94,7 @@ class TuningPanel(QWidget):
             self._session.training.tune(texts, config, self.trials.value, search)
         self._show_run()
 
-    def take(self, *_: Any) -> None:
+    def use_settings(self, *_: Any) -> None:
         """Use the settings of the selected row for the next training."""
         trial = self.table.chosen
         if trial is None:
@@ -99,9 +102,9 @@ class TuningPanel(QWidget):
         with show_errors():
             settings = TrainConfig.renamed(trial.settings)
             known = {name: settings[name] for name in settings if name in TrainConfig().to_json()}
-            self.taken.emit(self._config().replace(**known))
-            named = ", ".join(f"{name_text(name).lower()} {format_setting(value)}" for name, value in known.items())
-            self._session.message.emit(f"The next training uses {named}.", "", "info")
+            self.settings_chosen.emit(self._config().replace(**known))
+            named = ", ".join(f"{TrainConfig.label_of(name)} {format_setting(value)}" for name, value in known.items())
+            self._session.message.emit(f"The next training uses: {named}.", "", "info")
 
     # -- display
 

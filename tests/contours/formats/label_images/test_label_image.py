@@ -1,4 +1,4 @@
-"""Label images come and go with their numbers as they are."""
+"""Label images are read and written with their values unchanged."""
 
 import io
 import struct
@@ -26,12 +26,12 @@ def read_values(path, shape, colors=None):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.TIFF", "a.bmp"])
-def test_a_mask_comes_back_as_it_was_written(tmp_path, name):
+def test_label_image_round_trips(tmp_path, name):
     write_label_image(tmp_path / name, MASK)
     assert np.array_equal(read_values(tmp_path / name, MASK.shape), MASK)
 
 
-def test_a_large_tiff_mask_comes_back_with_its_pixel_size(tmp_path):
+def test_large_tiff_mask_round_trips_with_its_pixel_size(tmp_path):
     large = np.tile(MASK, (15, 20))
     write_label_image(tmp_path / "a.tif", large, mpp=0.5)
     assert np.array_equal(read_values(tmp_path / "a.tif", large.shape), large)
@@ -41,7 +41,7 @@ def test_a_large_tiff_mask_comes_back_with_its_pixel_size(tmp_path):
         assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
 
 
-def test_black_and_white_grey_palette_and_16_bit_pictures_give_their_numbers(tmp_path):
+def test_bilevel_grey_palette_and_16_bit_images_give_their_values(tmp_path):
     bits = MASK > 99
     Image.fromarray(bits).save(tmp_path / "bits.png")
     Image.fromarray(np.stack([MASK] * 3, axis=-1)).save(tmp_path / "grey.png")
@@ -61,26 +61,26 @@ def test_black_and_white_grey_palette_and_16_bit_pictures_give_their_numbers(tmp
         assert np.array_equal(found, expected[name.split(".")[0]]), name
 
 
-def test_white_is_one_in_a_tiff_that_counts_from_white(tmp_path):
+def test_white_is_1_in_a_tiff_with_white_is_zero(tmp_path):
     Image.fromarray(MASK > 99).save(tmp_path / "a.tif", tiffinfo={262: 0}, compression="group4")
     with tifffile.TiffFile(tmp_path / "a.tif") as file:
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     assert np.array_equal(read_values(tmp_path / "a.tif", MASK.shape), np.asarray(Image.open(tmp_path / "a.tif")))
 
 
-def test_a_mask_of_another_size_is_refused_with_both_sizes(tmp_path):
+def test_label_image_of_another_size_is_refused_with_both_sizes(tmp_path):
     write_label_image(tmp_path / "a.png", MASK)
     with pytest.raises(AnnotationError, match=r"a\.png is 60 x 40 pixels, its slide 60 x 41 \(rows x columns\)"):
         read_values(tmp_path / "a.png", (60, 41))
 
 
-def test_what_is_no_mask_is_refused(tmp_path):
+def test_file_that_is_not_a_label_image_is_refused(tmp_path):
     Image.fromarray(np.dstack([MASK, MASK, MASK + 1])).save(tmp_path / "colour.png")
     tifffile.imwrite(tmp_path / "float.tif", MASK / 2)
     tifffile.imwrite(tmp_path / "high.tif", np.full(MASK.shape, 256, np.uint16))
     tifffile.imwrite(tmp_path / "low.tif", np.full(MASK.shape, -1, np.int16))
-    (tmp_path / "text.png").write_text("no picture")
-    (tmp_path / "text.tif").write_text("no picture")
+    (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "text.tif").write_text("not an image")
     write_label_image(tmp_path / "whole.png", MASK)
     (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:500])
     for name, message in {
@@ -88,7 +88,7 @@ def test_what_is_no_mask_is_refused(tmp_path):
         "float.tif": "holds float64 values",
         "high.tif": "holds the number 256",
         "low.tif": "holds the number -1",
-        "text.png": "is no PNG or BMP picture",
+        "text.png": "is not a PNG or BMP image",
         "text.tif": "could not be read",
         "cut.png": "could not be read",
         "none.png": "does not exist",
@@ -97,10 +97,10 @@ def test_what_is_no_mask_is_refused(tmp_path):
             read_values(tmp_path / name, MASK.shape)
 
 
-def test_a_mask_that_cannot_be_written_is_refused(tmp_path):
+def test_label_image_that_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match=r"a\.jpg: masks are written as \.png"):
         write_label_image(tmp_path / "a.jpg", MASK)
-    with pytest.raises(ProjectError, match="Make that folder first"):
+    with pytest.raises(ProjectError, match="Create that folder first"):
         write_label_image(tmp_path / "none" / "a.png", MASK)
 
 
@@ -119,7 +119,7 @@ def narrow_png(path, bits, numbers):
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
-def test_a_narrow_png_gives_the_numbers_that_are_stored(tmp_path, bits):
+def test_png_of_few_bits_gives_its_stored_values(tmp_path, bits):
     numbers = MASK % 2**bits
     narrow_png(tmp_path / "a.png", bits, numbers)
     assert np.array_equal(read_values(tmp_path / "a.png", MASK.shape), numbers)
@@ -136,7 +136,7 @@ def painted(path, labels, alpha=None):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp"])
-def test_a_picture_painted_in_class_colours_gives_the_classes(tmp_path, name):
+def test_image_in_class_colours_gives_the_classes(tmp_path, name):
     painted(tmp_path / name, MASK % 4)
     image = read_label_image(tmp_path / name, MASK.shape, COLORS)
     assert image.are_classes
@@ -144,14 +144,14 @@ def test_a_picture_painted_in_class_colours_gives_the_classes(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-def test_what_is_transparent_has_no_class_whatever_its_colour(tmp_path, name):
+def test_transparent_pixel_has_no_class_whatever_its_colour(tmp_path, name):
     alpha = np.where(MASK > 99, 255, 0).astype(np.uint8)
     painted(tmp_path / name, MASK % 3 + 1, alpha)
     expected = np.where(alpha > 0, MASK % 3 + 1, 0)
     assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), expected)
 
 
-def test_a_picture_in_one_grey_class_colour_gives_that_class_and_grey_numbers_stay(tmp_path):
+def test_grey_class_colour_gives_its_class_and_other_greys_stay(tmp_path):
     painted(tmp_path / "a.png", np.where(MASK > 99, 3, 0))
     assert np.array_equal(read_values(tmp_path / "a.png", MASK.shape, COLORS), np.where(MASK > 99, 3, 0))
     Image.fromarray(np.dstack([MASK] * 3)).save(tmp_path / "grey.png")
@@ -163,14 +163,14 @@ def test_a_picture_in_one_grey_class_colour_gives_that_class_and_grey_numbers_st
 
 
 def with_palette(path, colors, labels):
-    picture = Image.fromarray(labels).convert("P")
-    picture.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
-    picture.putdata(labels.ravel().tolist())
-    picture.save(path)
+    indexed = Image.fromarray(labels).convert("P")
+    indexed.putpalette(np.asarray(colors, np.uint8).ravel().tolist())
+    indexed.putdata(labels.ravel().tolist())
+    indexed.save(path)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.bmp", "a.tif"])
-def test_of_a_palette_its_class_colours_decide_and_else_its_indices(tmp_path, name):
+def test_palette_gives_classes_by_colour_or_else_its_indices(tmp_path, name):
     order = [2, 0, 1, 3]
     with_palette(tmp_path / name, TABLE[order], MASK % 4)
     assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), np.array(order)[MASK % 4])
@@ -179,7 +179,7 @@ def test_of_a_palette_its_class_colours_decide_and_else_its_indices(tmp_path, na
     assert np.array_equal(read_values(tmp_path / name, MASK.shape, COLORS), MASK % 4)
 
 
-def test_unknown_colours_are_named_with_how_many_pixels_they_have(tmp_path):
+def test_unknown_colours_are_named_with_their_pixel_counts(tmp_path):
     pixels = TABLE[MASK % 3]
     pixels[0, :7], pixels[1, :3], pixels[2, 0], pixels[2, 1] = (1, 2, 3), (255, 0, 0), (9, 9, 8), (9, 9, 7)
     Image.fromarray(pixels).save(tmp_path / "a.png")
@@ -191,31 +191,31 @@ def test_unknown_colours_are_named_with_how_many_pixels_they_have(tmp_path):
         read_values(tmp_path / "palette.png", MASK.shape, COLORS)
 
 
-def test_a_photograph_is_no_mask(tmp_path):
+def test_photograph_is_not_a_label_image(tmp_path):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (60, 40, 3), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(AnnotationError, match="more than 1,000 colours that are no class's"):
+    with pytest.raises(AnnotationError, match="more than 1,000 colours that no class has"):
         read_values(tmp_path / "a.png", MASK.shape, COLORS)
 
 
-def test_of_several_masks_in_a_tiff_the_one_of_the_slide_is_read(tmp_path):
+def test_mask_of_the_slide_is_read_among_several_in_a_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([MASK, MASK // 2]), photometric="minisblack")
     assert np.array_equal(read_values(tmp_path / "a.tif", MASK.shape), MASK)
     assert np.array_equal(read_label_image(tmp_path / "a.tif", MASK.shape, page=1).values, MASK // 2)
-    with pytest.raises(AnnotationError, match=r"a\.tif has 2 masks; number 3 was asked for"):
+    with pytest.raises(AnnotationError, match=r"a\.tif has 2 masks, but its slide is number 3"):
         read_label_image(tmp_path / "a.tif", MASK.shape, page=2)
     write_label_image(tmp_path / "one.tif", MASK)
     assert np.array_equal(read_label_image(tmp_path / "one.tif", MASK.shape, page=2).values, MASK)
 
 
-def test_16_bit_colours_are_refused_as_what_they_are(tmp_path):
+def test_16_bit_colours_are_refused_by_name(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(np.dstack([MASK.astype(np.uint16)] * 3)))
     with pytest.raises(AnnotationError, match="holds 16-bit colours"):
         read_values(tmp_path / "a.png", MASK.shape, COLORS)
 
 
 @pytest.mark.parametrize("present", [[1], [1, 2], [0, 2]])
-def test_a_mask_in_class_colours_is_imported_by_its_colours(tmp_path, slides, present):
-    """Background alone would, as a number, mean the first class to find."""
+def test_mask_in_class_colours_is_imported_by_its_colours(tmp_path, slides, present):
+    """As a number, Background alone would mean the first class to find."""
     project = Project.create(tmp_path / "a.pathseg")
     labels = np.resize(np.array(present), (192, 192))
     painted(tmp_path / "case5.png", labels)
@@ -224,7 +224,7 @@ def test_a_mask_in_class_colours_is_imported_by_its_colours(tmp_path, slides, pr
     assert [int(counts[index]) for index in (1, 2)] == [int((labels == index).sum()) for index in (1, 2)]
 
 
-def test_a_png_in_memory_is_checked_before_it_is_decoded():
+def test_png_in_memory_is_checked_before_it_is_decoded():
     def refuse(rows, columns):
         raise AnnotationError(f"{rows} x {columns}")
 
@@ -233,5 +233,5 @@ def test_a_png_in_memory_is_checked_before_it_is_decoded():
         assert np.array_equal(decode_png(file.getvalue(), "a", lambda rows, columns: None), MASK > 0)
         with pytest.raises(AnnotationError, match="60 x 40"):
             decode_png(file.getvalue(), "a", refuse)
-    with pytest.raises(AnnotationError, match="its mask is no PNG picture"):
+    with pytest.raises(AnnotationError, match="its mask is not a readable PNG image"):
         decode_png(b"", "a", refuse)

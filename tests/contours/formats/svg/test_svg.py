@@ -1,6 +1,4 @@
-"""Outlines come in from SVG files and go out again, and hostile files do no harm."""
-
-from pathlib import Path
+"""SVG: outlines are read and written, and hostile files are refused."""
 
 import numpy as np
 import pytest
@@ -13,8 +11,6 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
-SHARED = Path(__file__).parents[4].parent / "shared/data"
-
 
 def polygon(contour):
     return shapely.Polygon(contour.exterior, contour.holes)
@@ -22,7 +18,7 @@ def polygon(contour):
 
 @pytest.fixture
 def svg(tmp_path):
-    """A file `tile.svg` with this inside."""
+    """Write `tile.svg` with this content."""
 
     def write(content):
         path = tmp_path / "tile.svg"
@@ -32,19 +28,19 @@ def svg(tmp_path):
     return write
 
 
-def test_an_outline_of_the_gastric_set_is_read_from_pixel_corners(svg):
+def test_outline_of_the_gastric_set_counts_from_pixel_corners(svg):
     [contour] = read_contours(svg('<polyline points="1,2 5,2 5,8 1,8 1,2" stroke="#00ff00" fill="none"/>'))
     assert contour.exterior.tolist() == [[1.5, 0.5], [1.5, 4.5], [7.5, 4.5], [7.5, 0.5]]
     assert (contour.class_name, contour.color, contour.holes) == ("", "#00ff00", ())
     assert rasterize([contour], (10, 10)).astype(bool).sum() == 4 * 6
 
 
-def test_real_outlines_agree_with_the_masks_they_were_drawn_from():
-    if not SHARED.exists():
-        pytest.skip("the real data are not here")
+@pytest.mark.shared_data
+def test_real_outlines_agree_with_the_masks_they_were_drawn_from(shared):
+    folder = shared / "data/tumour_tif_svg"
     both = either = 0
-    for path in sorted((SHARED / "tumour_tif_svg/labels").glob("*.svg")):
-        mask = np.asarray(Image.open(SHARED / "tumour_tif_svg/masks" / f"{path.name[:-4]}.png")) > 0
+    for path in sorted((folder / "labels").glob("*.svg")):
+        mask = np.asarray(Image.open(folder / "masks" / f"{path.name[:-4]}.png")) > 0
         painted = rasterize(read_contours(path), mask.shape) > 0
         both, either = both + (painted & mask).sum(), either + (painted | mask).sum()
     assert both / either > 0.99
@@ -70,12 +66,12 @@ SHAPES = [
 
 
 @pytest.mark.parametrize(("content", "area"), SHAPES)
-def test_each_shape_covers_its_area(svg, content, area):
+def test_each_svg_shape_covers_its_area(svg, content, area):
     [contour] = read_contours(svg(content))
     assert polygon(contour).area == pytest.approx(area, rel=0.02)
 
 
-def test_curves_stay_within_a_tenth_of_a_pixel_whatever_the_scale(svg):
+def test_curves_are_exact_to_a_tenth_of_a_pixel_at_any_scale(svg):
     path = svg('<g transform="scale(100)"><circle cx="50" cy="50" r="30"/><path d="M0 0Q50 100 100 0z"/></g>')
     circle, curve = read_contours(path)
     middles = (circle.exterior + np.roll(circle.exterior, 1, axis=0)) / 2
@@ -85,7 +81,7 @@ def test_curves_stay_within_a_tenth_of_a_pixel_whatever_the_scale(svg):
     assert shapely.distance(polygon(curve).exterior, shapely.points(exact)).max() < 0.1
 
 
-def test_classes_and_colours_come_from_the_element_or_its_group(svg):
+def test_class_and_colour_come_from_the_element_or_its_group(svg):
     contours = read_contours(
         svg(
             '<g class="Tumour" stroke="red"><rect width="9" height="9" fill="#0f0"/>'
@@ -102,7 +98,7 @@ def test_classes_and_colours_come_from_the_element_or_its_group(svg):
     ]
 
 
-def test_the_inner_rings_of_a_path_are_holes_and_islands_in_them_outlines(svg):
+def test_inner_rings_of_a_path_are_holes_and_islands_outlines(svg):
     rings = "M0 0H50V50H0z M5 5H45V45H5z M10 10H20V20H10z M60 0H70V9H60z"
     contours = read_contours(svg(f'<path d="{rings}" fill="red" fill-rule="evenodd"/>'))
     assert [(len(contour.holes), polygon(contour).area) for contour in contours] == [
@@ -112,13 +108,13 @@ def test_the_inner_rings_of_a_path_are_holes_and_islands_in_them_outlines(svg):
     ]
 
 
-def test_an_outline_inside_another_of_its_class_is_a_hole_but_a_filled_one_is_not(svg):
+def test_unfilled_outline_inside_one_of_its_class_is_a_hole(svg):
     content = '<g {}><polygon points="0,0 50,0 50,50 0,50"/><polygon points="9,9 20,9 20,20 9,20"/></g>'
     assert [len(contour.holes) for contour in read_contours(svg(content.format('fill="none" stroke="red"')))] == [1]
     assert [len(contour.holes) for contour in read_contours(svg(content.format('fill="red"')))] == [0, 0]
 
 
-def test_what_is_written_is_read_back_exactly(tmp_path):
+def test_written_svg_is_read_back_exactly(tmp_path):
     rng = np.random.default_rng(1)
     contours = [
         Contour(rng.normal(0, 1e5, (100, 2)), class_name='<"Immune" & cells>', color="#a05aa0"),
@@ -137,7 +133,7 @@ def test_what_is_written_is_read_back_exactly(tmp_path):
         assert all(np.array_equal(one, two) for one, two in zip(contour.rings, copy.rings, strict=True))
 
 
-def test_no_contour_is_written_and_read_as_none(tmp_path):
+def test_svg_without_contours_round_trips(tmp_path):
     write_contours(tmp_path / "a.svg", [])
     assert read_contours(tmp_path / "a.svg") == []
 
@@ -168,30 +164,67 @@ REFUSED = [
     ('<svg viewBox="0 0 0 5"/>', 'tile.svg, svg 2: its viewBox is "0 0 0 5"; it must be four numbers'),
     ('<g transform="rotate(1 2 3 4)"><rect width="5" height="5"/></g>', "tile.svg, g 1: its rotate has 4 numbers"),
     ('<g transform="spin(1)"/>', 'tile.svg, g 1: its transform has "spin(1)"'),
-    ("<g>", "tile.svg is no XML: "),
+    ("<g>", "tile.svg is not XML: "),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("content", "message"), REFUSED)
-def test_what_cannot_be_drawn_is_refused_by_file_and_element(svg, content, message):
+def test_unreadable_svg_element_is_refused_by_file_and_element(svg, content, message):
     with pytest.raises(AnnotationError) as refused:
         read_contours(svg(content))
     assert str(refused.value).startswith(message)
 
 
-def test_a_huge_file_is_refused_unread(tmp_path):
+def test_huge_file_is_refused_unread(tmp_path):
     with (tmp_path / "a.svg").open("wb") as file:
         file.truncate(300 << 20)
-    with pytest.raises(AnnotationError, match="has 300 MiB; contour files of up to 256 MiB are read"):
+    with pytest.raises(AnnotationError, match="has 300 MiB; contour files of at most 256 MiB can be read"):
         read_contours(tmp_path / "a.svg")
 
 
-def test_a_class_name_with_letters_that_xml_forbids_can_be_read_again(tmp_path):
+def test_class_name_with_characters_that_xml_forbids_is_readable(tmp_path):
     write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9, class_name="Tu\x00mour\ud800 \u00e9")])
     [contour] = read_contours(tmp_path / "a.svg")
     assert contour.class_name == "Tu mour  \u00e9"
 
 
-def test_a_picture_is_as_large_as_the_slide_where_that_is_known(tmp_path):
+def test_svg_has_the_size_of_the_slide_if_known(tmp_path):
     write_contours(tmp_path / "a.svg", [Contour(np.eye(3)[:, :2] * 9)], frame=SlideGeometry(shape=(300, 400)))
     assert 'width="400" height="300"' in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sheet", "style", "color"),
+    [
+        ("rect {stroke: red !important}", "stroke: blue", "#ff0000"),
+        ("rect {stroke: red ! IMPORTANT}", "stroke: blue !important", "#0000ff"),
+        ("rect {stroke: red !important} #a {stroke: lime}", "", "#ff0000"),
+        ("rect {stroke: red !important; stroke: lime}", "", "#ff0000"),
+        ("rect {stroke: red !important} rect {stroke: lime}", "", "#ff0000"),
+        ("rect {stroke: red !unimportant}", "stroke: blue", "#0000ff"),
+    ],
+)
+def test_important_declaration_wins_as_in_css(tmp_path, sheet, style, color):
+    shape = f'<rect id="a" width="9" height="9" stroke="black" style="{style}"/>'
+    (tmp_path / "a.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg"><style>{sheet}</style>{shape}</svg>')
+    [contour] = read_contours(tmp_path / "a.svg")
+    assert contour.color == color
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        'href="slide.png" x="10" y="20" width="75" height="50"',
+        'href="data:image/png;base64,AA==" x="10" y="20" width="75" height="50"',
+        'href="slide.png" x="10" y="20" width="75" height="80" preserveAspectRatio="xMinYMin"',
+        'href="slide.png" width="300" height="200" transform="translate(10 20) scale(0.25)"',
+    ],
+)
+def test_frame_of_the_image_of_the_slide_is_that_of_the_slide(tmp_path, image):
+    (tmp_path / "a.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 210 297" width="210mm" height="297mm"><g>'
+        f'<image {image}/><rect x="35" y="45" width="25" height="5"/></g></svg>'
+    )
+    [contour] = read_contours(tmp_path / "a.svg", SlideGeometry("slide.tif", (200, 300)))
+    assert contour.exterior.min(axis=0) + 0.5 == pytest.approx([100, 100])
+    assert contour.exterior.max(axis=0) + 0.5 == pytest.approx([120, 200])

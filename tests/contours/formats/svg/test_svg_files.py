@@ -1,9 +1,8 @@
-"""SVG files of the W3C, of napari and of svgpathtools come in with what is drawn in them."""
+"""The outlines of SVG files of the W3C, of napari and of svgpathtools are read."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -16,7 +15,6 @@ from napari_pathseg.contours.formats.base import SlideGeometry
 from napari_pathseg.contours.rasterize import rasterize
 from napari_pathseg.errors import AnnotationError
 
-FILES = Path(__file__).parents[4].parent / "shared/data/contours/svg"
 SVG = "{http://www.w3.org/2000/svg}"
 ZOOM = 4  # pixels of the rendering per unit
 
@@ -96,44 +94,45 @@ from qtpy.QtGui import QGuiApplication, QImage, QPainter
 from qtpy.QtSvg import QSvgRenderer
 application = QGuiApplication([])
 for path in sys.argv[2:]:
-    picture = QSvgRenderer(path)
-    size = picture.viewBoxF().size() * int(sys.argv[1])
+    renderer = QSvgRenderer(path)
+    size = renderer.viewBoxF().size() * int(sys.argv[1])
     image = QImage(int(size.width()), int(size.height()), QImage.Format.Format_RGB32)
     image.fill(0xFFFFFFFF)
     painter = QPainter(image)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    picture.render(painter, QRectF(0, 0, image.width(), image.height()))
+    renderer.render(painter, QRectF(0, 0, image.width(), image.height()))
     painter.end()
     image.save(path + ".png")
 """
 
 
 @pytest.fixture
-def files():
-    if not FILES.exists():
-        pytest.skip("the real files are not here")
-    return FILES
+def files(shared):
+    return shared / "data/contours/svg"
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", CONTOURS)
-def test_a_real_file_comes_in_with_its_outlines_and_holes(files, name):
+def test_real_svg_has_its_outlines_and_holes(files, name):
     contours = read_contours(files / f"{name}.svg")
     assert (len(contours), sum(len(contour.holes) for contour in contours)) == CONTOURS[name]
 
 
+@pytest.mark.shared_data
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_real_file_that_is_refused_says_why(files, name):
+def test_real_svg_that_is_refused_says_why(files, name):
     with pytest.raises(AnnotationError, match=REFUSED[name]):
         read_contours(files / f"{name}.svg")
 
 
-def test_no_real_file_is_left_unlooked_at(files):
+@pytest.mark.shared_data
+def test_every_real_svg_is_tested(files):
     known = {*CONTOURS, *REFUSED, "napari_path"}  # whose outline crosses itself: see the renderings
     assert {path.stem for path in files.glob("*.svg")} <= known
 
 
 def leave_only_what_is_filled(path, copy):
-    """Write a copy in which all that is filled is black, and nothing else is drawn."""
+    """Write a copy in which filled shapes are black and nothing else is drawn."""
     tree = ElementTree.parse(path)
     for parent in tree.iter():
         for child in list(parent):
@@ -153,7 +152,8 @@ def zoomed(contour):
     return Contour(exterior, tuple(holes))
 
 
-def test_real_files_cover_what_another_program_paints(files, tmp_path):
+@pytest.mark.shared_data
+def test_real_svg_covers_what_another_program_paints(files, tmp_path):
     pytest.importorskip("qtpy.QtSvg", reason="Qt's SVG module is not installed")
     copies = [tmp_path / f"{name}.svg" for name in RENDERED]
     for copy in copies:
@@ -162,14 +162,14 @@ def test_real_files_cover_what_another_program_paints(files, tmp_path):
     subprocess.run([sys.executable, "-c", RENDER, str(ZOOM), *map(str, copies)], env=environment, check=True)
     for copy in copies:
         painted = np.asarray(Image.open(f"{copy}.png").convert("L")) < 128
-        # The picture's own units are wanted, not the size it has on a page.
+        # In units of the drawing, not in the size that it has on a page.
         shape = tuple(round(side / ZOOM) for side in painted.shape)
         contours = read_contours(copy, SlideGeometry(shape=shape))
         ours = rasterize([zoomed(contour) for contour in contours], painted.shape) > 0
         assert (ours & painted).sum() / (ours | painted).sum() > 0.98, copy.name
 
 
-def test_a_million_points_and_many_thousand_outlines_come_in_soon(tmp_path, at_most_loops):
+def test_million_points_and_thousands_of_outlines_are_read_quickly(tmp_path, at_most_loops):
     angle = np.linspace(0, 2 * np.pi, 1_000_000, endpoint=False)
     points = 2048 + 1500 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     words = " ".join(f"{x:.3f},{y:.3f}" for x, y in points.tolist())
@@ -181,3 +181,30 @@ def test_a_million_points_and_many_thousand_outlines_come_in_soon(tmp_path, at_m
         path.write_text(f'<svg xmlns="http://www.w3.org/2000/svg">{content}</svg>')
         with at_most_loops(50):  # 0.9 s and 1.3 s
             assert len(read_contours(path)) == count
+
+
+NAPARI = (
+    '<svg height="30.0" width="40.0" version="1.1" xmlns="http://www.w3.org/2000/svg" '
+    'xmlns:xlink="http://www.w3.org/1999/xlink"><g transform="translate(-60.0 -50.0)"><g transform="matrix(1.0 0.0 0.0 '
+    '1.0 0.0 0.0) translate(0 0) rotate(0.0) skewY(0.0) scale({0} {0})"><polygon points="60.0,50.0 100.0,50.0 '
+    '100.0,80.0 60.0,80.0" stroke-width="3" fill="rgb(255, 0, 0)" stroke="rgb(255, 0, 0)" /></g></g></svg>'
+)
+
+
+@pytest.mark.parametrize("shape", [None, (192, 256), (300, 400)])
+def test_shapes_that_napari_saved_without_their_slide_lie_where_they_were_drawn(tmp_path, shape):
+    (tmp_path / "a.svg").write_text(NAPARI.format(1))
+    [contour] = read_contours(tmp_path / "a.svg", SlideGeometry(shape=shape))
+    assert contour.exterior.tolist() == [[50, 60], [50, 100], [80, 100], [80, 60]]
+
+
+def test_shapes_of_a_napari_layer_with_a_pixel_size_keep_its_scale(tmp_path):
+    (tmp_path / "a.svg").write_text(NAPARI.format(0.5))
+    [contour] = read_contours(tmp_path / "a.svg")
+    assert contour.exterior.tolist() == [[25, 30], [25, 50], [40, 50], [40, 30]]
+
+
+def test_group_of_another_program_that_is_moved_stays_moved(tmp_path):
+    (tmp_path / "a.svg").write_text(NAPARI.format(1).replace("<svg ", '<svg id="a" '))
+    [contour] = read_contours(tmp_path / "a.svg")
+    assert contour.exterior[0].tolist() == [-0.5, -0.5]

@@ -19,46 +19,46 @@ FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as mu
 NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 
 
-def picture(content, attributes=""):
+def svg(content, attributes=""):
     return f"<svg {NAMESPACES} {attributes}>{content}</svg>"
 
 
 def star(points):
-    """A polygon nearly all of whose lines cross."""
+    """Return a polygon whose lines nearly all cross."""
     angles = [index * 2.39996 for index in range(points)]
     return " ".join(f"{1000 * math.cos(angle):.3f},{1000 * math.sin(angle):.3f}" for angle in angles)
 
 
 def hostile_files():
-    """Yield a name, a file and a part of the message, each made only when it is its turn."""
+    """Yield a name, a file and a part of the message, each created only when needed."""
     levels = "".join(f'<g id="a{i}">{f"""<use xlink:href="#a{i - 1}"/>""" * 10}</g>' for i in range(1, 10))
     square = '<rect id="a0" width="1" height="1"/>'
     chain = "".join(f'<use id="a{i}" href="#a{i - 1}"/>' for i in range(1, 50_000))
-    yield "copies", picture(f'<defs>{square}{levels}</defs><use href="#a9"/>'), "more than 100,000 copies"
-    yield "itself", picture('<g id="a"><use href="#a"/></g>'), "g 1: is used inside itself"
-    yield "picture", picture('<use href="#r"/>', 'id="r"'), "svg 1: is used inside itself"
+    yield "copies", svg(f'<defs>{square}{levels}</defs><use href="#a9"/>'), "more than 100,000 copies"
+    yield "itself", svg('<g id="a"><use href="#a"/></g>'), "g 1: is used inside itself"
+    yield "svg", svg('<use href="#r"/>', 'id="r"'), "svg 1: is used inside itself"
     circle = '<defs><g id="a"><use href="#b"/></g><g id="b"><use href="#a"/></g></defs><use href="#a"/>'
-    yield "circle", picture(circle), "is used inside itself"
-    yield "chain", picture(f'<defs>{square}{chain}</defs><use href="#a49999"/>'), "nested more than 300 deep"
-    yield "row of chains", picture(square + chain), "more than 100,000 copies"
+    yield "circle", svg(circle), "is used inside itself"
+    yield "chain", svg(f'<defs>{square}{chain}</defs><use href="#a49999"/>'), "nested more than 300 deep"
+    yield "row of chains", svg(square + chain), "more than 100,000 copies"
     yield "depth", "<svg>" + "<g>" * 100_000, "nested more than 200 deep"
     yield "elements", f"<svg>{'<g/>' * 1_000_000}</svg>", "more than 750,000 elements"
-    yield "arcs", picture(f'<path d="M0 0{"a1e6 1e6 0 1 1 9 9" * 1_000_000}"/>'), "more than 5,000,000 points"
-    yield "curves", picture(f'<path d="M0 0{"c1e7 1e8 0 1e7 9 9" * 500_000}"/>'), "more than 5,000,000 points"
-    yield "commands", picture(f'<path d="M0 0{"z" * 10_000_000}"/>'), "more than 5,000,000 points"
-    yield "points", picture(f'<polygon points="{"1,2 " * 5_100_000}"/>'), "more than 5,000,000 points"
-    yield "digits", picture(f'<path d="M0 0A{"1" * 2_000_000}"/>'), "has 1 numbers after A"
-    yield "box", picture('<circle r="5"/>', 'width="9" height="9" viewBox="0 0 1e-300 1e-300"'), "must be finite"
-    yield "huge box", picture('<circle r="5"/>', 'viewBox="0 0 1e308 1"'), "has the number 1e.308"
+    yield "arcs", svg(f'<path d="M0 0{"a1e6 1e6 0 1 1 9 9" * 1_000_000}"/>'), "more than 5,000,000 points"
+    yield "curves", svg(f'<path d="M0 0{"c1e7 1e8 0 1e7 9 9" * 500_000}"/>'), "more than 5,000,000 points"
+    yield "commands", svg(f'<path d="M0 0{"z" * 10_000_000}"/>'), "more than 5,000,000 points"
+    yield "points", svg(f'<polygon points="{"1,2 " * 5_100_000}"/>'), "more than 5,000,000 points"
+    yield "digits", svg(f'<path d="M0 0A{"1" * 2_000_000}"/>'), "has 1 numbers after A"
+    yield "box", svg('<circle r="5"/>', 'width="9" height="9" viewBox="0 0 1e-300 1e-300"'), "must be finite"
+    yield "huge box", svg('<circle r="5"/>', 'viewBox="0 0 1e308 1"'), "has the number 1e.308"
     scaled = '<g transform="scale(1e8)">' * 50 + "<circle r='1'/>" + "</g>" * 50
-    yield "scale", picture(scaled), "coordinates must be finite"
-    yield "transforms", picture(f'<g transform="{"scale(1)" * 500_000}"/>'), "a list of more than 1,000"
-    yield "blanks", picture(f'<g transform="{" " * 2_000_000}x"/>'), 'its transform has "x"'
-    yield "rules", picture(f"<style>{'.a{fill:red}' * 500_000}</style>"), "style sheet has 6,000,000 characters"
-    yield "star", picture(f'<polygon points="{star(3001)}"/>'), "its lines cross too often"
-    yield "stars", picture(f'<polygon points="{star(301)}"/>' * 200), "its lines cross too often"
+    yield "scale", svg(scaled), "coordinates must be finite"
+    yield "transforms", svg(f'<g transform="{"scale(1)" * 500_000}"/>'), "a list of more than 1,000"
+    yield "blanks", svg(f'<g transform="{" " * 2_000_000}x"/>'), 'its transform has "x"'
+    yield "rules", svg(f"<style>{'.a{fill:red}' * 500_000}</style>"), "style sheet has 6,000,000 characters"
+    yield "star", svg(f'<polygon points="{star(3001)}"/>'), "its lines cross too often"
+    yield "stars", svg(f'<polygon points="{star(301)}"/>' * 200), "its lines cross too often"
     rings = "".join(f"M{i} {i}H{9999 - i}V{9999 - i}z" for i in range(4000))
-    yield "rings", picture(f'<path d="{rings}"/>'), "too many of its 4,000 outlines are nested"
+    yield "rings", svg(f'<path d="{rings}"/>'), "too many of its 4,000 outlines are nested"
     entities = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
     yield "laughs", f'<!DOCTYPE svg [<!ENTITY l0 "lol">{entities}]><svg>&l9;</svg>', "declares"
     yield "entity", '<!DOCTYPE svg [<!ENTITY x SYSTEM "file:///etc/passwd">]><svg>&x;</svg>', "declares"
@@ -66,38 +66,38 @@ def hostile_files():
     copies = '<use href="#p"/>' * 1000
     yield (
         "copies of many points",
-        picture(f'<defs><polygon id="p" points="{many}"/></defs>{copies}'),
+        svg(f'<defs><polygon id="p" points="{many}"/></defs>{copies}'),
         "5,000,000 points",
     )
-    yield "copies of a path", picture(f'<defs><path id="p" d="M{many}"/></defs>{copies}'), "5,000,000 points"
+    yield "copies of a path", svg(f'<defs><path id="p" d="M{many}"/></defs>{copies}'), "5,000,000 points"
     triangle = 'points="0,0 4,0 4,4"'
     for name, value in (("style", "a:b;" * 100_000), ("systemLanguage", "de," * 100_000), ("class", "a " * 100_000)):
         long = f'<defs><polygon id="p" {triangle} {name}="{value}"/></defs>'
-        yield f"copies of a long {name}", picture(long + copies), "copies of elements that are too long"
+        yield f"copies of a long {name}", svg(long + copies), "copies of elements that are too long"
     blank = f'<defs><polygon id="p" points="0,0 4,0 4,4{" " * 1_000_000}"/></defs>'
-    yield "copies of blanks", picture(blank + copies), "copies of elements that are too long"
+    yield "copies of blanks", svg(blank + copies), "copies of elements that are too long"
     deep = "".join(f"M{i} {i}H{199_999 - i}V{199_999 - i}H{i}z" for i in range(90_000))
     for rule in ("nonzero", "evenodd"):
         yield (
             f"deep rings, {rule}",
-            picture(f'<path fill-rule="{rule}" d="{deep}"/>'),
+            svg(f'<path fill-rule="{rule}" d="{deep}"/>'),
             "of its 90,000 outlines are nested",
         )
-    yield "moves", picture(f'<path d="{"M0 0 " * 2_000_000}"/>'), "more than 5,000,000 points"
-    yield "arcs in turn", picture(f'<path d="M0 0{"A1 1 0 0 1 5 5L1 1" * 200_000}"/>'), "more than 5,000,000 points"
+    yield "moves", svg(f'<path d="{"M0 0 " * 2_000_000}"/>'), "more than 5,000,000 points"
+    yield "arcs in turn", svg(f'<path d="M0 0{"A1 1 0 0 1 5 5L1 1" * 200_000}"/>'), "more than 5,000,000 points"
     yield "namespace", f'<svg xmlns:a="{"u" * 100_000}">{"<a:b/>" * 20_000}</svg>', "or one of more than 1,000 letters"
     attributes = " ".join(f'a{i}="1"' for i in range(200_000))
     yield "attributes", f"<svg {attributes}/>", "has more than 100,000 attributes"
-    yield "page", "<html/>", "has none of the formats"
-    yield "bytes", "\x00\xff", "is no XML"
-    yield "nothing", "", "is no XML"
+    yield "page", "<html/>", "is in none of the formats"
+    yield "bytes", "\x00\xff", "is not XML"
+    yield "nothing", "", "is not XML"
 
 
 NAMES = [name for name, _, _ in hostile_files()]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_hostile_file_is_refused_at_once(tmp_path, name, at_most_loops):
+def test_hostile_svg_is_refused_quickly(tmp_path, name, at_most_loops):
     content, message = next((content, message) for known, content, message in hostile_files() if known == name)
     path = tmp_path / "bad.svg"
     path.write_text(content)
@@ -109,7 +109,7 @@ def test_a_hostile_file_is_refused_at_once(tmp_path, name, at_most_loops):
 @pytest.mark.parametrize(
     "name", ["copies", "arcs", "points", "rings", "stars", "copies of many points", "moves", "namespace", "attributes"]
 )
-def test_a_hostile_file_takes_little_memory(tmp_path, name):
+def test_hostile_svg_takes_little_memory(tmp_path, name):
     path = tmp_path / "bad.svg"
     path.write_text(next(content for known, content, _ in hostile_files() if known == name))
     tracemalloc.start()
@@ -134,9 +134,9 @@ PLACES = [
 
 @pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e308", "1e999"])
 @pytest.mark.parametrize("place", PLACES)
-def test_numbers_that_cannot_be_reckoned_with_are_refused(tmp_path, place, number):
+def test_numbers_too_large_to_compute_with_are_refused(tmp_path, place, number):
     path = tmp_path / "bad.svg"
-    path.write_text(picture(place.format(number)))
+    path.write_text(svg(place.format(number)))
     with pytest.raises(AnnotationError):
         read_contours(path)
 
@@ -173,7 +173,7 @@ elements = st.recursive(
 
 def written(element):
     kind, attributes, *inner = element
-    # What is no XML is refused before: only what is XML gets as far as to be read.
+    # What is not XML is refused before: only what is XML gets as far as to be read.
     legal = {
         name: "".join(letter for letter in value if letter.isprintable() or letter in "\n\t")
         for name, value in attributes.items()
@@ -192,7 +192,7 @@ def read(path):
 
 @settings(max_examples=300 * FUZZ, deadline=None)
 @given(st.lists(elements, max_size=4), attributes)
-def test_whatever_stands_in_the_attributes_only_annotation_errors_come_out(tmp_path_factory, content, own):
+def test_arbitrary_attributes_raise_only_annotation_errors(tmp_path_factory, content, own):
     path = tmp_path_factory.getbasetemp() / "random.svg"
     path.write_text(written(("svg", own, content)), encoding="utf-8")
     found = read(path)
@@ -204,29 +204,29 @@ def test_whatever_stands_in_the_attributes_only_annotation_errors_come_out(tmp_p
 
 @settings(max_examples=300 * FUZZ, deadline=None)
 @given(path_data)
-def test_whatever_a_path_says_only_annotation_errors_come_out(tmp_path_factory, data):
+def test_arbitrary_path_raises_only_annotation_errors(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "random.svg"
     path.write_text(f'<svg><path d="M1 1{data}" fill-rule="evenodd"/><path d="m5 5 9 9 {data}"/></svg>')
     found = read(path)
     assert not isinstance(found, str) or found.startswith("random.svg")
 
 
-def test_eighty_copies_of_a_large_outline_are_drawn(tmp_path):
+def test_eighty_copies_of_a_large_outline_are_read(tmp_path):
     path = tmp_path / "copies.svg"
     uses = "".join(f'<use href="#p" x="{3000 * index}"/>' for index in range(80))
     circle = " ".join(f"{9 * math.cos(index / 955):.3f},{9 * math.sin(index / 955):.3f}" for index in range(6000))
-    path.write_text(picture(f'<defs><polygon id="p" points="{circle}"/></defs>{uses}'))
+    path.write_text(svg(f'<defs><polygon id="p" points="{circle}"/></defs>{uses}'))
     contours = read_contours(path)
     assert [len(contour.exterior) for contour in contours] == [6000] * 80
 
 
-def test_curves_written_one_by_one_are_those_written_in_a_row(tmp_path):
+def test_repeated_curve_commands_equal_one_with_many_curves(tmp_path):
     rows = "C0 0 10 40 50 50S90 20 99 9Q120 60 130 5T150 50t9 9q1 9 9 9c1 2 8 9 9 0s8 2 9 9z"
     padded = re.sub("([A-Za-y])", lambda letter: letter[0] + " " * 64, rows)  # takes the way of long rows
     found = []
     for number, data in enumerate((rows, padded)):
         path = tmp_path / f"{number}.svg"
-        path.write_text(picture(f'<path fill="none" d="M5 5{data}"/>'))
+        path.write_text(svg(f'<path fill="none" d="M5 5{data}"/>'))
         found.append(read_contours(path)[0].exterior)
     assert len(found[0]) > 30
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
@@ -234,9 +234,9 @@ def test_curves_written_one_by_one_are_those_written_in_a_row(tmp_path):
 
 @pytest.mark.parametrize("second", ["h2v2h-2z", "v2h2v-2z"])
 @pytest.mark.parametrize("rule", ["nonzero", "evenodd"])
-def test_thousands_of_outlines_with_a_hole_come_in_soon(tmp_path, rule, second, at_most_loops):
+def test_thousands_of_outlines_with_a_hole_are_read_quickly(tmp_path, rule, second, at_most_loops):
     path = tmp_path / "rings.svg"
-    path.write_text(picture(f'<path fill-rule="{rule}" d="M0 0h9v9h-9zM2 2{second}"/>' * 5000))
+    path.write_text(svg(f'<path fill-rule="{rule}" d="M0 0h9v9h-9zM2 2{second}"/>' * 5000))
     with at_most_loops(100):  # 0.6 s
         contours = read_contours(path)
     unites = rule == "nonzero" and second.startswith("h")

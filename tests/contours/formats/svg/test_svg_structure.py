@@ -1,4 +1,4 @@
-"""What an SVG file draws, where and as what: groups, copies, viewports, styles and fill rules."""
+"""The structure of SVG: groups, copies, viewports, styles and fill rules."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def polygon(contour):
 
 
 def box(contour):
-    """Left, top, right and bottom, counted from the corner of the first pixel."""
+    """Return left, top, right and bottom, measured from the corner of the first pixel."""
     (top, left), (bottom, right) = contour.exterior.min(axis=0) + 0.5, contour.exterior.max(axis=0) + 0.5
     return tuple(np.round([left, top, right, bottom], 6).tolist())
 
 
 @pytest.fixture
 def read(tmp_path):
-    """Read a file `tile.svg` with this inside."""
+    """Read `tile.svg` with this content."""
 
     def read(content, attributes="", frame=None):
         path = tmp_path / "tile.svg"
@@ -33,7 +33,7 @@ def read(tmp_path):
     return read
 
 
-PICTURES = [
+VIEWPORTS = [
     ("", None, (0, 0, 10, 20)),
     ('width="800" height="600"', None, (0, 0, 10, 20)),
     ('width="210mm" height="297mm"', None, (0, 0, 10, 20)),
@@ -55,8 +55,8 @@ PICTURES = [
 ]
 
 
-@pytest.mark.parametrize(("attributes", "shape", "expected"), PICTURES)
-def test_a_pixel_of_the_slide_is_found_from_viewbox_size_and_slide(read, attributes, shape, expected):
+@pytest.mark.parametrize(("attributes", "shape", "expected"), VIEWPORTS)
+def test_slide_pixels_follow_from_viewbox_size_and_slide(read, attributes, shape, expected):
     [contour] = read(SQUARE, attributes, SlideGeometry(shape=shape))
     assert box(contour) == expected
 
@@ -70,13 +70,13 @@ def test_lengths_are_read_in_their_unit(read, length, pixels):
     assert box(contour) == pytest.approx((0, 0, pixels, 1))
 
 
-def test_a_picture_in_a_picture_has_a_place_a_size_and_a_viewbox_of_its_own(read):
+def test_nested_svg_has_its_own_position_size_and_viewbox(read):
     inner = f'<svg x="100" y="50" width="50%" height="100" viewBox="0 0 10 20">{SQUARE}</svg>'
     [contour] = read(f'<g transform="scale(2)">{inner}</g>', 'width="400" height="400"')
     assert box(contour) == (350, 100, 450, 300)
 
 
-def test_what_is_used_is_drawn_at_each_place_and_what_is_only_defined_is_not(read):
+def test_used_element_is_drawn_at_each_use_but_not_where_defined(read):
     contours = read(
         f'<defs><g id="a" transform="translate(1)">{SQUARE}</g><circle r="5"/></defs>'
         '<use href="#a"/><use xlink:href="#a" x="100" y="50" transform="scale(2)" class="Tumour" fill="red"/>'
@@ -91,7 +91,7 @@ def test_what_is_used_is_drawn_at_each_place_and_what_is_only_defined_is_not(rea
     assert [(contour.class_name, contour.color) for contour in contours[:2]] == [("", None), ("Tumour", "#ff0000")]
 
 
-def test_a_symbol_is_fitted_into_the_place_of_its_use(read):
+def test_symbol_is_fitted_into_the_box_of_its_use(read):
     symbol = f'<symbol id="s" viewBox="0 0 10 20">{SQUARE}</symbol>'
     [plain, small] = read(
         f'{symbol}<use href="#s" width="40" height="40"/><use href="#s" x="7" width="5" height="10"/>'
@@ -99,7 +99,7 @@ def test_a_symbol_is_fitted_into_the_place_of_its_use(read):
     assert (box(plain), box(small)) == ((10, 0, 30, 40), (7, 0, 12, 10))
 
 
-def test_of_a_switch_the_first_part_that_applies_is_drawn(read):
+def test_first_applicable_child_of_a_switch_is_drawn(read):
     contours = read(
         '<switch><foreignObject requiredExtensions="x"/><g systemLanguage="de"><circle r="9"/></g>'
         f"<g>{SQUARE}</g><g><circle r='5'/></g></switch><rect requiredFeatures='flight' width='3' height='3'/>"
@@ -107,7 +107,7 @@ def test_of_a_switch_the_first_part_that_applies_is_drawn(read):
     assert [box(contour) for contour in contours] == [(0, 0, 10, 20)]
 
 
-def test_what_is_not_shown_has_no_outline(read):
+def test_hidden_element_has_no_outline(read):
     contours = read(
         f'<g display="none">{SQUARE}</g><g style="display:none">{SQUARE}</g><g visibility="hidden">{SQUARE}'
         '<rect width="7" height="7" visibility="visible"/></g>'
@@ -135,7 +135,7 @@ FILLS = [
 
 
 @pytest.mark.parametrize(("rings", "rule", "expected"), FILLS)
-def test_rings_are_filled_by_their_rule(read, rings, rule, expected):
+def test_rings_are_filled_by_their_fill_rule(read, rings, rule, expected):
     contours = read(f'<path d="{rings}" fill="red" style="fill-rule:{rule}"/>')
     assert sorted((len(contour.holes), round(polygon(contour).area)) for contour in contours) == expected
 
@@ -146,7 +146,7 @@ def test_rings_that_do_not_cross_keep_their_points(read):
     assert (contour.holes[0] + 0.5).tolist() == [[10, 10], [30, 10], [30, 30], [10, 30]]
 
 
-def test_styles_come_from_sheets_attributes_and_groups_the_nearest_first(read):
+def test_nearest_of_sheet_attribute_and_group_styles_wins(read):
     sheet = """<style>/* a { comment } */ @import "x"; @media print { rect { stroke: black } }
         rect { stroke: #010101 } .Tumour, .Stroma { stroke: #0f0; fill: none } rect.Stroma { stroke: rgb(1 2 3) }
         #one { stroke: RGB(100%, 0%, 0%) !important } g > rect { stroke: #777 } .gone { display: none }</style>"""
@@ -180,5 +180,5 @@ NAMES = [
 
 
 @pytest.mark.parametrize(("content", "name"), NAMES)
-def test_the_class_is_what_a_person_called_it(read, content, name):
+def test_class_is_the_name_that_a_person_gave(read, content, name):
     assert [contour.class_name for contour in read(content.format(SQUARE))] == [name]

@@ -1,5 +1,5 @@
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLineEdit
+from qtpy.QtWidgets import QApplication, QLineEdit
 
 TUMOUR = 2
 EYE, LOCK = 3, 4
@@ -16,11 +16,29 @@ def test_class_is_added_renamed_and_recoloured(opened):
     assert table.selected == 3
 
 
+def test_table_without_a_project_says_what_it_is_for(dock):
+    table = dock.annotate.classes
+    assert [table.topLevelItem(row).text(0) for row in range(table.topLevelItemCount())] == [
+        "The classes of a project appear here."
+    ]
+
+
 def test_duplicate_class_name_is_refused(opened):
     table = opened.annotate.classes
     table.topLevelItem(1).setText(1, "Background")
     assert opened.session.project.classes.names == ("Background", "Tumour")
     assert table.topLevelItem(1).text(1) == "Tumour"
+
+
+def test_names_fit_into_the_narrowest_dock_and_tool_tips_have_them_in_full(opened):
+    table = opened.annotate.classes
+    opened.sections["outline"].set_open(True)
+    opened.window().resizeDocks([opened.parent()], [opened.minimumWidth()], Qt.Orientation.Horizontal)
+    QApplication.processEvents()
+    for row, needed in ((0, "Background"), (2, "Add a class…")):
+        assert table.topLevelItem(row).text(1) == needed
+        assert table.fontMetrics().horizontalAdvance(needed) + 6 <= table.columnWidth(1)
+    assert "Tumour" in table.topLevelItem(1).toolTip(1)
 
 
 def test_label_chosen_in_napari_selects_its_class(opened):
@@ -78,3 +96,34 @@ def test_selecting_a_hidden_class_shows_it(ring):
     table.toggle_hidden(1)
     table.select(1)
     assert ring.session.layers.mask.hidden_classes == frozenset()
+
+
+def test_classes_are_moved_and_removed_by_menu_and_keys(opened, qtbot):
+    table, session = opened.annotate.classes, opened.session
+    session.change_classes(session.project.classes.add("Stroma").add("Fat"))
+    table.select(4)
+    qtbot.keyClick(table, Qt.Key.Key_Up, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert session.project.classes.names == ("Background", "Tumour", "Fat", "Stroma")
+    table.select_place(3)
+    assert table.selected == 4
+    qtbot.keyClick(table, Qt.Key.Key_Delete, Qt.KeyboardModifier.ShiftModifier)
+    assert session.project.classes.names == ("Background", "Tumour", "Stroma")
+    actions = {action.text(): action for action in table.menu(3).actions()}
+    assert [action.text() for action in actions["Merge into"].menu().actions()] == ["Background", "Tumour"]
+    actions["Merge into"].menu().actions()[1].trigger()
+    assert session.project.classes.names == ("Background", "Tumour")
+    assert not any(action.isEnabled() for action in table.menu(1).actions()[1:])
+
+
+def test_click_on_a_lock_or_an_eye_leaves_the_brush_and_its_highlight(opened, qtbot):
+    opened.sections["outline"].set_open(True)
+    table = opened.annotate.classes
+    table.select(TUMOUR)
+    for column in (LOCK, EYE):
+        where = table.visualRect(table.indexFromItem(table.topLevelItem(0), column)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=where)
+        assert table.selected == TUMOUR
+        assert [item.text(1) for item in table.selectedItems()] == ["Tumour"]
+        assert table.currentItem().text(1) == "Tumour"
+    assert opened.session.class_flags.locked == {1}
+    assert opened.session.class_flags.hidden == {1}

@@ -1,32 +1,32 @@
-"""Slides that do not say their pixel size leave one question, asked once."""
+"""The window asks once for the pixel size of slides that do not state it."""
 
 from napari_pathseg.projects.project import Project
 
 
-def test_pixel_size_is_asked_once_and_stored_in_the_project(dock, pictures):
-    dock.slides.file_drop.add_files(pictures)
+def test_pixel_size_is_asked_once_and_stored_in_the_project(dock, slide_files):
+    dock.slides.file_drop.add_files(slide_files)
     question = dock.slides.size_question
     assert question.isVisibleTo(dock.slides)
-    assert f"{len(pictures)} slides do not state" in question.text.text()
+    assert f"{len(slide_files)} slides do not state" in question.text.text()
     question.mpp.value = 0.44
     question.set_size.click()
     assert not question.isVisibleTo(dock.slides)
     session = dock.slides._session
     assert {entry.mpp for entry in Project.open(session.project.folder).slides.values()} == {0.44}
-    assert session.slide.mpp == 0.44  # the slide in view is placed anew
+    assert session.slide.mpp == 0.44  # the slide in view is repositioned
 
 
-def test_unknown_pixel_size_is_asked_again_only_for_new_slides(dock, pictures):
-    dock.slides.file_drop.add_files(pictures[:2])
+def test_unknown_pixel_size_is_asked_again_only_for_new_slides(dock, slide_files):
+    dock.slides.file_drop.add_files(slide_files[:2])
     question = dock.slides.size_question
     question.unknown.click()
     assert not question.isVisibleTo(dock.slides)
-    dock.slides.file_drop.add_files(pictures[2:])
-    assert f"{len(pictures) - 2} slide" in question.text.text() or pictures[2].stem in question.text.text()
+    dock.slides.file_drop.add_files(slide_files[2:])
+    assert f"{len(slide_files) - 2} slide" in question.text.text() or slide_files[2].stem in question.text.text()
     assert question.isVisibleTo(dock.slides)
 
 
-def test_project_in_pixels_asks_for_no_pixel_size(dock, pictures, tmp_path):
+def test_project_in_pixels_asks_for_no_pixel_size(dock, slide_files, tmp_path):
     dock.slides._session.new_project(tmp_path / "pixels.pathseg", mpp=None)
-    dock.slides.file_drop.add_files(pictures)
+    dock.slides.file_drop.add_files(slide_files)
     assert not dock.slides.size_question.isVisibleTo(dock.slides)

@@ -17,10 +17,10 @@ def giant(slide_folder):
 
 
 def answer(monkeypatch, yes):
-    monkeypatch.setattr(file_drop, "ask_to_convert", lambda *_: yes)
+    monkeypatch.setattr(file_drop, "ask_to_convert", lambda *arguments: arguments[-1](yes))
 
 
-def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(dock, giant, monkeypatch, qtbot):
+def test_untiled_giant_slide_is_added_as_a_pyramid_on_consent(dock, giant, monkeypatch, qtbot):
     answer(monkeypatch, True)
     dock.slides.file_drop.add_files([giant])
     session = dock.session
@@ -34,8 +34,19 @@ def test_a_slide_in_one_giant_piece_is_added_as_a_pyramid_when_a_person_agrees(d
     assert np.asarray(session.layers.image.data[0][50, 50]) == 77
 
 
-def test_without_consent_nothing_is_written(dock, giant, monkeypatch):
+def test_refused_conversion_writes_nothing(dock, giant, monkeypatch):
     answer(monkeypatch, False)
     dock.slides.file_drop.add_files([giant])
     assert not dock.session.require_project().slides
     assert not (dock.session.require_project().folder / "slides").exists()
+
+
+def test_slide_whose_pixels_are_not_square_is_refused_without_an_offer(dock, slide_folder, monkeypatch, notifications):
+    path = slide_folder / "oblong.tif"
+    rows = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    tifffile.imwrite(path, rows, resolution=(40_000, 20_000), resolutionunit="CENTIMETER")
+    offered = []
+    monkeypatch.setattr(file_drop, "ask_to_convert", lambda *args: offered.append(args))
+    dock.slides.file_drop.add_files([path])
+    assert not offered
+    assert "which are not square" in notifications[-1]

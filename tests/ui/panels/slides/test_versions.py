@@ -14,17 +14,17 @@ from napari_pathseg.ui.panels.slides.versions import VersionsDialog, when_text
 
 
 @pytest.fixture
-def shown(session, tmp_path, pictures):
+def shown(session, tmp_path, slide_files):
     """A session with one slide in view."""
     session.new_project(tmp_path / "liver.pathseg")
-    session.add_slides(pictures[:1])
+    session.add_slides(slide_files[:1])
     notification_manager.records.clear()
     return session
 
 
 @pytest.fixture
 def ask(shown, qtbot):
-    """Return the dialog, opened anew at each call."""
+    """Return a function that opens a new dialog."""
 
     def open_dialog():
         dialog = VersionsDialog(shown)
@@ -56,9 +56,9 @@ def click(qtbot, button):
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def shows(picture, share_down, spec):
-    """Whether a picture has the colour of a class there; a display of 16 bits rounds it."""
-    image = picture.picture.pixmap().toImage()
+def shows(view, share_down, spec):
+    """Return whether a thumbnail has the colour of a class at a share of its height; a display of 16 bits rounds it."""
+    image = view.thumbnail.pixmap().toImage()
     color = image.pixelColor(image.width() // 2, int(share_down * image.height()))
     return max(abs(a - b) for a, b in zip(color.getRgb()[:3], spec.rgb, strict=True)) < 8
 
@@ -77,7 +77,7 @@ def test_versions_are_listed_newest_first_in_words(shown, ask):
     assert texts(dialog, 1)[1:] == ["before an import", "Tumour 400 px", "Background +100 px · Tumour −100 px"]
 
 
-def test_areas_are_told_in_square_millimetres_where_the_pixel_size_is_known(shown, ask):
+def test_version_areas_are_in_mm2_if_the_pixel_size_is_known(shown, ask):
     shown.require_project().update_slide("case0", mpp=100.0)
     shown.show_slide("case0")
     paint(shown, Region(0, 0, 20, 20))
@@ -85,7 +85,7 @@ def test_areas_are_told_in_square_millimetres_where_the_pixel_size_is_known(show
     assert texts(ask(), 0)[2] == "Tumour 4.00 mm²"
 
 
-def test_a_stroke_that_was_not_saved_counts_as_done_since(shown, ask):
+def test_unsaved_stroke_counts_as_a_change_since_the_version(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
     paint(shown, Region(100, 100, 5, 5))
@@ -94,7 +94,7 @@ def test_a_stroke_that_was_not_saved_counts_as_done_since(shown, ask):
     assert dialog.ok.isEnabled()
 
 
-def test_restore_brings_the_mask_back_and_undo_takes_that_back(shown, ask, qtbot):
+def test_restore_brings_the_mask_back_and_undo_reverses_it(shown, ask, qtbot):
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
     paint(shown, Region(0, 0, 200, 200), 1)
@@ -106,7 +106,7 @@ def test_restore_brings_the_mask_back_and_undo_takes_that_back(shown, ask, qtbot
     assert shown.counts("case0")[1].sum() == 200 * 200
 
 
-def test_what_was_there_before_a_restore_is_a_version_too(shown, ask, qtbot):
+def test_mask_before_a_restore_becomes_a_version(shown, ask, qtbot):
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
     paint(shown, Region(0, 0, 200, 200), 1)
@@ -115,7 +115,7 @@ def test_what_was_there_before_a_restore_is_a_version_too(shown, ask, qtbot):
     assert [version.why for version in versions(shown.require_project(), "case0")] == ["before restore", "import"]
 
 
-def test_where_nothing_differs_there_is_nothing_to_restore(shown, ask):
+def test_unchanged_mask_cannot_be_restored(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
     dialog = ask()
@@ -124,7 +124,7 @@ def test_where_nothing_differs_there_is_nothing_to_restore(shown, ask):
     assert dialog.hint.text() == "The mask is now as it was then."
 
 
-def test_pixels_that_moved_can_be_restored_though_the_areas_are_the_same(shown, ask):
+def test_moved_pixels_can_be_restored_although_areas_are_equal(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     keep(shown, "import")
     paint(shown, Region(0, 0, 20, 20), 0)
@@ -134,10 +134,10 @@ def test_pixels_that_moved_can_be_restored_though_the_areas_are_the_same(shown, 
     assert dialog.ok.isEnabled()
 
 
-def test_keep_now_keeps_once(shown, ask, qtbot):
+def test_keep_now_creates_one_version_of_unchanged_masks(shown, ask, qtbot):
     paint(shown, Region(0, 0, 20, 20))
     dialog = ask()
-    assert "No version is kept yet" in dialog.hint.text()
+    assert "No versions yet" in dialog.hint.text()
     assert not dialog.ok.isEnabled()
     click(qtbot, dialog.keep_now)
     assert texts(dialog, 0)[1] == "kept by hand"
@@ -146,7 +146,7 @@ def test_keep_now_keeps_once(shown, ask, qtbot):
     assert "Nothing changed since the newest version" in dialog.hint.text()
 
 
-def test_the_pictures_show_the_mask_then_and_now_in_the_colours_of_the_classes(shown, ask):
+def test_thumbnails_show_both_masks_in_class_colours(shown, ask):
     paint(shown, Region(0, 0, 128, 256))
     keep(shown, "import")
     paint(shown, Region(0, 0, 256, 256), 1)
@@ -157,7 +157,7 @@ def test_the_pictures_show_the_mask_then_and_now_in_the_colours_of_the_classes(s
     assert all(shows(dialog.now, share, background) for share in (0.25, 0.75))
 
 
-def test_a_damaged_version_is_listed_and_says_why_it_cannot_be_restored(shown, ask):
+def test_damaged_version_is_listed_with_the_reason(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     damaged = keep(shown, "import")
     (damaged.folder / "version.json").write_text("{")
@@ -168,10 +168,10 @@ def test_a_damaged_version_is_listed_and_says_why_it_cannot_be_restored(shown, a
     dialog.table.selectRow(1)
     assert str(damaged.folder) in dialog.hint.text()
     assert not dialog.ok.isEnabled()
-    assert dialog.then.picture.pixmap().isNull()
+    assert dialog.then.thumbnail.pixmap().isNull()
 
 
-def test_a_version_that_lost_a_file_is_not_shown_as_an_empty_one(shown, ask):
+def test_version_with_a_missing_file_is_not_shown_as_empty(shown, ask):
     paint(shown, Region(0, 0, 20, 20))
     version = keep(shown, "import")
     os.unlink(version.snapshot / "labels/0/c/0/0")
@@ -181,7 +181,7 @@ def test_a_version_that_lost_a_file_is_not_shown_as_an_empty_one(shown, ask):
     assert not dialog.ok.isEnabled()
 
 
-def test_without_a_slide_in_view_there_is_no_dialog(dock):
+def test_versions_dialog_needs_a_slide_in_view(dock):
     with pytest.raises(ProjectError):
         VersionsDialog(dock.session, dock)
 
@@ -198,5 +198,5 @@ NOW = datetime(2026, 3, 6, 8, 0).astimezone()
         (timedelta(days=100), "26 Nov 2025, 08:00"),
     ],
 )
-def test_a_time_is_told_as_a_person_says_it(before, text):
+def test_version_time_is_shown_relative_to_today(before, text):
     assert when_text(NOW - before, NOW) == text

@@ -46,11 +46,11 @@ def test_changed_setting_redraws_the_same_tile(settings, samples, worker, tmp_pa
 
 
 def test_preview_shows_why_it_could_not_be_drawn(samples, worker, learnable):
-    said = []
-    learnable.message.connect(lambda *words: said.append(words))
+    messages = []
+    learnable.message.connect(lambda *words: messages.append(words))
     worker.event.emit(JobFailed("No slide has a contour."))
     assert samples.sentence.text() == "No slide has a contour."
-    assert said == []
+    assert messages == []
     assert samples.another.isEnabled()
 
 

@@ -1,35 +1,20 @@
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from bundle_helpers import make_bundle
 from PIL import Image
 from qtpy.QtCore import Qt
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.bundle import Bundle, NetworkSpec
 from napari_pathseg.engine.events import Note, Progress, Started, Stop, Validated, ValidationSamplesReady
 from napari_pathseg.jobs.protocol import Train
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.train import TrainPanel
 
-MODEL = Bundle(
-    id="m002",
-    parent=None,
-    run="r002",
-    network=NetworkSpec("unet", "tf_efficientnet_lite0", 2),
-    classes=[{"name": "Background", "color": "#8fc68f"}, {"name": "Tumour", "color": "#c80000"}],
-    mpp=None,
-    config={},
-    scores={},
-    mean_dice=0.8,
-    train=[],
-    val=[],
-    steps=1,
-    seconds=1.0,
-    finished=True,
-)
+MODEL = make_bundle("m002")
 
 
 @pytest.fixture
@@ -41,10 +26,14 @@ def panel(qtbot, learnable):
 
 
 @pytest.fixture
-def said(learnable):
-    said = []
-    learnable.message.connect(lambda *words: said.append(words))
-    return said
+def messages(learnable):
+    messages = []
+    learnable.message.connect(lambda *words: messages.append(words))
+    return messages
+
+
+def choices_of(box):
+    return [box.native.itemText(index) for index in range(box.native.count())]
 
 
 def config_of(command):
@@ -67,10 +56,11 @@ def validated(seconds=5.0):
 def broken_run(project, name="r001", **config):
     folder = project.folder / "runs" / name
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"parent": None, "config": TrainConfig(**config).to_json()}))
+    stored = {"parent": None, "network": asdict(make_bundle().network), "classes": [], "train": [], "val": []}
+    (folder / "config.json").write_text(json.dumps({**stored, "config": TrainConfig(**config).to_json()}))
 
 
-# -- how long
+# -- presets and estimate
 
 
 def test_buttons_set_the_preset(panel, worker, qtbot):
@@ -87,10 +77,10 @@ def test_time_box_shows_the_presets_time_until_one_is_set(panel):
     texts = []
     for preset in ("quick", "normal", "thorough"):
         buttons[preset].click()
-        texts.append(box.text())
+        texts.append(box.native.text())
     assert texts == ["10 s", "2 min", "until it stops improving"]
-    box.setValue(7.5)
-    assert box.text() == "7.5 min"
+    box.value = 7.5
+    assert box.native.text() == "7.5 min"
     assert panel.config().minutes == 7.5
 
 
@@ -111,13 +101,13 @@ def test_curves_are_drawn_over_elapsed_seconds(panel, worker, learnable):
 
 def test_estimate_is_shown_before_a_training(panel, qtbot):
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 2 min, "))
-    panel.presets.minutes.setValue(5)
+    panel.presets.minutes.value = 5
     qtbot.waitUntil(lambda: panel.estimate.text().startswith("About 5 min, "))
     panel.button.click()
     qtbot.waitUntil(lambda: panel.estimate.text() == "")
 
 
-# -- how it goes
+# -- progress
 
 
 def test_curves_have_class_colours_and_show_the_learning_rate(panel, worker, learnable, qtbot):
@@ -125,7 +115,7 @@ def test_curves_have_class_colours_and_show_the_learning_rate(panel, worker, lea
     start(worker)
     for message in (progress(), validated(), validated(9.0)):
         worker.event.emit(message)
-    qtbot.waitUntil(lambda: "learning rate 3.2e-4" in panel.curves.rate.text())
+    qtbot.waitUntil(lambda: "learning rate 3.2e-4" in panel.curves.rate.toolTip())
     colors = {spec.name: spec.color for spec in learnable.require_project().classes}
     curves = panel.curves._class_curves
     assert {name: curve.opts["pen"].color().name() for name, curve in curves.items()} == colors
@@ -133,16 +123,55 @@ def test_curves_have_class_colours_and_show_the_learning_rate(panel, worker, lea
     assert "Tumour&nbsp;0.87" in panel.curves.legend.text()
 
 
-def test_validation_patches_appear_and_are_reloaded(panel, worker, tmp_path, qtbot):
-    path = tmp_path / "examples.png"
+def test_accuracy_and_validation_loss_are_drawn_beside_dice_and_loss(panel, worker, qtbot):
     panel.button.click()
     start(worker)
-    assert not panel.samples_section.isVisible()
+    for seconds, accuracy, loss in ((5, 0.8, 0.6), (9, 0.9, 0.4)):
+        worker.event.emit(replace(validated(seconds), accuracy=accuracy, validation_loss=loss))
+    qtbot.waitUntil(lambda: "accuracy&nbsp;0.90" in panel.curves.legend.text())
+    assert [list(axis) for axis in panel.curves._accuracy_curve.getData()] == [[5, 9], [0.8, 0.9]]
+    assert [list(axis) for axis in panel.curves._validation_loss_curve.getData()] == [[5, 9], [0.6, 0.4]]
+
+
+def test_plots_end_within_the_narrow_panel(panel, worker, qtbot):
+    panel.resize(340, 900)
+    panel.button.click()
+    start(worker)
+    worker.event.emit(validated())
+    qtbot.waitUntil(panel.curves.isVisible)
+    for plot in (panel.curves.loss, panel.curves.dice):
+        qtbot.waitUntil(lambda plot=plot: plot.viewport().width() < 200)
+        title, curves = plot.getPlotItem().titleLabel, plot.getViewBox()
+        assert title.mapRectToScene(title.itemRect()).right() <= plot.viewport().width()
+        assert curves.sceneBoundingRect().right() <= plot.viewport().width()
+
+
+def test_training_that_was_scored_once_shows_its_scores_as_dots(panel, worker, qtbot):
+    panel.button.click()
+    start(worker)
+    worker.event.emit(replace(validated(), accuracy=0.9, validation_loss=0.4))
+    view = panel.curves
+    qtbot.waitUntil(lambda: "accuracy" in view.legend.text())
+    curves = [view._accuracy_curve, view._mean_curve, view._validation_loss_curve, *view._class_curves.values()]
+    assert len(curves) == 5
+    assert all(len(curve.scatter.points()) == 1 for curve in curves)
+
+
+def test_validation_patches_appear_and_are_reloaded(panel, worker, tmp_path, qtbot):
+    path = tmp_path / "examples.png"
+    panel.resize(360, 800)
+    panel.button.click()
+    start(worker)
+    assert not panel.samples.has_data
+    view = panel.samples.image_view
+    qtbot.waitUntil(lambda: 300 < view.width() <= 360 and view.height() == round(view.width() * 4 / 3))
+    height = view.height()
     for grey in (40, 200):
         Image.fromarray(np.full((40, 30, 3), grey, np.uint8)).save(path)
         worker.event.emit(ValidationSamplesReady(str(path)))
         qtbot.waitUntil(lambda grey=grey: panel.samples.image_view.image.pixelColor(5, 5).red() == grey)
     assert panel.samples_section.isVisible()
+    assert view.height() == height  # their place was reserved
 
 
 def test_patches_fill_the_panel_width_and_keep_their_aspect(panel, worker, tmp_path, qtbot):
@@ -150,15 +179,15 @@ def test_patches_fill_the_panel_width_and_keep_their_aspect(panel, worker, tmp_p
     panel.resize(360, 800)
     panel.button.click()
     worker.event.emit(ValidationSamplesReady(str(tmp_path / "examples.png")))
-    picture = panel.samples.image_view
-    qtbot.waitUntil(lambda: 300 < picture.width() <= 360 and picture.height() == round(picture.width() * 4 / 3))
+    view = panel.samples.image_view
+    qtbot.waitUntil(lambda: 300 < view.width() <= 360 and view.height() == round(view.width() * 4 / 3))
 
 
-def test_training_warnings_are_shown_as_warnings(panel, worker, said):
+def test_training_warnings_are_shown_as_warnings(panel, worker, messages):
     panel.button.click()
     worker.event.emit(Note("Memory ran out.", warning=True))
     worker.event.emit(Note("It ended early."))
-    assert said == [("Memory ran out.", "", "warning"), ("It ended early.", "", "info")]
+    assert messages == [("Memory ran out.", "", "warning"), ("It ended early.", "", "info")]
 
 
 def test_button_stops_the_training_and_waits_for_its_end(panel, worker, qtbot):
@@ -177,30 +206,30 @@ def test_curves_disappear_with_their_project(panel, worker, learnable, tmp_path,
     qtbot.waitUntil(lambda: not panel.curves.isVisible())
 
 
-# -- what was interrupted
+# -- interrupted trainings
 
 
 def test_interrupted_training_is_offered_and_resumed(learnable, worker, qtbot):
     broken_run(learnable.require_project(), minutes=3)
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
-    texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
+    texts = choices_of(panel.parent_model)
     assert texts == ["Resume m001 (interrupted)", "From scratch"]
-    assert panel.parent_model.currentText() == "From scratch"
-    panel.parent_model.setCurrentIndex(0)
+    assert panel.parent_model.current_choice == "From scratch"
+    panel.parent_model.value = "r001"
     panel.button.click()
     assert isinstance(worker.sent[0], Train)
     assert worker.sent[0].resume == "r001"
     assert learnable.training.run.minutes == 3
 
 
-def test_button_resumes_the_training_after_the_worker_died(panel, worker, learnable, said, qtbot):
+def test_button_resumes_the_training_after_the_worker_died(panel, worker, learnable, messages, qtbot):
     panel.button.click()
     broken_run(learnable.require_project())
     start(worker)
     worker.died.emit("killed")
-    assert re.search("its process ended.*Press the button again to continue", said[-1][0])
-    qtbot.waitUntil(lambda: panel.parent_model.currentText() == "Resume m001 (interrupted)")
+    assert re.search("its process ended.*Press the button again to continue", messages[-1][0])
+    qtbot.waitUntil(lambda: panel.parent_model.current_choice == "Resume m001 (interrupted)")
     panel.button.click()
     assert [command.resume for command in worker.sent if isinstance(command, Train)] == [None, "r001"]
 
@@ -212,7 +241,7 @@ def test_interrupted_training_older_than_a_model_is_not_offered(learnable, qtbot
     (model / "bundle.json").write_text(json.dumps(asdict(MODEL)))
     panel = TrainPanel(learnable)
     qtbot.addWidget(panel)
-    texts = [panel.parent_model.itemText(index) for index in range(panel.parent_model.count())]
+    texts = choices_of(panel.parent_model)
     assert texts == ["Newest model (m002)", "From scratch"]
 
 
@@ -258,12 +287,12 @@ def test_weights_file_can_be_chosen(panel, monkeypatch, tmp_path):
     assert panel.config().weights == chosen
 
 
-def test_training_settings_are_restored_with_the_project(dock, pictures):
-    dock.slides.file_drop.add_files(pictures)
+def test_training_settings_are_restored_with_the_project(dock, slide_files):
+    dock.slides.file_drop.add_files(slide_files)
     folder = dock.session.project.folder
     with dock.session.require_project().edit_state() as state:
         state.training_choices = TrainingChoices({"minutes": 7.5, "tile": 512})
     dock.session.close()
     dock.session.open_project(folder)
-    assert dock.train.presets.minutes.value() == 7.5
+    assert dock.train.presets.minutes.value == 7.5
     assert dock.train.config().tile == 512

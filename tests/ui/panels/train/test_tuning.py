@@ -83,15 +83,15 @@ def test_trials_are_listed_by_score_as_they_finish(panel, worker, qtbot):
     ):
         worker.event.emit(found)
     qtbot.waitUntil(table.isVisible)
-    assert shown(table) == [["0.750", "8", "m002"], ["0.500", "4", "m001"], ["failed", "16", "m003"]]
+    assert shown(table) == [["0.750", "m002", "8"], ["0.500", "m001", "4"], ["failed", "m003", "16"]]
 
 
 def test_best_trial_is_reported_at_the_end(panel, worker, learnable):
-    said = []
-    learnable.message.connect(lambda *words: said.append(words))
+    messages = []
+    learnable.message.connect(lambda *words: messages.append(words))
     panel.tuning.button.click()
     finish(worker, trial(2, 0.75, batch=8), trial(1, 0.5, batch=2))
-    assert said[0][0].startswith("m002 scored best: Dice 0.75.")
+    assert messages[0][0].startswith("m002 scored best: Dice 0.75.")
 
 
 def test_selected_trial_sets_the_form(panel, worker, qtbot):

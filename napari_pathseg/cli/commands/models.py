@@ -1,0 +1,152 @@
+"""Use models: predict with one, score it, and convert weights from elsewhere."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_pathseg.cli.arguments import (
+    add_command,
+    add_label_image_options,
+    add_model_option,
+    add_setting_options,
+    add_slide_option,
+    expand_patterns,
+    given_settings,
+    open_project,
+)
+from napari_pathseg.cli.output import Answer
+from napari_pathseg.cli.progress import follow
+from napari_pathseg.config import PredictConfig
+from napari_pathseg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from napari_pathseg.projects.project import Project
+
+
+def add_commands(parsers: Any) -> None:
+    """Add ``predict``, ``score`` and ``convert-weights``."""
+    command = add_command(
+        parsers,
+        "predict",
+        predict_slides,
+        "predict slides and fill unlabelled pixels of their masks",
+        project=False,
+    )
+    command.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PROJECT|IMAGE|FOLDER",
+        help="the project folder, or with --bundle images and folders of images",
+    )
+    command.add_argument(
+        "--bundle", type=Path, metavar="FOLDER", help="folder of a model, to predict images without a project"
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="folder for the label images; needs --bundle")
+    add_label_image_options(command, "; needs --bundle")
+    add_model_option(command)
+    add_slide_option(command, "the slides of --role")
+    command.add_argument(
+        "--region", type=_region, metavar="ROW,COL,HEIGHT,WIDTH", help="predict only this rectangle, in level-0 pixels"
+    )
+    add_setting_options(command, PredictConfig)
+
+    command = add_command(parsers, "score", score_model, "score a model against the ground truth")
+    add_model_option(command)
+    command.add_argument(
+        "--role", default="test", choices=("all", "train", "val", "test"), help="slides to score (test)"
+    )
+
+    command = add_command(
+        parsers,
+        "convert-weights",
+        convert_weights,
+        "convert a .pth file to safetensors without executing code from it",
+        project=False,
+    )
+    command.add_argument("source", type=Path, metavar="IN.pth", help="the torch file")
+    command.add_argument("target", type=Path, metavar="OUT.safetensors", help="the new file")
+
+
+def predict_slides(args: argparse.Namespace) -> Answer:
+    """Predict slides and fill their masks, or predict images with a bundle."""
+    config = given_settings(PredictConfig, args)
+    if args.bundle is not None:
+        return _predict_images(args, config)
+    if args.out is not None or args.suffix or args.probabilities or args.pixels != "index":
+        raise ConfigError(
+            "out, pixels, probabilities and suffix need --bundle. A project's predictions are stored in it; write them "
+            "as images with pathseg export --format mask --what prediction."
+        )
+    if len(args.paths) != 1:
+        raise ConfigError(f"predict was given {len(args.paths)} projects. Name one, or give images with --bundle.")
+    args.project = args.paths[0]
+    project = open_project(args)
+    model = check_model(project, args.model)
+    for name in args.slide or []:
+        project.slide(name)  # raises for an unknown name
+    from napari_pathseg.engine.inference.predict import fill_masks, predict
+    from napari_pathseg.geometry import Region
+
+    region = Region(*args.region) if args.region else None
+    predictions = follow(predict(project, config, model, slides=args.slide, region=region))
+    fill_masks(project, model, predictions)
+    slides = [
+        {"slide": p.slide, "seconds": p.seconds, "pixels": p.pixels, "filled": not project.slide(p.slide).complete}
+        for p in predictions
+    ]
+    return {"model": model, "slides": slides}
+
+
+def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
+    if args.out is None:
+        raise ConfigError("out is missing. With --bundle, name the folder for the label images.")
+    from napari_pathseg.engine.bundle import load_bundle
+    from napari_pathseg.projects.exporting.export import ExportOptions
+    from napari_pathseg.slides.registry import find_slides
+
+    options = ExportOptions(
+        format="mask", what="prediction", pixels=args.pixels, probabilities=args.probabilities, suffix=args.suffix
+    )
+    load_bundle(args.bundle)  # raises without a model, before torch is loaded
+    images, _ = find_slides(expand_patterns(args.paths))
+    from napari_pathseg.engine.inference.predict import predict_images
+
+    files = follow(predict_images(args.bundle, images, args.out, config, options))
+    return {"files": [str(path) for path in files]}
+
+
+def score_model(args: argparse.Namespace) -> Answer:
+    """Score a model."""
+    project = open_project(args)
+    model = check_model(project, args.model)
+    from napari_pathseg.engine.evaluation.evaluation import score_job
+    from napari_pathseg.engine.evaluation.verdict import score_warnings
+
+    answer = follow(score_job(project, args.role, model))
+    return {**answer, "warnings": score_warnings(answer)}
+
+
+def convert_weights(args: argparse.Namespace) -> Answer:
+    """Convert a torch file to safetensors without executing code from it."""
+    from napari_pathseg.engine.networks.convert import convert_weights
+
+    convert_weights(args.source, args.target)
+    return {"files": [str(args.target)]}
+
+
+def check_model(project: "Project", model: str | None) -> str:
+    """Return the name of a model, the newest by default, after checking it; torch is not loaded for that."""
+    from napari_pathseg.engine.bundle import check_classes, find_bundle, load_bundle
+
+    folder = find_bundle(project, model)
+    check_classes(project, load_bundle(folder))
+    return folder.name
+
+
+def _region(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    numbers = tuple(int(part) for part in parts if part.isdecimal())
+    if len(numbers) != 4 or len(parts) != 4 or 0 in numbers[2:]:
+        raise argparse.ArgumentTypeError(f"{text} must be four whole numbers, the last two not 0: ROW,COL,HEIGHT,WIDTH")
+    return numbers
