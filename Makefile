@@ -26,7 +26,7 @@ types: $(VENV)/installed
 
 # In several processes, as the product runs: torch and the window's OpenGL do not share one.  Side by side, to save time.
 tests: $(VENV)/installed
-	@$(MAKE) --no-print-directory -j3 tests-rest tests-panels tests-window tests-windows-rules
+	@$(MAKE) --no-print-directory -j2 tests-rest tests-panels tests-window tests-windows-rules
 
 tests-rest: $(VENV)/installed
 	$(BIN)/python -m pytest --ignore tests/ui --ignore napari_pathseg/ui

@@ -256,7 +256,7 @@ def test_stopped_training_keeps_its_best_model(project, number, code):
         if "held-out tile" in line:
             break
     run.send_signal(number)
-    out, errors = run.communicate(timeout=60)
+    out, errors = run.communicate(timeout=240)
     assert run.returncode == code
     assert json.loads(out.splitlines()[-1])["model"] == "m001"
     assert "Stopped early; what was done until then is kept." in errors

@@ -137,8 +137,9 @@ def test_old_name_can_be_varied_and_is_shown_as_the_new_one(old, new, value):
 
 @renamed
 def test_old_name_in_a_bundle_is_read_as_the_new_one(old, new, value, tmp_path):
-    bundle = {"id": "m001", "parent": None, "run": "r001", "classes": [], "mpp": 1.0, "scores": {}, "mean_dice": 0.5}
+    bundle = {"id": "m001", "parent": None, "run": "r001", "mpp": 1.0, "scores": {}, "mean_dice": 0.5}
     bundle |= {"train": [], "val": [], "steps": 1, "seconds": 1.0, "finished": True, "format": 1}
+    bundle["classes"] = [{"name": "Background", "color": "#888888"}, {"name": "Tumour", "color": "#e69f00"}]
     network = {"architecture": "unet", "encoder": "", "classes": 2}
     save_json(tmp_path / "bundle.json", {**bundle, "network": network, "config": {old: value}})
     assert load_bundle(tmp_path).config == {new: value}

@@ -155,7 +155,7 @@ def test_worker_ends_with_its_input():
     child = Child()
     child.events_until(WorkerReady)
     child.process.stdin.close()
-    assert child.process.wait(timeout=30) == 0
+    assert child.process.wait(timeout=240) == 0
 
 
 def test_training_is_saved_when_the_window_closes_without_waiting_for_it(project):
@@ -165,5 +165,5 @@ def test_training_is_saved_when_the_window_closes_without_waiting_for_it(project
         pass
     for pipe in (child.process.stdin, child.process.stdout, child.process.stderr):
         pipe.close()
-    assert child.process.wait(timeout=60) == 0
+    assert child.process.wait(timeout=240) == 0
     assert load_bundle(project.folder / "models" / "m001").finished

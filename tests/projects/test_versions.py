@@ -388,7 +388,7 @@ versions.create_version(Project.open(sys.argv[1]), "case0", "training")
 def test_killed_program_leaves_no_partial_version(project, links):
     with project.open_mask(SLIDE) as mask:
         paint(mask, WHOLE)
-    done = subprocess.run([sys.executable, "-c", _CREATE_VERSION_SCRIPT, project.folder, str(links)], timeout=60)
+    done = subprocess.run([sys.executable, "-c", _CREATE_VERSION_SCRIPT, project.folder, str(links)], timeout=240)
     assert done.returncode == -signal.SIGKILL
     assert os.listdir(folder(project)) == [".1.partial"]
     assert versions(project, SLIDE) == []

@@ -66,7 +66,7 @@ def _read_all(data):
         capture_output=True,
         text=True,
         check=True,
-        timeout=100,
+        timeout=240,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {row["file"]: line for row, line in zip(TABLE, lines, strict=True)}, done.stderr

@@ -10,6 +10,7 @@ from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from PIL import Image
 from psygnal import Signal
+from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QEvent, QPoint, QPointF, QSettings, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
@@ -37,6 +38,18 @@ class FakeWorker:
     def send(self, command):
         assert not self._silent, command
         self.sent.append(command)
+
+
+class PatientBot(QtBot):
+    """A qtbot whose waits end when what they wait for is so, on a machine however busy; never means four minutes."""
+
+    def waitUntil(self, callback):
+        super().waitUntil(callback, timeout=240_000)
+
+
+@pytest.fixture
+def qtbot(qapp, request):
+    return PatientBot(request)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ faulthandler._sigsegv()
 @pytest.fixture
 def crashed(tmp_path):
     folder = tmp_path / "crashes"
-    ended = subprocess.run([sys.executable, "-c", CRASH, str(folder)], capture_output=True, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", CRASH, str(folder)], capture_output=True, timeout=240)
     assert ended.returncode != 0
     return folder
 

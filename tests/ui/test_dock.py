@@ -248,9 +248,9 @@ def test_train_button_ends_with_a_model(real_worker, opened, mask_folder, slide_
     qtbot.mouseClick(opened.train.button, Qt.MouseButton.LeftButton)
     assert opened.train.button.text() == "Stop"
     qtbot.waitUntil(opened.job_progress.isVisible)
-    qtbot.waitUntil(lambda: opened.train.button.text() == "Train", timeout=90_000)
+    qtbot.waitUntil(lambda: opened.train.button.text() == "Train")
     assert [bundle.id for bundle in load_bundles(session.require_project())] == ["m001"]
     assert opened.review.model.itemData(0) == "m001"
     assert opened.train.parent_model.current_choice == "Newest model (m001)"
-    qtbot.waitUntil(lambda: not session.training.active, timeout=60_000)
+    qtbot.waitUntil(lambda: not session.training.active)
     assert session.project.state.training_choices.config["steps"] == 3

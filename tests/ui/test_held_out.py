@@ -57,7 +57,7 @@ def test_correcting_a_held_out_slide_says_so_at_once_and_offers_to_learn_from_it
     header, project = annotated.header, annotated.session.project
     assert "held out" not in header.text.text()
     drag((20, 20), (40, 60))
-    qtbot.waitUntil(lambda: header.button.text() == "Learn from it", timeout=2000)
+    qtbot.waitUntil(lambda: header.button.text() == "Learn from it")
     assert header.text.text() == "This slide is held out, not learnt. Hold out another instead?"
     QTest.mouseClick(header.button, LEFT)
     roles = {name: record.role for name, record in project.slides.items()}
@@ -76,7 +76,7 @@ def test_correcting_a_training_slide_offers_to_train_again(annotated, drag, qtbo
         state.trained_labels = TrainedLabels("m001", session.workspace.labelled_pixels())
     session.show_slide("case1")
     drag((20, 20), (40, 60))
-    qtbot.waitUntil(lambda: header.button.text() == "Train", timeout=2000)
+    qtbot.waitUntil(lambda: header.button.text() == "Train")
     assert header.text.text() == "You changed 1 slide since m001. Train again to learn from it."
     session.show_slide("case0")
     drag((20, 20), (40, 60))
@@ -86,9 +86,9 @@ def test_correcting_a_training_slide_offers_to_train_again(annotated, drag, qtbo
 
 def test_undoing_the_correction_takes_the_hint_back(annotated, drag, mouse, qtbot):
     drag((20, 20), (40, 60))
-    qtbot.waitUntil(lambda: annotated.header.button.text() == "Learn from it", timeout=2000)
+    qtbot.waitUntil(lambda: annotated.header.button.text() == "Learn from it")
     mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
-    qtbot.waitUntil(lambda: annotated.header.button.text() != "Learn from it", timeout=2000)
+    qtbot.waitUntil(lambda: annotated.header.button.text() != "Learn from it")
 
 
 def test_panel_names_what_the_next_training_learns_from(annotated):
@@ -100,7 +100,7 @@ def test_panel_names_what_the_next_training_learns_from(annotated):
 def test_one_slide_can_be_trained_and_the_window_says_what_that_is_worth(opened, slide_files, mask_folder, qtbot):
     session, header = opened.session, opened.header
     session.add_slides(slide_files[:1], AddOptions(contours=mask_folder))
-    qtbot.waitUntil(lambda: header.button.text() == "Train", timeout=2000)
+    qtbot.waitUntil(lambda: header.button.text() == "Train")
     assert "parts are held out, weaker evidence" in header.text.text()
     assert "but for parts held out to score it" in opened.train.sentence.text()
 
@@ -121,9 +121,9 @@ def test_predictions_of_a_poor_model_are_never_offered_for_accepting(annotated, 
     session.show_slide("case1")
     whole = Region(0, 0, 256, 256)
     session.refresh_mask(fill_from_model(session.mask, whole, np.full((256, 256), 2, np.uint8)))
-    qtbot.waitUntil(lambda: annotated.header.button.text() == "Accept view", timeout=2000)
+    qtbot.waitUntil(lambda: annotated.header.button.text() == "Accept view")
     give_model(session, "m002", val=["case0"], **fields)
-    qtbot.waitUntil(lambda: annotated.header.text.text().startswith(text), timeout=2000)
+    qtbot.waitUntil(lambda: annotated.header.text.text().startswith(text))
     assert "accept" not in annotated.header.text.text().lower()
     assert annotated.header.button.text() == "Outline"
 
@@ -164,7 +164,7 @@ def test_compare_scores_both_models_on_slides_that_neither_has_learnt(annotated,
         layout = table.layout()
         return [layout.itemAt(number).widget().text() for number in range(layout.count())]
 
-    qtbot.waitUntil(lambda: table.isVisible() and "0.900" in shown(), timeout=2000)
+    qtbot.waitUntil(lambda: table.isVisible() and "0.900" in shown())
     cells = shown()
     assert cells[:4] == ["Dice", "m001", "m002", "Difference"]
     assert cells[4:12] == ["Background", "0.900", "0.950", "+0.050", "Tumour", "–", "–", "–"]
@@ -218,11 +218,10 @@ def test_correcting_a_held_out_part_says_so_at_once(with_part, mouse, qtbot):
     assert "held out" not in header.text.text()
     mouse.drag((190, 190), (190, 200))
     qtbot.waitUntil(
-        lambda: "a held-out part, outlined in orange: it scores models and is not learnt" in header.text.text(),
-        timeout=4000,
+        lambda: "a held-out part, outlined in orange: it scores models and is not learnt" in header.text.text()
     )
     header.button.click()
-    qtbot.waitUntil(lambda: "held-out part" not in header.text.text(), timeout=4000)
+    qtbot.waitUntil(lambda: "held-out part" not in header.text.text())
 
 
 def test_no_part_is_outlined_once_a_slide_of_another_patient_is_held_out(with_part, slide_files, mask_folder):

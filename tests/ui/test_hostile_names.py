@@ -70,9 +70,9 @@ def test_import_dialog_shows_markup_of_names_letter_by_letter(hostile, tmp_path,
     path = tmp_path / "other<b>x.geojson"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
     dock.slides.file_drop.add_files([path])
-    qtbot.waitUntil(lambda: dock.findChild(ImportDialog) is not None, timeout=20_000)
+    qtbot.waitUntil(lambda: dock.findChild(ImportDialog) is not None)
     dialog = dock.findChild(ImportDialog)
-    qtbot.waitUntil(lambda: dialog.heading.text() != "Reading…", timeout=20_000)
+    qtbot.waitUntil(lambda: dialog.heading.text() != "Reading…")
     assert markup_shown_by(dialog) == []
     dialog.reject()
 

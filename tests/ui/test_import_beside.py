@@ -80,7 +80,7 @@ def test_clicks_during_an_import_of_many_slides_reach_the_window(opened, many, s
         assert no_dialogs()
         QTest.qWait(5)
     assert asked
-    qtbot.waitUntil(lambda: not session.background.active, timeout=30_000)
+    qtbot.waitUntil(lambda: not session.background.active)
     assert len(session.project.slides) == 4 + MANY
     assert len(Project.open(session.project.folder).slides) == 4 + MANY
     assert max(np.diff(beats)) < 2  # seconds; that was 7 for ten slides
@@ -90,11 +90,11 @@ def test_clicks_during_an_import_of_many_slides_reach_the_window(opened, many, s
 def test_progress_is_in_the_dock_with_a_time_left_and_stop(opened, many, slow, qtbot):
     drop(opened, many)
     bar = opened.background_progress
-    qtbot.waitUntil(bar.isVisible, timeout=10_000)
-    qtbot.waitUntil(lambda: "left" in bar.text.text(), timeout=10_000)
+    qtbot.waitUntil(bar.isVisible)
+    qtbot.waitUntil(lambda: "left" in bar.text.text())
     assert bar.text.text().endswith(f" left · Adding {MANY} slides")
     bar.stop.click()
-    qtbot.waitUntil(lambda: not opened.session.background.active, timeout=10_000)
+    qtbot.waitUntil(lambda: not opened.session.background.active)
     assert not bar.isVisible()
     assert len(opened.session.project.slides) == 4  # all of them or none
 
@@ -150,19 +150,19 @@ def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_i
 
 def test_the_header_does_not_ask_for_slides_that_are_being_added(dock, many, slow, qtbot):
     drop(dock, many)
-    qtbot.waitUntil(lambda: dock.session.project is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: dock.session.project is not None)
     assert dock.header.text.text() == "Slides are being added."
     assert not dock.header.button.isVisible()
     dock.session.background.cancel()
-    qtbot.waitUntil(lambda: not dock.session.background.active, timeout=30_000)
-    qtbot.waitUntil(lambda: dock.header.text.text() != "Slides are being added.", timeout=10_000)
+    qtbot.waitUntil(lambda: not dock.session.background.active)
+    qtbot.waitUntil(lambda: dock.header.text.text() != "Slides are being added.")
     assert dock.header.button.isVisible()
 
 
 def test_progress_that_is_alone_has_the_whole_width_and_its_button_stays_when_a_job_begins(opened, many, slow, qtbot):
     bar, job = opened.background_progress, opened.job_progress
     drop(opened, many)
-    qtbot.waitUntil(bar.isVisible, timeout=10_000)
+    qtbot.waitUntil(bar.isVisible)
     assert bar.width() > 0.9 * opened.area.width()
     place, height = bar.stop.mapToGlobal(QPoint(0, 0)), opened.area.height()
     opened.session.training.run = JobState(JobKind.PREDICT, model="m001", fraction=0.5, seconds_left=65)
@@ -173,5 +173,5 @@ def test_progress_that_is_alone_has_the_whole_width_and_its_button_stays_when_a_
     assert (bar.stop.mapToGlobal(QPoint(0, 0)), opened.area.height()) == (place, height)
     beside = job.stop.mapToGlobal(QPoint(0, 0))
     opened.session.background.cancel()
-    qtbot.waitUntil(lambda: job.width() > 0.9 * opened.area.width(), timeout=10_000)
+    qtbot.waitUntil(lambda: job.width() > 0.9 * opened.area.width())
     assert job.stop.mapToGlobal(QPoint(0, 0)) == beside

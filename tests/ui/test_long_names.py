@@ -8,7 +8,6 @@ from qtpy.QtWidgets import QAbstractButton, QLabel
 from napari_pathseg.ui.panels.slides.rows import common_ends, shortened
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 
-_PATIENCE_MS = 30_000  # until a window on a busy computer has its layout
 NAME = "hospital_of_the_university_2024-0{}-17_S24-00{}_block_A_HE_rescan_level_3"
 
 
@@ -56,7 +55,7 @@ def narrow_buttons(dock):
 
 
 def test_no_label_of_the_dock_is_cut_without_an_ellipsis(long_names, qtbot):
-    qtbot.waitUntil(lambda: not cut_labels(long_names), timeout=_PATIENCE_MS)
+    qtbot.waitUntil(lambda: not cut_labels(long_names))
     labels = [label for label in long_names.findChildren(QLabel) if label.isVisible() and label.text()]
     fixed = {label: label.findChild(FixedLines) for label in labels}
     elided = {label.text(): one.shown_text for label, one in fixed.items() if one is not None}
@@ -67,8 +66,8 @@ def test_no_label_of_the_dock_is_cut_without_an_ellipsis(long_names, qtbot):
 
 def test_no_button_of_the_dock_is_narrower_than_its_text(long_names, qtbot):
     project = long_names.header.project
-    qtbot.waitUntil(lambda: "…" in project.text(), timeout=_PATIENCE_MS)
-    qtbot.waitUntil(lambda: not narrow_buttons(long_names), timeout=_PATIENCE_MS)
+    qtbot.waitUntil(lambda: "…" in project.text())
+    qtbot.waitUntil(lambda: not narrow_buttons(long_names))
     assert project.toolTip().startswith("gastric_resections_of_the_second_half_of_2024_all_wards.pathseg")
 
 

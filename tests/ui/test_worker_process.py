@@ -20,7 +20,7 @@ sys.exit(3)
 
 
 def test_program_that_ends_without_closing_its_window_ends_its_worker_too():
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=240)
     assert (ended.returncode, ended.stderr) == (3, "")
     end = time.monotonic() + 60
     while psutil.pid_exists(int(ended.stdout)) and time.monotonic() < end:

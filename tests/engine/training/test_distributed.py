@@ -70,7 +70,7 @@ def gradients(size, path):
         for rank in range(size)
     ]
     for process in processes:
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=240)
         assert process.returncode == 0, errors
     return load_file(path)
 

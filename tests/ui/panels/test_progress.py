@@ -58,7 +58,7 @@ def test_long_operation_shows_progress_and_is_one_undo_step(opened, qtbot):
     assert 0 < opened.operation_progress.bar.value() < 1000
     opened.session.layers.mask.stroke(BrushSegment((20, 20), (20, 60), 5), 1)
     assert mask.operations.running is not None
-    qtbot.waitUntil(lambda: not mask.has_pending, timeout=60_000)
+    qtbot.waitUntil(lambda: not mask.has_pending)
     qtbot.waitUntil(opened.operation_progress.isHidden)
     assert mask.read(Region(20, 20, 1, 1))[0][0, 0] == 1
     opened.annotate.undo_step()
@@ -109,7 +109,7 @@ def test_what_needs_the_whole_mask_says_which_long_operation_is_going_on(opened,
     opened.session.editor.run(MaskOperation("Filling", slow))
     with pytest.raises(ProjectError, match=r"^Filling \(\d+%\) is going on\. Wait or cancel it, then try again\.$"):
         opened.session.save_mask()
-    qtbot.waitUntil(lambda: not opened.session.mask.has_pending, timeout=60_000)
+    qtbot.waitUntil(lambda: not opened.session.mask.has_pending)
     opened.session.save_mask()
 
 
@@ -120,7 +120,7 @@ def test_next_slide_is_shown_as_soon_as_a_long_operation_has_ended(opened, qtbot
     opened.slides.step(1)
     assert session.slide.id == "case0"
     assert notifications[-1].startswith("case1 is shown as soon as Filling (")
-    qtbot.waitUntil(lambda: session.slide.id == "case1", timeout=60_000)
+    qtbot.waitUntil(lambda: session.slide.id == "case1")
     assert session.counts("case0")[TUMOUR].sum() == pixels
 
 

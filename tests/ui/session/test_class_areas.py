@@ -42,7 +42,7 @@ def texts(areas):
 
 def look(areas, qtbot):
     """Wait until the areas know the tissue of the slide in view."""
-    qtbot.waitUntil(lambda: not areas.tissue.update(), timeout=10_000)
+    qtbot.waitUntil(lambda: not areas.tissue.update())
     return areas
 
 
@@ -221,7 +221,7 @@ def test_areas_follow_the_brush_while_it_is_down(dock, slide_files, qtbot):
     for column in (50, 100, 150):
         layer.paint((100, column), 2)
         before = row.text(AREA)
-        qtbot.waitUntil(lambda before=before: row.text(AREA) != before, timeout=2000)
+        qtbot.waitUntil(lambda before=before: row.text(AREA) != before)
         seen.append(int(row.text(AREA).split()[0]))
     layer._commit_stroke()
     assert seen == pytest.approx([317, 634, 951], rel=0.02)
@@ -231,5 +231,5 @@ def test_share_of_the_tissue_appears_without_user_action(dock, slide_files, qtbo
     dock.slides.file_drop.add_files(slide_files[:1])
     paint(dock.session, Region(0, 0, 128, 128), 2)
     row = dock.annotate.classes.topLevelItem(1)
-    qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.", timeout=10_000)
+    qtbot.waitUntil(lambda: row.toolTip(PERCENT) == "Share of the tissue on this slide.")
     assert (row.text(AREA), row.text(PERCENT)) == ("0.02 Mpx", "25 %")

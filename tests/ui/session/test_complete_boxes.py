@@ -63,7 +63,7 @@ def draw(dock, qtbot, start=(20, 30), end=(80, 120)):
     if not dock.session.boxes.active:
         dock.annotate.complete_box.click()
     drag(dock, qtbot, start, end)
-    qtbot.waitUntil(lambda: len(boxes_of(dock)) > before, timeout=2000)
+    qtbot.waitUntil(lambda: len(boxes_of(dock)) > before)
 
 
 def test_box_drawn_with_the_mouse_is_saved(opened, qtbot):

@@ -159,7 +159,7 @@ def test_banner_retries_the_lock_automatically(looking, holder, qtbot):
     qtbot.addWidget(banner)
     banner.show()
     kill(holder)
-    qtbot.waitUntil(lambda: not banner.isVisible(), timeout=10_000)
+    qtbot.waitUntil(lambda: not banner.isVisible())
     assert looking.read_only == ""
 
 

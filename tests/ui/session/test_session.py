@@ -181,46 +181,46 @@ def test_preview_of_a_training_fills_only_unannotated_pixels(opened, qtbot):
     opened.layers.mask.paint((100, 100), 1)
     drawn = int(opened.mask.counts[1, Provenance.DRAWN])
     opened.training.train(QUICK)
-    qtbot.waitUntil(lambda: opened.mask.counts[:, Provenance.MODEL].any(), timeout=90_000)
+    qtbot.waitUntil(lambda: opened.mask.counts[:, Provenance.MODEL].any())
     assert opened.mask.counts[1, Provenance.DRAWN] == drawn
     with pytest.raises(PathsegError, match="Training .*is still running"):
         opened.training.train(QUICK)
-    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
+    qtbot.waitUntil(lambda: not opened.training.active)
     (bundle,) = load_bundles(opened.require_project())
     assert bundle.id == "m001"
     assert slide_state(opened, opened.slide) == "predicted"
     opened.editor.reject()
     opened.show_slide("case0")
     opened.training.predict(["case5"])  # the prediction is merged into a mask out of view, too
-    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
+    qtbot.waitUntil(lambda: not opened.training.active)
     assert opened.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192 - drawn
 
 
 def test_killed_worker_is_reported_and_the_best_model_kept(opened, worker, qtbot, project):
     heard = sentences(opened)
     opened.training.train(QUICK.replace(steps=100_000))
-    qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
+    qtbot.waitUntil(lambda: opened.training.run.has_best)
     os.kill(worker.pid, signal.SIGKILL)
-    qtbot.waitUntil(lambda: not opened.training.active, timeout=10_000)
+    qtbot.waitUntil(lambda: not opened.training.active)
     severity, text = heard[-1]
     assert severity == "warning"
     assert text.startswith("Training stopped because its process ended. The best of model m001 so far is kept.")
     assert Project.open(project.folder).model_ids() == ["m001"]
     opened.training.predict(["case5"])  # a new worker continues
-    qtbot.waitUntil(lambda: not opened.training.active, timeout=90_000)
+    qtbot.waitUntil(lambda: not opened.training.active)
     assert project.counts("case5")[:, Provenance.MODEL].sum() == 192 * 192
 
 
 def test_window_closes_at_once_and_its_training_still_keeps_the_model(opened, worker, qtbot, project):
     opened.training.train(QUICK.replace(steps=100_000))
-    qtbot.waitUntil(lambda: opened.training.run.has_best, timeout=90_000)
+    qtbot.waitUntil(lambda: opened.training.run.has_best)
     started = time.perf_counter()
     opened.close(clear=False)
     worker.close()
     assert time.perf_counter() - started < 1
     assert not project.lock.other_owner()
     model = project.folder / "models" / "m001"
-    qtbot.waitUntil(lambda: load_bundle(model).finished, timeout=60_000)
+    qtbot.waitUntil(lambda: load_bundle(model).finished)
 
 
 def test_viewer_that_closes_with_a_slide_in_view_shows_no_error(opened):

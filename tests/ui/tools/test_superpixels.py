@@ -25,7 +25,7 @@ def borders(dock):
 def patches(opened, mouse, qtbot):
     mouse.key(Qt.Key.Key_S, SHIFT)
     assert "Superpixels" in opened.session.layers.viewer.status
-    qtbot.waitUntil(lambda: bool(borders(opened)), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(borders(opened)))
     return opened
 
 
@@ -47,7 +47,7 @@ def test_superpixel_borders_layer_disappears_with_the_tool(patches, mouse, viewe
     for _ in range(2):
         before = borders(patches)[0].data
         viewer.scene.camera.zoom *= 1.5
-        qtbot.waitUntil(lambda before=before: borders(patches)[0].data is not before, timeout=20_000)
+        qtbot.waitUntil(lambda before=before: borders(patches)[0].data is not before)
         thin = borders(patches)[0].scale[-1] * viewer.scene.camera.zoom
         assert 0.5 < thin <= 2
     assert len(borders(patches)) == 1
@@ -56,7 +56,7 @@ def test_superpixel_borders_layer_disappears_with_the_tool(patches, mouse, viewe
     before = borders(patches)[0].data
     for _ in range(3):  # one step may be less than a pixel, by the size of the canvas
         mouse.wheel(viewer.scene.camera.center[-2:], 1, SHIFT)
-    qtbot.waitUntil(lambda: borders(patches)[0].data.sum() < before.sum(), timeout=20_000)
+    qtbot.waitUntil(lambda: borders(patches)[0].data.sum() < before.sum())
     patches.annotate.choose("brush")
     assert borders(patches) == []
     assert len(viewer.layers) == 4
@@ -65,7 +65,7 @@ def test_superpixel_borders_layer_disappears_with_the_tool(patches, mouse, viewe
 
 def test_each_slide_has_its_own_superpixels(patches, mouse, qtbot):
     mouse.key(Qt.Key.Key_PageDown)
-    qtbot.waitUntil(lambda: bool(borders(patches)), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(borders(patches)))
     assert borders(patches)[0].metadata["napari_pathseg"]["slide"] == "case1"
     mouse.click((110, 128))
     assert painted(patches)[110, 128]

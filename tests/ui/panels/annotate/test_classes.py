@@ -77,7 +77,7 @@ def test_class_name_can_be_typed_in_the_table(ring, qtbot):
     editor = table.findChild(QLineEdit)
     qtbot.keyClicks(editor, "BEW")
     qtbot.keyClick(editor, Qt.Key.Key_Return)
-    qtbot.waitUntil(lambda: ring.session.require_project().classes.names[0] == "BEW", timeout=2000)
+    qtbot.waitUntil(lambda: ring.session.require_project().classes.names[0] == "BEW")
 
 
 def test_eye_and_lock_toggle_on_click(ring, qtbot):

@@ -24,7 +24,7 @@ def test_untiled_giant_slide_is_added_as_a_pyramid_on_consent(dock, giant, monke
     answer(monkeypatch, True)
     dock.slides.file_drop.add_files([giant])
     session = dock.session
-    qtbot.waitUntil(lambda: "giant" in session.require_project().slides, timeout=60_000)
+    qtbot.waitUntil(lambda: "giant" in session.require_project().slides)
     assert (
         session.require_project()
         .find_file(session.require_project().slide("giant"))

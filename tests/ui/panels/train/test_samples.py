@@ -40,7 +40,7 @@ def test_preview_uses_current_settings_and_another_changes_the_tile(settings, wo
 def test_changed_setting_redraws_the_same_tile(settings, samples, worker, tmp_path, qtbot):
     finish(worker, tmp_path / "variation.png", 200)
     settings.form.fields["blur"].value = 9.0
-    qtbot.waitUntil(lambda: len(worker.sent) == 2, timeout=3000)
+    qtbot.waitUntil(lambda: len(worker.sent) == 2)
     assert worker.sent[1].seed == worker.sent[0].seed
     assert worker.sent[1].config.blur == 9
 
