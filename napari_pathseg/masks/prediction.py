@@ -84,7 +84,7 @@ def covers_slide(path: Path) -> bool:
     """Return whether there is a prediction at `path` that covers its slide, and not only a view or a part of it."""
     try:
         return _WHOLE in json.loads((path / "zarr.json").read_text(encoding="utf8"))["attributes"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none yet, or damaged
         return False
 
 

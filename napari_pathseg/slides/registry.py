@@ -14,6 +14,7 @@ from typing import Any
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.slides.fingerprint import is_zarr, require_file
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.names import mask_stems
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES
 
 _READERS = "napari_pathseg.slides.readers"
@@ -161,7 +162,7 @@ def sort_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     """
     known = sorted(path for path in paths if _is_image(path))
     stems = {_stem(path) for path in known}
-    names = {f"{stem}_mask" for stem in stems} | {f"mask_{stem}" for stem in stems}
+    names = {name for stem in stems for name in mask_stems(stem)}
     slides = [path for path in known if _stem(path) not in names]
     return slides, [path for path in known if _stem(path) in names]
 

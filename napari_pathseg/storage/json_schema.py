@@ -5,10 +5,14 @@ newer version can be read.
 """
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.storage.atomic import load_json
 
 T = TypeVar("T")
 
@@ -42,6 +46,20 @@ def conform(content: Any, schema: type[T]) -> T:
         return msgspec.convert(content, schema, str_keys=True)
     except (msgspec.ValidationError, RecursionError) as error:
         raise SchemaError(_plain(str(error))) from error
+
+
+def load_record(path: Path, schema: type[T], remedy: str) -> T:
+    """Read a JSON file as an instance of `schema`.
+
+    Raises
+    ------
+    ProjectError
+        If it is missing, damaged or does not conform; the message ends with `remedy`, what to do then.
+    """
+    try:
+        return conform(load_json(path), schema)
+    except SchemaError as error:
+        raise ProjectError(f"{path} is damaged: {error}. {remedy}") from error
 
 
 def _plain(message: str) -> str:

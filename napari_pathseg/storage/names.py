@@ -48,6 +48,22 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def mask_stems(stem: str) -> tuple[str, str]:
+    """Return what the label image of a slide is called: ``a_mask``, and ``mask_a``."""
+    return f"{stem}_mask", f"mask_{stem}"
+
+
+def stems_of_mask(stem: str) -> tuple[str, ...]:
+    """Return the names of the slides whose label image is called `stem`, in whatever case; none if it names no mask.
+
+    >>> stems_of_mask("a_mask"), stems_of_mask("Mask_a"), stems_of_mask("a")
+    (('a',), ('a',), ())
+    """
+    given = stem.lower()
+    found = [stem[: -len("_mask")]] if given.endswith("_mask") else []
+    return (*found, stem[len("mask_") :]) if given.startswith("mask_") else tuple(found)
+
+
 def _is_hidden(letter: str) -> bool:
     return unicodedata.category(letter) in _NOT_SHOWN or letter in _REORDERING
 

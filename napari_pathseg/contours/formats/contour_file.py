@@ -22,6 +22,7 @@ from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, formats_o
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.names import mask_stems
 
 MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 _KNOWN_SUFFIXES = (".ome.tif", ".ome.tiff", ".ome.zarr", *CONTOUR_SUFFIXES, *MASK_SUFFIXES, *SLIDE_SUFFIXES)
@@ -257,7 +258,8 @@ def find_contour_file(slide_path: Path, folder_or_file: Path) -> Path | None:
     stem = stem_of(slide_path)
     stems = dict.fromkeys([stem, slide_path.name])  # some tools append their suffix to the full name
     names = [(name, suffix) for name in stems for suffix in CONTOUR_SUFFIXES]
-    names += [(name, suffix) for name in (f"{stem}_mask", stem, f"mask_{stem}") for suffix in MASK_SUFFIXES]
+    after, before = mask_stems(stem)
+    names += [(name, suffix) for name in (after, stem, before) for suffix in MASK_SUFFIXES]
     for name, suffix in names:
         for spelled in dict.fromkeys(_spellings(name)):
             for ending in (suffix, suffix.upper()):

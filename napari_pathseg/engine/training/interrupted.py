@@ -11,8 +11,7 @@ import psutil
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.project import Project
-from napari_pathseg.storage.atomic import load_json
-from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.json_schema import load_record
 
 _TIMEOUT_S = 600  # without a new event, after which a run on another computer counts as interrupted
 
@@ -82,10 +81,7 @@ def _status_of(run: Path) -> _Status | None:
     path = run / "status.json"
     if not path.exists():
         return None
-    try:
-        return conform(load_json(path), _Status)
-    except SchemaError as error:
-        raise ProjectError(f"{path} is damaged: {error}. Delete it; the run counts as interrupted then.") from error
+    return load_record(path, _Status, "Delete it; the run counts as interrupted then.")
 
 
 def _state_of(run: Path) -> str:

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from napari_pathseg.engine.bundle import NetworkSpec, StoredParts
-from napari_pathseg.errors import ProjectError
-from napari_pathseg.storage.atomic import load_json
-from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.json_schema import load_record
 
 
 class StoredRun(TypedDict):
@@ -33,8 +31,4 @@ def load_stored_run(run: Path) -> StoredRun:
     ProjectError
         If it is missing or damaged.
     """
-    path = run / "config.json"
-    try:
-        return conform(load_json(path), StoredRun)
-    except SchemaError as error:
-        raise ProjectError(f"{path} is damaged: {error}. Train without resuming.") from error
+    return load_record(run / "config.json", StoredRun, "Train without resuming.")

@@ -16,6 +16,7 @@ from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
+from napari_pathseg.storage.names import stems_of_mask
 
 _SIDE, _MAX_VALUES = 1024, 16  # pixels of a side that are looked at, and values that a label image has there at most
 IS_SLIDE = "a slide of this project"
@@ -109,8 +110,7 @@ def with_likely_slides(
 
 def is_named_like_a_mask(path: Path) -> bool:
     """Return whether an image is called ``a_mask`` or ``mask_a``, whether or not there is an image ``a``."""
-    stem = stem_of(path).lower()
-    return path.suffix.lower() in MASK_SUFFIXES and (stem.endswith("_mask") or stem.startswith("mask_"))
+    return path.suffix.lower() in MASK_SUFFIXES and bool(stems_of_mask(stem_of(path)))
 
 
 def holds_labels(path: Path) -> bool:
@@ -160,4 +160,4 @@ def _is_plain_folder(path: Path) -> bool:
 def _slide_stems(path: Path) -> list[str]:
     """Return the names that the slide of an annotation file can have, the likeliest first."""
     stem = stem_of(path)
-    return list(dict.fromkeys((stem, stem.removesuffix("_mask"), stem.removeprefix("mask_"), stem_of(stem))))
+    return list(dict.fromkeys((stem, *stems_of_mask(stem), stem_of(stem))))

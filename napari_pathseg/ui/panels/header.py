@@ -254,7 +254,6 @@ class Header(QWidget):
         step = next_step(self._session)
         self.step_row.setVisible(not self._session.read_only)
         self.text.setText(step.text)
-        self.text.setToolTip(plain(step.text))
         self.button.setText(step.button)
         self.leave.setVisible(step.optional)
         self.button.setVisible(step.action != "stop")  # the progress bar and the Train section have a Stop button

@@ -16,7 +16,7 @@ from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.plain_text import PlainLabel, plain
+from napari_pathseg.ui.widgets.plain_text import PlainLabel
 from napari_pathseg.ui.widgets.theme import HALF_SPACING
 
 _SHOW_AFTER_MS = 400  # of an operation on the mask; most are over by then
@@ -61,7 +61,6 @@ class _ProgressRow(QWidget):
     def show_progress(self, text: str, fraction: float) -> None:
         """Show a text and how much is done, 0 to 1."""
         self.text.setText(text)
-        self.text.setToolTip(plain(text))  # the row may be too narrow for it
         self.bar.setValue(round(_STEPS * fraction))
 
 

@@ -23,7 +23,7 @@ from napari_pathseg.masks.label_rules import Locked, reassign_provenance
 from napari_pathseg.masks.operations import Editable, MaskOperation, OperationStep
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.mask_editor import MaskEditor
-from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
+from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay, box_corners
 from napari_pathseg.ui.session.workspace import Workspace
 
 _MIN_SIDE = 6.0  # screen pixels; a click without a drag draws less
@@ -103,7 +103,7 @@ class CompleteBoxes(ShapesOverlay):
         if record is None:
             self._undo_steps, self._redo_steps = _empty_history(), _empty_history()
             return
-        corners = [_corners(box) for box in record.boxes]
+        corners = [box_corners(box) for box in record.boxes]
         if self.layer is not None and _equal_boxes(corners, self.layer.data):
             self._update_layer(self.layer, record)
         else:
@@ -184,12 +184,6 @@ def _box(corners: npt.NDArray[Any], record: SlideRecord) -> Region:
     (top, left), (bottom, right) = corners[:, -2:].min(axis=0), corners[:, -2:].max(axis=0)
     first, last = np.ceil([top, left]).astype(int), np.floor([bottom, right]).astype(int) + 1
     return Region(int(first[0]), int(first[1]), *(int(size) for size in last - first)).clip(record.shape)
-
-
-def _corners(box: Region) -> npt.NDArray[np.float64]:
-    """Return the corners of a drawn box, around its pixels."""
-    top, left, bottom, right = box.top - 0.5, box.left - 0.5, box.bottom - 0.5, box.right - 0.5
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
 
 
 def _equal_boxes(corners: list[npt.NDArray[np.float64]], shown: list[Any]) -> bool:

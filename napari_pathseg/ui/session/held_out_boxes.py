@@ -1,13 +1,10 @@
 """The outlines of the parts that are held out, over the slide in view; nobody edits them."""
 
-import numpy as np
-import numpy.typing as npt
 from napari.layers import Shapes
 
-from napari_pathseg.geometry import Region
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.held_out_corrections import HeldOutCorrections
-from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay
+from napari_pathseg.ui.session.shapes_overlay import ShapesOverlay, box_corners
 from napari_pathseg.ui.session.workspace import Workspace
 
 _COLOR, _MARGIN_COLOR = "#ff7f00", "#ff7f0090"  # orange: neither stain nor another of our layers has it
@@ -31,15 +28,10 @@ class HeldOutBoxes(ShapesOverlay):
         if record is None or self._workspace.project is None:
             return
         parts, margins = self._held_out.parts, self._held_out.margins
-        self._set_shapes(record, [(_corners(box), "rectangle") for box in (*parts, *margins)])
+        self._set_shapes(record, [(box_corners(box), "rectangle") for box in (*parts, *margins)])
         if self.layer is not None and parts:
             self.layer.edge_color = [_COLOR] * len(parts) + [_MARGIN_COLOR] * len(margins)
 
     def _update_layer(self, layer: Shapes, record: SlideRecord) -> None:
         super()._update_layer(layer, record)
         layer.editable = False
-
-
-def _corners(box: Region) -> npt.NDArray[np.float64]:
-    top, left, bottom, right = (value - 0.5 for value in (box.top, box.left, box.bottom, box.right))
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])

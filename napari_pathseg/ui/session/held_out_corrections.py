@@ -9,6 +9,7 @@ from napari_pathseg.engine.bundle import Bundle, lineage, load_bundles
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region, on_grid
 from napari_pathseg.masks.provenance import Provenance
+from napari_pathseg.masks.tiled_edit import with_margin
 from napari_pathseg.projects import roles, splits
 from napari_pathseg.projects.checks.trainability import with_assigned_roles
 from napari_pathseg.projects.held_out_parts import WEAKER, join_names, margin_of
@@ -49,7 +50,7 @@ class HeldOutCorrections:
         tile = int(bundle.config.get("tile", TrainConfig().tile))
         factor = working_factor(self._workspace.require_project().mpp, record) * record.downsample
         wide = math.ceil(margin_of(tile, context=bundle.network.context) * factor)
-        return tuple(_grown(part, wide).clip(record.shape) for part in self.parts)
+        return tuple(with_margin(part, wide).clip(record.shape) for part in self.parts)
 
     @property
     def changed_part(self) -> str:
@@ -140,10 +141,6 @@ class HeldOutCorrections:
         if margins != self._known:
             self._known = margins
             self._before_in_parts = self._labels_in_parts()
-
-
-def _grown(box: Region, by: int) -> Region:
-    return Region(box.top - by, box.left - by, box.height + 2 * by, box.width + 2 * by)
 
 
 def held_out_slides(workspace: Workspace) -> set[str]:

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from napari.layers import Shapes
 from psygnal import Signal
 
+from napari_pathseg.geometry import Region
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.slide_layers import layer_transform
@@ -128,3 +131,9 @@ class ShapesOverlay:
         record = self._workspace.slide
         step = 1.0 if record is None or record.mpp is None else record.mpp
         return step * float(self._workspace.layers.viewer.scene.camera.zoom)
+
+
+def box_corners(box: Region) -> npt.NDArray[np.float64]:
+    """Return the corners of a drawn box, around its pixels."""
+    top, left, bottom, right = (value - 0.5 for value in (box.top, box.left, box.bottom, box.right))
+    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])

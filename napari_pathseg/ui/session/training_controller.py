@@ -141,8 +141,7 @@ class TrainingController:
         self._predict(run, self._workspace.layers.visible_region() if view else None)
 
     def _predict(self, run: JobState, view: Region | None) -> None:
-        """Predict the slides of a job, or only a box of the mask in view."""
-        self._require_idle()
+        """Predict the slides of a job, or only a box of the mask in view; no other job may be running."""
         self._editor.save_mask()
         self.run = replace(run, view=view is not None)
         region = None if view is None else view.finer(self._workspace.require_slide().downsample)
@@ -260,6 +259,7 @@ class TrainingController:
                 self._workspace.project_changed.emit()
                 self._workspace.message.emit(*_announcement(event))
                 if self._workspace.slide is not None:
+                    self._require_idle()
                     view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
                     slides = [self._workspace.slide.id]
                     self._predict(JobState(JobKind.PREDICT, model=model, slides=slides, gives_way=True), view)
