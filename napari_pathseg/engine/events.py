@@ -7,13 +7,13 @@ result.  Events and commands are plain values that travel between processes as J
 
 import contextlib
 import dataclasses
-import types
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, get_type_hints
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.settings import Settings
+from napari_pathseg.storage.json_schema import SchemaError, conform
 
 _Result = TypeVar("_Result")
 
@@ -41,7 +41,7 @@ class Message:
         Raises
         ------
         ValueError
-            If a field without a default is missing.
+            If a field without a default is missing, or one has a value of another type.
         ConfigError
             If a setting lies outside its limits.
         """
@@ -49,22 +49,17 @@ class Message:
         required = {field.name for field in fields if field.default is field.default_factory is dataclasses.MISSING}
         if missing := sorted(required - values.keys()):
             raise ValueError(f"A message {cls.wire_name} lacks {', '.join(missing)}.")
-        return cls(**{f.name: _decode(hints[f.name], values[f.name]) for f in fields if f.name in values})
+        return cls(**{f.name: cls._decode(f.name, hints[f.name], values[f.name]) for f in fields if f.name in values})
 
-
-def _decode(hint: Any, value: Any) -> Any:
-    """Convert the JSON value of a field to the type of the field."""
-    if value is None:
-        return None
-    if isinstance(hint, types.UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not types.NoneType)
-    if get_origin(hint) is list:
-        return [_decode(get_args(hint)[0], item) for item in value]
-    if hint is Region:
-        return Region(*value)
-    if isinstance(hint, type) and issubclass(hint, Message | Settings):
-        return hint.from_json(value)
-    return value
+    @classmethod
+    def _decode(cls, name: str, hint: Any, value: Any) -> Any:
+        """Convert the JSON value of a field to the type of the field."""
+        try:
+            if isinstance(hint, type) and issubclass(hint, Settings):
+                return hint.from_json(conform(value, dict[str, Any]))
+            return conform(value, hint)
+        except SchemaError as error:
+            raise ValueError(f"{name} of a message {cls.wire_name} cannot be read: {error}.") from error
 
 
 # -- from a job

@@ -25,9 +25,13 @@ from napari_pathseg.engine.events import (
     Validated,
     ValidationSamplesReady,
 )
+from napari_pathseg.errors import ConfigError
 from napari_pathseg.geometry import Region
+from napari_pathseg.storage.json_schema import conform
 
 _Message = TypeVar("_Message", Command, Event)
+_MAX_LINE_BYTES = 16 << 20  # a prediction of 100,000 slides by name has half of that
+_SHOWN_BYTES = 100  # of a line that cannot be read
 _logger = logging.getLogger(__name__)
 
 # -- commands
@@ -237,8 +241,8 @@ def parse_command(line: str | bytes) -> Command | None:
 
     Raises
     ------
-    ValueError
-        If the line is not JSON or lacks a field.
+    MessageError
+        If the line is not JSON, lacks a field or has one of another type.
     ConfigError
         If a setting is outside its limits.
     """
@@ -250,16 +254,67 @@ def parse_event(line: str | bytes) -> Event | None:
 
     Raises
     ------
-    ValueError
-        If the line is not JSON or lacks a field.
+    MessageError
+        If the line is not JSON, lacks a field or has one of another type.
     """
     return _parse(line, EVENTS, Event)
 
 
+class LineSplitter:
+    """Splits what arrives through a pipe into lines, whose pieces it keeps until they are whole.
+
+    Of a line that is longer than any message only the beginning is kept, which cannot be read as a message.
+    """
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def feed(self, received: bytes) -> list[bytes]:
+        """Return the lines that are whole now, without their line breaks."""
+        *ends, rest = received.split(b"\n")
+        lines = []
+        for end in ends:
+            self._keep(end)
+            lines.append(b"".join(self._pieces)[: _SHOWN_BYTES if self._length > _MAX_LINE_BYTES else None])
+            self._pieces, self._length = [], 0
+        self._keep(rest)
+        return lines
+
+    def _keep(self, piece: bytes) -> None:
+        self._length += len(piece)
+        if self._length <= _MAX_LINE_BYTES:
+            self._pieces.append(piece)
+        else:
+            self._pieces = [b"".join(self._pieces or [piece])[:_SHOWN_BYTES]]
+
+
+class MessageError(ValueError):
+    """A line is not a message; `kind` is the kind that it says it is, None if that is unknown."""
+
+    def __init__(self, text: str, kind: type[Command | Event] | None = None) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+def describe_unreadable(line: bytes, error: Exception) -> str:
+    """Return a sentence about a line that is not a message."""
+    shown = repr(line[:_SHOWN_BYTES].decode(errors="replace"))
+    return f"A line between the window and its worker could not be read and was skipped: {shown} ({error})."
+
+
 def _parse(line: str | bytes, known: dict[str, type[_Message]], base: type[_Message]) -> _Message | None:
-    values: dict[str, Any] = json.loads(line)
+    try:
+        values = conform(json.loads(line), dict[str, Any])
+    except (ValueError, RecursionError) as error:
+        raise MessageError(str(error)) from error
     name = values.get(base.wire_key)
     if not isinstance(name, str) or name not in known:
         _logger.info("Skipped a message of unknown kind: %s %r", base.wire_key, name)
         return None
-    return known[name].from_json(values)
+    try:
+        return known[name].from_json(values)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise MessageError(str(error), known[name]) from error

@@ -13,26 +13,32 @@ import queue
 import sys
 import threading
 import traceback
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
-from napari_pathseg.engine.events import Command, Event, RequestPreview, Stop, run
+from napari_pathseg.engine.events import Command, Event, Note, RequestPreview, Stop, run
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.handlers import compute_superpixels, create_job
 from napari_pathseg.jobs.protocol import (
     ComputeSuperpixels,
     JobFailed,
+    LineSplitter,
+    MessageError,
     StartJob,
     SuperpixelsFailed,
     WorkerReady,
+    describe_unreadable,
     parse_command,
     to_line,
 )
+
+_PIPE_BYTES = 1 << 16
+_logger = logging.getLogger(__name__)
 
 
 class Worker:
     """Runs jobs one after another while it listens for commands."""
 
-    def __init__(self, commands: TextIO, events: TextIO) -> None:
+    def __init__(self, commands: BinaryIO, events: TextIO) -> None:
         self._events, self._write_lock = events, threading.Lock()
         self._inbox: queue.Queue[Command | None] = queue.Queue()  # None at the end of the input
         self._next_job: StartJob | None = None  # it came while a job was running; what is in the inbox came after it
@@ -46,19 +52,25 @@ class Worker:
             if isinstance(command, StartJob):  # others were meant for a job that has already ended
                 self._run_job(command)
 
-    def _listen(self, lines: TextIO) -> None:
-        for line in lines:
-            try:
-                command = parse_command(line)
-            except Exception as error:  # the listener must go on
-                self._report(_failure("A command", error))
-                continue
-            if isinstance(command, ComputeSuperpixels):
-                self._report(_compute_superpixels(command))
-            elif command is not None:
-                self._inbox.put(command)
+    def _listen(self, commands: BinaryIO) -> None:
+        splitter = LineSplitter()
+        while received := os.read(commands.fileno(), _PIPE_BYTES):
+            for line in splitter.feed(received):
+                self._take(line)
         self._inbox.put(None)
         _silence()
+
+    def _take(self, line: bytes) -> None:
+        """Pass on the command in a line, or answer it here."""
+        try:
+            command = parse_command(line)
+        except Exception as error:  # the listener must go on
+            self._report(_unreadable(line, error))
+            return
+        if isinstance(command, ComputeSuperpixels):
+            self._report(_compute_superpixels(command))
+        elif command is not None:
+            self._inbox.put(command)
 
     def _report(self, event: Event) -> None:
         with self._write_lock, contextlib.suppress(OSError):  # the window has closed: the job still has to end well
@@ -106,13 +118,22 @@ def _failure(what: str, error: Exception) -> JobFailed:
     )
 
 
+def _unreadable(line: bytes, error: Exception) -> Event:
+    """Return the answer to a line that is no command: a failure only where a job was asked for, which the sender awaits."""
+    if isinstance(error, MessageError) and (error.kind is None or not issubclass(error.kind, StartJob)):
+        text = describe_unreadable(line, error)
+        _logger.warning(text)
+        return Note(text, warning=True)
+    return _failure("A command", error)
+
+
 def _compute_superpixels(command: ComputeSuperpixels) -> Event:
     try:
         return compute_superpixels(command)
     except Exception as error:  # the listener must go on
         failure = _failure("Superpixels", error)
         if failure.details:
-            logging.getLogger(__name__).error(failure.details)
+            _logger.error(failure.details)
         return SuperpixelsFailed(command.number, failure.text)
 
 
@@ -137,7 +158,7 @@ def main() -> None:
         os.nice(5)  # the window has priority: it leaves the worker 0.5 of its speed at niceness 5, 0.37 at 10
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print must not reach the window
-    worker = Worker(sys.stdin, events)  # starts to listen
+    worker = Worker(sys.stdin.buffer, events)  # starts to listen
     _warm_up()
     worker.run()
 

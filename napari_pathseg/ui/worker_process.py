@@ -14,11 +14,13 @@ from weakref import WeakSet
 from psygnal import Signal
 from qtpy.QtCore import QProcess, QTimer
 
-from napari_pathseg.engine.events import Command, Event
-from napari_pathseg.jobs.protocol import parse_event, to_line
+from napari_pathseg.engine.events import Command, Event, Note
+from napari_pathseg.errors import ConfigError
+from napari_pathseg.jobs.protocol import LineSplitter, MessageError, describe_unreadable, parse_event, to_line
 
 _logger = logging.getLogger(__name__)
 _MAX_ERROR_LINES = 40  # of the process's error stream, shown behind "More"
+_MAX_ERROR_CHARACTERS = 1000  # of each
 _REST_MS = 3000  # torch is imported after the first frame, which would have to share the disk and the processor with it
 _TELL_MS = 200  # for the last command to reach a process that is still importing
 
@@ -66,7 +68,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._process: _Process | None = None
-        self._rest = b""
+        self._lines, self._told = LineSplitter(), False
         self._errors: list[str] = []
         self._closing = False
         self._used = False  # whether a command was sent: a process without one has nothing to end
@@ -89,7 +91,7 @@ class WorkerProcess:
         process.readyReadStandardError.connect(self._read_errors)
         process.finished.connect(self._ended)
         process.start(sys.executable, ["-m", "napari_pathseg.jobs.worker"])
-        self._process, self._rest = process, b""
+        self._process, self._lines, self._told = process, LineSplitter(), False
 
     def send(self, command: Command) -> None:
         """Send a command to the worker; start it first unless it runs."""
@@ -121,15 +123,25 @@ class WorkerProcess:
     def _read(self) -> None:
         if self._process is None:
             return
-        *lines, self._rest = (self._rest + self._process.readAllStandardOutput().data()).split(b"\n")
-        for line in lines:
-            if (event := parse_event(line)) is not None:
+        for line in self._lines.feed(self._process.readAllStandardOutput().data()):
+            try:
+                event = parse_event(line)
+            except (MessageError, ConfigError) as error:
+                event = self._note_unreadable(line, error)
+            if event is not None:
                 self.event.emit(event)
+
+    def _note_unreadable(self, line: bytes, error: Exception) -> Note | None:
+        """Log a line that is no event; return a message about the first of a process."""
+        text, told, self._told = describe_unreadable(line, error), self._told, True
+        _logger.warning(text)
+        return None if told else Note(text, warning=True)
 
     def _read_errors(self) -> None:
         if self._process is not None:
             text = self._process.readAllStandardError().data().decode(errors="replace")
-            self._errors = (self._errors + text.splitlines())[-_MAX_ERROR_LINES:]
+            lines = [line[:_MAX_ERROR_CHARACTERS] for line in text.splitlines()]
+            self._errors = (self._errors + lines)[-_MAX_ERROR_LINES:]
 
     def _ended(self) -> None:
         self._process = None

@@ -6,6 +6,7 @@ import pytest
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.events import (
+    Note,
     PreviewReady,
     Progress,
     RequestPreview,
@@ -49,8 +50,11 @@ class Child:
         self.send_line(to_line(command))
 
     def send_line(self, line):
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
+        self.send_bytes(line.encode() + b"\n")
+
+    def send_bytes(self, content):
+        self.process.stdin.buffer.write(content)
+        self.process.stdin.buffer.flush()
 
     def events_until(self, kind):
         events = []
@@ -113,6 +117,45 @@ def test_commands_that_cannot_be_read_do_not_end_the_worker(worker, project):
     (failed,) = worker.events_until(JobFailed)
     assert "lacks project" in failed.text
     assert "Traceback" in failed.details
+
+
+GARBAGE = {
+    "bytes": b"\xff\xfe\x00\x80\n",
+    "half a line": b'{"command": "tr\n',
+    "no object": b'[{"command": "stop"}]\n',
+    "deep": b'{"command": ' + b"[" * 100_000 + b"\n",
+    "huge line": b"x" * (17 << 20) + b"\n",
+    "huge number": b'{"command": "show", "slide": "a", "region": [1e999, 0, 0, 0]}\n',
+    "wrong type": b'{"command": "show", "slide": 5, "region": "abcd"}\n',
+    "missing field": b'{"command": "superpixels"}\n',
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_among_the_commands_is_answered_by_one_sentence_and_the_next_job_runs(worker, trained, garbage):
+    project, _, _ = trained
+    worker.send_bytes(garbage)
+    (note,) = worker.events_until(Note)
+    assert note.warning
+    assert note.text.startswith("A line between the window and its worker could not be read and was skipped: ")
+    assert "\n" not in note.text
+    assert len(note.text) < 600
+    worker.send(Predict(project=str(project.folder), model="m001", slides=["case4"]))
+    worker.events_until(PredictionFinished)
+
+
+def test_job_with_values_of_wrong_types_is_answered_as_failed(worker):
+    worker.send_line('{"command": "predict", "project": 5, "model": "m001", "slides": []}')
+    (failed,) = worker.events_until(JobFailed)
+    assert "project of a message predict cannot be read: expected str, got int." in failed.text
+
+
+def test_command_that_arrives_in_pieces_is_understood(worker, trained):
+    project, _, _ = trained
+    line = to_line(Predict(project=str(project.folder), model="m001", slides=["case4"])).encode() + b"\n"
+    for start in range(0, len(line), 50):
+        worker.send_bytes(line[start : start + 50])
+    worker.events_until(PredictionFinished)
 
 
 def test_prediction_leaves_the_masks_to_the_window(worker, trained):

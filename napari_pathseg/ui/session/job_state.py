@@ -228,7 +228,7 @@ class JobState:
 def load_run(folder: Path) -> JobState | None:
     """Return the state of the training logged in a run's folder, or None if it has no curve."""
     try:
-        lines = (folder / "events.jsonl").read_text(encoding="utf8").splitlines()
+        lines = (folder / "events.jsonl").read_text(encoding="utf8", errors="replace").splitlines()
     except OSError:
         return None
     steps = sum(_STEP in line for line in lines)

@@ -176,6 +176,23 @@ def test_half_written_line_of_a_killed_process_is_skipped(tmp_path):
     assert len(load_run(tmp_path).losses) == 1
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\x00",
+        b"[1]",
+        b"[" * 100_000,
+        b'{"event": "progress", "stage": 5, "fraction": "a", "seconds_left": []}',
+    ],
+    ids=["bytes", "no object", "deep", "wrong types"],
+)
+def test_damaged_line_of_a_log_is_skipped(tmp_path, line):
+    write(tmp_path, STARTED, logged_step(1))
+    with (tmp_path / "events.jsonl").open("ab") as log:
+        log.write(line + b"\n")
+    assert len(load_run(tmp_path).losses) == 1
+
+
 def test_log_without_curves_gives_no_state(tmp_path):
     assert load_run(tmp_path) is None
     write(tmp_path, STARTED)
