@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes soak-strokes system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes kill-windows soak-strokes system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -71,6 +71,10 @@ kill-training: $(VENV)/installed
 # Slow: a hundred times kill -9 in mid-painting, and the same for plain writes in place.
 kill-strokes: $(VENV)/installed
 	$(BIN)/python benchmarks/kill_strokes.py
+
+# Slow: kill -9 of a window that is idle, trains, tunes and predicts; nothing may be left of it.
+kill-windows: $(VENV)/installed
+	FUZZ=1 $(BIN)/python -m pytest tests/jobs/test_orphans.py
 
 # Slow: ten thousand strokes with undo in one session.
 soak-strokes: $(VENV)/installed

@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import time
 import traceback
 from typing import BinaryIO, TextIO
 
@@ -30,8 +31,10 @@ from napari_pathseg.jobs.protocol import (
     parse_command,
     to_line,
 )
+from napari_pathseg.storage.scratch import remove_orphans
 
 _PIPE_BYTES = 1 << 16
+_GONE_S, _LOOK_S = 1.0, 0.05  # until a program that was killed is gone, after its end of the pipe
 _logger = logging.getLogger(__name__)
 
 
@@ -119,7 +122,7 @@ def _failure(what: str, error: Exception) -> JobFailed:
 
 
 def _unreadable(line: bytes, error: Exception) -> Event:
-    """Return the answer to a line that is no command: a failure only where a job was asked for, which the sender awaits."""
+    """Return the answer to a line that is no command: a failure if it asked for a job, as the sender waits for it."""
     if isinstance(error, MessageError) and (error.kind is None or not issubclass(error.kind, StartJob)):
         text = describe_unreadable(line, error)
         _logger.warning(text)
@@ -152,8 +155,17 @@ def _warm_up() -> None:
     import napari_pathseg.slides.readers.tiff  # noqa: F401
 
 
+def _remove_what_a_killed_window_left(window: int) -> None:
+    """Remove the temporary folders of the program that started this one, if it ends now."""
+    until = time.monotonic() + _GONE_S
+    while os.getppid() == window and time.monotonic() < until:
+        time.sleep(_LOOK_S)
+    remove_orphans()
+
+
 def main() -> None:
     """Run the worker on the standard input and output of this process."""
+    window = os.getppid()
     if hasattr(os, "nice"):
         os.nice(5)  # the window has priority: it leaves the worker 0.5 of its speed at niceness 5, 0.37 at 10
     events = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf8")
@@ -161,6 +173,7 @@ def main() -> None:
     worker = Worker(sys.stdin.buffer, events)  # starts to listen
     _warm_up()
     worker.run()
+    _remove_what_a_killed_window_left(window)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from napari_pathseg.masks.provenance import Provenance
 from napari_pathseg.masks.shapes import InRegion, bounding_box
 from napari_pathseg.masks.stroke_queue import Brush
 from napari_pathseg.masks.zarr_store import CHUNK
-from napari_pathseg.storage.portable import scratch_array
+from napari_pathseg.storage.scratch import scratch_array
 
 _TILE = 2048  # rows and columns edited at once on a whole slide
 

@@ -11,7 +11,6 @@ import errno
 import os
 import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -19,12 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry.arrays import UInt8Array
 
-_MAX_BYTES_IN_MEMORY = 1 << 29
 # Windows refuses to replace or delete a file that is open; virus scanners hold one open for moments.
 _ATTEMPTS, _PAUSE_S = 10, 0.05
 # https://learn.microsoft.com/en-us/windows/win32/fileio/maximum-file-path-limitation: 260 with a NUL at the end.
@@ -186,17 +181,6 @@ def _long_paths_enabled() -> bool:
     if sys.platform != "win32":
         return True
     return bool(ctypes.WinDLL("ntdll").RtlAreLongPathsEnabled())
-
-
-def scratch_array(shape: tuple[int, int]) -> UInt8Array:
-    """Return zeros as large as a slide's mask, of which little will be set: in memory, or in a temporary file.
-
-    Only written pixels take space, and the file disappears with the array.
-    """
-    if shape[0] * shape[1] <= _MAX_BYTES_IN_MEMORY:
-        return np.zeros(shape, np.uint8)
-    with tempfile.TemporaryFile(prefix="pathseg-") as file:
-        return np.memmap(file, np.uint8, "w+", shape=shape)
 
 
 def _persist(change: Callable[[], None]) -> None:

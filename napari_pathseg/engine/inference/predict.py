@@ -5,7 +5,6 @@ nothing is annotated.
 """
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -34,6 +33,7 @@ from napari_pathseg.projects.held_out_parts import join_names
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.storage.scratch import scratch_folder
 
 _LABEL_IMAGES = ExportOptions(format="mask", what="prediction")
 
@@ -130,7 +130,7 @@ def predict_images(
         If the folder is not a bundle, an image cannot be opened, or `out` cannot be written.
     """
     bundle = load_bundle(bundle_folder)
-    with tempfile.TemporaryDirectory(prefix="pathseg-") as folder:
+    with scratch_folder() as folder:
         classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
         project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
         records = add_slides(project, images)

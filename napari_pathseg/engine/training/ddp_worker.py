@@ -3,7 +3,9 @@
 It builds the same network as rank 0, draws its own share of every batch, and performs the same steps.
 """
 
+import os
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -41,8 +43,15 @@ def run_worker(project: Project, run: Path, group: ProcessGroup) -> None:
                 state.join_group(fresh=command is RankCommand.START)
 
 
+def _end_with_rank_0() -> None:
+    """End this process when rank 0 is gone: it may have been killed, while torch waits for it for half an hour."""
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 def main() -> None:
     """Join the process group given by the command-line arguments."""
+    threading.Thread(target=_end_with_rank_0, name="rank 0", daemon=True).start()
     folder, run, rank, size, port = sys.argv[1:]
     project = Project.open(folder)
     group = ProcessGroup(int(rank), int(size), int(port))

@@ -91,6 +91,8 @@ class ProcessGroup:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+            if process.stdin is not None:
+                process.stdin.close()
 
     # -- a worker
 
@@ -170,7 +172,7 @@ def _start_worker(project: Path, run: Path, rank: int, size: int, port: int) -> 
     with (run / f"worker{rank}.log").open("wb") as log:
         return subprocess.Popen(
             [*command, str(project), run.name, *map(str, (rank, size, port))],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it ends with this process, be that killed
             stdout=log,
             stderr=log,
         )

@@ -36,7 +36,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.names import safe_name
-from napari_pathseg.storage.portable import scratch_array
+from napari_pathseg.storage.scratch import scratch_array
 
 _SOURCES = ("mask", "prediction")
 _MAX_NAMES = 20  # in a sentence

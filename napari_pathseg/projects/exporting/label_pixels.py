@@ -8,7 +8,7 @@ import numpy as np
 from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.storage.portable import scratch_array
+from napari_pathseg.storage.scratch import scratch_array
 
 _BAND = 4_000_000  # pixels coloured at once
 

@@ -18,6 +18,7 @@ from napari_pathseg.interactive.superpixels import Labels as Superpixels
 from napari_pathseg.interactive.superpixels import touched
 from napari_pathseg.jobs.protocol import ComputeSuperpixels, SuperpixelsFailed, SuperpixelsReady
 from napari_pathseg.storage.portable import remove
+from napari_pathseg.storage.scratch import scratch_folder
 from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.tools.context import LEFT_BUTTON, MAX_SIDE, InteractiveTool, ToolContext
@@ -78,7 +79,7 @@ class SuperpixelTool(InteractiveTool):
         if self._requested == (transform, size):
             return
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="pathseg-")
+            self._folder = scratch_folder()
         self._request_number += 1
         self._requested = transform, size
         self.context.session.worker.send(

@@ -101,3 +101,16 @@ def test_two_processes_train_a_model(project):
 def test_batch_that_cannot_be_shared_is_refused(project):
     with pytest.raises(ConfigError, match="batch is 4; 3 devices share it"):
         run(train(project, TrainConfig(devices=3)))
+
+
+def test_process_that_waits_for_a_silent_group_ends_with_the_one_that_started_it(project):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        command = [sys.executable, "-m", "napari_pathseg.engine.training.ddp_worker", str(project.folder), "r001"]
+        process = subprocess.Popen([*command, "1", "2", str(port)], stdin=subprocess.PIPE)
+        try:
+            silent.accept()
+            process.stdin.close()  # as the kernel does when that process is killed
+            assert process.wait(240) == 1
+        finally:
+            process.kill()
