@@ -49,10 +49,13 @@ class RemovedClass:
         What it was.
     into
         The class that took over its pixels; 0 if they became unlabelled.
+    after
+        The class that was listed before it, which may be removed as well; 0 if that is not known.
     """
 
     spec: ClassSpec
     into: int = UNLABELLED
+    after: int = UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -185,16 +188,33 @@ class ClassTable:
         if into != UNLABELLED and (into == number or into not in self.numbers):
             raise ProjectError(f"{spec.name} cannot be merged into class {into}. Choose one of the other classes.")
         kept = tuple(other for other in self.specs if other.index != number)
-        return ClassTable(kept, (*self.removed, RemovedClass(spec, into)))
+        places = self._places
+        return ClassTable(kept, (*self.removed, RemovedClass(spec, into, places[places.index(number) - 1])))
 
     def restored(self, number: int) -> "ClassTable":
-        """Return a table in which a removed class is listed again, at the end, under a name that is free."""
+        """Return a table in which a removed class is listed again, in its place, under a name that is free."""
         spec = next(gone.spec for gone in self.removed if gone.spec.index == number)
         name, attempt = spec.name, 2
         while self.named(name) is not None:
             name, attempt = f"{spec.name} {attempt}", attempt + 1
         kept = tuple(gone for gone in self.removed if gone.spec.index != number)
-        return checked_table([*self.specs, replace(spec, name=name)], kept)
+        places = self._places
+        specs = sorted((*self.specs, replace(spec, name=name)), key=lambda each: places.index(each.index))
+        return checked_table(specs, kept)
+
+    @property
+    def _places(self) -> list[int]:
+        """The numbers of all classes in the order of the list, as if none had been removed."""
+        after = {gone.spec.index: gone.after for gone in self.removed}
+        places = [spec.index for spec in self.specs]
+        for gone in reversed(self.removed):
+            missing, anchor = [gone.spec.index], gone.after
+            while anchor in after and anchor not in places and anchor not in missing:
+                missing.append(anchor)
+                anchor = after[anchor]
+            at = places.index(anchor) + 1 if anchor in places else len(places)
+            places[at:at] = [number for number in reversed(missing) if number not in places]
+        return places
 
     @property
     def _by_number(self) -> dict[int, ClassSpec]:

@@ -19,6 +19,7 @@ class _StoredClass(TypedDict):
     color: str | None
     number: NotRequired[int]
     into: NotRequired[Count]
+    after: NotRequired[Count]
 
 
 class _StoredProject(TypedDict):
@@ -87,7 +88,10 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _classes_from_json(content: _StoredProject) -> ClassTable:
     specs = [_class_from_json(spec, number) for number, spec in enumerate(content["classes"], 1)]
-    removed = [RemovedClass(_class_from_json(gone, 0), gone.get("into", 0)) for gone in content.get("removed", ())]
+    removed = [
+        RemovedClass(_class_from_json(gone, 0), gone.get("into", 0), gone.get("after", 0))
+        for gone in content.get("removed", ())
+    ]
     if len(specs) < 2:
         raise ProjectError(f"A project has {len(specs)} classes; it needs Background and what the model should find.")
     return checked_table(specs, removed)
@@ -104,7 +108,13 @@ def _classes_to_json(classes: ClassTable) -> dict[str, Any]:
         return {"format": 1, "classes": [{"name": spec.name, "color": spec.color} for spec in classes]}
     specs = [{"name": spec.name, "color": spec.color, "number": spec.index} for spec in classes]
     removed = [
-        {"name": gone.spec.name, "color": gone.spec.color, "number": gone.spec.index, "into": gone.into}
+        {
+            "name": gone.spec.name,
+            "color": gone.spec.color,
+            "number": gone.spec.index,
+            "into": gone.into,
+            "after": gone.after,
+        }
         for gone in classes.removed
     ]
     return {"format": FORMAT, "classes": specs, "removed": removed}

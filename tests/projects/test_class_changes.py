@@ -1,5 +1,6 @@
 """Classes that are removed, merged, moved and brought back, and what becomes of masks and predictions."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -122,6 +123,25 @@ def test_a_class_that_comes_back_has_a_free_name(project):
     remove_class(project, 3)
     project.change_classes(project.classes.add("Stroma"))
     assert project.classes.restored(3).numbered(3).name == "Stroma 2"
+
+
+@pytest.mark.parametrize("removed", list(itertools.permutations((2, 3, 4))))
+@pytest.mark.parametrize("restored", list(itertools.permutations((2, 3, 4))))
+def test_removed_classes_come_back_in_their_places_in_whatever_order(tmp_path, removed, restored):
+    classes = before = CLASSES.add("Fat")
+    for number in removed:
+        classes = classes.without(number)
+    project = Project.create(tmp_path / "test.pathseg", classes)
+    classes = Project.open(project.folder).classes
+    for number in restored:
+        classes = classes.restored(number)
+    assert classes == before
+
+
+def test_a_class_that_was_removed_by_an_older_version_comes_back_at_the_end():
+    removed = CLASSES.without(2).removed[0]
+    classes = replace(CLASSES.without(2), removed=(replace(removed, after=0),))
+    assert classes.restored(2).names == ("Background", "Stroma", "Necrosis", "Tumour")
 
 
 def test_moved_classes_keep_their_numbers(project):

@@ -37,7 +37,7 @@ def test_a_class_is_merged_in_every_mask_and_one_undo_brings_it_back(opened):
     assert int(opened.mask.counts[STROMA, Provenance.IMPORTED]) == before
     assert not any(opened.counts(slide)[TUMOUR].any() for slide in opened.project.slides)
     undo(opened)
-    assert opened.project.classes.names == ("Background", "Stroma", "Tumour")
+    assert opened.project.classes.names == ("Background", "Tumour", "Stroma")
     assert int(opened.mask.counts[TUMOUR].sum()) == before
 
 
