@@ -72,6 +72,11 @@ class SlideRecord:
         """The complete boxes on the mask's grid: the mask pixels whose centres lie inside."""
         return [on_grid(box, self.downsample).clip(self.mask_shape) for box in self.boxes]
 
+    def boxes_at(self, row: float, column: float) -> list[Region]:
+        """Return the complete boxes at a level-0 position."""
+        rows = [box for box in self.boxes if box.top - 0.5 <= row < box.bottom - 0.5]
+        return [box for box in rows if box.left - 0.5 <= column < box.right - 0.5]
+
     def complete_in(self, region: Region) -> bool | npt.NDArray[np.bool_]:
         """Return where in a region of the mask's grid unlabelled means Background: everywhere, nowhere, or by pixel."""
         overlaps = [] if self.complete else [box.intersect(region) for box in self.mask_boxes]

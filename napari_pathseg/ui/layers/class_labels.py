@@ -1,17 +1,19 @@
 """A labels layer that knows a project's classes: names, colours, and which are locked or hidden."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_pathseg.classes import ClassTable
+from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
 _UNREVIEWED_OPACITY = 0.45  # opacity of unreviewed pixels relative to human-confirmed ones
 _UNREVIEWED_LINE_OPACITY = 0.7  # the same for outlines, which are thin
+_UNLABELLED = "unlabelled"
 
 
 class TableColormap(DirectLabelColormap):  # type: ignore[misc]
@@ -36,11 +38,14 @@ class ClassLabels(Labels):  # type: ignore[misc]
     ----------
     hidden_classes
         Classes that are not shown; change them with :meth:`set_hidden_classes`.
+    is_complete_at
+        Whether unlabelled means Background at a position in the viewer's world.
     """
 
     selected_label: Any  # napari's property
     contour: int  # napari's: pixels of the shown level, 0 where areas are shown
     hidden_classes: frozenset[int] = frozenset()
+    is_complete_at: Callable[[Any], bool] = staticmethod(lambda _: False)
     _classes_locked: Locked = NONE_LOCKED
 
     @property
@@ -69,7 +74,18 @@ class ClassLabels(Labels):  # type: ignore[misc]
         self.colormap = class_colors(
             classes, self.hidden_classes, _UNREVIEWED_LINE_OPACITY if self.contour else _UNREVIEWED_OPACITY
         )
-        self.features = {"index": [0, *(spec.index for spec in classes)], "class": ["unlabelled", *classes.names]}
+        self.features = {"index": [0, *(spec.index for spec in classes)], "class": [_UNLABELLED, *classes.names]}
+
+    def get_status(self, position: Any = None, **options: Any) -> dict[str, str]:
+        """Return napari's texts for its status bar; unlabelled is Background where the annotation is complete."""
+        status: dict[str, str] = super().get_status(position, **options)
+        if position is None or not any(text.endswith(_UNLABELLED) for text in status.values()):
+            return status
+        place = position if options.get("world") else self.data_to_world(position)
+        if not self.is_complete_at(place):
+            return status
+        background = self._classes.name_of(BACKGROUND)
+        return {name: text.removesuffix(_UNLABELLED) + background for name, text in status.items()}
 
     def set_hidden_classes(self, hidden: frozenset[int]) -> None:
         """Hide these classes and show all others."""

@@ -236,7 +236,16 @@ class SlideLayers:
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
         layer.selected_label = classes.specs[1].index
         layer.brush_size = 40
+        layer.is_complete_at = self._is_complete_at
         self.mask = self._insert(layer, record, "mask")
+
+    def _is_complete_at(self, position: Any) -> bool:
+        """Return whether unlabelled means Background at a position in the world."""
+        record, image = self.record, self.image
+        if record is None or image is None:
+            return False
+        row, column = image.world_to_data(position)[-2:]
+        return record.complete or bool(record.boxes_at(row, column))
 
     def _show_contours(self, record: SlideRecord) -> None:
         settings = {"name": f"{record.id} · contours", **layer_transform(record.mpp, 1)}

@@ -76,10 +76,8 @@ class CompleteBoxes(ShapesOverlay):
 
     def boxes_at(self, position: tuple[float, ...]) -> list[Region]:
         """Return the boxes at a level-0 position, ``(row, column)``."""
-        row, column = position[-2:]
-        boxes = () if self._workspace.slide is None else self._workspace.slide.boxes
-        rows = [box for box in boxes if box.top - 0.5 <= row < box.bottom - 0.5]
-        return [box for box in rows if box.left - 0.5 <= column < box.right - 0.5]
+        record = self._workspace.slide
+        return [] if record is None else record.boxes_at(*position[-2:])
 
     def remove_at(self, position: tuple[float, ...]) -> None:
         """Delete the boxes at a position."""

@@ -234,3 +234,21 @@ def test_file_that_is_not_a_slide_adds_nothing(opened, tmp_path):
     with pytest.raises(PathsegError, match=r"letter\.tif"):
         opened.add_slides([tmp_path / "letter.tif"], AddOptions())
     assert len(opened.require_project().slides) == 6
+
+
+def status_at(session, row, column):
+    """What napari's status bar says of a place of the slide, in level-0 pixels."""
+    position = session.layers.image.data_to_world((row, column))
+    return session.layers.mask.get_status(position, world=True)["coordinates"]
+
+
+def test_status_bar_calls_what_is_left_on_complete_slides_and_in_complete_boxes_background(opened):
+    assert opened.slide.complete
+    outlined = np.argwhere(np.asarray(opened.layers.mask.data) == 2)[0]
+    assert status_at(opened, *(outlined * opened.slide.downsample)).endswith("class: Tumour")
+    assert status_at(opened, 1, 1).endswith("class: Background")
+    opened.editor.set_complete(False)
+    assert status_at(opened, 1, 1).endswith("class: unlabelled")
+    opened.workspace.update_slide(boxes=(Region(0, 0, 2, 2),))
+    assert status_at(opened, 1, 1).endswith("class: Background")
+    assert status_at(opened, 3, 1).endswith("class: unlabelled")
