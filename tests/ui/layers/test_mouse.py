@@ -94,3 +94,10 @@ def test_right_drag_does_not_move_the_slide(brush, mouse, viewer):
     before = viewer.scene.camera.center, viewer.scene.camera.zoom
     mouse.drag(*circle(100, 128, 50), button=RIGHT)
     assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == before
+
+
+def test_a_key_of_napari_that_spares_other_classes_says_so(brush, mouse, notifications):
+    mouse.key(Qt.Key.Key_B)
+    assert notifications[-1].startswith("Strokes fill only what has no class now")
+    mouse.key(Qt.Key.Key_B)
+    assert notifications[-1] == "Strokes paint over other classes again."

@@ -21,7 +21,7 @@ from napari_pathseg.ui.tools.polygon import PolygonEditor
 from napari_pathseg.ui.tools.registry import PAN, TOOLS
 from napari_pathseg.ui.widgets.icons import set_icon
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.notifications import show_errors
+from napari_pathseg.ui.widgets.notifications import notify, show_errors
 
 _BUTTON_SIZE = 28
 
@@ -151,6 +151,14 @@ class AnnotatePanel(QWidget):
             if isinstance(layer, Labels):
                 layer.events.selected_label.connect(self.classes.show_selected)
                 layer.events.brush_size.connect(self.options.follow_brush)
+                layer.events.preserve_labels.connect(self._tell_what_is_painted)
+
+    def _tell_what_is_painted(self, event: Any) -> None:
+        """Say that napari's “preserve labels” was switched: its key is easily hit, and strokes then seem to fail."""
+        if event.source.preserve_labels:
+            notify("Strokes fill only what has no class now (napari's “preserve labels”). B ends that.", kind="warning")
+        else:
+            notify("Strokes paint over other classes again.")
 
     def _on_tool_button(self, button: QAbstractButton) -> None:
         self.choose(next(name for name, known in self.tools.items() if known is button))
