@@ -85,13 +85,13 @@ def make_window() -> tuple[napari.Viewer, PathsegDock]:
     from qtpy.QtCore import Qt
     from qtpy.QtWidgets import QApplication
 
-    first_time = get_settings().application.first_time
+    never_left = get_settings().application.window_size is None  # it is saved when a window is closed
     viewer = napari.Viewer(title="napari-pathseg", show=False)
     dock = get_dock(viewer)
     viewer.window.show()  # with the dock, and as it was left
     if (window := dock.window()) is not None and (screen := window.screen()) is not None:
         room = screen.availableGeometry()
-        if first_time or not room.contains(window.geometry()):  # or it was left on a larger screen
+        if never_left or not room.contains(window.geometry()):  # or it was left on a larger screen
             window.setGeometry(room)  # where nothing maximises windows
             window.setWindowState(Qt.WindowState.WindowMaximized)
     QApplication.processEvents()  # gives the canvas its size, to which the first slide is fitted

@@ -63,21 +63,20 @@ def test_one_key_hides_all_but_the_canvas_and_brings_it_back(dock, viewer):
     assert (canvas_of(viewer).width(), dock.window_layout.left_folded) == (before, folded)
 
 
-@pytest.mark.parametrize("first_time", [True, False])
-def test_window_opens_over_the_whole_screen_or_as_it_was_left(first_time, qtbot, monkeypatch):
-    monkeypatch.setattr(get_settings().application, "first_time", first_time)
-    monkeypatch.setattr(get_settings().application, "window_size", (700, 500))
+@pytest.mark.parametrize("left", [None, (700, 500)])
+def test_window_opens_over_the_whole_screen_or_as_it_was_left(left, qtbot, monkeypatch):
+    monkeypatch.setattr(get_settings().application, "first_time", False)  # napari crashed before it was ever closed
+    monkeypatch.setattr(get_settings().application, "window_size", left)
     monkeypatch.setattr(get_settings().application, "window_maximized", False)
     viewer, dock = launch.make_window()
     size, screen = dock.window().size(), dock.window().screen().availableSize()
     launch.close_window(viewer, dock)
-    assert (size == screen) is first_time
-    if not first_time:
+    assert (size == screen) is (left is None)
+    if left is not None:
         assert size.width() < screen.width()
 
 
 def test_window_that_was_left_on_a_larger_screen_opens_on_this_one(qtbot, monkeypatch):
-    monkeypatch.setattr(get_settings().application, "first_time", False)
     monkeypatch.setattr(get_settings().application, "window_size", (3000, 2000))
     monkeypatch.setattr(get_settings().application, "window_maximized", False)
     viewer, dock = launch.make_window()
