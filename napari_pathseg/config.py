@@ -9,8 +9,10 @@ from functools import partial
 
 from napari_pathseg.settings import Settings, setting
 
-PRESETS = ("quick", "normal", "thorough")
-NETWORK_NAMES = ("unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer", "unet-classic", "fcn8s")
+LIVE = "live"
+PRESETS = (LIVE, "quick", "normal", "thorough")
+LINEAR = "features+linear"
+NETWORK_NAMES = ("unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer", "unet-classic", "fcn8s", LINEAR)
 LOSS_NAMES = ("cross-entropy+dice", "cross-entropy", "dice", "focal", "tversky", "lovasz")
 FILL_MODES = ("mirror", "nearest")
 UPSAMPLING_INITS = ("bilinear", "xavier")
@@ -24,14 +26,16 @@ class TrainConfig(Settings):
 
     preset: str = setting(
         "normal",
-        "quick: trains only the decoder, in seconds; normal: trains the whole network, in minutes; thorough: first "
-        "searches the learning rate, then trains until validation no longer improves.",
+        "live: fits a linear classifier to the features of the encoder (features+linear), as fast as these are "
+        "computed; quick: trains only the decoder, in seconds; normal: trains the whole network, in minutes; thorough: "
+        "first searches the learning rate, then trains until validation no longer improves.",
         choices=PRESETS,
         expert=False,
     )
     minutes: float = setting(
         0.0,
-        "Maximum training time; 0: that of the preset (quick 10 s, normal 2 min, thorough up to 10 h).",
+        "Maximum training time; 0: that of the preset (live 2 min, if that many tiles are annotated; quick 10 s, "
+        "normal 2 min, thorough up to 10 h).",
         unit="min",
         minimum=0.0,
         maximum=10_000,
@@ -409,7 +413,7 @@ class TrainConfig(Settings):
     @property
     def longest_minutes(self) -> float:
         """The maximum training time in minutes: `minutes`, or that of the preset if it is 0."""
-        return self.minutes or {"quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
+        return self.minutes or {"live": 2.0, "quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,12 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.slide_patches import Corners, LabelledBlocks, SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS, Tile, grow
 from napari_pathseg.geometry import Region
-from napari_pathseg.geometry.arrays import BoolArray
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.projects.held_out_parts import Parts, boxes_on_mask, margin_of
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
+SlideBox = tuple[SlidePatchSource, Region]
 _BLOCK = 32  # mask pixels along the blocks in which the labels of a class are indexed
 
 
@@ -88,9 +89,7 @@ class PatchDataset:
         number = candidates[rng.integers(len(candidates))]
         return self._tile(number, self._draw_position(self._blocks[number][label], rng), rng)
 
-    def labelled_regions(
-        self, side: int, limit: int, rng: np.random.Generator
-    ) -> Iterator[tuple[SlidePatchSource, Region]]:
+    def labelled_regions(self, side: int, limit: int, rng: np.random.Generator) -> Iterator[SlideBox]:
         """Yield boxes of masks' grids that tile the labelled area of all slides without overlap, at most `limit`."""
         tiles = []
         for number, (slide, blocks) in enumerate(zip(self.slides, self._blocks, strict=True)):
@@ -104,6 +103,29 @@ class PatchDataset:
                 tiles += [(slide, box) for box in inside if not box.empty and _holds_block(corners, box)]
         chosen = sorted(rng.permutation(len(tiles))[:limit])
         yield from (tiles[number] for number in chosen)
+
+    def tiles_to_learn(self, side: int) -> list[SlideBox]:
+        """Return boxes of the working grids that tile what is labelled without overlap, all slides in turn."""
+        tiles: list[SlideBox] = []
+        for slide, blocks in zip(self.slides, self._blocks, strict=True):
+            corners = _all_corners(blocks)  # a block can lie on two tiles, or on four
+            at = [corners + np.array(offset) * (_BLOCK - 1) for offset in np.ndindex(2, 2)]
+            for row, column in np.unique((np.concatenate(at) / slide.factor).astype(int) // side, axis=0):
+                region = Region(int(row) * side, int(column) * side, side, side).clip(slide.shape)
+                tiles += [] if region.empty else [(slide, region)]
+        return balanced(tiles)
+
+    def truth_to_learn(self, slide: SlidePatchSource, region: Region) -> tuple[UInt8Array, BoolArray]:
+        """Return labels in a box of the working grid without those of held-out parts, and which are corrections."""
+        labels, corrected = slide.truth(region)
+        for box in self._untouched[self.slides.index(slide)]:
+            labels[box.intersect(region).shift(-region.top, -region.left).slices] = 0
+        return labels, corrected
+
+    @property
+    def corrected_weight(self) -> float:
+        """The weight of a corrected pixel; others have 1."""
+        return self._config.corrected_weight
 
     def _leave_out(self, held_out: Parts) -> None:
         """Keep tiles away from parts of the slides; forget the labels that no tile can show then."""
@@ -183,6 +205,18 @@ class PatchDataset:
             weights = correction_weights if weights is None else weights * correction_weights
         context = slide.context(region) if config.context else None
         return Tile(slide.pixels(region), labels, weights, context)
+
+
+def balanced(tiles: Sequence[SlideBox]) -> list[SlideBox]:
+    """Return tiles in a random order that is always the same, in which all slides have their turn."""
+    rng = np.random.default_rng(0)
+    by_slide: dict[str, list[SlideBox]] = {}
+    for tile in tiles:
+        by_slide.setdefault(tile[0].record.id, []).append(tile)
+    shuffled = [[group[number] for number in rng.permutation(len(group))] for group in by_slide.values()]
+    order = rng.permutation(len(shuffled))
+    longest = max(map(len, shuffled), default=0)
+    return [shuffled[slide][turn] for turn in range(longest) for slide in order if turn < len(shuffled[slide])]
 
 
 def _holds_block(corners: Corners, box: Region) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.dataset.patches import PatchDataset
+from napari_pathseg.engine.dataset.patches import PatchDataset, balanced
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
@@ -63,7 +63,7 @@ class Validator:
 
     def __init__(self, held_out: PatchDataset, classes: int, most: int) -> None:
         self._classes = classes
-        self._all = _balanced(list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0))))
+        self._all = balanced(list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0))))
         self.sample: Sequence[_Tile] = self._all[:most]
         self._seconds_per_tile = 0.0  # when the sample was last scored
 
@@ -116,15 +116,3 @@ def _add(confusion: Confusion, predictor: RegionPredictor, tile: _Tile, on_tile:
     confusion.add(labels, most_likely_classes(to_8_bits(probabilities)))
     if on_tile is not None:
         on_tile(probabilities, labels)
-
-
-def _balanced(tiles: Sequence[_Tile]) -> list[_Tile]:
-    """Return tiles in a random order that is always the same, in which all slides have their turn."""
-    rng = np.random.default_rng(0)
-    by_slide: dict[str, list[_Tile]] = {}
-    for tile in tiles:
-        by_slide.setdefault(tile[0].record.id, []).append(tile)
-    shuffled = [[group[number] for number in rng.permutation(len(group))] for group in by_slide.values()]
-    order = rng.permutation(len(shuffled))
-    longest = max(map(len, shuffled), default=0)
-    return [shuffled[slide][turn] for turn in range(longest) for slide in order if turn < len(shuffled[slide])]

@@ -122,6 +122,12 @@ def _fcn8s(spec: NetworkSpec) -> "Network":
     return FCN8s(spec)
 
 
+def _linear_head(spec: NetworkSpec) -> "Network":
+    from napari_pathseg.engine.networks.linear_head import LinearHead
+
+    return LinearHead(spec)
+
+
 _SMP_SUMMARY = "from segmentation-models-pytorch, with any `--encoder` that it or timm knows"
 _SMP_WEIGHTS = (
     "EfficientNet-lite0's ImageNet weights are installed with the package; others are downloaded, or "
@@ -193,6 +199,15 @@ _ROWS = (
         cost=StepCost(weights_m=134.3, tflop=0.845, activations_gb=1.6, features_gb=0.026, workspace_gb=0.8),
         summary="FCN-8s on VGG16, with skip layers, Xavier initialisation, L2 on the decoder",
         weights="VGG16's, downloaded or from a file; with its classifier also fc6 and fc7",
+    ),
+    NetworkKind(
+        name="features+linear",
+        build=_linear_head,
+        own_encoder=None,
+        grey=False,
+        cost=RelativeCost(work=0.3, activations=0.6),
+        summary="a linear classifier on the features of any `--encoder`; `--preset live` fits it in seconds",
+        weights=_SMP_WEIGHTS,
     ),
 )
 NETWORK_KINDS = {kind.name: kind for kind in _ROWS}

@@ -28,8 +28,7 @@ _DECODER_WIDTHS = (256, 128, 64, 32, 16)
 class ViTUNet(Network):
     """A vision transformer, a feature pyramid over its last features, and the U-Net decoder.
 
-    Patches of 14 pixels are treated as 16: tiles are shrunk by 14/16 before the encoder, so that
-    all encoders accept tiles of the same sizes.
+    Patches of 14 pixels are treated as 16; see `patch_shrink`.
     """
 
     optional_weights = (".gamma",)  # layer scale; 1 if a file lacks it
@@ -37,11 +36,9 @@ class ViTUNet(Network):
     def __init__(self, spec: NetworkSpec) -> None:
         encoder = find_encoder(spec.encoder)
         super().__init__(encoder.mean, encoder.std)
-        self.vit = _build(encoder.name)
-        patch = self.vit.patch_embed.patch_size[0]
-        stride = 2 ** round(math.log2(patch))
-        self.shrink = patch / stride
-        width = self.vit.embed_dim
+        self.vit = build_vit(encoder.name)
+        self.shrink = patch_shrink(self.vit)
+        width, stride = self.vit.embed_dim, _stride(self.vit)
         self.pyramid = nn.ModuleList(
             _level(width, outputs, stride / 2 ** (depth + 1)) for depth, outputs in enumerate(_WIDTHS)
         )
@@ -57,10 +54,7 @@ class ViTUNet(Network):
         return cast(nn.Module, self.vit)
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
-        if self.shrink != 1:
-            size = [round(side * self.shrink) for side in pixels.shape[-2:]]
-            pixels = F.interpolate(pixels, size, mode="bilinear")
-        return cast(list[Tensor], self.vit.forward_intermediates(pixels, 1, norm=True, intermediates_only=True))
+        return encode_patches(self.vit, self.shrink, pixels)
 
     def _decode(self, features: list[Tensor]) -> Tensor:
         levels = [level(features[0]) for level in self.pyramid]
@@ -69,7 +63,8 @@ class ViTUNet(Network):
         return cast(Tensor, self.head(self.decoder([size_only, *levels])))
 
 
-def _build(name: str) -> Any:
+def build_vit(name: str) -> Any:
+    """Return a vision transformer of timm without weights."""
     options: dict[str, Any] = {"num_classes": 0, "global_pool": "", "dynamic_img_size": True, "init_values": 1.0}
     try:
         return timm.create_model(name, pretrained=False, **options)
@@ -77,6 +72,27 @@ def _build(name: str) -> Any:
         raise BundleError(
             f"The encoder {name} could not be built ({error}). Choose another, such as vit_small_patch16_224."
         ) from error
+
+
+def patch_shrink(vit: Any) -> float:
+    """Return by what factor tiles are shrunk before the encoder, so that all encoders accept tiles of the same sizes.
+
+    It is 14/16 for patches of 14 pixels.
+    """
+    return float(vit.patch_embed.patch_size[0] / _stride(vit))
+
+
+def encode_patches(vit: Any, shrink: float, pixels: Tensor) -> list[Tensor]:
+    """Return the last features of a transformer, one for each patch of tiles that are shrunk first."""
+    if shrink != 1:
+        size = [round(side * shrink) for side in pixels.shape[-2:]]
+        pixels = F.interpolate(pixels, size, mode="bilinear")
+    return cast(list[Tensor], vit.forward_intermediates(pixels, 1, norm=True, intermediates_only=True))
+
+
+def _stride(vit: Any) -> int:
+    """Return the pixels between features: the side of a patch, as a power of two."""
+    return int(2 ** round(math.log2(vit.patch_embed.patch_size[0])))
 
 
 def _level(inputs: int, outputs: int, factor: float) -> nn.Sequential:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LINEAR, LIVE, TrainConfig
 from napari_pathseg.engine.bundle import (
     NetworkSpec,
     check_classes,
@@ -102,6 +102,8 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
             f"batch is {config.batch}; {config.devices} devices share it. Set it to a multiple of {config.devices}."
         )
     check_tensorboard(config)
+    if config.preset == LIVE:
+        config, parent = _live_settings(config), None
     train, val = assign_train_val_split(project)
     names, pixels = list(project.classes.slot_names), _pixels_by_class(project, train)
     known, unknown = _known_classes(project, pixels)
@@ -133,6 +135,13 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
     return replace(
         plan, notes=(*unknown, *notes), held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out)
     )
+
+
+def _live_settings(config: TrainConfig) -> TrainConfig:
+    """Return the settings of a live model: a fit in closed form needs no model to start from, and one process."""
+    if config.weights == "none":
+        raise ConfigError("The preset live needs trained features. Set weights to imagenet, or to a file.")
+    return config.replace(architecture=LINEAR, context=False, devices=1)
 
 
 def _learnt_before(project: Project, parent: str | None, val: list[SlideRecord], held_out: Parts) -> tuple[str, ...]:

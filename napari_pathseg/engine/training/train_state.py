@@ -185,6 +185,11 @@ class TrainState:
         self.loss = None
         self.reset_optimizer(decoder_only=False)
 
+    def adopt_fit(self) -> None:
+        """Count as a step that the network's weights were fitted in closed form; the EMA is these weights."""
+        self.step += 1
+        self._average(0.0)
+
     def join_group(self, *, fresh: bool) -> None:
         """Share each further step with the group, from rank 0's weights, with a new optimizer if `fresh`."""
         if self._group is None:

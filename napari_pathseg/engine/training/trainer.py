@@ -55,6 +55,8 @@ class Trainer:
 
     Attributes
     ----------
+    training_set, device
+        The labelled slides, and where the network computes.
     loader, state, schedule
         Batches, the network with its optimizer, and the learning rate over time.
     budget, history
@@ -71,7 +73,7 @@ class Trainer:
         self, project: Project, plan: TrainingPlan, training_set: PatchDataset, validation_set: PatchDataset
     ) -> None:
         config = plan.config
-        self.plan, self.config = plan, config
+        self.plan, self.config, self.training_set = plan, config, training_set
         self._threads = CpuThreadTuner()  # before the process group limits the threads
         self._group: ProcessGroup | None = None
         if config.devices > 1:
@@ -79,15 +81,15 @@ class Trainer:
         sample = torch.zeros(2, 3, config.tile, config.tile, dtype=torch.uint8)
         timed = config.steps == 0 and self._group is None
         shared = None if self._group is None else self._group.device
-        self._device = choose_device(plan.network, sample, config.precision, timed=timed, device=shared)
-        self.loader = BatchLoader(training_set, config, self._device, config.devices)
-        self.state = TrainState(plan.network, self._device, config, plan.pixels_by_class, self._group)
+        self.device = choose_device(plan.network, sample, config.precision, timed=timed, device=shared)
+        self.loader = BatchLoader(training_set, config, self.device, config.devices)
+        self.state = TrainState(plan.network, self.device, config, plan.pixels_by_class, self._group)
         self.schedule = LearningRateSchedule(config, self.loader.steps_per_epoch)
         self._validator = Validator(validation_set, plan.spec.classes, config.validation_tiles)
         self._sample_is_final = False  # once its cost was measured, the validation sample stays the same
         self.history, self._diagnostics = RunHistory(project, plan), TrainingDiagnostics(plan.class_names)
         self._samples = ValidationSamples(self._validator, project.classes)
-        self._predictor = RegionPredictor(self.state.ema_model, self._device)
+        self._predictor = RegionPredictor(self.state.ema_model, self.device)
         self._preview = LivePreview(project, plan.run, self._predictor.classes, config.stain_norm)
         self.learning_rate = config.learning_rate
         self.restarts = 0
@@ -175,7 +177,7 @@ class Trainer:
         if not self._sample_is_final and not self.budget.counts_steps:
             seconds = _FIRST_VALIDATION_SHARE * 60 * self.config.longest_minutes
         self._sample_is_final = True
-        return self._validator.score(self.state.ema_model, self._device, seconds, on_tile)
+        return self._validator.score(self.state.ema_model, self.device, seconds, on_tile)
 
     def _schedule_validation(self, cost: float) -> None:
         minimum, maximum = _VALIDATION_INTERVAL_S
@@ -222,7 +224,7 @@ class Trainer:
         self._scoring = True
         self.state.ema_model.load_state_dict(self.history.load_best_weights())
         start = time.perf_counter()
-        for number, scores in enumerate(self._validator.scores_on_all(self.state.ema_model, self._device), 1):
+        for number, scores in enumerate(self._validator.scores_on_all(self.state.ema_model, self.device), 1):
             elapsed = time.perf_counter() - start
             yield Progress(SCORING, number / total, elapsed / number * (total - number), self.state.step)
             if number == total:

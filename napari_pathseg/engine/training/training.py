@@ -10,12 +10,14 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
-from napari_pathseg.engine.events import Event, Job, Note, Started
+from napari_pathseg.engine.events import Event, Job, Note, Progress, Started
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
+from napari_pathseg.engine.networks.linear_head import LinearHead
+from napari_pathseg.engine.training.linear_fit import LinearFit
 from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_training
 from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
 from napari_pathseg.errors import OutOfMemoryError
@@ -25,6 +27,7 @@ from napari_pathseg.storage.portable import remove_tree
 _LR_FACTORS = (0.2, 1.0, 5.0)  # multiples of the learning rate that the preset thorough tries
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # limits of each of these trials
 _STAGE_SHARE = 4  # if steps are limited, the quick look and the learning rate search each get at most 1/4 of them
+_FIT_SIDE, _FIT_HALO = 512, 64  # pixels of the tiles that a linear classifier is fitted to, as in prediction
 _MAX_NAN_STEPS = 3  # consecutive steps with a NaN loss before a restart
 _MAX_RESTARTS = 3
 
@@ -105,11 +108,31 @@ def _stages(trainer: Trainer) -> Iterator[Event]:
     if plan.network.weights_note:
         yield Note(plan.network.weights_note)
     yield from (Note(text) for text in plan.notes)
+    if trainer.config.preset == LIVE:
+        yield from _fit_classifier(trainer)
+        yield from trainer.finish()
+        return
     if plan.checkpoint is None:
         yield from _prepare_network(trainer)
     if trainer.config.preset != "quick" or not _encoder_is_pretrained(trainer):
         yield from _train_network(trainer)
     yield from trainer.finish()
+
+
+def _fit_classifier(trainer: Trainer) -> Iterator[Event]:
+    """Fit the linear classifier to the features of the labelled tiles, as many as the time limit allows."""
+    network, budget = trainer.state.network.eval(), trainer.budget
+    assert isinstance(network, LinearHead)
+    fit = LinearFit(network, trainer.training_set, trainer.device, halo=_FIT_HALO)
+    for tiles, total in fit.read(_FIT_SIDE):
+        left = budget.elapsed / tiles * (total - tiles)
+        yield Progress("Reading", tiles / total, min(left, budget.left), 0, seconds=budget.elapsed)
+        if tiles < total and (trainer.stopped or budget.left == 0):
+            yield Note(f"The model learnt from {tiles} of {total} labelled tiles, as its time was over.")
+            break
+    fit.fit()
+    trainer.state.adopt_fit()
+    yield from trainer.validate()
 
 
 def _prepare_network(trainer: Trainer) -> Iterator[Event]:

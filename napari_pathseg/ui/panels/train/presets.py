@@ -3,7 +3,7 @@
 from psygnal import Signal
 from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
 
-from napari_pathseg.config import PRESETS, TrainConfig
+from napari_pathseg.config import TrainConfig
 from napari_pathseg.settings import SettingInfo
 from napari_pathseg.ui.session.formatting import format_preset_minutes
 from napari_pathseg.ui.widgets.layout import column, push_button, row
@@ -37,7 +37,7 @@ class PresetChoice(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.buttons = {name: _preset_button(*_TEXTS[name]) for name in PRESETS}
+        self.buttons = {name: _preset_button(*texts) for name, texts in _TEXTS.items()}
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         for button in self.buttons.values():
@@ -63,8 +63,8 @@ class PresetChoice(QWidget):
 
     def show_choice(self, config: TrainConfig) -> None:
         """Show the preset and the minutes of a configuration."""
-        self.buttons[config.preset].setChecked(True)
-        self.minutes.native.setSpecialValueText(format_preset_minutes(config.preset))
+        self.buttons.get(config.preset, self.buttons["normal"]).setChecked(True)  # live has no button
+        self.minutes.native.setSpecialValueText(format_preset_minutes(self.preset))
         self.minutes.value = config.minutes
 
     def _on_toggled(self, _: QPushButton, checked: bool) -> None:
