@@ -5,9 +5,10 @@ import os
 import platform
 import time
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from napari_pathseg.engine.events import Command, Event, Job, Started, Stop, relay
+from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
@@ -30,9 +31,7 @@ def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
             folder = project.folder / "runs" / event.run
             _save_status(folder, "running")
         if folder is not None:
-            line = json.dumps({"time": round(time.time(), 2), **event.to_json()})
-            with (folder / "events.jsonl").open("a", encoding="utf8") as file:
-                file.write(line + "\n")
+            _append(folder / "events.jsonl", {"time": round(time.time(), 2), **event.to_json()})
 
     try:
         result = yield from relay(job, record, note_command)
@@ -41,6 +40,18 @@ def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
         raise
     _save_status(folder, "stopped" if stopped else "finished")
     return result
+
+
+def _append(path: Path, values: dict[str, Any]) -> None:
+    """Add a line to the log of a run."""
+    try:
+        with path.open("a", encoding="utf8") as file:
+            file.write(json.dumps(values) + "\n")
+    except OSError as error:
+        raise ProjectError(
+            f"{path} could not be written ({error.strerror or error}); the training stopped. Free the disk or bring "
+            "the project back, then resume it."
+        ) from error
 
 
 def _save_status(folder: Path | None, state: str) -> None:

@@ -17,6 +17,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.atomic import atomic_folder
+from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import remove_tree
 
 _WEIGHTS, _WHOLE = "weights", "whole"  # attributes: the stamp of the weights, and the same once the slide is covered
@@ -59,6 +60,8 @@ class Prediction:
 
     def write(self, region: Region, probabilities: UInt8Array) -> UInt8Array:
         """Store the probabilities of a box, shape (classes, rows, columns); return its classes."""
+        if not self.path.exists():  # zarr would create it again, where the project was
+            raise folder_is_gone(self.path)
         classes = most_likely_classes(probabilities)
         self.probabilities[(slice(None), *region.slices)] = probabilities
         self.classes[region.slices] = classes

@@ -23,6 +23,7 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.provenance import StoredCounts
 from napari_pathseg.storage.atomic import atomic_folder
 from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import fsync_all, remove, replace
 from napari_pathseg.storage.untrusted import DecodeError, parsing
 
@@ -76,6 +77,8 @@ class MaskStore:
 
     def read_chunk(self, level: int, key: Key) -> UInt8Array | None:
         """Return labels and provenance of a chunk, ``(2, CHUNK, CHUNK)``; None if nothing is set."""
+        if self._group is None:
+            return None
         labels, provenance = (files.read(key) for files in self._files[level])
         if labels is None and provenance is None:
             return None
@@ -142,6 +145,8 @@ class MaskStore:
     def save_counts(self, counts: Mapping[str, int]) -> None:
         """Save the pixel counts beside the pyramids."""
         assert self._group is not None
+        if not self.path.exists():  # zarr would create it again
+            raise folder_is_gone(self.path)
         self._group.attrs["pathseg_counts"] = dict(counts)
 
 
@@ -153,7 +158,7 @@ class ChunkFiles:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / "c"
+        self._array, self._folder = folder, folder / "c"
 
     def read(self, key: Key) -> UInt8Array | None:
         """Return a chunk's pixels, ``(CHUNK, CHUNK)``, or None if all are 0.
@@ -161,13 +166,15 @@ class ChunkFiles:
         Raises
         ------
         ProjectError
-            If its file is damaged or cannot be read; an unreadable chunk never counts as empty.
+            If its file is damaged or cannot be read, or the mask is gone: an unreadable chunk never counts as empty.
         """
         path = self.path(key)
         try:
             stored = path.read_bytes()
         except FileNotFoundError:
-            return None
+            if self._array.exists():
+                return None
+            raise folder_is_gone(self._array) from None
         except OSError as error:
             raise ProjectError(
                 f"{path} could not be read ({error.strerror or error}); it is part of a mask. Allow reading, or "
@@ -196,6 +203,8 @@ class ChunkFiles:
             try:
                 partial.write_bytes(content)
             except FileNotFoundError:
+                if not self._array.exists():
+                    raise folder_is_gone(self._array) from None
                 path.parent.mkdir(parents=True, exist_ok=True)
                 partial.write_bytes(content)
             replace(partial, path)

@@ -25,7 +25,7 @@ from napari_pathseg.projects.project_state import ProjectState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.storage.lock import ProjectLock
+from napari_pathseg.storage.lock import ProjectLock, folder_is_gone
 from napari_pathseg.storage.portable import check_path_length, remove, remove_tree
 
 FOLDER_SUFFIX = ".pathseg"
@@ -128,6 +128,9 @@ class Project:
             self._write()
 
     def _write(self) -> None:
+        self.lock.check()
+        if not self.folder.is_dir():
+            raise folder_is_gone(self.folder)
         write_manifest(self.folder, Manifest(self.classes, self.mpp, list(self.slides.values()), self.state))
 
     # -- one writer at a time
@@ -266,9 +269,13 @@ class Project:
         """Return the folder of a slide's mask, which may not exist."""
         return self.folder / "masks" / f"{slide_id}.zarr"
 
-    def open_mask(self, slide_id: str) -> Mask:
-        """Open a slide's mask, creating an empty one if necessary; needs the lock."""
-        return open_mask(self.mask_path(slide_id), self.slide(slide_id).mask_shape, self.classes, self.lock.check)
+    def open_mask(self, slide: str | SlideRecord) -> Mask:
+        """Open the mask of a slide, or of a record that is not in the project yet, or create one; needs the lock."""
+        record = self.slide(slide) if isinstance(slide, str) else slide
+        self.lock.check()
+        if not self.folder.is_dir():
+            raise folder_is_gone(self.folder)
+        return open_mask(self.mask_path(record.id), record.mask_shape, self.classes, self.lock.check)
 
     def open_mask_readonly(self, slide_id: str) -> Mask:
         """Open a slide's mask read-only, as last saved; needs no lock."""

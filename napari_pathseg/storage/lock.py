@@ -51,6 +51,7 @@ _TAKE_OVER_S = 0.5  # by then a take-over in progress has finished
 _CLOCK_CHECK_S = 1.0  # between checks of the clock, which jumps when a computer wakes
 _GONE_ERRNOS = (errno.ENOENT, errno.ESTALE)
 _ANOTHER = "another program"
+_NEVER = (0.0, float("-inf"))  # by both clocks
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ class LockOwner:
         """Whether its process is known to have ended; never for a process of another computer."""
         if self.machine != _machine():
             return False
+        if self.process == os.getpid():  # of a folder that was renamed while this process had it open
+            return self.token not in _held_here
         try:
             return psutil.Process(self.process).status() == psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
@@ -131,6 +134,8 @@ class LockOwner:
         except psutil.Error:
             return False
 
+
+_held_here: set[str] = set()  # the tokens of this process
 
 _FIELDS: dict[str, type] = {name: int if name == "process" else str for name in LockOwner.__dataclass_fields__}
 
@@ -206,14 +211,20 @@ class ProjectLock:
         self._depth = 0
         self._owner: LockOwner | None = None
         self._path = folder / ".lock-0"
-        self._last_heartbeat = 0.0  # by the wall clock, which runs while the computer sleeps
-        self._lost_to = ""
+        self._disk = 0  # the device that the folder lay on
+        self._last_heartbeat = _NEVER
+        self._lost_to, self._gone = "", False
         self._stopped = threading.Event()
 
     @property
     def held(self) -> bool:
         """Whether this program holds the lock, as of the last heartbeat."""
-        return self._owner is not None and not self._lost_to
+        return self._owner is not None and not self._lost_to and not self._gone
+
+    @property
+    def gone(self) -> bool:
+        """Whether the folder was moved, renamed or deleted, or its disk removed, while this program held the lock."""
+        return self._gone or (bool(self._lost_to) and self._has_moved())  # the lock is deleted before the folder
 
     @property
     def lost_to(self) -> str:
@@ -233,14 +244,19 @@ class ProjectLock:
                 self.check()
                 self._depth += 1
                 return False
-            me, begin = LockOwner.here(program), time.time()
+            me, begin = LockOwner.here(program), _clocks()
+            _held_here.add(me.token)
             try:
-                self._path = self._claim(me)
+                self._path, self._disk = self._claim(me), self._folder.stat().st_dev
             except OSError as error:
+                _held_here.discard(me.token)
                 raise ProjectError(
                     f"{self._folder} cannot be written ({error.strerror}). Allow writing to the project folder."
                 ) from error
-            self._owner, self._last_heartbeat, self._depth, self._lost_to = me, begin, 1, ""
+            except BaseException:
+                _held_here.discard(me.token)
+                raise
+            self._owner, self._last_heartbeat, self._depth, self._lost_to, self._gone = me, begin, 1, "", False
             self._stopped = threading.Event()
             threading.Thread(target=self._send_heartbeats, args=(self._stopped,), name="lock", daemon=True).start()
             return True
@@ -255,7 +271,8 @@ class ProjectLock:
             with contextlib.suppress(OSError):
                 if self._is_mine():
                     remove(self._path)
-            self._owner, self._lost_to = None, ""
+            _held_here.discard(self._owner.token)
+            self._owner, self._lost_to, self._gone = None, "", False
 
     def check(self) -> None:
         """Raise unless the lock is still ours; cheap unless the last heartbeat was long ago.
@@ -263,10 +280,10 @@ class ProjectLock:
         Raises
         ------
         ProjectError
-            If another program took it over, naming that program, or the folder cannot be reached.
+            If another program took it over, naming that program, or the folder is gone or cannot be reached.
         """
-        fresh = abs(time.time() - self._last_heartbeat) < 2 * self._timing.heartbeat_s
-        if self._owner is None or (fresh and not self._lost_to):
+        fresh = self._seconds_since_heartbeat() < 2 * self._timing.heartbeat_s
+        if self._owner is None or (fresh and self.held):
             return
         with self._guard:
             try:
@@ -276,6 +293,8 @@ class ProjectLock:
                 raise ProjectError(
                     f"{self._folder} cannot be reached ({error.strerror}). Nothing is written until it can."
                 ) from error
+            if self.gone:
+                raise folder_is_gone(self._folder)
             if self._lost_to:
                 raise ProjectError(
                     f"{self._folder} was taken over by {self._lost_to}, because this program did not respond for "
@@ -337,7 +356,7 @@ class ProjectLock:
     def _send_heartbeats(self, stopped: threading.Event) -> None:
         """Touch the lock file regularly, and check that no program took over."""
         while not stopped.wait(min(self._timing.heartbeat_s, _CLOCK_CHECK_S)):
-            if abs(time.time() - self._last_heartbeat) < self._timing.heartbeat_s * 0.9:
+            if self._seconds_since_heartbeat() < self._timing.heartbeat_s * 0.9:
                 continue
             with (
                 self._guard,
@@ -349,7 +368,10 @@ class ProjectLock:
 
     def _verify(self) -> None:
         """Touch the lock file, then check whether another program took over; in doubt assume that it did."""
-        now, lost = time.time(), not self._is_mine()
+        now, lost = _clocks(), not self._is_mine()
+        self._gone = lost and self._has_moved()
+        if self._gone:  # it may come back
+            return
         if not lost:
             try:
                 os.utime(self._path)  # without a time, so that a share's server uses its own clock
@@ -366,6 +388,21 @@ class ProjectLock:
             self._lost_to = _describe(self._others()) or _ANOTHER
         self._last_heartbeat = now  # last, as `check` trusts a recent one without waiting for the guard
 
+    def _seconds_since_heartbeat(self) -> float:
+        """Return the time since the last heartbeat, by the clock that says more.
+
+        The wall clock runs while the computer sleeps, but may be set back; the other one is never set.
+        """
+        pairs = zip(_clocks(), self._last_heartbeat, strict=True)
+        return max(abs(now - before) for now, before in pairs)
+
+    def _has_moved(self) -> bool:
+        """Return whether there is no folder any more, or the one of another disk, to which ours was attached."""
+        try:
+            return self._folder.stat().st_dev != self._disk
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+
     def _others(self) -> list[_LockFile]:
         return [one for one in self._lock_files() if one.path != self._path or one.owner != self._owner]
 
@@ -376,6 +413,19 @@ class ProjectLock:
             if error.errno not in _GONE_ERRNOS:
                 raise
             return False
+
+
+def folder_is_gone(folder: Path) -> ProjectError:
+    """Return the error of a folder that is no longer where it was opened."""
+    return ProjectError(
+        f"{folder} is gone: it was moved, renamed or deleted, or its disk was removed. What you drew before is saved "
+        "in it. Bring it back, or open it where it is now."
+    )
+
+
+def _clocks() -> tuple[float, float]:
+    """Return the time by the wall clock, and by the one that is never set."""
+    return time.time(), time.monotonic()
 
 
 def _describe(held: list[_LockFile], *, process: bool = False) -> str:

@@ -3,6 +3,7 @@
 A folder names its owner, a process, as lock files do: the next program removes those of killed ones.
 """
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -31,7 +32,7 @@ def remove_orphans() -> None:
             owner = None if folder.is_symlink() else read_lock_file(folder / _OWNER)[0]
         except OSError:  # not one of ours, or of another user
             continue
-        if owner is not None and owner.has_ended:
+        if owner is not None and owner.process != os.getpid() and owner.has_ended:
             shutil.rmtree(folder, ignore_errors=True)
 
 

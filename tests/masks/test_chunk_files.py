@@ -12,6 +12,7 @@ from napari_pathseg.masks.zarr_store import CHUNK, PARTIAL, ChunkFiles
 
 @pytest.fixture
 def chunks(tmp_path):
+    (tmp_path / "0").mkdir()
     return ChunkFiles(tmp_path / "0")
 
 
@@ -105,6 +106,7 @@ def test_refused_write_leaves_the_old_chunk_and_no_temp_file(chunks, tmp_path):
 
 def test_hard_link_to_a_chunk_keeps_its_content(chunks, tmp_path):
     chunks.write((0, 0), blobs())
+    (tmp_path / "kept").mkdir()
     kept = ChunkFiles(tmp_path / "kept")
     (tmp_path / "kept" / "c" / "0").mkdir(parents=True)
     os.link(tmp_path / "0" / "c" / "0" / "0", tmp_path / "kept" / "c" / "0" / "0")

@@ -34,6 +34,9 @@ for order in sys.stdin:
 """
 RACER = """
 import json, os, random, sys, time
+skew, clocks = float(sys.argv[3]), {name: getattr(time, name) for name in ("time", "monotonic")}
+time.time = lambda: clocks["time"]() + skew + random.uniform(-skew, skew)  # a clock that is wrong, and jumps
+time.monotonic = lambda: clocks["monotonic"]() + skew
 from dataclasses import replace
 from pathlib import Path
 from napari_pathseg.storage.lock import LockOwner
@@ -57,7 +60,7 @@ while entered < entries:
     time.sleep(random.uniform(0, 0.003))
     inside.unlink(missing_ok=True)
     if entered % 2:  # as if it had died long ago on another computer
-        own = next(path for path in folder.glob(".lock-*") if path.suffix == "")
+        own = lock._path  # the folder may also hold that of a program which is about to give way
         own.write_text(replace(LockOwner.here("gone"), machine="elsewhere").to_json())
         os.utime(own, (0, 0))
     lock.release()
@@ -201,6 +204,7 @@ def test_half_written_lock_file_counts_while_it_is_fresh(tmp_path):
 
 def test_owner_that_slept_gives_way_to_the_program_that_took_over(holder, tmp_path):
     holder.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, holder.pid, os.WSTOPPED | os.WNOWAIT)
     stopped = time.time()
     age_lock_files(tmp_path)
     taker = ProjectLock(tmp_path, QUICK)
@@ -250,10 +254,53 @@ def test_owner_is_not_trusted_while_its_heartbeat_finds_out_who_took_over(tmp_pa
     slept.acquire()
     monkeypatch.setattr("napari_pathseg.storage.lock._describe", describe)
     (tmp_path / ".lock-1").unlink()
-    slept._last_heartbeat -= 60
+    slept._last_heartbeat = (0.0, 0.0)
     assert looking.wait(30)
     with pytest.raises(ProjectError, match="was taken over by the other"):
         slept.check()
+
+
+def test_owner_whose_clock_was_set_back_while_it_slept_looks_at_the_lock_again(tmp_path, monkeypatch):
+    slept = ProjectLock(tmp_path, LeaseTiming(5, 30))
+    slept.acquire()
+    wall, steady = slept._last_heartbeat
+    age_lock_files(tmp_path)
+    taker = ProjectLock(tmp_path, LeaseTiming(5, 30))
+    taker.acquire("the other")
+    slept._last_heartbeat = (wall, steady - 60)  # a minute has passed, and the wall clock says that none has
+    with pytest.raises(ProjectError, match="was taken over by the other"):
+        slept.check()
+    slept.release()
+    taker.release()
+
+
+def test_moved_folder_is_gone_and_not_taken_over(tmp_path):
+    folder = tmp_path / "before"
+    folder.mkdir()
+    lock = ProjectLock(folder, QUICK)
+    lock.acquire()
+    folder.rename(tmp_path / "after")
+    until(lambda: lock.gone)
+    assert not lock.held
+    with pytest.raises(ProjectError, match="before is gone: it was moved, renamed or deleted, or its disk was removed"):
+        lock.check()
+    (tmp_path / "after").rename(folder)
+    until(lambda: lock.held)
+    lock.check()
+    lock.release()
+    assert list(folder.iterdir()) == []
+
+
+def test_folder_renamed_while_open_can_be_opened_at_once_by_the_same_program(tmp_path):
+    folder = tmp_path / "before"
+    folder.mkdir()
+    lock, renamed = ProjectLock(folder), ProjectLock(tmp_path / "after")
+    lock.acquire()
+    folder.rename(tmp_path / "after")
+    lock.release()
+    assert renamed.acquire()
+    renamed.release()
+    assert list((tmp_path / "after").iterdir()) == []
 
 
 def test_lock_acquired_twice_is_released_twice(tmp_path):
@@ -268,8 +315,9 @@ def test_lock_acquired_twice_is_released_twice(tmp_path):
     other.release()
 
 
-def test_lock_has_one_owner_at_a_time_in_a_race(start, tmp_path):
-    racers = [start(RACER, tmp_path, ENTRIES) for _ in range(6)]
+@pytest.mark.parametrize("skew", [0, 86_400])
+def test_lock_has_one_owner_at_a_time_in_a_race(start, tmp_path, skew):
+    racers = [start(RACER, tmp_path, ENTRIES, skew * (number - 2)) for number in range(6)]
     assert all(racer.stdout.readline() == "ready\n" for racer in racers)
     for racer in racers:
         racer.stdin.write("go\n")

@@ -273,6 +273,8 @@ def _execute(
             project.state.removed_slides = [stored for stored in removed if stored["id"] not in returning]
         project.save()
     except BaseException:
+        if not _is_ours(project):  # what happens to it now is the other program's
+            raise
         project.reload()
         project.slides = project.slides | returning  # until their masks are restored
         for slide_id in new:
@@ -284,6 +286,13 @@ def _execute(
                 mask.run(restore(version))
         project.reload()
         raise
+
+
+def _is_ours(project: Project) -> bool:
+    """Return whether this program may still write the project."""
+    with contextlib.suppress(ProjectError):
+        project.lock.check()
+    return project.lock.held
 
 
 def _snapshot(project: Project, slide_id: str) -> Version:

@@ -22,7 +22,6 @@ from napari_pathseg.contours.formats.label_images.reader import is_white_ambiguo
 from napari_pathseg.errors import AnnotationError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.masks import open_mask
 from napari_pathseg.masks.edits import edit_tiles, import_contours, import_labels, reject, remove_imported
 from napari_pathseg.projects.importing.class_assignment import assign_classes
 from napari_pathseg.projects.project import Project
@@ -138,6 +137,7 @@ def import_annotations(
 
     A version of the mask is created before.
     """
+    project.lock.check()
     earlier = project.state.imports_into(record.id)
     previous = next((name for name, one in earlier.items() if one.file == file.path.name), None)
     copy = project.folder / "contours" / (previous or _unused_name(project, record.id, file.path.suffix.lower()))
@@ -148,7 +148,7 @@ def import_annotations(
     create_version(project, record.id, IMPORT)
     if record.complete:
         remove_predictions(project, record)
-    with open_mask(project.mask_path(record.id), record.mask_shape, project.classes) as mask:
+    with project.open_mask(record) as mask:
         if previous is not None and len(earlier) == 1:  # the new content replaces the old
             mask.run(remove_imported(Region(0, 0, *mask.shape)))
         if isinstance(annotations, np.ndarray):
@@ -185,7 +185,7 @@ def import_warnings(project: Project, files: Mapping[str, str | None]) -> list[s
 def remove_predictions(project: Project, record: SlideRecord) -> None:
     """Remove a model's labels from a slide's mask: on a complete slide every pixel has a human label."""
     if project.mask_path(record.id).exists():
-        with open_mask(project.mask_path(record.id), record.mask_shape, project.classes) as mask:
+        with project.open_mask(record) as mask:
             mask.run(reject(Region(0, 0, *mask.shape)))
 
 

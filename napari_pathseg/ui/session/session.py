@@ -25,6 +25,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 from napari_pathseg.slides.appearance import grouped, oddities
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.ui.layers.slide_layers import SlideLayers, preload
 from napari_pathseg.ui.session.background import BackgroundJobs, Steps, Work, run_now
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
@@ -226,7 +227,7 @@ class Session:
         return export(self.require_project(), folder, options)
 
     def poll_lock(self) -> None:
-        """Acquire the project once its holder has left, and release it if another program took it over.
+        """Acquire the project once its holder has left; release it if another program took it over, or it is gone.
 
         The window calls this at intervals.
         """
@@ -234,6 +235,8 @@ class Session:
             return
         if self.workspace.taken:
             self._retry_lock(self.project)
+        elif self.project.lock.gone:
+            self._close_gone_project(self.project)
         elif self.project.lock.lost_to:
             self._release_lost_project(self.project)
 
@@ -398,6 +401,10 @@ class Session:
             self._reload_slide(project)
             self.message.emit(f"{project.folder.name} can be changed now.", "", "info")
         self.project_changed.emit()
+
+    def _close_gone_project(self, project: Project) -> None:
+        self.close()
+        self.message.emit(str(folder_is_gone(project.folder)), "", "error")
 
     def _release_lost_project(self, project: Project) -> None:
         self.training.detach()
