@@ -60,9 +60,10 @@ bench-data: $(VENV)/installed
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train.py
 
-# Slow: hostile contours and slides, thirty times as many as in the tests.
+# Slow: hostile contours and slides, thirty times as many as in the tests; each call of a disk refused, by each error.
 fuzz: $(VENV)/installed
 	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/contours/formats tests/slides/readers/test_tiff.py -k "not real and not seconds"
+	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/projects/test_failing_disk.py
 
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed

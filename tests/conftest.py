@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,6 +108,12 @@ def _make_project(folder: Path, slides: list[Path]) -> Project:
     add_slides(project, slides[:5], AddOptions(contours=slides[0].parent))
     add_slides(project, slides[5:], AddOptions(role="test"))
     return project
+
+
+@pytest.fixture(scope="session")
+def slide_maker() -> Callable[[Path], list[Path]]:
+    """A function that writes the six slides into a folder."""
+    return _write_slides
 
 
 @pytest.fixture

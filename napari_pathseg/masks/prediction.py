@@ -3,8 +3,9 @@
 It is stored apart from the mask, which merges it as provenance *model*; training never reads it.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,16 +57,26 @@ class Prediction:
 
     def finish(self, stamp: int) -> None:
         """Record that the whole slide has been predicted with the weights of this `stamp`."""
-        self._group.attrs[_WHOLE] = stamp
+        with self._writing():
+            self._group.attrs[_WHOLE] = stamp
 
     def write(self, region: Region, probabilities: UInt8Array) -> UInt8Array:
         """Store the probabilities of a box, shape (classes, rows, columns); return its classes."""
+        classes = most_likely_classes(probabilities)
+        with self._writing():
+            self.probabilities[(slice(None), *region.slices)] = probabilities
+            self.classes[region.slices] = classes
+        return classes
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Raise a ProjectError where the disk refuses, or the prediction is gone."""
         if not self.path.exists():  # zarr would create it again, where the project was
             raise folder_is_gone(self.path)
-        classes = most_likely_classes(probabilities)
-        self.probabilities[(slice(None), *region.slices)] = probabilities
-        self.classes[region.slices] = classes
-        return classes
+        try:
+            yield
+        except OSError as error:
+            raise _not_written(self.path, error) from error
 
     def read(self, region: Region) -> UInt8Array:
         """Return the class of each pixel of a box, 0 where nothing has been predicted yet."""
@@ -117,11 +128,13 @@ def create_prediction(
             _create_array(group, "probabilities", (len(class_names), *shape), (1, CHUNK, CHUNK))
             group.attrs.update({"classes": list(class_names), **({} if weights is None else {_WEIGHTS: weights})})
     except OSError as error:
-        raise ProjectError(
-            f"{path} could not be written ({error.strerror or error}). Free the disk or allow writing to "
-            "the project folder."
-        ) from error
+        raise _not_written(path, error) from error
     return Prediction(path)
+
+
+def _not_written(path: Path, error: OSError) -> ProjectError:
+    why = error.strerror or error
+    return ProjectError(f"{path} could not be written ({why}). Free the disk or allow writing to the project folder.")
 
 
 def _create_array(group: zarr.Group, name: str, shape: tuple[int, ...], chunks: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ A class is its number, so models that know a removed class keep working: its pix
 or to the likeliest of the others.  When an undo or a version brings pixels of a removed class back, so comes the class.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -44,16 +45,29 @@ def remove_class(project: Project, number: int, into: int = UNLABELLED) -> list[
     Raises
     ------
     ProjectError
-        If the class cannot be removed, or is locked; nothing is changed then.
+        If the class cannot be removed or is locked, or the disk refuses; nothing is changed then.
     """
     with project.write_lock():
         check_removable(project, number, into)
-        changed = slides_with_class(project, number)
-        for slide in changed:
-            replace_in_slide(project, slide, number, into)
+        before = {slide: project.counts(slide) for slide in slides_with_class(project, number)}
+        try:
+            for slide in before:
+                replace_in_slide(project, slide, number, into)
+            project.change_classes(project.classes.without(number, into))
+        except BaseException:
+            for slide, counts in before.items():
+                with contextlib.suppress(ProjectError):  # the first error is the one to report
+                    _undo_unless(project, slide, counts)
+            raise
         delete_predictions_with(project, number)
-        project.change_classes(project.classes.without(number, into))
-    return changed
+    return list(before)
+
+
+def _undo_unless(project: Project, slide: str, counts: Counts) -> None:
+    """Undo the last step in the mask of a slide unless that has these counts."""
+    with project.open_mask(slide) as mask:
+        if (mask.counts != counts).any():
+            mask.undo()
 
 
 def check_removable(project: Project, number: int, into: int = UNLABELLED) -> None:

@@ -131,7 +131,12 @@ class Project:
         self.lock.check()
         if not self.folder.is_dir():
             raise folder_is_gone(self.folder)
-        write_manifest(self.folder, Manifest(self.classes, self.mpp, list(self.slides.values()), self.state))
+        try:
+            write_manifest(self.folder, Manifest(self.classes, self.mpp, list(self.slides.values()), self.state))
+        except ProjectError:
+            with contextlib.suppress(ProjectError):
+                self.reload()  # what could not be saved is not so
+            raise
 
     # -- one writer at a time
 
