@@ -13,7 +13,7 @@ from typing import Any
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from napari.utils.notifications import Notification, notification_manager
 from qtpy.QtCore import QAbstractAnimation, QRect, Qt
-from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import PathsegError
 
@@ -39,6 +39,7 @@ def notify(text: str, details: str = "", kind: str = "info") -> None:
         for widget in _shown():
             if widget.message.text() == text:
                 _show_in_full(widget)
+            _close_in_time(widget)
         _stack()
 
 
@@ -92,6 +93,18 @@ def _exists(widget: QWidget) -> bool:
     return True
 
 
+def _close_in_time(widget: Any) -> None:
+    """Let a message close by itself, unless the mouse is on it: napari lets only the last one do so."""
+    if widget.parent() is None or not widget.parent().isActiveWindow() or widget.underMouse():
+        return
+    if not widget.timer.isSingleShot():  # shown while the window was in the background
+        widget.timer.setInterval(max(widget.timer.interval(), widget.DISMISS_AFTER))
+        widget.timer.setSingleShot(True)
+        widget.timer.timeout.connect(widget.close_with_fade)
+    if not widget.timer.isActive():
+        widget.timer.start()
+
+
 def _show_in_full(widget: Any) -> None:
     """Show all of a message at once, and long enough to read it; napari shows one line of it for four seconds."""
     text = widget.message.text()
@@ -106,6 +119,7 @@ def _show_in_full(widget: Any) -> None:
     )
     below = widget.row2_widget.sizeHint().height() if widget.row2_widget.isVisible() else 0
     height = needed.height() + _MARGINS + below
+    QLabel.setText(widget.message, text)  # it holds one line of the text, and would ask for the height of that one
     widget.setGeometry(place.x(), place.bottom() + 1 - height, place.width(), height)
     widget.source_label.clear()  # it names a class of napari
     widget.setProperty("expanded", True)

@@ -1,7 +1,15 @@
+import pytest
 from napari._qt.dialogs.qt_notification import NapariQtNotification
 from qtpy.QtWidgets import QApplication, QLabel, QWidget
 
 from napari_pathseg.ui.widgets.notifications import notify
+
+TEXTS = (
+    "m001 is not reliable yet: Dice 0.60 (mean of Background 0.73 and Tumour 0.47) on camelyon_10670.512x512, "
+    "camelyon_10672.512x512, camelyon_10683.512x512 and camelyon_10684.512x512. Outline more where it is wrong, "
+    "then train again for longer.",
+    "Stroma was removed on 1 slide. Undo brings it back, slide by slide.",
+)
 
 
 def shown(text):
@@ -41,20 +49,33 @@ def is_deleted(widget):
     return False
 
 
-def test_no_line_of_a_long_message_is_cut(viewer, qtbot):
+@pytest.mark.parametrize("text", TEXTS)
+def test_no_line_of_a_long_message_is_cut(text, viewer, qtbot):
     viewer.window._qt_window.show()
-    text = (
-        "m001 is not reliable yet: Dice 0.60 (mean of Background 0.73 and Tumour 0.47) on camelyon_10670.512x512, "
-        "camelyon_10672.512x512, camelyon_10683.512x512 and camelyon_10684.512x512. Outline more where it is wrong, "
-        "then train again for longer."
-    )
     notify(text, kind="warning")
     qtbot.waitUntil(lambda: bool(shown(text)))
     (widget,) = shown(text)
     qtbot.wait(400)
     label = widget.message
     assert label.height() >= QLabel.heightForWidth(label, label.width())
+    assert QLabel.text(label).replace("\n", "") == text
     assert "…" not in QLabel.text(label)
+
+
+def test_each_message_closes_by_itself_whatever_follows_it(viewer, monkeypatch):
+    monkeypatch.setattr(QWidget, "isActiveWindow", lambda _: True)  # no window is where nothing manages windows
+    for text in ("One.", "Two.", "Three."):
+        notify(text)
+    assert all(shown(text)[0].timer.isActive() for text in ("One.", "Two.", "Three."))
+
+
+def test_messages_that_came_while_another_program_was_used_close_too(viewer, monkeypatch):
+    monkeypatch.setattr(QWidget, "isActiveWindow", lambda _: False)
+    notify("One.")
+    assert not shown("One.")[0].timer.isActive()  # nobody may have read it
+    monkeypatch.setattr(QWidget, "isActiveWindow", lambda _: True)
+    notify("Two.")
+    assert shown("One.")[0].timer.isActive()
 
 
 def test_short_message_lies_inside_the_canvas(viewer):
