@@ -54,7 +54,7 @@ class PathsegDock(QWidget):
     """The plugin's dock widget in the napari window; it closes the session and the worker with the window."""
 
     _window: QWidget | None = None  # class attributes: Qt sends events before and after a widget's life
-    _open = _closing = False
+    _open = _closing = _closes_later = False
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
@@ -152,8 +152,14 @@ class PathsegDock(QWidget):
         return super().event(event)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """Save when the window is about to close."""
-        if event is not None and watched is self._window and self._is_closing(event):
+        """Save when the window is about to close; let it close only after a long operation."""
+        if event is None or watched is not self._window:
+            return super().eventFilter(watched, event)
+        if event.type() == QEvent.Type.Close and self._can_wait and not self.session.editor.finishes_soon():
+            event.ignore()
+            self._close_later()
+            return True
+        if self._is_closing(event):
             self.shutdown(clear=False)
         return super().eventFilter(watched, event)
 
@@ -163,6 +169,26 @@ class PathsegDock(QWidget):
             self._closing = True
             return not event.spontaneous()
         return event.type() == QEvent.Type.DeferredDelete or (self._closing and event.type() == QEvent.Type.Hide)
+
+    @property
+    def _can_wait(self) -> bool:
+        """Whether the window can stay for a while; napari's canvas is hidden if a program closes the viewer."""
+        canvas = self._canvas()
+        return self._open and canvas is not None and canvas.isVisible()
+
+    def _close_later(self) -> None:
+        if not self._closes_later:
+            self.session.message.emit(
+                f"The window closes as soon as {self.session.editor.running} has ended.", "", "info"
+            )
+        self._closes_later = True
+
+    def _close_window(self) -> None:
+        """Close the window if that was asked for while an operation ran."""
+        if self._closes_later and not self.session.editor.running:
+            self._closes_later = False
+            if self._window is not None:
+                QTimer.singleShot(0, self._window.close)
 
     def _watch_window(self) -> None:
         window = self.window()
@@ -205,6 +231,7 @@ class PathsegDock(QWidget):
         self.session.project_changed.connect(self._show_counts)
         self.session.project_changed.connect(self._on_project)
         self.session.slide_changed.connect(self.guard.focus_canvas)
+        self._idle_processor.progressed.connect(self._close_window)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self._quit)

@@ -9,6 +9,8 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QProgressDialog
 
+from napari_pathseg.geometry import Region
+from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.projects.importing import add_slides as adding
 from napari_pathseg.projects.importing.contour_import import DEFAULT_IMPORT_OPTIONS
 from napari_pathseg.projects.importing.import_preview import inspect_file
@@ -118,6 +120,32 @@ def test_a_window_closed_during_an_import_closes_and_loses_nothing(opened, many,
     assert project.counts("case0")[2].any()
 
 
+def tasks_for(session, mask_folder, names):
+    files = [inspect_file(mask_folder / f"{name}.png", session.project, (name,)).file for name in names]
+    return [ImportTask(file, name, DEFAULT_IMPORT_OPTIONS, True) for file, name in zip(files, names, strict=True)]
+
+
+def test_an_import_into_the_slide_in_view_waits_for_a_long_operation_there_and_the_window_goes_on(
+    opened, mask_folder, qtbot, monkeypatch
+):
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 0.1)
+    session, steps, results = opened.session, 20, []
+
+    def slow(mask):
+        for number in range(steps):
+            time.sleep(0.05)
+            yield OperationStep(Region(0, 0, 0, 0), number / steps)
+
+    session.editor.run(MaskOperation("Filling", slow))
+    session.background.start(importing(session, tasks_for(session, mask_folder, ["case0"])), results.append, print)
+    assert session.editor.running
+    assert session.background.title == "Waiting for the end of: Filling"
+    assert not session.read_only
+    qtbot.waitUntil(lambda: bool(results))
+    assert results[0].imported == ["case0"]
+    assert session.counts("case0")[2].any()
+
+
 def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_imported(
     opened, mask_folder, qtbot, mouse, monkeypatch
 ):
@@ -131,9 +159,7 @@ def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_i
     monkeypatch.setattr(controller, "import_file", slowly)
     opened.annotate.choose("brush")
     names = [f"case{number}" for number in range(4)]
-    files = [inspect_file(mask_folder / f"{name}.png", session.project, (name,)).file for name in names]
-    tasks = [ImportTask(file, name, DEFAULT_IMPORT_OPTIONS, True) for file, name in zip(files, names, strict=True)]
-    session.background.start(importing(session, tasks), seen.append, seen.append)
+    session.background.start(importing(session, tasks_for(session, mask_folder, names)), seen.append, seen.append)
     while session.background.active:
         if session.workspace.importing == "case0":
             assert session.read_only

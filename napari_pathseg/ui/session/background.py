@@ -1,8 +1,9 @@
 """Long work in the background: one thread reads and writes files, all else happens where `poll` is called.
 
 A flow is a generator.  It yields `Work`, which runs in the thread and touches neither Qt, layers nor signals, and gets
-its result back; between two works it runs in the caller of `poll`, the window's thread.  Nothing here waits for events,
-so that no click can begin a second flow inside the first: flows that are started meanwhile follow in turn.
+its result back; or `Wait`, until the window has got somewhere.  In between it runs in the caller of `poll`, the
+window's thread.  Nothing here waits for events, so that no click can begin a second flow inside the first: flows that
+are started meanwhile follow in turn.
 """
 
 import time
@@ -42,7 +43,26 @@ class Work:
     writes: bool = False
 
 
-Steps = Generator[Work, Any, _Result]
+@dataclass(frozen=True)
+class Wait:
+    """A pause of a flow, in which the window goes on; its result is whether it is over, or was stopped.
+
+    Attributes
+    ----------
+    is_over
+        Whether the flow can go on.
+    finish
+        Does at once what is waited for, where there is no window to do it.
+    title
+        What the user sees meanwhile.
+    """
+
+    is_over: Callable[[], bool]
+    finish: Callable[[], None]
+    title: str
+
+
+Steps = Generator[Work | Wait, Any, _Result]
 
 
 def run_now(steps: Steps[_Result]) -> _Result:
@@ -51,7 +71,7 @@ def run_now(steps: Steps[_Result]) -> _Result:
         work = next(steps)
         while True:
             try:
-                result = work.run(lambda _: False)
+                result = _finish(work) if isinstance(work, Wait) else work.run(lambda _: False)
             except PathsegError as error:
                 work = steps.throw(error)
             else:
@@ -59,6 +79,11 @@ def run_now(steps: Steps[_Result]) -> _Result:
     except StopIteration as end:
         found: _Result = end.value
         return found
+
+
+def _finish(wait: Wait) -> bool:
+    wait.finish()
+    return True
 
 
 @dataclass(frozen=True)
@@ -83,7 +108,7 @@ class BackgroundJobs:
     def __init__(self) -> None:
         self._waiting: deque[_Flow] = deque()
         self._flow: _Flow | None = None
-        self._work: Work | None = None
+        self._work: Work | Wait | None = None
         self._future: Future[Any] | None = None
         self._executor: ThreadPoolExecutor | None = None
         self._since = 0.0
@@ -123,6 +148,8 @@ class BackgroundJobs:
         self._polling, until = True, time.perf_counter() + patience_s
         try:
             while self.active:
+                if isinstance(self._work, Wait) and not self.cancelling and not self._work.is_over():
+                    break
                 if self._future is not None:
                     wait([self._future], max(0.0, until - time.perf_counter()))
                     if not self._future.done():
@@ -146,7 +173,7 @@ class BackgroundJobs:
         self.cancel()
         flow, work, future = self._flow, self._work, self._future
         self._flow = self._work = self._future = None
-        if future is not None and work is not None and work.writes:
+        if future is not None and isinstance(work, Work) and work.writes:
             wait([future])
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
@@ -164,7 +191,7 @@ class BackgroundJobs:
         flow, self._stepping = self._flow, True
         try:
             if future is None:
-                work = next(flow.steps)
+                work = flow.steps.send(self._work.is_over() if isinstance(self._work, Wait) else None)
             elif isinstance(error := future.exception(), PathsegError):
                 work = flow.steps.throw(error)
             else:
@@ -182,12 +209,14 @@ class BackgroundJobs:
             self._stepping = False
             self._submit(flow, work)
 
-    def _submit(self, flow: _Flow, work: Work) -> None:
+    def _submit(self, flow: _Flow, work: Work | Wait) -> None:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, "background")
         if work.title != self.title:
             self._since = time.perf_counter()
         self._work, self.title, self.fraction = work, work.title, -1.0
+        if isinstance(work, Wait):
+            return
         self._future = self._executor.submit(work.run, partial(self._report, flow))
 
     def _report(self, flow: _Flow, fraction: float) -> bool:

@@ -1,5 +1,7 @@
 """Removing a class in the window: mask after mask in the background, so that a huge one stops nothing."""
 
+from collections.abc import Sequence
+
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.projects.class_changes import check_removable, delete_predictions_with, replace_in_slide
 from napari_pathseg.ui.session.background import Report, Steps, Work
@@ -37,10 +39,12 @@ def removing_class(session: Session, number: int, into: int = UNLABELLED) -> Ste
     title = f"Removing {name}" if into == UNLABELLED else f"Merging {name} into {project.classes.name_of(into)}"
     changed: list[str] = []
     while True:
-        session.editor.apply_pending()
+        stopped = not (yield from session.editor.until_applied())
         slide = next((one for one in project.slides if session.counts(one)[number].any()), "")
         if not slide:
             break
+        if stopped:
+            return _stopped(name, changed)
 
         def replace(report: Report, slide: str = slide) -> tuple[bool, bool]:
             return replace_in_slide(project, slide, number, into, report), report(1.0)
@@ -49,11 +53,15 @@ def removing_class(session: Session, number: int, into: int = UNLABELLED) -> Ste
             finished, stopped = yield Work(replace, title, writes=True)
         changed += [slide] if finished else []
         if stopped:
-            where = f"; {plural(len(changed), 'slide')} changed, which undo takes back" if changed else ""
-            return f"Stopped: {name} stays{where}."
+            return _stopped(name, changed)
     yield Work(lambda _: delete_predictions_with(project, number), title, writes=True)
     session.change_classes(project.classes.without(number, into))
     what = f"{name} was removed" if into == UNLABELLED else f"{name} is {project.classes.name_of(into)} now"
     number_of = len(dict.fromkeys(changed))
     back = f" on {plural(number_of, 'slide')}. Undo brings it back, slide by slide" if changed else ""
     return f"{what}{back}."
+
+
+def _stopped(name: str, changed: Sequence[str]) -> str:
+    where = f"; {plural(len(changed), 'slide')} changed, which undo takes back" if changed else ""
+    return f"Stopped: {name} stays{where}."

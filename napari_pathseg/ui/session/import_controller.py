@@ -309,6 +309,8 @@ def importing(session: Session, tasks: Sequence[ImportTask]) -> Steps[ImportResu
     title = f"Importing contours into {len({task.slide for task in tasks})} slides"
     for number, task in enumerate(tasks):
         try:
+            if not (yield from session.editor.until_applied()):
+                raise ImportStoppedError("The import was stopped.")
             with session.importing(task.slide):
                 yield Work(partial(_import, project, task, number / len(tasks)), title, writes=True)
             result.imported.append(task.slide)

@@ -3,6 +3,7 @@
 Each is one undo step.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from napari_pathseg.masks.comparison import Opinion, adopt, keep
 from napari_pathseg.masks.edits import accept, reject
 from napari_pathseg.masks.operations import MaskOperation, watched
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
+from napari_pathseg.ui.session.background import Steps, Wait
 from napari_pathseg.ui.session.cleanup import CleanupRequest, cleanup, cleanup_options
 from napari_pathseg.ui.session.selection import SLIDE, VIEW, Selection, mask_polygon
 from napari_pathseg.ui.session.workspace import Workspace
@@ -33,9 +35,7 @@ class MaskEditor:
     def running(self) -> str:
         """The operation that runs and how much of it is done, as "Accepting (45 %)"; empty if none does."""
         mask = self._workspace.mask
-        if mask is None or mask.operations.running is None:
-            return ""
-        return f"{mask.operations.running.name} ({mask.operations.fraction_done:.0%})"
+        return "" if mask is None or not self._operation else f"{self._operation} ({mask.operations.fraction_done:.0%})"
 
     def run(self, operation: MaskOperation) -> None:
         """Queue an operation on the mask in view; a long one runs in short slices while the window is idle."""
@@ -64,8 +64,44 @@ class MaskEditor:
             written to disk.
         """
         self._apply_pending(time.perf_counter() + _SOON_S)
-        if going_on := self.running:
-            raise ProjectError(f"{going_on} is going on. Wait or cancel it, {then}.")
+        self._require_none_running(then)
+
+    def require_no_operation(self, then: str) -> None:
+        """Raise a `ProjectError` that says to do `then` afterwards if an operation runs for more than a second."""
+        self.finishes_soon()
+        self._require_none_running(then)
+
+    def finishes_soon(self) -> bool:
+        """Apply all pending operations if that is a matter of a second; return whether none is left.
+
+        A stroke that the disk refuses stays pending, and whoever saves or closes the mask hears of it.
+        """
+        with contextlib.suppress(ProjectError):
+            self._apply_pending(time.perf_counter() + _SOON_S)
+        return not self.running
+
+    def until_applied(self) -> Steps[bool]:
+        """Return the flow that waits, while the window goes on, until no operation on the mask in view is left.
+
+        Its result is False if the user stopped it before.
+        """
+        if self.finishes_soon():
+            return True
+        over: bool = yield Wait(self._is_applied, self.apply_pending, f"Waiting for the end of: {self._operation}")
+        return over
+
+    def _require_none_running(self, then: str) -> None:
+        if self.running:
+            raise ProjectError(f"{self.running} is going on. Wait or cancel it, {then}.")
+
+    @property
+    def _operation(self) -> str:
+        mask = self._workspace.mask
+        return "" if mask is None or mask.operations.running is None else mask.operations.running.name
+
+    def _is_applied(self) -> bool:
+        mask = self._workspace.mask
+        return mask is None or not mask.has_pending or mask.write_failed
 
     def _apply_pending(self, until: float) -> None:
         mask, layer = self._workspace.mask, self._workspace.layers.mask

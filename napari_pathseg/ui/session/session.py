@@ -70,11 +70,13 @@ class Session:
 
     def new_project(self, folder: Path, classes: ClassTable = DEFAULT_CLASSES, mpp: float | None = 1.0) -> None:
         """Create a project and open it."""
+        self.editor.require_no_operation("then make a new project")
         Project.create(folder, classes, mpp)
         self.open_project(folder)
 
     def open_project(self, folder: Path) -> None:
         """Close the open project, open another and show its first slide; see `read_only`."""
+        self.editor.require_no_operation("then open another project")
         project = Project.open(folder)
         if self.project is not None and self.project.folder == project.folder:
             self.close()
@@ -182,6 +184,7 @@ class Session:
         """Close a slide's mask within the block so that other code can write it."""
         shown = self.slide is not None and self.slide.id == slide
         if shown:
+            self.editor.finish_soon("then try again")
             self._close_slide()
         try:
             yield
@@ -246,7 +249,7 @@ class Session:
         """Save the slide in view and show another; if a long operation runs, as soon as that has ended."""
         project = self.require_project()
         self._wanted = ""
-        if self.slide is not None and self.slide.id != slide_id and self._must_wait():
+        if self.slide is not None and self.slide.id != slide_id and not self.editor.finishes_soon():
             self._wanted = project.slide(slide_id).id
             self.message.emit(f"{slide_id} is shown as soon as {self.editor.running} has ended.", "", "info")
             return
@@ -345,14 +348,6 @@ class Session:
             raise ProjectError(f"{self.training.run.title} is going on. Wait or stop it, {then}.")
 
     # -- inside
-
-    def _must_wait(self) -> bool:
-        """Return whether a long operation keeps the slide in view."""
-        try:
-            self.editor.finish_soon("")
-        except ProjectError:
-            return bool(self.editor.running)  # else the disk refuses, and closing the slide says so
-        return False
 
     def _show_wanted(self) -> None:
         """Show the slide that was asked for while an operation ran."""

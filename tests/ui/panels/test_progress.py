@@ -12,6 +12,7 @@ from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.shapes import BrushSegment
+from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 TUMOUR = 2
@@ -122,6 +123,37 @@ def test_next_slide_is_shown_as_soon_as_a_long_operation_has_ended(opened, qtbot
     assert notifications[-1].startswith("case1 is shown as soon as Filling (")
     qtbot.waitUntil(lambda: session.slide.id == "case1")
     assert session.counts("case0")[TUMOUR].sum() == pixels
+
+
+def test_another_project_is_not_opened_into_a_long_operation(opened, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 0.1)
+    session = opened.session
+    other, here = Project.create(tmp_path / "other.pathseg").folder, session.project.folder
+    session.editor.run(MaskOperation("Filling", slow))
+    with pytest.raises(ProjectError, match=r"^Filling \(\d+%\) is going on\. Wait or cancel it, then open another"):
+        session.open_project(other)
+    with pytest.raises(ProjectError, match="then make a new project"):
+        session.new_project(tmp_path / "new.pathseg")
+    assert not (tmp_path / "new.pathseg").exists()
+    assert session.project.folder == here
+    qtbot.waitUntil(lambda: not session.mask.has_pending)
+    session.open_project(other)
+    assert session.project.folder == other
+
+
+def test_window_closes_as_soon_as_a_long_operation_has_ended(opened, qtbot, monkeypatch, notifications):
+    monkeypatch.setattr("napari_pathseg.ui.session.mask_editor._SOON_S", 0.1)
+    project, window = opened.session.project, opened.window()
+    pixels = opened.session.mask.shape[0] * opened.session.mask.shape[1]
+    window.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose, False)  # the fixture closes it again
+    opened.session.editor.run(MaskOperation("Filling", slow))
+    assert not window.close()
+    assert window.isVisible()
+    assert notifications[-1].startswith("The window closes as soon as Filling (")
+    qtbot.waitUntil(opened.operation_progress.isVisible)
+    qtbot.waitUntil(lambda: not window.isVisible())
+    assert opened.session.project is None
+    assert project.counts("case0")[TUMOUR].sum() == pixels
 
 
 def test_failed_operation_is_reported_and_later_ones_still_run(opened, qtbot, notifications):

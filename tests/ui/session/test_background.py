@@ -6,7 +6,7 @@ import time
 import pytest
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.ui.session.background import BackgroundJobs, Work, run_now
+from napari_pathseg.ui.session.background import BackgroundJobs, Wait, Work, run_now
 
 pytestmark = pytest.mark.usefixtures("beside")
 
@@ -43,6 +43,35 @@ def test_work_runs_in_a_thread_and_the_rest_where_it_is_polled(jobs):
     here = threading.main_thread()
     assert threads[:2] == [here, here]
     assert threads[2] is not here
+
+
+def test_a_flow_that_waits_lets_the_window_go_on_until_it_is_over_or_stopped(jobs):
+    over, results = [], []
+
+    def flow():
+        return (yield Wait(lambda: bool(over), lambda: fail("at once"), "Waiting"))
+
+    jobs.start(flow(), results.append, fail)
+    jobs.poll()
+    assert jobs.active
+    assert (jobs.title, results) == ("Waiting", [])
+    over.append(True)
+    jobs.poll()
+    assert results == [True]
+    over.clear()
+    jobs.start(flow(), results.append, fail)
+    jobs.cancel()
+    finish(jobs)
+    assert results == [True, False]
+
+
+def test_a_flow_without_a_window_does_at_once_what_it_waits_for():
+    def flow():
+        return (yield Wait(lambda: bool(done), lambda: done.append(True), "Waiting"))
+
+    done = []
+    assert run_now(flow()) is True
+    assert done == [True]
 
 
 def test_a_second_flow_waits_for_the_first_and_nothing_is_nested(jobs):
