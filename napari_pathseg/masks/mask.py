@@ -29,7 +29,7 @@ from napari_pathseg.masks.history import Change, History, UndoGroup
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
 from napari_pathseg.masks.label_rules import apply_reversal
 from napari_pathseg.masks.operations import MaskOperation, OperationQueue, OperationStep
-from napari_pathseg.masks.provenance import Counts, count, counts_from, counts_to, is_uniform
+from napari_pathseg.masks.provenance import Counts, Provenance, count, counts_from, counts_to, is_uniform
 from napari_pathseg.masks.pyramid import Pyramid
 from napari_pathseg.masks.shapes import bounding_box
 from napari_pathseg.masks.stroke_queue import Stroke, StrokeQueue, paint_all, stroke_from
@@ -53,6 +53,8 @@ class Mask:
         The pixels by (class, provenance), pending strokes left out; see :attr:`counts`.
     write_failed
         Whether the disk refused a pending stroke; the next attempt may succeed.
+    undone_imports
+        How many imported pixels undo has taken away since a reader set it to 0.
     """
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
@@ -64,6 +66,7 @@ class Mask:
         self.stroke_queue = StrokeQueue()
         self.operations = OperationQueue()
         self.write_failed = False
+        self.undone_imports = 0
         self._changed = EMPTY_REGION  # by pending work, since the last `pop_changed`
         if self._history is not None:
             self._recover(self._history)
@@ -104,10 +107,7 @@ class Mask:
         return labels, provenance
 
     def preview(self, region: Region, level: int) -> UInt8Array:
-        """Return labels and provenance of a box of a level, ``(2, rows, columns)``, with pending strokes.
-
-        On a coarser level the strokes are painted at its resolution.
-        """
+        """Return labels and provenance of a box of a level, ``(2, rows, columns)``, with pending strokes."""
         return self.stroke_queue.preview(region, self._pyramid.read(region, level), 2**level)
 
     def nonempty_chunks(self, region: Region) -> Iterator[Region]:
@@ -210,8 +210,7 @@ class Mask:
         Raises
         ------
         ProjectError
-            If the disk refuses.  Strokes stay queued and `write_failed` is set; an operation ends, and its finished
-            steps are one undo group.
+            If the disk refuses.  Strokes stay queued and `write_failed` is set; an operation ends as one undo group.
         """
         until = time.perf_counter() + budget_s
         self.write_failed = False
@@ -310,7 +309,7 @@ class Mask:
         self._apply(Change(change.region, before, apply_reversal(before, change.before, change.after)))
 
     def _undo_operation(self) -> MaskOperation:
-        return MaskOperation("Undoing", lambda _: self._replay_group(RecordKind.UNDO), can_be_cancelled=False)
+        return MaskOperation("Undoing", lambda _: _count_undone(self, self._replay_group(RecordKind.UNDO)), False)
 
     def _redo_operation(self) -> MaskOperation:
         return MaskOperation("Redoing", lambda _: self._replay_group(RecordKind.REDO), can_be_cancelled=False)
@@ -440,6 +439,13 @@ class Mask:
             self.stroke_queue.add(stroke_from(content), self.shape)
         except ValueError as error:
             _logger.warning("%s: skipped the damaged stroke at byte %d (%s)", self._store.path, record.offset, error)
+
+
+def _count_undone(mask: Mask, steps: Iterator[OperationStep]) -> Iterator[OperationStep]:
+    """Pass on the steps of an undo, then add to `mask.undone_imports` how many imported pixels it took away."""
+    before = mask.committed_counts[:, Provenance.IMPORTED].sum()
+    yield from steps
+    mask.undone_imports += max(0, int(before - mask.committed_counts[:, Provenance.IMPORTED].sum()))
 
 
 def _difference(before: UInt8Array, after: UInt8Array) -> Region:

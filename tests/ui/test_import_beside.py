@@ -16,7 +16,7 @@ from napari_pathseg.projects.importing.contour_import import DEFAULT_IMPORT_OPTI
 from napari_pathseg.projects.importing.import_preview import inspect_file
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session import import_controller as controller
-from napari_pathseg.ui.session.import_controller import ImportTask, importing
+from napari_pathseg.ui.session.import_controller import ImportTask, importing, run_imports
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 pytestmark = pytest.mark.usefixtures("beside")
@@ -144,6 +144,23 @@ def test_an_import_into_the_slide_in_view_waits_for_a_long_operation_there_and_t
     qtbot.waitUntil(lambda: bool(results))
     assert results[0].imported == ["case0"]
     assert session.counts("case0")[2].any()
+
+
+def test_an_undone_import_says_so_and_what_is_left(opened, mask_folder, mouse, notifications):
+    session = opened.session
+    run_imports(session, tasks_for(session, mask_folder, ["case0"]))
+    imported = int(session.counts("case0")[2].sum())
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not session.counts("case0")[2].any()
+    assert notifications == [
+        "Undone: imported outlines. Redo brings them back. case0 is still complete: all that is left is Background."
+    ]
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert session.counts("case0")[2].sum() == imported
+    opened.annotate.choose("brush")
+    mouse.drag((60, 60), (60, 90))
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert len(notifications) == 1
 
 
 def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_imported(

@@ -30,6 +30,7 @@ class MaskEditor:
 
     def __init__(self, workspace: Workspace, selection: Selection) -> None:
         self._workspace, self._selection = workspace, selection
+        workspace.mask_changed.connect(self._report_undone_import)
 
     @property
     def running(self) -> str:
@@ -74,7 +75,7 @@ class MaskEditor:
     def finishes_soon(self) -> bool:
         """Apply all pending operations if that is a matter of a second; return whether none is left.
 
-        A stroke that the disk refuses stays pending, and whoever saves or closes the mask hears of it.
+        A stroke that the disk refuses stays pending; saving or closing the mask raises the error.
         """
         with contextlib.suppress(ProjectError):
             self._apply_pending(time.perf_counter() + _SOON_S)
@@ -198,6 +199,15 @@ class MaskEditor:
         region = self._selection.resolve_scope(request.scope)
         options = cleanup_options(mask, region, self._workspace.locked_classes)
         self.run(watched(cleanup(request, region, mpp, options), done))
+
+    def _report_undone_import(self) -> None:
+        """Say that it was an import that was undone: nothing was drawn by hand that one could miss."""
+        mask, record = self._workspace.mask, self._workspace.slide
+        if mask is None or record is None or not mask.undone_imports:
+            return
+        mask.undone_imports = 0
+        rest = f" {record.id} is still complete: all that is left is Background." if record.complete else ""
+        self._workspace.message.emit(f"Undone: imported outlines. Redo brings them back.{rest}", "", "info")
 
     def create_versions(self, why: str) -> None:
         """Create a version of every mask; if that fails, warn the user and continue."""
