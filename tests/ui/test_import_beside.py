@@ -1,5 +1,6 @@
 """Importing many files: the window answers meanwhile, clicks reach it, and stopping and closing are safe."""
 
+import threading
 import time
 
 import numpy as np
@@ -167,10 +168,10 @@ def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_i
     opened, mask_folder, qtbot, mouse, monkeypatch
 ):
     session, seen = opened.session, []
-    write = controller.import_file
+    write, tried = controller.import_file, threading.Event()
 
     def slowly(*arguments, **options):
-        time.sleep(0.5)
+        tried.wait(240)
         return write(*arguments, **options)
 
     monkeypatch.setattr(controller, "import_file", slowly)
@@ -182,6 +183,7 @@ def test_the_slide_in_view_can_be_looked_at_and_not_painted_while_contours_are_i
             assert session.read_only
             assert not session.workspace.taken
             mouse.drag((20, 20), (20, 60))
+            tried.set()
         QTest.qWait(20)
     assert seen[0].imported == names
     assert not session.read_only
