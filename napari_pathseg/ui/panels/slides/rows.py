@@ -1,5 +1,7 @@
 """The rows of the list of slides: their Qt model, and the delegate that draws them."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ ROW_HEIGHT = SIDE + SPACING
 _CHIP_HEIGHT, _CHIP_WIDTH = 17, 78
 _BAR_HEIGHT = 3
 _LEAST_COMMON = 4  # characters
+_FIRST_WORD = re.compile(r"[^\W_]*")
+_MANY = 0.75  # the share of the names that has to begin with the same word
 _MARK_WIDTH = 3  # of the bar at the slide in view
 _CHIP_FONT = 0.85  # relative to the font of the list
 ROW_ROLE = Qt.ItemDataRole.UserRole
@@ -178,14 +182,23 @@ class SlideDelegate(QStyledItemDelegate):
 
 
 def common_ends(names: Sequence[str]) -> tuple[str, str]:
-    """Return what all names begin and end with, up to a separator, if there are several; a short part is left out.
+    """Return what names begin and end with, up to a separator, if there are several; a short part is left out.
+
+    They are all names, or else the most that begin with the same word, if the others are few.
 
     >>> common_ends(["scan_2024_a1_HE.ndpi", "scan_2024_b7_HE.ndpi"]), common_ends(["a1", "a2"])
     (('scan_2024_', '_HE.ndpi'), ('', ''))
+    >>> common_ends(["P01_HE", *(f"camelyon_{number}.512x512" for number in range(10670, 10680))])
+    ('camelyon_', '.512x512')
     """
     if len(names) < 2:
         return "", ""
     start = _common_start(names)
+    if not start:
+        words = Counter(_FIRST_WORD.match(name)[0] for name in names)  # type: ignore[index]
+        word, number = words.most_common(1)[0]
+        if _MANY * len(names) <= number < len(names):
+            return common_ends([name for name in names if _FIRST_WORD.match(name)[0] == word])  # type: ignore[index]
     end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
     return (start if len(start) > _LEAST_COMMON else ""), (end if len(end) > _LEAST_COMMON else "")
 
@@ -206,8 +219,12 @@ def shortened(name: str, ends: tuple[str, str], fits: Callable[[str], bool]) -> 
 
     >>> shortened("scan_2024_a1_HE.ndpi", ("scan_2024_", "_HE.ndpi"), lambda text: len(text) < 12)
     '…a1_HE.ndpi'
+    >>> shortened("P01_HE", ("camelyon_", ".512x512"), lambda text: len(text) < 5)
+    'P01_HE'
     """
     start, end = ends
+    if len(name) < len(start) + len(end) or not (name.startswith(start) and name.endswith(end)):
+        start = end = ""  # it is one of the few others
     middle = name[len(start) : len(name) - len(end)]
     ways = [name, f"…{name[len(start) :]}" if start else name, f"{'…' if start else ''}{middle}{'…' if end else ''}"]
     return next((way for way in ways if fits(way)), ways[-1])
