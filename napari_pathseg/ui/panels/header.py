@@ -162,6 +162,7 @@ class Header(QWidget):
         super().__init__(parent)
         self._session = session
         self.step = next_step(session)
+        self.dialog: NewProjectDialog | None = None
         self.qupath: QuPathKeys | None = None  # set by the dock
         self.banner = ReadOnlyBanner(session)
         self.project = _ProjectButton()
@@ -202,10 +203,9 @@ class Header(QWidget):
 
     def ask_for_new(self) -> None:
         """Ask for the folder of a new project and create it."""
-        dialog = NewProjectDialog(self._start_folder(), self)
-        if dialog.exec():
-            self.create_project(dialog.project_folder, dialog.mpp.value)
-        dialog.native.deleteLater()
+        self.dialog = dialog = NewProjectDialog(self._start_folder(), self)
+        dialog.native.accepted.connect(lambda: self.create_project(dialog.project_folder, dialog.mpp.value))
+        dialog.native.open()
 
     def create_project(self, folder: Path, mpp: float | None) -> None:
         """Create a project and open it."""

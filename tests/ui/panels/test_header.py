@@ -33,6 +33,14 @@ def test_new_project_dialog_asks_for_folder_name_and_detail(qtbot, tmp_path):
     assert dialog.project_folder == tmp_path / "project.pathseg"
 
 
+def test_the_window_goes_on_while_a_new_project_is_asked_for(dock, tmp_path):
+    dock.header.ask_for_new()
+    assert dock.header.dialog.native.isVisible()
+    dock.header.dialog.folder.value, dock.header.dialog.project_name.value = tmp_path, "liver"
+    dock.header.dialog.native.accept()
+    assert dock.session.project.folder == tmp_path / "liver.pathseg"
+
+
 def test_open_image_becomes_a_slide_at_one_click(viewer, dock, slide_files, qtbot):
     viewer.open(str(slide_files[0]), plugin="napari-pathseg")
     qtbot.waitUntil(lambda: dock.header.button.text() == "Add as slide")

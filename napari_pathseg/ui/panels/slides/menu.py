@@ -1,7 +1,7 @@
 """The context menu of a slide: role, patient, tissue, versions, pixel size, moved files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -108,10 +108,14 @@ class SlideMenu(QMenu):
     def ask_to_split(self) -> None:
         """Ask for the shares of the roles, and split all slides again."""
         dialog = SplitDialog(self._window)
-        if dialog.exec():
-            with show_errors():
-                split_project(self._session.require_project(), dialog.shares)
-                self._session.project_changed.emit()
+        dialog.accepted.connect(lambda: self._split(dialog.shares))
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _split(self, shares: Mapping[str, float]) -> None:
+        with show_errors():
+            split_project(self._session.require_project(), shares)
+            self._session.project_changed.emit()
 
     def _set_role(self, role: str) -> None:
         with show_errors():
