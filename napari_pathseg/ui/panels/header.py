@@ -1,9 +1,9 @@
 """The top of the dock: read-only banner, project menu and next step."""
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from magicgui.types import FileDialogMode
 from magicgui.widgets import ComboBox, Dialog, FileEdit, LineEdit
@@ -29,7 +29,7 @@ from napari_pathseg.ui.shortcuts import QUPATH_KEYS, QuPathKeys, keys_text
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors, show_messages
-from napari_pathseg.ui.widgets.plain_text import PlainLabel, plain
+from napari_pathseg.ui.widgets.plain_text import PlainLabel, menu_text, plain
 from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING, STATE_HUES, SecondaryLabel
 from napari_pathseg.ui.widgets.user_settings import recent_projects, remember_project
 
@@ -268,8 +268,7 @@ class Header(QWidget):
         recent = self.menu.addMenu("Recent")
         if recent is not None:
             for folder in recent_projects():
-                recent.addAction(str(folder))
-            recent.triggered.connect(self._open_recent)
+                recent.addAction(menu_text(str(folder)), partial(self.open, folder))
             recent.setEnabled(not recent.isEmpty())
         show = self.menu.addAction("Show folder", self._show_folder)
         if show is not None:
@@ -295,9 +294,6 @@ class Header(QWidget):
     def _leave(self) -> None:
         self._session.open_images.leave(self._session.open_images.offered)
         self._show_step()
-
-    def _open_recent(self, action: Any) -> None:
-        self.open(Path(action.text()))
 
     def _show_folder(self) -> None:
         if self._session.project is not None:

@@ -17,6 +17,7 @@ from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.preferences import ToolPreferences
 from napari_pathseg.ui.tools.viewport import ViewSnapshot, ViewTransform, current_view_transform, take_snapshot
+from napari_pathseg.ui.widgets.plain_text import without_tags
 
 MAX_SIDE = 1200  # pixels of a snapshot's side: image features are computed fast enough on that
 SUBTRACT = "Alt"  # the modifier key that erases or cuts out
@@ -82,7 +83,7 @@ class ToolContext:
 
     def show_status(self, text: str) -> None:
         """Show a text in napari's status bar."""
-        self.session.layers.viewer.status = text
+        self.session.layers.viewer.status = without_tags(text)
 
     @contextlib.contextmanager
     def preserving_active_layer(self) -> Iterator[None]:

@@ -16,6 +16,7 @@ from qtpy.QtCore import QAbstractAnimation, QRect, Qt
 from qtpy.QtWidgets import QApplication, QDialog, QDialogButtonBox, QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.ui.widgets.plain_text import without_tags
 
 _logger = logging.getLogger(__name__)
 _MIN_READING_MS, _READING_MS = 8000, 100  # at least, and per character
@@ -33,6 +34,7 @@ def notify(text: str, details: str = "", kind: str = "info") -> None:
     """Show a message; `kind` is "info", "warning" or "error"; a button shows `details`, if any."""
     if details:
         _logger.warning("%s\n%s", text, details)
+    text = without_tags(text)
     actions = [("More", lambda source: _show_details(text, details, source))] if details else []
     notification_manager.dispatch(Message(text, kind, actions=actions))
     if QApplication.instance() is not None:

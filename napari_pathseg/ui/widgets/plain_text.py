@@ -27,6 +27,24 @@ def plain(text: str) -> str:
     return text if "<" not in text else f"<qt>{escape(text, quote=False).replace(chr(10), '<br>')}</qt>"
 
 
+def without_tags(text: str) -> str:
+    r"""Return a text for a label of napari's, which guesses whether it is HTML: an invisible character parts the tags.
+
+    >>> without_tags("<b>case")
+    '<\u2060b>case'
+    """
+    return text.replace("<", "<\u2060")
+
+
+def menu_text(name: str) -> str:
+    r"""Return a name as the text of a menu's entry, in which ``&`` marks a key and a tab a shortcut.
+
+    >>> menu_text("Fat & muscle	")
+    'Fat && muscle '
+    """
+    return name.replace("&", "&&").replace("\t", " ")
+
+
 def paragraphs(*tips: str) -> str:
     """Return tool-tips as one, those that are empty left out; each is as :func:`plain` returns it, or HTML."""
     shown = [tip for tip in tips if tip]

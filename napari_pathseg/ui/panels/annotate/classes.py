@@ -12,7 +12,7 @@ from napari_pathseg.ui.session.class_removal import remove_class
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.icons import themed_icon
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.plain_text import plain
+from napari_pathseg.ui.widgets.plain_text import menu_text, plain
 from napari_pathseg.ui.widgets.theme import swatch
 
 _SWATCH, _NAME, _KEY, _EYE, _LOCK, _AREA, _PERCENT = range(7)
@@ -219,7 +219,9 @@ class ClassTableView(QTreeWidget):
         if merge is not None and remove is not None:
             for other in classes:
                 if other.index != index:
-                    merge.addAction(swatch(other.color), other.name, partial(self.remove_class, index, other.index))
+                    merge.addAction(
+                        swatch(other.color), menu_text(other.name), partial(self.remove_class, index, other.index)
+                    )
             merge.setEnabled(index != BACKGROUND and len(classes) > 2)
             remove.setEnabled(index != BACKGROUND and len(classes) > 2)
             remove.setToolTip("Its pixels become unlabelled. Undo brings both back, slide by slide.")

@@ -12,6 +12,7 @@ from napari_pathseg.ui.session.natural_order import natural_key
 from napari_pathseg.ui.session.queries import SlideRow
 from napari_pathseg.ui.session.slide_filter import SlideFilter
 from napari_pathseg.ui.widgets.layout import row
+from napari_pathseg.ui.widgets.plain_text import menu_text
 from napari_pathseg.ui.widgets.theme import STATE_HUES
 
 _MAX_PATIENTS = 40  # in the menu; the search finds the others
@@ -99,7 +100,7 @@ class FilterRow(QWidget):
 
     def _add_choices(self, menu: QMenu, name: str, words: Mapping[str, str]) -> None:
         for value, word in words.items():
-            action = menu.addAction(word)
+            action = menu.addAction(menu_text(word))
             if action is not None:
                 action.setCheckable(True)
                 action.setChecked(value in self._chosen[name])

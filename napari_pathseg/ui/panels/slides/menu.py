@@ -29,6 +29,7 @@ from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.session.tissue import TissueOverlay
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
+from napari_pathseg.ui.widgets.plain_text import menu_text, plain
 from napari_pathseg.ui.widgets.theme import SecondaryLabel
 
 _READ_ONLY_ACTIONS = ("Show tissue", "Hide tissue", "Versions…")
@@ -66,7 +67,7 @@ class SlideMenu(QMenu):
         self.addSeparator()
         patients = {project.slide(one).patient for one in self._slides}
         patient = patients.pop() if len(patients) == 1 else f"of {self._named}"
-        self.addAction(f"Patient {patient}…", self.ask_for_patient)
+        self.addAction(menu_text(f"Patient {patient}…"), self.ask_for_patient)
         self.addAction("Patients from names or a table…", self.ask_for_pattern)
         self.addAction("Split all by patient…", self.ask_to_split)
         self.addSeparator()
@@ -86,7 +87,8 @@ class SlideMenu(QMenu):
     def ask_for_patient(self) -> None:
         """Ask for the patient of the slide."""
         record = self._session.require_project().slide(self._slide)
-        name, given = QInputDialog.getText(self._window, "Patient", f"Patient of {self._named}", text=record.patient)
+        label = plain(f"Patient of {self._named}")
+        name, given = QInputDialog.getText(self._window, "Patient", label, text=record.patient)
         if given and name.strip():
             with show_errors():
                 self._session.change_slides(self._slides, SlideChanges(patient=name))
@@ -126,7 +128,7 @@ class SlideMenu(QMenu):
     def ask_for_mpp(self) -> None:
         """Ask for the pixel size of the slide."""
         record = self._session.require_project().slide(self._slide)
-        text = f"Micrometres per pixel of {self._named}"
+        text = plain(f"Micrometres per pixel of {self._named}")
         mpp, given = QInputDialog.getDouble(self._window, "Pixel size", text, record.mpp or 0.5, 0.01, 100, 4)
         if given:
             with show_errors():

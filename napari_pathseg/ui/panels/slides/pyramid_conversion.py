@@ -46,7 +46,7 @@ def ask_to_convert(path: Path, target: Path, needed: int, parent: QWidget, answe
         f"This needs {needed / 1e9:.1f} GB of memory."
     )
     box = QMessageBox(QMessageBox.Icon.Question, "Convert to a pyramid", plain(text), parent=parent)
-    box.setInformativeText(more)
+    box.setInformativeText(plain(more))
     box.setStandardButtons(QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No)
     box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     box.finished.connect(lambda code: answered(code == QMessageBox.StandardButton.Yes))
@@ -57,7 +57,7 @@ class PyramidProgress(QProgressDialog):
     """Converts a slide in a thread, and calls `on_finished` with the new file."""
 
     def __init__(self, path: Path, target: Path, on_finished: Callable[[Path], None], parent: QWidget) -> None:
-        super().__init__(f"Converting {path.name} to a pyramid…", "Cancel", 0, _STEPS, parent)
+        super().__init__(plain(f"Converting {path.name} to a pyramid…"), "Cancel", 0, _STEPS, parent)
         self.setMinimumDuration(0)
         self.setAutoClose(False)
         self._target, self._on_finished = target, on_finished

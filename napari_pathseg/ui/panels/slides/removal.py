@@ -11,7 +11,7 @@ from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.layout import push_button
 from napari_pathseg.ui.widgets.notifications import show_errors
-from napari_pathseg.ui.widgets.plain_text import plain
+from napari_pathseg.ui.widgets.plain_text import menu_text, plain
 
 _MAX_NAMED = 20  # slides in the menu, the last removed first
 
@@ -66,7 +66,7 @@ class SlideRemoval:
             back.addAction(f"All {plural(len(names), 'removed slide')}", partial(self.restore, names))
             back.addSeparator()
         for name in names[:_MAX_NAMED]:
-            back.addAction(name, partial(self.restore, [name]))
+            back.addAction(menu_text(name), partial(self.restore, [name]))
 
     def refresh(self) -> None:
         """Show the button if what was removed last is still away."""
