@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes kill-windows soak-strokes system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -80,6 +80,10 @@ kill-windows: $(VENV)/installed
 # Slow: ten thousand strokes with undo in one session.
 soak-strokes: $(VENV)/installed
 	$(BIN)/python benchmarks/soak_strokes.py
+
+# Slow: ten thousand times a slide and its mask opened, and five hundred predictions, in one process.
+soak-opens: $(VENV)/installed
+	$(BIN)/python benchmarks/soak_opens.py
 
 # torch and torchvision first and unpinned, so that pip takes the build that fits the machine.
 $(VENV)/installed: setup.cfg | system
