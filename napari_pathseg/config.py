@@ -34,7 +34,7 @@ class TrainConfig(Settings):
     )
     minutes: float = setting(
         0.0,
-        "Maximum training time; 0: that of the preset (live 2 min, if that many tiles are annotated; quick 10 s, "
+        "Maximum training time; 0: that of the preset (live 30 s, less if few tiles are annotated; quick 10 s, "
         "normal 2 min, thorough up to 10 h).",
         unit="min",
         minimum=0.0,
@@ -411,9 +411,14 @@ class TrainConfig(Settings):
     )
 
     @property
+    def with_network_of_preset(self) -> "TrainConfig":
+        """The settings with the network that the preset trains: live has one of its own, without context."""
+        return self.replace(architecture=LINEAR, context=False) if self.preset == LIVE else self
+
+    @property
     def longest_minutes(self) -> float:
         """The maximum training time in minutes: `minutes`, or that of the preset if it is 0."""
-        return self.minutes or {"live": 2.0, "quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
+        return self.minutes or {"live": 0.5, "quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import psutil
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS, RelativeCost, StepCost
 from napari_pathseg.projects.checks.trainability import train_val_split
@@ -30,6 +30,7 @@ _BACKWARD = 3.0  # work of a training step, relative to a prediction
 _EFFICIENCY = 0.95  # speed that a step reaches, relative to the probe
 _PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # small enough to run on one core only
 _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 512 with its halo
+_WITH_HALO = 1.25**2  # of a tile of 512
 _TILE_MPX = 0.512**2  # without its halo
 
 
@@ -99,11 +100,13 @@ def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: Hardw
         If the project lacks training data.
     """
     dataset = dataset_size(source) if isinstance(source, Project) else source
-    config = config.replace(tile=fitting_tile(dataset.sides, config.tile))
+    config = config.with_network_of_preset.replace(tile=fitting_tile(dataset.sides, config.tile))
     hardware = hardware or local_hardware()
     cost = _step_cost(config)
     seconds = _seconds(cost.tflop, _BACKWARD * config.accumulate * _batch_mpx(config), hardware)
     minutes = config.longest_minutes
+    if config.preset == LIVE:  # each training pixel once, at most
+        minutes = min(minutes, _seconds(cost.tflop, _WITH_HALO * sum(dataset.train) / 1e6, hardware) / 60)
     steps = config.steps or max(1, int(60 * minutes / seconds))
     held_out = sum(dataset.val) / 1e6
     if config.steps:

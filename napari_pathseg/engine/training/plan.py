@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_pathseg.config import LINEAR, LIVE, TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.engine.bundle import (
     NetworkSpec,
     check_classes,
@@ -141,7 +141,7 @@ def _live_settings(config: TrainConfig) -> TrainConfig:
     """Return the settings of a live model: a fit in closed form needs no model to start from, and one process."""
     if config.weights == "none":
         raise ConfigError("The preset live needs trained features. Set weights to imagenet, or to a file.")
-    return config.replace(architecture=LINEAR, context=False, devices=1)
+    return config.with_network_of_preset.replace(devices=1)
 
 
 def _learnt_before(project: Project, parent: str | None, val: list[SlideRecord], held_out: Parts) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.config import LINEAR
 from napari_pathseg.engine.bundle import Bundle, load_bundles
 from napari_pathseg.engine.evaluation.verdict import ABSENT
 from napari_pathseg.engine.training.interrupted import find_resumable_run
@@ -55,6 +56,11 @@ class TrainingSummary:
 def project_models(session: Session) -> list[Bundle]:
     """Return the project's models, oldest first; empty if no project is open."""
     return [] if session.project is None else load_bundles(session.project)
+
+
+def trained_further(session: Session) -> list[Bundle]:
+    """Return the models that a training can start from, oldest first: linear ones are fitted from all labels."""
+    return [bundle for bundle in project_models(session) if bundle.network.architecture != LINEAR]
 
 
 def slide_rows(session: Session, *, by_name: bool = False) -> list[SlideRow]:

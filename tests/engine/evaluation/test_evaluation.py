@@ -138,8 +138,8 @@ def test_scoring_stops_between_slides(predicted_project):
 def test_score_agrees_with_the_scores_of_the_training(trained):
     project, _, bundle = trained
     again = score(project, "val", bundle.id)["scores"]
-    for name, expected in bundle.scores.items():  # a sum over other threads may round a pixel or two to another class
-        assert again[name] == pytest.approx(expected, abs=5e-4)
+    for name, expected in bundle.scores.items():  # in the precision that is faster now, which may round a few pixels
+        assert again[name] == pytest.approx(expected, abs=3e-3)
 
 
 def test_unlabelled_pixels_in_a_complete_box_count_as_background(predicted_project):

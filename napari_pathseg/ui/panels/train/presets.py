@@ -3,17 +3,17 @@
 from psygnal import Signal
 from qtpy.QtWidgets import QButtonGroup, QPushButton, QWidget
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.settings import SettingInfo
 from napari_pathseg.ui.session.formatting import format_preset_minutes
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 
 _TEXTS = {
-    "quick": (
+    LIVE: (
         "Quick look",
-        "Seconds. Trains only the last part of the network: a first idea of whether the\n"
-        "outlines are enough to learn from.",
+        "Seconds. Fits a linear classifier to what a trained network sees: a first idea of\n"
+        "whether the outlines are enough to learn from. A few strokes of each class will do.",
     ),
     "normal": (
         "Normal",
@@ -63,7 +63,7 @@ class PresetChoice(QWidget):
 
     def show_choice(self, config: TrainConfig) -> None:
         """Show the preset and the minutes of a configuration."""
-        self.buttons.get(config.preset, self.buttons["normal"]).setChecked(True)  # live has no button
+        self.buttons.get(config.preset, self.buttons[LIVE]).setChecked(True)  # quick is for the command line
         self.minutes.native.setSpecialValueText(format_preset_minutes(self.preset))
         self.minutes.value = config.minutes
 

@@ -6,7 +6,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.engine.cost_model import DatasetSize, dataset_size, estimate
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project_state import TrainingChoices
@@ -18,7 +18,7 @@ from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobKind, JobState
-from napari_pathseg.ui.session.queries import interrupted_run, project_models, training_summary
+from napari_pathseg.ui.session.queries import interrupted_run, trained_further, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.form import ChoiceBox, field_rows, known_settings
@@ -76,7 +76,7 @@ class TrainPanel(QWidget):
         self._show_masks_later = qthrottled(self._show_masks, timeout=300, leading=False, parent=self)
         self._show_run_later = qthrottled(self._show_run, timeout=100, leading=False, parent=self)
         self._show_estimate_later = qthrottled(self._show_estimate, timeout=200, leading=False, parent=self)
-        self.presets.changed.connect(self._show_estimate_later.throttle)
+        self.presets.changed.connect(self._show_start)
         self.settings.changed.connect(self._show_estimate_later.throttle)
         session.project_changed.connect(self._show_project)
         session.mask_changed.connect(self._show_masks_later.throttle)
@@ -155,7 +155,7 @@ class TrainPanel(QWidget):
     def _show_parents(self) -> None:
         """Fill the choice of initial weights: newest model, interrupted run, from scratch, older models."""
         with show_errors():
-            models, run = project_models(self._session), interrupted_run(self._session)
+            models, run = trained_further(self._session), interrupted_run(self._session)
             chosen = _NONE if self._from_scratch else self.parent_model.value
             newest = [(f"Newest model ({models[-1].id})", _LATEST)] if models else []
             resumed = [(f"Resume m{run[1:]} (interrupted)", run)] if run else []
@@ -163,17 +163,20 @@ class TrainPanel(QWidget):
             self.parent_model.show_choices([*newest, *resumed, ("From scratch", _NONE), *older])
             keeps_choice = chosen in self.parent_model.choices and (chosen != _NONE or self._from_scratch)
             self.parent_model.value = chosen if keeps_choice else _LATEST if models else _NONE
-            self.parent_model.enabled = len(self.parent_model.choices) > 1
         self._show_start()
 
     def _show_start(self) -> None:
         """Describe the chosen initial weights in the tool-tip."""
         self._show_estimate_later.throttle()
-        self.parent_model.tooltip = (
-            "Resumes where it was interrupted, with its own settings."
-            if str(self.parent_model.value).startswith(_RUN)
-            else "Training on from the newest model is fast; from scratch discards what earlier models learnt."
-        )
+        resumes, quick = str(self.parent_model.value).startswith(_RUN), self.presets.preset == LIVE
+        self.parent_model.enabled = len(self.parent_model.choices) > 1 and (resumes or not quick)
+        if resumes:
+            tooltip = "Resumes where it was interrupted, with its own settings."
+        elif quick:
+            tooltip = "A quick look learns from all outlines, each time."
+        else:
+            tooltip = "Training on from the newest model is fast; from scratch discards what earlier models learnt."
+        self.parent_model.tooltip = tooltip
 
     def _show_estimate(self) -> None:
         """Estimate time and memory of a training; empty if none can start, which the sentence above explains."""

@@ -8,7 +8,7 @@ from bundle_helpers import make_bundle
 from PIL import Image
 from qtpy.QtCore import Qt
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import LINEAR, TrainConfig
 from napari_pathseg.engine.events import Note, Progress, Started, Stop, Validated, ValidationSamplesReady
 from napari_pathseg.jobs.protocol import Train
 from napari_pathseg.projects.project_state import TrainingChoices
@@ -65,7 +65,7 @@ def broken_run(project, name="r001", **config):
 
 def test_buttons_set_the_preset(panel, worker, qtbot):
     assert panel.config().preset == "normal"
-    for preset in ("quick", "normal", "thorough"):
+    for preset in ("live", "normal", "thorough"):
         qtbot.mouseClick(panel.presets.buttons[preset], Qt.MouseButton.LeftButton)
         assert panel.config().preset == preset
     qtbot.mouseClick(panel.button, Qt.MouseButton.LeftButton)
@@ -75,10 +75,10 @@ def test_buttons_set_the_preset(panel, worker, qtbot):
 def test_time_box_shows_the_presets_time_until_one_is_set(panel):
     box, buttons = panel.presets.minutes, panel.presets.buttons
     texts = []
-    for preset in ("quick", "normal", "thorough"):
+    for preset in ("live", "normal", "thorough"):
         buttons[preset].click()
         texts.append(box.native.text())
-    assert texts == ["10 s", "2 min", "until it stops improving"]
+    assert texts == ["30 s", "2 min", "until it stops improving"]
     box.value = 7.5
     assert box.native.text() == "7.5 min"
     assert panel.config().minutes == 7.5
@@ -88,12 +88,12 @@ def test_presets_can_be_chosen_with_the_keyboard(panel, qtbot):
     for button in panel.presets.buttons.values():
         assert button.focusPolicy() & Qt.FocusPolicy.TabFocus
         assert button.toolTip()
-    qtbot.keyClick(panel.presets.buttons["quick"], Qt.Key.Key_Space)
-    assert panel.config().preset == "quick"
+    qtbot.keyClick(panel.presets.buttons["live"], Qt.Key.Key_Space)
+    assert panel.config().preset == "live"
 
 
 def test_curves_are_drawn_over_elapsed_seconds(panel, worker, learnable):
-    panel.presets.buttons["quick"].click()
+    panel.presets.buttons["live"].click()
     panel.button.click()
     worker.event.emit(progress())
     assert learnable.training.run.losses == ((9, 0.8),)
@@ -245,6 +245,21 @@ def test_interrupted_training_older_than_a_model_is_not_offered(learnable, qtbot
     assert texts == ["Newest model (m002)", "From scratch"]
 
 
+def test_quick_look_starts_from_no_model_and_none_from_it(panel, learnable, qtbot):
+    for name, architecture in (("m001", "unet"), ("m002", LINEAR)):
+        model = learnable.require_project().folder / "models" / name
+        model.mkdir(parents=True)
+        network = replace(MODEL.network, architecture=architecture)
+        (model / "bundle.json").write_text(json.dumps(asdict(replace(MODEL, id=name, network=network))))
+    learnable.project_changed.emit()
+    assert choices_of(panel.parent_model) == ["Newest model (m001)", "From scratch"]
+    assert panel.parent_model.enabled
+    panel.presets.buttons["live"].click()
+    assert not panel.parent_model.enabled
+    assert panel.parent_model.tooltip == "A quick look learns from all outlines, each time."
+    qtbot.waitUntil(lambda: re.match(r"About \d+ s, ", panel.estimate.text()))
+
+
 # -- settings
 
 
@@ -260,13 +275,13 @@ def test_panel_reads_settings_of_an_older_version(panel, learnable):
 
 def test_last_training_settings_are_restored_with_the_project(panel, learnable):
     folder = learnable.require_project().folder
-    panel.presets.buttons["quick"].click()
+    panel.presets.buttons["live"].click()
     panel.settings.form.fields["jpeg"].value = 60
     panel.button.click()
     learnable.close()
     assert panel.config() == TrainConfig()
     learnable.open_project(folder)
-    assert panel.config() == TrainConfig(preset="quick", jpeg=60)
+    assert panel.config() == TrainConfig(preset="live", jpeg=60)
 
 
 def test_reset_restores_the_defaults(panel):
