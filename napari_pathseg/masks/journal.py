@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.portable import DATA_LOSS_ERRNOS, read_at, replace
+from napari_pathseg.storage.regular_files import open_regular
 
 _MAGIC = b"PSJ2"
 _FRAME = struct.Struct("<4sBII")  # magic, kind, length and CRC-32 of the payload
@@ -73,7 +74,7 @@ class Journal:
 
     def __init__(self, path: Path, check_writable: WriteCheck = always_writable) -> None:
         self.path, self.check_writable = path, check_writable
-        self._file: BinaryIO = path.open("a+b", buffering=0)
+        self._file: BinaryIO = _open_to_append(path)
         self._size = self._file.seek(0, os.SEEK_END)
         self._data_loss: OSError | None = None  # of the last fsync, until it is reported
         self._dirty = threading.Event()
@@ -170,7 +171,7 @@ class Journal:
 
     def _open_file(self) -> BinaryIO:
         if self._file.closed:
-            self._file = self.path.open("a+b", buffering=0)
+            self._file = _open_to_append(self.path)
         return self._file
 
     def _write(self, file: BinaryIO, rest: memoryview) -> None:
@@ -237,6 +238,12 @@ class Journal:
             ) from error
 
 
+def _open_to_append(path: Path) -> BinaryIO:
+    with contextlib.suppress(FileNotFoundError):
+        open_regular(path).close()  # raises for a pipe or a device
+    return path.open("a+b", buffering=0)
+
+
 def _parse_header(header: bytes, offset: int) -> Record | None:
     """Return the record with this header, or None if it is not a header."""
     if len(header) < _HEADER_BYTES or _CHECK.unpack_from(header, _FRAME.size)[0] != zlib.crc32(header[: _FRAME.size]):
@@ -246,11 +253,13 @@ def _parse_header(header: bytes, offset: int) -> Record | None:
 
 
 def is_saved(path: Path) -> bool:
-    """Return whether the pyramid holds everything in the journal at `path`."""
+    """Return whether the pyramid holds everything in the journal at `path`; raise ProjectError if it is unreadable."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - len(_SAVED_END)))
             return size == 0 or file.read() == _SAVED_END
     except FileNotFoundError:
         return True
+    except OSError as error:
+        raise ProjectError(f"{path} could not be read: {error.strerror or error}. Restore it from a copy.") from error

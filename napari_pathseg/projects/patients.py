@@ -16,6 +16,7 @@ from napari_pathseg.contours.formats import stem_of
 from napari_pathseg.errors import ConfigError, ProjectError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.storage.regular_files import read_regular
 
 if TYPE_CHECKING:
     from napari_pathseg.projects.project import Project
@@ -40,6 +41,7 @@ _PLACES = r"^.*?\d.*?(?=[-_ .,\[(]+\d+[-_ .,x]+\d+[\])]?$)"
 _PLACE = re.compile(r"(\d+)[-_ .,x]+(\d+)[\])]?$")
 _LEAST_STEP = 16  # pixels between two tiles
 # Prefixes whose number is not a patient's: years and dates, magnifications, parts of a data set.
+_MAX_TABLE_BYTES = 64 << 20
 _SEARCH_S = 2  # for a user's pattern in one name
 _NOT_A_PATIENT = re.compile(
     r"(19|20)\d\d([-_.]?\d\d){0,2}|\d{1,3}x|(fold|batch|set|part|group|level|page|series|train|val|test)[-_. ]?\d+",
@@ -89,14 +91,15 @@ def patient_parser(pattern: str) -> Callable[[str], str]:
 
 def _from_table(path: Path) -> Callable[[str], str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_regular(path, _MAX_TABLE_BYTES).decode("utf-8-sig")
         separator = max(",;\t", key=text.partition("\n")[0].count)  # European versions of Excel write semicolons
         header, *lines = list(csv.reader(text.splitlines(), delimiter=separator)) or [[]]
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist. Check the path of the table of patients.") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
+        what = getattr(error, "strerror", None) or error
         raise ConfigError(
-            f"{path} cannot be read as a table of patients ({error}). In Excel, save it as CSV UTF-8."
+            f"{path} cannot be read as a table of patients ({what}). In Excel, save it as CSV UTF-8."
         ) from error
     columns = [name.strip().casefold() for name in header]
     rows = [dict(zip_longest(columns, line[: len(columns)])) for line in lines if line]

@@ -23,6 +23,7 @@ from napari_pathseg.slides.tissue import TissueConfig, TissueMask, find_tissue
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.json_schema import Side, conform
 from napari_pathseg.storage.portable import remove
+from napari_pathseg.storage.regular_files import open_regular
 from napari_pathseg.storage.untrusted import decoding
 
 _CHUNK = "napari-pathseg"
@@ -115,7 +116,7 @@ def _write(path: Path, tissue: TissueMask, config: TissueConfig) -> None:
 
 def _read(path: Path, record: SlideRecord) -> tuple[TissueMask, TissueConfig]:
     try:
-        with decoding(), Image.open(path, formats=("PNG",)) as image:
+        with decoding(), open_regular(path) as file, Image.open(file, formats=("PNG",)) as image:
             assert isinstance(image, PngImageFile)
             text = image.text[_CHUNK]
             pixels = np.array(image.convert("1"))

@@ -160,7 +160,10 @@ def check_version(version: Version) -> None:
     """
     if version.problem:
         raise ProjectError(version.problem)
-    checksum = tree_checksum(version.snapshot)
+    try:
+        checksum = tree_checksum(version.snapshot)
+    except OSError as error:
+        raise ProjectError(_damaged(version.folder, error.strerror or str(error))) from error
     if checksum != version.checksum:
         raise ProjectError(_damaged(version.folder, f"its mask had {version.checksum}, and has {checksum}"))
 

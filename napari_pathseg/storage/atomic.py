@@ -17,8 +17,10 @@ from typing import Any
 
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.storage.portable import is_open_elsewhere, remove, remove_tree, replace
+from napari_pathseg.storage.regular_files import read_regular
 
 _MIB = 1 << 20
+_MAX_OBJECTS = 2_000_000  # lists and objects of a JSON file; each takes up to 230 bytes of memory
 _UMASK = os.umask(0o022)
 os.umask(_UMASK)
 _FILE_MODE = 0o666 & ~_UMASK
@@ -122,19 +124,13 @@ def load_json(path: Path, limit_bytes: int = 64 * _MIB, *, finite: bool = True) 
         If the file is missing, unreadable, larger than `limit_bytes`, or not JSON.
     """
     try:
-        size = path.stat().st_size
-        if size > limit_bytes:
-            raise ProjectError(
-                f"{path} has {size / _MIB:.0f} MiB; at most {limit_bytes / _MIB:.0f} MiB are read. "
-                "Restore it from a copy."
-            )
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, limit_bytes).decode("utf-8")
+        if text.count("{") + text.count("[") > _MAX_OBJECTS:
+            raise ValueError(f"it has more than {_MAX_OBJECTS:,} lists and objects")
         return json.loads(text, parse_constant=_refuse, parse_float=_finite) if finite else json.loads(text)
     except OSError as error:
         raise ProjectError(f"{path} could not be read: {error.strerror}. Restore it from a copy.") from error
     except (ValueError, RecursionError) as error:
-        if isinstance(error, ProjectError):
-            raise
         raise ProjectError(f"{path} is damaged: {error}. Restore it from a copy.") from error
 
 

@@ -6,6 +6,7 @@ mask are (`masks.zarr_store`) and all files that zarr writes (``_put`` in ``zarr
 files, ``*.partial``, are ignored.
 """
 
+import errno
 import os
 import zlib
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ def hardlink_tree(source: Path, target: Path) -> None:
 
 
 def list_files(folder: Path) -> FileStats:
-    """Return all files below a folder; none if the folder does not exist."""
+    """Return all files below a folder; none if the folder does not exist; raise OSError for a link or a pipe."""
     return dict(_walk(str(folder), "")) if folder.exists() else {}
 
 
@@ -51,9 +52,11 @@ def differing_files(first: Path, second: Path) -> Iterator[str]:
 def _walk(folder: str, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            if entry.is_dir(follow_symlinks=False):
                 yield from _walk(entry.path, f"{prefix}{entry.name}/")
             elif not entry.name.endswith(".partial"):
+                if not entry.is_file(follow_symlinks=False):
+                    raise OSError(errno.EINVAL, f"{entry.name} is a link, a pipe or a device", entry.path)
                 yield prefix + entry.name, os.stat(entry.path)  # DirEntry.stat lacks the inode on Windows
 
 

@@ -43,6 +43,7 @@ import psutil
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.portable import remove
+from napari_pathseg.storage.regular_files import open_regular
 
 _MAX_BYTES = 10_000
 _NAME = re.compile(r"\.lock-(\d{1,9})")
@@ -150,7 +151,13 @@ def read_lock_file(path: Path) -> tuple[LockOwner | None, int]:
     ----------
     .. [1] https://man7.org/linux/man-pages/man5/nfs.5.html, "close-to-open cache consistency".
     """
-    with path.open("rb") as file:
+    try:
+        opened = open_regular(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise ProjectError(f"{path} is a pipe or a device, not a lock. Delete it.") from error
+    with opened as file:
         text = file.read(_MAX_BYTES).decode("utf8", errors="replace")
         return LockOwner.from_json(text), os.fstat(file.fileno()).st_mtime_ns
 

@@ -111,5 +111,5 @@ def test_missing_or_huge_json_is_named(tmp_path):
     with pytest.raises(ProjectError, match=r"a\.json could not be read: No such file"):
         load_json(tmp_path / "a.json")
     (tmp_path / "a.json").write_text("[" + " " * 3_000_000 + "]")
-    with pytest.raises(ProjectError, match="has 3 MiB; at most 1 MiB"):
+    with pytest.raises(ProjectError, match="it has 2,930 KiB; at most 1,024 KiB"):
         load_json(tmp_path / "a.json", limit_bytes=1 << 20)

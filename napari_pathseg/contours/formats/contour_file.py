@@ -253,6 +253,8 @@ def find_contour_file(slide_path: Path, folder_or_file: Path) -> Path | None:
     """
     if folder_or_file.is_file():
         return folder_or_file
+    if folder_or_file.exists() and not folder_or_file.is_dir():
+        raise AnnotationError(f"{folder_or_file} is a pipe or a device, not a file. Copy the contours into a file.")
     if not folder_or_file.is_dir():
         raise AnnotationError(f"{folder_or_file} does not exist. Give a contour file or a folder of them.")
     stem = stem_of(slide_path)

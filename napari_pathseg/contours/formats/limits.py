@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.storage.regular_files import open_regular
 
 MAX_FILE_BYTES = 256 << 20
 MAX_POINTS = 5_000_000
@@ -21,7 +22,7 @@ def open_limited(path: Path) -> Iterator[BinaryIO]:
         If it cannot be opened or read, or has more than 256 MiB.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = path.stat().st_size
             if size > MAX_FILE_BYTES:
                 raise AnnotationError(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from napari_pathseg.errors import BundleError
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.regular_files import open_regular
 from napari_pathseg.storage.untrusted import DecodeError, decoding
 
 _DTYPES = {
@@ -102,7 +103,7 @@ def convert_weights(source: Path, target: Path) -> None:
 def read_torch_file(path: Path) -> dict[str, Tensor]:
     """Return the tensors of a torch file by name; see `convert_weights` for errors."""
     try:
-        with path.open("rb") as file, _open_archive(file, path) as archive:
+        with open_regular(path) as file, _open_archive(file, path) as archive:
             root = _find_root(archive, path)
             content = _PickleReader(path).read(_read_member(archive, f"{root}data.pkl", path, _MAX_PICKLE_BYTES))
             return _read_tensors(_find_tensors(content, path), archive, root, path)

@@ -1,15 +1,18 @@
 """Find slides that are in a project twice, under different names."""
 
+import contextlib
 import hashlib
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 
+from napari_pathseg.contours.formats.limits import MAX_FILE_BYTES
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.storage.regular_files import open_regular
 
 _SIDE = 256  # pixels; side of the central square that is compared
 _MAX_DIFFERENCE = 6.0  # mean, in grey values; two copies of an image differ by less after JPEG at quality 75
@@ -41,7 +44,11 @@ def _group_by_key(records: Iterable[SlideRecord], keys: Iterable[Hashable]) -> l
 
 def _contour_hashes(project: Project) -> dict[str, str]:
     """Return a hash of the imported contour file of each slide that has one."""
-    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in project.folder.glob("contours/*.*")}
+    hashes = {}
+    for path in project.folder.glob("contours/*.*"):
+        with contextlib.suppress(OSError), open_regular(path, MAX_FILE_BYTES) as file:  # else it is like no other
+            hashes[path.stem] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def _same_pixels(project: Project, records: list[SlideRecord]) -> list[SlideRecord]:

@@ -26,10 +26,12 @@ from napari_pathseg.jobs.protocol import (
     parse_event,
 )
 from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.regular_files import read_regular
 
 _MAX_POINTS = 2000  # of a curve; beyond it every second point is dropped, so that hours draw as fast as minutes
 _MAX_LOGGED_STEPS = 1000  # read from a log; parsing hours of steps would take long
 _CURVES = ("losses", "validation_losses", "dices", "dices_by_class", "dice_by_class", "accuracies", "best_seconds")
+_MAX_LOG_BYTES = 256 << 20
 _STEP = '"progress"'  # found in the line of a step without parsing it
 
 Points = tuple[tuple[float, float], ...]
@@ -228,7 +230,7 @@ class JobState:
 def load_run(folder: Path) -> JobState | None:
     """Return the state of the training logged in a run's folder, or None if it has no curve."""
     try:
-        lines = (folder / "events.jsonl").read_text(encoding="utf8", errors="replace").splitlines()
+        lines = read_regular(folder / "events.jsonl", _MAX_LOG_BYTES).decode("utf8", "replace").splitlines()
     except OSError:
         return None
     steps = sum(_STEP in line for line in lines)
