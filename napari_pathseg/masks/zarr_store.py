@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 import zarr
+from imagecodecs import zstd_decode
 from numcodecs.zstd import Zstd
 from zarr.codecs import ZstdCodec
 
@@ -25,12 +26,15 @@ from napari_pathseg.storage.atomic import atomic_folder
 from napari_pathseg.storage.json_schema import SchemaError, conform
 from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import fsync_all, remove, replace
+from napari_pathseg.storage.regular_files import read_regular
 from napari_pathseg.storage.untrusted import DecodeError, parsing
+from napari_pathseg.storage.zarr_files import CheckedStore
 
 CHUNK = TILE_SIDE  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
 _ARRAYS = ("labels", "provenance")
 PARTIAL = ".partial"  # suffix of a file that is being written
+_MAX_CHUNK_FILE_BYTES = 2 * CHUNK**2  # what does not compress is stored as it is
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is detected
 
 
@@ -48,11 +52,12 @@ class MaskStore:
     def __init__(self, path: Path) -> None:
         try:
             with parsing("zarr", "numcodecs", "numpy"):
-                group = zarr.open_group(path, mode="r+")
+                group = zarr.open_group(CheckedStore(path), mode="r+")
                 shapes = _shapes(group)
-        except DecodeError as error:
+        except (DecodeError, OSError) as error:
+            what = getattr(error, "strerror", None) or error
             raise ProjectError(
-                f"{path} cannot be read as a mask ({error}). Restore the folder from a copy, or move it "
+                f"{path} cannot be read as a mask ({what}). Restore the folder from a copy, or move it "
                 "away to start a new mask."
             ) from error
         self._set_up(path, group, shapes)
@@ -170,7 +175,7 @@ class ChunkFiles:
         """
         path = self.path(key)
         try:
-            stored = path.read_bytes()
+            stored = read_regular(path, _MAX_CHUNK_FILE_BYTES)
         except FileNotFoundError:
             if self._array.exists():
                 return None
@@ -181,7 +186,7 @@ class ChunkFiles:
                 "restore it from a copy."
             ) from error
         try:
-            pixels = np.frombuffer(_ZSTD.decode(stored), np.uint8)
+            pixels = np.frombuffer(zstd_decode(stored, out=CHUNK**2), np.uint8)  # no more than that is decoded
             return pixels.reshape(CHUNK, CHUNK)
         except (RuntimeError, ValueError) as error:
             raise ProjectError(

@@ -23,7 +23,8 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.appearance import square_mpp
 from napari_pathseg.slides.orientation import UPRIGHT
 from napari_pathseg.slides.pyramid_writer import PyramidWriter
-from napari_pathseg.slides.readers.tiff import TiffSlide, chunk_shape
+from napari_pathseg.slides.readers.tiff import TiffSlide
+from napari_pathseg.slides.readers.tiff_chunks import chunk_shape
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.samples import depth_of
 from napari_pathseg.slides.slide import Slide

@@ -15,6 +15,7 @@ from napari_pathseg.geometry.arrays import UInt8Array
 
 # Of cameras.  Slides of one camera differ in their brightest pixel, but hardly in the depth that it falls into.
 _DEPTHS = (8, 10, 12, 14, 16)
+_BAND_SAMPLES = 1 << 20  # put on white at once
 MAX_MEASURED_BYTES = 64 << 20  # of the samples that are read to find the largest one
 MAX_MEASURED_CHUNKS = 64
 
@@ -68,7 +69,8 @@ def to_8_bits(stored: npt.NDArray[Any], bits: int) -> UInt8Array:
     """Return unsigned samples of `bits` significant bits as 0 to 255; larger ones are white."""
     pixels: UInt8Array
     if bits > 8:
-        pixels = np.minimum(stored >> (bits - 8), 255).astype(np.uint8)
+        upper = stored >> (bits - 8)
+        pixels = np.minimum(upper, 255, out=upper).astype(np.uint8)
     elif bits < 8:
         pixels = (stored.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
     elif stored.dtype.itemsize > 1:
@@ -85,11 +87,14 @@ def over_white(pixels: UInt8Array, alpha: UInt8Array, *, premultiplied: bool = F
     """
     if alpha.min(initial=255) == 255:
         return pixels
-    opacity = alpha.astype(np.uint16).reshape(*alpha.shape, *[1] * (pixels.ndim - alpha.ndim))
-    shown = pixels.astype(np.uint16)
-    on_white: UInt8Array
-    if premultiplied:
-        on_white = np.minimum(shown + (255 - opacity), 255).astype(np.uint8)
-    else:
-        on_white = ((shown * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
+    on_white = np.empty(pixels.shape, np.uint8)
+    rows = max(1, _BAND_SAMPLES // max(1, pixels[0].size))
+    for top in range(0, len(pixels), rows):  # 16-bit copies of all pixels would take eight times their memory
+        band = slice(top, top + rows)
+        opacity = alpha[band].astype(np.uint16).reshape(*alpha[band].shape, *[1] * (pixels.ndim - alpha.ndim))
+        shown = pixels[band].astype(np.uint16)
+        if premultiplied:
+            on_white[band] = np.minimum(shown + (255 - opacity), 255)
+        else:
+            on_white[band] = (shown * opacity + 255 * (255 - opacity) + 127) // 255
     return on_white

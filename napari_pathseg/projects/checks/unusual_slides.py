@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import PathsegError, UnsupportedSlideError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import SMALLEST_TILE, fitting_tile, longest_sides, working_shape
 from napari_pathseg.slides.appearance import grouped, oddities, pixels_not_square
+from napari_pathseg.slides.slide import Slide
 
 _MOST_SLIDES = 100  # that are looked at
 _TOO_SMALL = 32  # pixels; fewer show hardly anything
@@ -20,7 +21,7 @@ def find_unusual_slides(project: Project, records: Sequence[SlideRecord]) -> lis
     for record in _spread(records):
         try:
             with project.open_slide(record.id) as slide:
-                found[record.id] = oddities(slide)
+                found[record.id] = _oddities(slide)
                 size = slide.pixel_size
                 # Version 0.1.0 took the mean of both sides, whose areas are wrong; another size was given by hand.
                 if size is not None and record.mpp is not None and abs(record.mpp - sum(size) / 2) < 1e-6:
@@ -65,6 +66,13 @@ def find_unfit_settings(
             f"({', '.join(small[:3])}{' ...' if len(small) > 3 else ''}): tiles are filled with their mirror images. "
             "Lower --tile if most slides are that small."
         )
+
+
+def _oddities(slide: Slide) -> list[str]:
+    try:
+        return oddities(slide)
+    except UnsupportedSlideError as error:
+        return [f"unreadable in places ({error.__cause__ or error}): copy it again from its source"]
 
 
 def _spread(records: Sequence[SlideRecord]) -> Sequence[SlideRecord]:

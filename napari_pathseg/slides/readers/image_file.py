@@ -28,6 +28,8 @@ from napari_pathseg.slides.orientation import exif_orientation
 from napari_pathseg.slides.pixel_size import PixelSize, pixel_size_from_dpi
 from napari_pathseg.slides.samples import depth_note, depth_of, over_white, to_8_bits
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.picture_headers import require_few_scans
+from napari_pathseg.storage.regular_files import read_regular
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, suppress_warnings
 
 # Pillow's modes: what to convert to; 16 bits keep their upper 8.
@@ -43,6 +45,8 @@ _PNG_START, _JPEG_2000_START = b"\x89PNG\r\n\x1a\n", b"\xff\x4f\xff\x51"
 # Depth of the first component in the header of JPEG 2000 (T.800, A.5.1): bits less one, after sizes and counts.
 _JPEG_2000_DEPTH = re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL)
 _HEADER_BYTES = 1 << 16
+_BAND_PIXELS = 1 << 22  # converted at once
+_SHARE_OF_JPEG_2000 = 0.6  # of the bytes that may be decoded at once: its decoder needs 4 more for each sample
 
 Plugin = Callable[[Path], Image.Image]
 Decode = Callable[[bytes], npt.NDArray[Any]]
@@ -69,21 +73,25 @@ class ImageSlide(Slide):
 
     def __init__(self, path: Path, plugin: Plugin, max_chunk_bytes: int = MAX_DECODED_BYTES) -> None:
         try:
+            if plugin is JpegImageFile:
+                require_few_scans(read_regular(path, max_chunk_bytes))
             with decoding(), suppress_warnings(), plugin(path) as image:
                 mode, (columns, rows), info = image.mode, image.size, image.info
-        except DecodeError as error:
+        except (DecodeError, OSError) as error:
             raise UnsupportedSlideError(f"its header could not be read ({error}); copy it again.") from error
         if mode not in _MODES:
             raise UnsupportedSlideError(f"its colours are {mode}; save it as RGB or grey.")
         channels = 3 if _MODES[mode] == "RGB" else 1
-        if rows * columns * channels > max_chunk_bytes:
+        self._deep = _deep_decoder(path)
+        stored = (channels + (mode in _WITH_ALPHA)) * (1 if self._deep is None else 2)
+        most = max_chunk_bytes * (_SHARE_OF_JPEG_2000 if plugin is Jpeg2KImageFile else 1)
+        if rows * columns * stored > most:
             raise UnsupportedSlideError(
-                f"its {rows} x {columns} pixels need more than {max_chunk_bytes >> 20} MiB at once; "
+                f"its {rows} x {columns} pixels need more than {int(most) >> 20} MiB at once; "
                 "convert it to a pyramid, or save it as a tiled TIFF."
             )
         self._orientation = exif_orientation(info.get("exif"))
         shape = self._orientation.shape((rows, columns))
-        self._deep = _deep_decoder(path)
         super().__init__(path, [shape], _pixel_size(info), channels)
         self._plugin, self._mode = plugin, _MODES[mode]
         if mode in _WITH_ALPHA or "transparency" in info:
@@ -149,18 +157,28 @@ def _decode_whole(path: Path, plugin: Plugin, mode: str) -> UInt8Array:
     """Return all pixels, converted to one of Pillow's modes; with alpha they are put on white."""
     with decoding(), suppress_warnings(), plugin(path) as image:
         image.load()
-        pixels = np.array(image if image.mode == mode else image.convert(mode))
-    if mode == "I;16":
-        return (pixels >> 8).astype(np.uint8)
-    if mode in _WITH_ALPHA:
-        return over_white(pixels[..., 0] if mode == "LA" else pixels[..., :3], pixels[..., -1])
+        columns, rows = image.size
+        pixels = np.empty((rows, columns, 3)[: 2 + (mode in ("RGB", "RGBA"))], np.uint8)
+        step = max(1, _BAND_PIXELS // max(1, columns))
+        for top in range(0, rows, step):  # a converted copy of the whole would take twice its memory
+            band = image.crop((0, top, columns, min(rows, top + step)))
+            pixels[top : top + step] = _shown(np.asarray(band if band.mode == mode else band.convert(mode)), mode)
     return pixels
+
+
+def _shown(stored: npt.NDArray[Any], mode: str) -> npt.NDArray[Any]:
+    """Return pixels of one of Pillow's modes as 8-bit grey or colour, on white where they are transparent."""
+    if mode == "I;16":
+        return stored >> 8
+    if mode in _WITH_ALPHA:
+        return over_white(stored[..., 0] if mode == "LA" else stored[..., :3], stored[..., -1])
+    return stored
 
 
 def _decode_deep(path: Path, decode: Decode, channels: int) -> _Pixels:
     """Return all pixels of an image of 16-bit samples, and how these are shown."""
     with decoding():
-        stored = decode(path.read_bytes())
+        stored = decode(read_regular(path, MAX_DECODED_BYTES))
     planes = stored if stored.ndim == 3 else stored[..., None]
     alpha = planes.shape[-1] in (2, 4)
     colours = planes[..., :-1] if alpha else planes

@@ -10,6 +10,7 @@ are refused.  Source: https://ngff.openmicroscopy.org/0.4/ and /0.5/.
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -26,17 +27,18 @@ from napari_pathseg.slides.samples import MAX_MEASURED_BYTES, MeasuredDepth, dep
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import load_json
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, suppress_warnings
+from napari_pathseg.storage.zarr_files import COMPRESSORS, CheckedStore
 
 _MAX_METADATA_BYTES = 16 << 20
 _MAX_LEVELS = 64
+_MAX_PARALLEL_BYTES = 16 << 20  # of a chunk
 _BANDS = 8  # of a level that is too large to be measured whole
 # Of numcodecs and zarr 3, without those for Python objects, one of which executes what it reads.
 _CODECS = frozenset(
     (
-        *("blosc", "zstd", "zlib", "gzip", "lz4", "lzma", "bz2", "shuffle", "delta", "bitround", "bytes", "endian"),
+        *COMPRESSORS,
+        *("shuffle", "delta", "bitround", "bytes", "endian"),
         *("crc32", "crc32c", "adler32", "fletcher32", "transpose", "sharding_indexed"),
-        *("jpeg", "jpeg2k", "jpegxl", "webp"),
-        *("imagecodecs_jpeg", "imagecodecs_jpeg2k", "imagecodecs_zstd", "imagecodecs_lz4"),
     )
 )
 
@@ -95,7 +97,7 @@ class ZarrSlide(Slide):
         first, last = min(self._shown), max(self._shown)
         key["c"] = slice(first, last + 1)
         with decoding():
-            stored = np.asarray(array[tuple(key[axis] for axis in axes)])
+            stored = _read_array(array, tuple(key[axis] for axis in axes))
         left = [axis for axis in axes if isinstance(key[axis], slice)]
         if "c" not in left:
             stored, left = stored[..., None], [*left, "c"]
@@ -112,6 +114,27 @@ class ZarrSlide(Slide):
             except (DecodeError, OSError):  # reported where it is shown
                 continue
             yield int(stored[..., :3].max(initial=0))
+
+
+def _read_array(array: Any, key: tuple[int | slice, ...]) -> npt.NDArray[Any]:
+    """Return a box of an array; of chunks that are large one is decoded at a time, where zarr would take ten."""
+    if math.prod(array.chunks) * array.dtype.itemsize <= _MAX_PARALLEL_BYTES:
+        return np.asarray(array[key])
+    sides = [slice(one, one + 1) if isinstance(one, int) else one for one in key]
+    pixels = np.empty([side.stop - side.start for side in sides], array.dtype)
+    grid = [
+        [slice(max(start, side.start), min(start + step, side.stop)) for start in _starts(side, step)]
+        for side, step in zip(sides, array.chunks, strict=True)
+    ]
+    for piece in product(*grid):
+        here = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(piece, sides, strict=True))
+        pixels[here] = array[piece]
+    return pixels[tuple(0 if isinstance(one, int) else slice(None) for one in key)]
+
+
+def _starts(side: slice, step: int) -> range:
+    """Return where the chunks begin that a side of a box overlaps."""
+    return range(side.start // step * step, side.stop, step)
 
 
 def open_ome_zarr(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DECODED_BYTES) -> ZarrSlide:
@@ -258,7 +281,7 @@ def _array(folder: Path, name: str, max_chunk_bytes: int) -> Any:
     if unknown:
         raise UnsupportedSlideError(f"its codec {', '.join(unknown)} cannot be read; save it with zstd or blosc.")
     with decoding():
-        array = zarr.open_array(str(target), mode="r")
+        array = zarr.open_array(CheckedStore(target, read_only=True), mode="r")
     if array.dtype not in (np.dtype(np.uint8), np.dtype(np.uint16), np.dtype(np.bool_)):
         raise UnsupportedSlideError(f"its samples are {array.dtype}; save it with 8 or 16 bits.")
     if math.prod(array.chunks) * array.dtype.itemsize > max_chunk_bytes:

@@ -1,11 +1,10 @@
 """TIFF slides, flat or pyramids, in strips or tiles: BigTIFF, SVS, NDPI, OME and similar formats.
 
-tifffile finds the pages and decodes one strip or tile at a time; this module chooses which of them a read
-needs, and caches the last ones.  What the samples of a page mean is in
+tifffile finds the pages; this module chooses which of their strips or tiles a read needs, and caches the last ones.
+They are checked and decoded in :mod:`napari_pathseg.slides.readers.tiff_chunks`.  What the samples of a page mean is in
 :mod:`napari_pathseg.slides.readers.tiff_samples`.
 """
 
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -25,22 +24,15 @@ from napari_pathseg.slides.orientation import orientation_of
 from napari_pathseg.slides.pixel_size import PixelSize
 from napari_pathseg.slides.readers.image_file import ImageSlide
 from napari_pathseg.slides.readers.tiff_channels import colour_planes, named_channels, ome_image
+from napari_pathseg.slides.readers.tiff_chunks import check_chunks, chunk_count, chunk_shape, decode_chunk
 from napari_pathseg.slides.readers.tiff_pages import LevelPages, count_slides, main_series, slide_pages
 from napari_pathseg.slides.readers.tiff_pixel_size import tiff_pixel_size
-from napari_pathseg.slides.readers.tiff_samples import (
-    IMAGE_CODECS,
-    Samples,
-    decode_ycbcr,
-    is_raw_ycbcr,
-    page_samples,
-    planes_as_colour,
-    require_small,
-)
+from napari_pathseg.slides.readers.tiff_samples import Samples, page_samples, planes_as_colour
 from napari_pathseg.slides.samples import MAX_MEASURED_BYTES, MAX_MEASURED_CHUNKS, MeasuredDepth, depth_note
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.slides.tiff_file import open_tiff_file
 from napari_pathseg.storage.portable import ConcurrentFileReader
-from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, parsing, silence_tifffile
+from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, parsing, silence_tifffile
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # Cache of decoded strips and tiles: adjacent reads share those at their borders.
@@ -180,17 +172,7 @@ class TiffSlide(Slide):
     def _segment(self, level: int, plane: int, index: int) -> npt.NDArray[np.generic] | None:
         """Return the samples of a strip or tile (rows, columns, samples) of a page, None for one left out."""
         page, tables = self._stored[level].pages[plane], self._stored[level].tables[plane]
-        offset, count = page.dataoffsets[index], page.databytecounts[index]
-        if not offset or not count:
-            return None
-        data = self._file.read(offset, min(count, _max_byte_count(page)))
-        if page.compression in IMAGE_CODECS:
-            require_small(data)
-        if is_raw_ycbcr(page):
-            return decode_ycbcr(page, data, *chunk_shape(page))
-        with decoding(), silence_tifffile():
-            decoded = page.decode(data, index, jpegtables=tables, jpegheader=page.jpegheader)[0]
-        return None if decoded is None else decoded[0]
+        return decode_chunk(page, self._file, index, tables)
 
     def _largest_samples(self) -> Iterator[int]:
         """Yield the largest sample of strips or tiles of the coarsest level, without those that cannot be read."""
@@ -228,8 +210,7 @@ def open_tiff(path: Path, page: int | None = None, max_chunk_bytes: int = MAX_DE
         described = []
         for pages in levels:
             for one in pages:
-                _check_numbers(one)
-                _check_chunks(one, page_samples(one, about, channels).planes, size, max_chunk_bytes)
+                check_chunks(one, page_samples(one, about, channels).planes, size, max_chunk_bytes)
             samples = page_samples(pages[0], about, channels)
             if len(pages) > 1 and colour is not None:
                 samples = planes_as_colour(samples, colour)
@@ -285,26 +266,6 @@ def _centre_offset_um(page: TiffPage) -> tuple[float, float] | None:
     return (offset[0] / 1e3, offset[1] / 1e3) if known else None
 
 
-def _max_byte_count(page: TiffPage) -> int:
-    """Return the most bytes a strip or tile can have; the tag of an uncompressed one may claim more."""
-    if page.compression != COMPRESSION.NONE or not isinstance(page.bitspersample, int):
-        return sys.maxsize
-    height, width = chunk_shape(page)
-    samples = page.samplesperpixel if page.planarconfig == 1 else 1
-    return int(height * -(-width * samples * page.bitspersample // 8))
-
-
-def chunk_shape(page: TiffPage) -> tuple[int, int]:
-    """Return rows and columns of the strips or tiles of a page."""
-    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-
-
-def chunk_count(page: TiffPage) -> int:
-    """Return how many strips or tiles one plane of a page has."""
-    height, width = chunk_shape(page)
-    return -(-page.imagelength // height) * -(-page.imagewidth // width)
-
-
 def _spread(level: _TiffLevel) -> Sequence[int]:
     """Return some strips or tiles of a level, evenly spread, whose samples fit into `MAX_MEASURED_BYTES`."""
     height, width = chunk_shape(level.page)
@@ -312,55 +273,3 @@ def _spread(level: _TiffLevel) -> Sequence[int]:
     most = max(1, min(MAX_MEASURED_CHUNKS, MAX_MEASURED_BYTES // size))
     count = chunk_count(level.page)
     return range(count) if count <= most else [index * count // most for index in range(most)]
-
-
-def _check_numbers(page: TiffPage) -> None:
-    """Raise unless the tags with which we compute hold one number each; in a damaged file they may be text."""
-    for name in ("imagelength", "imagewidth", "tilelength", "tilewidth", "rowsperstrip", "samplesperpixel"):
-        _require_number(name, getattr(page, name))
-    _require_number("bitspersample", page.bitspersample)
-
-
-def _require_number(name: str, value: object) -> None:
-    if not isinstance(value, int):
-        raise UnsupportedSlideError(f"its tag {name} is {value!r:.60}, not one number; copy it again from its source.")
-
-
-def _as_positions(name: str, values: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return the values of a tag that lists offsets or byte counts; raise if it lists something else."""
-    listed = np.asarray(values)
-    if listed.ndim == 1 and listed.size == 0:
-        return np.empty(0, np.int64)
-    if listed.ndim != 1 or listed.dtype.kind not in "iu" or int(listed.max()) > np.iinfo(np.int64).max:
-        raise UnsupportedSlideError(f"its tag {name} lists no positions in a file; copy it again from its source.")
-    return listed.astype(np.int64)
-
-
-def _check_chunks(page: TiffPage, planes: int, file_size: int, max_chunk_bytes: int) -> None:
-    """Raise if strips or tiles are too large, too few, or lie outside the file."""
-    height, width = chunk_shape(page)
-    where = f"its image of {page.imagelength} x {page.imagewidth} pixels"
-    if min(page.imagelength, page.imagewidth, height, width) < 1:
-        raise UnsupportedSlideError(f"{where} has strips or tiles of {height} x {width} pixels.")
-    if height * width * page.samplesperpixel * (2 if page.bitspersample > 8 else 1) > max_chunk_bytes:
-        raise UnsupportedSlideError(
-            f"{where} lies in strips or tiles of {height} x {width} pixels, each of which needs more than "
-            f"{max_chunk_bytes >> 20} MiB; convert it to a pyramid, or save it with tiles of 512 x 512."
-        )
-    wanted = chunk_count(page) * planes
-    offsets = _as_positions("dataoffsets", page.dataoffsets)
-    counts = _as_positions("databytecounts", page.databytecounts)
-    if min(len(offsets), len(counts)) < wanted:
-        raise UnsupportedSlideError(
-            f"{where} needs {wanted} strips or tiles, and lists {min(len(offsets), len(counts))}; copy it again."
-        )
-    offsets, counts = offsets[:wanted], np.minimum(counts[:wanted], _max_byte_count(page))
-    present = (offsets > 0) & (counts > 0)
-    if not present.any():
-        raise UnsupportedSlideError(f"{where} has no pixels in the file; copy it again from its source.")
-    beyond = int(np.count_nonzero(present & (counts > file_size - offsets)))
-    if beyond:
-        raise UnsupportedSlideError(
-            f"{where} is cut short: {beyond} of {wanted} strips or tiles lie beyond the end of the file "
-            f"({file_size} bytes); copy it again from its source."
-        )

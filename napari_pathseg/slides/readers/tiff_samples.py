@@ -14,7 +14,6 @@ ReferenceBlackWhite (default: 0 255 128 255 128 255).
 """
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +28,7 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.slides.channels import Channel, ColourChannels, colour_channels
 from napari_pathseg.slides.ome import OmeImage
 from napari_pathseg.slides.samples import over_white, to_8_bits
-from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
+from napari_pathseg.storage.untrusted import DecodeError, decoding
 
 # Aperio's JPEG 2000 without a colour transform: the samples are YCbCr whatever the tags say.
 _APERIO_YCBCR = 33003
@@ -41,9 +40,6 @@ _PLAIN_NAMES: dict[int, str] = {PHOTOMETRIC.SEPARATED: "CMYK", **dict.fromkeys(_
 # Codecs of whole images (JPEG and its kin), which turn YCbCr into RGB themselves.
 IMAGE_CODECS = frozenset({6, 7, 22610, 33005, 34712, 34892, 33007, 50001, 50002, 33004, _APERIO_YCBCR})
 
-# Frame header of JPEG (ITU T.81, B.2.2): rows, columns; image size of JPEG 2000 (T.800, A.5.1).
-_JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc3\xc5-\xc7\xc9-\xcb\xcd-\xcf]\x00.[\x08\x0c](..)(..)", re.DOTALL)
-_JPEG_2000_SIZE = re.compile(rb"\xff\x4f\xff\x51....(....)(....)", re.DOTALL)
 _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 _CCIR_601 = (0.299, 0.587, 0.114)
 
@@ -162,18 +158,6 @@ def _shown(page: TiffPage, channels: Sequence[Channel]) -> tuple[tuple[int, ...]
         return tuple(range(needed)), needed if transparent else None
     colour = colour_channels(channels, count, page.bitspersample) if page.photometric in _GREY else None
     return ((colour.red, colour.green, colour.blue), colour.alpha) if colour else ((), None)
-
-
-def require_small(data: bytes) -> None:
-    """Raise DecodeError if the header of a JPEG or JPEG 2000 tile claims far more pixels than any tile has.
-
-    Its decoder would believe it: a file of 4 kB can ask for 10 GB.
-    """
-    for pattern in (_JPEG_FRAME, _JPEG_2000_SIZE):
-        for frame in pattern.finditer(data):
-            rows, columns = (int.from_bytes(size, "big") for size in frame.groups())
-            if 3 * rows * columns > MAX_DECODED_BYTES:
-                raise DecodeError(f"a strip or tile claims {rows} x {columns} pixels")
 
 
 def _require_codec(page: TiffPage) -> None:

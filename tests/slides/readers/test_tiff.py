@@ -254,3 +254,17 @@ def test_file_of_a_million_pages_is_refused_at_once(tmp_path):
         count_pages(path)
     with pytest.raises(AnnotationError, match="has more than 20,000 pages"):
         label_image_shape(path)
+
+
+@pytest.mark.parametrize("compression", ["png", "webp", "jpegxl", "jpegxr", "jpeg2000", "lerc", "zstd", "lzma"])
+@pytest.mark.parametrize("colour", [True, False], ids=["colour", "grey"])
+def test_every_codec_is_read_as_tifffile_reads_it(tmp_path, compression, colour):
+    pixels = COLOUR if colour else COLOUR[..., 0]
+    if compression == "webp" and not colour:
+        pytest.skip("WebP has no grey")
+    path = tmp_path / "a.tif"
+    arguments = {"lossless": True} if compression == "webp" else {"level": 100} if compression == "jpegxr" else {}
+    tifffile.imwrite(path, pixels, photometric="rgb" if colour else "minisblack", compression=compression,
+                     compressionargs=arguments, tile=(32, 32))  # fmt: skip
+    with open_slide(path) as slide:
+        assert np.array_equal(whole(slide), tifffile.imread(path))

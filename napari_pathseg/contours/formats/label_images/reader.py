@@ -8,12 +8,10 @@ that belongs to no class is refused; transparent pixels are 0, and so is black u
 """
 
 import io
-import struct
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +26,12 @@ from napari_pathseg.contours.alignment import (
     fits_stated_size,
     transform_for_stated_size,
 )
-from napari_pathseg.errors import AnnotationError
+from napari_pathseg.errors import AnnotationError, UnsupportedSlideError
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
+from napari_pathseg.slides.readers.tiff_chunks import check_chunks, read_page
 from napari_pathseg.slides.tiff_file import open_tiff_file
+from napari_pathseg.storage.portable import ConcurrentFileReader
+from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 PILLOW_FORMATS = {".png": "PNG", ".bmp": "BMP"}
@@ -40,18 +41,7 @@ _MAX_UNKNOWN_COLORS = 1_000  # an image with more is not a mask
 _COLORS_SHOWN = 3
 MARK = "napari-pathseg", "class indices"  # in what is written here
 _SPREAD = {"L;2": 85, "L;4": 17}  # Pillow spreads the numbers of a narrow PNG over 0 to 255
-_DECODE_ERRORS = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
+_MAX_BYTES = 512 << 20  # of an image in memory
 
 
 class _WantedSize(NamedTuple):
@@ -148,14 +138,16 @@ def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -
     """
     refusal = f"{place}: its mask is not a readable PNG image. Export it again."
     try:
-        image = Image.open(io.BytesIO(raw), formats=("PNG",))
-    except _DECODE_ERRORS as error:
+        with decoding():
+            image = Image.open(io.BytesIO(raw), formats=("PNG",))
+    except DecodeError as error:
         raise AnnotationError(refusal) from error
     with image:
         check_size(image.height, image.width)
         try:
-            pixels = np.asarray(image)
-        except _DECODE_ERRORS as error:
+            with decoding():
+                pixels = np.asarray(image)
+        except DecodeError as error:
             raise AnnotationError(refusal) from error
     inside: BoolArray = (pixels if pixels.ndim == 2 else pixels[..., :3].max(axis=-1)) != 0
     return inside
@@ -165,9 +157,10 @@ def decode_png(raw: bytes, place: str, check_size: Callable[[int, int], None]) -
 def _decoding(name: str) -> Iterator[None]:
     """Report what Pillow or tifffile raise as an unreadable file.  Only their calls belong inside."""
     try:
-        yield
-    except (*_DECODE_ERRORS, tifffile.TiffFileError) as error:
-        raise AnnotationError(f"{name} could not be read: {error}. Export it again.") from error
+        with decoding():
+            yield
+    except DecodeError as error:
+        raise AnnotationError(f"{name} could not be read ({error}). Export it again.") from error
 
 
 def _open_image(path: Path) -> ImageFile.ImageFile:
@@ -213,19 +206,44 @@ def _read_tiff(path: Path, wanted: _WantedSize, number: int | None) -> _StoredIm
         with _decoding(path.name):
             page = _page(file, number or 0)
         _check_size(_size(page), wanted, path.name)
+        pixels = _pixels_of(page, path, wanted)
         with _decoding(path.name):
-            pixels = np.asarray(page.asarray())
             table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
             is_marked = page.description == ": ".join(MARK)
             is_inverted = _is_white_zero(page) and not _keeps_values(_page(file, 0))  # later pages name no writer
             is_full_width = page.bitspersample == pixels.itemsize * 8
     if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels if is_full_width else pixels == 0
-    if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-        pixels = np.moveaxis(pixels, 0, -1)
     if table is None:
         return _StoredImage(pixels, is_marked=is_marked)
     return _StoredImage(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T, is_marked)
+
+
+def _pixels_of(page: tifffile.TiffPage, path: Path, wanted: _WantedSize) -> npt.NDArray[Any]:
+    """Return the pixels of a page, whose strips or tiles are checked before they are decoded."""
+    with _decoding(path.name):
+        depth, samples, bits = page.imagedepth, page.samplesperpixel, page.bitspersample
+    if depth > 1:
+        raise AnnotationError(f"{path.name} holds a volume of {depth} planes, not one image. Save one of its planes.")
+    planes = samples if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
+    try:
+        check_chunks(page, planes, path.stat().st_size, MAX_DECODED_BYTES)
+    except UnsupportedSlideError as refusal:
+        raise AnnotationError(f"{path.name} could not be read: {refusal}") from refusal
+    _check_bytes(_size(page), samples * -(-bits // 8), wanted, path.name)
+    with _decoding(path.name), closing(ConcurrentFileReader(path)) as file:
+        return read_page(page, file)
+
+
+def _check_bytes(found: tuple[int, int], pixel_bytes: int, wanted: _WantedSize, name: str) -> None:
+    """Raise AnnotationError if an image would take too much memory, although it is as large as its slide."""
+    if found[0] * found[1] * pixel_bytes > _MAX_BYTES:
+        rows, columns = wanted.shapes[-1]
+        smaller = f", such as that of the slide's mask, {rows} x {columns}" if wanted.shapes[-1] != found else ""
+        raise AnnotationError(
+            f"{name} of {found[0]} x {found[1]} pixels needs more than {_MAX_BYTES >> 20} MiB. Save it as 8-bit grey "
+            f"at a lower resolution{smaller}."
+        )
 
 
 def _page(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
