@@ -259,10 +259,11 @@ def open_study(project: Project, request: TuneRequest) -> Iterator[Study]:
     Raises
     ------
     ProjectError
-        If another process has opened it, or it cannot be read or written.
+        If another process has opened it, it cannot be read or written, or a link in the project leads out of it.
     ConfigError
         If the settings that all trials share differ from those in the study.
     """
+    project.check_links()
     folder, legacy = (project.folder / "runs" / f"tune-{name}" for name in (request.name, request.legacy_name))
     if legacy.exists():
         folder = legacy

@@ -9,6 +9,9 @@ from napari_pathseg.masks.journal import Journal, WriteCheck, always_writable, i
 from napari_pathseg.masks.mask import Mask
 from napari_pathseg.masks.provenance import Counts, counts_from
 from napari_pathseg.masks.zarr_store import MaskStore, create_store
+from napari_pathseg.storage.links import check_links
+
+_LEVELS = 4  # of folders of a mask that files are written into: labels/0/c/12
 
 
 def open_mask(
@@ -19,8 +22,10 @@ def open_mask(
     Raises
     ------
     ProjectError
-        If the folder is not a mask, has another size, or cannot be written.
+        If the folder is not a mask, has another size, cannot be written, or a link in it leads elsewhere.
     """
+    if path.exists():
+        check_links(path, _LEVELS)
     store = MaskStore(path) if path.exists() else create_store(path, shape, classes)
     _check_shape(store, shape)
     try:

@@ -4,7 +4,6 @@ It is stored apart from the mask, which merges it as provenance *model*; trainin
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,14 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import CHUNK
-from napari_pathseg.storage.atomic import atomic_folder
+from napari_pathseg.storage.atomic import atomic_folder, load_json
+from napari_pathseg.storage.links import check_links
 from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import remove_tree
+from napari_pathseg.storage.zarr_files import CheckedStore
 
+_LEVELS = 4  # of folders of a prediction that files are written into: probabilities/c/0/12
+_MAX_METADATA_BYTES = 16 << 20
 _WEIGHTS, _WHOLE = "weights", "whole"  # attributes: the stamp of the weights, and the same once the slide is covered
 
 
@@ -30,7 +33,7 @@ class Prediction:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            group = zarr.open_group(path, mode="r+")
+            group = zarr.open_group(CheckedStore(path), mode="r+")
             self.classes: Any = group["classes"]
             self.probabilities: Any = group["probabilities"]
             self._group = group
@@ -97,8 +100,8 @@ def most_likely_classes(probabilities: UInt8Array) -> UInt8Array:
 def covers_slide(path: Path) -> bool:
     """Return whether there is a prediction at `path` that covers its slide, and not only a view or a part of it."""
     try:
-        return _WHOLE in json.loads((path / "zarr.json").read_text(encoding="utf8"))["attributes"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none yet, or damaged
+        return _WHOLE in load_json(path / "zarr.json", _MAX_METADATA_BYTES)["attributes"]
+    except (ProjectError, KeyError, TypeError):  # none yet, or damaged
         return False
 
 
@@ -116,6 +119,7 @@ def create_prediction(
     """
     try:
         if path.exists():
+            check_links(path, _LEVELS)
             existing = Prediction(path)
             same_layout = existing.shape == shape and existing.probabilities.shape[0] == len(class_names)
             if same_layout and existing.weights == weights:

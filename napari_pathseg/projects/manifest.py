@@ -1,7 +1,7 @@
 """Read and write ``project.json``, the manifest of a project."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, NotRequired, TypedDict
 
 from napari_pathseg.classes import ClassSpec, ClassTable, RemovedClass, checked_table, palette_color
@@ -65,7 +65,9 @@ def read_manifest(folder: Path) -> Manifest:
     except SchemaError as error:
         raise ProjectError(f"{path} is damaged: {error}. Restore it from a copy.") from error
     for slide in (*stored["slides"], *stored["settings"].get("removed_slides", ())):
-        _check_id(path, slide.id)
+        _check_name(path, "a slide", slide.id)
+    for name in stored["settings"].get("imported", ()):
+        _check_name(path, "an import recorded as", name)
     names = [slide.id for slide in stored["slides"]]
     if len(set(names)) != len(names):
         raise ProjectError(f"{path} is damaged: two of its slides have the same id. Restore it from a copy.")
@@ -126,7 +128,7 @@ def record_to_json(record: SlideRecord) -> dict[str, Any]:
     return content if record.boxes else {name: value for name, value in content.items() if name != "boxes"}
 
 
-def _check_id(path: Path, slide_id: str) -> None:
-    """Reject a slide name that would point outside the project folder."""
-    if slide_id in (".", "..") or not set("/\\\0").isdisjoint(slide_id):
-        raise ProjectError(f"{path} contains a slide {slide_id!r}, which is not a file name. Restore it from a copy.")
+def _check_name(path: Path, what: str, name: str) -> None:
+    """Reject a name that would point outside the project folder, on this system or on Windows, as ``C:a`` does."""
+    if name in (".", "..") or "\0" in name or PureWindowsPath(name).name != name:
+        raise ProjectError(f"{path} contains {what} {name!r}, which is not a file name. Restore it from a copy.")

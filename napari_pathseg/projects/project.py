@@ -10,6 +10,7 @@ import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path, PureWindowsPath
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from napari_pathseg.projects.project_state import ProjectState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.links import check_links
 from napari_pathseg.storage.lock import ProjectLock, folder_is_gone
 from napari_pathseg.storage.portable import check_path_length, remove, remove_tree
 
@@ -34,6 +36,7 @@ DEFAULT_MPP = 1.0  # micrometres per pixel of masks and of training
 # versions//.0001.partial/mask.zarr/provenance/0/zarr.json.<32 digits>.partial.
 _RESERVED_CHARACTERS = 100
 _FOLDERS = ("masks", "contours", "tissue", "models", "runs", "predictions")
+_LEVELS = 3  # of folders: predictions/m001/a.zarr
 _ORPHAN_SECONDS = 60  # another program may still be writing a younger partial file
 
 
@@ -148,16 +151,22 @@ class Project:
         Raises
         ------
         ProjectError
-            If another program holds the lock or has taken it over; the message names it.
+            If another program holds the lock or has taken it over, which the message names, or a link in the project
+            leads out of it.
         """
         if not self.lock.acquire(program):
             return
         try:
+            inside = self.check_links()
             self.reload()
-            self._recover()
+            self._recover(inside)
         except BaseException:
             self.lock.release()
             raise
+
+    def check_links(self) -> list[str]:
+        """Return the paths in the upper levels of the folder; raise ProjectError if a link among them leads out."""
+        return check_links(self.folder, _LEVELS)
 
     def release_lock(self) -> None:
         """Release the lock."""
@@ -172,16 +181,15 @@ class Project:
         finally:
             self.release_lock()
 
-    def _recover(self) -> None:
-        """Apply strokes that a killed program left in a journal, and delete its partial files."""
+    def _recover(self, inside: Iterable[str]) -> None:
+        """Apply strokes that a killed program left in a journal, and delete its partial files among those `inside`."""
         for slide_id in slides_with_unapplied_strokes(self.folder):
             if slide_id in self.slides:  # else it was removed; its strokes return with it
                 self.open_mask(slide_id).close()
         newest_orphan = time.time() - _ORPHAN_SECONDS
-        for pattern in (".*.partial", "*/.*.partial", "*/*/.*.partial"):
-            for orphan in self.folder.glob(pattern):
-                if orphan.stat().st_mtime < newest_orphan:
-                    remove_tree(orphan) if orphan.is_dir() else remove(orphan)
+        for orphan in map(Path, inside):
+            if fnmatch(orphan.name, ".*.partial") and orphan.exists() and orphan.stat().st_mtime < newest_orphan:
+                remove_tree(orphan) if orphan.is_dir() else remove(orphan)
 
     # -- slides and their files
 

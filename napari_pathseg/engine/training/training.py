@@ -62,10 +62,11 @@ def train(
     BundleError
         If `parent` is unknown or has other classes, or weights are unavailable.
     ProjectError
-        If there is no run to resume.
+        If there is no run to resume, or a link in the project leads out of it.
     OutOfMemoryError
         If not even a single tile fits into memory.
     """
+    project.check_links()
     plan = plan_training(project, config or TrainConfig(), parent) if resume is None else plan_resume(project, resume)
     with ExitStack() as stack:
         trainer = _open_trainer(project, plan, stack)
