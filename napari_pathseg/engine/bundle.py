@@ -25,8 +25,11 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 from napari_pathseg.storage.json_schema import Count, Fraction, PixelSize, SchemaError, conform
+from napari_pathseg.storage.regular_files import open_regular
 
 FORMAT = 1
+_FILES = ("weights.safetensors", "bundle.json", "curves.csv", "curves.svg", "curves.png")
+_FolderName = Annotated[str, Meta(pattern=r"^(\w[\w.-]*)?$")]  # of a model or a run
 _ClassNumber = Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)]
 StoredParts = dict[str, list[Annotated[list[Count], Meta(min_length=4, max_length=4)]]]  # level-0 boxes, by slide
 
@@ -96,9 +99,9 @@ class Bundle:
         its own all the same: its scores are on what is held out now, and its run ends with the model that it names.
     """
 
-    id: str
+    id: _FolderName
     parent: str | None
-    run: str
+    run: _FolderName
     network: NetworkSpec
     classes: list[StoredClass]
     mpp: PixelSize | None
@@ -325,7 +328,7 @@ def make_newest(project: Project, model_id: str) -> str:
     copy = models / f"m{number}"
     try:
         with atomic_folder(copy) as partial:
-            shutil.copytree(models / model_id, partial)
+            copy_bundle(models / model_id, partial)
             save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
     except OSError as error:
         raise ProjectError(
@@ -334,6 +337,21 @@ def make_newest(project: Project, model_id: str) -> str:
     finally:
         run.rmdir()
     return copy.name
+
+
+def copy_bundle(folder: Path, target: Path) -> None:
+    """Copy the files of a bundle to a new folder, and nothing else that lies beside them.
+
+    Raises
+    ------
+    OSError
+        If one cannot be read or written, or is a pipe or a device.
+    """
+    target.mkdir()
+    for name in _FILES:
+        if (folder / name).exists():
+            with open_regular(folder / name) as source, (target / name).open("wb") as copy:
+                shutil.copyfileobj(source, copy)
 
 
 def reserve_run(project: Project) -> tuple[str, Path]:

@@ -1,7 +1,8 @@
 """Reading and writing the files of a bundle: each is replaced atomically, and reading runs no code."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from napari_pathseg.engine.bundle import Bundle, NetworkSpec, load_bundle
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.errors import BundleError
 from napari_pathseg.storage.atomic import replace_file, save_json
+from napari_pathseg.storage.regular_files import open_regular
 
 _LACKING_IN_OLD_BUNDLES = ("mean", "std")
 
@@ -55,29 +57,43 @@ def load_network(folder: Path, classes: int | None = None) -> Network:
         If the weights are missing, damaged, not finite, or belong to another network.
     """
     spec, path = load_bundle(folder).network, folder / "weights.safetensors"
-    try:
-        network = _allocated(_shapes_in(path), spec)
+    with _reading_weights(path):
+        network = allocate_network(_shapes_in(path), spec)
         network.load_state_dict(load_file(path))
         for name, tensor in network.state_dict().items():
             if not torch.isfinite(tensor).all():
                 raise ValueError(f"{name} has values that are not finite")
+    return network if classes in (None, spec.classes) else _extend(network, replace(spec, classes=classes))
+
+
+def check_weights(folder: Path) -> None:
+    """Raise BundleError unless a bundle's weights are those of its network; only their header is read."""
+    spec, path = load_bundle(folder).network, folder / "weights.safetensors"
+    with _reading_weights(path):
+        allocate_network(_shapes_in(path), spec)
+
+
+@contextmanager
+def _reading_weights(path: Path) -> Iterator[None]:
+    try:
+        yield
     except BundleError:
         raise
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        what = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise BundleError(
-            f"{path} does not hold the weights of this network ({str(error).splitlines()[0]}). Train again, or "
-            "restore it from a copy."
+            f"{path} does not hold the weights of this network ({what}). Train again, or restore it from a copy."
         ) from error
-    return network if classes in (None, spec.classes) else _extend(network, replace(spec, classes=classes))
 
 
 def _shapes_in(path: Path) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the tensors in a file, from its header alone."""
+    open_regular(path).close()  # safetensors would wait for a pipe
     with safe_open(path, framework="pt") as file:
         return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
-def _allocated(stored: Mapping[str, tuple[int, ...]], spec: NetworkSpec) -> Network:
+def allocate_network(stored: Mapping[str, tuple[int, ...]], spec: NetworkSpec) -> Network:
     """Return the network of `spec` with memory for its weights; raise ValueError if `stored` are not their shapes."""
     try:
         with torch.device("meta"):

@@ -4,7 +4,6 @@ The probabilities are written to ``predictions/``; `fill_masks` then merges them
 nothing is annotated.
 """
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,8 +14,16 @@ import torch
 from napari_pathseg.classes import class_table
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.contours.formats import stem_of
-from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, outputs_in, weights_mtime
-from napari_pathseg.engine.bundle_io import load_network
+from napari_pathseg.engine.bundle import (
+    Bundle,
+    check_classes,
+    copy_bundle,
+    find_bundle,
+    load_bundle,
+    outputs_in,
+    weights_mtime,
+)
+from napari_pathseg.engine.bundle_io import check_weights, load_network
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
@@ -73,9 +80,10 @@ def predict(
     BundleError
         If the model does not exist, or its classes are not those of the project.
     ProjectError
-        If a slide does not exist, or no slide has the role.
+        If a slide does not exist, no slide has the role, or a link in the project leads out of it.
     """
     config = config or PredictConfig()
+    project.check_links()
     folder = find_bundle(project, model)
     bundle = load_bundle(folder)
     check_classes(project, bundle)
@@ -135,7 +143,8 @@ def predict_images(
         project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
         records = add_slides(project, images)
         check_targets(project, out, options)  # now, not after hours
-        shutil.copytree(bundle_folder, project.folder / "models" / "m001")  # whatever the folder's own name is
+        check_weights(bundle_folder)  # before they are copied, whatever they are
+        copy_bundle(bundle_folder, project.folder / "models" / "m001")  # whatever the folder's own name is
         for text in _notes(project, records):
             yield Note(text, warning=True)
         done = yield from predict(project, config, "m001")

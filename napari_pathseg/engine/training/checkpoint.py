@@ -4,7 +4,8 @@ One file, replaced atomically: tensors as safetensors, numbers as JSON in its he
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -17,8 +18,10 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.json_schema import Count, conform
 from napari_pathseg.storage.portable import remove
+from napari_pathseg.storage.regular_files import open_regular
 
 _FILE = "checkpoint.safetensors"
+NETWORK = "network."  # begins the names of the network's tensors
 
 
 class _Numbers(TypedDict):
@@ -60,8 +63,8 @@ def save_checkpoint(run: Path, tensors: Mapping[str, Tensor], numbers: Mapping[s
         save_file(plain, partial, metadata={"numbers": json.dumps(numbers)})
 
 
-def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
-    """Return the checkpoint of a run, or None if it has none.
+def checkpoint_shapes(run: Path) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of the network's tensors in the checkpoint of a run, or None if it has none.
 
     Raises
     ------
@@ -71,13 +74,36 @@ def load_checkpoint(run: Path) -> TrainingCheckpoint | None:
     path = run / _FILE
     if not path.exists():
         return None
+    with _reading(path), safe_open(path, framework="pt") as file:
+        names = [name for name in file.keys() if name.startswith(NETWORK)]  # noqa: SIM118
+        return {name.removeprefix(NETWORK): tuple(file.get_slice(name).get_shape()) for name in names}
+
+
+def load_checkpoint(run: Path, limit_bytes: int | None = None) -> TrainingCheckpoint | None:
+    """Return the checkpoint of a run, or None if it has none.
+
+    Raises
+    ------
+    ProjectError
+        If the file is damaged, or has more than `limit_bytes`.
+    """
+    path = run / _FILE
+    if not path.exists():
+        return None
+    with _reading(path, limit_bytes), safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return TrainingCheckpoint(tensors, dict(conform(json.loads(file.metadata()["numbers"]), _Numbers)))
+
+
+@contextmanager
+def _reading(path: Path, limit_bytes: int | None = None) -> Iterator[None]:
     try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return TrainingCheckpoint(tensors, dict(conform(json.loads(file.metadata()["numbers"]), _Numbers)))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        open_regular(path, limit_bytes).close()  # safetensors would wait for a pipe
+        yield
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        what = getattr(error, "strerror", None) or error
         raise ProjectError(
-            f"{path} cannot be read ({error}). Train again from the model {run.name.replace('r', 'm', 1)}."
+            f"{path} cannot be read ({what}). Train again from the model {path.parent.name.replace('r', 'm', 1)}."
         ) from error
 
 

@@ -23,16 +23,16 @@ from napari_pathseg.engine.bundle import (
     load_bundles,
     reserve_run,
 )
-from napari_pathseg.engine.bundle_io import load_network
+from napari_pathseg.engine.bundle_io import allocate_network, load_network
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
-from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, load_checkpoint
+from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, checkpoint_shapes, load_checkpoint
 from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.engine.training.losses import class_weights
 from napari_pathseg.engine.training.origin import describe_origin
 from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.engine.training.tensorboard import check_tensorboard
-from napari_pathseg.errors import ConfigError, ProjectError
+from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
 from napari_pathseg.projects.checks.trainability import assign_train_val_split, left_out
 from napari_pathseg.projects.ground_truth import labelled_pixel_counts
 from napari_pathseg.projects.held_out_parts import (
@@ -48,6 +48,9 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import fitting_tile, longest_sides
 from napari_pathseg.storage.atomic import save_json
+
+# A checkpoint holds the network, its mean, and up to two tensors of the optimizer for each of its own.
+_MOST_COPIES, _REST_BYTES = 8, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -188,12 +191,29 @@ def plan_of_run(project: Project, run: Path) -> TrainingPlan:
     spec, config = saved["network"], TrainConfig.from_json(saved["config"])
     parent, origin = saved["parent"], saved.get("origin", {})
     check_tensorboard(config)
-    checkpoint = load_checkpoint(run)
-    network = build_network(spec) if checkpoint is not None else _initial_network(project, config, spec, parent)
+    network, checkpoint = _network_of_run(run, spec)
+    network = network or _initial_network(project, config, spec, parent)
     names, model = list(project.classes.slot_names), run.name.replace("r", "m", 1)
     pixels = _pixels_by_class(project, train)
     plan = TrainingPlan(config, train, val, names, spec, network, parent, model, run, pixels, origin, checkpoint)
     return replace(plan, held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out))
+
+
+def _network_of_run(run: Path, spec: NetworkSpec) -> tuple[Network | None, TrainingCheckpoint | None]:
+    """Return a network for the tensors of a run's checkpoint, and the checkpoint; None for both if it has none."""
+    shapes = checkpoint_shapes(run)
+    if shapes is None:
+        return None, None
+    try:
+        network = allocate_network(shapes, spec)  # never larger than the checkpoint
+    except PathsegError:
+        raise
+    except ValueError as error:
+        raise ProjectError(
+            f"The checkpoint of {run.name} is of another network: {error}. Train without resuming."
+        ) from error
+    size = sum(tensor.nbytes for tensor in network.state_dict().values())
+    return network, load_checkpoint(run, _MOST_COPIES * size + _REST_BYTES)
 
 
 def _unchanged_slides(project: Project, slides: list[str], role: str, run: Path) -> list[SlideRecord]:

@@ -29,7 +29,7 @@ from napari_pathseg.engine.events import (
 )
 from napari_pathseg.engine.inference.region_predictor import RegionPredictor
 from napari_pathseg.engine.training.batch_loader import BatchLoader
-from napari_pathseg.engine.training.checkpoint import delete_checkpoint, save_checkpoint
+from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, delete_checkpoint, save_checkpoint
 from napari_pathseg.engine.training.distributed import ProcessGroup, start_process_group
 from napari_pathseg.engine.training.live_preview import LivePreview
 from napari_pathseg.engine.training.losses import ValidationLoss
@@ -38,7 +38,7 @@ from napari_pathseg.engine.training.plan import TrainingPlan
 from napari_pathseg.engine.training.run_history import RunHistory, TrainingDiagnostics
 from napari_pathseg.engine.training.tensorboard import TensorBoardLogger, ValidationSamples
 from napari_pathseg.engine.training.train_state import TrainState
-from napari_pathseg.errors import NothingToLearnError, PathsegError
+from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectError
 from napari_pathseg.projects.project import Project
 
 _logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Trainer:
         elapsed = 0.0 if plan.checkpoint is None else plan.checkpoint.numbers["elapsed"]
         self.budget = TrainingBudget(config.longest_minutes, config.steps, elapsed)
         if plan.checkpoint is not None:
-            self._load(plan.checkpoint.numbers, plan.checkpoint.tensors)
+            self._resume(plan.checkpoint)
         self._tensorboard: TensorBoardLogger | None = None
         if config.tensorboard:
             resumed = plan.checkpoint is not None
@@ -295,12 +295,22 @@ class Trainer:
             **self.history.numbers(),
         }
 
-    def _load(self, numbers: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        self.state.load_tensors(tensors, numbers)
+    def _resume(self, checkpoint: TrainingCheckpoint) -> None:
+        """Continue from a checkpoint; raise ProjectError if it is not of this run."""
+        numbers = checkpoint.numbers
+        try:
+            self.state.load_tensors(checkpoint.tensors, numbers)
+            self.loader.rng_state = numbers["rng"]
+        except (LookupError, RuntimeError, TypeError, ValueError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise ProjectError(
+                f"The checkpoint of {self.plan.run.name} is damaged ({str(error).splitlines()[0]}). Train without "
+                "resuming."
+            ) from error
         self.learning_rate = numbers["rate"]
         self.budget.stage_began = numbers["stage_began"]
         self.loader.batch, self.loader.accumulate = numbers["batch"]
-        self.loader.rng_state = numbers["rng"]
         self.schedule.reductions, self.schedule.stale = numbers["schedule"]
         self._validation_due = numbers["due"]
         if numbers.get("validation_tiles") is not None:
