@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -64,6 +64,10 @@ bench-train: $(VENV)/installed
 fuzz: $(VENV)/installed
 	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/contours/formats tests/slides/readers/test_tiff.py -k "not real and not seconds"
 	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/projects/test_failing_disk.py
+
+# Slow: all files and projects of strangers that tests/attack lists, with limits of 1 GiB and 10 s.
+attack: $(VENV)/installed
+	ATTACK=1 $(BIN)/python -m pytest -s --timeout 3000 tests/attack
 
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed
