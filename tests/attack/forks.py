@@ -7,7 +7,6 @@ time is over, so that nothing that hangs outlives a test.
 import importlib
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -85,6 +84,8 @@ def _measure(order: dict) -> dict:
 
 def _become(order: dict, printed: int) -> None:
     """Run the command in this child, which ends with it."""
+    import resource  # Windows has none, and collects this module
+
     signal.alarm(order["limit_s"])
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     os.chdir(order["folder"])
