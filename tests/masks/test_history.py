@@ -1,9 +1,10 @@
 import logging
+import os
 from functools import partial
 
 import numpy as np
 import pytest
-from mask_helpers import fill, open_or_create, read_all
+from mask_helpers import dab, fill, open_or_create, read_all
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import history
@@ -195,3 +196,19 @@ def test_failed_trim_leaves_the_save_and_the_history_intact(path, monkeypatch, c
     assert "could not be shortened" in caplog.text
     with opened(path) as mask:
         assert len(undone_one_by_one(mask)) == 20
+
+
+def test_undo_and_reopening_work_where_there_are_no_positioned_reads(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "pread", raising=False)  # as on Windows
+    mask = open_or_create(tmp_path / "m.zarr", (100, 540))
+    mask.add_stroke(dab(50, 100, 1))
+    mask.end_undo_group()
+    mask.add_stroke(dab(20, 300, 2))
+    mask.end_undo_group()
+    assert not mask.undo().empty
+    pixels = read_all(mask)
+    mask.abandon()  # as a killed program
+    with open_or_create(tmp_path / "m.zarr", (100, 540)) as again:
+        assert (read_all(again) == pixels).all()
+        assert not again.redo().empty
+        assert (read_all(again)[0] == 2).any()
