@@ -10,6 +10,7 @@ from napari_pathseg.projects.project_state import ProjectState, StoredState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.storage.atomic import load_json, save_json
 from napari_pathseg.storage.json_schema import Count, Name, PixelSize, SchemaError, conform
+from napari_pathseg.storage.names import PROJECT_FILE
 
 FORMAT = 2  # 1 if no class was moved or removed, which older versions read
 
@@ -48,7 +49,7 @@ def read_manifest(folder: Path) -> Manifest:
     ProjectError
         If the folder is not a project, is damaged, or was written by a newer version.
     """
-    path = folder / "project.json"
+    path = folder / PROJECT_FILE
     if not path.is_file():
         raise ProjectError(f"{folder} is not a project: it has no project.json. Create a project with `pathseg new`.")
     content = load_json(path)
@@ -78,7 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest of the project in `folder`, whole or not at all."""
     save_json(
-        folder / "project.json",
+        folder / PROJECT_FILE,
         {
             **_classes_to_json(manifest.classes),
             "mpp": manifest.mpp,

@@ -4,8 +4,7 @@ A new format is a row here and a reader in `slides.readers`.  All other lists of
 this table, or tested against it.  Readers are imported when a file needs them.
 """
 
-import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.slides.fingerprint import is_zarr, require_file
 from napari_pathseg.slides.slide import Slide
-from napari_pathseg.storage.names import mask_stems
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES
 
 _READERS = "napari_pathseg.slides.readers"
@@ -128,52 +126,6 @@ def open_slide(path: str | Path, page: int | None = None, *, max_chunk_bytes: in
             slide.page = page
             return slide
     raise UnsupportedSlideError(f"{path} could not be opened as a slide. {' '.join(reasons)}")
-
-
-def find_slides(paths: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """Return the slides that paths name, and the label images of these slides, which are left out.
-
-    A folder names the slides in it, see `sort_images`; a file names itself.
-
-    Raises
-    ------
-    UnsupportedSlideError
-        If a folder holds no slide.
-    """
-    files: list[Path] = []
-    for path in map(Path, paths):
-        inside = [path]
-        if path.is_dir() and not is_zarr(path):
-            inside = sorted(child for child in path.iterdir() if _is_image(child))
-        if not inside:
-            raise UnsupportedSlideError(
-                f"{path} holds no slide. Name a folder with files that end in {', '.join(sorted(SLIDE_SUFFIXES))}."
-            )
-        files += inside
-    masks = set(sort_images(files)[1])
-    return [path for path in files if path not in masks], sorted(masks)
-
-
-def sort_images(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return the slides among `paths`, by name, and the label images of these slides.
-
-    Label images are ``a_mask.png`` and ``mask_a.png`` if ``a.tif`` is among the paths.  Hidden files and those that are
-    no image are left out.
-    """
-    known = sorted(path for path in paths if _is_image(path))
-    stems = {_stem(path) for path in known}
-    names = {name for stem in stems for name in mask_stems(stem)}
-    slides = [path for path in known if _stem(path) not in names]
-    return slides, [path for path in known if _stem(path) in names]
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in SLIDE_SUFFIXES and not path.name.startswith(".")
-
-
-def _stem(path: Path) -> str:
-    """Return a file's name without its suffix, with its accents composed as in `contours.formats.stem_of`."""
-    return unicodedata.normalize("NFC", path.stem).removesuffix(".ome")
 
 
 def count_pages(path: str | Path) -> int:

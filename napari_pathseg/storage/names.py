@@ -1,7 +1,10 @@
-"""Names of files: what every system can store, and how any name is shown in a line of text."""
+"""Names of files: what every system can store, how any name is shown in a line of text, and what names tell."""
 
 import hashlib
 import unicodedata
+from pathlib import Path
+
+PROJECT_FILE = "project.json"  # in the folder of a project
 
 # https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file
 _RESERVED = frozenset(
@@ -46,6 +49,11 @@ def printable(text: str) -> str:
     'Müller\\n\\x1b[31m\\xe9.tif'
     """
     return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def is_project(folder: Path) -> bool:
+    """Return whether a folder is a project."""
+    return (folder / PROJECT_FILE).is_file()
 
 
 def mask_stems(stem: str) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.registry import open_slide
+from napari_pathseg.storage.names import is_project
 from napari_pathseg.ui.crash_log import CrashLog, crash_folder, unreported_crashes
 from napari_pathseg.ui.session.import_controller import add_files, classify_paths
 from napari_pathseg.ui.session.session import Session
@@ -144,7 +145,7 @@ def check_paths(paths: Sequence[Path]) -> None:
         If a slide cannot be opened.
     """
     found = classify_paths(paths)
-    projects = [path for path in paths if (path / "project.json").is_file()]
+    projects = [path for path in paths if is_project(path)]
     if len(projects) > 1:
         names = ", ".join(path.name for path in projects)
         raise ProjectError(f"{len(projects)} projects were given ({names}); a window shows one. Open each separately.")

@@ -17,6 +17,7 @@ from napari_pathseg.errors import ProjectError, UnsupportedSlideError
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.registry import count_pages, open_slide
+from napari_pathseg.storage.names import is_project
 from napari_pathseg.ui.layers.metadata import FILE_ROLE, METADATA_KEY
 from napari_pathseg.ui.layers.slide_layers import layer_transform
 
@@ -37,7 +38,7 @@ def get_reader(path: str | Sequence[str]) -> Reader | None:
         return None
     suffix = Path(path).suffix.lower()
     if Path(path).is_dir() and suffix != ".zarr":
-        return _open_project if (Path(path) / "project.json").is_file() else None
+        return _open_project if is_project(Path(path)) else None
     if suffix in (FOLDER_SUFFIX, *_CONTOUR_SUFFIXES):
         return None if suffix == FOLDER_SUFFIX else _read_contours
     try:

@@ -9,7 +9,7 @@ import yaml
 import napari_pathseg
 from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, stem_of
 from napari_pathseg.errors import UnsupportedSlideError
-from napari_pathseg.slides.registry import SLIDE_FORMATS, SLIDE_SUFFIXES, SlideFormat, find_slides, open_slide
+from napari_pathseg.slides.registry import SLIDE_FORMATS, SLIDE_SUFFIXES, SlideFormat, open_slide
 from napari_pathseg.storage.names import safe_name
 from napari_pathseg.storage.untrusted import DecodeError, parsing
 
@@ -87,30 +87,3 @@ def test_parsing_wraps_only_errors_of_the_named_library():
 )
 def test_safe_name_can_be_stored_on_every_system(name, safe):
     assert safe_name(name) == safe
-
-
-def test_folder_means_the_slides_in_it_without_hidden_files_and_label_images(tmp_path):
-    names = ("b.TIF", "a.png", "a_mask.png", "mask_b.png", "c_mask.png", "._a.png", "a.svg", "notes.txt", "d.svs")
-    for name in names:
-        (tmp_path / name).touch()
-    (tmp_path / "e.zarr").mkdir()
-    found, masks = ([path.name for path in paths] for paths in find_slides([tmp_path]))
-    assert found == ["a.png", "b.TIF", "c_mask.png", "d.svs", "e.zarr"]
-    assert masks == ["a_mask.png", "mask_b.png"]
-    assert find_slides([tmp_path / "a_mask.png"]) == ([tmp_path / "a_mask.png"], [])
-    assert find_slides([tmp_path / name for name in ("d.svs", "b.TIF", "mask_b.png", "notes.txt")]) == (
-        [tmp_path / "d.svs", tmp_path / "b.TIF", tmp_path / "notes.txt"],
-        [tmp_path / "mask_b.png"],
-    )
-
-
-def test_label_images_of_ome_tiffs_and_of_other_spellings_are_no_slides(tmp_path):
-    names = ("a.ome.tif", "a_mask.png", "mask_e\u0301.tif", "\u00e9.svs", "b.tif")
-    for name in names:
-        (tmp_path / name).touch()
-    assert [path.name for path in find_slides([tmp_path])[0]] == ["a.ome.tif", "b.tif", "\u00e9.svs"]
-
-
-def test_folder_without_slides_is_refused(tmp_path):
-    with pytest.raises(UnsupportedSlideError, match=r"holds no slide. Name a folder with files that end in \.bif"):
-        find_slides([tmp_path])

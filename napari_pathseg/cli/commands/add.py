@@ -34,7 +34,8 @@ def add_commands(parsers: Any) -> None:
     command.add_argument(
         "--contours",
         type=Path,
-        help="an annotation file, or a folder: a.tif is paired with a.svg, a.geojson, a.xml, a_mask.png ...",
+        help="an annotation file, or a folder, itself or with masks/, labels/ ... in it: "
+        "a.tif is paired with a.svg, a.geojson, a.xml, a_mask.png ...",
     )
     command.add_argument(
         "--map",
@@ -72,7 +73,7 @@ def add_to_project(args: argparse.Namespace) -> Answer:
     from napari_pathseg.projects.importing.contour_import import ImportOptions, import_warnings
     from napari_pathseg.projects.importing.file_survey import is_named_like_a_mask
     from napari_pathseg.projects.patients import grouping_advice
-    from napari_pathseg.slides.registry import find_slides
+    from napari_pathseg.slides.folders import find_slides
 
     project = open_project(args)
     options = AddOptions(
@@ -170,7 +171,10 @@ def _resolved_files(source: Path | None) -> set[Path]:
     """Return a file, or the files in a folder, as the project records what was imported."""
     if source is None:
         return set()
-    return {path.resolve() for path in (source.iterdir() if source.is_dir() else [source])}
+    from napari_pathseg.slides.folders import paired_folders
+
+    folders = [source, *paired_folders(source)[1]] if source.is_dir() else []
+    return {path.resolve() for folder in folders for path in folder.iterdir()} or {source.resolve()}
 
 
 def _describe_added_slide(project: "Project", record: "SlideRecord", files: set[Path]) -> dict[str, Any]:

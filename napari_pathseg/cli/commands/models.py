@@ -103,7 +103,7 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
         raise ConfigError("out is missing. With --bundle, name the folder for the label images.")
     from napari_pathseg.engine.bundle import load_bundle
     from napari_pathseg.projects.exporting.export import ExportOptions
-    from napari_pathseg.slides.registry import find_slides
+    from napari_pathseg.slides.folders import find_slides
 
     options = ExportOptions(
         format="mask", what="prediction", pixels=args.pixels, probabilities=args.probabilities, suffix=args.suffix

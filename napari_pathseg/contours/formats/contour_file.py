@@ -4,7 +4,7 @@ An `AnnotationReader` parses a file once, however many slides it holds contours 
 """
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os.path import isfile
 from pathlib import Path
@@ -20,6 +20,7 @@ from napari_pathseg.contours.contour import Contour, check_contours
 from napari_pathseg.contours.formats.base import ContourFormat, DocumentSource, SlideGeometry
 from napari_pathseg.contours.formats.registry import CONTOUR_SUFFIXES, formats_of, parse_document, writable_format
 from napari_pathseg.errors import AnnotationError
+from napari_pathseg.slides.folders import paired_folders
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES
 from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.names import mask_stems
@@ -244,7 +245,8 @@ def find_contour_file(slide_path: Path, folder_or_file: Path) -> Path | None:
     """Return the contour file or label image of a slide, or None.
 
     In a folder it is the file with the slide's stem (``a.svg``, ``a.geojson``, ``a.json``), else
-    the image ``a_mask``, ``a`` or ``mask_a``; never the slide itself.
+    the image ``a_mask``, ``a`` or ``mask_a``; never the slide itself.  A folder that holds no slide can have its
+    annotations in sub-folders, see `slides.folders.paired_folders`.
 
     Raises
     ------
@@ -262,18 +264,19 @@ def find_contour_file(slide_path: Path, folder_or_file: Path) -> Path | None:
     names = [(name, suffix) for name in stems for suffix in CONTOUR_SUFFIXES]
     after, before = mask_stems(stem)
     names += [(name, suffix) for name in (after, stem, before) for suffix in MASK_SUFFIXES]
-    for name, suffix in names:
-        for spelled in dict.fromkeys(_spellings(name)):
-            for ending in (suffix, suffix.upper()):
-                found = folder_or_file / f"{spelled}{ending}"
+    for folder in (folder_or_file, *paired_folders(folder_or_file)[1]):
+        for name, suffix in names:
+            for file_name in _file_names(name, suffix):
+                found = folder / file_name
                 if isfile(found) and not (slide_path.exists() and found.samefile(slide_path)):  # False for long names
                     return found
     return None
 
 
-def _spellings(name: str) -> tuple[str, str, str]:
-    """Return a name as it is, and with its accents composed and decomposed."""
-    return name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name)
+def _file_names(name: str, suffix: str) -> Iterator[str]:
+    """Yield a name with its accents as they are, composed and decomposed; its suffix in small and capital letters."""
+    for spelled in dict.fromkeys((name, unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))):
+        yield from (f"{spelled}{suffix}", f"{spelled}{suffix.upper()}")
 
 
 def _version(path: Path) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, is_
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
+from napari_pathseg.slides.folders import is_plain_folder, paired_folders, visible_in
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
 from napari_pathseg.storage.names import stems_of_mask
 
@@ -74,15 +75,18 @@ class SlideNames:
 
 
 def survey_files(paths: Iterable[Path], project: Project) -> list[SurveyedFile]:
-    """Return what each file is, and each file in the folders among `paths`, by name; hidden files are left out."""
+    """Return what each file is, and each file in the folders among `paths`, by name; hidden files are left out.
+
+    Of a folder that holds no slide, the files in its sub-folders for annotations count too.
+    """
     names, found = SlideNames(project), list[SurveyedFile]()
     for path in paths:
         try:
-            inside = sorted(path.iterdir()) if _is_plain_folder(path) else [path]
+            inside = _files_in(path) if is_plain_folder(path) else [path]
         except OSError as error:
             found.append(SurveyedFile(path, ignored=f"cannot be read: {error.strerror}"))
             continue
-        found += [_survey(file, names) for file in inside if not file.name.startswith(".")]
+        found += [_survey(file, names) for file in inside]
     return found
 
 
@@ -153,8 +157,10 @@ def _survey(path: Path, names: SlideNames) -> SurveyedFile:
     return SurveyedFile(path, ignored=NOT_A_MASK if suffix in SLIDE_SUFFIXES else NOT_AN_ANNOTATION)
 
 
-def _is_plain_folder(path: Path) -> bool:
-    return path.is_dir() and path.suffix.lower() not in SLIDE_SUFFIXES
+def _files_in(folder: Path) -> list[Path]:
+    annotations = paired_folders(folder)[1]
+    inside = [child for child in visible_in(folder) if child not in annotations]
+    return inside + [child for inner in annotations for child in visible_in(inner)]
 
 
 def _slide_stems(path: Path) -> list[str]:

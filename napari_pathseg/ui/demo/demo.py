@@ -14,6 +14,7 @@ from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
 from napari_pathseg.projects.roles import TRAIN, VAL
 from napari_pathseg.storage.atomic import save_json
+from napari_pathseg.storage.names import is_project
 from napari_pathseg.ui.sample import cache_folder, sample_folder, sample_slides, sample_truth
 
 UNANNOTATED = "slide_06"
@@ -33,7 +34,7 @@ def show_demo() -> None:
 
     launch.require_display()
     folder = cache_folder() / f"demo{FOLDER_SUFFIX}"
-    if not (folder / "project.json").is_file():
+    if not is_project(folder):
         make_demo_project(folder, sample_folder())
     launch.open_window([folder], UNANNOTATED)
 

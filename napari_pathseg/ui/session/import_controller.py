@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, AnnotationFile, AnnotationReader
+from napari_pathseg.contours.formats import CONTOUR_SUFFIXES, MASK_SUFFIXES, AnnotationFile, AnnotationReader
 from napari_pathseg.errors import AnnotationError, PathsegError, ProjectError
 from napari_pathseg.projects.importing.contour_import import (
     DEFAULT_IMPORT_OPTIONS,
@@ -31,7 +31,15 @@ from napari_pathseg.projects.importing.file_survey import (
 from napari_pathseg.projects.importing.import_preview import AnnotationFileInfo, inspect_file
 from napari_pathseg.projects.manifest import read_manifest
 from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
-from napari_pathseg.slides.registry import SLIDE_SUFFIXES, sort_images
+from napari_pathseg.slides.folders import (
+    is_plain_folder,
+    pair_folders,
+    paired_folders,
+    sort_images,
+    visible_in,
+)
+from napari_pathseg.slides.registry import SLIDE_SUFFIXES
+from napari_pathseg.storage.names import is_project
 from napari_pathseg.ui.session.background import Report, Steps, Work, run_now
 from napari_pathseg.ui.session.open_images import OpenImage, save_image, slide_of
 from napari_pathseg.ui.session.session import Session
@@ -45,8 +53,17 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 @dataclass
 class ClassifiedPaths:
-    """Paths by kind; `others` are the files in folders that are neither slides nor annotation files."""
+    """Paths by kind.
 
+    Attributes
+    ----------
+    folder
+        The folder in which slides and annotations lie in sub-folders; None if they lie together.
+    others
+        The files in folders that are neither slides nor annotation files, and the folders that were not opened.
+    """
+
+    folder: Path | None = None
     project: Path | None = None
     slides: list[Path] = field(default_factory=list)
     contours: list[Path] = field(default_factory=list)
@@ -95,28 +112,42 @@ class ImportResult:
 def classify_paths(paths: Iterable[Path]) -> ClassifiedPaths:
     """Sort paths into slides, annotation files and projects; a folder yields the slides and annotation files in it.
 
-    Label images, by their name or their few values, are annotation files.
+    Label images are annotation files, known by their name, their few values, or their folder where slides and masks lie
+    apart: in sub-folders of a folder that holds no slide itself, or in several folders that come together.
     """
-    found, files = ClassifiedPaths(), list[Path]()
+    found, files, paths = ClassifiedPaths(), list[Path](), list(paths)
+    slides, annotations = pair_folders([path for path in paths if is_plain_folder(path)])
+    masks = _masks_in(annotations) if slides else set()
     for path in paths:
-        if (path / "project.json").is_file():
+        if is_project(path):
             found.project = path
-        elif path.is_dir() and path.suffix.lower() not in SLIDE_SUFFIXES:
-            visible = [child for child in sorted(path.iterdir()) if not child.name.startswith(".")]
+        elif is_plain_folder(path):
+            slides, annotations = paired_folders(path)
+            if slides:
+                found.folder = path
+                masks |= _masks_in(annotations)
+            opened = [path, *slides, *annotations]
+            visible = [child for folder in opened for child in visible_in(folder) if child not in opened]
             inside = [child for child in visible if _is_usable(child)]
             files += inside
-            found.others += [child for child in visible if child not in inside] if inside else []
-            found.unknown += [] if inside else [path]
+            if inside:
+                found.others += [child for child in visible if child not in inside and not is_project(child)]
+            else:
+                found.unknown.append(path)
         elif _is_usable(path):
             files.append(path)
         else:
             found.unknown.append(path)
-    masks = set(sort_images(files)[1])
+    masks |= set(sort_images(files)[1])
     for path in files:
         is_mask = path in masks or is_named_like_a_mask(path) or holds_labels(path)
         kind = found.contours if is_mask or path.suffix.lower() in CONTOUR_SUFFIXES else found.slides
         kind.append(path)
     return found
+
+
+def _masks_in(folders: Iterable[Path]) -> set[Path]:
+    return {file for folder in folders for file in visible_in(folder) if file.suffix.lower() in MASK_SUFFIXES}
 
 
 def add_files(session: Session, paths: Sequence[Path], *, complete: bool = True) -> ImportResult:
@@ -136,7 +167,7 @@ def adding_files(session: Session, paths: Sequence[Path], *, complete: bool = Tr
     if found.project is not None:
         session.open_project(found.project)
     elif found.slides and session.project is None:
-        start_project(session, found.slides[0])
+        start_project(session, found.slides[0], found.folder)
     problems = [_why_skipped(path) for path in found.unknown]
     refused = yield from _adding_slides(session, found.slides)
     result = ImportResult()
@@ -228,18 +259,20 @@ def _surveying(session: Session, paths: Sequence[Path], *, masks: bool) -> Steps
     return found
 
 
-def start_project(session: Session, first_slide: Path) -> None:
+def start_project(session: Session, first_slide: Path, folder: Path | None = None) -> None:
     """Open the project of a slide's folder, or create it, in the home folder if that is read-only.
+
+    `folder` is that of the slides, if not the one that the slide lies in.
 
     Raises
     ------
     ProjectError
         If neither folder can be written.
     """
-    folder = first_slide.absolute().parent
+    folder = (folder or first_slide.parent).absolute()
     beside, elsewhere = folder / f"{folder.name}{FOLDER_SUFFIX}", _place_elsewhere(folder)
     for project in (beside, elsewhere):
-        if (project / "project.json").is_file():
+        if is_project(project):
             session.open_project(project)
             return
     try:
@@ -263,7 +296,7 @@ def _place_elsewhere(folder: Path) -> Path:
 
 def _has_slides_of(project: Path, folder: Path) -> bool:
     try:
-        return any(Path(record.path).parent == folder for record in read_manifest(project).slides)
+        return any(folder in Path(record.path).parents for record in read_manifest(project).slides)
     except PathsegError:
         return False
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from qtpy.QtCore import QSettings
 
+from napari_pathseg.storage.names import is_project
+
 _RECENT, _MAX_RECENT = "recent_projects", 8
 
 
@@ -16,7 +18,7 @@ def recent_projects() -> list[Path]:
     """Return the projects opened last that still exist, newest first."""
     stored = user_settings().value(_RECENT) or []
     names = [stored] if isinstance(stored, str) else stored
-    return [Path(name) for name in names if (Path(name) / "project.json").is_file()]
+    return [Path(name) for name in names if is_project(Path(name))]
 
 
 def remember_project(folder: Path) -> None:

@@ -3,6 +3,7 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_pathseg.cli import main
 from napari_pathseg.projects.project import Project
@@ -39,13 +40,45 @@ def test_unusable_file_is_reported(session, slide_files, tmp_path):
     ]
 
 
-def test_folder_with_nothing_but_folders_says_to_drop_those(session, slide_folder):
+def test_folder_with_nothing_but_folders_of_other_names_says_to_drop_those(session, slide_folder):
     outer = slide_folder.parent / "all"
     outer.mkdir()
-    shutil.move(slide_folder, outer / "images")
+    shutil.move(slide_folder, outer / "liver")
     assert add_files(session, [outer]).problems == [
         "all has neither slides nor contour files directly in it. Drop a folder by itself to import what is in it."
     ]
+
+
+@pytest.fixture
+def apart(slide_folder, mask_folder):
+    """A folder with nothing but two folders, of slides and of their masks of the same names; one mask is empty."""
+    outer = slide_folder.parent / "trial"
+    outer.mkdir()
+    shutil.move(slide_folder, outer / "images")
+    shutil.move(mask_folder, outer / "masks")
+    Image.fromarray(np.zeros((256, 256), np.uint8)).save(outer / "masks" / "case1.png")
+    return outer
+
+
+def test_folder_of_images_and_masks_opens_both_at_one_drop(session, apart):
+    result = add_files(session, [apart])
+    assert (result.problems, result.refused, result.others, result.ambiguous) == ([], {}, [], [])
+    assert list(session.project.slides) == result.imported == ["case0", "case1", "case2", "case3"]
+    assert [session.counts(slide)[2].sum() > 10_000 for slide in result.imported] == [True, False, True, True]
+    assert session.project.slides["case1"].complete
+    assert session.project.folder == apart / "trial.pathseg"
+
+
+def test_folder_of_images_and_masks_names_the_others_and_not_its_project(session, apart):
+    (apart / "stats").mkdir()
+    add_files(session, [apart])
+    assert add_files(session, [apart]).others == [apart / "stats"]
+    assert len(session.project.slides) == 4
+
+
+def test_folders_of_images_and_masks_that_come_together_need_no_names_for_their_masks(session, apart):
+    add_files(session, [apart / "masks", apart / "images"])
+    assert list(session.project.slides) == ["case0", "case1", "case2", "case3"]
 
 
 def test_masks_find_their_slides_by_name(session, slide_files, mask_folder, tmp_path):
@@ -123,3 +156,13 @@ def test_window_and_command_line_find_the_same_slides_in_a_folder(session, with_
     project = Project.open(folder)
     assert list(project.slides) == list(session.project.slides)
     assert project.counts("case2")[2].sum() == session.counts("case2")[2].sum()
+
+
+def test_command_line_pairs_folders_of_images_and_masks_as_the_window_does(session, apart, tmp_path):
+    add_files(session, [apart])
+    folder = str(tmp_path / "other.pathseg")
+    assert main(["new", folder]) == 0
+    assert main(["add", folder, str(apart), "--contours", str(apart)]) == 0
+    project = Project.open(folder)
+    assert list(project.slides) == list(session.project.slides)
+    assert (project.counts("case2") == session.counts("case2")).all()

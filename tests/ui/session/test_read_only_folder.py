@@ -1,6 +1,7 @@
 """Slides in a folder that cannot be written: their project is in the home folder."""
 
 import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -84,3 +85,13 @@ def test_home_that_cannot_be_written_either_is_an_error(session, home, archive, 
     with pytest.raises(ProjectError, match="Choose a folder that you may write to"):
         add_files(session, archive[:1])
     assert session.project is None
+
+
+def test_project_of_slides_in_sub_folders_is_found_again(session, archive, home, read_only):
+    images = archive[0].parent / "images"
+    os.mkdir(images)
+    archive[0].rename(images / "a.tif")
+    for _ in range(2):
+        add_files(session, [archive[0].parent])
+        assert session.project.folder == home / "liver.pathseg"
+        session.close()
