@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train fuzz attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live fuzz attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -59,6 +59,9 @@ bench-data: $(VENV)/installed
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train.py
+
+bench-live: $(VENV)/installed
+	$(BIN)/python benchmarks/live.py
 
 # Slow: hostile contours and slides, thirty times as many as in the tests; each call of a disk refused, by each error.
 fuzz: $(VENV)/installed

@@ -92,7 +92,7 @@ def presets(options: argparse.Namespace, folder: Path) -> dict:
     """A quick look of ten seconds, then the normal preset for a minute."""
     found: dict[str, list[float]] = {"quick": [], "normal": []}
     for seed in range(options.seeds):
-        project = gland_project(_fresh(folder, f"presets{seed}"), options.glands)
+        project = gland_project(fresh(folder, f"presets{seed}"), options.glands)
         quick, dice = train_and_score(project, TrainConfig(preset="quick", seed=seed))
         found["quick"].append(round(dice, 4))
         _, dice = train_and_score(project, TrainConfig(minutes=1, seed=seed), quick.id)
@@ -104,14 +104,14 @@ def from_chance(options: argparse.Namespace, folder: Path) -> dict:
     """Two minutes without pretrained weights."""
     dices = []
     for seed in range(options.seeds):
-        project = gland_project(_fresh(folder, f"chance{seed}"), options.glands)
+        project = gland_project(fresh(folder, f"chance{seed}"), options.glands)
         dices.append(round(train_and_score(project, TrainConfig(weights="none", minutes=2, seed=seed))[1], 4))
     return {"from_chance": dices}
 
 
 def fcn(options: argparse.Namespace, folder: Path) -> dict:
     """FCN-8s with and without VGG16's weights, three minutes each."""
-    project = gland_project(_fresh(folder, "fcn"), options.glands)
+    project = gland_project(fresh(folder, "fcn"), options.glands)
     config = TrainConfig(architecture="fcn8s", minutes=3)
     with_file = train_and_score(project, config.replace(weights=str(options.vgg)))[1]
     return {
@@ -124,7 +124,7 @@ def harder(options: argparse.Namespace, folder: Path) -> dict:
     """Tumour regions of few slides: a quick look, then two minutes of training from it."""
     images = sorted(options.tumour.glob("*.tiff"))
     project = Project.create(
-        _fresh(folder, "harder") / "t.pathseg", class_table([("Background", None), ("Tumour", None)])
+        fresh(folder, "harder") / "t.pathseg", class_table([("Background", None), ("Tumour", None)])
     )
     test = images[::3]
     labels = AddOptions(contours=options.tumour / "labels")
@@ -137,18 +137,12 @@ def harder(options: argparse.Namespace, folder: Path) -> dict:
 
 def strokes(options: argparse.Namespace, folder: Path) -> dict:
     """Six strokes per class on eight slides against their full labels, a minute each."""
-    dense = gland_project(_fresh(folder, "dense"), options.glands)
-    sparse = gland_project(_fresh(folder, "sparse"), options.glands)
-    rng = np.random.default_rng(0)
-    entries = [entry for entry in dense.slides.values() if entry.role != "test"]
-    for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]:
-        _replace_by_strokes(sparse, entry.id, rng)
-    kept = {entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]}
-    for project in (dense, sparse):
-        assign_missing_roles(project)
-        for entry in entries:
-            if entry.id not in kept and project.slide(entry.id).role == "train":
-                _remove_labels(project, entry.id)
+    dense = gland_project(fresh(folder, "dense"), options.glands)
+    sparse = sparse_gland_project(fresh(folder, "sparse"), options.glands)
+    assign_missing_roles(dense)
+    for entry in list(dense.slides.values()):
+        if entry.role == "train" and not sparse.counts(entry.id)[1:].any():
+            _remove_labels(dense, entry.id)
     config = TrainConfig(minutes=1)
     dense_dice, sparse_dice = (train_and_score(project, config)[1] for project in (dense, sparse))
     return {
@@ -156,6 +150,20 @@ def strokes(options: argparse.Namespace, folder: Path) -> dict:
         "strokes": round(sparse_dice, 4),
         "share": round(sparse_dice / dense_dice, 3),
     }
+
+
+def sparse_gland_project(folder: Path, data: Path, seed: int = 0) -> Project:
+    """Return the project of the glands with six strokes of each class on eight slides instead of the labels."""
+    project, rng = gland_project(folder, data), np.random.default_rng(seed)
+    entries = [entry for entry in project.slides.values() if entry.role != "test"]
+    kept = [entry.id for entry in entries[:: max(1, len(entries) // SPARSE_SLIDES)][:SPARSE_SLIDES]]
+    for name in kept:
+        _replace_by_strokes(project, name, rng)
+    assign_missing_roles(project)
+    for entry in entries:
+        if entry.id not in kept and project.slide(entry.id).role == "train":
+            _remove_labels(project, entry.id)
+    return project
 
 
 def _replace_by_strokes(project: Project, slide: str, rng: np.random.Generator) -> None:
@@ -190,7 +198,7 @@ def _remove_labels(project: Project, slide: str) -> None:
 
 def membranes(options: argparse.Namespace, folder: Path) -> dict:
     """The default network for ten minutes, with and without TTA, and the classic U-Net for four."""
-    project = membrane_project(_fresh(folder, "membranes"), options.membranes)
+    project = membrane_project(fresh(folder, "membranes"), options.membranes)
     bundle, _ = train_and_score(project, TrainConfig(minutes=10))
     plain, scores = scores_on_test(project, bundle), scores_on_test(project, bundle, tta=8)
     objects = scores["objects"]["Cell"]
@@ -205,7 +213,7 @@ def membranes(options: argparse.Namespace, folder: Path) -> dict:
     }
 
 
-def _fresh(folder: Path, name: str) -> Path:
+def fresh(folder: Path, name: str) -> Path:
     (folder / name).mkdir()
     return folder / name
 

@@ -126,11 +126,22 @@ def solve(sums: FeatureSums, widths: Sequence[int], penalties: Sequence[float]) 
     covariance = second - np.outer(mean, mean)
     levels = np.repeat(np.sqrt(np.asarray(widths, float)), widths)
     scale = levels * np.sqrt(np.diag(covariance).clip(min=_MIN_STD**2))
-    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    correlation = covariance / np.outer(scale, scale)
     targets = (share[present, None] * sums.first[present] - mean / len(present)) / scale
-    projected = targets @ vectors
-    found = (projected / (values.clip(min=0) + penalty) @ vectors.T / scale for penalty in penalties)
+    found = (coefficients / scale for coefficients in _ridge(correlation, targets, penalties))
     return [_folded(coefficients, mean, present, len(share)) for coefficients in found]
+
+
+def _ridge(matrix: Float64Array, targets: Float64Array, penalties: Sequence[float]) -> Iterator[Float64Array]:
+    """Yield the rows x for which x @ (matrix + penalty * 1) is `targets`; many penalties cost little more than one."""
+    if len(penalties) == 1:
+        solved = np.linalg.solve(matrix + penalties[0] * np.eye(len(matrix)), targets.T)
+        yield solved.T.astype(np.float64)
+        return
+    values, vectors = np.linalg.eigh(matrix)
+    projected = targets @ vectors
+    for penalty in penalties:
+        yield projected / (values.clip(min=0) + penalty) @ vectors.T
 
 
 def _folded(coefficients: Float64Array, mean: Float64Array, present: list[int], classes: int) -> LinearClassifier:

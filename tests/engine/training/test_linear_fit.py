@@ -59,7 +59,8 @@ def test_tile_that_is_taken_away_leaves_no_trace(first, second, seed):
 @given(count=st.integers(20, 80), penalty=st.floats(0.01, 1), seed=st.integers(0, 99))
 def test_fit_is_the_ridge_regression_of_each_class(count, penalty, seed):
     tile = pixels_of(seed, count)
-    (found,) = solve(sums_of(tile), WIDTHS, [penalty])
+    (found,), (_, same) = (solve(sums_of(tile), WIDTHS, penalties) for penalties in ([penalty], [1.0, penalty]))
+    np.testing.assert_allclose(same.logits(tile.features), found.logits(tile.features), atol=1e-6)
     present, features = np.unique(tile.classes), tile.features.astype(float)
     share = np.array([1 / (len(present) * (tile.classes == label).sum()) for label in tile.classes])
     mean = share @ features
