@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QMenu,
-    QSizePolicy,
     QStackedWidget,
     QWidget,
 )
@@ -59,8 +58,8 @@ class SlidesPanel(QWidget):
         self.size_question = PixelSizePrompt(session)
         buttons = row(self.add_button, self.import_button, self.order)
         below = row(self.complete, None, self.removal.button)
-        layout = column(self, buttons, self.filter, self.pages, self.grip, below, self.size_question)
-        layout.setSpacing(HALF_SPACING)
+        column(self.list_area, self.pages, self.size_question).setSpacing(HALF_SPACING)
+        column(self, buttons, self.filter, self.list_area, self.grip, below).setSpacing(HALF_SPACING)
         self.add_button.clicked.connect(self.ask_for_slides)
         self.order.currentIndexChanged.connect(self.refresh)
         self._show_row_later = qthrottled(self._show_row_in_view, timeout=300, leading=False, parent=self)
@@ -193,10 +192,10 @@ class SlidesPanel(QWidget):
         self.pages = QStackedWidget()
         self.pages.addWidget(self.empty)
         self.pages.addWidget(self.list)
+        self.list_area = QWidget()  # of the height of the list, of which a prompt takes its part
         self.grip = ListGrip()
         self.grip.moved.connect(self._resize_list)
         self.set_panel_height(0)
-        self.pages.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.list.shown.connect(self._show_pressed)
         self.removal = SlideRemoval(self._session)
         self.list.removal_wanted.connect(self.remove_selected)
@@ -231,7 +230,7 @@ class SlidesPanel(QWidget):
     def set_panel_height(self, height: int) -> None:
         """Give the list its share of the height of the panel that it is in, or the height that the user gave it."""
         self.grip.panel_height = height
-        self.pages.setFixedHeight(self.grip.list_height)
+        self.list_area.setFixedHeight(self.grip.list_height)
 
     def _resize_list(self) -> None:
         self.set_panel_height(self.grip.panel_height)

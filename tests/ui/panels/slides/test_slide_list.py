@@ -133,6 +133,8 @@ def test_removal_moves_nothing_else(panel, dock):
 
 
 def test_selected_slides_are_highlighted_and_the_one_in_view_is_marked(panel):
+    panel.size_question.unknown.click()  # room for four rows
+    QApplication.processEvents()
     click(panel, 1)
     click(panel, 3, CONTROL)
     image = panel.list.viewport().grab().toImage()
@@ -167,7 +169,7 @@ def test_search_begins_at_the_top_and_enter_goes_on_to_the_list(panel):
 
 
 def test_list_is_as_high_as_its_edge_is_dragged_and_stays_so(panel, dock):
-    usual, grip = panel.pages.height(), panel.grip
+    usual, grip = panel.list_area.height(), panel.grip
 
     def drag(pixels):
         QTest.mousePress(grip, LEFT, pos=grip.rect().center())
@@ -175,12 +177,12 @@ def test_list_is_as_high_as_its_edge_is_dragged_and_stays_so(panel, dock):
         QTest.mouseRelease(grip, LEFT)
 
     drag(2 * ROW_HEIGHT)
-    assert panel.pages.height() == usual + 2 * ROW_HEIGHT
+    assert panel.list_area.height() == usual + 2 * ROW_HEIGHT
     assert ListGrip()._rows == grip._rows
     drag(-100 * ROW_HEIGHT)
-    assert panel.pages.height() == list_height(0)
+    assert panel.list_area.height() == list_height(0)
     QTest.mouseDClick(grip, LEFT)
-    assert panel.pages.height() == usual == list_height(dock.height())
+    assert panel.list_area.height() == usual == list_height(dock.height())
 
 
 def test_a_list_made_high_leaves_room_in_a_smaller_window():
@@ -233,7 +235,7 @@ def test_list_grows_with_the_window(panel, dock):
     for height in (700, 1400):
         dock.resize(dock.width(), height)
         QApplication.processEvents()
-        assert panel.pages.height() == list_height(dock.height())
+        assert panel.list_area.height() == list_height(dock.height())
     heights = [list_height(height) for height in (300, 740, 1400)]
     assert heights == sorted(set(heights))
 
