@@ -10,10 +10,13 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import Score, ScoringFinished, TrainingFinished
 from napari_pathseg.masks.edits import fill_from_model
+from napari_pathseg.projects.checks.trainability import describe_training
+from napari_pathseg.projects.held_out_parts import WEAKER
 from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 from napari_pathseg.ui.session.job_state import JobKind, JobState
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -67,7 +70,7 @@ def test_correcting_a_held_out_slide_says_so_at_once_and_offers_to_learn_from_it
     assert said.startswith(f"The next training learns from case0; {instead} is held out instead.")
     assert f"m001 has learnt from {instead}: train from scratch" in said
     qtbot.waitUntil(lambda: header.button.text() != "Learn from it")
-    assert f"not learnt: {instead}." in annotated.train.sentence.text()
+    assert f"held out to score it: {instead}." in annotated.train.sentence.text()
 
 
 def test_correcting_a_training_slide_offers_to_train_again(annotated, drag, qtbot):
@@ -94,7 +97,7 @@ def test_undoing_the_correction_takes_the_hint_back(annotated, drag, mouse, qtbo
 def test_panel_names_what_the_next_training_learns_from(annotated):
     sentence = annotated.train.sentence.text()
     assert sentence.startswith("Learns from 3 slides (")
-    assert sentence.endswith("case1, case2 and case3. Held out to score it, not learnt: case0.")
+    assert sentence.endswith("; held out to score it: case0. Learnt: case1, case2 and case3.")
 
 
 def test_one_slide_can_be_trained_and_the_window_says_what_that_is_worth(opened, slide_files, mask_folder, qtbot):
@@ -102,7 +105,11 @@ def test_one_slide_can_be_trained_and_the_window_says_what_that_is_worth(opened,
     session.add_slides(slide_files[:1], AddOptions(contours=mask_folder))
     qtbot.waitUntil(lambda: header.button.text() == "Train")
     assert "parts are held out, weaker evidence" in header.text.text()
-    assert "but for parts held out to score it" in opened.train.sentence.text()
+    sentence = opened.train.sentence
+    assert "but for parts held out to score it" in sentence.text()
+    sentence.setFixedWidth(320)  # in a dock of 360 pixels
+    sentence.setText(describe_training([slide_files[0].stem], [], "0.21 mm²", parts="the parts outlined in orange,"))
+    assert WEAKER in " ".join(sentence.findChild(FixedLines).shown_text.split())
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def test_no_label_of_the_dock_is_cut_without_an_ellipsis(long_names, qtbot):
     elided = {label.text(): one.shown_text for label, one in fixed.items() if one is not None}
     (sentence,) = [text for text in elided if text.startswith("Learns from")]
     assert elided[sentence].endswith("…")
+    assert "held out to score it: " in elided[sentence]
     assert long_names.width() <= 420
 
 

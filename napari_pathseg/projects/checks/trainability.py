@@ -70,7 +70,7 @@ def describe_training(
     corrected: Sequence[str] = (),
     parts: str = "parts",
 ) -> str:
-    """Return in a sentence or two what a training learns from, and what is held out to score it.
+    """Return in a few sentences what a training learns from, and what is held out to score it, which comes first.
 
     Parameters
     ----------
@@ -86,18 +86,19 @@ def describe_training(
     Examples
     --------
     >>> describe_training(["a", "b"], ["c"], "2.50 mm²", ["b"])
-    'Learns from 2 slides (2.50 mm²): a and b; corrected: b. Held out to score it, not learnt: c.'
-    >>> describe_training(["a"], [])
-    'Learns from 1 slide: a, but for parts held out to score it, weaker evidence than the slide of another patient.'
+    'Learns from 2 slides (2.50 mm²); held out to score it: c. Learnt: a and b; corrected: b.'
+    >>> describe_training(["a"], []).partition(", weaker")[0]
+    'Learns from 1 slide, but for parts held out to score it'
     """
     if not train:
         return "Nothing to learn from yet: no slide has contours."
     number = f"{len(train)} slide{'' if len(train) == 1 else 's'}"
-    learnt = f"Learns from {number}{f' ({area})' if area else ''}: {join_names(train)}"
+    size = f"Learns from {number}{f' ({area})' if area else ''}"
+    held_out = (
+        f"; held out to score it: {join_names(val)}." if val else f", but for {parts} held out to score it, {WEAKER}."
+    )
     fixed = f"; corrected: {join_names(corrected)}" if corrected else ""
-    if not val:
-        return f"{learnt}{fixed}, but for {parts} held out to score it, {WEAKER}."
-    return f"{learnt}{fixed}. Held out to score it, not learnt: {join_names(val)}."
+    return f"{size}{held_out} Learnt: {join_names(train)}{fixed}."
 
 
 def left_out(spec: ClassSpec) -> str:

@@ -38,8 +38,7 @@ def test_slides_of_a_single_patient_are_all_trained_on_but_for_parts(tmp_path, s
 def test_what_a_training_learns_from_is_said_slide_by_slide():
     said = describe_training([f"s{n}" for n in range(7)], ["v"], "1.20 mm²", ["s2"])
     assert said == (
-        "Learns from 7 slides (1.20 mm²): s0, s1, s2, s3 and 3 more; corrected: s2. "
-        "Held out to score it, not learnt: v."
+        "Learns from 7 slides (1.20 mm²); held out to score it: v. Learnt: s0, s1, s2, s3 and 3 more; corrected: s2."
     )
 
 
