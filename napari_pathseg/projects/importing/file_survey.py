@@ -17,7 +17,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 from napari_pathseg.slides.folders import is_plain_folder, paired_folders, visible_in
 from napari_pathseg.slides.registry import SLIDE_SUFFIXES, count_pages, open_slide
-from napari_pathseg.storage.names import stems_of_mask
+from napari_pathseg.storage.names import is_project, stems_of_mask
 
 _SIDE, _MAX_VALUES = 1024, 16  # pixels of a side that are looked at, and values that a label image has there at most
 IS_SLIDE = "a slide of this project"
@@ -158,8 +158,9 @@ def _survey(path: Path, names: SlideNames) -> SurveyedFile:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    annotations = paired_folders(folder)[1]
-    inside = [child for child in visible_in(folder) if child not in annotations]
+    slides, annotations = paired_folders(folder)
+    opened = [*slides, *annotations] if annotations else []
+    inside = [child for child in visible_in(folder) if child not in opened and not is_project(child)]
     return inside + [child for inner in annotations for child in visible_in(inner)]
 
 

@@ -126,7 +126,7 @@ def _before_training(project: Project, labelled: dict[str, set[int]]) -> NextSte
     if missing is not None and missing.index > 1 and len(known) > 1:
         return None  # it is left out of the training, which says so
     if missing is not None and missing.index == 1:
-        text = f"No {missing.name} yet. Outline some, or tick “This slide is complete” where everything is outlined."
+        text = f"No {missing.name} yet. Outline some, or tick “This slide is complete”."
         return NextStep(text, "Outline", "brush", "outline", label=missing.index)
     if missing is not None:
         text = f"No slide shows {missing.name} yet. Outline or import some."
@@ -156,7 +156,7 @@ def _train_and_review(session: Session, project: Project, labelled: dict[str, se
         text = "Light areas are the model's. Paint over mistakes, then accept the view."
         return NextStep(text, "Accept view", "accept", "review")
     if undecided(session):
-        text = "Colours show where the model differs from you. Accept its outline, or reject it."
+        text = "The model differs where coloured. Accept its outline, or reject it."
         return NextStep(text, "Accept view", "accept", "review")
     changed = changed_slides(session)
     if changed:
@@ -174,9 +174,8 @@ def _train_and_review(session: Session, project: Project, labelled: dict[str, se
     unfinished = [name for name, one in progress.items() if not one.done]
     if unfinished:
         first = unfinished[0]
-        text = (
-            f"{first} is {100 * progress[first].share:.0f} % done. Outline the rest, or tick “This slide is complete”."
-        )
+        done = f"{_short(first)} is {100 * progress[first].share:.0f} % done"
+        text = f"{done}. Outline the rest, or tick it as complete."
         return NextStep(text, "Show it", "show", "outline", first)
     return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
 

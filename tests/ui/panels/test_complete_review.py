@@ -127,3 +127,11 @@ def test_holding_h_shows_nothing_but_the_slide(compared, mouse, viewer):
     assert not own.visible
     mouse.hold(Qt.Key.Key_H, False)
     assert {layer.name: layer.visible for layer in viewer.layers} == before
+
+
+def test_sentence_that_asks_to_accept_or_reject_is_whole_in_a_narrow_panel(compared, qtbot):
+    header = compared.header
+    qtbot.waitUntil(lambda: header.button.text() == "Accept view")
+    header.text.setFixedWidth(257)  # beside this button in a panel of 360 pixels
+    assert header.text.text() == header.text.findChild(FixedLines).shown_text.replace("\n", " ")
+    assert header.text.text().endswith("or reject it.")

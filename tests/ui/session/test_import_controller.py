@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image
 
 from napari_pathseg.cli import main
+from napari_pathseg.projects.importing.file_survey import survey_files
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.import_controller import add_files
 
@@ -166,3 +167,11 @@ def test_command_line_pairs_folders_of_images_and_masks_as_the_window_does(sessi
     project = Project.open(folder)
     assert list(project.slides) == list(session.project.slides)
     assert (project.counts("case2") == session.counts("case2")).all()
+
+
+def test_import_of_a_folder_lists_the_masks_in_its_sub_folder_alone(session, apart):
+    add_files(session, [apart])
+    survey = survey_files([apart], session.project)
+    assert [(file.path.parent.name, file.slides, file.ignored) for file in survey] == [
+        ("masks", (f"case{number}",), "") for number in range(4)
+    ]

@@ -183,7 +183,17 @@ def test_rejecting_everything_is_not_a_review_of_all_slides(session, slide_files
     session.show_slide("case3")
     session.editor.reject(SLIDE)
     found = next_step(session)
-    assert found.text == "case3 is 0 % done. Outline the rest, or tick “This slide is complete”."
+    assert found.text == "case3 is 0 % done. Outline the rest, or tick it as complete."
     assert (found.action, found.slide) == ("show", "case3")
     session.editor.set_complete(True)
     assert next_step(session).text.startswith("All slides are reviewed.")
+
+
+def test_long_name_of_an_unfinished_slide_leaves_room_for_what_to_do(session, slide_files, mask_folder):
+    long = slide_files[3].rename(slide_files[3].with_name("camelyon_tumour_10670_block_3.png"))
+    add_files(session, [*slide_files[:3], long])
+    session.add_slides(slide_files[:3], AddOptions(contours=mask_folder))
+    give_model(session)
+    names = session.project.classes.slot_names
+    create_prediction(session.project.prediction_path("m001", long.stem), session.mask.shape, names, 1).finish(1)
+    assert next_step(session).text == "camelyon_tum…0670_block_3 is 0 % done. Outline the rest, or tick it as complete."
