@@ -51,6 +51,8 @@ def colour_channels(channels: Sequence[Channel], count: int, bits: int) -> Colou
     ColourChannels(red=0, green=1, blue=2, alpha=None)
     >>> colour_channels([Channel("DAPI"), Channel("FITC"), Channel("TRITC")], 3, 8)
     """
+    if count not in (3, 4):
+        return None
     known = [*channels, *[Channel()] * count][:count]
     names = [channel.name.strip().casefold() for channel in known]
     alpha = next((index for index, name in enumerate(names) if name in _ALPHA), None)

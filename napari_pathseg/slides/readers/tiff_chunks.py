@@ -14,7 +14,13 @@ import numpy.typing as npt
 from tifffile import COMPRESSION, TIFF, TiffPage
 
 from napari_pathseg.errors import UnsupportedSlideError
-from napari_pathseg.slides.readers.tiff_samples import IMAGE_CODECS, decode_ycbcr, is_raw_ycbcr
+from napari_pathseg.slides.readers.tiff_samples import (
+    IMAGE_CODECS,
+    check_numbers,
+    decode_ycbcr,
+    is_raw_ycbcr,
+    require_number,
+)
 from napari_pathseg.storage.picture_headers import require_small
 from napari_pathseg.storage.portable import ConcurrentFileReader
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding, silence_tifffile
@@ -119,7 +125,8 @@ def check_chunks(page: TiffPage, planes: int, file_size: int, max_chunk_bytes: i
     UnsupportedSlideError
         If they need more than `max_chunk_bytes` each, are too few, or lie outside the file, or a tag holds no number.
     """
-    _check_numbers(page)
+    check_numbers(page)
+    require_number("bitspersample", page.bitspersample)
     height, width = chunk_shape(page)
     where = f"its image of {page.imagelength} x {page.imagewidth} pixels"
     if min(page.imagelength, page.imagewidth, height, width) < 1:
@@ -148,18 +155,6 @@ def check_chunks(page: TiffPage, planes: int, file_size: int, max_chunk_bytes: i
             f"{where} is cut short: {beyond} of {wanted} strips or tiles lie beyond the end of the file "
             f"({file_size} bytes); copy it again from its source."
         )
-
-
-def _check_numbers(page: TiffPage) -> None:
-    """Raise unless the tags with which we compute hold one number each; in a damaged file they may be text."""
-    for name in ("imagelength", "imagewidth", "tilelength", "tilewidth", "rowsperstrip", "samplesperpixel"):
-        _require_number(name, getattr(page, name))
-    _require_number("bitspersample", page.bitspersample)
-
-
-def _require_number(name: str, value: object) -> None:
-    if not isinstance(value, int):
-        raise UnsupportedSlideError(f"its tag {name} is {value!r:.60}, not one number; copy it again from its source.")
 
 
 def _as_positions(name: str, values: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -11,6 +11,7 @@ from tifffile import PHOTOMETRIC, TiffFile, TiffPage, TiffPageSeries
 
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.slides.channels import ColourChannels
+from napari_pathseg.slides.readers.tiff_samples import check_numbers
 
 # Kinds of tifffile's series in which the slide comes first, or is the largest; the others are associated
 # images.
@@ -30,6 +31,7 @@ def main_series(tiff: TiffFile) -> TiffPageSeries:
     _refuse_overlapping(tiff, series)
     main = series[0] if series[0].kind in _SLIDE_FIRST else max(filter(_is_top, series), key=_area, default=series[0])
     first = main.keyframe
+    check_numbers(first)
     if not math.prod(first.shape):
         raise UnsupportedSlideError(f"its image has {first.imagelength} x {first.imagewidth} pixels; export it again.")
     if first.imagedepth > 1:

@@ -13,6 +13,7 @@ row.  Source: TIFF 6.0, section 21, YCbCrSubSampling, YCbCrCoefficients (default
 ReferenceBlackWhite (default: 0 255 128 255 128 255).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,9 @@ _PLAIN_NAMES: dict[int, str] = {PHOTOMETRIC.SEPARATED: "CMYK", **dict.fromkeys(_
 # Codecs of whole images (JPEG and its kin), which turn YCbCr into RGB themselves.
 IMAGE_CODECS = frozenset({6, 7, 22610, 33005, 34712, 34892, 33007, 50001, 50002, 33004, _APERIO_YCBCR})
 
+# Tags with which we compute.
+_NUMBERS = ("imagelength", "imagewidth", "imagedepth", "tilelength", "tilewidth", "rowsperstrip", "samplesperpixel")
+_SUBSAMPLINGS = list(itertools.product((1, 2, 4), repeat=2))
 _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 _CCIR_601 = (0.299, 0.587, 0.114)
 
@@ -107,6 +111,18 @@ class Samples:
         return stored[..., :3] if self.shown == (0, 1, 2) else stored[..., list(self.shown)]
 
 
+def check_numbers(page: TiffPage) -> None:
+    """Raise UnsupportedSlideError unless tags hold one number each; in a damaged file they may be text."""
+    for name in _NUMBERS:
+        require_number(name, getattr(page, name))
+
+
+def require_number(name: str, value: object) -> None:
+    """Raise UnsupportedSlideError unless a tag holds one number."""
+    if not isinstance(value, int):
+        raise UnsupportedSlideError(f"its tag {name} is {value!r:.60}, not one number; copy it again from its source.")
+
+
 def page_samples(page: TiffPage, about: OmeImage | None = None, channels: Sequence[Channel] = ()) -> Samples:
     """Return what the samples of a page mean, where `about` and `channels` is what the file says of them elsewhere.
 
@@ -115,6 +131,7 @@ def page_samples(page: TiffPage, about: OmeImage | None = None, channels: Sequen
     UnsupportedSlideError
         If they are neither colour nor grey of 1 to 16 bits, or their compression is unknown.
     """
+    check_numbers(page)
     _require_codec(page)
     bits, count, photometric = page.bitspersample, page.samplesperpixel, page.photometric
     if page.sampleformat != SAMPLEFORMAT.UINT or not isinstance(bits, int) or not 1 <= bits <= 16:
@@ -137,7 +154,7 @@ def page_samples(page: TiffPage, about: OmeImage | None = None, channels: Sequen
         alpha=alpha,
         premultiplied=alpha is not None and _EXTRA_ASSOCIATED in page.extrasamples,
         invert=photometric == PHOTOMETRIC.MINISWHITE,
-        palette=_palette(page) if photometric == PHOTOMETRIC.PALETTE else None,
+        palette=tiff_palette(page) if photometric == PHOTOMETRIC.PALETTE else None,
         ycbcr=page.compression == _APERIO_YCBCR,
     )
 
@@ -189,10 +206,16 @@ def _significant_bits(page: TiffPage, about: OmeImage | None) -> int | None:
     return None if used == 16 else used
 
 
-def _palette(page: TiffPage) -> UInt8Array:
-    """Return the colours of a palette page (n, 3), from 16-bit entries, or 8-bit ones of old writers."""
+def tiff_palette(page: TiffPage) -> UInt8Array:
+    """Return the colours of a palette page (n, 3), from 16-bit entries, or 8-bit ones of old writers.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        If it has none.
+    """
     entries = np.asarray(page.colormap)
-    if entries.ndim != 2 or len(entries) != 3:
+    if entries.ndim != 2 or len(entries) != 3 or not entries.size or entries.dtype.kind not in "iu":
         raise UnsupportedSlideError("its palette is missing; save it as 8-bit RGB.")
     return (entries >> 8 if entries.max() > 255 else entries).astype(np.uint8).T.copy()
 
@@ -212,9 +235,10 @@ def decode_ycbcr(page: TiffPage, data: bytes, rows: int, columns: int) -> UInt8A
     """
     if page.planarconfig != PLANARCONFIG.CONTIG or page.predictor != 1:
         raise DecodeError("its YCbCr samples are in planes or predicted")
-    across, down = page.subsampling or (1, 1)
-    if across not in (1, 2, 4) or down not in (1, 2, 4):
-        raise DecodeError(f"its YCbCr subsampling is {across} x {down}")
+    subsampling = page.subsampling or (1, 1)
+    if subsampling not in _SUBSAMPLINGS:
+        raise DecodeError(f"its YCbCr subsampling is {subsampling!r:.60}")
+    across, down = subsampling
     blocks, unit = -(-columns // across), across * down + 2
     size = -(-rows // down) * blocks * unit
     if page.compression != COMPRESSION.NONE:
@@ -234,6 +258,8 @@ def _ycbcr_to_rgb(page: TiffPage, luma: UInt8Array, chroma: UInt8Array) -> UInt8
     """Turn Y and (Cb, Cr) into RGB, as TIFF 6.0 says in section 21."""
     black_white = _rationals(page.tags.valueof("ReferenceBlackWhite"), _FULL_RANGE)
     red, green, blue = _rationals(page.tags.valueof("YCbCrCoefficients"), _CCIR_601)
+    if not green or any(black_white[at] == black_white[at + 1] for at in (0, 2, 4)):
+        raise DecodeError("the range or the coefficients of its YCbCr are 0")
     y = (luma - np.float32(black_white[0])) * np.float32(255 / (black_white[1] - black_white[0]))
     cb = (chroma[..., 0] - np.float32(black_white[2])) * np.float32(127 / (black_white[3] - black_white[2]))
     cr = (chroma[..., 1] - np.float32(black_white[4])) * np.float32(127 / (black_white[5] - black_white[4]))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from slide_helpers import whole
 
-from napari_pathseg.contours.formats.label_images.reader import label_image_shape
+from napari_pathseg.contours.formats.label_images.reader import label_image_shape, read_label_image
 from napari_pathseg.errors import AnnotationError, UnsupportedSlideError
 from napari_pathseg.geometry import Region
 from napari_pathseg.slides.orientation import exif_orientation, orientation_of
@@ -254,6 +254,79 @@ def test_file_of_a_million_pages_is_refused_at_once(tmp_path):
         count_pages(path)
     with pytest.raises(AnnotationError, match="has more than 20,000 pages"):
         label_image_shape(path)
+
+
+@pytest.mark.parametrize("pages", [1, 2, 3, 99, 150])
+def test_pages_that_lead_back_to_the_first_are_read_or_refused(tmp_path, pages):
+    path = tmp_path / "loop.tif"
+    tags = [(270, "s", 9, "damaged", False)]  # tifffile looks at each page of such a file
+    with tifffile.TiffWriter(path) as writer:
+        for number in range(pages):
+            side = 16 + 16 * (number % 2)
+            writer.write(COLOUR[:side, :side], photometric="rgb", metadata=None, extratags=tags, contiguous=False)
+    with tifffile.TiffFile(path) as tiff:
+        offsets = [page.offset for page in tiff.pages]
+    content = bytearray(path.read_bytes())
+    (count,) = struct.unpack_from("<H", content, offsets[-1])
+    struct.pack_into("<I", content, offsets[-1] + 2 + 12 * count, offsets[0])
+    path.write_bytes(content)
+    if pages < 100:
+        assert 1 <= count_pages(path) <= pages
+        return
+    with pytest.raises(UnsupportedSlideError, match="the last of its 150 pages leads back to another"):
+        count_pages(path)
+    with pytest.raises(AnnotationError, match="leads back"):
+        label_image_shape(path)
+
+
+def with_entry(path, tag, entry):
+    """Replace the type, count and value of a tag."""
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages.first.tags[tag].offset
+    content = bytearray(path.read_bytes())
+    content[place + 2 : place + 12] = entry
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette"])
+@pytest.mark.parametrize("entry", [struct.pack("<HIf", 11, 1, 3.0), struct.pack("<HII", 4, 1, 2**32 - 1)])
+def test_number_of_samples_that_is_a_fraction_or_huge_is_refused_in_a_sentence(tmp_path, kind, entry):
+    path = tmp_path / "a.tif"
+    options = {"photometric": "palette", "colormap": np.zeros((3, 256), np.uint16)} if kind == "palette" else {}
+    tifffile.imwrite(path, np.full((20, 30), 7, np.uint8), **options)
+    with_entry(path, "SamplesPerPixel", entry)
+    with pytest.raises(UnsupportedSlideError, match=r"a\.tif could not be opened as a slide"):
+        open_slide(path)
+    with pytest.raises(AnnotationError, match=r"a\.tif could not be read"):
+        read_label_image(path, (20, 30))
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "message"),
+    [
+        ("YCbCrSubSampling", None, "its YCbCr subsampling is"),
+        ("ReferenceBlackWhite", (532, 5, 6, (9, 1) * 6, True), "the range or the coefficients of its YCbCr are 0"),
+        ("YCbCrCoefficients", (529, 5, 3, (0, 1) * 3, True), "the range or the coefficients of its YCbCr are 0"),
+    ],
+)
+def test_ycbcr_that_cannot_be_turned_into_colours_is_refused_in_a_sentence(tmp_path, tag, value, message):
+    path = tmp_path / "a.tif"
+    extratags = [] if value is None else [value]
+    tifffile.imwrite(path, COLOUR, photometric="ycbcr", subsampling=(1, 1), metadata=None, extratags=extratags)
+    if value is None:
+        with_entry(path, tag, struct.pack("<HIHH", 3, 1, 2, 0))
+    with open_slide(path) as slide, pytest.raises(UnsupportedSlideError, match=message):
+        whole(slide)
+
+
+@pytest.mark.parametrize("reader", [open_slide, lambda path: read_label_image(path, (20, 30))])
+def test_palette_of_fractions_is_refused_in_a_sentence(tmp_path, reader):
+    path = tmp_path / "a.tif"
+    colours = np.zeros((3, 256), np.uint16)
+    tifffile.imwrite(path, np.full((20, 30), 7, np.uint8), photometric="palette", colormap=colours)
+    with_entry(path, "ColorMap", struct.pack("<HII", 11, 768, 8))
+    with pytest.raises((UnsupportedSlideError, AnnotationError), match=r"a\.tif could not be .*palette"):
+        reader(path)
 
 
 @pytest.mark.parametrize("compression", ["png", "webp", "jpegxl", "jpegxr", "jpeg2000", "lerc", "zstd", "lzma"])

@@ -29,6 +29,7 @@ from napari_pathseg.contours.alignment import (
 from napari_pathseg.errors import AnnotationError, UnsupportedSlideError
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.slides.readers.tiff_chunks import check_chunks, read_page
+from napari_pathseg.slides.readers.tiff_samples import check_numbers, tiff_palette
 from napari_pathseg.slides.tiff_file import open_tiff_file
 from napari_pathseg.storage.portable import ConcurrentFileReader
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
@@ -163,6 +164,15 @@ def _decoding(name: str) -> Iterator[None]:
         raise AnnotationError(f"{name} could not be read ({error}). Export it again.") from error
 
 
+@contextmanager
+def _refusing(name: str) -> Iterator[None]:
+    """Report what makes a TIFF unreadable as a slide as an unreadable label image."""
+    try:
+        yield
+    except UnsupportedSlideError as refusal:
+        raise AnnotationError(f"{name} could not be read: {refusal}") from refusal
+
+
 def _open_image(path: Path) -> ImageFile.ImageFile:
     with warnings.catch_warnings():  # the slide is as large
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
@@ -205,18 +215,17 @@ def _read_tiff(path: Path, wanted: _WantedSize, number: int | None) -> _StoredIm
             )
         with _decoding(path.name):
             page = _page(file, number or 0)
-        _check_size(_size(page), wanted, path.name)
+        _check_size(_size(page, path.name), wanted, path.name)
         pixels = _pixels_of(page, path, wanted)
+        with _refusing(path.name):
+            palette = tiff_palette(page) if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
         with _decoding(path.name):
-            table = page.colormap if page.photometric == tifffile.PHOTOMETRIC.PALETTE else None
             is_marked = page.description == ": ".join(MARK)
             is_inverted = _is_white_zero(page) and not _keeps_values(_page(file, 0))  # later pages name no writer
             is_full_width = page.bitspersample == pixels.itemsize * 8
     if is_inverted and pixels.dtype.kind in "ub":
         pixels = ~pixels if is_full_width else pixels == 0
-    if table is None:
-        return _StoredImage(pixels, is_marked=is_marked)
-    return _StoredImage(pixels, (table >> 8 if table.max() > 255 else table).astype(np.uint8).T, is_marked)
+    return _StoredImage(pixels, palette, is_marked)
 
 
 def _pixels_of(page: tifffile.TiffPage, path: Path, wanted: _WantedSize) -> npt.NDArray[Any]:
@@ -226,11 +235,9 @@ def _pixels_of(page: tifffile.TiffPage, path: Path, wanted: _WantedSize) -> npt.
     if depth > 1:
         raise AnnotationError(f"{path.name} holds a volume of {depth} planes, not one image. Save one of its planes.")
     planes = samples if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else 1
-    try:
+    with _refusing(path.name):
         check_chunks(page, planes, path.stat().st_size, MAX_DECODED_BYTES)
-    except UnsupportedSlideError as refusal:
-        raise AnnotationError(f"{path.name} could not be read: {refusal}") from refusal
-    _check_bytes(_size(page), samples * -(-bits // 8), wanted, path.name)
+    _check_bytes((page.imagelength, page.imagewidth), samples * -(-bits // 8), wanted, path.name)
     with _decoding(path.name), closing(ConcurrentFileReader(path)) as file:
         return read_page(page, file)
 
@@ -252,7 +259,12 @@ def _page(file: tifffile.TiffFile, number: int) -> tifffile.TiffPage:
     return found.aspage() if isinstance(found, tifffile.TiffFrame) else found
 
 
-def _size(page: tifffile.TiffPage) -> tuple[int, int]:
+def _size(page: tifffile.TiffPage, name: str) -> tuple[int, int]:
+    """Return the rows and columns of a page; raise AnnotationError if its tags hold no numbers, or 0."""
+    with _refusing(name):
+        check_numbers(page)
+    if min(page.imagelength, page.imagewidth) < 1:
+        raise AnnotationError(f"{name} has {page.imagelength} x {page.imagewidth} pixels. Export it again.")
     return page.imagelength, page.imagewidth
 
 
@@ -295,8 +307,12 @@ def label_image_shape(path: Path, page: int | None = None) -> tuple[int, int]:
     if path.suffix.lower() not in TIFF_SUFFIXES:
         with _open_image(path) as image:
             return image.height, image.width
-    with _decoding(path.name), open_tiff_file(path) as file:
-        return _size(_page(file, page or 0))
+    with _decoding(path.name):
+        file = open_tiff_file(path)
+    with file:
+        with _decoding(path.name):
+            found = _page(file, page or 0)
+        return _size(found, path.name)
 
 
 def _check_size(found: tuple[int, int], wanted: _WantedSize, name: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_pathseg.contours.formats.label_images.reader import decode_png, read_label_image
+from napari_pathseg.contours.formats.label_images.reader import decode_png, label_image_shape, read_label_image
 from napari_pathseg.contours.formats.label_images.writer import write_label_image
 from napari_pathseg.errors import AnnotationError, ProjectError
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
@@ -222,6 +222,22 @@ def test_mask_in_class_colours_is_imported_by_its_colours(tmp_path, slides, pres
     add_slides(project, slides[5:], AddOptions(contours=tmp_path, partial=True))
     counts = project.counts("case5").sum(axis=1)
     assert [int(counts[index]) for index in (1, 2)] == [int((labels == index).sum()) for index in (1, 2)]
+
+
+@pytest.mark.parametrize("tag", ["ImageWidth", "ImageLength"])
+@pytest.mark.parametrize("entry", [struct.pack("<HII", 4, 1, 0), struct.pack("<HII", 2, 4, 65)], ids=["0", "text"])
+def test_tiff_without_a_size_is_refused_in_a_sentence(tmp_path, tag, entry):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, MASK)
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages.first.tags[tag].offset
+    content = bytearray(path.read_bytes())
+    content[place + 2 : place + 12] = entry
+    path.write_bytes(content)
+    with pytest.raises(AnnotationError, match=r"a\.tif (could not be read|has .* pixels)"):
+        read_values(path, MASK.shape)
+    with pytest.raises(AnnotationError, match=r"a\.tif (could not be read|has .* pixels)"):
+        label_image_shape(path)
 
 
 def test_png_in_memory_is_checked_before_it_is_decoded():
