@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
+from imagecodecs import zstd_decode
 from numcodecs.zstd import Zstd
 
 from napari_pathseg.errors import ProjectError
@@ -49,7 +50,7 @@ class Change(NamedTuple):
 
 
 class History:
-    """The undo groups of one mask, read from `journal` on construction and logged to it from then on.
+    """The undo groups of one mask of `shape`, read from `journal` on construction and logged to it from then on.
 
     Attributes
     ----------
@@ -61,8 +62,8 @@ class History:
         The last record which says that the pyramid holds everything before it, or None.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, shape: tuple[int, int]) -> None:
+        self._journal, self._shape = journal, shape
         self._undo: deque[_Packed] = deque()
         self._redo: list[_Packed] = []
         self._group: UndoGroup = []  # still open
@@ -247,22 +248,22 @@ class History:
         try:
             if content is None:
                 raise ValueError("its checksum is wrong")
-            return _change_from(content)
+            return _change_from(content, self._shape)
         except (ValueError, RuntimeError, struct.error) as error:
             _logger.warning("%s: skipped the damaged record at byte %d (%s)", self._journal.path, record.offset, error)
             self.damaged = True
             return None
 
 
-def _change_from(content: bytes) -> Change:
-    """Return the change in a record; raise ValueError, RuntimeError or struct.error if it is damaged."""
+def _change_from(content: bytes, shape: tuple[int, int]) -> Change:
+    """Return the change of a mask of `shape` in a record; raise ValueError, RuntimeError or struct.error for others."""
     region = Region(*_BOX.unpack_from(content))
+    if region.empty or region.clip(shape) != region:
+        raise ValueError(f"{tuple(region)} lies outside {shape[0]} x {shape[1]} pixels")
     size = 4 * region.height * region.width
     if size > _MAX_CHANGE_BYTES:
         raise ValueError(f"{region.height} x {region.width} pixels")
-    pixels = np.empty(size, np.uint8)  # of that size, whatever the data say of theirs
-    if len(_ZSTD.decode(content[_BOX.size :], out=pixels)) != size:
-        raise ValueError("pixels are missing")
+    pixels = np.frombuffer(zstd_decode(content[_BOX.size :], out=size), np.uint8)  # no more than that is decoded
     before, after = pixels.reshape(2, 2, region.height, region.width)
     return Change(region, before, after)
 

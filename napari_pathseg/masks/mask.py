@@ -60,7 +60,7 @@ class Mask:
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
         self._store, self._journal = store, journal
         self._pyramid = Pyramid(store)
-        self._history = None if journal is None else History(journal)
+        self._history = None if journal is None else History(journal, store.shape)
         self._saved_size = 0  # of the journal
         self.committed_counts: Counts = counts_from(store.load_counts() or {})
         self.stroke_queue = StrokeQueue()

@@ -15,6 +15,7 @@ from typing import Annotated, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from imagecodecs import zstd_decode
 from msgspec import Meta
 from numcodecs.zstd import Zstd
 
@@ -218,8 +219,9 @@ def _bitmap_from(content: bytes) -> Shape:
     pixels = region.height * region.width
     if pixels > _MAX_BITMAP_PIXELS:
         raise ValueError(f"a bitmap of {region.height} x {region.width} pixels")
-    bits = np.empty(-(-pixels // 8), np.uint8)  # of that size, whatever the data say of theirs
-    if len(_ZSTD.decode(content[4 + length :], out=bits)) != len(bits):
+    size = -(-pixels // 8)
+    bits = np.frombuffer(zstd_decode(content[4 + length :], out=size), np.uint8)  # no more than that is decoded
+    if len(bits) != size:
         raise ValueError("pixels of a bitmap are missing")
     selected = np.unpackbits(bits, count=pixels).astype(bool)
     return BitmapShape(selected.reshape(region.height, region.width), region, downsample)

@@ -3,11 +3,13 @@ import errno
 import logging
 import os
 import queue
+import struct
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numcodecs.zstd import Zstd
 
 from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
@@ -223,3 +225,39 @@ def test_damaged_stroke_is_logged_and_the_others_are_painted(tmp_path, caplog):
         labels, _ = mask.read(WHOLE)
     assert [bool(labels[row, 50]) for row in (20, 50, 80)] == [True, False, True]
     assert f"skipped the damaged stroke at byte {second.offset}" in caplog.text
+
+
+def edit_record(region, pixels):
+    """Return the payload of an edit of a box, with these pixels."""
+    return struct.pack("<IIII", *region) + Zstd().encode(pixels)
+
+
+@pytest.mark.parametrize(
+    ("region", "pixels"),
+    [
+        (Region(20, 20, 5, 8_388_613), np.ones((2, 2, 5, 5), np.uint8)),
+        (Region(2**32 - 9, 0, 5, 5), np.ones((2, 2, 5, 5), np.uint8)),
+        (Region(90, 0, 20, 20), np.ones((2, 2, 20, 20), np.uint8)),
+        (Region(0, 0, 0, 20), np.ones(0, np.uint8)),
+        (Region(0, 0, 50, 50), np.ones((2, 2, 5, 5), np.uint8)),
+    ],
+    ids=["too wide", "far away", "over the edge", "empty", "pixels that are missing"],
+)
+def test_edit_that_does_not_fit_the_mask_is_skipped_and_the_others_are_applied(tmp_path, caplog, region, pixels):
+    mask = open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES)
+    for row in (20, 80):
+        mask.add_stroke(Stroke(BrushSegment((row, 50), (row, 50), 4), Brush(2)))
+        mask.end_undo_group()
+        mask.apply_pending()
+        if row == 20:
+            damaged = mask._require_journal().append(RecordKind.EDIT, edit_record(region, pixels))
+            mask._require_journal().append(RecordKind.EDIT_END)
+    before = np.stack(mask.read(WHOLE))
+    mask.abandon()
+    with open_mask(tmp_path / "m.zarr", SHAPE, DEFAULT_CLASSES) as mask:
+        assert (np.stack(mask.read(WHOLE)) == before).all()
+        assert (mask.counts == count(*before)).all()
+        for _ in range(3):
+            mask.undo()
+        assert not np.stack(mask.read(WHOLE)).any()
+    assert f"skipped the damaged record at byte {damaged.offset}" in caplog.text

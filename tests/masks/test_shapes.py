@@ -199,6 +199,13 @@ def test_bytes_of_something_else_are_not_a_shape(content):
         shape_from(content)
 
 
+def test_bitmap_of_which_pixels_are_missing_is_not_a_shape():
+    few = BitmapShape(np.ones((8, 8), bool), Region(0, 0, 8, 8), 1).to_bytes()
+    assert b"[0, 0, 8, 8, 1]" in few
+    with pytest.raises(ValueError, match="missing"):
+        shape_from(few.replace(b"[0, 0, 8, 8, 1]", b"[0, 0, 8, 9, 1]"))
+
+
 def test_scribble_takes_few_bytes():
     assert len(BrushSegment((1, 2), (3, 4), 5).to_bytes()) < 50
     assert len(BitmapShape(np.ones((1000, 1000), bool), Region(0, 0, 1000, 1000), 4).to_bytes()) < 1000
