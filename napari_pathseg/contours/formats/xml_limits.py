@@ -84,7 +84,7 @@ class _ByteCounter:
         tags = np.flatnonzero(letters == ord("<"))
         self._extend_last_tag(block if not len(tags) else block[int(tags[-1]) + 1 :], begun=len(tags) > 0)
         if len(tags):
-            self._add_tags(block, letters[tags + 1])
+            self._add_tags(block, letters[tags[tags + 1 < len(letters)] + 1])
         if len(block) > _LONG * len(tags):
             self._text += _non_numeric_bytes(block, letters)
             if self._text > MAX_TEXT_LENGTH + _TEXT_BYTES_PER_TAG * self._tags:

@@ -80,6 +80,12 @@ def test_malformed_number_is_nan(xml):
     np.testing.assert_array_equal(points_of(read_tree(xml(content))), [[1, 2], [np.nan] * 2, [np.nan] * 2])
 
 
+@pytest.mark.parametrize("content", ["<", "<<", "<<<", "<a/><<"])
+def test_file_that_ends_where_tags_begin_is_not_xml(xml, content):
+    with pytest.raises(AnnotationError, match=r"case\.xml is not XML"):
+        read_tree(xml(content))
+
+
 def test_malformed_xml_is_named_with_its_line(xml):
     vertices = "\n".join(lines(45_000))
     with pytest.raises(AnnotationError, match=r"case.xml is not XML: mismatched tag: line 45002, column 2"):
