@@ -1,3 +1,4 @@
+import os
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_pathseg.masks.provenance import Provenance, count
 from napari_pathseg.masks.pyramid import downsample_mode2x
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke
+
+FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
 
 SHAPE = (540, 700)
 WHOLE = Region(0, 0, *SHAPE)
@@ -215,7 +218,7 @@ class Comparison:
             assert (self.mask.preview(Region(0, 0, *shape), number) == level).all()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25 * FUZZ, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32 - 1), st.integers(2, 40))
 def test_mask_equals_plain_arrays_after_random_actions_and_kills(tmp_path_factory, seed, number):
     with pytest.MonkeyPatch.context() as patch:
