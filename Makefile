@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live fuzz attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live fuzz fuzz-million attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -63,10 +63,15 @@ bench-train: $(VENV)/installed
 bench-live: $(VENV)/installed
 	$(BIN)/python benchmarks/live.py
 
-# Slow: hostile contours and slides, thirty times as many as in the tests; each call of a disk refused, by each error.
+# Slow: hostile contours and slides, edits and kills, thirty times as many as in the tests; each call of a disk refused,
+# by each error.
 fuzz: $(VENV)/installed
 	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/contours/formats tests/slides/readers/test_tiff.py -k "not real and not seconds"
-	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/projects/test_failing_disk.py
+	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/masks/test_sequences.py tests/projects/test_failing_disk.py
+
+# Slow: a million mutated files of the formats that strangers send; each is read, or refused by its reader's one error.
+fuzz-million: $(VENV)/installed
+	$(BIN)/python benchmarks/fuzz.py
 
 # Slow: all files and projects of strangers that tests/attack lists, with limits of 1 GiB and 10 s.
 attack: $(VENV)/installed
