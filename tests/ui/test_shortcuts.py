@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from napari.utils.key_bindings import coerce_keybinding
+from napari.utils.notifications import notification_manager
 from napari.utils.shortcuts import default_shortcuts
 from qtpy.QtCore import Qt
 
@@ -154,3 +155,10 @@ def test_keys_open_the_cleanup_dialog_and_choose_the_complete_box(opened, qtbot)
     canvas.setFocus()
     qtbot.keyClick(canvas, Qt.Key.Key_X, Qt.KeyboardModifier.ShiftModifier)
     assert opened.session.boxes.active
+
+
+def test_napari_key_for_a_new_label_does_nothing_on_a_mask(opened, qtbot):
+    label, shown = opened.session.layers.mask.selected_label, len(notification_manager.records)
+    press(opened, qtbot, Qt.Key.Key_M)
+    assert opened.session.layers.mask.selected_label == label
+    assert len(notification_manager.records) == shown

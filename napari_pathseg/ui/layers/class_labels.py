@@ -112,3 +112,8 @@ def class_colors(
         colors[spec.index] = (red, green, blue, float(visible))
         colors[spec.index + UNREVIEWED_OFFSET] = (red, green, blue, unreviewed_opacity * visible)
     return TableColormap(color_dict=colors)
+
+
+@ClassLabels.bind_key("M", overwrite=True)  # type: ignore[untyped-decorator]
+def _no_new_label(_: ClassLabels) -> None:
+    """Do nothing at napari's key for the next unused label: a mask has the labels of classes alone."""
