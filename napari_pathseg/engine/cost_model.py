@@ -30,6 +30,7 @@ _BACKWARD = 3.0  # work of a training step, relative to a prediction
 _EFFICIENCY = 0.95  # speed that a step reaches, relative to the probe
 _PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # small enough to run on one core only
 _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 512 with its halo
+_FIT_SECONDS = 3.0  # of a linear classifier, with the choice of its penalty
 _WITH_HALO = 1.25**2  # of a tile of 512
 _TILE_MPX = 0.512**2  # without its halo
 
@@ -106,7 +107,9 @@ def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: Hardw
     seconds = _seconds(cost.tflop, _BACKWARD * config.accumulate * _batch_mpx(config), hardware)
     minutes = config.longest_minutes
     if config.preset == LIVE:  # each training pixel once, at most
-        minutes = min(minutes, _seconds(cost.tflop, _WITH_HALO * sum(dataset.train) / 1e6, hardware) / 60)
+        read = _seconds(cost.tflop, _WITH_HALO * sum(dataset.train) / 1e6, hardware)
+        scored = min(config.validation_tiles * _VALIDATION_MPX, _WITH_HALO * sum(dataset.val) / 1e6)
+        minutes = (min(60 * minutes, read) + _seconds(cost.tflop, scored, hardware) + _FIT_SECONDS) / 60
     steps = config.steps or max(1, int(60 * minutes / seconds))
     held_out = sum(dataset.val) / 1e6
     if config.steps:

@@ -42,7 +42,7 @@ class RegionPredictor:
 
     network: Network | TestTimeAugmentation
     device: Device
-    halo: int = 32
+    halo: int
     shifts: int = 1
 
     @torch.inference_mode()

@@ -205,7 +205,7 @@ _ROWS = (
         build=_linear_head,
         own_encoder=None,
         grey=False,
-        cost=RelativeCost(work=0.3, activations=0.6),
+        cost=RelativeCost(work=1.0, activations=0.6),
         summary="a linear classifier on the features of any `--encoder`; `--preset live` fits it in seconds",
         weights=_SMP_WEIGHTS,
     ),

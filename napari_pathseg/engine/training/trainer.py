@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.patches import PatchDataset
@@ -42,6 +43,7 @@ from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectErro
 from napari_pathseg.projects.project import Project
 
 _logger = logging.getLogger(__name__)
+_HALO = PredictConfig().halo  # of previews, as in prediction, so that neither has seams
 _FIRST_PREVIEW = 10  # steps after which a prediction of the view is worth showing
 _VALIDATIONS = 20  # per training
 _VALIDATION_INTERVAL_S = 4.0, 60.0  # minimum and maximum if the training is limited by time
@@ -89,7 +91,7 @@ class Trainer:
         self._sample_is_final = False  # once its cost was measured, the validation sample stays the same
         self.history, self._diagnostics = RunHistory(project, plan), TrainingDiagnostics(plan.class_names)
         self._samples = ValidationSamples(self._validator, project.classes)
-        self._predictor = RegionPredictor(self.state.ema_model, self.device)
+        self._predictor = RegionPredictor(self.state.ema_model, self.device, _HALO)
         self._preview = LivePreview(project, plan.run, self._predictor.classes, config.stain_norm)
         self.learning_rate = config.learning_rate
         self.restarts = 0

@@ -139,7 +139,9 @@ def samples(trained):
     network = load_network(project.folder / "models" / bundle.id).eval()
     device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
     with PatchDataset(project, [project.slide(f"case{n}") for n in range(5)], TrainConfig()) as dataset:
-        return ValidationSamples(Validator(dataset, 2, 32), project.classes).draw(RegionPredictor(network, device))
+        return ValidationSamples(Validator(dataset, 2, 32), project.classes).draw(
+            RegionPredictor(network, device, halo=32)
+        )
 
 
 def test_samples_show_image_truth_and_prediction_of_four_slides(samples):
