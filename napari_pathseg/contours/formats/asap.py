@@ -201,7 +201,11 @@ def _ring(annotation: Element, place: str, consume: Consume) -> Points:
         (top, left), (bottom, right) = points
         points = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
     check_ring(points, place)
-    return _spline(points, consume) if annotation.get("Type") == "Spline" else points
+    if annotation.get("Type") != "Spline":
+        return points
+    ring = without_repeat(_spline(points, consume))  # of which points may coincide
+    check_ring(ring, place)
+    return ring
 
 
 def _spline(points: Points, consume: Consume) -> Points:

@@ -234,6 +234,10 @@ def test_hole_in_a_group_of_holes_finds_its_outline(tmp_path, asap):
 REFUSED = [
     ([("a", "Polygon", "None", SQUARE[:2])], "case.xml, annotation 1: has 2 points; an outline needs 3"),
     ([("a", "Dot", "None", []), ("b", "Spline", "None", [])], "case.xml, annotation 2: has 0 points"),
+    (
+        [("a", "Spline", "Tumour", [(9, 1), (9, 1), (1, 1)]), ("b", "Polygon", "exclusion", SQUARE)],
+        "case.xml, annotation 1: has 2 points; an outline needs 3",
+    ),
     ([("a", "Polygon", "None", [*SQUARE, ("1,5", 2)])], "case.xml, annotation 1: point 5 lies at row nan"),
     ([("a", "Polygon", "None", [*SQUARE, (1e12, 2)])], "case.xml, annotation 1: point 5 lies at row 1.5, column 1e+12"),
 ]
