@@ -67,7 +67,7 @@ bench-live: $(VENV)/installed
 # by each error.
 fuzz: $(VENV)/installed
 	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/contours/formats tests/slides/readers/test_tiff.py -k "not real and not seconds"
-	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/masks/test_sequences.py tests/projects/test_failing_disk.py
+	FUZZ=30 $(BIN)/python -m pytest --timeout 3000 tests/masks/test_faults.py tests/masks/test_sequences.py tests/engine/inference/test_tiling.py tests/projects/test_failing_disk.py
 
 # Slow: a million mutated files of the formats that strangers send; each is read, or refused by its reader's one error.
 fuzz-million: $(VENV)/installed
