@@ -17,7 +17,8 @@ from napari_pathseg.projects.importing.contour_import import DEFAULT_IMPORT_OPTI
 from napari_pathseg.projects.importing.import_preview import inspect_file
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session import import_controller as controller
-from napari_pathseg.ui.session.import_controller import ImportTask, importing, run_imports
+from napari_pathseg.ui.session.background import run_now
+from napari_pathseg.ui.session.import_controller import ImportTask, importing
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 pytestmark = pytest.mark.usefixtures("beside")
@@ -149,7 +150,7 @@ def test_an_import_into_the_slide_in_view_waits_for_a_long_operation_there_and_t
 
 def test_an_undone_import_says_so_and_what_is_left(opened, mask_folder, mouse, notifications):
     session = opened.session
-    run_imports(session, tasks_for(session, mask_folder, ["case0"]))
+    run_now(importing(session, tasks_for(session, mask_folder, ["case0"])))
     imported = int(session.counts("case0")[2].sum())
     mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not session.counts("case0")[2].any()

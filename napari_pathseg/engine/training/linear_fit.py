@@ -27,6 +27,7 @@ from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.inference.region_predictor import as_tensor
 from napari_pathseg.engine.networks.linear_head import LinearHead
+from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import Float32Array, UInt8Array
 
@@ -76,11 +77,18 @@ class FeatureSums:
             self.first[index] += weighted.sum(axis=0)
             self.second[index] = self.second.get(index, 0.0) + weighted.T @ rows
 
+    def __add__(self, other: "FeatureSums") -> "FeatureSums":
+        return self._plus(other, 1.0)
+
     def __sub__(self, other: "FeatureSums") -> "FeatureSums":
-        left = FeatureSums(*self.first.shape)
-        left.weight, left.first = self.weight - other.weight, self.first - other.first
-        left.second = {index: value - other.second.get(index, 0.0) for index, value in self.second.items()}
-        return left
+        return self._plus(other, -1.0)
+
+    def _plus(self, other: "FeatureSums", sign: float) -> "FeatureSums":
+        total = FeatureSums(*self.first.shape)
+        total.weight, total.first = self.weight + sign * other.weight, self.first + sign * other.first
+        for index in self.second.keys() | other.second.keys():
+            total.second[index] = np.add(self.second.get(index, 0.0), sign * other.second.get(index, 0.0))
+        return total
 
     @property
     def classes(self) -> list[int]:
@@ -169,12 +177,10 @@ class LinearFit:
 
     def __init__(self, network: LinearHead, dataset: PatchDataset, device: Device, halo: int) -> None:
         self._network, self._dataset, self._device, self._halo = network, dataset, device, halo
-        self._classes = len(network.bias)
         self._groups = _fold_numbers(dataset.slides)
-        size = self._classes, sum(network.widths)
-        self._folds = [FeatureSums(*size) for _ in range(max(self._groups.values()) + 1)]
+        count = max(self._groups.values()) + 1
+        self._folds = [FeatureSums(len(network.bias), sum(network.widths)) for _ in range(count)]
         self._checked: list[list[LabelledFeatures]] = [[] for _ in self._folds]
-        self._all = FeatureSums(*size)
 
     def read(self, side: int) -> Iterator[tuple[int, int]]:
         """Read the labelled tiles, all slides in turn; yield how many are read and how many there are."""
@@ -184,9 +190,22 @@ class LinearFit:
             yield number, len(tiles)
 
     def fit(self) -> None:
-        """Set the weights of the network's classifier to those that fit best."""
-        penalty, factor = self._choose()
-        (classifier,) = solve(self._all, self._network.widths, [penalty])
+        """Set the weights of the network's classifier to those that fit best.
+
+        Raises
+        ------
+        NothingToLearnError
+            If fewer than two classes have pixels with finite features among those that were read.
+        """
+        first, *others = self._folds
+        total = sum(others, first)
+        if len(total.classes) < 2:
+            raise NothingToLearnError(
+                "Too little was read to learn from: two classes need pixels with finite features. Let it read longer, "
+                "outline more, or choose other initial weights."
+            )
+        penalty, factor = self._choose(total)
+        (classifier,) = solve(total, self._network.widths, [penalty])
         classifier = classifier.scaled(factor)
         self._network.set_classifier(torch.from_numpy(classifier.weights), torch.from_numpy(classifier.bias))
 
@@ -202,7 +221,6 @@ class LinearFit:
         weights = np.where(corrected[rows, columns], self._dataset.corrected_weight, 1.0).astype(np.float32)
         pixels = LabelledFeatures(features, labels[rows, columns], weights)
         fold = self._groups[slide.record.id]
-        self._all.add(pixels)
         self._folds[fold].add(pixels)
         self._checked[fold].append(pixels)
 
@@ -212,17 +230,17 @@ class LinearFit:
             levels = self._network.encode(self._device.send(as_tensor(pixels[None])))
         return features_at(levels, pixels.shape[:2], rows, columns)
 
-    def _choose(self) -> tuple[float, float]:
+    def _choose(self, total: FeatureSums) -> tuple[float, float]:
         """Return the penalty and the scale of the logits that suit slides which the fit has not seen."""
         losses = np.zeros((len(_PENALTIES), len(_TEMPERATURES)))
         for fold, checked in zip(self._folds, self._checked, strict=True):
-            others = self._all - fold
-            if len(self._folds) == 1 or not checked or len(others.classes) < len(self._all.classes):
+            others = total - fold
+            if not checked or len(others.classes) < len(total.classes):
                 continue
             features, classes = _some(checked)
             for row, classifier in zip(losses, solve(others, self._network.widths, _PENALTIES), strict=True):
-                logits = classifier.logits(features)[:, self._all.classes]
-                row += [_balanced_loss(one * logits, classes, self._all.classes) for one in _TEMPERATURES]
+                logits = classifier.logits(features)[:, total.classes]
+                row += [_balanced_loss(one * logits, classes, total.classes) for one in _TEMPERATURES]
         if not losses.any():
             return _DEFAULT_PENALTY, _TEMPERATURES[len(_TEMPERATURES) // 2]
         penalty, factor = np.unravel_index(losses.argmin(), losses.shape)

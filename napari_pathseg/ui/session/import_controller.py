@@ -213,12 +213,8 @@ def adopting(session: Session) -> Steps[ImportResult]:
     return ImportResult(refused=refused)
 
 
-def import_annotation_files(session: Session, paths: Sequence[Path], *, complete: bool) -> ImportResult:
-    """Import annotation files if none of them is ambiguous; otherwise leave all of them to the user."""
-    return run_now(_importing_files(session, paths, complete=complete))
-
-
 def _importing_files(session: Session, paths: Sequence[Path], *, complete: bool) -> Steps[ImportResult]:
+    """Return the flow that imports annotation files if none is ambiguous, or leaves all of them to the user."""
     project = session.require_project()
     survey = yield from _surveying(session, paths, masks=False)
     inspected = yield Work(lambda _: _inspect_small(project, survey), "Reading contours")
@@ -329,11 +325,6 @@ def importing_selected(
     result = yield from importing(session, tasks)
     result.refused = refused
     return result
-
-
-def run_imports(session: Session, tasks: Sequence[ImportTask]) -> ImportResult:
-    """Import files here and now; see :func:`importing`."""
-    return run_now(importing(session, tasks))
 
 
 def importing(session: Session, tasks: Sequence[ImportTask]) -> Steps[ImportResult]:

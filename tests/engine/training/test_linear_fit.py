@@ -2,19 +2,22 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
 from napari_pathseg.config import LINEAR, TrainConfig
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.events import Note, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
+from napari_pathseg.engine.networks.weights import lite0_weights
 from napari_pathseg.engine.training import linear_fit
 from napari_pathseg.engine.training.linear_fit import FeatureSums, LabelledFeatures, solve
 from napari_pathseg.engine.training.training import train
-from napari_pathseg.errors import ConfigError
+from napari_pathseg.errors import ConfigError, NothingToLearnError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import fill_from_model, paint
 from napari_pathseg.masks.provenance import Provenance
@@ -46,6 +49,7 @@ def weights_of(project, model):
 def test_tile_that_is_taken_away_leaves_no_trace(first, second, seed):
     one, other = pixels_of(seed, first), pixels_of(seed + 1, second)
     both = sums_of(one, other)
+    assert np.array_equal((sums_of(one) + sums_of(other)).weight, both.weight)
     for without in (both - sums_of(other), both):
         if without is both:
             both.add(other, -1.0)
@@ -116,6 +120,13 @@ def test_live_model_starts_from_no_other_and_needs_features(project):
     assert run(train(project, LIVE, first.id)).parent is None
     with pytest.raises(ConfigError, match="live needs trained features. Set weights to imagenet, or to a file"):
         run(train(project, LIVE.replace(weights="none")))
+
+
+def test_weights_whose_features_are_not_finite_are_named(project, tmp_path):
+    weights = {name: torch.full(tensor.shape, torch.nan) for name, tensor in lite0_weights().items()}
+    save_file(weights, tmp_path / "nan.safetensors")
+    with pytest.raises(NothingToLearnError, match="finite features.* choose other initial weights"):
+        run(train(project, LIVE.replace(weights=str(tmp_path / "nan.safetensors"))))
 
 
 def test_reading_that_is_stopped_keeps_what_was_learnt(project):

@@ -5,11 +5,11 @@ from PIL import Image
 from qtpy.QtWidgets import QStyle, QStyleOptionComboBox
 
 from napari_pathseg.projects.exporting.label_pixels import LABEL_PIXELS
-from napari_pathseg.ui.session.import_controller import import_annotation_files
+from napari_pathseg.ui.session.import_controller import add_files
 
 
 def test_export_writes_one_file_per_slide(opened, mask_folder, tmp_path):
-    import_annotation_files(opened.session, [mask_folder], complete=True)
+    add_files(opened.session, [mask_folder], complete=True)
     opened.export.export_to(tmp_path / "out")
     written = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in written] == [f"case{number}.geojson" for number in range(4)]
@@ -17,7 +17,7 @@ def test_export_writes_one_file_per_slide(opened, mask_folder, tmp_path):
 
 
 def test_label_images_take_the_class_colours_and_a_suffix(opened, mask_folder, tmp_path):
-    import_annotation_files(opened.session, [mask_folder], complete=True)
+    add_files(opened.session, [mask_folder], complete=True)
     panel = opened.export
     assert not panel.pixels.enabled
     panel.format.value, panel.pixels.value, panel.suffix.value = "mask", "colour", "_seen"

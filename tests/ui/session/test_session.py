@@ -19,7 +19,8 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.slide_layers import layer_transform
-from napari_pathseg.ui.session.import_controller import ImportTask, run_imports
+from napari_pathseg.ui.session.background import run_now
+from napari_pathseg.ui.session.import_controller import ImportTask, importing
 from napari_pathseg.ui.session.queries import slide_state
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
@@ -146,7 +147,8 @@ def test_slide_that_becomes_complete_keeps_its_strokes_and_loses_predictions(ope
 def test_contours_can_be_imported_into_the_slide_in_view(opened, slides):
     opened.show_slide("case5")
     info = inspect_file(slides[0].with_suffix(".svg"), opened.project, ("case5",))
-    assert not run_imports(opened, [ImportTask(info.file, "case5", ImportOptions(), complete=True)]).problems
+    task = ImportTask(info.file, "case5", ImportOptions(), complete=True)
+    assert not run_now(importing(opened, [task])).problems
     assert opened.mask.counts[2, Provenance.IMPORTED] == 6400
     assert opened.slide.complete
 
