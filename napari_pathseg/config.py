@@ -465,3 +465,36 @@ class PredictConfig(Settings):
         maximum=4,
         label="Shifted passes",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveConfig(Settings):
+    """Settings of the live model, which follows each stroke."""
+
+    encoder: str = setting(
+        "tf_efficientnet_lite0",
+        "Encoder, from segmentation-models-pytorch or timm; a heavier one tells more apart and takes longer.",
+    )
+    weights: str = setting(
+        "imagenet",
+        "Weights of the encoder: imagenet (from an installed package, or downloaded), or a .safetensors file.",
+        label="Encoder weights",
+    )
+    stain_norm: str = setting(
+        "none", "Stain normalization.", choices=("none", "macenko", "reinhard"), label="Stain normalization"
+    )
+    memory_gb: float = setting(
+        1.0,
+        "Memory for features; a square millimetre at 1 um per pixel takes 16 MB. Raise it if large slides lag.",
+        unit="GB",
+        minimum=0.1,
+        maximum=256,
+    )
+    disk_gb: float = setting(
+        5.0,
+        "Space for features in the project; 0 keeps none.",
+        unit="GB",
+        minimum=0,
+        maximum=10_000,
+        label="Disk space",
+    )

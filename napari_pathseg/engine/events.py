@@ -200,6 +200,80 @@ class SlideDone(Event):
     region: Region
 
 
+# -- from the live model
+
+
+@dataclass(frozen=True)
+class LiveTile(Event):
+    """What the live model finds in a box of a slide's mask grid, as text made by `engine.live.packed`.
+
+    The pixels are two arrays, shape (2, rows, columns): the likeliest class, and its probability from 0 to 255.
+    Each is the answer for `step` mask pixels along a side: rows are the box's height divided by `step`, rounded up.
+
+    Attributes
+    ----------
+    fit
+        How often the model was fitted by then; tiles of an older fit than the newest are about to be replaced.
+    """
+
+    wire_name = "live-tile"
+    slide: str
+    region: Region
+    step: int
+    fit: int
+    pixels: str
+
+
+@dataclass(frozen=True)
+class LiveFilled(Event):
+    """The likeliest classes of a box of the mask grid, one a mask pixel, for the mask; the `last` one ends the filling.
+
+    Attributes
+    ----------
+    pixels
+        Two arrays as those of a `LiveTile`.
+    share
+        How much of what was asked for is done by then, 0 to 1.
+    """
+
+    wire_name = "live-filled"
+    slide: str
+    region: Region
+    pixels: str
+    share: float
+    last: bool
+
+
+@dataclass(frozen=True)
+class LiveStatus(Event):
+    """What the live model does.
+
+    Attributes
+    ----------
+    ready
+        Whether there is a model.
+    text
+        Why it rests, or what is missing, as a sentence for the user; empty if it follows.
+    fit
+        How often it was fitted.
+    seconds
+        How long the newest fit took.
+    encoded, wanted
+        Tiles of the slide in view whose features are kept, and all of them.
+    warning
+        Whether the user should see the text at once.
+    """
+
+    wire_name = "live-status"
+    ready: bool
+    text: str = ""
+    fit: int = 0
+    seconds: float = 0.0
+    encoded: int = 0
+    wanted: int = 0
+    warning: bool = False
+
+
 # -- to a job
 
 

@@ -9,10 +9,13 @@ import logging
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.config import LiveConfig, PredictConfig, TrainConfig
 from napari_pathseg.engine.events import (
     Command,
     Event,
+    LiveFilled,
+    LiveStatus,
+    LiveTile,
     Note,
     PreviewReady,
     Progress,
@@ -119,6 +122,58 @@ class ComputeSuperpixels(Command):
     path: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class StartLive(Command):
+    """Fit the live model to the strokes of a project from now on, beside jobs, too; answered by a `LiveStatus`."""
+
+    wire_name = "live"
+    project: str
+    config: LiveConfig = field(default_factory=LiveConfig)
+
+
+@dataclass(frozen=True)
+class StopLive(Command):
+    """Forget the live model and let its features go."""
+
+    wire_name = "live-stop"
+
+
+@dataclass(frozen=True)
+class ShowLive(Command):
+    """Answer for a box of a slide's mask grid first, one answer for `step` mask pixels along a side."""
+
+    wire_name = "live-show"
+    slide: str
+    region: Region
+    step: int = 1
+
+
+@dataclass(frozen=True)
+class UpdateLive(Command):
+    """The labels of a box of a slide's mask grid have changed.
+
+    Attributes
+    ----------
+    pixels
+        Labels and provenance, shape (2, rows, columns), as text made by `engine.live.packed`; empty if they are to be
+        read from the project, in which case `region` is ignored: all of the slide may have changed.
+    """
+
+    wire_name = "live-update"
+    slide: str
+    region: Region
+    pixels: str = ""
+
+
+@dataclass(frozen=True)
+class FillLive(Command):
+    """Send what the live model finds in a box of a mask's grid, answered by `LiveFilled`; an empty box ends it."""
+
+    wire_name = "live-fill"
+    slide: str
+    region: Region
+
+
 # -- events
 
 
@@ -219,14 +274,17 @@ class SuperpixelsFailed(Event):
 
 COMMANDS: dict[str, type[Command]] = {
     kind.wire_name: kind
-    for kind in (Train, Tune, Predict, Score, SampleAugmentation, ComputeSuperpixels, Stop, RequestPreview)
+    for kind in (
+        *(Train, Tune, Predict, Score, SampleAugmentation, ComputeSuperpixels, Stop, RequestPreview),
+        *(StartLive, StopLive, ShowLive, UpdateLive, FillLive),
+    )
 }
 EVENTS: dict[str, type[Event]] = {
     kind.wire_name: kind
     for kind in (
         *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, TileDone, SlideDone),
         *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished),
-        *(AugmentationSampled, SuperpixelsReady, SuperpixelsFailed),
+        *(AugmentationSampled, SuperpixelsReady, SuperpixelsFailed, LiveTile, LiveFilled, LiveStatus),
     )
 }
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_pathseg.config import PredictConfig, TrainConfig
+from napari_pathseg.config import LiveConfig, PredictConfig, TrainConfig
 from napari_pathseg.engine.events import (
     Command,
     Event,
@@ -71,6 +71,7 @@ st.register_type_strategy(float, st.floats(allow_nan=False))
 st.register_type_strategy(Region, st.builds(Region, *[st.integers(0, 10**6)] * 4))
 st.register_type_strategy(TrainConfig, st.builds(TrainConfig, batch=st.integers(1, 64), seed=st.integers(0, 99)))
 st.register_type_strategy(PredictConfig, st.builds(PredictConfig))
+st.register_type_strategy(LiveConfig, st.builds(LiveConfig))
 st.register_type_strategy(Trial, st.builds(Trial, settings=st.dictionaries(st.text(), st.integers() | st.text())))
 
 
