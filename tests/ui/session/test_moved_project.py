@@ -1,6 +1,8 @@
-"""A project that is renamed, deleted or copied while the window has it open."""
+"""A project that is renamed, deleted, copied or unmounted while the window has it open."""
 
 import shutil
+import subprocess
+from functools import partial
 
 import pytest
 from napari.components import ViewerModel
@@ -93,3 +95,48 @@ def test_copy_of_an_open_project_can_be_changed_once_the_lock_in_it_is_old(opene
     dab(session, (10, 10))
     session.save_mask()
     assert session.read_only == ""
+
+
+@pytest.fixture
+def mounted(project, tmp_path):
+    """Mount a copy of the project as a disk of its own; yield its folder and what takes the disk out or puts it in."""
+    disk, place = tmp_path / "disk", tmp_path / "usb"
+    place.mkdir()
+    shutil.copytree(project.folder.parent, disk)
+
+    def mount(*options: str) -> None:
+        subprocess.run(["mount", *options], check=True, capture_output=True)
+
+    try:
+        mount("--bind", str(disk), str(place))
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs the right to mount")
+    yield place / project.folder.name, partial(mount, "--bind", str(disk), str(place)), partial(unmount, place)
+    unmount(place)
+
+
+def unmount(place):
+    """Take a disk out as a person does who does not ask: whatever is open on it stays open."""
+    subprocess.run(["umount", "--lazy", str(place)], check=False, capture_output=True)
+
+
+def test_project_on_a_disk_that_was_unmounted_is_closed_and_comes_back_with_it(worker, mounted, monkeypatch, qtbot):
+    monkeypatch.setattr(lock, "LEASE_TIMING", LeaseTiming(heartbeat_s=0.05, stale_s=30))
+    folder, mount, unmount = mounted
+    session, said = Session(ViewerModel(), worker), []
+    session.message.connect(lambda text, _details, kind: said.append((kind, text)))
+    session.open_project(folder)
+    dab(session, (100, 100))
+    unmount()
+    dab(session, (10, 10))
+    poll_until_closed(session, qtbot)
+    assert [kind for kind, text in said if "is gone: it was moved, renamed or deleted, or its disk" in text] == [
+        "error"
+    ]
+    assert list(folder.parent.iterdir()) == []
+    mount()
+    session.open_project(folder)
+    assert session.read_only == ""
+    assert session.counts("case0")[1, list(STILL_DRAWN)].sum() > 100
+    assert session.counts("case0")[2, Provenance.IMPORTED] > 6000
+    session.close()
