@@ -6,7 +6,8 @@ whatever the order and direction of the vertices.  Two contours that share an ed
 pixel and leave no gap.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,8 @@ from napari_pathseg.geometry import EMPTY_REGION, Region
 
 _BAND_PIXELS = 4_000_000  # pixels in memory at a time
 _CROSSINGS_PER_CHUNK = 1_000_000  # crossings of edges and rows in memory at a time
+_SMALL_PIXELS = 4096  # of a contour's box, up to which contours are filled many at a time
+_BATCH = 256  # contours
 
 
 class _Edges(NamedTuple):
@@ -79,10 +82,73 @@ def rasterize(contours: Iterable[Contour], shape: tuple[int, int], downsample: i
     contours = list(contours)
     check_contours(contours)
     mask = np.zeros(shape, np.uint8)
-    for contour in contours:
-        for region, inside in scanline_fill(contour, shape, downsample):
-            np.copyto(mask[region.slices], np.uint8(contour.label), where=inside)
+    paint_contours(mask, contours, downsample)
     return mask
+
+
+def paint_contours(
+    mask: npt.NDArray[np.uint8], contours: Iterable[Contour], downsample: int = 1, offset: int = 0
+) -> Region:
+    """Paint contours, later ones over earlier ones, as their label plus `offset`; return a box that holds them all.
+
+    Small contours are filled many at a time: one by one, each would take longer than its pixels do.
+    """
+    contours, reached = list(contours), EMPTY_REGION
+    for first in range(0, len(contours), _BATCH):
+        batch = contours[first : first + _BATCH]
+        small = _pixels_in_boxes(batch, downsample) <= _SMALL_PIXELS
+        for is_small, numbers in groupby(range(len(batch)), key=small.__getitem__):
+            run = [batch[number] for number in numbers]
+            fill = _fill_small if is_small else _fill_large
+            reached = reached.unite(fill(mask, run, downsample, offset))
+    return reached
+
+
+def _pixels_in_boxes(contours: Sequence[Contour], downsample: int) -> npt.NDArray[np.float64]:
+    """Return how many pixels of the mask each contour's bounding box has, about."""
+    rings, owners = _rings(contours)
+    points = np.concatenate(rings) / downsample
+    starts = np.cumsum([0, *map(len, rings[:-1])])[np.flatnonzero(np.diff(owners, prepend=-1))]
+    sides: npt.NDArray[np.float64] = np.maximum.reduceat(points, starts) - np.minimum.reduceat(points, starts) + 1
+    pixels: npt.NDArray[np.float64] = sides.prod(axis=1)
+    return pixels
+
+
+def _fill_small(mask: npt.NDArray[np.uint8], contours: Sequence[Contour], downsample: int, offset: int) -> Region:
+    """Paint contours of few pixels at once; return a box that holds them all."""
+    rings, owners = _rings(contours)
+    rows, columns = mask.shape
+    edges, ring = _edges(rings, rows, downsample)
+    edge, row, column = _crossings(edges, edges.first, edges.last)
+    owner, pixel = owners[ring[edge]], (np.floor(column) + 1).clip(0, columns).astype(np.intp)
+    # Each row of a contour is crossed an even number of times; it lies inside from each odd crossing to the next.
+    order = np.lexsort((pixel, row, owner))
+    start, stop = pixel[order[::2]], pixel[order[1::2]]
+    row, owner = row[order[::2]], owner[order[::2]]
+    lengths = stop - start
+    if not lengths.any():
+        return EMPTY_REGION
+    at = np.arange(lengths.sum()) + np.repeat(start - (np.cumsum(lengths) - lengths), lengths)
+    labels = np.array([contour.label + offset for contour in contours], np.uint8)
+    mask[np.repeat(row, lengths), at] = np.repeat(labels[owner], lengths)  # of a pixel's labels, the last one stays
+    top, left = int(row.min()), int(start.min())
+    return Region(top, left, int(row.max()) + 1 - top, int(stop.max()) - left)
+
+
+def _fill_large(mask: npt.NDArray[np.uint8], contours: Sequence[Contour], downsample: int, offset: int) -> Region:
+    """Paint contours one after another; return a box that holds them all."""
+    reached = EMPTY_REGION
+    for contour in contours:
+        for region, inside in scanline_fill(contour, mask.shape, downsample):
+            np.copyto(mask[region.slices], np.uint8(contour.label + offset), where=inside)
+            reached = reached.unite(region)
+    return reached
+
+
+def _rings(contours: Sequence[Contour]) -> tuple[list[npt.NDArray[np.float64]], npt.NDArray[np.intp]]:
+    """Return the rings of all contours, and the number of the contour that each belongs to."""
+    rings = [ring for contour in contours for ring in contour.rings]
+    return rings, np.repeat(np.arange(len(contours)), [len(contour.rings) for contour in contours])
 
 
 def scanline_fill(
@@ -94,7 +160,7 @@ def scanline_fill(
     so the mask of a whole slide is never in memory.  `downsample` is level-0 pixels per mask
     pixel.
     """
-    edges = _edges(contour, shape[0], downsample)
+    edges, _ = _edges(contour.rings, shape[0], downsample)
     box = _box(edges, shape[1])
     if box.empty:
         return
@@ -109,11 +175,11 @@ def scanline_fill(
         begin, reaching = end, active[edges.last[active] > band.bottom]
 
 
-def _edges(contour: Contour, rows: int, downsample: int) -> _Edges:
-    """Return the edges of exterior and holes that cross one of the `rows` of the mask."""
+def _edges(rings: Sequence[npt.NDArray[np.float64]], rows: int, downsample: int) -> tuple[_Edges, npt.NDArray[np.intp]]:
+    """Return the edges of rings that cross one of the `rows` of the mask, and the number of the ring of each."""
     half = (downsample - 1) / 2
-    row, column = np.concatenate([((ring - half) / downsample).T for ring in contour.rings], axis=1)
-    lengths = [len(ring) for ring in contour.rings]
+    row, column = ((np.concatenate(rings) - half) / downsample).T
+    lengths = [len(ring) for ring in rings]
     after = np.arange(1, len(row) + 1)
     after[np.cumsum(lengths) - 1] -= lengths  # each ring's last vertex is joined to its first
     below = np.ceil(row).clip(0, rows).astype(np.intp)  # the first mask row at or below each vertex
@@ -121,7 +187,8 @@ def _edges(contour: Contour, rows: int, downsample: int) -> _Edges:
     end = after[start]
     upper, lower = np.where(below[start] < below[end], (start, end), (end, start))
     first, last, top, left = below[upper], below[lower], row[upper], column[upper]
-    return _Edges(first, last, top, left, row[lower] - top, column[lower] - left)
+    ring = np.repeat(np.arange(len(lengths)), lengths)[start]
+    return _Edges(first, last, top, left, row[lower] - top, column[lower] - left), ring
 
 
 def _box(edges: _Edges, columns: int) -> Region:
@@ -160,10 +227,18 @@ def _flip(
     band: Region,
 ) -> None:
     """Flip, on each row that an edge crosses, the first pixel whose centre is to its right."""
+    _, row, column = _crossings(edges, first, last)
+    pixel = (np.floor(column) + 1 - band.left).clip(0, band.width).astype(np.intp)
+    np.bitwise_xor.at(flips.reshape(-1), (row - band.top) * flips.shape[1] + pixel, np.uint8(1))
+
+
+def _crossings(
+    edges: _Edges, first: npt.NDArray[np.intp], last: npt.NDArray[np.intp]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
+    """Return where edges cross rows, each from its `first` to before its `last`: number of the edge, row and column."""
     counts = last - first
     edge = np.repeat(np.arange(len(first)), counts)
     row = np.arange(len(edge)) + np.repeat(first - (np.cumsum(counts) - counts), counts)
     # GDAL's order of operations, so that a centre on an edge falls to the same side.
     column = (row - edges.row[edge]) * edges.width[edge] / edges.height[edge] + edges.column[edge]
-    pixel = (np.floor(column) + 1 - band.left).clip(0, band.width).astype(np.intp)
-    np.bitwise_xor.at(flips.reshape(-1), (row - band.top) * flips.shape[1] + pixel, np.uint8(1))
+    return edge, row, column

@@ -12,8 +12,8 @@ import numpy as np
 
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.contours.contour import Contour
-from napari_pathseg.contours.rasterize import scanline_fill
-from napari_pathseg.geometry import EMPTY_REGION, Region, layout
+from napari_pathseg.contours.rasterize import paint_contours
+from napari_pathseg.geometry import Region, layout
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.label_rules import (
     NONE_LOCKED,
@@ -124,12 +124,7 @@ def import_contours(mask: Mask, contours: Iterable[Contour], downsample: int) ->
     """Rasterize imported contours (level-0 pixels), later ones over earlier ones, as one undo group."""
     mask.end_undo_group()
     drawn = scratch_array(mask.shape)  # label + 1; drawn here first, to make one edit a tile rather than one a contour
-    reached = EMPTY_REGION
-    for contour in contours:
-        for region, inside in scanline_fill(contour, mask.shape, downsample):
-            np.copyto(drawn[region.slices], np.uint8(contour.label + 1), where=inside)
-            reached = reached.unite(region)
-    for tile in edit_tiles(reached):
+    for tile in edit_tiles(paint_contours(drawn, contours, downsample, offset=1)):
         covered = drawn[tile.slices] > 0
         box = bounding_box(covered)
         if not box.empty:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize as gdal_rasterize
 
 from napari_pathseg.contours.contour import Contour, assign_holes, check_inside
-from napari_pathseg.contours.rasterize import rasterize, scanline_fill
+from napari_pathseg.contours.rasterize import paint_contours, rasterize, scanline_fill
 from napari_pathseg.errors import AnnotationError
 
 SHAPE = (40, 50)
@@ -57,6 +57,31 @@ def test_later_contour_wins_and_paints_its_own_label():
     mask = rasterize([box(-0.5, -0.5, 5.5, 5.5, label=2), box(2.5, 2.5, 8.5, 8.5, label=3)], (10, 10))
     assert mask[[1, 4, 9], [1, 4, 9]].tolist() == [2, 3, 0]
     assert np.bincount(mask.ravel()).tolist() == [37, 0, 27, 36]
+
+
+def random_contours(rng, count):
+    """Return small and large contours, some with holes, some outside the mask, of which many overlap."""
+    contours = []
+    for _ in range(count):
+        rings = [rng.uniform(-30, 300, 2) + rng.uniform(0, 10 ** rng.uniform(0, 2.5), (rng.integers(3, 9), 2))]
+        rings += [rings[0] + rng.uniform(-2, 2) for _ in range(rng.integers(0, 3))]
+        contours.append(Contour(rings[0], tuple(rings[1:]), label=int(rng.integers(1, 200))))
+    return contours
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_many_contours_are_painted_as_one_after_another(seed, downsample):
+    rng = np.random.default_rng(seed)
+    contours = random_contours(rng, rng.integers(1, 600))
+    together, alone = np.zeros((250, 270), np.uint8), np.zeros((250, 270), np.uint8)
+    reached = paint_contours(together, contours, downsample, offset=1)
+    for contour in contours:
+        for region, inside in scanline_fill(contour, alone.shape, downsample):
+            np.copyto(alone[region.slices], np.uint8(contour.label + 1), where=inside)
+    assert np.array_equal(together, alone)
+    together[reached.slices] = 0
+    assert not together.any()
 
 
 def test_contours_with_a_common_edge_neither_overlap_nor_leave_gaps():
