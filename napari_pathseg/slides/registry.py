@@ -58,6 +58,7 @@ class SlideFormat:
         return 1 if self.page_counter is None else int(_load(self.page_counter)(path))
 
 
+_PICTURES = "PNG and JPEG"
 # In the order in which they are tried; OpenSlide is loaded only for a file that no other reader opens.
 SLIDE_FORMATS = (
     SlideFormat(
@@ -77,7 +78,7 @@ SLIDE_FORMATS = (
         in_manifest=True,
     ),
     SlideFormat(
-        name="PNG and JPEG",
+        name=_PICTURES,
         suffixes=(".png", ".jpg", ".jpeg", ".bmp", ".jp2"),
         opener="image_file:open_image",
         page_counter=None,
@@ -148,8 +149,14 @@ def count_pages(path: str | Path) -> int:
 
 
 def _candidates(path: Path) -> Iterator[SlideFormat]:
-    """Yield the formats that a path may have, in order."""
-    return (known for known in SLIDE_FORMATS if known.folder == path.is_dir())
+    """Yield the formats that a path may have, in order.
+
+    A slide of OpenSlide's may look like a picture: an ``.mrxs`` is a small JPEG of the slide beside its folder.
+    """
+    *others, openslide = SLIDE_FORMATS
+    is_openslides = path.suffix.lower() in openslide.suffixes
+    known = [one for one in others if not (is_openslides and one.name == _PICTURES)]
+    return (one for one in (*known, openslide) if one.folder == path.is_dir())
 
 
 def _load(name: str) -> Any:

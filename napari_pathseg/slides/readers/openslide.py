@@ -7,6 +7,7 @@ scanned) and are composed over the slide's own background colour.
 Source: https://openslide.org/api/python/, "Standard properties".
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 # OpenSlide would open a stack as one slide, and a truncated file as a complete one.
 _TIFFS = frozenset({"ventana", "trestle", "leica"})
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WITH_COMPANIONS = frozenset(
+    {".mrxs", ".vms", ".vmu", ".dcm"}
+)  # further files, beside them or in a folder of that name
 # Boxes are read in pieces of at most this many pixels, of which OpenSlide keeps three copies.
 _PIECE_PIXELS = 1 << 24
 
@@ -99,6 +103,8 @@ def open_with_openslide(
         from openslide import OpenSlide, OpenSlideError, __library_version__
     except (ImportError, OSError) as error:
         raise UnsupportedSlideError("OpenSlide is not installed; install napari-pathseg[openslide].") from error
+    if path.suffix.lower() in _WITH_COMPANIONS:
+        _check_companions(path)
     try:
         vendor = OpenSlide.detect_format(path)
         if vendor is None:
@@ -111,6 +117,17 @@ def open_with_openslide(
         return OpenSlideSlide(path, OpenSlide(path))
     except OpenSlideError as error:
         raise UnsupportedSlideError(f"{error!s:.300}; copy the file again, with its companion files.") from error
+
+
+def _check_companions(path: Path) -> None:
+    """Raise UnsupportedSlideError for a pipe or device among a slide's further files: OpenSlide would wait for it."""
+    for folder in (path.parent, path.with_suffix("")):
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not (entry.is_file() or entry.is_dir()) and os.path.exists(entry.path):  # else it leads nowhere
+                    raise UnsupportedSlideError(f"{entry.path} is a pipe or a device, not a file. Delete it.")
 
 
 def _to_int(text: str | None, otherwise: int) -> int:

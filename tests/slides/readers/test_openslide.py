@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -173,3 +174,30 @@ def test_openslide_is_loaded_only_when_it_is_needed(tmp_path, image):
     code = "import sys, napari_pathseg as ps; ps.open_slide(sys.argv[1]); print('openslide' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_pipe_among_the_further_files_of_a_slide_is_named_and_not_waited_for(vms):
+    (vms.parent / "a.jpg").unlink()
+    os.mkfifo(vms.parent / "a.jpg")
+    with pytest.raises(UnsupportedSlideError, match=r"a\.jpg is a pipe or a device, not a file"):
+        open_slide(vms)
+
+
+def test_pipe_in_the_folder_of_an_mrxs_slide_is_named(tmp_path, image):
+    Image.fromarray(image).save(tmp_path / "a.mrxs", "JPEG")
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "a" / "Slidedat.ini")
+    with pytest.raises(UnsupportedSlideError, match=r"Slidedat\.ini is a pipe or a device, not a file"):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_preview_of_an_mrxs_slide_whose_folder_is_missing_is_not_read_as_the_slide(tmp_path, image):
+    Image.fromarray(image).save(tmp_path / "a.mrxs", "JPEG")
+    with pytest.raises(UnsupportedSlideError, match="OpenSlide"):
+        open_slide(tmp_path / "a.mrxs")
+
+
+def test_link_that_leads_nowhere_beside_a_slide_does_not_matter(vms):
+    (vms.parent / "old").symlink_to("nowhere")
+    with open_slide(vms) as slide:
+        assert slide.channels == 3
