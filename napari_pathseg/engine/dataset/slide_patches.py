@@ -48,6 +48,8 @@ class SlidePatchSource:
         Whether the slide and its labels stay in memory once read, 4 to 6 bytes a pixel.
     stain_norm
         Stain normalisation of the pixels: "none", "macenko" or "reinhard".
+    truth
+        Its labels; by default those that were saved.
 
     Attributes
     ----------
@@ -57,7 +59,15 @@ class SlidePatchSource:
         Rows and columns of the working grid.
     """
 
-    def __init__(self, project: Project, record: SlideRecord, *, cache: bool = False, stain_norm: str = "none") -> None:
+    def __init__(
+        self,
+        project: Project,
+        record: SlideRecord,
+        *,
+        cache: bool = False,
+        stain_norm: str = "none",
+        truth: GroundTruth | None = None,
+    ) -> None:
         self.record = record
         self.factor = working_factor(project.mpp, record)
         slide = project.open_slide(record.id)
@@ -67,7 +77,7 @@ class SlidePatchSource:
         self._pixels = _PixelGrid(slide, step, normalise, cache)
         self._context = _PixelGrid(slide, CONTEXT_DOWNSAMPLE * step, normalise, cache)
         self.shape = self._pixels.shape
-        self._ground_truth = GroundTruth(project, record)
+        self._ground_truth = truth or GroundTruth(project, record)
         self._cache = cache
         self._cached_truth: tuple[UInt8Array, BoolArray] | None = None
         self._cached_weights: dict[tuple[float, float], npt.NDArray[np.float16]] = {}
