@@ -150,7 +150,7 @@ class Learner:
 
     @property
     def enough(self) -> list[int]:
-        """The classes with enough pixels to be told apart."""
+        """The classes with enough pixels to be distinguished."""
         return [label for label, count in self.pixels.items() if count >= LEAST]
 
     # -- the fit
@@ -221,7 +221,7 @@ def missing_text(classes: ClassTable, pixels: Mapping[int, int], *, finite: bool
     if len(enough) > 1:
         if not finite:
             return "The features of what is labelled are not numbers, so the live model rests. Choose other weights."
-        return "".join(f"{_more(few[0].name, pixels[few[0].index])} to be told apart." for _ in few[:1])
+        return "".join(f"{_more(few[0].name, pixels[few[0].index])} to distinguish it." for _ in few[:1])
     if few:
         return f"{_more(few[0].name, pixels[few[0].index])} for the live model."
     if enough:

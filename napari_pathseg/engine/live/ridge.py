@@ -105,7 +105,7 @@ def solve(
     penalties
         Weights of the squared coefficients of the standardised features.
     classes
-        The indices of the classes that are told apart, those of `sums` by default; others are never predicted.
+        The indices of the classes that are distinguished, those of `sums` by default; others are never predicted.
     """
     present = [index for index in sums.classes if classes is None or index in classes]
     share = np.zeros(len(sums.weight))
