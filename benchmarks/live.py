@@ -19,7 +19,7 @@ import numpy as np
 from accuracy import fresh, sparse_gland_project, train_and_score
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.training.linear_fit import FeatureSums, LabelledFeatures, solve
+from napari_pathseg.engine.live.ridge import FeatureSums, LabelledFeatures, solve
 
 WIDTHS = (3, 16, 24, 40, 112, 320)  # of EfficientNet-lite0, the colour first
 TILES, PIXELS, STROKE, REFITS = 500, 400, 600, 40

@@ -105,7 +105,7 @@ class LabelledTiles:
             self._samples[key] = self._sample(group, after, tile)
 
     def fit(self, strength: Strength, classes: Collection[int] | None = None) -> LinearClassifier:
-        """Return the classifier that fits, telling apart the classes of these indices, all that occur by default."""
+        """Return the classifier that fits, distinguishing the classes of these indices, all that occur by default."""
         (found,) = solve(self.sums, self._widths, [strength.penalty], classes)
         return found.scaled(strength.factor)
 
@@ -127,6 +127,16 @@ class LabelledTiles:
             return Strength()
         penalty, factor = np.unravel_index(losses.argmin(), losses.shape)
         return Strength(_PENALTIES[penalty], _TEMPERATURES[factor])
+
+    def chosen_strength(self) -> Strength:
+        """Return the result of `choose`, all at once."""
+        choosing = self.choose()
+        while True:
+            try:
+                next(choosing)
+            except StopIteration as end:
+                strength: Strength = end.value
+                return strength
 
     def _judged(self, present: Sequence[int]) -> tuple[Float32Array, UInt8Array, Indices]:
         """Return features, classes and folds of remembered pixels."""
@@ -175,7 +185,7 @@ def _codes(labels: TileLabels | None) -> _Codes:
     if labels is None:
         return _NO_CODES
     flat = labels.labels.ravel()
-    at = np.sort(thinned(labels.labels))
+    at = np.sort(thinned(labels.labels, PER_CLASS))
     codes: _Codes = at.astype(np.int64) * _KINDS + flat[at] * np.int64(2) + labels.corrected.ravel()[at]
     return codes
 
@@ -185,7 +195,7 @@ def _labels_of(codes: _Codes) -> UInt8Array:
     return labels
 
 
-def thinned(labels: UInt8Array, most: int = PER_CLASS) -> Indices:
+def thinned(labels: UInt8Array, most: int) -> Indices:
     """Return the places, in the flattened array, of labelled pixels: of each class the first `most` by rank."""
     flat, chosen = labels.ravel(), [np.empty(0, np.intp)]
     ranks = _ranks(*labels.shape)

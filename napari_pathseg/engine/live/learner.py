@@ -38,7 +38,7 @@ class Learner:
     Attributes
     ----------
     weights
-        The classifier, None if there is none yet.
+        The classifier; None before the first fit.
     fits, seconds
         How often it was fitted, and how long the last time took.
     """

@@ -10,7 +10,7 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
-from napari_pathseg.config import LIVE, PredictConfig, TrainConfig
+from napari_pathseg.config import LIVE, TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
@@ -27,7 +27,6 @@ from napari_pathseg.storage.portable import remove_tree
 _LR_FACTORS = (0.2, 1.0, 5.0)  # multiples of the learning rate that the preset thorough tries
 _TRIAL_SECONDS, _TRIAL_STEPS = 45.0, 60  # limits of each of these trials
 _STAGE_SHARE = 4  # if steps are limited, the quick look and the learning rate search each get at most 1/4 of them
-_FIT = PredictConfig()  # a linear classifier is fitted to tiles as they are predicted
 _MAX_NAN_STEPS = 3  # consecutive steps with a NaN loss before a restart
 _MAX_RESTARTS = 3
 
@@ -124,8 +123,8 @@ def _fit_classifier(trainer: Trainer) -> Iterator[Event]:
     """Fit the linear classifier to the features of the labelled tiles, as many as the time limit allows."""
     network, budget = trainer.state.network.eval(), trainer.budget
     assert isinstance(network, LinearHead)
-    fit = LinearFit(network, trainer.training_set, trainer.device, _FIT.halo)
-    for tiles, total in fit.read(_FIT.tile):
+    fit = LinearFit(network, trainer.training_set, trainer.device)
+    for tiles, total in fit.read():
         left = budget.elapsed / tiles * (total - tiles)
         yield Progress("Reading", tiles / total, min(left, budget.left), 0, seconds=budget.elapsed)
         if tiles < total and (trainer.stopped or budget.left == 0):

@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +7,6 @@ from torch.nn import functional as F
 from napari_pathseg.config import LINEAR
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks import build_network
-from napari_pathseg.engine.training.linear_fit import features_at
 
 LITE0, TINY_VIT = "tf_efficientnet_lite0", "vit_tiny_patch16_224"
 
@@ -42,15 +40,6 @@ def test_answers_of_separate_scales_equal_the_answer_on_upsampled_features(netwo
         weights = torch.cat([head.weight[:, :, 0, 0] for head in network.heads], dim=1)
         expected = torch.einsum("cn,nrk->crk", weights, upsampled(network, pixels)) + network.bias[:, None, None]
         torch.testing.assert_close(network(pixels)[0], expected, atol=1e-4, rtol=1e-4)
-
-
-def test_features_of_a_pixel_are_those_of_the_upsampled_scales(network):
-    pixels = torch.randint(0, 256, (1, 3, 64, 96), generator=torch.Generator().manual_seed(1)).float()
-    rows, columns = np.array([0, 5, 63, 31]), np.array([0, 95, 95, 40])
-    with torch.inference_mode():
-        features, levels = upsampled(network, pixels), network.encode(pixels)
-    expected = features[:, rows, columns].T.numpy()
-    np.testing.assert_allclose(features_at(levels, (64, 96), rows, columns), expected, atol=1e-4)
 
 
 def test_encoder_that_leaves_out_a_scale_works():

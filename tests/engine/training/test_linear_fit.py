@@ -13,9 +13,9 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.events import Note, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
+from napari_pathseg.engine.live import labelled_tiles
+from napari_pathseg.engine.live.ridge import FeatureSums, LabelledFeatures, solve
 from napari_pathseg.engine.networks.weights import lite0_weights
-from napari_pathseg.engine.training import linear_fit
-from napari_pathseg.engine.training.linear_fit import FeatureSums, LabelledFeatures, solve
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ConfigError, NothingToLearnError
 from napari_pathseg.geometry import Region
@@ -111,7 +111,7 @@ def test_live_model_is_the_same_whatever_models_have_written(project):
 
 def test_thinned_fit_scores_as_the_fit_on_all_pixels(project, monkeypatch):
     thinned = run(train(project, LIVE))
-    monkeypatch.setattr(linear_fit, "_PER_CLASS", 10**9)
+    monkeypatch.setattr(labelled_tiles, "PER_CLASS", 10**9)
     assert run(train(project, LIVE)).mean_dice == pytest.approx(thinned.mean_dice, abs=0.005)
 
 
