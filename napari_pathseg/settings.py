@@ -3,6 +3,7 @@
 A renamed setting keeps its old names as `aliases`, so that older files and scripts still work.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -112,6 +113,18 @@ class Settings:
         """Return `values` under the first names of the settings: the inverse of `renamed`."""
         first = {field.name: info.aliases[0] for field, info in cls.described() if info.aliases}
         return {first.get(name, name): value for name, value in values.items()}
+
+    @classmethod
+    def known(cls, values: Mapping[str, Any]) -> Self:
+        """Return settings with those of `values` that this version knows and accepts; the rest are defaults."""
+        settings = cls()
+        for name, value in cls.renamed(values).items():
+            default = getattr(settings, name, None)
+            wanted = (int, float) if isinstance(default, float) else type(default)
+            if default is not None and isinstance(value, wanted):
+                with contextlib.suppress(ConfigError, TypeError):
+                    settings = settings.replace(**{name: value})
+        return settings
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Self:

@@ -13,7 +13,6 @@ from napari_pathseg.errors import ConfigError
 from napari_pathseg.jobs.tuning import TrialRecord, open_study
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
-from napari_pathseg.ui.widgets.form import known_settings
 
 # A name of version 0.1.0, today's, and a value that is not the default.
 RENAMED = [
@@ -99,7 +98,7 @@ def test_old_name_in_a_file_is_read_as_the_new_one(kind, old, new, value):
 
 @all_renamed
 def test_old_name_in_project_settings_is_read_as_the_new_one(kind, old, new, value):
-    assert known_settings(kind, {old: value}) == kind(**{new: value})
+    assert kind.known({old: value}) == kind(**{new: value})
 
 
 @all_renamed

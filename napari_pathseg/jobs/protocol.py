@@ -122,8 +122,13 @@ class ComputeSuperpixels(Command):
     path: str
 
 
+@dataclass(frozen=True)
+class LiveCommand(Command):
+    """A request to the live model, which works while no job runs and between the events of one."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class StartLive(Command):
+class StartLive(LiveCommand):
     """Fit the live model to the strokes of a project from now on, beside jobs, too; answered by a `LiveStatus`."""
 
     wire_name = "live"
@@ -132,14 +137,14 @@ class StartLive(Command):
 
 
 @dataclass(frozen=True)
-class StopLive(Command):
+class StopLive(LiveCommand):
     """Forget the live model and let its features go."""
 
     wire_name = "live-stop"
 
 
 @dataclass(frozen=True)
-class ShowLive(Command):
+class ShowLive(LiveCommand):
     """Answer for a box of a slide's mask grid first, one answer for `step` mask pixels along a side."""
 
     wire_name = "live-show"
@@ -149,7 +154,7 @@ class ShowLive(Command):
 
 
 @dataclass(frozen=True)
-class UpdateLive(Command):
+class UpdateLive(LiveCommand):
     """The labels of a box of a slide's mask grid have changed.
 
     Attributes
@@ -166,7 +171,7 @@ class UpdateLive(Command):
 
 
 @dataclass(frozen=True)
-class FillLive(Command):
+class FillLive(LiveCommand):
     """Send what the live model finds in a box of a mask's grid, answered by `LiveFilled`; an empty box ends it."""
 
     wire_name = "live-fill"

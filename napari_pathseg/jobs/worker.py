@@ -3,7 +3,8 @@
 The window starts one (``python -m napari_pathseg.jobs.worker``) and keeps it running.  It may be
 killed at any moment; everything that matters is on disk.  It runs one job at a time and ends when
 its input ends; a running job is stopped then and saves what it has reached.  Superpixels are not a
-job: the listening thread computes them, even while a job runs or torch is still loading.
+job: the listening thread computes them, even while a job runs or torch is still loading.  The live
+model is not one either: it works while no job runs, and a little after each event of a job.
 """
 
 import contextlib
@@ -19,10 +20,12 @@ from typing import BinaryIO, TextIO
 from napari_pathseg.engine.events import Command, Event, Note, RequestPreview, Stop, run
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.handlers import compute_superpixels, create_job
+from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     ComputeSuperpixels,
     JobFailed,
     LineSplitter,
+    LiveCommand,
     MessageError,
     StartJob,
     SuperpixelsFailed,
@@ -44,16 +47,31 @@ class Worker:
     def __init__(self, commands: BinaryIO, events: TextIO) -> None:
         self._events, self._write_lock = events, threading.Lock()
         self._inbox: queue.Queue[Command | None] = queue.Queue()  # None at the end of the input
+        self._live = LiveService(self._report)
         self._next_job: StartJob | None = None  # it came while a job was running; what is in the inbox came after it
         threading.Thread(target=self._listen, args=(commands,), name="listener", daemon=True).start()
 
     def run(self) -> None:
         """Run jobs as they are requested until the input ends."""
         self._report(WorkerReady())
-        while (command := self._next_job or self._inbox.get()) is not None:
-            self._next_job = None
-            if isinstance(command, StartJob):  # others were meant for a job that has already ended
+        while (command := self._wait()) is not None:
+            if isinstance(command, StartJob):
                 self._run_job(command)
+            elif isinstance(command, LiveCommand):
+                self._live.take(command)
+            # others were meant for a job that has already ended
+        self._live.close()
+
+    def _wait(self) -> Command | None:
+        """Return the next command, None at the end of the input; the live model works until it comes."""
+        if self._next_job is not None:
+            job, self._next_job = self._next_job, None
+            return job
+        while not self._live.idle:
+            with contextlib.suppress(queue.Empty):
+                return self._inbox.get_nowait()
+            self._live.work()
+        return self._inbox.get()
 
     def _listen(self, commands: BinaryIO) -> None:
         splitter = LineSplitter()
@@ -90,7 +108,10 @@ class Worker:
 
     def _on_event(self, event: Event) -> Command | None:
         self._report(event)
-        return self._next_command()
+        command = self._next_command()
+        if not isinstance(command, Stop):
+            self._live.work_beside_job()
+        return command
 
     def _next_command(self) -> Command | None:
         """Return the next command for the running job, if there is one: a stop, or the last view that was requested."""
@@ -107,6 +128,8 @@ class Worker:
                 return command
             if isinstance(command, RequestPreview):
                 view = command
+            elif isinstance(command, LiveCommand):
+                self._live.take(command)
             elif isinstance(command, StartJob):
                 self._next_job = command
         return view

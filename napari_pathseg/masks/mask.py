@@ -25,6 +25,7 @@ import numpy as np
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.masks.edited_boxes import EditedBoxes
 from napari_pathseg.masks.history import Change, History, UndoGroup
 from napari_pathseg.masks.journal import Journal, Record, RecordKind
 from napari_pathseg.masks.label_rules import apply_reversal
@@ -55,6 +56,8 @@ class Mask:
         Whether the disk refused a pending stroke; the next attempt may succeed.
     undone_imports
         How many imported pixels undo has taken away since a reader set it to 0.
+    edited
+        The boxes in which pixels of a person have changed.
     """
 
     def __init__(self, store: MaskStore, journal: Journal | None) -> None:
@@ -67,6 +70,7 @@ class Mask:
         self.operations = OperationQueue()
         self.write_failed = False
         self.undone_imports = 0
+        self.edited = EditedBoxes()
         self._changed = EMPTY_REGION  # by pending work, since the last `pop_changed`
         if self._history is not None:
             self._recover(self._history)
@@ -301,6 +305,7 @@ class Mask:
 
     def _apply(self, change: Change) -> None:
         self._pyramid.write(change.region, change.after)
+        self.edited.add(*change)
         self.committed_counts = self.committed_counts - count(*change.before) + count(*change.after)
 
     def _reverse(self, change: Change) -> None:
@@ -356,10 +361,7 @@ class Mask:
 
     @property
     def _may_save(self) -> bool:
-        """Whether a save may mark the journal as applied: not while it holds strokes that are still pending.
-
-        An operation asks, too, in the middle of its steps.
-        """
+        """Whether a save may mark the journal as applied, be it between steps: not while strokes are pending."""
         return not self.stroke_queue.has_pending
 
     def _save(self) -> None:

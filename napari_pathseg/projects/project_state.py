@@ -42,6 +42,14 @@ class TuningChoices:
 
 
 @dataclass(frozen=True)
+class LiveChoices:
+    """Whether the live model follows the strokes, and its settings."""
+
+    on: bool = True
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TrainedLabels:
     """The labels that a model was trained on: pixels per class, by slide."""
 
@@ -80,6 +88,7 @@ class StoredState(TypedDict, total=False):
     train: _StoredTraining
     tune: TuningChoices
     predict: dict[str, Any]
+    live: LiveChoices
     cleaning: dict[str, Any]
 
 
@@ -201,6 +210,16 @@ class ProjectState:
     @prediction_choices.setter
     def prediction_choices(self, settings: Mapping[str, Any]) -> None:
         self.values["predict"] = dict(settings)
+
+    @property
+    def live_choices(self) -> LiveChoices:
+        """Whether the live model is on, and its settings."""
+        stored = self.values.get("live", {})
+        return LiveChoices(bool(stored.get("on", True)), stored.get("config", {}))
+
+    @live_choices.setter
+    def live_choices(self, choices: LiveChoices) -> None:
+        self.values["live"] = asdict(choices)
 
     @property
     def cleanup(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
-from superqt.utils import qdebounced
+from superqt.utils import qdebounced, qthrottled
 
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.export import ExportPanel
@@ -24,6 +24,7 @@ from napari_pathseg.ui.panels.header import Header
 from napari_pathseg.ui.panels.progress import (
     BackgroundProgressBar,
     JobProgressBar,
+    LiveFillBar,
     OperationProgressBar,
     ProgressArea,
 )
@@ -46,6 +47,7 @@ from napari_pathseg.ui.worker_process import WorkerProcess
 _WIDTH, _MIN_WIDTH = 360, 360
 _ALWAYS_OPEN = "slides"
 _CANVAS_CLASS = "CanvasBackend"  # how vispy's widgets are called; napari keeps its canvas private
+_VIEW_MS, _TILES_MS = 100, 60  # between two views that the live model is asked for, and two redraws of its answer
 _SETTLE_MS = 300  # after the last move of the camera
 _LAYOUT_MS = 300  # until an opened section, curves included, has its final size
 
@@ -85,6 +87,7 @@ class PathsegDock(QWidget):
         self._idle_processor = IdleProcessor(self.session.workspace, idle_timer)
         idle_timer.timeout.connect(self._idle_processor.process)
         self.operation_progress = OperationProgressBar(self.session, self._idle_processor)
+        self.live_progress = LiveFillBar(self.session)
         self.background_progress = BackgroundProgressBar(self.session)
         self._lay_out()
         self.guard = PanelGuard(self, self._canvas)
@@ -218,7 +221,11 @@ class PathsegDock(QWidget):
         layout.setSpacing(SPACING)
         layout.addWidget(self.header)
         layout.addWidget(self.area, 1)
-        others = (self.operation_progress, self.background_progress)  # an import lies above an operation
+        others = (
+            self.live_progress,
+            self.operation_progress,
+            self.background_progress,
+        )  # an import lies above an operation
         layout.addWidget(ProgressArea(self.job_progress, others))
         self.setMinimumWidth(_MIN_WIDTH)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
@@ -238,7 +245,11 @@ class PathsegDock(QWidget):
         actions = self._actions()
         bind_keys(self._viewer, actions, self.review.hide_overlays)
         self.header.qupath = QuPathKeys(self._viewer, actions)
-        self._follow_view = qdebounced(self.session.training.follow_view, timeout=_SETTLE_MS, parent=self)
+        self._follow_view = qdebounced(self._settle, timeout=_SETTLE_MS, parent=self)
+        self._answer_view = qthrottled(self.session.live.follow_view, timeout=_VIEW_MS, leading=False, parent=self)
+        self._redraw_live = qthrottled(self.session.live.redraw, timeout=_TILES_MS, parent=self)
+        self.session.live.redraw_wanted.connect(self._redraw_live.throttle)
+        self.session.live.follow()
         camera = self._viewer.scene.camera
         for signal in (camera.events.center, camera.events.zoom, self.session.slide_changed):
             signal.connect(self._on_view)
@@ -257,6 +268,7 @@ class PathsegDock(QWidget):
             "complete_box": self.annotate.complete_box.click,
             "accept": self.review.accept_view,
             "reject": self.review.reject_view,
+            "live_overlay": self.session.live.toggle_overlay,
             "canvas_only": self.window_layout.toggle_canvas_only,
         }
         actions |= {tool.name: partial(self.annotate.choose, tool.name) for tool in TOOLS}
@@ -264,7 +276,13 @@ class PathsegDock(QWidget):
         return actions | {f"class_{number}": partial(self.annotate.classes.select_place, number) for number in numbers}
 
     def _on_view(self) -> None:
+        self._answer_view.throttle()
         self._follow_view()
+
+    def _settle(self) -> None:
+        """Follow the view once it rests: by now napari has drawn it, and knows where it is."""
+        self.session.training.follow_view()
+        self.session.live.follow_view()
 
     def _quit(self) -> None:
         self.shutdown(clear=False)

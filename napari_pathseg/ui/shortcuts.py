@@ -51,6 +51,7 @@ KEYS = (
     Key("Control-Shift-Z", "redo", "Redo"),
     Key("Shift-Y", "accept", "Accept what the model found in view"),
     Key("Shift-N", "reject", "Reject what the model found in view"),
+    Key("Shift-O", "live_overlay", "Hide what the live model finds, or show it"),
     Key("H", _HIDE_MASK, "Hide all but the slide while held"),
     Key("Shift-H", "canvas_only", "Hide all but the slide, or show the panels again"),
 )

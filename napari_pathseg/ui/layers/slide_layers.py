@@ -1,4 +1,4 @@
-"""The layers of the slide in view: image, contours, mask, probability, and on a complete slide a comparison.
+"""The layers of the slide in view: image, contours, mask, probability, live, and on a complete slide a comparison.
 
 They are identified by their metadata and never by their name; showing another slide swaps their data.
 Outlines that are not filled yet are kept for each slide.  The user's own layers are left alone.
@@ -25,6 +25,8 @@ from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.comparison_layer import ComparisonLayer
 from napari_pathseg.ui.layers.foreign_images import foreign_images, hides, move_below
+from napari_pathseg.ui.layers.live_layer import LiveLayer
+from napari_pathseg.ui.layers.live_tiles import LiveTiles
 from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids, make_mask_layer
 from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
@@ -85,6 +87,7 @@ class SlideLayers:
         self.mask: MaskLayer | PlainMaskLayer | None = None
         self.probability: Image | None = None
         self.comparison: ComparisonLayer | None = None  # created for the first complete slide that a model predicted
+        self.live: LiveLayer | None = None  # created once the live model has found something
         self.overlays: dict[str, Shapes] = {}  # by role, created on demand; see `ui.session.shapes_overlay`
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
         viewer.layers.events.inserted.connect(self._lower_foreign, position="last")
@@ -123,7 +126,8 @@ class SlideLayers:
             for layer in self._own():
                 if layer is not None and layer in layers:
                     layers.remove(layer)
-        self.image = self.contours = self.mask = self.probability = self.comparison = self.record = None
+        self.image = self.contours = self.mask = self.probability = self.comparison = self.live = None
+        self.record = None
         self.overlays.clear()
         self._unfilled.clear()
 
@@ -179,9 +183,7 @@ class SlideLayers:
         if layer is None:
             layer = self.comparison = ComparisonLayer(self.mask.mask, opinion, **settings)
             layer.metadata = _metadata(record, "comparison")
-            active = self.viewer.layers.selection.active
-            self.viewer.layers.insert(self.viewer.layers.index(self.mask) + 1, layer)
-            self.viewer.layers.selection.active = active
+            self._insert_beside(layer, self.viewer.layers.index(self.mask) + 1)
         else:
             layer.compare(self.mask.mask, opinion)
             _set_properties(layer, record, "comparison", settings)
@@ -190,12 +192,33 @@ class SlideLayers:
     def update_comparison(self) -> None:
         """Compare again after the mask changed."""
         if self.comparison is not None and self._in_viewer(self.comparison):
-            self.comparison.update()
+            self.comparison.redraw()
+
+    def show_live(self, tiles: LiveTiles) -> None:
+        """Show what the live model finds between the slide and the mask, from now on; not if the user removed that."""
+        if self.live is not None or self.record is None or not isinstance(self.mask, MaskLayer):
+            return
+        self.live = LiveLayer(self.mask.mask, tiles, **_live_settings(self.record))
+        self.live.metadata = _metadata(self.record, "live")
+        self.mask.events.colormap.connect(self._color_live)
+        self._color_live()
+        self._insert_beside(self.live, self.viewer.layers.index(self.mask))
+
+    def _color_live(self) -> None:
+        """Give the live layer the colours of the mask's classes, hidden ones none."""
+        if self.live is not None and self.mask is not None:
+            self.live.set_classes(self.mask.classes, self.mask.hidden_classes)
+
+    def _insert_beside(self, layer: Layer, place: int) -> None:
+        """Insert a layer that the user did not ask for: the active one stays active."""
+        active = self.viewer.layers.selection.active
+        self.viewer.layers.insert(place, layer)
+        self.viewer.layers.selection.active = active
 
     # -- one layer each
 
     def _own(self) -> tuple[Layer | None, ...]:
-        fixed = (self.image, self.probability, self.mask, self.comparison, self.contours)
+        fixed = (self.image, self.probability, self.live, self.mask, self.comparison, self.contours)
         return (*fixed, *self.overlays.values())
 
     def _show_image(self, record: SlideRecord, slide: Slide) -> None:
@@ -232,6 +255,9 @@ class SlideLayers:
             if self.mask.classes != classes:
                 self.mask.set_classes(classes)
             _set_properties(self.mask, record, "mask", settings)
+            if self.live is not None and self._in_viewer(self.live):
+                self.live.set_mask(mask)
+                _set_properties(self.live, record, "live", _live_settings(record))
             return
         layer = make_mask_layer(mask, classes, opacity=0.5, **settings)
         layer.selected_label = classes.specs[1].index
@@ -282,6 +308,10 @@ class SlideLayers:
         """Move an image that the user has opened below the mask, so that strokes are seen."""
         if self.record is not None and event.value in foreign_images(self.viewer) and self._in_viewer(self.mask):
             move_below(self.viewer, [event.value], self.lowest_above_image)
+
+
+def _live_settings(record: SlideRecord) -> dict[str, Any]:
+    return {"name": f"{record.id} · live", **layer_transform(record.mpp, record.downsample)}
 
 
 def _metadata(record: SlideRecord, role: str) -> dict[str, Any]:

@@ -98,6 +98,30 @@ class JobProgressBar(_ProgressRow):
             self._hide_later.throttle()
 
 
+class LiveFillBar(_ProgressRow):
+    """How much of the slide the live model has filled, and Cancel."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        self._live = session.live
+        self.cancel = push_button("Cancel", "Stop filling; what is filled stays.")
+        super().__init__(self.cancel, parent)
+        self._since = QElapsedTimer()
+        self.cancel.clicked.connect(self._live.cancel_fill)
+        self._live.changed.connect(self._refresh)
+
+    def _refresh(self) -> None:
+        fill = self._live.filling
+        if fill is None:
+            self._since.invalidate()
+            self.hide()
+            return
+        if not self._since.isValid():
+            self._since.start()
+        if fill.whole or self._since.elapsed() > _SHOW_AFTER_MS:
+            self.show_progress(f"Filling · {fill.share:.0%}", fill.share)
+            self.show()
+
+
 class BackgroundProgressBar(_ProgressRow):
     """The files that are added or imported in the background, the time left, and Stop; nothing else waits for it."""
 

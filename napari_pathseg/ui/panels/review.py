@@ -15,6 +15,7 @@ from napari_pathseg.masks.comparison import Agreement
 from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.ui.layers.comparison_layer import DIFFERENCE_COLORS
 from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
+from napari_pathseg.ui.panels.live import LivePanel, LiveSettings
 from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.queries import all_progress, compare_scores, compared_on, project_models, undecided
@@ -29,7 +30,7 @@ from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
-from napari_pathseg.ui.widgets.form import known_settings, read_form, settings_form
+from napari_pathseg.ui.widgets.form import read_form, settings_form
 from napari_pathseg.ui.widgets.layout import MenuButton, column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.plain_text import PlainLabel
@@ -86,6 +87,7 @@ class ReviewPanel(QWidget):
         session.slide_changed.connect(self._contour.attach)
         self.settings = settings_form(PredictConfig(), expert_only=True)
         self.settings.changed.connect(self._take_settings)
+        self.live, self.live_settings = LivePanel(session), LiveSettings(session)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self._lay_out()
         self._connect()
@@ -104,6 +106,7 @@ class ReviewPanel(QWidget):
         column(
             self,
             self.progress,
+            self.live,
             row(QLabel("Model"), self.model),
             row(self.predict_view, self.predict_slide, self.predict_all),
             verdicts,
@@ -112,6 +115,7 @@ class ReviewPanel(QWidget):
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
             CollapsibleSection("Expert", self.settings, minor=True),
+            CollapsibleSection("Expert: Live", self.live_settings, minor=True),
         )
         self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.model.setMinimumContentsLength(20)
@@ -186,7 +190,7 @@ class ReviewPanel(QWidget):
         project = self._session.project
         if project is None or self._session.read_only or project.folder != self._folder:
             return
-        if config == known_settings(PredictConfig, project.state.prediction_choices):
+        if config == PredictConfig.known(project.state.prediction_choices):
             return
         with show_errors(), project.edit_state() as state:
             state.prediction_choices = config.to_json()
@@ -200,7 +204,7 @@ class ReviewPanel(QWidget):
         if folder != self._folder:
             self._folder = folder
             stored = {} if project is None else project.state.prediction_choices
-            self.settings.show_settings(known_settings(PredictConfig, stored))
+            self.settings.show_settings(PredictConfig.known(stored))
         self._show_models()
 
     def _show_models(self) -> None:

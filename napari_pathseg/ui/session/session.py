@@ -31,6 +31,7 @@ from napari_pathseg.ui.session.background import BackgroundJobs, Steps, Work, ru
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.held_out_boxes import HeldOutBoxes
 from napari_pathseg.ui.session.held_out_corrections import HeldOutCorrections
+from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.open_images import OpenImages
 from napari_pathseg.ui.session.selection import Selection
@@ -58,6 +59,7 @@ class Session:
         self.editor = MaskEditor(self.workspace, self.selection)
         self.boxes = CompleteBoxes(self.workspace, self.editor)
         self.training = TrainingController(self.workspace, self.editor, worker)
+        self.live = LiveController(self.workspace, worker)
         self.held_out = HeldOutCorrections(self.workspace)
         self.held_out_boxes = HeldOutBoxes(self.workspace, self.held_out)
         self.open_images = OpenImages(self.workspace)

@@ -8,7 +8,19 @@ from psygnal import Signal
 
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle import comparable_slides
-from napari_pathseg.engine.events import Command, Event, Note, PreviewReady, RequestPreview, SlideDone, Stop, TileDone
+from napari_pathseg.engine.events import (
+    Command,
+    Event,
+    LiveFilled,
+    LiveStatus,
+    LiveTile,
+    Note,
+    PreviewReady,
+    RequestPreview,
+    SlideDone,
+    Stop,
+    TileDone,
+)
 from napari_pathseg.engine.search_space import TuneRequest
 from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.errors import PathsegError, ProjectError
@@ -206,6 +218,8 @@ class TrainingController:
     # -- events of the worker
 
     def _on_event(self, event: Event) -> None:
+        if isinstance(event, LiveTile | LiveFilled | LiveStatus):  # of no job
+            return
         if self._ignored_jobs:
             self._ignored_jobs -= isinstance(event, JobFinished | JobFailed)
             self._stopping_detached &= self._ignored_jobs > 0

@@ -4,7 +4,6 @@
 touched returns exactly the value it was given, even if its widget shows fewer digits.
 """
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from typing import Any, TypeVar, get_type_hints
@@ -16,7 +15,6 @@ from psygnal import Signal
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import SettingInfo, Settings, label_from_name
 from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
 from napari_pathseg.ui.widgets.layout import labelled_rows, row
@@ -203,18 +201,6 @@ def read_form(form: SettingsForm, kind: type[_Kind], others: Mapping[str, Any] |
         If a value lies outside its limits.
     """
     return kind(**{**(others or {}), **form.values()})
-
-
-def known_settings(kind: type[_Kind], values: Mapping[str, Any]) -> _Kind:
-    """Return settings with those of `values` that this version knows and accepts; the rest are defaults."""
-    settings = kind()
-    for name, value in kind.renamed(values).items():
-        default = getattr(settings, name, None)
-        wanted = (int, float) if isinstance(default, float) else type(default)
-        if default is not None and isinstance(value, wanted):
-            with contextlib.suppress(ConfigError, TypeError):
-                settings = settings.replace(**{name: value})
-    return settings
 
 
 def _create_field(name: str, annotation: Any, info: SettingInfo) -> ValueWidget[Any]:

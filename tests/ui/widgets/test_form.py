@@ -7,7 +7,7 @@ import napari_pathseg.config
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
-from napari_pathseg.ui.widgets.form import ChoiceBox, known_settings, read_form, settings_form
+from napari_pathseg.ui.widgets.form import ChoiceBox, read_form, settings_form
 
 # Settings whose names read well as labels: "Learning rate". All others need a label of their own.
 READ_WELL = {
@@ -146,4 +146,4 @@ def test_wheel_ignores_a_box_without_focus(form, qtbot):
 
 def test_unknown_settings_of_older_versions_are_dropped():
     old = {"tile": 512, "network": "unet", "loss": "bce", "batch": "many", "learning_rate": 1, "minutes": -3}
-    assert known_settings(TrainConfig, old) == TrainConfig(tile=512, learning_rate=1)
+    assert TrainConfig.known(old) == TrainConfig(tile=512, learning_rate=1)

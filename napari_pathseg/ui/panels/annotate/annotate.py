@@ -13,6 +13,7 @@ from napari_pathseg.ui.panels.annotate.classes import ClassTableView
 from napari_pathseg.ui.panels.annotate.cleanup import clean_up_button
 from napari_pathseg.ui.panels.annotate.region_buttons import CompleteBoxButton, SelectButton
 from napari_pathseg.ui.panels.annotate.tool_options import ToolOptions
+from napari_pathseg.ui.panels.live import LiveSwitch
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import with_key
@@ -52,6 +53,7 @@ class AnnotatePanel(QWidget):
         )
         tools = row(*self.tools.values(), None, self.undo, self.redo)
         tools.setSpacing(2)
+        self.live = LiveSwitch(session)
         self.select, self.complete_box = SelectButton(session), CompleteBoxButton(session)
         self.clean_up = clean_up_button(session)
         column(
@@ -59,6 +61,7 @@ class AnnotatePanel(QWidget):
             self.classes,
             tools,
             self.options,
+            self.live,
             self.complete,
             row(self.select, self.clean_up, self.complete_box, None),
         )

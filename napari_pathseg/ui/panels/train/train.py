@@ -21,7 +21,7 @@ from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.queries import interrupted_run, trained_further, training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
-from napari_pathseg.ui.widgets.form import ChoiceBox, field_rows, known_settings
+from napari_pathseg.ui.widgets.form import ChoiceBox, field_rows
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.section import CollapsibleSection
@@ -144,7 +144,7 @@ class TrainPanel(QWidget):
         """Show the settings of the project's last training; remove the curves of another project."""
         project = self._session.project
         stored = TrainingChoices() if project is None else project.state.training_choices
-        config = known_settings(TrainConfig, dict(stored.config))
+        config = TrainConfig.known(dict(stored.config))
         self.settings.show_config(config)
         self.presets.show_choice(config)
         self._from_scratch, self._interrupted = stored.from_scratch, None

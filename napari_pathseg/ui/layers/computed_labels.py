@@ -1,0 +1,43 @@
+"""Labels that are computed for what is on screen, over the mask of the slide in view; they cannot be painted.
+
+Like `mask_layer` this relies on napari's private API, and is used only where `can_paint_pyramids` is True.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Labels
+from napari.layers._multiscale_data import MultiScaleData
+
+from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.masks import Mask
+from napari_pathseg.ui.layers.mask_data import MaskLevel
+
+
+class ComputedLabels(Labels):  # type: ignore[misc]
+    """A pyramid of labels with the shapes of a mask's levels, read box by box when it is drawn."""
+
+    def redraw(self) -> None:
+        """Compute again what is on screen."""
+        if self.visible:
+            self.refresh(extent=False, thumbnail=False)
+
+    @property
+    def _type_string(self) -> str:
+        return "labels"
+
+    def _reset_thumbnail_level_data(self) -> None:
+        super()._reset_thumbnail_level_data()
+        self._level_materializer = None  # it would cache the coarsest level
+
+    def _ensure_int_labels(self, data: Any) -> Any:
+        return data
+
+    def _reset_editable(self) -> None:
+        self.editable = False
+
+
+def levels(mask: Mask, read: Callable[[Mask, Region, int], UInt8Array]) -> MultiScaleData:
+    """Return the data of a layer over a mask; `read` returns a box of a level."""
+    return MultiScaleData([MaskLevel(mask, level, read) for level in range(len(mask.shapes))])

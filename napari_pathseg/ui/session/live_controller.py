@@ -1,0 +1,412 @@
+"""Follows the mask in view with the live model, which the worker fits, and keeps what that finds on screen.
+
+The worker reads the masks of a project once; from then on it is sent each box in which pixels of a person change, and
+is asked to read a mask again where that is not enough.  What the model finds is no part of a mask until the user
+fills it in.  If the worker is killed, it is sent everything again.
+"""
+
+import contextlib
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_pathseg.config import LiveConfig
+from napari_pathseg.engine.events import Event, LiveFilled, LiveStatus, LiveTile
+from napari_pathseg.engine.live.packed import pack, unpack
+from napari_pathseg.errors import ProjectError
+from napari_pathseg.geometry import EMPTY_REGION, Region, grid_shape
+from napari_pathseg.jobs.protocol import FillLive, ShowLive, StartLive, StopLive, UpdateLive
+from napari_pathseg.masks import Mask
+from napari_pathseg.masks.provenance import Provenance
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.project_state import LiveChoices
+from napari_pathseg.ui.layers.live_layer import DEFAULT_OPACITY
+from napari_pathseg.ui.layers.live_tiles import LiveTiles, Tile
+from napari_pathseg.ui.layers.mask_layer import can_paint_pyramids
+from napari_pathseg.ui.layers.slide_layers import screen_pixels
+from napari_pathseg.ui.session.live_fill import LiveFill
+from napari_pathseg.ui.session.selection import SLIDE
+from napari_pathseg.ui.session.training_controller import Worker
+from napari_pathseg.ui.session.workspace import Workspace
+
+_MAX_DEATHS, _DEATHS_S = 3, 120.0  # of the worker in a while, after which the live model rests
+OFF, STARTING = "Off: press Live to see what a model finds, after each stroke.", "Starting…"
+NOTHING_DRAWN = "Draw two classes, and a model follows each stroke."
+FOLLOWS = "Follows each stroke"
+NOT_READY = "The live model has found nothing yet. Draw two classes, or wait a moment, then fill again."
+_DIED = "Live rests: its process ended several times. Switch it off and on to start it again."
+
+
+class LiveController:
+    """Sends the worker what it needs to follow the mask in view; does nothing until :meth:`follow` is called.
+
+    Signals: `changed` (what the window says about it), `redraw_wanted` (tiles of what is on screen came:
+    :meth:`redraw` shows them).
+
+    Attributes
+    ----------
+    tiles
+        What the model has found on the slide in view.
+    config
+        The settings of the live model.
+    threshold, opacity
+        How probable a class must be to be shown and filled, and how opaque it is, 0 to 1.
+    """
+
+    changed = Signal()
+    redraw_wanted = Signal()
+    threshold, opacity = 0.5, DEFAULT_OPACITY
+
+    def __init__(self, workspace: Workspace, worker: Worker) -> None:
+        self._workspace, self._worker = workspace, worker
+        self.tiles, self.config = LiveTiles(), LiveConfig()
+        self._status: LiveStatus | None = None
+        self._project: Project | None = None  # whose choices are in force
+        self._on = True
+        self._started = False
+        self._view: ShowLive | None = None  # that was sent last
+        self._mask: Mask | None = None  # in view, as far as the worker knows
+        self._slide = ""  # its slide
+        self._known: dict[str, Any] = {}  # by slide: the roles and labels that the worker knows
+        self._classes: Any = None
+        self._behind = False  # whether slides other than the one in view may have changed
+        self._fill: LiveFill | None = None
+        self._deaths: list[float] = []
+
+    def follow(self) -> None:
+        """Follow the mask in view from now on."""
+        workspace = self._workspace
+        workspace.project_changed.connect(self._on_project)
+        workspace.slide_changed.connect(self._on_slide)
+        workspace.mask_changed.connect(self._on_mask)
+        self._worker.event.connect(self._on_event)
+        self._worker.died.connect(self._on_worker_died)
+        self._on_project()
+
+    # -- what the window shows
+
+    @property
+    def on(self) -> bool:
+        """Whether the user wants it."""
+        return self._on
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model."""
+        return self._started and self._status is not None and self._status.ready
+
+    @property
+    def sentence(self) -> str:
+        """What it does, or why it does nothing."""
+        status = self._status
+        if not self._on:
+            return OFF
+        if not self._started:
+            return status.text if status is not None else NOTHING_DRAWN
+        if status is None:
+            return STARTING
+        if status.text:
+            return status.text
+        if status.encoded < status.wanted:
+            return f"{FOLLOWS} · {int(100 * status.encoded / status.wanted)} % of the slide read"
+        return FOLLOWS
+
+    @property
+    def filling(self) -> LiveFill | None:
+        """The filling that is going on."""
+        return self._fill
+
+    # -- actions
+
+    def set_on(self, on: bool) -> None:
+        """Switch it on or off; the project remembers it."""
+        self._on, self._status, self._deaths = on, None, []
+        self._stop()
+        self._remember()
+        self._follow_masks()
+        self.changed.emit()
+
+    def set_config(self, config: LiveConfig) -> None:
+        """Start again with other settings, which the project remembers."""
+        if config == self.config:
+            return
+        self.config = config
+        self._stop()
+        self._remember()
+        self._follow_masks()
+        self.changed.emit()
+
+    def set_threshold(self, threshold: float) -> None:
+        """Show and fill a class where it is at least this probable, 0 to 1."""
+        self.threshold = threshold
+        if self._workspace.layers.live is not None:
+            self._workspace.layers.live.threshold = threshold
+        self.changed.emit()
+
+    def set_opacity(self, opacity: float) -> None:
+        """Show the overlay with an opacity from 0 to 1."""
+        self.opacity = opacity
+        if self._workspace.layers.live is not None:
+            self._workspace.layers.live.opacity = opacity
+        self.changed.emit()
+
+    def toggle_overlay(self) -> None:
+        """Hide the overlay, or show it again."""
+        if self._workspace.layers.live is not None:
+            self._workspace.layers.live.visible = not self._workspace.layers.live.visible
+
+    def fill(self, scope: str) -> None:
+        """Take what it finds on the whole slide, or in view, over into the mask, where nothing is annotated.
+
+        Raises
+        ------
+        ProjectError
+            If the mask cannot be changed, or there is no model yet.
+        """
+        mask, record = self._workspace.require_mask(), self._workspace.require_slide()
+        if not self.ready:
+            raise ProjectError(NOT_READY)
+        self.cancel_fill()
+        whole = Region(0, 0, *mask.shape)
+        region = whole if scope == SLIDE else self._workspace.layers.visible_region()
+        self._fill = LiveFill(self._workspace, record.id, mask, region, self.threshold, region == whole)
+        mask.end_run()
+        self._worker.send(FillLive(record.id, region))
+        self.changed.emit()
+
+    def cancel_fill(self) -> None:
+        """Stop filling; what is filled stays."""
+        fill, self._fill = self._fill, None
+        if fill is None:
+            return
+        if self._started:
+            self._worker.send(FillLive(fill.slide, EMPTY_REGION))
+        fill.end()
+        what = "slide" if fill.whole else "view"
+        text = f"Stopped: {100 * fill.share:.0f} % of the {what} filled; what is done is kept."
+        self._workspace.message.emit(text, "", "info")
+        self.changed.emit()
+
+    def follow_view(self) -> None:
+        """Let it answer for what is on screen now, no finer than the screen shows."""
+        record, layers = self._workspace.slide, self._workspace.layers
+        if not self._started or record is None or layers.mask is None:
+            return
+        coarse = max(0, math.floor(math.log2(1 / max(screen_pixels(layers), 1e-6))))
+        view = ShowLive(record.id, layers.visible_region(), 2**coarse)
+        if view != self._view and not view.region.empty:
+            self._view = view
+            self._worker.send(view)
+
+    def redraw(self) -> None:
+        """Show the tiles that came."""
+        layers = self._workspace.layers
+        if self._workspace.mask is None:
+            return
+        if layers.live is None and len(self.tiles):
+            layers.show_live(self.tiles)
+            if layers.live is not None:
+                layers.live.threshold, layers.live.opacity = self.threshold, self.opacity
+        elif layers.live is not None:
+            layers.live.redraw()
+
+    # -- changes in the window
+
+    def _on_project(self) -> None:
+        project = self._workspace.project
+        if project is not self._project:
+            self._stop()
+            self._project, self._status, self._deaths = project, None, []
+            choices = LiveChoices() if project is None else project.state.live_choices
+            self._on, self.config = choices.on, LiveConfig.known(choices.config)
+        self._behind = True
+        self._follow_masks()
+        self.changed.emit()
+
+    def _on_slide(self) -> None:
+        if self._fill is not None and (self._workspace.mask is not self._fill.mask):
+            self.cancel_fill()
+        record = self._workspace.slide
+        if record is None or record.id != self._slide:
+            self.tiles.clear()
+        self.redraw()
+        self._view, self._behind = None, True
+        self._follow_masks()
+        self.follow_view()
+        self.changed.emit()
+
+    def _on_mask(self) -> None:
+        if self._fill is not None and self._fill.go_on():
+            self._end_fill()
+        self._follow_masks()
+        if self._started and len(self.tiles):
+            self.redraw_wanted.emit()
+
+    def _follow_masks(self) -> None:
+        """Start it if there is something to learn from, or let it know what has changed."""
+        if self._workspace.project is None or not self._on or not can_paint_pyramids() or self._rests:
+            return
+        if self._started:
+            self._send_edits()
+            if self._behind:
+                self._send_differences()
+        elif any(sum(pixels) for pixels in self._workspace.labelled_pixels().values()):
+            self._start(self._workspace.project)
+
+    @property
+    def _rests(self) -> bool:
+        """Whether the worker has died too often."""
+        return len(self._deaths) >= _MAX_DEATHS
+
+    def _start(self, project: Project) -> None:
+        if not self._save_mask():
+            return  # the end of what runs on the mask is a change of it
+        self._started, self._status, self._view, self._behind = True, None, None, False
+        self._worker.send(StartLive(project=str(project.folder), config=self.config))
+        self._mask, self._classes = self._workspace.mask, _classes(project)
+        self._slide = "" if self._workspace.slide is None else self._workspace.slide.id
+        if self._mask is not None:
+            self._mask.edited.pop()  # it is saved
+        self._known = {name: self._facts(project, name) for name in project.slides}
+        self.follow_view()
+        self.changed.emit()
+
+    def _stop(self) -> None:
+        self.cancel_fill()
+        if self._started:
+            self._worker.send(StopLive())
+        self._started, self._view, self._known = False, None, {}
+        self.tiles.clear()
+        self.redraw()
+
+    # -- what the worker must know
+
+    def _send_edits(self) -> None:
+        """Send the pixels of the mask in view that a person has changed, once no stroke is on its way."""
+        mask, record = self._workspace.mask, self._workspace.slide
+        if mask is None or record is None or mask is not self._mask or not mask.edited or not _is_quiet(mask):
+            return
+        boxes = mask.edited.pop()
+        if boxes is None:
+            self._save_mask()
+            self._worker.send(UpdateLive(record.id, EMPTY_REGION))
+        for box in boxes or ():
+            self._worker.send(UpdateLive(record.id, box, pack(np.stack(mask.read(box)))))
+        self._known[record.id] = self._facts(self._workspace.require_project(), record.id)
+
+    def _send_differences(self) -> None:
+        """Let it read again the masks of slides whose role, completeness or labels changed in another way."""
+        project, mask, record = self._workspace.require_project(), self._workspace.mask, self._workspace.slide
+        self._behind = mask is not None and not _is_quiet(mask)
+        if self._behind:
+            return
+        now = {name: self._facts(project, name) for name in project.slides}
+        changed = {name for name in now.keys() | self._known.keys() if now.get(name) != self._known.get(name)}
+        if self._classes != _classes(project):
+            changed |= now.keys()
+        if record is not None and mask is not None and mask is not self._mask:
+            if record.id == self._slide:  # it was closed for others to write it
+                changed.add(record.id)
+            mask.edited.pop()  # what a killed program left; it was saved
+        self._known, self._classes, self._mask = now, _classes(project), mask
+        self._slide = "" if record is None else record.id
+        if self._slide in changed:
+            self._save_mask()
+        for name in sorted(changed):
+            self._worker.send(UpdateLive(name, EMPTY_REGION))
+
+    def _save_mask(self) -> bool:
+        """Write the mask in view, so that the worker can read it; return False if that must wait."""
+        mask = self._workspace.mask
+        if mask is None or not mask.writable:
+            return True
+        if not _is_quiet(mask) or not self._workspace.holds_lock():
+            return False
+        with contextlib.suppress(ProjectError):  # the disk is full, which is said where the user saves
+            mask.flush()
+        return True
+
+    def _facts(self, project: Project, slide: str) -> Any:
+        """Return what a fit depends on: role, completeness, and how many pixels of a person each class has."""
+        record, counts = project.slide(slide), self._workspace.counts(slide)
+        return record.role, record.complete, record.boxes, record.downsample, counts[:, Provenance.ACCEPTED :].tobytes()
+
+    def _remember(self) -> None:
+        project = self._workspace.project
+        if project is None or self._workspace.read_only:
+            return
+        choices = LiveChoices(self._on, self.config.to_json())
+        if choices != project.state.live_choices:
+            with project.edit_state() as state:
+                state.live_choices = choices
+
+    # -- events of the worker
+
+    def _on_event(self, event: Event) -> None:
+        if not self._started:
+            return
+        match event:
+            case LiveTile():
+                self._take_tile(event)
+            case LiveStatus():
+                self._take_status(event)
+            case LiveFilled() if self._fill is not None and event.slide == self._fill.slide:
+                self._take_filled(self._fill, event)
+
+    def _take_tile(self, event: LiveTile) -> None:
+        record, layers = self._workspace.slide, self._workspace.layers
+        if record is None or record.id != event.slide or event.region.clip(record.mask_shape) != event.region:
+            return
+        shape = grid_shape((event.region.height, event.region.width), event.step)
+        self.tiles.add(Tile(event.region, event.step, event.fit, unpack(event.pixels, (2, *shape))))
+        if not event.region.intersect(layers.visible_region()).empty:
+            self.redraw_wanted.emit()
+
+    def _take_status(self, status: LiveStatus) -> None:
+        if status.warning and (self._status is None or status.text != self._status.text):
+            self._workspace.message.emit(status.text, "", "warning")
+        if self.tiles.hidden == status.ready:
+            self.tiles.hidden = not status.ready
+            self.redraw_wanted.emit()
+        self._status = replace(status, warning=False)
+        self.changed.emit()
+
+    def _take_filled(self, fill: LiveFill, event: LiveFilled) -> None:
+        try:
+            fill.take(event)
+        except ProjectError as error:  # the disk refuses
+            self.cancel_fill()
+            self._workspace.message.emit(str(error), "", "error")
+            return
+        if fill.go_on():
+            self._end_fill()
+        self.changed.emit()
+
+    def _end_fill(self) -> None:
+        self._fill = None
+        self._workspace.project_changed.emit()
+        self.changed.emit()
+
+    def _on_worker_died(self, _: str) -> None:
+        if not self._started:
+            return
+        now = time.monotonic()
+        self._deaths = [*(one for one in self._deaths if now - one < _DEATHS_S), now]
+        self._started = False
+        self.cancel_fill()
+        self._status = LiveStatus(ready=False, text=_DIED) if self._rests else None
+        self._follow_masks()
+        self.changed.emit()
+
+
+def _is_quiet(mask: Mask) -> bool:
+    """Return whether no stroke is being drawn or waits to be applied, and no operation runs."""
+    return not mask.has_pending and not mask.stroke_queue.has_open_group
+
+
+def _classes(project: Project) -> Any:
+    return [(spec.index, spec.name) for spec in project.classes]
