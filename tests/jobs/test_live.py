@@ -79,7 +79,7 @@ def test_it_finds_what_the_outlines_of_other_slides_show(started, heard, project
     assert ((found[0] == 2) == dark).mean() > 0.9
     heard.clear()
     assert started.idle
-    started.take(stroke(1))
+    started.take(stroke(2))
     assert not started.idle
     rest(started)
     assert heard.of(LiveStatus)[-1].fit > 1
@@ -191,12 +191,12 @@ def test_stroke_is_answered_while_a_training_runs_which_ends_well(worker, projec
     worker.send(Train(project=str(project.folder), config=TINY.replace(steps=100_000, minutes=10)))
     while not worker.events_until(Progress)[-1].step:
         pass
-    worker.send(stroke(1))
+    worker.send(stroke(2))
     fit = worker.events_until(LiveStatus)[-1].fit
     assert fit > 0
     worker.send(Stop())
     assert worker.events_until(TrainingFinished)[-1].model == "m001"
-    worker.send(stroke(2))
+    worker.send(stroke(1))
     while worker.events_until(LiveStatus)[-1].fit <= fit:
         pass
 
