@@ -18,7 +18,8 @@ from napari_pathseg.engine.live.tile_features import Indices, TileFeatures
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 
 PER_CLASS = 600  # pixels of a tile; neighbours say the same, so more of them add time and little else
-_REMEMBERED = 40  # of these for each class, to choose the penalty
+_REMEMBERED = 200  # of these for each class, to choose the penalty; of many tiles fewer
+_MOST_REMEMBERED = 64 * _REMEMBERED  # pixels of a class, 13 MB
 _JUDGED = 12_000  # remembered pixels that are used together
 _BLOCK = 128  # pixels; parts of a single slide that are held out together
 _FOLDS = 5
@@ -47,12 +48,22 @@ class TileLabels:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Remembered pixels of a tile: half-precision features, classes from 1, and the blocks that they lie in."""
+    """Remembered pixels of a tile: half-precision features, classes from 1, and the blocks that they lie in.
+
+    `places` counts the pixels of each class.
+    """
 
     group: str
     features: npt.NDArray[np.float16]
     classes: UInt8Array
     blocks: Indices
+    places: Indices
+
+    def thinned(self, most: int) -> "_Sample":
+        kept = self.places < most
+        if kept.all():
+            return self
+        return _Sample(self.group, self.features[kept], self.classes[kept], self.blocks[kept], self.places[kept])
 
 
 class LabelledTiles:
@@ -73,9 +84,15 @@ class LabelledTiles:
         self.sums = FeatureSums(classes, sum(widths))
         self._codes: dict[Hashable, _Codes] = {}
         self._samples: dict[Hashable, _Sample] = {}
+        self._remembered = _REMEMBERED
 
     def __contains__(self, key: Hashable) -> bool:
         return key in self._codes
+
+    @property
+    def pixels(self) -> float:
+        """The labelled pixels that count, by weight."""
+        return float(self.sums.weight.sum())
 
     def differs(self, key: Hashable, labels: TileLabels | None) -> bool:
         """Return whether the pixels of a tile that count are others than they were."""
@@ -103,6 +120,7 @@ class LabelledTiles:
         if len(after):
             self._codes[key] = after
             self._samples[key] = self._sample(group, after, tile)
+            self._thin_samples()
 
     def fit(self, strength: Strength, classes: Collection[int] | None = None) -> LinearClassifier:
         """Return the classifier that fits, distinguishing the classes of these indices, all that occur by default."""
@@ -168,13 +186,21 @@ class LabelledTiles:
     def _sample(self, group: str, codes: _Codes, tile: TileFeatures) -> _Sample:
         labels, ranks = _labels_of(codes), _ranks(tile.region.height, tile.region.width)[codes // _KINDS]
         order = np.argsort(ranks)
-        kept = [order[labels[order] == label][:_REMEMBERED] for label in np.unique(labels)]
+        kept = [order[labels[order] == label][: self._remembered] for label in np.unique(labels)]
+        places = np.concatenate([np.arange(len(of_class)) for of_class in kept])
         codes = codes[np.concatenate(kept)]
         rows, columns = np.divmod(codes // _KINDS, tile.region.width)
         features = tile.at(rows, columns)
         usable = np.isfinite(features).all(axis=1)
         blocks = rows // _BLOCK * 2 + columns // _BLOCK  # neighbours differ
-        return _Sample(group, features[usable].astype(np.float16), _labels_of(codes)[usable], blocks[usable])
+        halved = features[usable].astype(np.float16)
+        return _Sample(group, halved, _labels_of(codes)[usable], blocks[usable], places[usable])
+
+    def _thin_samples(self) -> None:
+        """Remember fewer pixels of each tile if there are many tiles."""
+        while self._remembered > 1 and self._remembered * len(self._samples) > _MOST_REMEMBERED:
+            self._remembered //= 2
+            self._samples = {key: sample.thinned(self._remembered) for key, sample in self._samples.items()}
 
 
 _NO_CODES: _Codes = np.empty(0, np.int64)

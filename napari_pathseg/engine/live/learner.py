@@ -15,6 +15,7 @@ from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
 from napari_pathseg.engine.live.tile_features import ScaleWeights, TileFeatures
 
 LEAST = 200  # labelled pixels of a class
+_NEW_LABELS = 0.2  # share of the labelled pixels; the strength of the fit is chosen again for so many
 _REFIT_S = 2.0  # between fits while labels of other slides are read
 _TILES = 48  # of a slide that are learnt for each class, beside those of strokes
 _LOOKED = 1024  # tiles of a slide that are searched for labels
@@ -57,12 +58,16 @@ class Learner:
         weight = TrainConfig().corrected_weight
         self._labels = LabelledTiles(classes.highest, self._features.widths, weight)
         self._counts: dict[Place, _Counts] = {}
+        self._on_tissue: dict[Place, int] = {}  # labelled pixels
+        self._total, self._total_on_tissue = np.zeros(256, np.int64), 0
+        self._fitted: list[int] = []  # classes
         self._tiles: Counter[tuple[str, int]] = Counter()  # by slide and class
-        self._unread: OrderedDict[Place, bool] = OrderedDict()  # whether a stroke has just touched the tile
+        # By slide; whether a stroke has just touched the tile.
+        self._unread: OrderedDict[str, OrderedDict[Cell, bool]] = OrderedDict()
         self._waiting: OrderedDict[Place, bool] = OrderedDict()  # their features are not at hand
         self._changed = self._urgent = False
         self._choosing: Generator[None, None, Strength] | None = None
-        self._chosen = True
+        self._chosen_for: tuple[list[int], float] = [], 0.0  # the classes, and how many pixels counted
         self._restarted = True
 
     # -- labels
@@ -70,34 +75,41 @@ class Learner:
     def read_slide(self, slide: LiveSlide) -> None:
         """Read the labels of a slide again, soon."""
         known = [cell for name, cell in self._counts if name == slide.record.id]
-        for cell in dict.fromkeys([*known, *slide.labelled_cells()[:_LOOKED]]):
-            self._unread.setdefault((slide.record.id, cell), False)
+        for cell in [*known, *slide.labelled_cells()[:_LOOKED]]:
+            self._unread.setdefault(slide.record.id, OrderedDict()).setdefault(cell, False)
 
     def touch(self, slide: str, cells: list[Cell]) -> None:
         """Read tiles that a stroke has changed, first of all."""
+        queue = self._unread.setdefault(slide, OrderedDict())
         for cell in cells:
-            self._unread[slide, cell] = True
-            self._unread.move_to_end((slide, cell), last=False)
+            queue[cell] = True
+            queue.move_to_end(cell, last=False)
 
     def drop(self, slide: str) -> None:
         """Wait no longer for a slide that cannot be read."""
-        for queue in (self._unread, self._waiting):
-            for place in [place for place in queue if place[0] == slide]:
-                del queue[place]
+        self._unread.pop(slide, None)
+        for place in [place for place in self._waiting if place[0] == slide]:
+            del self._waiting[place]
 
     def next_unread(self, slide: str | None = None) -> Place | None:
-        """Return the next tile whose labels are to be read, of a slide or of any."""
-        return next((place for place in self._unread if slide is None or place[0] == slide), None)
+        """Return the next tile whose labels are to be read, of a slide or of all in turn."""
+        name = next(iter(self._unread), None) if slide is None else slide
+        return (name, next(iter(self._unread[name]))) if name is not None and name in self._unread else None
 
     def read(self, place: Place) -> None:
         """Read the labels of a tile, and learn them if its features are at hand."""
-        urgent = self._unread.pop(place)
-        labels = self._slides(place[0]).labels(place[1])
-        wanted = urgent or place in self._labels or self._adds(place, labels)
+        name, cell = place
+        urgent = self._unread[name].pop(cell)
+        if self._unread[name]:
+            self._unread.move_to_end(name)
+        else:
+            del self._unread[name]
+        labels = self._slides(name).labels(cell)
+        wanted = urgent or place in self._labels or place in self._waiting or self._adds(place, labels)
         if not (wanted and self._labels.differs(place, labels)):
             self._waiting.pop(place, None)
             self._count(place, labels if place in self._labels else None)
-        elif self._features.at_hand(self._slides(place[0]), place[1]):
+        elif self._features.at_hand(self._slides(name), cell):
             self._learn(place, labels, urgent)
         else:
             self._count(place, labels)
@@ -123,7 +135,7 @@ class Learner:
         self._labels.change(place, slide.record.patient or slide.record.id, labels, tile)
         self._count(place, labels)
         self._waiting.pop(place, None)
-        self._changed, self._chosen, self._choosing = True, False, None
+        self._changed, self._choosing = True, None
         self._urgent |= urgent
 
     def _adds(self, place: Place, labels: TileLabels) -> bool:
@@ -132,26 +144,36 @@ class Learner:
 
     def _count(self, place: Place, labels: TileLabels | None) -> None:
         before = self._counts.pop(place, None)
-        for label in [] if before is None else np.flatnonzero(before):
-            self._tiles[place[0], int(label)] -= 1
+        if before is not None:
+            self._total -= before
+            self._total_on_tissue -= self._on_tissue.pop(place)
+            for label in np.flatnonzero(before):
+                self._tiles[place[0], int(label)] -= 1
         if labels is None or not labels.labels.any():
             return
         counts = np.bincount(labels.labels.ravel(), minlength=256).astype(np.int64)
         counts[0] = 0
         self._counts[place] = counts
+        self._on_tissue[place] = self._slides(place[0]).labels_on_tissue(place[1], labels)
+        self._total += counts
+        self._total_on_tissue += self._on_tissue[place]
         for label in np.flatnonzero(counts):
             self._tiles[place[0], int(label)] += 1
 
     @property
     def pixels(self) -> dict[int, int]:
         """The labelled pixels of each class, as far as they are read."""
-        total = sum(self._counts.values(), np.zeros(256, np.int64))
-        return {spec.index: int(total[spec.index]) for spec in self._classes}
+        return {spec.index: int(self._total[spec.index]) for spec in self._classes}
+
+    @property
+    def all_on_glass(self) -> bool:
+        """Whether there are labels, and no pixel of them shows tissue."""
+        return bool(self._counts) and not self._total_on_tissue
 
     @property
     def enough(self) -> list[int]:
         """The classes with enough pixels to be distinguished."""
-        return [label for label, count in self.pixels.items() if count >= LEAST]
+        return [] if self.all_on_glass else [label for label, count in self.pixels.items() if count >= LEAST]
 
     # -- the fit
 
@@ -163,7 +185,9 @@ class Learner:
     @property
     def fit_is_due(self) -> bool:
         """Whether the classifier should be fitted now."""
-        if not self._changed or (self._restarted and self._unread and not self._urgent and self.weights is not None):
+        if not self._changed and self.enough == self._fitted:
+            return False
+        if self._restarted and self._unread and not self._urgent and self.weights is not None:
             return False
         return self._urgent or not (self._unread or self._waiting) or time.monotonic() > self._fitted_at + _REFIT_S
 
@@ -172,10 +196,11 @@ class Learner:
         start = time.perf_counter()
         self._changed = self._urgent = self._restarted = False
         self._fitted_at = time.monotonic()
-        classes = [label - 1 for label in self.enough]
+        self._fitted = self.enough
+        classes = [label - 1 for label in self._fitted]
         known = [index for index in self._labels.sums.classes if index in classes]
         if len(known) < 2:
-            self._chosen, self.weights = True, None
+            self.weights = None
             return
         classifier = self._labels.fit(self._strength, known)
         self.weights = ScaleWeights.of(classifier, self._features.widths)
@@ -190,7 +215,10 @@ class Learner:
     @property
     def strength_is_due(self) -> bool:
         """Whether penalty and scale of the probabilities should be chosen again."""
-        return not (self._chosen or self._changed or self._unread or self._waiting or self.weights is None)
+        if self._changed or self._unread or self._waiting or self.weights is None:
+            return False
+        classes, pixels = self._chosen_for
+        return classes != self._fitted or abs(self._labels.pixels - pixels) > _NEW_LABELS * pixels
 
     def choose_strength(self) -> None:
         """Do a part of choosing them; at its end the classifier changes if they do."""
@@ -199,28 +227,28 @@ class Learner:
         try:
             next(self._choosing)
         except StopIteration as end:
-            self._choosing, self._chosen = None, True
+            self._choosing, self._chosen_for = None, (self._fitted, self._labels.pixels)
             if end.value != self._strength:
                 self._strength = end.value
                 self.fit()
 
+    @property
+    def missing(self) -> str:
+        """What keeps the model from following, as one sentence; empty if nothing does."""
+        if self.all_on_glass:
+            return "All that is labelled lies on glass. Draw some on the tissue: the live model learns from it."
+        text = missing_classes(self._classes, self.pixels)
+        if not text and not self.has_features:
+            return "The features of what is labelled are not numbers, so the live model rests. Choose other weights."
+        return text
 
-def missing_text(classes: ClassTable, pixels: Mapping[int, int], *, finite: bool) -> str:
-    """Return what keeps the live model from following, as one sentence; empty if nothing does.
 
-    Parameters
-    ----------
-    classes, pixels
-        The classes of the project, and the labelled pixels of each.
-    finite
-        Whether features of two classes are finite.
-    """
+def missing_classes(classes: ClassTable, pixels: Mapping[int, int]) -> str:
+    """Return which classes a live model lacks, given the labelled pixels of each; empty for none."""
     enough = [spec.name for spec in classes if pixels[spec.index] >= LEAST]
     few = [spec for spec in classes if 0 < pixels[spec.index] < LEAST]
     none = [spec.name for spec in classes if not pixels[spec.index]]
     if len(enough) > 1:
-        if not finite:
-            return "The features of what is labelled are not numbers, so the live model rests. Choose other weights."
         return "".join(f"{_more(few[0].name, pixels[few[0].index])} to distinguish it." for _ in few[:1])
     if few:
         return f"{_more(few[0].name, pixels[few[0].index])} for the live model."

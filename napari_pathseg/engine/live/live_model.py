@@ -15,9 +15,9 @@ from typing import TypeVar
 from napari_pathseg.config import LiveConfig
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.events import Event, LiveFilled, LiveStatus, Note
-from napari_pathseg.engine.live.answers import Answers, View
+from napari_pathseg.engine.live.answers import MANY, Answers, View
 from napari_pathseg.engine.live.kept_features import KeptFeatures
-from napari_pathseg.engine.live.learner import Learner, missing_text
+from napari_pathseg.engine.live.learner import Learner
 from napari_pathseg.engine.live.live_slide import Cell, LiveSlide, learnt_slides
 from napari_pathseg.engine.live.packed import pack
 from napari_pathseg.engine.live.tile_features import TileFeatures
@@ -117,6 +117,10 @@ class LiveModel:
         if found is not None:
             inside = region.clip(found.record.mask_shape)
             cells = found.nearest_cells(inside)
+            if len(cells) > MANY:
+                self._load_tissue(found)
+                tissue = found.tissue_cells()
+                cells = [cell for cell in cells if cell in tissue]
             self._filling = _Filling(found, inside, deque(cells), len(cells))
 
     def close(self) -> None:
@@ -278,13 +282,21 @@ class LiveModel:
         view = self._answers.view
         if view is None or self._answers.tissue is not None or view.slide.problem:
             return False
-        name, cells = view.slide.record.id, set[Cell]()
+        self._load_tissue(view.slide)
+        self._answers.set_tissue(view.slide.tissue_cells())
+        return True
+
+    def _load_tissue(self, slide: LiveSlide) -> None:
+        if slide.tissue is not None:
+            return
+        name = slide.record.id
         try:
-            cells = view.slide.tissue_cells(load_tissue(self._project, name, may_save=lambda: False))
+            slide.tissue = load_tissue(self._project, name, may_save=lambda: False)
         except PathsegError as error:
             self._notes.append(Note(str(error), warning=True))
-        self._answers.set_tissue(cells)
-        return True
+            return
+        if name in self._learnt:
+            self._model.read_slide(slide)  # to see what lies on glass
 
     def _save(self) -> _Step:
         yield from ()
@@ -391,6 +403,9 @@ class LiveModel:
         if slide is not None:
             slide.problem = ""
             slide.truth.read_again()
+            view = self._answers.view
+            if view is not None and view.slide is slide:
+                self._answers.show(view)
         if self._learner is not None:
             for each in {name, *self._learnt} - (known - {name}):
                 self._read_slide(each)
@@ -435,7 +450,7 @@ class LiveModel:
             return view.slide.problem
         if learner is None or learner.is_reading:
             return ""
-        text = missing_text(self._project.classes, learner.pixels, finite=learner.has_features)
+        text = learner.missing
         if not text and view is not None and view.slide.record.id not in self._learnt:
             return f"{view.slide.record.id} is held out, so the live model does not learn what is drawn on it."
         return text

@@ -10,7 +10,7 @@ from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.live.labelled_tiles import TileLabels
 from napari_pathseg.engine.live.tile_features import SIDE
-from napari_pathseg.errors import BundleError
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import chunk_region
@@ -39,6 +39,8 @@ class LiveSlide:
 
     Attributes
     ----------
+    tissue
+        Where tissue is; None until that is known.
     shape, factor
         Rows and columns of the working grid, and mask pixels along one of its pixels.
     problem
@@ -53,6 +55,7 @@ class LiveSlide:
         self._known = np.zeros(256, np.uint8)  # labels by what a mask holds: a class that is gone is no label
         self._known[list(project.classes.numbers)] = list(project.classes.numbers)
         self._source: SlidePatchSource | None = None
+        self.tissue: TissueMask | None = None
 
     @property
     def source(self) -> SlidePatchSource:
@@ -106,8 +109,11 @@ class LiveSlide:
         row, column = ((start + size / 2) / side - 0.5 for start, size in (region[::2], region[1::2]))
         return sorted(self.cells(region), key=lambda cell: (cell[0] - row) ** 2 + (cell[1] - column) ** 2)
 
-    def tissue_cells(self, tissue: TissueMask) -> set[Cell]:
-        """Return the tiles that show tissue."""
+    def tissue_cells(self) -> set[Cell]:
+        """Return the tiles that show tissue, none if it is not known."""
+        tissue = self.tissue
+        if tissue is None:
+            return set()
         pixels, step = tissue.pixels, self.record.downsample * self.factor * SIDE / tissue.downsample
         for axis, working in enumerate(self.shape):
             starts = (np.arange(-(-working // SIDE)) * step).astype(int)
@@ -124,6 +130,18 @@ class LiveSlide:
         for box in self._untouched:
             labels[box.intersect(tile).shift(-tile.top, -tile.left).slices] = 0
         return TileLabels(labels, corrected)
+
+    def labels_on_tissue(self, cell: Cell, labels: TileLabels) -> int:
+        """Return how many labelled pixels of a tile show tissue: all of them unless the tissue is known."""
+        labelled, tissue, tile = labels.labels > 0, self.tissue, self.tile(cell)
+        if tissue is None or not tissue.pixels.any():
+            return int(labelled.sum())
+        step = self.record.downsample * self.factor / tissue.downsample
+        rows, columns = (
+            ((np.arange(start, start + count) + 0.5) * step).astype(int).clip(max=size - 1)
+            for start, count, size in zip(tile[:2], tile[2:], tissue.pixels.shape, strict=True)
+        )
+        return int((labelled & tissue.pixels[np.ix_(rows, columns)]).sum())
 
     def give(self, region: Region, pixels: UInt8Array) -> list[Cell]:
         """Use pixels of a box of the mask that are not saved yet; return the tiles that show it."""
@@ -166,7 +184,7 @@ def _held_out_parts(project: Project) -> tuple[Parts, int]:
         return {}, 0
     try:
         found = next((bundle for bundle in reversed(load_bundles(project)) if bundle.held_out), None)
-    except BundleError:  # named where models are listed
+    except PathsegError:  # named where models are listed
         return {}, 0
     if found is None:
         return {}, 0

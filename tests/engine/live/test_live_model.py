@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file
 
-from napari_pathseg.config import LiveConfig
-from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile
+from napari_pathseg.config import LiveConfig, TrainConfig
+from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile, run
 from napari_pathseg.engine.live.live_model import LiveModel
 from napari_pathseg.engine.live.packed import unpack
+from napari_pathseg.engine.training.training import train
 from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.masks.edits import clear, fill_from_model
+from napari_pathseg.masks.provenance import Provenance
+from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 
+LIVE = LiveConfig(disk_gb=0)
 WHOLE = Region(0, 0, 192, 192)
 
 
@@ -27,6 +35,10 @@ def overlay(events, shape=(192, 192)):
         if isinstance(event, LiveTile) and event.step == 1:
             found[:, *event.region.slices] = unpack(event.pixels, (2, event.region.height, event.region.width))
     return found
+
+
+def last_status(events):
+    return [event for event in events if isinstance(event, LiveStatus)][-1]
 
 
 @pytest.fixture
@@ -62,3 +74,152 @@ def test_filling_that_is_ended_sends_nothing(model):
     model.fill("case5", WHOLE)
     model.fill("case5", EMPTY_REGION)
     assert [event for event in settle(model) if isinstance(event, LiveFilled)] == []
+
+
+# -- what is learnt
+
+
+def head_of(model):
+    """The weights and bias of a live model's classifier."""
+    weights = model._learner.weights
+    return [*weights.weights, weights.bias]
+
+
+def same(first, second, tolerance=0.0):
+    return all(torch.allclose(a, b, atol=tolerance, rtol=0) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture
+def blank(project):
+    """The project with the labels of two slides taken away: case0 is to be painted, case5 to be looked at."""
+    change_slides(project, [f"case{number}" for number in range(5)], SlideChanges(complete=False, role="train"))
+    for number in range(5):
+        with project.open_mask(f"case{number}") as mask:
+            mask.run(clear(WHOLE, None))
+    return project
+
+
+def strokes(seed, count=6):
+    """Boxes with labels and provenance as a window sends them, of one slide that is painted stroke by stroke."""
+    rng = np.random.default_rng(seed)
+    pixels = np.zeros((2, 192, 192), np.uint8)
+    for _ in range(count):
+        top, left = rng.integers(0, 150, 2)
+        box = Region(int(top), int(left), int(rng.integers(10, 40)), int(rng.integers(10, 40))).clip((192, 192))
+        label = rng.integers(0, 3)
+        pixels[0][box.slices], pixels[1][box.slices] = label, Provenance.DRAWN if label else 0
+        yield box, pixels[:, *box.slices].copy(), pixels
+
+
+def test_strokes_one_by_one_give_the_overlay_of_all_at_once(blank):
+    one, other = LiveModel(blank, LIVE), LiveModel(blank, LIVE)
+    one.show("case5", WHOLE, 1)
+    other.show("case5", WHOLE, 1)
+    drawn, events = list(strokes(0, 8)), []
+    for box, changed, _ in drawn:
+        one.update("case0", box, changed)
+        events += settle(one)
+    other.update("case0", WHOLE, drawn[-1][2])
+    assert (overlay(events)[0] == overlay(settle(other))[0]).mean() > 0.98
+
+
+def test_stroke_that_is_undone_leaves_the_head_as_it_was(blank):
+    model = LiveModel(blank, LIVE)
+    *_, (_, _, whole) = strokes(0, 8)
+    model.update("case0", WHOLE, whole)
+    settle(model)
+    before = head_of(model)
+    box = Region(40, 40, 60, 60)
+    model.update("case0", box, np.stack([np.full((60, 60), 2, np.uint8), np.full((60, 60), 4, np.uint8)]))
+    settle(model)
+    assert not same(before, head_of(model), 1e-3)
+    model.update("case0", box, whole[:, *box.slices])
+    settle(model)
+    assert same(before, head_of(model), 1e-6)
+
+
+def test_pixels_of_a_model_change_the_head_by_not_a_bit(project):
+    before, after = LiveModel(project, LIVE), LiveModel(project, LIVE)
+    change_slides(project, ["case5"], SlideChanges(role="train"))
+    settle(before)
+    with project.open_mask("case5") as mask:
+        fill_from_model(mask, WHOLE, np.full((192, 192), 2, np.uint8))
+    settle(after)
+    assert same(head_of(before), head_of(after))
+    predicted = np.stack([np.full((192, 192), 2, np.uint8), np.full((192, 192), Provenance.MODEL, np.uint8)])
+    after.update("case5", WHOLE, predicted)
+    after.update("case5", WHOLE, None)
+    settle(after)
+    assert same(head_of(before), head_of(after))
+
+
+def test_live_model_and_its_preset_agree(project):
+    change_slides(project, [f"case{number}" for number in range(4)], SlideChanges(role="train"))
+    change_slides(project, ["case4"], SlideChanges(role="val"))
+    model = LiveModel(project, LIVE)
+    settle(model)
+    bundle = run(train(project, TrainConfig(preset="live")))
+    stored = load_file(project.folder / "models" / bundle.id / "weights.safetensors")
+    heads = [stored[f"heads.{number}.weight"][:, :, 0, 0].T for number in range(6)]
+    assert same(head_of(model), [*map(torch.from_numpy, heads), torch.from_numpy(stored["bias"])], 0.02)
+
+
+def test_held_out_slide_is_not_learnt_and_said_to_be(project):
+    change_slides(project, ["case0", "case1"], SlideChanges(role="train"))
+    change_slides(project, ["case4"], SlideChanges(role="val"))
+    model = LiveModel(project, LIVE)
+    model.show("case4", WHOLE, 1)
+    before = last_status(settle(model))
+    head = head_of(model)
+    model.update("case4", Region(0, 0, 50, 50), np.full((2, 50, 50), 2, np.uint8))
+    settle(model)
+    assert same(head, head_of(model))
+    assert before.ready
+    assert before.text == "case4 is held out, so the live model does not learn what is drawn on it."
+
+
+def test_slide_that_becomes_a_validation_slide_is_forgotten(project):
+    change_slides(project, [f"case{number}" for number in range(5)], SlideChanges(role="train"))
+    model, other = LiveModel(project, LIVE), LiveModel(project, LIVE)
+    settle(model)
+    change_slides(Project.open(project.folder), ["case4"], SlideChanges(role="val"))
+    model.update("case4", EMPTY_REGION, None)
+    settle(model)
+    project.reload()
+    settle(other)
+    assert same(head_of(model), head_of(other), 1e-6)
+
+
+def test_answers_that_do_not_change_are_not_sent_again(model):
+    model.show("case5", WHOLE, 1)
+    assert [event for event in settle(model) if isinstance(event, LiveTile)]
+    model.show("case5", Region(0, 0, 100, 100), 1)
+    assert [event for event in settle(model) if isinstance(event, LiveTile)] == []
+    model.show("case5", WHOLE, 2)
+    (tile,) = [event for event in settle(model) if isinstance(event, LiveTile)]
+    assert (tile.step, unpack(tile.pixels, (2, 96, 96)).shape) == (2, (2, 96, 96))
+
+
+# -- what is missing
+
+
+def painted(model, slide, *boxes):
+    for label, box in boxes:
+        model.update(slide, box, np.stack([np.full(box[2:], label, np.uint8), np.full(box[2:], 4, np.uint8)]))
+    return last_status(settle(model))
+
+
+def test_one_sentence_says_what_is_missing(blank):
+    model = LiveModel(blank, LIVE)
+    model.show("case0", WHOLE, 1)
+    start = last_status(settle(model))
+    assert (start.ready, start.text) == (False, "Draw a stroke of each of two classes: the live model follows them.")
+    first = painted(model, "case0", (2, Region(50, 50, 30, 30)))
+    assert (first.ready, first.text) == (False, "Draw some Background, too: the live model needs two classes.")
+    second = painted(model, "case0", (1, Region(0, 0, 1, 3)))
+    assert not second.ready
+    assert second.text == "Draw more Background: 3 labelled pixels are fewer than the 200 needed for the live model."
+    third = painted(model, "case0", (1, Region(0, 0, 30, 30)))
+    assert (third.ready, third.text) == (True, "")
+    erased = painted(model, "case0", (0, Region(0, 0, 192, 192)))
+    assert (erased.ready, erased.text) == (False, start.text)
