@@ -7,10 +7,10 @@ rest.  What the disk, a slide or the weights refuse becomes one sentence, and th
 """
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
 
 from napari_pathseg.config import LiveConfig
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
@@ -18,7 +18,8 @@ from napari_pathseg.engine.events import Event, LiveFilled, LiveStatus, Note
 from napari_pathseg.engine.live.answers import MANY, Answers, View
 from napari_pathseg.engine.live.kept_features import KeptFeatures
 from napari_pathseg.engine.live.learner import Learner
-from napari_pathseg.engine.live.live_slide import Cell, LiveSlide, learnt_slides
+from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
+from napari_pathseg.engine.live.live_slides import LiveSlides
 from napari_pathseg.engine.live.packed import pack
 from napari_pathseg.engine.live.tile_features import TileFeatures
 from napari_pathseg.engine.training.trainer import is_out_of_memory
@@ -31,10 +32,8 @@ from napari_pathseg.projects.tissue_masks import load_tissue
 _SLICE_S = 0.1  # after which no further step is begun; the longest, the features of a tile, takes 0.2 s on two cores
 _NO_MEMORY = "Memory ran out, so the live model rests. Lower its memory in the settings, or close programs."
 _STATUS_S = 1.0  # between reports on the features of a slide
-_OPEN = 8  # files of slides
 
 _Step = Generator[Event, None, bool]  # returns whether there was anything to do
-_Result = TypeVar("_Result")
 
 
 @dataclass
@@ -61,14 +60,12 @@ class LiveModel:
     """
 
     def __init__(self, project: Project, config: LiveConfig) -> None:
-        self._project, self._config = project, config
+        self._project = project
         self._features = KeptFeatures(project, config)
         self._threads = CpuThreadTuner()
         self._answers = Answers()
         self._learner: Learner | None = None
-        self._slides: dict[str, LiveSlide] = {}
-        self._open: OrderedDict[str, LiveSlide] = OrderedDict()  # the last used at the end
-        self._learnt: dict[str, list[Region]] = {}
+        self._slides = LiveSlides(project, config.stain_norm, self._failed)
         self._filling: _Filling | None = None
         self._idle, self._resting = False, ""
         self._notes: list[Note] = []
@@ -81,7 +78,7 @@ class LiveModel:
     def show(self, slide: str, region: Region, step: int) -> None:
         """Answer for a box of a slide's mask grid first, one answer for `step` mask pixels along a side."""
         self._idle = False
-        found = self._find_slide(slide)
+        found = self._slides.find(slide)
         if found is not None:
             self._answers.show(View(found, region.clip(found.record.mask_shape), max(1, step)))
 
@@ -100,20 +97,20 @@ class LiveModel:
         """
         self._idle = False
         if pixels is None:
-            self._guarded(slide, lambda: self._read_again(slide))
+            self._slides.guarded(slide, lambda: self._read_again(slide))
             return
-        found = self._find_slide(slide)
+        found = self._slides.find(slide)
         if found is None:
             return
-        cells = self._guarded(slide, lambda: found.give(region, pixels))
-        if cells and self._learner is not None and slide in self._learnt:
+        cells = self._slides.guarded(slide, lambda: found.give(region, pixels))
+        if cells and self._learner is not None and slide in self._slides.learnt:
             self._learner.touch(slide, cells)
 
     def fill(self, slide: str, region: Region) -> None:
         """Send what the model finds in a box of a slide's mask grid for each of its pixels; an empty box ends it."""
         self._idle = False
         self._filling = None
-        found = None if region.empty else self._find_slide(slide)
+        found = None if region.empty else self._slides.find(slide)
         if found is not None:
             inside = region.clip(found.record.mask_shape)
             cells = found.nearest_cells(inside)
@@ -126,9 +123,7 @@ class LiveModel:
     def close(self) -> None:
         """Close all files; features that were not saved yet are lost."""
         self._threads.restore()
-        for slide in self._open.values():
-            slide.close()
-        self._open.clear()
+        self._slides.close()
 
     @property
     def idle(self) -> bool:
@@ -160,8 +155,8 @@ class LiveModel:
     def _slice(self, background: bool) -> Iterator[Event]:
         if self._learner is None:
             self._features.load_encoder()
-            self._learner = Learner(self._features, self._project.classes, self._used)
-            self._read_all()
+            self._learner = Learner(self._features, self._project.classes, self._slides.use)
+            self._read_slides(self._slides.learnt)
         if background:
             self._threads.adapt()
         end = time.perf_counter() + _SLICE_S
@@ -196,7 +191,7 @@ class LiveModel:
         place = self._model.next_unread(slide)
         if place is None:
             return False
-        self._guarded(place[0], lambda: self._model.read(place))
+        self._slides.guarded(place[0], lambda: self._model.read(place))
         return True
 
     def _fit(self) -> _Step:
@@ -246,7 +241,7 @@ class LiveModel:
         place = self._model.next_waiting(urgent=urgent)
         if place is None:
             return False
-        self._compute(self._slides[place[0]], place[1])
+        self._compute(self._slides.use(place[0]), place[1])
         return True
 
     def _see_view(self) -> _Step:
@@ -270,9 +265,9 @@ class LiveModel:
     def _compute(self, slide: LiveSlide, cell: Cell) -> TileFeatures | None:
         """Compute the features of a tile, and learn and show what waits for them."""
         name = slide.record.id
-        tile = self._guarded(name, lambda: self._features.compute(self._used(name), cell))
+        tile = self._slides.guarded(name, lambda: self._features.compute(self._slides.use(name), cell))
         if tile is not None:
-            self._guarded(name, lambda: self._model.learn_waiting((name, cell)))
+            self._slides.guarded(name, lambda: self._model.learn_waiting((name, cell)))
             if self._answers.view is not None and self._answers.view.slide is slide:
                 self._answers.computed_now(cell)
         return tile
@@ -295,7 +290,7 @@ class LiveModel:
         except PathsegError as error:
             self._notes.append(Note(str(error), warning=True))
             return
-        if name in self._learnt:
+        if name in self._slides.learnt:
             self._model.read_slide(slide)  # to see what lies on glass
 
     def _save(self) -> _Step:
@@ -331,94 +326,43 @@ class LiveModel:
         assert self._learner is not None
         return self._learner
 
-    def _find_slide(self, name: str) -> LiveSlide | None:
-        """Return a slide; None, with a sentence to report, if its mask cannot be read or the project has none."""
-        if name not in self._slides:
-            if name not in self._project.slides:
-                self._reload()
-            slide = self._guarded(name, lambda: self._make(name))
-            if slide is None:
-                return None
-            self._slides[name] = slide
-        return self._slides[name]
-
-    def _make(self, name: str) -> LiveSlide:
-        return LiveSlide(self._project, self._project.slide(name), self._config.stain_norm, self._learnt.get(name, []))
-
-    def _used(self, name: str) -> LiveSlide:
-        """Return a slide that is about to be read; the files of others are closed if there are too many."""
-        slide = self._slides[name]
-        self._open[name] = slide
-        self._open.move_to_end(name)
-        while len(self._open) > _OPEN:
-            self._open.popitem(last=False)[1].close()
-        return slide
-
-    def _guarded(self, name: str, action: Callable[[], _Result]) -> _Result | None:
-        """Return the result of an action on a slide; if it fails, do without the slide and say so."""
-        try:
-            return action()
-        except PathsegError as error:
-            if name in self._slides:
-                self._slides[name].problem = str(error)
-            if self._learner is not None:
-                self._learner.drop(name)
-            self._notes.append(Note(str(error), warning=True))
-            return None
+    def _failed(self, slide: str, error: PathsegError) -> None:
+        """Do without a slide, and say why."""
+        if self._learner is not None:
+            self._learner.drop(slide)
+        self._notes.append(Note(str(error), warning=True))
 
     def _reload(self) -> None:
-        """Read the project again; slides whose records have changed are others."""
-        classes, mpp = self._project.classes, self._project.mpp
-        try:
-            self._project.reload()
-        except PathsegError as error:  # it is being written, or gone
-            self._notes.append(Note(str(error), warning=True))
-            return
-        learnt = learnt_slides(self._project)
-        lost = any(learnt.get(name) != boxes for name, boxes in self._learnt.items())
-        self._learnt, before = learnt, self._slides
-        records = self._project.slides
-        same_grid = (self._project.classes.numbers, self._project.mpp) == (classes.numbers, mpp)
-        kept = {name for name, slide in before.items() if same_grid and records.get(name) == slide.record}
-        self._slides = {name: slide for name, slide in before.items() if name in kept}
-        for name in before.keys() - kept:
-            before[name].close()
-            self._open.pop(name, None)
-            lost |= name in self._learnt
+        """Read the project again."""
         view = self._answers.view
-        if view is not None and view.slide.record.id not in kept:
+        again = self._slides.reload()
+        if view is not None and not self._slides.holds(view.slide):
             self._answers.show(None)
-            if view.slide.record.id in records:
+            if view.slide.record.id in self._project.slides:
                 self.show(view.slide.record.id, view.region, view.step)
         self._features.forget_keys()
-        if self._learner is not None and (lost or not same_grid):
+        if self._learner is not None and again:
             self._learner.start_again(self._project.classes)
-            self._read_all()
+            self._read_slides(self._slides.learnt)
 
     def _read_again(self, name: str) -> None:
         """Read the project, and the mask of a slide, again."""
-        known = set(self._learnt)
+        known = set(self._slides.learnt)
         self._reload()
-        slide = self._find_slide(name)
+        slide = self._slides.find(name)
         if slide is not None:
             slide.problem = ""
             slide.truth.read_again()
-            view = self._answers.view
-            if view is not None and view.slide is slide:
-                self._answers.show(view)
+            if self._answers.view is not None and self._answers.view.slide is slide:
+                self._answers.show(self._answers.view)
         if self._learner is not None:
-            for each in {name, *self._learnt} - (known - {name}):
-                self._read_slide(each)
+            self._read_slides({name, *self._slides.learnt} - (known - {name}))
 
-    def _read_all(self) -> None:
-        self._learnt = learnt_slides(self._project)
-        for name in self._learnt:
-            self._read_slide(name)
-
-    def _read_slide(self, name: str) -> None:
-        slide = self._find_slide(name) if name in self._learnt else None
-        if slide is not None:
-            self._guarded(name, lambda: self._model.read_slide(slide))
+    def _read_slides(self, names: Collection[str]) -> None:
+        for name in names:
+            slide = self._slides.find(name) if name in self._slides.learnt else None
+            if slide is not None:
+                self._slides.guarded(name, partial(self._model.read_slide, slide))
 
     # -- reports
 
@@ -451,6 +395,6 @@ class LiveModel:
         if learner is None or learner.is_reading:
             return ""
         text = learner.missing
-        if not text and view is not None and view.slide.record.id not in self._learnt:
+        if not text and view is not None and view.slide.record.id not in self._slides.learnt:
             return f"{view.slide.record.id} is held out, so the live model does not learn what is drawn on it."
         return text

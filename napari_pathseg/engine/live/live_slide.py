@@ -1,22 +1,16 @@
-"""A slide as the live model sees it: its tiles, its labels, and which slides of a project are learnt."""
+"""A slide as the live model sees it: its tiles and its labels."""
 
 import itertools
-from collections.abc import Mapping
 
 import numpy as np
 
-from napari_pathseg.engine.bundle import load_bundles
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.live.labelled_tiles import TileLabels
 from napari_pathseg.engine.live.tile_features import SIDE
-from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.zarr_store import chunk_region
-from napari_pathseg.projects import roles
 from napari_pathseg.projects.ground_truth import GroundTruth
-from napari_pathseg.projects.held_out_parts import Parts, boxes_on_mask, is_whole, margin_of
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import working_factor, working_shape
@@ -158,47 +152,3 @@ class LiveSlide:
             regions = [Region(0, 0, *self.record.mask_shape)]
         cells = sorted({cell for region in regions for cell in self.cells(region)})
         return [cells[index] for index in np.random.default_rng(0).permutation(len(cells))]
-
-
-def learnt_slides(project: Project) -> dict[str, list[Region]]:
-    """Return the slides to learn from, and the boxes of their working grids to leave out.
-
-    These are the slides that a training may learn from.  One without a role counts as such unless its patient is held
-    out.  Without a validation slide, the parts that the newest model holds out are left out.
-    """
-    held_out = {
-        record.patient or record.id for record in project.slides.values() if record.role in (roles.VAL, roles.TEST)
-    }
-    learnt = [
-        record
-        for record in project.slides.values()
-        if record.role == roles.TRAIN or (record.role == roles.AUTO and (record.patient or record.id) not in held_out)
-    ]
-    parts, margin = _held_out_parts(project)
-    return {record.id: _untouched(project, record, parts, margin) for record in learnt if not is_whole(record, parts)}
-
-
-def _held_out_parts(project: Project) -> tuple[Parts, int]:
-    """Return the parts of slides that the newest model holds out, and the margin around them."""
-    if project.slides_with_role(roles.VAL):
-        return {}, 0
-    try:
-        found = next((bundle for bundle in reversed(load_bundles(project)) if bundle.held_out), None)
-    except PathsegError:  # named where models are listed
-        return {}, 0
-    if found is None:
-        return {}, 0
-    tile: int = found.config.get("tile", SIDE)
-    return found.parts, margin_of(tile, context=False)
-
-
-def _untouched(
-    project: Project, record: SlideRecord, parts: Mapping[str, tuple[Region, ...]], margin: int
-) -> list[Region]:
-    factor = working_factor(project.mpp, record)
-    boxes = []
-    for box in boxes_on_mask(record, parts):
-        top, left = int(box.top / factor), int(box.left / factor)
-        bottom, right = -int(-box.bottom // factor), -int(-box.right // factor)
-        boxes.append(grow(Region(top, left, bottom - top, right - left), margin, 1))
-    return boxes

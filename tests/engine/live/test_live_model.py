@@ -139,8 +139,8 @@ def test_stroke_that_is_undone_leaves_the_head_as_it_was(blank):
 
 
 def test_pixels_of_a_model_change_the_head_by_not_a_bit(project):
-    before, after = LiveModel(project, LIVE), LiveModel(project, LIVE)
     change_slides(project, ["case5"], SlideChanges(role="train"))
+    before, after = LiveModel(project, LIVE), LiveModel(project, LIVE)
     settle(before)
     with project.open_mask("case5") as mask:
         fill_from_model(mask, WHOLE, np.full((192, 192), 2, np.uint8))
@@ -180,12 +180,12 @@ def test_held_out_slide_is_not_learnt_and_said_to_be(project):
 
 def test_slide_that_becomes_a_validation_slide_is_forgotten(project):
     change_slides(project, [f"case{number}" for number in range(5)], SlideChanges(role="train"))
-    model, other = LiveModel(project, LIVE), LiveModel(project, LIVE)
+    model = LiveModel(project, LIVE)
     settle(model)
     change_slides(Project.open(project.folder), ["case4"], SlideChanges(role="val"))
     model.update("case4", EMPTY_REGION, None)
     settle(model)
-    project.reload()
+    other = LiveModel(Project.open(project.folder), LIVE)
     settle(other)
     assert same(head_of(model), head_of(other), 1e-6)
 
