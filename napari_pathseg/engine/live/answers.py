@@ -5,13 +5,15 @@ from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.events import LiveTile
 from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
 from napari_pathseg.engine.live.packed import pack
 from napari_pathseg.engine.live.tile_features import ScaleWeights, TileFeatures
-from napari_pathseg.geometry import Region, layout
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 
 MANY = 64  # tiles: of a larger view or box to fill, only those with tissue are computed
+_AROUND = 32  # answers around the view, so that it may move a little
 _MESSAGE = 1024  # answers along a message's side
 _REST_STEP = 4  # mask pixels: the rest of a slide is answered more coarsely than the view
 
@@ -40,8 +42,8 @@ class Answers:
         self.view: View | None = None
         self.tissue: set[Cell] | None = None
         self._fit = 0
-        self._answered: dict[Cell, tuple[int, int]] = {}  # fit and step
-        self._sent: dict[tuple[Region, int], int] = {}  # checksums
+        self._answered: dict[Cell, tuple[int, int, Region]] = {}  # fit, step and box of the mask's grid
+        self._sent: dict[tuple[Cell, int], tuple[int, Region, int]] = {}  # step, box and checksum, by tile and part
         self._cells: dict[Cell, None] = {}  # of the view, the nearest to its centre first
         self._others: list[Cell] = []  # of its slide, with tissue, the nearest to the view first
         self._stale: deque[Cell] = deque()
@@ -103,7 +105,8 @@ class Answers:
         view = self.view
         while view is not None and self._stale:
             cell = self._stale.popleft()
-            if self._answered.get(cell) != (self._fit, view.step):
+            fit, step, box = self._answered.get(cell, _NEVER)
+            if (fit, step) != (self._fit, view.step) or not _contains(box, self._part(view, cell, 0)):
                 return cell
         return None
 
@@ -111,7 +114,8 @@ class Answers:
         """Return a tile of the rest of the slide to answer for."""
         while self._rest:
             cell = self._rest.popleft()
-            if self._answered.get(cell, (0, 0))[0] != self._fit:
+            fit, step, box = self._answered.get(cell, _NEVER)
+            if fit != self._fit or (self.view and not _contains(box, self.view.slide.box(cell, step))):
                 return cell
         return None
 
@@ -133,11 +137,31 @@ class Answers:
         """Yield what a fit finds in a tile, where it differs from what was sent."""
         view = self.view
         assert view is not None
-        step = view.step if cell in self._cells else max(view.step, _REST_STEP)
-        self._answered[cell] = self._fit, step
-        for box in layout(view.slide.box(cell, step), _MESSAGE * step):
+        step, part = max(view.step, _REST_STEP), None
+        if cell in self._cells:
+            step, part = view.step, self._part(view, cell, _AROUND * view.step)
+        whole = view.slide.box(cell, step) if part is None else part
+        self._answered[cell] = self._fit, step, whole
+        for number, box in enumerate(layout(whole, _MESSAGE * step)):
             pixels = weights.answer(tile, box, step, view.slide.factor)
-            checksum = zlib.crc32(pixels.data)
-            if self._sent.get((box, step)) != checksum:
-                self._sent[box, step] = checksum
+            sent = step, box, zlib.crc32(pixels.data)
+            if self._sent.get((cell, number)) != sent:
+                self._sent[cell, number] = sent
                 yield LiveTile(view.slide.record.id, box, step, self._fit, pack(pixels))
+
+    def _part(self, view: View, cell: Cell, around: int) -> Region:
+        """Return the box of a tile that is answered for a view, and mask pixels around it, aligned to its step."""
+        shown, step = grow(view.region, around, 1), view.step
+        box = view.slide.box(cell, step)
+        inside = shown.intersect(box)
+        if inside.empty:
+            return inside
+        aligned = inside.coarser(step).finer(step)
+        return aligned.intersect(box)
+
+
+_NEVER = (-1, 1, EMPTY_REGION)
+
+
+def _contains(box: Region, part: Region) -> bool:
+    return part.empty or box.intersect(part) == part

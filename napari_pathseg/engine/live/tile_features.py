@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
@@ -105,13 +106,28 @@ class ScaleWeights:
     def logits(self, tile: TileFeatures, rows: Float64Array, columns: Float64Array) -> Tensor:
         """Return logits (classes, rows, columns) at positions of the working grid, whole numbers at pixel centres."""
         total = self.bias[:, None, None]
-        for level, stride, weights in zip(tile.levels, tile.strides, self.weights, strict=True):
-            down, down_weights = _interpolation(rows, stride, tile.region.top, level.shape[0])
-            across, across_weights = _interpolation(columns, stride, tile.region.left, level.shape[1])
-            cells = _picked(_picked(level, down, 0), across, 1)
-            answers = (cells.reshape(-1, cells.shape[-1]).float() @ weights).view(*cells.shape[:2], -1)
-            total = total + down_weights @ answers.movedim(-1, 0) @ across_weights.T
+        pixels = _are_pixels(rows) and _are_pixels(columns)
+        for stride, shape in _shapes_by_stride(tile).items():
+            down, down_weights = _interpolation(rows, stride, tile.region.top, shape[0])
+            across, across_weights = _interpolation(columns, stride, tile.region.left, shape[1])
+            answers = self._answers(tile, stride, down, across)
+            if not pixels:
+                total = total + down_weights @ answers @ across_weights.T
+                continue
+            fine = F.interpolate(answers[None], scale_factor=float(stride), mode="bilinear")[0]
+            top = int(rows[0]) - tile.region.top - (int(down[0]) - _MARGIN) * stride
+            left = int(columns[0]) - tile.region.left - (int(across[0]) - _MARGIN) * stride
+            total = total + fine[:, top : top + len(rows), left : left + len(columns)]
         return total
+
+    def _answers(self, tile: TileFeatures, stride: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the sum of the answers (classes, rows, columns) of scales at some of their cells."""
+        found = []
+        for level, each, weights in zip(tile.levels, tile.strides, self.weights, strict=True):
+            if each == stride:
+                cells = _picked(_picked(level, rows, 0), columns, 1)
+                found.append(cells.reshape(-1, cells.shape[-1]).float() @ weights)
+        return sum(found[1:], found[0]).view(len(rows), len(columns), -1).movedim(-1, 0).contiguous()
 
     def answer(self, tile: TileFeatures, box: Region, step: int, factor: float) -> UInt8Array:
         """Return the likeliest class and its probability from 0 to 255, shape (2, rows, columns).
@@ -204,6 +220,15 @@ def _positions(index: Indices, stride: int) -> tuple[Indices, Float64Array]:
     at = (index + 0.5) / stride - 0.5 + _MARGIN
     below = np.floor(at).astype(np.intp)
     return below, at - below
+
+
+def _shapes_by_stride(tile: TileFeatures) -> dict[int, tuple[int, ...]]:
+    return {stride: tuple(level.shape) for level, stride in zip(tile.levels, tile.strides, strict=True)}
+
+
+def _are_pixels(positions: Float64Array) -> bool:
+    """Return whether positions are those of neighbouring pixels, which are interpolated faster."""
+    return float(positions[0]).is_integer() and bool((np.diff(positions) == 1).all())
 
 
 def _interpolation(positions: Float64Array, stride: int, start: int, count: int) -> tuple[Tensor, Tensor]:
