@@ -67,7 +67,7 @@ class LiveModel:
         self._learner: Learner | None = None
         self._slides = LiveSlides(project, config.stain_norm, self._failed)
         self._filling: _Filling | None = None
-        self._idle, self._resting = False, ""
+        self._idle, self._swept, self._resting = False, False, ""
         self._notes: list[Note] = []
         self._said: set[str] = set()
         self._reported: tuple[object, ...] = ()
@@ -295,10 +295,14 @@ class LiveModel:
 
     def _save(self) -> _Step:
         yield from ()
-        if not self._features.store.unsaved:
-            return False
-        self._features.store.save_next()
-        return True
+        store = self._features.store
+        if store.unsaved:
+            store.save_next()
+            return True
+        if not self._swept:
+            self._swept = True
+            store.sweep()
+        return False
 
     def _fill(self) -> _Step:
         filling, weights = self._filling, self._model.weights

@@ -2,17 +2,24 @@
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from safetensors.numpy import load_file
+from safetensors.torch import save_file
 
-from napari_pathseg.config import LiveConfig, TrainConfig
-from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile, run
+from napari_pathseg.config import LINEAR, LiveConfig, TrainConfig
+from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile, Note, run
 from napari_pathseg.engine.live.live_model import LiveModel
 from napari_pathseg.engine.live.packed import unpack
+from napari_pathseg.engine.live.tile_features import TileEncoder
+from napari_pathseg.engine.networks import build_network
+from napari_pathseg.engine.networks.weights import lite0_weights
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks.edits import clear, fill_from_model
 from napari_pathseg.masks.provenance import Provenance
+from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 
@@ -223,3 +230,78 @@ def test_one_sentence_says_what_is_missing(blank):
     assert (third.ready, third.text) == (True, "")
     erased = painted(model, "case0", (0, Region(0, 0, 192, 192)))
     assert (erased.ready, erased.text) == (False, start.text)
+
+
+def test_missing_weights_let_the_model_rest(project, tmp_path):
+    model = LiveModel(project, LiveConfig(weights=str(tmp_path / "lost.safetensors")))
+    model.show("case5", WHOLE, 1)
+    status = last_status(settle(model))
+    assert (status.ready, status.warning) == (False, True)
+    assert status.text.startswith(f'Weights "{tmp_path / "lost.safetensors"}" do not exist. Give imagenet')
+    assert model.idle
+    assert list(model.work(background=True)) == []
+
+
+def test_features_that_are_not_numbers_let_the_model_rest(project, tmp_path):
+    weights = {name: torch.full(tensor.shape, torch.nan) for name, tensor in lite0_weights().items()}
+    save_file(weights, tmp_path / "nan.safetensors")
+    model = LiveModel(project, LIVE.replace(weights=str(tmp_path / "nan.safetensors")))
+    model.show("case0", WHOLE, 1)
+    status = last_status(settle(model))
+    assert not status.ready
+    assert status.text.startswith("The features of what is labelled are not numbers, so the live model rests.")
+
+
+def test_slide_that_cannot_be_read_is_named_and_the_others_are_learnt(project, slides):
+    change_slides(project, [f"case{number}" for number in range(5)], SlideChanges(role="train"))
+    slides[0].write_bytes(b"no slide")
+    model = LiveModel(project, LIVE)
+    model.show("case0", WHOLE, 1)
+    events = settle(model)
+    (note,) = [event for event in events if isinstance(event, Note)]
+    assert note.warning
+    assert "case0.tif" in note.text
+    assert last_status(events).text == note.text
+    model.show("case5", WHOLE, 1)
+    events = settle(model)
+    assert last_status(events).ready
+    assert overlay(events)[0].any()
+
+
+def test_features_of_another_encoder_on_disk_are_left_alone(project):
+    for encoder in ("tf_efficientnet_lite0", "resnet18"):
+        path = project.folder / "weights.safetensors"
+        network = build_network(NetworkSpec(LINEAR, encoder, 2))
+        save_file(dict(network.encoder.state_dict()), path)
+        model = LiveModel(project, LiveConfig(encoder=encoder, weights=str(path)))
+        model.show("case5", WHOLE, 1)
+        assert last_status(settle(model)).ready
+        model.close()
+    assert len(list((project.folder / "features" / "case5").iterdir())) == 2
+
+
+def test_features_on_disk_give_the_same_overlay_without_being_computed(project, monkeypatch):
+    overlays = []
+    for _ in range(2):
+        model = LiveModel(project, LiveConfig())
+        model.show("case5", WHOLE, 1)
+        overlays.append(overlay(settle(model)))
+        model.close()
+        monkeypatch.setattr(TileEncoder, "encode", None)
+    assert np.array_equal(*overlays)
+
+
+def test_strokes_on_glass_alone_are_no_model(tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = np.full((640, 640, 3), 244, np.uint8)
+    pixels[200:500, 200:500] = rng.normal((190, 110, 170), 25, (300, 300, 3)).clip(0, 255)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb")
+    project = Project.create(tmp_path / "glass.pathseg")
+    add_slides(project, [tmp_path / "a.tif"], AddOptions())
+    model = LiveModel(project, LIVE)
+    model.show("a", Region(0, 0, 640, 640), 1)
+    status = painted(model, "a", (1, Region(0, 0, 40, 40)), (2, Region(560, 560, 40, 40)))
+    assert not status.ready
+    assert status.text == "All that is labelled lies on glass. Draw some on the tissue: the live model learns from it."
+    status = painted(model, "a", (2, Region(300, 300, 40, 40)))
+    assert (status.ready, status.text) == (True, "")
