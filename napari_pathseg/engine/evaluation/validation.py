@@ -21,7 +21,6 @@ from napari_pathseg.masks.prediction import most_likely_classes
 _SIDE = 512
 _HALO = PredictConfig().halo  # as in prediction, which mirrors slide edges, so that `score` gives the same result
 
-OnTile = Callable[[Tensor, UInt8Array], None]
 _Tile = tuple[SlidePatchSource, Region]
 
 
@@ -43,6 +42,19 @@ class Validation(NamedTuple):
     confusion: Confusion
     coverage: Coverage
     loss: float | None = None
+
+
+class ScoredTile(NamedTuple):
+    """A held-out tile, a box of its mask's grid: class probabilities, labels, 0 where unlabelled, and classes found."""
+
+    slide: SlidePatchSource
+    region: Region
+    probabilities: Tensor
+    labels: UInt8Array
+    classes: UInt8Array
+
+
+OnTile = Callable[[ScoredTile], None]
 
 
 class Validator:
@@ -87,7 +99,7 @@ class Validator:
         """Return the confusion matrix over the sample.
 
         If this takes more than `seconds`, the sample is shortened, for good, to the tiles scored by then.
-        `on_tile` is called with the class probabilities and the labels of each tile.
+        `on_tile` is called with each tile.
         """
         predictor = RegionPredictor(network.eval(), device, _HALO)
         start, confusion = time.perf_counter(), Confusion.empty(self._classes)
@@ -113,6 +125,7 @@ def _add(confusion: Confusion, predictor: RegionPredictor, tile: _Tile, on_tile:
     slide, region = tile
     probabilities = predictor.probabilities(slide, region)
     labels = slide.labels(region)
-    confusion.add(labels, most_likely_classes(to_8_bits(probabilities)))
+    classes = most_likely_classes(to_8_bits(probabilities))
+    confusion.add(labels, classes)
     if on_tile is not None:
-        on_tile(probabilities, labels)
+        on_tile(ScoredTile(slide, region, probabilities, labels, classes))

@@ -19,7 +19,7 @@ from napari_pathseg.classes import BACKGROUND, ClassTable
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import grow
-from napari_pathseg.engine.evaluation.validation import Validator
+from napari_pathseg.engine.evaluation.validation import ScoredTile, Validator
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.inference.region_predictor import RegionPredictor, as_tensor
 from napari_pathseg.engine.training.stage_pictures import decoder_stages, kernel_grid, stage_kernels, stage_outputs
@@ -143,13 +143,20 @@ class ValidationSamples:
     def __init__(self, validator: Validator, classes: ClassTable) -> None:
         self._colors = np.array(classes.colors, np.float32)
         self._patches = _choose_patches(validator.sample)
+        self._found: dict[int, UInt8Array] = {}  # by patch: its classes, if a validation has just found them
+
+    def add(self, tile: ScoredTile) -> None:
+        """Keep what a validation found in the patches of a tile for the next image, which then costs no prediction."""
+        for number, (slide, box) in enumerate(self._patches):
+            if slide is tile.slide and tile.region.intersect(box) == box:
+                self._found[number] = tile.classes[box.shift(-tile.region.top, -tile.region.left).slices]
 
     def draw(self, predictor: RegionPredictor) -> UInt8Array:
-        """Return an RGB image with one row per patch."""
-        rows = []
-        for slide, region in self._patches:
-            image = self._image(slide, region)
-            truth, predicted = slide.labels(region), predictor.classes(slide, region)
+        """Return an RGB image with one row per patch; those that no validation has found are predicted."""
+        rows, found, self._found = [], self._found, {}
+        for number, (slide, region) in enumerate(self._patches):
+            image, truth = self._image(slide, region), slide.labels(region)
+            predicted = found[number] if number in found else predictor.classes(slide, region)
             columns = [image, self._overlay(image, truth), self._overlay(image, predicted)]
             rows.append(np.concatenate([_pad(column) for column in columns], axis=1))
         return np.concatenate(rows)
@@ -165,7 +172,7 @@ class ValidationSamples:
         """Write the image as a PNG, and return it."""
         image = self.draw(predictor)
         with replace_file(path) as partial:
-            Image.fromarray(image).save(partial, "PNG")
+            Image.fromarray(image).save(partial, "PNG", compress_level=1)  # 6 takes as long as a training step
         return image
 
     @staticmethod

@@ -17,7 +17,7 @@ from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.evaluation.metrics import Confusion
-from napari_pathseg.engine.evaluation.validation import Coverage, OnTile, Validation, Validator
+from napari_pathseg.engine.evaluation.validation import Coverage, OnTile, ScoredTile, Validation, Validator
 from napari_pathseg.engine.events import (
     SCORING,
     Command,
@@ -47,9 +47,9 @@ _HALO = PredictConfig().halo  # of previews, as in prediction, so that neither h
 _FIRST_PREVIEW = 10  # steps after which a prediction of the view is worth showing
 _VALIDATIONS = 20  # per training
 _VALIDATION_INTERVAL_S = 4.0, 60.0  # minimum and maximum if the training is limited by time
-_VALIDATION_COST = 6  # the interval is at least 6 times as long as a validation
+_VALIDATION_COST = 12  # the interval is at least so many times as long as a validation
 _CHECKPOINT_COST = 50  # the same for checkpoints
-_FIRST_VALIDATION_SHARE = 0.08  # of the time limit; if the first validation takes longer, its sample is shortened
+_FIRST_VALIDATION_SHARE = 0.04  # of the time limit; if the first validation takes longer, its sample is shortened
 
 
 class Trainer:
@@ -150,7 +150,12 @@ class Trainer:
         """Score the EMA weights on the validation sample; save them if they are the best so far."""
         start = self.budget.elapsed
         loss = ValidationLoss(self.config, self.plan.pixels_by_class)
-        confusion = self.score(loss.add)
+
+        def add(tile: ScoredTile) -> None:
+            loss.add(tile.probabilities, tile.labels)
+            self._samples.add(tile)
+
+        confusion = self.score(add)
         found = Validation(confusion, self._validator.coverage, loss.value)
         event = self.history.record(self.state, found, self.budget.elapsed, learning_rate)
         self.schedule.validated(best=event.best)

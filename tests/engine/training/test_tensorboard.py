@@ -148,6 +148,23 @@ def test_samples_show_image_truth_and_prediction_of_four_slides(samples):
     assert samples.shape == (4 * 196, 3 * 196, 3)
 
 
+def test_samples_of_a_validation_show_what_it_found_without_predicting_again(project):
+    config, calls = TrainConfig(), []
+    network = build_network(NetworkSpec("unet", "mobilenetv3_small_050", 2)).eval()
+    network.register_forward_hook(lambda *_: calls.append(1))
+    device = choose_device(network, torch.zeros(1, 3, 64, 64, dtype=torch.uint8), "fp32")
+    with PatchDataset(project, [project.slide(f"case{n}") for n in range(5)], config) as dataset:
+        validator, predictor = Validator(dataset, 2, 32), RegionPredictor(network, device, halo=64)
+        samples = ValidationSamples(validator, project.classes)
+        validator.score(network, device, on_tile=samples.add)
+        calls.clear()
+        found = samples.draw(predictor)
+        assert not calls
+        predicted = samples.draw(predictor)
+    assert calls
+    assert (found != predicted).mean() < 0.02  # a patch sees less around it than a tile
+
+
 def test_samples_tint_the_truth_where_the_tumour_is(samples):
     image, truth = samples[:192, :192].astype(int), samples[:192, 196 : 196 + 192].astype(int)
     dark = image.mean(axis=-1) < 150
