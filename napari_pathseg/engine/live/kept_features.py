@@ -11,6 +11,7 @@ from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.inference.region_predictor import as_tensor
 from napari_pathseg.engine.live.feature_store import FeatureStore, TilePlace, features_key
+from napari_pathseg.engine.live.folding import folded
 from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
 from napari_pathseg.engine.live.tile_features import SIDE, TileEncoder, TileFeatures
 from napari_pathseg.engine.networks import build_network
@@ -59,9 +60,11 @@ class KeptFeatures:
             raise ConfigError("The live model needs trained features. Set weights to imagenet, or to a file.")
         network = build_network(NetworkSpec(LINEAR, config.encoder, 2), config.weights).eval()
         assert isinstance(network, LinearHead)
+        digest = _digest_of(network)
+        network = folded(network)
         sample = np.random.default_rng(0).integers(0, 256, (1, _PROBE, _PROBE, 3), np.uint8)
         device = choose_device(network, as_tensor(sample))
-        self._digest = f"{_digest_of(network)} {device.bfloat16}"
+        self._digest = f"{digest} {device.bfloat16}"
         self._encoder = TileEncoder(network, device)
 
     @property
