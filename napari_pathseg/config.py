@@ -428,6 +428,7 @@ class PredictConfig(Settings):
     role: str = setting(
         "all", "Which slides to predict.", label="Slides", choices=("all", "train", "val", "test"), expert=False
     )
+    tissue_only: bool = setting(True, "Predict tissue only; glass is Background. Up to 16 Mpx are predicted whole.")
     tile: int = setting(
         512,
         "Side of the tiles that are predicted; lower it if memory runs out.",
@@ -491,10 +492,5 @@ class LiveConfig(Settings):
         maximum=256,
     )
     disk_gb: float = setting(
-        5.0,
-        "Space for features in the project; 0 keeps none.",
-        unit="GB",
-        minimum=0,
-        maximum=10_000,
-        label="Disk space",
+        5.0, "Space for features; 0 keeps none.", unit="GB", minimum=0, maximum=10_000, label="Disk space"
     )

@@ -8,7 +8,7 @@ result.  Events and commands are plain values that travel between processes as J
 import contextlib
 import dataclasses
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Self, TypeVar, get_type_hints
 
 from napari_pathseg.geometry import Region
@@ -191,13 +191,14 @@ class TileDone(Event):
 
 @dataclass(frozen=True)
 class SlideDone(Event):
-    """All of a box of a slide's mask grid was predicted."""
+    """A box of a slide's mask grid was predicted, but for the boxes that `failed`."""
 
     wire_name = "slidedone"
     slide: str
     seconds: float
     pixels: int
     region: Region
+    failed: list[Region] = field(default_factory=list)
 
 
 # -- from the live model

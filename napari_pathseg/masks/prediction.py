@@ -4,6 +4,7 @@ It is stored apart from the mask, which merges it as provenance *model*; trainin
 """
 
 import contextlib
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import numpy as np
 import zarr
 from zarr.codecs import ZstdCodec
 
+from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.masks.tile_ledger import TileLedger
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.storage.atomic import atomic_folder, load_json
 from napari_pathseg.storage.links import check_links
@@ -24,6 +27,7 @@ from napari_pathseg.storage.zarr_files import CheckedStore
 
 _LEVELS = 4  # of folders of a prediction that files are written into: probabilities/c/0/12
 _MAX_METADATA_BYTES = 16 << 20
+_TILES = "tiles.jsonl"  # the ledger
 _WEIGHTS, _WHOLE = "weights", "whole"  # attributes: the stamp of the weights, and the same once the slide is covered
 
 
@@ -36,7 +40,7 @@ class Prediction:
             group = zarr.open_group(CheckedStore(path), mode="r+")
             self.classes: Any = group["classes"]
             self.probabilities: Any = group["probabilities"]
-            self._group = group
+            self._group, self._ledger = group, TileLedger(path / _TILES)
         except (OSError, ValueError, KeyError) as error:
             raise ProjectError(
                 f"{path} cannot be read as a prediction ({error}). Delete the folder and predict again."
@@ -63,13 +67,27 @@ class Prediction:
         with self._writing():
             self._group.attrs[_WHOLE] = stamp
 
-    def write(self, region: Region, probabilities: UInt8Array) -> UInt8Array:
-        """Store the probabilities of a box, shape (classes, rows, columns); return its classes."""
+    def begin(self, settings: str) -> None:
+        """Go on with what was predicted with the same `settings`, or predict all again; call it before `write`."""
+        with self._writing():
+            self._ledger.begin(settings, self._stored_checksum)
+
+    def has(self, tile: Region, *, glass: bool = False) -> bool:
+        """Return whether a tile is whole on disk; one that was left out as `glass` counts only where asked for."""
+        return self._ledger.has(tile, glass=glass)
+
+    def write(self, region: Region, probabilities: UInt8Array) -> None:
+        """Store the probabilities of a tile, shape (classes, rows, columns), and its classes."""
         classes = most_likely_classes(probabilities)
         with self._writing():
             self.probabilities[(slice(None), *region.slices)] = probabilities
             self.classes[region.slices] = classes
-        return classes
+            self._ledger.add(region, _checksum(classes, probabilities))
+
+    def leave_out(self, tile: Region) -> None:
+        """Record that a tile has no tissue and is not predicted: all of it is Background."""
+        with self._writing():
+            self._ledger.add(tile, 0, glass=True)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -82,9 +100,41 @@ class Prediction:
             raise _not_written(self.path, error) from error
 
     def read(self, region: Region) -> UInt8Array:
-        """Return the class of each pixel of a box, 0 where nothing has been predicted yet."""
+        """Return the class of each pixel of a box, 0 where nothing has been predicted."""
         classes: UInt8Array = np.asarray(self.classes[region.slices])
         return classes
+
+    def read_with_glass(self, region: Region) -> UInt8Array:
+        """Return the class of each pixel of a box; what was left out as glass is Background."""
+        classes = self.read(region)
+        for box in self._glass_in(region):
+            part = classes[box.slices]
+            part[part == UNLABELLED] = BACKGROUND
+        return classes
+
+    def probability(self, label: int, region: Region) -> UInt8Array:
+        """Return the probability of a class in a box, 0 to 255; glass is Background."""
+        found: UInt8Array = np.asarray(self.probabilities[(label - 1, *region.slices)])
+        if label == BACKGROUND:
+            unpredicted = self.read(region) == UNLABELLED
+            for box in self._glass_in(region):
+                found[box.slices][unpredicted[box.slices]] = 255
+        return found
+
+    def _glass_in(self, region: Region) -> Iterator[Region]:
+        """Yield the parts of a box that were left out as glass, from its corner."""
+        for box in self._ledger.glass:
+            part = box.intersect(region)
+            if not part.empty:
+                yield part.shift(-region.top, -region.left)
+
+    def _stored_checksum(self, tile: Region) -> int:
+        probabilities = np.asarray(self.probabilities[(slice(None), *tile.slices)])
+        return _checksum(self.read(tile), probabilities)
+
+
+def _checksum(classes: UInt8Array, probabilities: UInt8Array) -> int:
+    return zlib.crc32(np.ascontiguousarray(probabilities).data, zlib.crc32(np.ascontiguousarray(classes).data))
 
 
 def most_likely_classes(probabilities: UInt8Array) -> UInt8Array:

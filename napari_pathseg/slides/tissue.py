@@ -98,6 +98,13 @@ class TissueMask:
             return None
         return int(self.pixels.sum()) * (self.mpp * self.downsample / 1000) ** 2
 
+    def touches(self, region: Region) -> bool:
+        """Return whether there is tissue in a box of level-0 pixels, or next to it."""
+        step, (rows, columns) = self.downsample, self.pixels.shape
+        top, left = max(0, region.top // step - 1), max(0, region.left // step - 1)
+        bottom, right = min(rows, -(-region.bottom // step) + 1), min(columns, -(-region.right // step) + 1)
+        return bool(self.pixels[top:bottom, left:right].any())
+
     def edit(self, pixels: BoolArray) -> "TissueMask":
         """Return the mask with `pixels` that a person drew."""
         return replace(self, pixels=pixels, edited=True)

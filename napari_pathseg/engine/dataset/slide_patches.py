@@ -8,6 +8,7 @@ is unknown, it is the mask's grid.  The two grids share their corner, and a work
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,6 +82,11 @@ class SlidePatchSource:
         self._cache = cache
         self._cached_truth: tuple[UInt8Array, BoolArray] | None = None
         self._cached_weights: dict[tuple[float, float], npt.NDArray[np.float16]] = {}
+
+    @property
+    def path(self) -> Path:
+        """The slide's file."""
+        return self._slide.path
 
     def close(self) -> None:
         """Close the slide's file."""

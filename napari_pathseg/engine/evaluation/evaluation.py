@@ -140,4 +140,4 @@ def _compare(project: Project, model: str, record: SlideRecord, parts: Parts) ->
 
 def _read(prediction: Prediction, truth: GroundTruth, region: Region) -> tuple[UInt8Array, UInt8Array]:
     """Return the true and the predicted classes in a region."""
-    return truth.labels(region), prediction.read(region)
+    return truth.labels(region), prediction.read_with_glass(region)

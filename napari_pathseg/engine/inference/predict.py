@@ -4,9 +4,11 @@ The probabilities are written to ``predictions/``; `fill_masks` then merges them
 nothing is annotated.
 """
 
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -24,14 +26,14 @@ from napari_pathseg.engine.bundle import (
     weights_mtime,
 )
 from napari_pathseg.engine.bundle_io import check_weights, load_network
-from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import Command, Job, Note, Progress, RequestPreview, SlideDone, Stop, TileDone
-from napari_pathseg.engine.inference.region_predictor import SHIFT, RegionPredictor
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor
+from napari_pathseg.engine.inference.slide_prediction import SlidePrediction
 from napari_pathseg.engine.inference.tta import TestTimeAugmentation
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import EMPTY_REGION, Region, layout, nearest_first
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.masks.edits import merge_prediction
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.checks.unusual_slides import find_unusual_slides
@@ -40,8 +42,12 @@ from napari_pathseg.projects.held_out_parts import join_names
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.tissue_masks import load_tissue
+from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.storage.scratch import scratch_folder
 
+_SMALL_PIXELS = 4096**2  # of a mask, up to which all of the slide is predicted, glass too
+_TRIAL_SIDE = 512  # of the tile with which the device is chosen
 _LABEL_IMAGES = ExportOptions(format="mask", what="prediction")
 
 
@@ -95,15 +101,17 @@ def predict(
         return done
     predictor = _Predictor(project, config, bundle, folder)
     for number, (record, box) in enumerate(zip(records, boxes, strict=True)):
-        start, share = time.perf_counter(), 0.0
-        for tile, share in predictor.slide(record, box, orders):
-            fraction = (number + share) / len(records)
-            left = (time.perf_counter() - predictor.start) / fraction * (1 - fraction)
-            orders.take((yield TileDone(record.id, tile, share)))
-            orders.take((yield Progress(f"Predicting {record.id}", fraction, left)))
-        if orders.stopped and share < 1:
+        start = time.perf_counter()
+        for event in predictor.slide(record, box, orders):
+            orders.take((yield event))
+            if isinstance(event, TileDone):
+                fraction = (number + event.share) / len(records)
+                left = (time.perf_counter() - predictor.start) / fraction * (1 - fraction)
+                orders.take((yield Progress(f"Predicting {record.id}", fraction, left)))
+        if not predictor.ended:
             return done
-        done.append(SlideDone(record.id, time.perf_counter() - start, box.height * box.width, box))
+        seconds, failed = time.perf_counter() - start, predictor.failed
+        done.append(SlideDone(record.id, seconds, box.height * box.width, box, failed))
         orders.take((yield done[-1]))
         if orders.stopped:
             return done
@@ -215,34 +223,53 @@ class _Predictor:
         network.set_outputs(*outputs_in(project, bundle))
         self._project, self._config, self._bundle = project, config, bundle
         self._model, self._weights_mtime = model, weights_mtime(project, model)
-        side = config.tile + 2 * config.halo + (SHIFT if config.shifts > 1 else 0)
-        side = -(-side // network.multiple) * network.multiple
-        sample = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+        sample = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE, dtype=torch.uint8)
         device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
         augmented = TestTimeAugmentation(network.eval(), config.tta)
         self._predictor = RegionPredictor(augmented, device, config.halo, config.shifts)
-        self._threads = CpuThreadTuner()
+        self.failed: list[Region] = []
+        self.ended = False
         self.start = time.perf_counter()
 
-    def slide(self, record: SlideRecord, region: Region, orders: _Orders) -> Iterator[tuple[Region, float]]:
-        """Predict a box of a slide's mask grid; yield each tile with the share of the box that is done by then."""
-        path = self._project.prediction_path(self._model, record.id)
+    def slide(self, record: SlideRecord, region: Region, orders: _Orders) -> Iterator[TileDone | Note]:
+        """Predict a box of a slide's mask grid; yield each tile that is done, and what could not be predicted.
+
+        Then `failed` has the boxes of the latter, and `ended` is False if it was stopped before the end.
+        """
+        path, config, self.failed = self._project.prediction_path(self._model, record.id), self._config, []
         names = self._project.classes.slot_names
         prediction = create_prediction(path, record.mask_shape, names, self._weights_mtime)
+        prediction.begin(f"{config.tile} {config.halo} {config.tta} {config.shifts} {record.fingerprint}")
+        tissue, note = self._tissue(record)
+        if note is not None:
+            yield note
         slide = SlidePatchSource(self._project, record, stain_norm=self._bundle.config.get("stain_norm", "none"))
-        waiting, view, pixels = list(layout(region, self._config.tile)), EMPTY_REGION, 0
-        try:
-            while waiting and not orders.stopped:
-                if orders.view(record.id) != view:
-                    view = orders.view(record.id)
-                    waiting = nearest_first(waiting, view)
-                tile = waiting.pop(0)
-                prediction.write(tile, self._predictor.probabilities_8_bit(slide, tile))
-                self._threads.adapt()
-                pixels += tile.height * tile.width
-                yield tile, pixels / (region.height * region.width)
-        finally:
-            slide.close()
-            self._threads.restore()
-        if not waiting and region == Region(0, 0, *record.mask_shape):
+        view, stopped = partial(orders.view, record.id), lambda: orders.stopped
+        run = SlidePrediction(self._predictor, slide, prediction, tissue, view=view, stopped=stopped)
+        with contextlib.closing(slide):
+            for tile, share in run.tiles(region, config.tile):
+                yield TileDone(record.id, tile, share)
+        self.failed, self.ended = list(run.failed), run.ended
+        if run.failed:
+            yield Note(_failure(record.id, run.failed), warning=True)
+        elif run.ended and region == Region(0, 0, *record.mask_shape):
             prediction.finish(self._weights_mtime)
+
+    def _tissue(self, record: SlideRecord) -> tuple[TissueMask | None, Note | None]:
+        """Return where a slide has tissue, None if all of it is to be predicted; and what to know of it."""
+        if not self._config.tissue_only or record.mask_shape[0] * record.mask_shape[1] <= _SMALL_PIXELS:
+            return None, None
+        try:
+            return load_tissue(self._project, record.id), None
+        except ProjectError as error:
+            return None, Note(f"All of {record.id} is predicted, glass too: {error}", warning=True)
+
+
+def _failure(slide: str, failed: Mapping[Region, str]) -> str:
+    """Return a sentence about boxes of a slide that could not be predicted."""
+    box, reason = next(iter(failed.items()))
+    parts = "1 part" if len(failed) == 1 else f"{len(failed)} parts"
+    return (
+        f"{slide} is predicted but for {parts}, the first at row {box.top}, column {box.left} of its mask: "
+        f"{reason.rstrip('.')}. Predict again to try these parts once more."
+    )

@@ -1,13 +1,13 @@
 """Prediction of a small box of a slide: from its pixels to the probability of each class."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.inference.tta import TestTimeAugmentation
 from napari_pathseg.engine.networks import Network
@@ -45,36 +45,74 @@ class RegionPredictor:
     halo: int
     shifts: int = 1
 
+    def read(self, slide: SlidePatchSource, region: Region) -> "BoxPixels":
+        """Read what is needed to predict a box; a thread may do so while another box is computed.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the pixels cannot be decoded.
+        """
+        work = slide.on_working_grid(region)
+        passes = []
+        for down, right in OFFSETS[: self.shifts]:
+            grown = _aligned(work, self.halo, self.network.multiple, (down, right))
+            context = None if self.network.surroundings is None else slide.context(grown)
+            passes.append(_Pass(slide.pixels(grown), context, work.shift(-grown.top, -grown.left)))
+        return BoxPixels(region, work, slide.factor, passes)
+
     @torch.inference_mode()
+    def compute(self, box: "BoxPixels") -> Tensor:
+        """Return the class probabilities of a box that was read, shape (classes, rows, columns), on the device."""
+        answers = [self._answer(each) for each in box.passes]
+        probabilities = torch.stack(answers).mean(dim=0) if len(answers) > 1 else answers[0]
+        if box.factor == 1:
+            return probabilities
+        return _resample_to_mask_grid(probabilities, box.work, box.region, box.factor)
+
     def probabilities(self, slide: SlidePatchSource, region: Region) -> Tensor:
         """Return the class probabilities of a box, shape (classes, rows, columns), on the device."""
-        work = slide.on_working_grid(region)
-        passes = [self._shifted_pass(slide, work, offset) for offset in OFFSETS[: self.shifts]]
-        probabilities = torch.stack(passes).mean(dim=0) if len(passes) > 1 else passes[0]
-        return probabilities if slide.factor == 1 else _resample_to_mask_grid(probabilities, work, region, slide.factor)
-
-    def probabilities_8_bit(self, slide: SlidePatchSource, region: Region) -> UInt8Array:
-        """Return the class probabilities of a box, shape (classes, rows, columns), as they are stored: 0 to 255."""
-        return to_8_bits(self.probabilities(slide, region))
+        return self.compute(self.read(slide, region))
 
     def classes(self, slide: SlidePatchSource, region: Region) -> UInt8Array:
         """Return the class of each pixel of a box, as a stored prediction has it."""
-        return most_likely_classes(self.probabilities_8_bit(slide, region))
+        return most_likely_classes(to_8_bits(self.probabilities(slide, region)))
 
-    def _shifted_pass(self, slide: SlidePatchSource, work: Region, offset: tuple[int, int]) -> Tensor:
-        """Return the probabilities of a box of the working grid, from a tile that begins `offset` pixels earlier."""
-        down, right = offset
-        earlier = Region(work.top - down, work.left - right, work.height + down, work.width + right)
-        grown = grow(earlier, self.halo, self.network.multiple)
-        pixels = self.device.send(as_tensor(slide.pixels(grown)[None]))
-        context = None
-        if self.network.surroundings is not None:
-            context = self.device.send(as_tensor(slide.context(grown)[None]))
+    def _answer(self, each: "_Pass") -> Tensor:
+        pixels = self.device.send(as_tensor(each.pixels[None]))
+        context = None if each.context is None else self.device.send(as_tensor(each.context[None]))
         with self.device.autocast():
             logits = self.network(pixels, context)[0]
-        top, left = self.halo + down, self.halo + right
-        probabilities: Tensor = logits[:, top : top + work.height, left : left + work.width].float().softmax(dim=0)
+        probabilities: Tensor = logits[:, *each.kept.slices].float().softmax(dim=0)
         return probabilities
+
+
+class _Pass(NamedTuple):
+    """What a network sees of a box in one pass, and the part of it that is kept."""
+
+    pixels: UInt8Array
+    context: UInt8Array | None
+    kept: Region
+
+
+class BoxPixels(NamedTuple):
+    """A box of a mask's grid, the box of the working grid that covers it, and its pixels for each pass."""
+
+    region: Region
+    work: Region
+    factor: float
+    passes: list[_Pass]
+
+
+def _aligned(box: Region, halo: int, multiple: int, shift: tuple[int, int]) -> Region:
+    """Return a box grown by `halo` to multiples of the slide's grid, from `shift` pixels earlier.
+
+    A network's coarse features lie on a grid that begins with its input; so that is the same for all tiles.
+    """
+    (down, right), (top, left) = shift, ((edge - halo) // multiple * multiple for edge in (box.top, box.left))
+    height = -(-(box.bottom + halo - top + down) // multiple) * multiple
+    width = -(-(box.right + halo - left + right) // multiple) * multiple
+    return Region(top - down, left - right, height, width)
 
 
 def to_8_bits(probabilities: Tensor) -> UInt8Array:

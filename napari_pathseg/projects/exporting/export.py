@@ -114,7 +114,7 @@ class SlideExport:
         As in training and scoring, what is unlabelled on a complete slide, or in a complete box, is Background.
         """
         if self.prediction is not None:
-            classes = self.prediction.read(region)
+            classes = self.prediction.read_with_glass(region)
             return classes, np.full_like(classes, Provenance.MODEL)
         assert self.store is not None
         labels, provenance = self.store.read(region)
@@ -144,7 +144,7 @@ class SlideExport:
         assert self.prediction is not None
         found = scratch_array(self.record.mask_shape)
         for box in self.labelled_regions():
-            found[box.slices] = self.prediction.probabilities[(index - 1, *box.slices)]
+            found[box.slices] = self.prediction.probability(index, box)
         return found
 
     def areas(self) -> dict[int, ClassArea]:

@@ -150,5 +150,5 @@ def _crop(pixels: UInt8Array, region: Region, part: Region) -> UInt8Array:
 
 def _foreground_probability(prediction: Prediction, region: Region) -> UInt8Array:
     """Return the probability of anything but Background in a region; 0 where nothing was predicted."""
-    background = np.asarray(prediction.probabilities[(0, *region.slices)])
+    background = prediction.probability(BACKGROUND, region)
     return np.where(prediction.read(region) == UNLABELLED, np.uint8(0), 255 - background).astype(np.uint8)
