@@ -196,7 +196,8 @@ def show_prediction(answer: Answer) -> list[str]:
     for slide in slides:
         mask = "filled where unlabelled" if slide["filled"] else "unchanged: the slide is complete"
         rows.append([slide["slide"], f"{slide['pixels']:,}", f"{slide['seconds']:.1f}", mask])
-    return [*aligned(rows), f"{_counted(len(slides), 'slide')} predicted with {answer['model']}."]
+    failed = f", but for {_counted(answer['failed'], 'part')}" if answer["failed"] else ""
+    return [*aligned(rows), f"{_counted(len(slides), 'slide')} predicted with {answer['model']}{failed}."]
 
 
 def show_files(answer: Answer) -> list[str]:

@@ -92,10 +92,16 @@ def predict_slides(args: argparse.Namespace) -> Answer:
     predictions = follow(predict(project, config, model, slides=args.slide, region=region))
     fill_masks(project, model, predictions)
     slides = [
-        {"slide": p.slide, "seconds": p.seconds, "pixels": p.pixels, "filled": not project.slide(p.slide).complete}
+        {
+            "slide": p.slide,
+            "seconds": p.seconds,
+            "pixels": p.pixels,
+            "filled": not project.slide(p.slide).complete,
+            "failed": [list(box.finer(project.slide(p.slide).downsample)) for box in p.failed],
+        }
         for p in predictions
     ]
-    return {"model": model, "slides": slides}
+    return {"model": model, "slides": slides, "failed": sum(len(slide.failed) for slide in predictions)}
 
 
 def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
@@ -112,8 +118,8 @@ def _predict_images(args: argparse.Namespace, config: PredictConfig) -> Answer:
     images, _ = find_slides(expand_patterns(args.paths))
     from napari_pathseg.engine.inference.predict import predict_images
 
-    files = follow(predict_images(args.bundle, images, args.out, config, options))
-    return {"files": [str(path) for path in files]}
+    predicted = follow(predict_images(args.bundle, images, args.out, config, options))
+    return {"files": [str(path) for path in predicted.files], "failed": predicted.failed}
 
 
 def score_model(args: argparse.Namespace) -> Answer:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -129,14 +130,21 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
                     mask.run(merge_prediction(prediction, [slide.region], record.complete_in))
 
 
+class PredictedImages(NamedTuple):
+    """The files that were written for images, and how many parts of the images could not be predicted."""
+
+    files: list[Path]
+    failed: int
+
+
 def predict_images(
     bundle_folder: Path,
     images: Sequence[Path],
     out: Path,
     config: PredictConfig | None = None,
     options: ExportOptions = _LABEL_IMAGES,
-) -> Job[list[Path]]:
-    """Predict images outside any project with a bundle; return the files written to `out`, by default label images.
+) -> Job[PredictedImages]:
+    """Predict images outside any project with a bundle; write them to `out`, by default as label images.
 
     One that is stopped writes the images that it has predicted to their end.
 
@@ -156,7 +164,8 @@ def predict_images(
         for text in _notes(project, records):
             yield Note(text, warning=True)
         done = yield from predict(project, config, "m001")
-        return export(project, out, replace(options, slides=[slide.slide for slide in done])) if done else []
+        files = export(project, out, replace(options, slides=[slide.slide for slide in done])) if done else []
+        return PredictedImages(files, sum(len(slide.failed) for slide in done))
 
 
 def _notes(project: Project, records: Sequence[SlideRecord]) -> Iterator[str]:

@@ -198,7 +198,8 @@ def test_region_outside_the_slide_is_refused_with_the_slide_size(trained):
 def test_bundle_predicts_images_without_a_project(trained, tmp_path):
     project, _, bundle = trained
     image = project.find_file(project.slide("case5"))
-    (path,) = run(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
+    (path,), failed = run(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
+    assert failed == 0
     found, truth = np.asarray(Image.open(path)) == 2, dark(project, "case5")
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
 
@@ -207,14 +208,8 @@ def test_stopped_prediction_of_images_writes_only_whole_ones(trained, tmp_path):
     project, _, bundle = trained
     images = [project.find_file(project.slide(name)) for name in ("case1", "case2")]
     job = predict_images(project.folder / "models" / bundle.id, images, tmp_path / "out", PredictConfig(tile=64))
-    event = next(job)
-    while not (isinstance(event, TileDone) and event.slide == "case2"):
-        event = job.send(None)
-    with pytest.raises(StopIteration) as end:
-        while True:  # what is computed by then is written, too
-            job.send(Stop())
-        next(job)
-    assert [path.name for path in end.value.value] == ["case1.png"]
+    done = run(job, lambda event: Stop() if isinstance(event, TileDone) and event.slide == "case2" else None)
+    assert [path.name for path in done.files] == ["case1.png"]
 
 
 def test_label_images_that_would_overwrite_their_images_are_refused_at_once(trained, tmp_path):
