@@ -9,7 +9,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live fuzz fuzz-million attack kill-training kill-strokes kill-windows soak-strokes soak-opens system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live bench-predict fuzz fuzz-million attack kill-training kill-predictions kill-strokes kill-windows soak-strokes soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -63,6 +63,9 @@ bench-train: $(VENV)/installed
 bench-live: $(VENV)/installed
 	$(BIN)/python benchmarks/live.py
 
+bench-predict: $(VENV)/installed
+	$(BIN)/python benchmarks/predict.py
+
 # Slow: hostile contours and slides, edits and kills, thirty times as many as in the tests; each call of a disk refused,
 # by each error.
 fuzz: $(VENV)/installed
@@ -80,6 +83,10 @@ attack: $(VENV)/installed
 # Slow: twenty times kill -9 in mid-training, each resumed.
 kill-training: $(VENV)/installed
 	$(BIN)/python benchmarks/kill_training.py
+
+# Slow: twenty times kill -9 in mid-prediction; each goes on and ends as an uninterrupted one.
+kill-predictions: $(VENV)/installed
+	FUZZ=20 $(BIN)/python -m pytest --timeout 3000 tests/engine/inference/test_slide_prediction.py -k killed
 
 # Slow: a hundred times kill -9 in mid-painting, and the same for plain writes in place.
 kill-strokes: $(VENV)/installed

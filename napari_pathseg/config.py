@@ -430,7 +430,7 @@ class PredictConfig(Settings):
     )
     tissue_only: bool = setting(True, "Predict tissue only; glass is Background. Up to 16 Mpx are predicted whole.")
     tile: int = setting(
-        512,
+        1024,
         "Side of the tiles that are predicted; lower it if memory runs out.",
         label="Tile size",
         unit="px",
@@ -440,7 +440,7 @@ class PredictConfig(Settings):
         multiple=32,
     )
     halo: int = setting(
-        64,
+        96,
         "Margin predicted around each tile and then cropped, so that no seams are visible; raise it if they are.",
         unit="px",
         minimum=0,

@@ -79,5 +79,6 @@ def test_prediction_of_a_slide_averages_the_shifted_passes(trained):
     run(predict(project, PredictConfig(shifts=4, tta=2), slides=["case1"]))
     stored = np.asarray(project.find_prediction(bundle.id, "case1").probabilities)
     network = tta.TestTimeAugmentation(load_network(project.folder / "models" / bundle.id).eval(), 2)
-    expected = average(network, read_padded(project, "case1", 191), 191, Region(0, 0, 192, 192), OFFSETS, 64)
+    box, halo = Region(0, 0, 192, 192), PredictConfig().halo
+    expected = average(network, read_padded(project, "case1", 191), 191, box, OFFSETS, halo)
     assert np.abs(stored / 255 - expected.numpy()).mean() < 0.01  # bfloat16 where that is faster, and 8 bits
