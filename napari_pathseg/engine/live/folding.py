@@ -17,7 +17,7 @@ _PROBE = 64  # pixels along the picture on which both are compared
 _MOST = 1e-3  # difference, as a fraction of the largest number of a scale
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: autocast cannot cache weights that were made in it
 def folded(network: LinearHead) -> LinearHead:
     """Return a copy of a network in eval mode whose batch norms are part of the convolutions before them.
 
