@@ -37,7 +37,7 @@ SIDE, FIELD = 8192, 2048
 ROWS, COLUMNS = 1000, 1600
 HOME = (1200, 1200)  # row and column of the centre of the view in which strokes are drawn
 FRESH = ((6800, 6800), (6800, 1200), (1200, 6800), (4000, 4000))
-_QUIET_S, _LIMIT_S = 0.4, 60.0
+_QUIET_S, _REST_S, _LIMIT_S = 0.4, 2.0, 60.0
 _APART_S = 0.008  # napari drops moves that come faster than 5 ms after one another
 
 
@@ -64,6 +64,8 @@ class Window:
         self._canvas = self.viewer.window._qt_viewer.canvas.native
         self._fit_canvas()
         self.received = self._redrawn = 0  # tiles of the view
+        self.fits: list[int] = []  # of these
+        self.last = 0.0  # when a tile of the view came
         self.frames: list[tuple[float, int]] = []  # when they were drawn, and how many tiles they showed
         self.dock.worker.event.connect(self._on_event)
         self.viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(self._on_draw, position="last")
@@ -115,18 +117,30 @@ class Window:
         QApplication.sendEvent(self._canvas, event)
 
     def answered(self, since: float) -> tuple[float, float]:
-        """Wait until no more tiles come; return the milliseconds until the first and the last of them were seen."""
-        first = self.received
+        """Return the milliseconds until the first and the last tile of the next fit were seen in a frame."""
+        before = self.received
+
+        def count() -> int:
+            """Return how many tiles there were up to the last one of the next fit."""
+            new = self.fits[before:]
+            return before + len(new) - new[::-1].index(new[0]) if new else before
 
         def over() -> bool:
-            seen = [when for when, count in self.frames if when > since and count > first]
-            return bool(seen) and self.frames[-1][1] == self.received and time.perf_counter() - self.last > _QUIET_S
+            seen = count() > before and self.frames and self.frames[-1][1] >= count()
+            return bool(seen) and time.perf_counter() - self.last > _QUIET_S
 
         if not self.wait(over):
             sys.exit("No overlay came in a minute.")
-        seen = [(when, count) for when, count in self.frames if when > since and count > first]
-        last = next(when for when, count in seen if count == self.received)
-        return 1000 * (seen[0][0] - since), 1000 * (last - since)
+        first, last = (
+            next(when for when, shown in self.frames if when > since and shown >= wanted)
+            for wanted in (before + 1, count())
+        )
+        return 1000 * (first - since), 1000 * (last - since)
+
+    def rest(self) -> None:
+        """Wait until the live model has answered all it wants to, and no tile of the view comes any more."""
+        self.last = max(self.last, time.perf_counter() - _REST_S / 2)
+        self.wait(lambda: time.perf_counter() - self.last > _REST_S)
 
     @property
     def covered(self) -> bool:
@@ -137,6 +151,7 @@ class Window:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, LiveTile) and not event.region.intersect(self.session.layers.visible_region()).empty:
             self.received, self.last = self.received + 1, time.perf_counter()
+            self.fits.append(event.fit)
             self._watch()
 
     def _watch(self) -> None:
@@ -198,6 +213,7 @@ def strokes(window: Window, number: int) -> tuple[list[float], list[float]]:
     window.wait(seconds=3)
     for index in range(number):
         x, y = rng.uniform((100, 100), (COLUMNS - 200, ROWS - 100))
+        window.rest()
         released = window.stroke(1 + index % 2, (x, y), (x + 80, y))
         one, all_of_it = window.answered(released)
         first.append(one)

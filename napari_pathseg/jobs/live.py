@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _SHARE = 0.25  # of the time of a job that the live model may take
 _SAVED_S = 1.0  # that it may save up: it answers a stroke at once, and 4 s later the next
 _NOTHING_S = 0.005  # a slice as short as this had nothing to do
+_HOLD_S = 1.0  # after a command, in which nothing is done that was not asked for: the next one may come at any moment
 _logger = logging.getLogger(__name__)
 
 
@@ -35,14 +36,25 @@ class LiveService:
         self._model: LiveModel | None = None
         self._status = LiveStatus(ready=False)
         self._left_s, self._since = _SAVED_S, time.monotonic()  # time that it may take from a job, and as of when
+        self._view: ShowLive | None = None
+        self._held_until, self._waits = 0.0, False  # whether nothing is left to do until then
 
     @property
     def idle(self) -> bool:
         """Whether :meth:`work` has nothing to do until the next command."""
         return self._model is None or self._model.idle
 
+    @property
+    def pause_s(self) -> float:
+        """How long there is nothing to do, unless a command comes."""
+        return max(0.0, self._held_until - time.monotonic()) if self._waits else 0.0
+
     def take(self, command: LiveCommand) -> None:
-        """Carry out a command; its answers come from :meth:`work`."""
+        """Carry out a command; its answers come from :meth:`work`.
+
+        The view that is known already says that a stroke has begun: the window and the next command come first.
+        """
+        self._held_until, self._waits = time.monotonic() + _HOLD_S, False
         try:
             self._pass_on(command)
         except Exception as error:  # jobs must go on
@@ -50,7 +62,9 @@ class LiveService:
 
     def work(self) -> None:
         """Work for a slice of time, about 0.3 s at most."""
-        self._work(background=True)
+        held, began = time.monotonic() < self._held_until, time.monotonic()
+        reported = self._work(background=not held)
+        self._waits = held and not reported and time.monotonic() - began < _NOTHING_S
 
     def work_beside_job(self) -> None:
         """Answer strokes and the view while a job runs, within the live model's share of the time."""
@@ -79,7 +93,8 @@ class LiveService:
             self.close()
         elif self._model is None:  # it has failed, and rests until it is started again
             return
-        elif isinstance(command, ShowLive):
+        elif isinstance(command, ShowLive) and command != self._view:
+            self._view = command
             self._model.show(command.slide, command.region, command.step)
         elif isinstance(command, UpdateLive):
             shape = (2, command.region.height, command.region.width)
@@ -92,20 +107,26 @@ class LiveService:
         from napari_pathseg.engine.live.live_model import LiveModel  # imports torch
 
         self.close()
-        self._status = LiveStatus(ready=False)
+        self._status, self._view = LiveStatus(ready=False), None
         self._model = LiveModel(Project.open(command.project), command.config)
 
     def _work(self, *, background: bool) -> bool:
-        """Let the model work for a slice; return whether it reported anything."""
-        reported = False
+        """Let the model work for a slice; return whether it reported anything.
+
+        The window gets all tiles of a slice at once: while it draws a frame, the next tile takes much longer.
+        """
+        events: list[Event] = []
+        failure: Exception | None = None
         try:
             if self._model is not None:
-                for event in self._model.work(background=background):
-                    self._report(self._as_status(event))
-                    reported = True
+                events.extend(map(self._as_status, self._model.work(background=background)))
         except Exception as error:  # jobs must go on
-            self._rest(error)
-        return reported
+            failure = error
+        for event in events:
+            self._report(event)
+        if failure is not None:
+            self._rest(failure)
+        return bool(events)
 
     def _as_status(self, event: Event) -> Event:
         """Return the event; what the model notes is part of its status, as notes belong to jobs."""

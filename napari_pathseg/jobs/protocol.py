@@ -145,7 +145,10 @@ class StopLive(LiveCommand):
 
 @dataclass(frozen=True)
 class ShowLive(LiveCommand):
-    """Answer for a box of a slide's mask grid first, one answer for `step` mask pixels along a side."""
+    """Answer for a box of a slide's mask grid first, one answer for `step` mask pixels along a side.
+
+    Sent again, it says that a stroke has begun.
+    """
 
     wire_name = "live-show"
     slide: str

@@ -69,7 +69,8 @@ class Worker:
             return job
         while not self._live.idle:
             with contextlib.suppress(queue.Empty):
-                return self._inbox.get_nowait()
+                pause = self._live.pause_s
+                return self._inbox.get(timeout=pause) if pause else self._inbox.get_nowait()
             self._live.work()
         return self._inbox.get()
 

@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import qdebounced, qthrottled
 
+from napari_pathseg.ui.live_redraw import LiveRedraw
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
@@ -47,7 +48,7 @@ from napari_pathseg.ui.worker_process import WorkerProcess
 _WIDTH, _MIN_WIDTH = 360, 360
 _ALWAYS_OPEN = "slides"
 _CANVAS_CLASS = "CanvasBackend"  # how vispy's widgets are called; napari keeps its canvas private
-_VIEW_MS, _TILES_MS = 100, 60  # between two views that the live model is asked for, and two redraws of its answer
+_VIEW_MS = 100  # between two views that the live model is asked for
 _SETTLE_MS = 300  # after the last move of the camera
 _LAYOUT_MS = 300  # until an opened section, curves included, has its final size
 
@@ -247,8 +248,7 @@ class PathsegDock(QWidget):
         self.header.qupath = QuPathKeys(self._viewer, actions)
         self._follow_view = qdebounced(self._settle, timeout=_SETTLE_MS, parent=self)
         self._answer_view = qthrottled(self.session.live.follow_view, timeout=_VIEW_MS, leading=False, parent=self)
-        self._redraw_live = qthrottled(self.session.live.redraw, timeout=_TILES_MS, parent=self)
-        self.session.live.redraw_wanted.connect(self._redraw_live.throttle)
+        self._live_redraw = LiveRedraw(self.session.live, self)
         self.session.live.follow()
         camera = self._viewer.scene.camera
         for signal in (camera.events.center, camera.events.zoom, self.session.slide_changed):

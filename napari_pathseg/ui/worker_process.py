@@ -16,12 +16,20 @@ from qtpy.QtCore import QProcess, QTimer
 
 from napari_pathseg.engine.events import Command, Event, Note
 from napari_pathseg.errors import ConfigError
-from napari_pathseg.jobs.protocol import LineSplitter, MessageError, describe_unreadable, parse_event, to_line
+from napari_pathseg.jobs.protocol import (
+    LineSplitter,
+    LiveCommand,
+    MessageError,
+    describe_unreadable,
+    parse_event,
+    to_line,
+)
 
 _logger = logging.getLogger(__name__)
 _MAX_ERROR_LINES = 40  # of the process's error stream, shown behind "More"
 _MAX_ERROR_CHARACTERS = 1000  # of each
 _REST_MS = 3000  # torch is imported after the first frame, which would have to share the disk and the processor with it
+_WRITE_MS = 5  # at most, if the process does not read
 _TELL_MS = 200  # for the last command to reach a process that is still importing
 
 
@@ -70,7 +78,7 @@ class WorkerProcess:
         self._process: _Process | None = None
         self._lines, self._told = LineSplitter(), False
         self._errors: list[str] = []
-        self._closing = False
+        self._closing = self._writing = False
         self._used = False  # whether a command was sent: a process without one has nothing to end
         self._warm_up = QTimer()
         self._warm_up.setSingleShot(True)
@@ -99,6 +107,16 @@ class WorkerProcess:
         assert self._process is not None
         self._used = True
         self._process.write(to_line(command).encode() + b"\n")
+        if isinstance(command, LiveCommand) and self._process.state() == QProcess.ProcessState.Running:
+            self._write_now(self._process)
+
+    def _write_now(self, process: _Process) -> None:
+        """Let the process have a stroke before the window draws its next frame; what it sends meanwhile waits."""
+        self._writing = True
+        try:
+            process.waitForBytesWritten(_WRITE_MS)
+        finally:
+            self._writing = False
 
     @property
     def pid(self) -> int:
@@ -122,6 +140,9 @@ class WorkerProcess:
 
     def _read(self) -> None:
         if self._process is None:
+            return
+        if self._writing:  # Qt reads, too, while it writes; the events must not come in the middle of what is sent
+            QTimer.singleShot(0, self._read)
             return
         for line in self._lines.feed(self._process.readAllStandardOutput().data()):
             try:

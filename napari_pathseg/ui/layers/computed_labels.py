@@ -4,15 +4,27 @@ Like `mask_layer` this relies on napari's private API, and is used only where `c
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from napari.layers import Labels
 from napari.layers._multiscale_data import MultiScaleData
+from napari.layers.labels.labels import _LabelsSlicingState
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.ui.layers.mask_data import MaskLevel
+
+
+class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
+    """Computes nothing for the thumbnail, which would take as long as the screen."""
+
+    def _make_slice_request_internal(self, **parts: Any) -> Any:
+        request = super()._make_slice_request_internal(**parts)
+        level: MaskLevel = self.layer.data[request.thumbnail_level]
+        return replace(request, data_at_thumbnail_level=MaskLevel(level.mask, level.level, _nothing))
 
 
 class ComputedLabels(Labels):  # type: ignore[misc]
@@ -31,11 +43,18 @@ class ComputedLabels(Labels):  # type: ignore[misc]
         super()._reset_thumbnail_level_data()
         self._level_materializer = None  # it would cache the coarsest level
 
+    def _get_layer_slicing_state(self, data: Any, cache: bool) -> _Slicing:
+        return _Slicing(self, data, cache)
+
     def _ensure_int_labels(self, data: Any) -> Any:
         return data
 
     def _reset_editable(self) -> None:
         self.editable = False
+
+
+def _nothing(_: Mask, region: Region, __: int) -> UInt8Array:
+    return np.zeros((region.height, region.width), np.uint8)
 
 
 def levels(mask: Mask, read: Callable[[Mask, Region, int], UInt8Array]) -> MultiScaleData:

@@ -17,9 +17,10 @@ from napari_pathseg.ui.layers.computed_labels import ComputedLabels, levels
 from napari_pathseg.ui.layers.live_tiles import LiveTiles, above_threshold
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
-DEFAULT_OPACITY = 0.45
-_BETWEEN = 0.35  # opacity between the stripes, relative to that of the stripes
-_STRIPE = 4  # pixels of the level shown, one or two on screen
+DEFAULT_OPACITY = 0.35
+_BETWEEN = 0.25  # opacity between the stripes, relative to that of the stripes
+_STRIPE = np.uint8(4)  # pixels of the level shown, one or two on screen; a power of 2, half of a stripe and its gap
+_AS_BETWEEN = np.uint8(UNREVIEWED_OFFSET // 4)
 
 
 class LiveLayer(ComputedLabels):
@@ -56,9 +57,8 @@ class LiveLayer(ComputedLabels):
 
     def _find(self, mask: Mask, region: Region, level: int) -> UInt8Array:
         found = above_threshold(self._tiles.read(region, level), self._threshold)
-        free = mask.preview(region, level)[0] == UNLABELLED
-        shown = np.where(free & (found > BACKGROUND), found, np.uint8(UNLABELLED))
-        rows, columns = (np.arange(part.start, part.stop) for part in region.slices)
-        between = ((rows[:, None] + columns) // _STRIPE % 2 == 1) & (shown > 0)
-        hatched: UInt8Array = shown + between.astype(np.uint8) * np.uint8(UNREVIEWED_OFFSET)
+        shown = (found > BACKGROUND) & (mask.preview(region, level)[0] == UNLABELLED)
+        rows, columns = ((np.arange(part.start, part.stop) % 8).astype(np.uint8) for part in region.slices)
+        between = ((rows[:, None] + columns) & _STRIPE) * _AS_BETWEEN
+        hatched: UInt8Array = np.where(shown, found | between, np.uint8(UNLABELLED))
         return hatched

@@ -26,7 +26,8 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.project_state import LiveChoices
 from napari_pathseg.ui.layers.live_layer import DEFAULT_OPACITY
 from napari_pathseg.ui.layers.live_tiles import LiveTiles, Tile
-from napari_pathseg.ui.layers.mask_layer import can_paint_pyramids
+from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids
+from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.layers.slide_layers import screen_pixels
 from napari_pathseg.ui.session.live_fill import LiveFill
 from napari_pathseg.ui.session.selection import SLIDE
@@ -34,6 +35,9 @@ from napari_pathseg.ui.session.training_controller import Worker
 from napari_pathseg.ui.session.workspace import Workspace
 
 _MAX_DEATHS, _DEATHS_S = 3, 120.0  # of the worker in a while, after which the live model rests
+_QUICK, _QUICK_S = 4, 0.02  # chunks of a stroke that are applied at once, and for how long
+_ANNOUNCE_S = 0.5  # between two announcements of a stroke
+_SEEN = 2  # screen pixels
 OFF, STARTING = "Off: press Live to see what a model finds, after each stroke.", "Starting…"
 NOTHING_DRAWN = "Draw two classes, and a model follows each stroke."
 FOLLOWS = "Follows each stroke"
@@ -44,8 +48,8 @@ _DIED = "Live rests: its process ended several times. Switch it off and on to st
 class LiveController:
     """Sends the worker what it needs to follow the mask in view; does nothing until :meth:`follow` is called.
 
-    Signals: `changed` (what the window says about it), `redraw_wanted` (tiles of what is on screen came:
-    :meth:`redraw` shows them).
+    Signals: `changed` (what the window says about it), `redraw_wanted` (:meth:`redraw` is to be called: soon, as tiles
+    of what is on screen came, or once there is time, as the mask above them changed).
 
     Attributes
     ----------
@@ -58,7 +62,7 @@ class LiveController:
     """
 
     changed = Signal()
-    redraw_wanted = Signal()
+    redraw_wanted = Signal(bool)
     threshold, opacity = 0.5, DEFAULT_OPACITY
 
     def __init__(self, workspace: Workspace, worker: Worker) -> None:
@@ -76,6 +80,8 @@ class LiveController:
         self._behind = False  # whether slides other than the one in view may have changed
         self._fill: LiveFill | None = None
         self._deaths: list[float] = []
+        self._layer: MaskLayer | PlainMaskLayer | None = None  # whose strokes are announced
+        self._announced = 0.0  # when one was last
 
     def follow(self) -> None:
         """Follow the mask in view from now on."""
@@ -85,6 +91,7 @@ class LiveController:
         workspace.mask_changed.connect(self._on_mask)
         self._worker.event.connect(self._on_event)
         self._worker.died.connect(self._on_worker_died)
+        self._watch_layer()
         self._on_project()
 
     # -- what the window shows
@@ -192,11 +199,11 @@ class LiveController:
         self.changed.emit()
 
     def follow_view(self) -> None:
-        """Let it answer for what is on screen now, no finer than the screen shows."""
+        """Let it answer for what is on screen now, no finer than is seen beneath the hatching: every second pixel."""
         record, layers = self._workspace.slide, self._workspace.layers
         if not self._started or record is None or layers.mask is None:
             return
-        coarse = max(0, math.floor(math.log2(1 / max(screen_pixels(layers), 1e-6))))
+        coarse = max(0, math.floor(math.log2(_SEEN / max(screen_pixels(layers), 1e-6))))
         view = ShowLive(record.id, layers.visible_region(), 2**coarse)
         if view != self._view and not view.region.empty:
             self._view = view
@@ -228,6 +235,7 @@ class LiveController:
         self.changed.emit()
 
     def _on_slide(self) -> None:
+        self._watch_layer()
         if self._fill is not None and (self._workspace.mask is not self._fill.mask):
             self.cancel_fill()
         record = self._workspace.slide
@@ -239,12 +247,38 @@ class LiveController:
         self.follow_view()
         self.changed.emit()
 
+    def _watch_layer(self) -> None:
+        layer = self._workspace.layers.mask
+        if layer is not None and layer is not self._layer:
+            self._layer = layer
+            layer.pending_changed.connect(self._on_paint)
+
+    def _on_paint(self) -> None:
+        """Let the worker leave the time to the window while a stroke is drawn, and be ready for its end."""
+        now, mask = time.monotonic(), self._workspace.mask
+        draws = mask is not None and mask.stroke_queue.has_open_group
+        if draws and self._started and self._view is not None and now > self._announced + _ANNOUNCE_S:
+            self._announced = now
+            self._worker.send(self._view)
+
     def _on_mask(self) -> None:
         if self._fill is not None and self._fill.go_on():
             self._end_fill()
+        self._apply_stroke()
         self._follow_masks()
-        if self._started and len(self.tiles):
-            self.redraw_wanted.emit()
+        mask = self._workspace.mask
+        if self._started and len(self.tiles) and mask is not None and not mask.stroke_queue.has_open_group:
+            self.redraw_wanted.emit(False)
+
+    def _apply_stroke(self) -> None:
+        """Apply the end of a stroke now if that is quick: the worker can then learn it while the window draws it."""
+        layer = self._workspace.layers.mask
+        if not self._started or layer is None or layer.mask is not self._workspace.mask:
+            return
+        queue = layer.mask.stroke_queue
+        if 0 < queue.pending_chunks <= _QUICK and not queue.has_open_group and layer.mask.operations.running is None:
+            with contextlib.suppress(ProjectError):  # it is tried again, and reported, in the next idle moment
+                layer.process_pending(_QUICK_S)
 
     def _follow_masks(self) -> None:
         """Start it if there is something to learn from, or let it know what has changed."""
@@ -364,14 +398,14 @@ class LiveController:
         shape = grid_shape((event.region.height, event.region.width), event.step)
         self.tiles.add(Tile(event.region, event.step, event.fit, unpack(event.pixels, (2, *shape))))
         if not event.region.intersect(layers.visible_region()).empty:
-            self.redraw_wanted.emit()
+            self.redraw_wanted.emit(True)
 
     def _take_status(self, status: LiveStatus) -> None:
         if status.warning and (self._status is None or status.text != self._status.text):
             self._workspace.message.emit(status.text, "", "warning")
         if self.tiles.hidden == status.ready:
             self.tiles.hidden = not status.ready
-            self.redraw_wanted.emit()
+            self.redraw_wanted.emit(True)
         self._status = replace(status, warning=False)
         self.changed.emit()
 

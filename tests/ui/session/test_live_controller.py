@@ -14,6 +14,7 @@ from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.session import live_controller
 from napari_pathseg.ui.session.live_controller import FOLLOWS, NOTHING_DRAWN, OFF, STARTING
 from napari_pathseg.ui.session.selection import SLIDE, VIEW
 from napari_pathseg.ui.session.session import Session
@@ -28,7 +29,7 @@ READY = LiveStatus(ready=True, fit=1, encoded=2, wanted=2)
 def live(learnable, worker):
     """A session with a slide in view that nothing is drawn on, and a live model that has just been started."""
     learnable.show_slide("case5")
-    learnable.live.redraw_wanted.connect(learnable.live.redraw)
+    learnable.live.redraw_wanted.connect(lambda _: learnable.live.redraw())
     learnable.live.follow()
     return learnable
 
@@ -127,7 +128,7 @@ def test_stroke_that_is_being_drawn_is_sent_once_it_has_ended(ready, worker):
         layer.stroke(BrushSegment((20, 20), (20, 60), 5), TUMOUR)
         ready.mask.process_pending(1)
         ready.mask_changed.emit()
-        assert worker.sent == []
+        assert worker.sent == [ShowLive("case5", WHOLE, 1)]  # which announces it
     layer.apply_pending()
     assert len(sent(worker, UpdateLive)) == 1
 
@@ -184,7 +185,8 @@ def test_removed_slide_is_read_again_which_drops_it(ready, worker):
     assert worker.sent == [UpdateLive("case1", EMPTY_REGION)]
 
 
-def test_slide_that_is_left_with_a_stroke_on_its_way_is_read_again(ready, worker):
+def test_slide_that_is_left_with_a_stroke_on_its_way_is_read_again(ready, worker, monkeypatch):
+    monkeypatch.setattr(live_controller, "_QUICK", 0)  # as a stroke across a large slide
     ready.layers.mask.stroke(BrushSegment((50, 50), (50, 90), 6), TUMOUR)
     ready.show_slide("case0")
     assert worker.sent == [UpdateLive("case5", EMPTY_REGION), ShowLive("case0", WHOLE, 1)]
@@ -193,9 +195,9 @@ def test_slide_that_is_left_with_a_stroke_on_its_way_is_read_again(ready, worker
 def test_view_is_sent_when_it_moves_and_no_finer_than_the_screen(ready, worker):
     ready.live.follow_view()
     assert worker.sent == []
-    ready.layers.viewer.scene.camera.zoom = 0.2
+    ready.layers.viewer.scene.camera.zoom = 0.2  # one screen pixel is five of the mask
     ready.live.follow_view()
-    assert worker.sent == [ShowLive("case5", WHOLE, 4)]
+    assert worker.sent == [ShowLive("case5", WHOLE, 8)]
 
 
 def test_overlay_lies_between_slide_and_mask_and_leaves_the_brush_where_it_is(ready, worker):
