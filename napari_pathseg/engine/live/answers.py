@@ -127,6 +127,11 @@ class Answers:
         """Return a tile of the rest of the slide whose features to look for."""
         return self._unseen.popleft() if self._unseen else None
 
+    def lost(self, cell: Cell) -> None:
+        """Look for the features of a tile of the view again: others took their place."""
+        if cell in self._answered and cell in self._cells:
+            self._missing.append(cell)
+
     def computed_now(self, cell: Cell) -> None:
         """Answer for a tile whose features have been computed."""
         (self._stale if cell in self._cells else self._rest).appendleft(cell)

@@ -8,6 +8,7 @@ import torch
 
 from napari_pathseg.config import LINEAR, LiveConfig
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.inference.region_predictor import as_tensor
 from napari_pathseg.engine.live.feature_store import FeatureStore, TilePlace, features_key
@@ -60,12 +61,14 @@ class KeptFeatures:
             raise ConfigError("The live model needs trained features. Set weights to imagenet, or to a file.")
         network = build_network(NetworkSpec(LINEAR, config.encoder, 2), config.weights).eval()
         assert isinstance(network, LinearHead)
-        digest = _digest_of(network)
-        network = folded(network)
+        folded_network = folded(network)
         sample = np.random.default_rng(0).integers(0, 256, (1, _PROBE, _PROBE, 3), np.uint8)
-        device = choose_device(network, as_tensor(sample))
-        self._digest = f"{digest} {device.bfloat16}"
-        self._encoder = TileEncoder(network, device)
+        device = choose_device(folded_network, as_tensor(sample))
+        self.adopt(network, TileEncoder(folded_network, device))
+
+    def adopt(self, network: LinearHead, encoder: TileEncoder) -> None:
+        """Use a network's encoder, whose weights tell which features on disk are its own."""
+        self._digest, self._encoder = _digest_of(network), encoder
 
     @property
     def widths(self) -> Sequence[int]:
@@ -83,8 +86,12 @@ class KeptFeatures:
 
     def find(self, slide: LiveSlide, cell: Cell) -> TileFeatures | None:
         """Return the features of a tile if they are kept."""
-        tile = slide.tile(cell)
-        return self.store.find(self._place(slide, cell), tile, self._loaded.strides, self._loaded.shapes(tile))
+        return self.find_tile(slide, slide.tile(cell))
+
+    def find_tile(self, slide: LiveSlide | SlidePatchSource, tile: Region) -> TileFeatures | None:
+        """Return the features of a tile of the working grid if they are kept."""
+        place = self._place(slide, (tile.top // SIDE, tile.left // SIDE))
+        return self.store.find(place, tile, self._loaded.strides, self._loaded.shapes(tile))
 
     def compute(self, slide: LiveSlide, cell: Cell) -> TileFeatures:
         """Compute the features of a tile and keep them; also raises the errors of reading a slide."""
@@ -97,7 +104,7 @@ class KeptFeatures:
         assert self._encoder is not None
         return self._encoder
 
-    def _place(self, slide: LiveSlide, cell: Cell) -> TilePlace:
+    def _place(self, slide: LiveSlide | SlidePatchSource, cell: Cell) -> TilePlace:
         record = slide.record
         if record.id not in self._keys:
             grid = record.downsample * slide.factor, record.shape, record.page

@@ -228,6 +228,7 @@ class LiveModel:
             if tile is not None:
                 yield from self._answers.answer(cell, tile, weights)
                 return True
+            self._answers.lost(cell)
         return False
 
     def _learn_strokes(self) -> _Step:

@@ -75,7 +75,7 @@ class Trainer:
         self, project: Project, plan: TrainingPlan, training_set: PatchDataset, validation_set: PatchDataset
     ) -> None:
         config = plan.config
-        self.plan, self.config, self.training_set = plan, config, training_set
+        self.project, self.plan, self.config, self.training_set = project, plan, config, training_set
         self._threads = CpuThreadTuner()  # before the process group limits the threads
         self._group: ProcessGroup | None = None
         if config.devices > 1:

@@ -10,11 +10,12 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
-from napari_pathseg.config import LIVE, TrainConfig
+from napari_pathseg.config import LIVE, LiveConfig, TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import Event, Job, Note, Progress, Started
+from napari_pathseg.engine.live.kept_features import KeptFeatures
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.networks.linear_head import LinearHead
 from napari_pathseg.engine.training.linear_fit import LinearFit
@@ -123,7 +124,10 @@ def _fit_classifier(trainer: Trainer) -> Iterator[Event]:
     """Fit the linear classifier to the features of the labelled tiles, as many as the time limit allows."""
     network, budget = trainer.state.network.eval(), trainer.budget
     assert isinstance(network, LinearHead)
-    fit = LinearFit(network, trainer.training_set, trainer.device)
+    kept = None  # in a precision that was asked for, all is computed
+    if trainer.config.precision == "auto":
+        kept = KeptFeatures(trainer.project, LiveConfig(stain_norm=trainer.config.stain_norm))
+    fit = LinearFit(network, trainer.training_set, trainer.device, kept)
     for tiles, total in fit.read():
         left = budget.elapsed / tiles * (total - tiles)
         yield Progress("Reading", tiles / total, min(left, budget.left), 0, seconds=budget.elapsed)

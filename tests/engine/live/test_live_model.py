@@ -92,6 +92,13 @@ def head_of(model):
     return [*weights.weights, weights.bias]
 
 
+def stored_head(project, model):
+    """The weights and bias of a model's classifier."""
+    stored = load_file(project.folder / "models" / model / "weights.safetensors")
+    heads = [stored[f"heads.{number}.weight"][:, :, 0, 0].T for number in range(6)]
+    return [*map(torch.from_numpy, heads), torch.from_numpy(stored["bias"])]
+
+
 def same(first, second, tolerance=0.0):
     return all(torch.allclose(a, b, atol=tolerance, rtol=0) for a, b in zip(first, second, strict=True))
 
@@ -166,9 +173,7 @@ def test_live_model_and_its_preset_agree(project):
     model = LiveModel(project, LIVE)
     settle(model)
     bundle = run(train(project, TrainConfig(preset="live")))
-    stored = load_file(project.folder / "models" / bundle.id / "weights.safetensors")
-    heads = [stored[f"heads.{number}.weight"][:, :, 0, 0].T for number in range(6)]
-    assert same(head_of(model), [*map(torch.from_numpy, heads), torch.from_numpy(stored["bias"])], 0.02)
+    assert same(head_of(model), stored_head(project, bundle.id), 0.02)
 
 
 def test_held_out_slide_is_not_learnt_and_said_to_be(project):
@@ -289,6 +294,18 @@ def test_features_on_disk_give_the_same_overlay_without_being_computed(project, 
         model.close()
         monkeypatch.setattr(TileEncoder, "encode", None)
     assert np.array_equal(*overlays)
+
+
+def test_preset_live_reads_the_features_that_the_live_model_keeps(project, monkeypatch):
+    change_slides(project, [f"case{number}" for number in range(4)], SlideChanges(role="train"))
+    change_slides(project, ["case4"], SlideChanges(role="val"))
+    model = LiveModel(project, LiveConfig())
+    settle(model)
+    head = head_of(model)
+    model.close()
+    monkeypatch.setattr(TileEncoder, "encode", None)
+    bundle = run(train(project, TrainConfig(preset="live")))
+    assert same(head, stored_head(project, bundle.id), 1e-5)
 
 
 def test_strokes_on_glass_alone_are_no_model(tmp_path):
