@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_pathseg.config import LINEAR
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import Device
-from napari_pathseg.engine.inference.region_predictor import RegionPredictor
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor, to_8_bits
 from napari_pathseg.engine.live.ridge import LinearClassifier
 from napari_pathseg.engine.live.tile_features import HALO, ScaleWeights, TileEncoder, TileFeatures
 from napari_pathseg.engine.networks import build_network
@@ -104,6 +104,6 @@ def test_answer_is_that_of_a_prediction_of_the_same_tile(scene, factor):
     box = Region(0, 0, int(side * factor), int(side * factor))
     tile = TileEncoder(network, CPU).encode(slide, Region(0, 0, side, side))
     classes, probability = scene[2].answer(tile, box, 1, factor)
-    expected = RegionPredictor(network, CPU, HALO).probabilities_8_bit(slide, box)
+    expected = to_8_bits(RegionPredictor(network, CPU, HALO).probabilities(slide, box))
     assert np.mean(classes == most_likely_classes(expected)) > 0.98
     assert np.abs(probability.astype(int) - expected.max(axis=0)).max() <= (3 if factor == 1 else 40)
