@@ -9,7 +9,7 @@ and on its last line one JSON object:
 ``first_tile_ms``       the same until the first tile does
 ``new_view_ms``         camera moved to a place whose features are not at hand -> all of it has an overlay, the longest
 
-    python benchmarks/live_window.py [--short]
+    xvfb-run -a -s "-screen 0 2048x1200x24 +extension GLX" python benchmarks/live_window.py [--short]
 """
 
 import argparse
@@ -85,7 +85,7 @@ class Window:
             if done():
                 return True
             application.processEvents()
-            time.sleep(0.0005)
+            time.sleep(0.002)
         return False
 
     def look(self, place: tuple[int, int]) -> None:

@@ -118,7 +118,7 @@ class LiveFillBar(_ProgressRow):
         if not self._since.isValid():
             self._since.start()
         if fill.whole or self._since.elapsed() > _SHOW_AFTER_MS:
-            self.show_progress(f"Filling · {fill.share:.0%}", fill.share)
+            self.show_progress(f"Filling · {100 * fill.share:.0f} %", fill.share)
             self.show()
 
 
