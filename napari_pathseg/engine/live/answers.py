@@ -16,6 +16,7 @@ MANY = 64  # tiles: of a larger view or box to fill, only those with tissue are 
 _AROUND = 32  # answers around the view, so that it may move a little
 _MESSAGE = 1024  # answers along a message's side
 _REST_STEP = 4  # mask pixels: the rest of a slide is answered more coarsely than the view
+_REST_ANSWERS = 8_000_000  # of a whole slide at most, a quarter of what the window keeps
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Answers:
         """Yield what a fit finds in a tile, where it differs from what was sent."""
         view = self.view
         assert view is not None
-        step, part = max(view.step, _REST_STEP), None
+        step, part = rest_step(view.slide.record.mask_shape, view.step), None
         if cell in self._cells:
             step, part = view.step, self._part(view, cell, _AROUND * view.step)
         whole = view.slide.box(cell, step) if part is None else part
@@ -163,6 +164,18 @@ class Answers:
             return inside
         aligned = inside.coarser(step).finer(step)
         return aligned.intersect(box)
+
+
+def rest_step(shape: tuple[int, int], step: int) -> int:
+    """Return the mask pixels along an answer for the rest of a slide, whose view has `step` of them.
+
+    >>> rest_step((1000, 1000), 1), rest_step((10_000, 10_000), 8), rest_step((100_000, 100_000), 1)
+    (4, 8, 64)
+    """
+    step = max(step, _REST_STEP)
+    while shape[0] * shape[1] > _REST_ANSWERS * step**2:
+        step *= 2
+    return step
 
 
 _NEVER = (-1, 1, EMPTY_REGION)
