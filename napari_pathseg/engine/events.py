@@ -208,8 +208,9 @@ class SlideDone(Event):
 class LiveTile(Event):
     """What the live model finds in a box of a slide's mask grid, as text made by `engine.live.packed`.
 
-    The pixels are two arrays, shape (2, rows, columns): the likeliest class, and its probability from 0 to 255.
-    Each is the answer for `step` mask pixels along a side: rows are the box's height divided by `step`, rounded up.
+    The pixels are two arrays, shape (2, rows, columns): the likeliest class other than Background, and its probability
+    from 0 to 255; the window shows Background where that is below a threshold.  Each is the answer for `step` mask
+    pixels along a side: rows are the box's height divided by `step`, rounded up.
 
     Attributes
     ----------
@@ -227,7 +228,7 @@ class LiveTile(Event):
 
 @dataclass(frozen=True)
 class LiveFilled(Event):
-    """The likeliest classes of a box of the mask grid, one a mask pixel, for the mask; the `last` one ends the filling.
+    """What the live model finds in a box of the mask grid, one answer a mask pixel; the `last` one ends the filling.
 
     Attributes
     ----------

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
@@ -129,7 +130,7 @@ class ScaleWeights:
         return sum(found[1:], found[0]).view(len(rows), len(columns), -1).movedim(-1, 0).contiguous()
 
     def answer(self, tile: TileFeatures, box: Region, step: int, factor: float) -> UInt8Array:
-        """Return the likeliest class and its probability from 0 to 255, shape (2, rows, columns).
+        """Return the likeliest class but Background and its probability from 0 to 255, shape (2, rows, columns).
 
         Parameters
         ----------
@@ -156,8 +157,8 @@ class ScaleWeights:
                 for places, origin in zip((rows, columns), known, strict=True)
             )
             probabilities = down @ coarse @ across.T
-        best, classes = probabilities.max(dim=0)
-        found: UInt8Array = torch.stack([(classes + 1).byte(), (best * 255).round().byte()]).numpy()
+        best, classes = probabilities[BACKGROUND:].max(dim=0)
+        found: UInt8Array = torch.stack([(classes + 1 + BACKGROUND).byte(), (best * 255).round().byte()]).numpy()
         return found
 
 

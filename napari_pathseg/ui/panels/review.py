@@ -111,7 +111,7 @@ class ReviewPanel(QWidget):
             row(self.predict_view, self.predict_slide, self.predict_all),
             verdicts,
             self.legend,
-            row(QLabel("Opacity"), self.opacity, self.only_contour),
+            row(QLabel("Mask opacity"), self.opacity, self.only_contour),
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
             CollapsibleSection("Expert", self.settings, minor=True),

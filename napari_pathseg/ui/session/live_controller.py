@@ -40,7 +40,7 @@ _ANNOUNCE_S = 0.5  # between two announcements of a stroke
 _SEEN = 2  # screen pixels
 OFF, STARTING = "Off: press Live to see what a model finds, after each stroke.", "Starting…"
 NOTHING_DRAWN = "Draw two classes, and a model follows each stroke."
-FOLLOWS = "Follows each stroke"
+READS, FOLLOWS = "Reads what is drawn…", "Follows each stroke"
 NOT_READY = "The live model has found nothing yet. Draw two classes, or wait a moment, then fill again."
 _DIED = "Live rests: its process ended several times. Switch it off and on to start it again."
 
@@ -118,6 +118,8 @@ class LiveController:
             return STARTING
         if status.text:
             return status.text
+        if not status.ready:
+            return READS
         if status.encoded < status.wanted:
             return f"{FOLLOWS} · {int(100 * status.encoded / status.wanted)} % of the slide read"
         return FOLLOWS
