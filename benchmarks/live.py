@@ -29,11 +29,11 @@ from napari_pathseg.config import LINEAR, LiveConfig, TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import Event, LiveTile
+from napari_pathseg.engine.live.discriminant import FeatureSums, LabelledFeatures, LinearClassifier, solve
 from napari_pathseg.engine.live.kept_features import KeptFeatures
 from napari_pathseg.engine.live.live_model import LiveModel
 from napari_pathseg.engine.live.live_slide import LiveSlide
 from napari_pathseg.engine.live.packed import pack
-from napari_pathseg.engine.live.ridge import FeatureSums, LabelledFeatures, LinearClassifier, solve
 from napari_pathseg.engine.live.tile_features import SIDE, ScaleWeights, TileFeatures
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.geometry import Region, layout

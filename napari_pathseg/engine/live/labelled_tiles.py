@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.engine.live.ridge import FeatureSums, LabelledFeatures, LinearClassifier, solve
+from napari_pathseg.engine.live.discriminant import FeatureSums, LabelledFeatures, LinearClassifier, solve
 from napari_pathseg.engine.live.tile_features import Indices, TileFeatures
 from napari_pathseg.geometry.arrays import BoolArray, Float32Array, Float64Array, UInt8Array
 
@@ -24,7 +24,7 @@ _JUDGED = 12_000  # remembered pixels that are used together
 _BLOCK = 128  # pixels; parts of a single slide that are held out together
 _FOLDS = 5
 _PENALTIES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # of standardised features, divided by the root of their scale's width
-_TEMPERATURES = tuple(2.0**power for power in range(-1, 6))
+_TEMPERATURES = tuple(2.0**power for power in range(-5, 3))
 _KINDS = 512  # labels, and whether they are corrections
 
 _Codes = npt.NDArray[np.int64]  # of labelled pixels: place in the tile, label, and whether it is a correction
@@ -35,7 +35,7 @@ class Strength:
     """What a fit needs beside its pixels: the penalty, and the scale of the logits that makes probabilities of them."""
 
     penalty: float = 0.03
-    factor: float = 4.0
+    factor: float = 0.5
 
 
 @dataclass(frozen=True)

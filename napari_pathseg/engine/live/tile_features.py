@@ -23,7 +23,7 @@ from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.inference.region_predictor import as_tensor
-from napari_pathseg.engine.live.ridge import LinearClassifier
+from napari_pathseg.engine.live.discriminant import LinearClassifier
 from napari_pathseg.engine.networks.linear_head import LinearHead
 from napari_pathseg.errors import BundleError
 from napari_pathseg.geometry import TILE_SIDE, Region

@@ -1,6 +1,6 @@
 """A linear classifier on the features of a frozen encoder: the live model.
 
-It is fitted in closed form, see `engine.live.ridge`, in milliseconds once the features are known.
+It is fitted in closed form, see `engine.live.discriminant`, in milliseconds once the features are known.
 """
 
 from typing import Any, cast

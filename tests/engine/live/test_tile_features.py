@@ -10,7 +10,7 @@ from napari_pathseg.config import LINEAR
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.inference.region_predictor import RegionPredictor, to_8_bits
-from napari_pathseg.engine.live.ridge import LinearClassifier
+from napari_pathseg.engine.live.discriminant import LinearClassifier
 from napari_pathseg.engine.live.tile_features import HALO, ScaleWeights, TileEncoder, TileFeatures
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.geometry import Region

@@ -14,7 +14,7 @@ from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.events import Note, Progress, Stop, run
 from napari_pathseg.engine.inference.predict import predict
 from napari_pathseg.engine.live import labelled_tiles
-from napari_pathseg.engine.live.ridge import FeatureSums, LabelledFeatures, solve
+from napari_pathseg.engine.live.discriminant import FeatureSums, LabelledFeatures, solve
 from napari_pathseg.engine.networks.weights import lite0_weights
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ConfigError, NothingToLearnError
@@ -59,23 +59,43 @@ def test_tile_that_is_taken_away_leaves_no_trace(first, second, seed):
             np.testing.assert_allclose(without.second[index], value, atol=1e-9)
 
 
+def standardised(tile):
+    """Features without their mean, each over its spread and the root of its scale's width, and the pixels' weights."""
+    present = np.unique(tile.classes)
+    share = np.array([1 / (len(present) * (tile.classes == label).sum()) for label in tile.classes])
+    features = tile.features.astype(float)
+    mean = share @ features
+    std = np.sqrt(share @ (features - mean) ** 2)
+    return (features - mean) / (std * np.repeat(np.sqrt(WIDTHS), WIDTHS)), share
+
+
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(20, 80), penalty=st.floats(0.01, 1), seed=st.integers(0, 99))
-def test_fit_is_the_ridge_regression_of_each_class(count, penalty, seed):
+def test_fit_is_the_penalised_discriminant_analysis(count, penalty, seed):
     tile = pixels_of(seed, count)
     (found,), (_, same) = (solve(sums_of(tile), WIDTHS, penalties) for penalties in ([penalty], [1.0, penalty]))
     np.testing.assert_allclose(same.logits(tile.features), found.logits(tile.features), atol=1e-6)
-    present, features = np.unique(tile.classes), tile.features.astype(float)
-    share = np.array([1 / (len(present) * (tile.classes == label).sum()) for label in tile.classes])
-    mean = share @ features
-    std = np.sqrt(share @ (features - mean) ** 2)
-    scaled = (features - mean) / (std * np.repeat(np.sqrt(WIDTHS), WIDTHS))
-    rows = np.vstack([np.sqrt(share)[:, None] * scaled, np.sqrt(penalty) * np.eye(sum(WIDTHS))])
-    for label in present:
-        wanted = (tile.classes == label) - 1 / len(present)
-        targets = np.concatenate([np.sqrt(share) * wanted, np.zeros(sum(WIDTHS))])
-        expected = scaled @ np.linalg.lstsq(rows, targets, rcond=None)[0] + 1 / len(present)
+    scaled, share = standardised(tile)
+    means = {label: scaled[tile.classes == label].mean(axis=0) for label in np.unique(tile.classes)}
+    rest = scaled - np.array([means[label] for label in tile.classes])
+    within = (share[:, None] * rest).T @ rest + penalty * np.eye(sum(WIDTHS))
+    for label, mean in means.items():
+        expected = (scaled - mean / 2) @ np.linalg.solve(within, mean)
         np.testing.assert_allclose(found.logits(tile.features)[:, label - 1], expected, atol=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(count=st.integers(20, 80), penalty=st.floats(0.01, 1), seed=st.integers(0, 99))
+def test_fit_of_two_classes_is_their_ridge_regression(count, penalty, seed):
+    tile = pixels_of(seed, count, classes=2)
+    (found,) = solve(sums_of(tile, classes=2), WIDTHS, [penalty])
+    scaled, share = standardised(tile)
+    rows = np.vstack([np.sqrt(share)[:, None] * scaled, np.sqrt(penalty) * np.eye(sum(WIDTHS))])
+    targets = np.concatenate([np.sqrt(share) * (1.0 * (tile.classes == 2) - 0.5), np.zeros(sum(WIDTHS))])
+    regression = scaled @ np.linalg.lstsq(rows, targets, rcond=None)[0]
+    logits = found.logits(tile.features)
+    difference = logits[:, 1] - logits[:, 0]
+    np.testing.assert_allclose(difference / np.abs(difference).max(), regression / np.abs(regression).max(), atol=1e-6)
 
 
 def test_class_without_a_pixel_is_never_predicted():

@@ -1,8 +1,9 @@
-"""Ridge regression of labelled pixels' classes on their features, from sums to which pixels come and go.
+"""Penalised linear discriminant analysis of labelled pixels, from sums to which pixels come and go.
 
-All that the regression of each class's indicator needs of the pixels are sums, class by class: their number, the sum
-of their features, and the sum of the products of each two features.  Sums add up, so annotations can come and go at a
-cost that does not grow with what is there already.
+All that it needs of the pixels are sums, class by class: their number, the sum of their features, and the sum of the
+products of each two features.  Sums add up, so annotations can come and go at a cost that does not grow with what is
+there already.  For two classes it is the ridge regression of the one against the other; of more classes, regression
+hides one that lies between two others.
 
 Features are standardised, and each scale of the encoder has the same weight in the penalty, whatever its number
 of features: on 8 pictures of glands with six strokes a class, Dice on held-out patients is 0.942 to 0.946 so, 0.914
@@ -99,7 +100,7 @@ class LinearClassifier:
 def solve(
     sums: FeatureSums, widths: Sequence[int], penalties: Sequence[float], classes: Collection[int] | None = None
 ) -> list[LinearClassifier]:
-    """Return the ridge regression for each penalty; every class that has pixels weighs the same.
+    """Return the discriminants of the classes for each penalty; every class that has pixels weighs the same.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ def solve(
     widths
         How many features belong to each scale, in order.
     penalties
-        Weights of the squared coefficients of the standardised features.
+        What is added to the variance of the standardised features within the classes.
     classes
         The indices of the classes that are distinguished, those of `sums` by default; others are never predicted.
     """
@@ -118,15 +119,21 @@ def solve(
     mean = share @ sums.first
     second = np.sum([share[index] * sums.second[index] for index in present], axis=0)
     covariance = second - np.outer(mean, mean)
+    deviations = sums.first[present] / sums.weight[present, None] - mean
+    within = covariance - deviations.T @ deviations / len(present)
     levels = np.repeat(np.sqrt(np.asarray(widths, float)), widths)
     scale = levels * np.sqrt(np.diag(covariance).clip(min=_MIN_STD**2))
-    correlation = covariance / np.outer(scale, scale)
-    targets = (share[present, None] * sums.first[present] - mean / len(present)) / scale
-    found = (coefficients / scale for coefficients in _ridge(correlation, targets, penalties))
-    return [_folded(coefficients, mean, present, len(share)) for coefficients in found]
+    standardised = _solved(within / np.outer(scale, scale), deviations / scale, penalties)
+    found = []
+    for coefficients in (each / scale for each in standardised):
+        weights, bias = np.zeros((len(share), len(mean))), np.full(len(share), NEVER)
+        weights[present] = coefficients
+        bias[present] = -(coefficients @ mean) - (coefficients * deviations).sum(axis=1) / 2
+        found.append(LinearClassifier(weights, bias))
+    return found
 
 
-def _ridge(matrix: Float64Array, targets: Float64Array, penalties: Sequence[float]) -> Iterator[Float64Array]:
+def _solved(matrix: Float64Array, targets: Float64Array, penalties: Sequence[float]) -> Iterator[Float64Array]:
     """Yield the rows x for which x @ (matrix + penalty * 1) is `targets`; many penalties cost little more than one."""
     square, wanted = torch.from_numpy(matrix), torch.from_numpy(np.ascontiguousarray(targets.T))
     if len(penalties) == 1:
@@ -137,11 +144,3 @@ def _ridge(matrix: Float64Array, targets: Float64Array, penalties: Sequence[floa
     projected = wanted.T @ vectors
     for penalty in penalties:
         yield (projected / (values.clamp(min=0) + penalty) @ vectors.T).numpy()
-
-
-def _folded(coefficients: Float64Array, mean: Float64Array, present: list[int], classes: int) -> LinearClassifier:
-    """Return the classifier whose answer at the mean is the share of each class."""
-    weights, bias = np.zeros((classes, len(mean))), np.full(classes, NEVER)
-    weights[present] = coefficients
-    bias[present] = 1 / len(present) - coefficients @ mean
-    return LinearClassifier(weights, bias)
