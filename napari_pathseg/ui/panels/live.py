@@ -37,7 +37,6 @@ class LiveSwitch(QWidget):
         self.switch.setToolTip(with_key(_HELP, "live_overlay"))
         self.switch.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         FixedLines(self.sentence)
-        self.sentence.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         column(self, row(self.switch, self.sentence))
         self.switch.clicked.connect(self._set_on)
         session.live.changed.connect(self._show)

@@ -302,7 +302,8 @@ class LiveController:
         if not self._save_mask():
             return  # the end of what runs on the mask is a change of it
         self._started, self._status, self._view, self._behind = True, None, None, False
-        self._worker.send(StartLive(project=str(project.folder), config=self.config))
+        config = self.config.replace(disk_gb=0.0) if self._workspace.taken else self.config  # not ours to write
+        self._worker.send(StartLive(project=str(project.folder), config=config))
         self._mask, self._classes = self._workspace.mask, _classes(project)
         self._slide = "" if self._workspace.slide is None else self._workspace.slide.id
         if self._mask is not None:

@@ -81,11 +81,20 @@ class FixedLines(QObject):
 
     def _elided(self) -> QTextDocument | None:
         """Return the part of the text that fits, with an "…"; None if all of it fits."""
-        label, size = self._label, self._label.contentsRect().size()
-        key = label.text(), size.width(), size.height(), label.font().key()
+        label = self._label
+        width, height = label.contentsRect().width() - self._indent, label.contentsRect().height()
+        key = label.text(), width, height, label.font().key()
         if self._drawn[0] != key:
-            self._drawn = key, self._cut(size.width(), size.height())
+            self._drawn = key, self._cut(width, height)
         return self._drawn[1]
+
+    @property
+    def _indent(self) -> int:
+        """How far Qt moves the text of a label with a frame from its edges: half the width of an x."""
+        label = self._label
+        if label.indent() < 0 and label.frameWidth():
+            return max(0, label.fontMetrics().horizontalAdvance("x") // 2 - label.margin())
+        return max(0, label.indent())
 
     def _cut(self, width: int, height: int) -> QTextDocument | None:
         label, wraps = self._label, self._label.wordWrap()
@@ -109,7 +118,7 @@ class FixedLines(QObject):
         painter, context = QPainter(label), QAbstractTextDocumentLayout.PaintContext()
         context.palette.setColor(QPalette.ColorRole.Text, label.palette().color(label.foregroundRole()))
         inside = QRectF(label.contentsRect())
-        painter.translate(QPointF(inside.topLeft()))
+        painter.translate(inside.topLeft() + QPointF(self._indent, self._indent))
         layout = document.documentLayout()
         if layout is not None:
             layout.draw(painter, context)

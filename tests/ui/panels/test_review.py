@@ -110,7 +110,7 @@ def test_prediction_after_a_training_takes_the_settings_of_the_panel(opened):
     opened.review.settings.fields["shifts"].value = 2
     assert opened.session.training.predict_config.shifts == 2
     opened.review.settings.fields["halo"].value = 33  # no multiple of 32; Predict says so
-    assert opened.session.training.predict_config.halo == 64
+    assert opened.session.training.predict_config.halo == PredictConfig().halo
 
 
 def test_settings_of_the_last_prediction_are_shown_when_the_project_is_opened_again(qtbot, learnable, worker, tmp_path):
@@ -139,6 +139,6 @@ def test_prediction_settings_are_remembered_by_a_training_too(opened):
 
 
 def test_prediction_settings_are_remembered_without_a_prediction(opened):
-    opened.review.settings.fields["halo"].value = 96
+    opened.review.settings.fields["halo"].value = 128
     stored = Project.open(opened.session.project.folder).state.prediction_choices
-    assert stored == PredictConfig(halo=96).to_json()
+    assert stored == PredictConfig(halo=128).to_json()

@@ -104,6 +104,13 @@ def test_it_waits_until_something_is_drawn(worker, slides, tmp_path, project):
     assert isinstance(worker.sent[-1], StopLive)
 
 
+def test_nothing_is_written_into_a_project_that_another_program_holds(learnable, worker):
+    learnable.workspace.taken = "open in another window"
+    learnable.show_slide("case5")  # as it was saved
+    learnable.live.follow()
+    assert worker.sent[0].config == LiveConfig(disk_gb=0)
+
+
 def _viewer():
     from napari.components import ViewerModel
 
