@@ -35,7 +35,8 @@ class TrainConfig(Settings):
     minutes: float = setting(
         0.0,
         "Maximum training time; 0: that of the preset (live 30 s, less if few tiles are annotated; quick 10 s, "
-        "normal 2 min, thorough up to 10 h).",
+        "normal 2 min, thorough up to 10 h). Without a GPU, a normal training of up to 2 min has batches of 2 tiles "
+        "instead of the default.",
         unit="min",
         minimum=0.0,
         maximum=10_000,

@@ -58,7 +58,7 @@ def choose_device(
     device
         Defaults to a GPU if there is one, else the CPU.
     """
-    device = device or _best_device()
+    device = device or best_device()
     kind = device.type
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if precision != "auto":
@@ -80,7 +80,8 @@ def _known_or_tried(network: nn.Module, sample: Tensor) -> bool:
     return _TRIED[key]
 
 
-def _best_device() -> torch.device:
+def best_device() -> torch.device:
+    """Return a GPU if there is one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", 0)
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

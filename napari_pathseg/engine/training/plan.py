@@ -24,6 +24,7 @@ from napari_pathseg.engine.bundle import (
     reserve_run,
 )
 from napari_pathseg.engine.bundle_io import allocate_network, load_network
+from napari_pathseg.engine.device import best_device
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, checkpoint_shapes, load_checkpoint
@@ -51,6 +52,7 @@ from napari_pathseg.storage.atomic import save_json
 
 # A checkpoint holds the network, its mean, and up to two tensors of the optimizer for each of its own.
 _MOST_COPIES, _REST_BYTES = 8, 64 << 20
+_SHORT_MINUTES, _SHORT_BATCH = 2.0, 2
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
         unknown = (*unknown, *_kept_network(parent, spec, config))
         encoder = spec.encoder or config.encoder
         config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
-    config, notes = _fit_tile(project, config, train)
+    config, notes = _fit_tile(project, _fit_batch(config), train)
     held_out: Parts = {}
     if not val:
         config, held_out, more = _hold_out_parts(project, config, train)
@@ -164,6 +166,16 @@ def _hold_out_parts(
     if found.tile < config.tile:
         notes.append(f"Tiles have {found.tile} pixels instead of {config.tile}, so that they fit beside these parts.")
     return config.replace(tile=found.tile), found.boxes, tuple(notes)
+
+
+def _fit_batch(config: TrainConfig) -> TrainConfig:
+    """Return the settings with smaller batches where time is short, unless another size than the default was chosen.
+
+    In a minute or two a CPU makes some hundred steps, and twice as many of half the size teach more.
+    """
+    short = config.preset == "normal" and not config.steps and config.longest_minutes <= _SHORT_MINUTES
+    usual = config.batch == TrainConfig().batch and config.devices == config.accumulate == 1
+    return config.replace(batch=_SHORT_BATCH) if short and usual and best_device().type == "cpu" else config
 
 
 def _fit_tile(project: Project, config: TrainConfig, train: list[SlideRecord]) -> tuple[TrainConfig, tuple[str, ...]]:

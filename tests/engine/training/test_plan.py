@@ -4,6 +4,7 @@ from safetensors.torch import save_file
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.device import best_device
 from napari_pathseg.engine.events import Note, Started
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training.plan import plan_training
@@ -41,3 +42,21 @@ def test_training_says_what_the_initial_weights_lack(project, tmp_path):
     assert isinstance(started, Started)
     assert isinstance(note, Note)
     assert "no weights for fc6 and fc7" in note.text
+
+
+@pytest.mark.skipif(best_device().type != "cpu", reason="with a GPU, batches stay as they are")
+@pytest.mark.parametrize(
+    ("changes", "batch"),
+    [
+        ({"minutes": 1}, 2),
+        ({}, 2),  # two minutes
+        ({"minutes": 3}, 4),
+        ({"minutes": 1, "batch": 8}, 8),
+        ({"minutes": 1, "accumulate": 2}, 4),
+        ({"minutes": 1, "preset": "thorough"}, 4),
+        ({"steps": 50}, 4),
+    ],
+)
+def test_short_training_on_a_cpu_makes_more_steps_of_half_the_usual_batch(project, changes, batch):
+    config = TrainConfig(encoder="mobilenetv3_small_050", weights="none", **changes)
+    assert plan_training(project, config, None).config.batch == batch
