@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from napari_pathseg.geometry import Region, on_grid
 from napari_pathseg.masks import edits
+from napari_pathseg.masks.provenance import Provenance
 from napari_pathseg.projects.checks.checks import check
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.ground_truth import GroundTruth, labelled_pixel_counts
@@ -113,3 +114,31 @@ def test_complete_slide_is_complete_inside_and_outside_boxes():
     assert make_record(1, BOXES, complete=True).complete_in(WHOLE) is True
     assert make_record(1, []).complete_in(WHOLE) is False
     assert on_grid(Region(1, 2, 4, 6), 2) == Region(0, 1, 2, 3)
+
+
+def test_given_pixels_count_until_they_are_saved(project):
+    record = project.slide("case5")
+    truth, box = GroundTruth(project, record), Region(20, 30, 40, 50)
+    whole = Region(0, 0, *record.mask_shape)
+    pixels = np.stack([np.full((40, 50), 2, np.uint8), np.full((40, 50), Provenance.DRAWN, np.uint8)])
+    truth.give(box, pixels)
+    assert truth.labels(whole).sum() == 2 * 40 * 50
+    assert (truth.labels(box) == 2).all()
+    assert truth.set_chunks() == {(0, 0)}
+    truth.forget_saved(8)  # nothing has been
+    assert truth.labels(whole).sum() == 2 * 40 * 50
+    with project.open_mask("case5") as mask:
+        edits.paint(mask, box, pixels[0])
+    truth.forget_saved(8)
+    with project.open_mask("case5") as mask:
+        mask.run(edits.clear(whole, None))
+    assert not truth.labels(whole).any()
+    truth.give(box, pixels)
+    truth.read_again()
+    assert not truth.labels(whole).any()
+
+
+def test_pixels_of_a_model_that_are_given_are_no_truth(project):
+    truth = GroundTruth(project, project.slide("case5"))
+    truth.give(Region(0, 0, 5, 5), np.stack([np.full((5, 5), 2, np.uint8), np.full((5, 5), 1, np.uint8)]))
+    assert not truth.labels(Region(0, 0, 192, 192)).any()

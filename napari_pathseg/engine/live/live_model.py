@@ -31,6 +31,7 @@ from napari_pathseg.projects.tissue_masks import load_tissue
 
 _SLICE_S = 0.1  # after which no further step is begun; the longest, the features of a tile, takes 0.2 s on two cores
 _NO_MEMORY = "Memory ran out, so the live model rests. Lower its memory in the settings, or close programs."
+_LOOKED_AT = 8  # chunks of given labels at a time, to see whether they have been saved
 _STATUS_S = 1.0  # between reports on the features of a slide
 
 _Step = Generator[Event, None, bool]  # returns whether there was anything to do
@@ -172,7 +173,7 @@ class LiveModel:
         steps += [self._see_view, self._fill]
         if background:
             steps += [self._read_others, self._learn_others, self._choose, self._find_tissue, self._answer_rest]
-            steps += [self._save, self._see_rest]
+            steps += [self._save, self._see_rest, self._tidy]
         for step in steps:
             if (yield from step()):
                 return True
@@ -300,9 +301,17 @@ class LiveModel:
         if store.unsaved:
             store.save_next()
             return True
+        return False
+
+    def _tidy(self) -> _Step:
+        """Delete old features and forget labels that have been saved, where nothing else is to be done."""
+        yield from ()
         if not self._swept:
             self._swept = True
-            store.sweep()
+            self._features.store.sweep()
+        view = self._answers.view
+        if view is not None:
+            self._slides.guarded(view.slide.record.id, partial(view.slide.truth.forget_saved, _LOOKED_AT))
         return False
 
     def _fill(self) -> _Step:
