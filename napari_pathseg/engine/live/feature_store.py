@@ -98,10 +98,6 @@ class FeatureStore:
     def __contains__(self, place: object) -> bool:
         return place in self._kept or place in self._files
 
-    def in_memory(self, place: TilePlace) -> bool:
-        """Return whether the features of a tile are at hand without reading."""
-        return place in self._kept
-
     def keep(self, place: TilePlace, features: TileFeatures) -> None:
         """Keep the features of a tile; the least recently used give way in memory."""
         if self._disk_bytes and not self.problem:

@@ -41,11 +41,6 @@ class KeptFeatures:
         self._digest = ""
         self._keys: dict[str, str] = {}
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the encoder is loaded."""
-        return self._encoder is not None
-
     def load_encoder(self) -> None:
         """Load the encoder.
 

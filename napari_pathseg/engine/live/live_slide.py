@@ -58,11 +58,6 @@ class LiveSlide:
             self._source = SlidePatchSource(self._project, self.record, stain_norm=self._stain_norm, truth=self.truth)
         return self._source
 
-    @property
-    def is_open(self) -> bool:
-        """Whether its file is open."""
-        return self._source is not None
-
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""
         if self._source is not None:
