@@ -25,6 +25,7 @@ from napari_pathseg.jobs.protocol import (
     COMMANDS,
     EVENTS,
     JobFinished,
+    LiveCommand,
     Predict,
     StartJob,
     Train,
@@ -33,7 +34,7 @@ from napari_pathseg.jobs.protocol import (
     to_line,
 )
 
-ABSTRACT = {Event, Command, StartJob, JobFinished}
+ABSTRACT = {Event, Command, StartJob, JobFinished, LiveCommand}
 
 # As version 0.1.0 wrote them to events.jsonl.
 LOGGED = [
