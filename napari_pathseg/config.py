@@ -12,6 +12,7 @@ from napari_pathseg.settings import Settings, setting
 LIVE = "live"
 PRESETS = (LIVE, "quick", "normal", "thorough")
 LINEAR = "features+linear"
+USUAL_BATCH = 4  # tiles, if the setting is 0
 NETWORK_NAMES = ("unet", "unetplusplus", "fpn", "deeplabv3plus", "segformer", "unet-classic", "fcn8s", LINEAR)
 LOSS_NAMES = ("cross-entropy+dice", "cross-entropy", "dice", "focal", "tversky", "lovasz")
 FILL_MODES = ("mirror", "nearest")
@@ -35,8 +36,7 @@ class TrainConfig(Settings):
     minutes: float = setting(
         0.0,
         "Maximum training time; 0: that of the preset (live 30 s, less if few tiles are annotated; quick 10 s, "
-        "normal 2 min, thorough up to 10 h). Without a GPU, a normal training of up to 2 min has batches of 2 tiles "
-        "instead of the default.",
+        "normal 2 min, thorough up to 10 h).",
         unit="min",
         minimum=0.0,
         maximum=10_000,
@@ -96,9 +96,10 @@ class TrainConfig(Settings):
         group="Tiles",
     )
     batch: int = setting(
-        4,
-        "Batch size: tiles per batch; lower it if memory runs out.",
-        minimum=1,
+        0,
+        "Batch size: tiles per batch; 0: 4, but 2 in a normal training of up to 2 min without a GPU. Lower it if "
+        "memory runs out.",
+        minimum=0,
         maximum=256,
         label="Batch size",
         group="Tiles",
@@ -429,7 +430,9 @@ class PredictConfig(Settings):
     role: str = setting(
         "all", "Which slides to predict.", label="Slides", choices=("all", "train", "val", "test"), expert=False
     )
-    tissue_only: bool = setting(True, "Predict tissue only; glass is Background. Up to 16 Mpx are predicted whole.")
+    tissue_only: bool = setting(
+        True, "Predict tissue only; glass is Background. Up to 16 Mpx are predicted whole.", label="Tissue only"
+    )
     tile: int = setting(
         1024,
         "Side of the tiles that are predicted; lower it if memory runs out.",

@@ -42,8 +42,8 @@ def test_every_setting_has_a_help_text(kind):
 
 
 def test_value_beyond_its_limits_is_refused_with_the_limits():
-    with pytest.raises(ConfigError, match=r"^batch is 0; it must lie between 1 and 256\.$"):
-        TrainConfig(batch=0)
+    with pytest.raises(ConfigError, match=r"^batch is -1; it must lie between 0 and 256\.$"):
+        TrainConfig(batch=-1)
 
 
 def test_nan_is_refused():
@@ -62,8 +62,8 @@ def test_fraction_is_refused_for_a_whole_number():
         ({"context": "yes"}, "context is 'yes'; it must be True or False."),
         ({"flip_rotate": 1}, "flip_rotate is 1; it must be True or False."),
         ({"encoder": 3}, "encoder is 3; it must be a string."),
-        ({"batch": "8"}, "batch is '8'; it must be a number between 1 and 256."),
-        ({"batch": True}, "batch is True; it must be a number between 1 and 256."),
+        ({"batch": "8"}, "batch is '8'; it must be a number between 0 and 256."),
+        ({"batch": True}, "batch is True; it must be a number between 0 and 256."),
         ({"schedule": 2}, "schedule is 2; it must be one of auto, cosine"),
     ],
 )

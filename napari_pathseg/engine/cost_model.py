@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import psutil
 
-from napari_pathseg.config import LIVE, TrainConfig
+from napari_pathseg.config import LIVE, USUAL_BATCH, TrainConfig
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS, RelativeCost, StepCost
 from napari_pathseg.projects.checks.trainability import train_val_split
@@ -190,8 +190,8 @@ def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[s
 def _remedy(parts: dict[str, float], config: TrainConfig) -> str:
     largest = max(("tiles", "weights", "features", "slides"), key=lambda name: parts[name])
     if largest == "tiles":
-        if config.batch > 1:
-            return f"Lower batch ({config.batch})."
+        if config.batch != 1:
+            return f"Lower batch ({config.batch or USUAL_BATCH})."
         return f"Lower tile ({config.tile})."
     if largest == "features":
         return f"Lower cached_tiles ({config.cached_tiles})."
@@ -201,7 +201,7 @@ def _remedy(parts: dict[str, float], config: TrainConfig) -> str:
 
 
 def _batch_mpx(config: TrainConfig) -> float:
-    return config.batch * config.tile**2 / 1e6
+    return (config.batch or USUAL_BATCH) * config.tile**2 / 1e6
 
 
 def _seconds(tflop: float, mpx: float, hardware: HardwareProfile) -> float:

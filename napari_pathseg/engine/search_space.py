@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import USUAL_BATCH, TrainConfig
 from napari_pathseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -178,6 +178,8 @@ class TuneRequest:
 
 def _automatic_name(fields: Sequence[str], shared: dict[str, Any]) -> str:
     named = TrainConfig.without_newer_defaults(shared)
+    if named.get("batch") == 0:
+        named["batch"] = USUAL_BATCH  # the default of older versions, so that their tunings go on
     digest = hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
     return "-".join([*sorted(fields)[:3], digest[:8]])
 

@@ -43,7 +43,7 @@ def test_values_are_parsed_by_the_type_of_the_setting(text, values):
     ("vary", "others", "message"),
     [
         (["rate=1,2"], {}, "rate is not a setting of TrainConfig. Choose one of accumulate"),
-        (["batch=2,0"], {}, "batch is 0; it must lie between 1 and 256."),
+        (["batch=2,-1"], {}, "batch is -1; it must lie between 0 and 256."),
         (["batch=two"], {}, "batch is 'two'; it must be a whole number."),
         (["flip_rotate=maybe"], {}, "flip_rotate is 'maybe'; it must be true or false."),
         (["tile=64,100"], {}, "tile is 100; it must be a multiple of 32."),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_pathseg.config import LIVE, TrainConfig
+from napari_pathseg.config import LIVE, USUAL_BATCH, TrainConfig
 from napari_pathseg.engine.bundle import (
     NetworkSpec,
     check_classes,
@@ -169,13 +169,16 @@ def _hold_out_parts(
 
 
 def _fit_batch(config: TrainConfig) -> TrainConfig:
-    """Return the settings with smaller batches where time is short, unless another size than the default was chosen.
+    """Return the settings with the batch size that 0 means.
 
     In a minute or two a CPU makes some hundred steps, and twice as many of half the size teach more.
     """
+    if config.batch:
+        return config
     short = config.preset == "normal" and not config.steps and config.longest_minutes <= _SHORT_MINUTES
-    usual = config.batch == TrainConfig().batch and config.devices == config.accumulate == 1
-    return config.replace(batch=_SHORT_BATCH) if short and usual and best_device().type == "cpu" else config
+    alone = config.devices == config.accumulate == 1
+    batch = _SHORT_BATCH if short and alone and best_device().type == "cpu" else USUAL_BATCH
+    return config.replace(batch=-(-batch // config.devices) * config.devices)
 
 
 def _fit_tile(project: Project, config: TrainConfig, train: list[SlideRecord]) -> tuple[TrainConfig, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_pathseg.config import TrainConfig
+from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.errors import NothingToLearnError
@@ -78,7 +78,7 @@ def test_no_training_tile_shows_a_held_out_part_or_its_margin(tmp_path_factory, 
 
 def test_margin_is_at_least_a_tile_and_the_halo_of_a_prediction():
     assert margin_of(256, context=False) == 256
-    assert margin_of(32, context=False) == 64
+    assert margin_of(32, context=False) == PredictConfig().halo
     assert margin_of(256, context=True) >= 1.5 * 256  # how far the surroundings reach beyond a tile
 
 

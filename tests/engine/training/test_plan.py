@@ -52,6 +52,7 @@ def test_training_says_what_the_initial_weights_lack(project, tmp_path):
         ({}, 2),  # two minutes
         ({"minutes": 3}, 4),
         ({"minutes": 1, "batch": 8}, 8),
+        ({"minutes": 1, "batch": 4}, 4),
         ({"minutes": 1, "accumulate": 2}, 4),
         ({"minutes": 1, "preset": "thorough"}, 4),
         ({"steps": 50}, 4),
