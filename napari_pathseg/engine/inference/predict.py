@@ -229,7 +229,8 @@ class _Predictor:
 
     def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
         network, model = load_network(folder, max(project.classes.highest, bundle.network.classes)), folder.name
-        network.set_outputs(*outputs_in(project, bundle))
+        self._outputs = outputs_in(project, bundle)
+        network.set_outputs(*self._outputs)
         self._project, self._config, self._bundle = project, config, bundle
         self._model, self._weights_mtime = model, weights_mtime(project, model)
         sample = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE, dtype=torch.uint8)
@@ -248,7 +249,7 @@ class _Predictor:
         path, config, self.failed = self._project.prediction_path(self._model, record.id), self._config, []
         names = self._project.classes.slot_names
         prediction = create_prediction(path, record.mask_shape, names, self._weights_mtime)
-        prediction.begin(f"{config.tile} {config.halo} {config.tta} {config.shifts} {record.fingerprint}")
+        prediction.begin(self._settings(record))
         tissue, note = self._tissue(record)
         if note is not None:
             yield note
@@ -263,6 +264,11 @@ class _Predictor:
             yield Note(_failure(record.id, run.failed), warning=True)
         elif run.ended and region == Region(0, 0, *record.mask_shape):
             prediction.finish(self._weights_mtime)
+
+    def _settings(self, record: SlideRecord) -> str:
+        """Return what a tile depends on besides the weights: what was predicted with other settings is not kept."""
+        config = self._config
+        return f"{config.tile} {config.halo} {config.tta} {config.shifts} {self._outputs} {record.fingerprint}"
 
     def _tissue(self, record: SlideRecord) -> tuple[TissueMask | None, Note | None]:
         """Return where a slide has tissue, None if all of it is to be predicted; and what to know of it."""

@@ -100,7 +100,7 @@ def test_two_processes_train_a_model(project):
 
 def test_batch_that_cannot_be_shared_is_refused(project):
     with pytest.raises(ConfigError, match="batch is 4; 3 devices share it"):
-        run(train(project, TrainConfig(devices=3)))
+        run(train(project, TrainConfig(devices=3, batch=4)))
 
 
 def test_process_that_waits_for_a_silent_group_ends_with_the_one_that_started_it(project):
