@@ -150,9 +150,9 @@ def test_check_fails_for_a_project_without_annotations(pathseg, tmp_path):
 
 
 def test_setting_beyond_its_limits_is_exit_code_1(pathseg, project):
-    code, _, message = pathseg("train", project.folder, "--batch", 0)
+    code, _, message = pathseg("train", project.folder, "--batch", -1)
     assert code == 1
-    assert message.strip() == "batch is 0; it must lie between 1 and 256."
+    assert message.strip() == "batch is -1; it must lie between 0 and 256."
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_tuning_prints_a_table_and_resumes(pathseg, project, capsys):
 
 def test_varied_value_beyond_its_limits_is_exit_code_1(pathseg, project):
     code, _, message = pathseg("tune", project.folder, "--vary", "batch=2,300")
-    assert (code, message.strip()) == (1, "batch is 300; it must lie between 1 and 256.")
+    assert (code, message.strip()) == (1, "batch is 300; it must lie between 0 and 256.")
     assert not list((project.folder / "runs").iterdir())
 
 

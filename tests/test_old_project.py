@@ -69,7 +69,7 @@ def test_old_versions_are_listed_and_restored(old_project, pathseg):
 
 
 def test_old_model_predicts_as_it_did(old_project, pathseg):
-    pathseg("predict", old_project.folder, "--model", "m001", "--slide", "case4")
+    pathseg("predict", old_project.folder, "--model", "m001", "--slide", "case4", "--halo", "64")
     prediction = Project.open(old_project.folder).find_prediction("m001", "case4")
     assert np.mean(prediction.read(WHOLE) == old_project.arrays["prediction"]) > 0.999
 

@@ -261,7 +261,7 @@ def _evidence(answer: Answer) -> str:
     parts = answer.get("held_out_parts")
     if not parts:
         return "the held-out slides (val)"
-    return f"held-out parts of {', '.join(parts)}, weaker evidence than the slide of another patient"
+    return f"held-out parts of {', '.join(parts)}, weaker evidence than another patient"
 
 
 def _pixel_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:

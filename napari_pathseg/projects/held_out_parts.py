@@ -23,7 +23,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import SMALLEST_TILE, TILE_STEP, working_factor
 
 Parts = Mapping[str, tuple[Region, ...]]  # level-0 boxes, by slide
-WEAKER = "weaker evidence than the slide of another patient"
+WEAKER = "weaker evidence than another patient"
 
 _SHARE = 0.2  # of each class that should be held out
 _LEAST_SHARE, _LEAST_KEPT = 0.06, 0.35  # of each class, held out and learnt, for a choice to be good

@@ -125,6 +125,6 @@ def test_missing_field_without_a_default_is_an_error():
 def test_settings_in_a_command_are_checked():
     command = Train(project="p", config=TrainConfig())
     values = command.to_json()
-    values["config"]["batch"] = 0
-    with pytest.raises(ConfigError, match="batch is 0"):
+    values["config"]["batch"] = -1
+    with pytest.raises(ConfigError, match="batch is -1"):
         Train.from_json(values)

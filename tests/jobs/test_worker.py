@@ -73,9 +73,9 @@ def test_user_errors_come_back_as_a_sentence_and_the_worker_lives_on(worker, pro
 
 def test_commands_that_cannot_be_read_do_not_end_the_worker(worker, project):
     worker.send_line('{"command": "dance"}')  # of a newer version: skipped
-    worker.send_line('{"command": "train", "project": "a", "config": {"batch": 0}}')
+    worker.send_line('{"command": "train", "project": "a", "config": {"batch": -1}}')
     (failed,) = worker.events_until(JobFailed)
-    assert failed.text.startswith("batch is 0; it must lie between")
+    assert failed.text.startswith("batch is -1; it must lie between")
     worker.send_line('{"command": "train", "config": {}}')
     (failed,) = worker.events_until(JobFailed)
     assert "lacks project" in failed.text
@@ -139,7 +139,7 @@ def test_stop_does_not_wait_behind_requests_to_follow_the_view(worker, trained):
         worker.send(RequestPreview("case2", Region(row, 0, 64, 64)))
     worker.send(Stop())
     events = worker.events_until(PredictionFinished)
-    assert sum(isinstance(event, TileDone) for event in events) <= 1
+    assert sum(isinstance(event, TileDone) for event in events) <= 3  # what was computed by then is written, too
     assert events[-1].stopped
 
 

@@ -42,6 +42,7 @@ def test_old_training_settings_are_read_under_their_new_names(old):
         preset="live",  # what Quick look is now
         encoder_lr_scale=0.25,
         flip_rotate=False,
+        batch=4,  # the default of that version
         geometric_p=0.4,
         degrade_p=0.2,
         decoder_learning_rate=0.002,
