@@ -97,8 +97,8 @@ class TrainConfig(Settings):
     )
     batch: int = setting(
         0,
-        "Batch size: tiles per batch; 0: 4, but 2 in a normal training of up to 2 min without a GPU. Lower it if "
-        "memory runs out.",
+        "Batch size: tiles per batch; 0: 4, but 2 in a normal training of a new model of up to 2 min without a GPU. "
+        "Lower it if memory runs out.",
         minimum=0,
         maximum=256,
         label="Batch size",

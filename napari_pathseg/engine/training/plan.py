@@ -123,7 +123,7 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
         unknown = (*unknown, *_kept_network(parent, spec, config))
         encoder = spec.encoder or config.encoder
         config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
-    config, notes = _fit_tile(project, _fit_batch(config), train)
+    config, notes = _fit_tile(project, _fit_batch(config, parent), train)
     held_out: Parts = {}
     if not val:
         config, held_out, more = _hold_out_parts(project, config, train)
@@ -168,15 +168,15 @@ def _hold_out_parts(
     return config.replace(tile=found.tile), found.boxes, tuple(notes)
 
 
-def _fit_batch(config: TrainConfig) -> TrainConfig:
+def _fit_batch(config: TrainConfig, parent: str | None) -> TrainConfig:
     """Return the settings with the batch size that 0 means.
 
-    In a minute or two a CPU makes some hundred steps, and twice as many of half the size teach more.
+    In a minute or two a CPU makes some hundred steps, and twice as many of half the size teach a new model more.
     """
     if config.batch:
         return config
     short = config.preset == "normal" and not config.steps and config.longest_minutes <= _SHORT_MINUTES
-    alone = config.devices == config.accumulate == 1
+    alone = parent is None and config.devices == config.accumulate == 1
     batch = _SHORT_BATCH if short and alone and best_device().type == "cpu" else USUAL_BATCH
     return config.replace(batch=-(-batch // config.devices) * config.devices)
 

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -9,6 +11,7 @@ from napari_pathseg.engine.events import Note, Started
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.training.plan import plan_training
 from napari_pathseg.engine.training.training import train
+from napari_pathseg.projects.project import Project
 
 FCN = TrainConfig(architecture="fcn8s", weights="none", tile=64, steps=4)
 
@@ -61,3 +64,9 @@ def test_training_says_what_the_initial_weights_lack(project, tmp_path):
 def test_short_training_on_a_cpu_makes_more_steps_of_half_the_usual_batch(project, changes, batch):
     config = TrainConfig(encoder="mobilenetv3_small_050", weights="none", **changes)
     assert plan_training(project, config, None).config.batch == batch
+
+
+def test_short_training_that_goes_on_from_a_model_keeps_the_usual_batch(trained, tmp_path):
+    project, _, bundle = trained
+    copy = shutil.copytree(project.folder.parent, tmp_path / "copy") / project.folder.name
+    assert plan_training(Project.open(copy), TrainConfig(minutes=1), bundle.id).config.batch == 4
