@@ -108,3 +108,9 @@ def _bfloat16_is_better(network: nn.Module, sample: Tensor) -> bool:
     spread = float(outputs[False].max() - outputs[False].min()) or 1.0
     difference = float((outputs[False] - outputs[True]).abs().mean()) / spread
     return difference < _MAX_DIFFERENCE and fastest[True] < fastest[False]
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error means that memory ran out; on a CPU, only torch's message says so."""
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text

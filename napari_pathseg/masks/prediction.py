@@ -5,7 +5,8 @@ It is stored apart from the mask, which merges it as provenance *model*; trainin
 
 import contextlib
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,16 @@ class Prediction:
             group = zarr.open_group(CheckedStore(path), mode="r+")
             self.classes: Any = group["classes"]
             self.probabilities: Any = group["probabilities"]
-            self._group, self._ledger = group, TileLedger(path / _TILES)
+            self._group = group
         except (OSError, ValueError, KeyError) as error:
             raise ProjectError(
                 f"{path} cannot be read as a prediction ({error}). Delete the folder and predict again."
             ) from error
+
+    @cached_property
+    def _ledger(self) -> TileLedger:
+        """Which tiles are whole on disk; read when it is needed."""
+        return TileLedger(self.path / _TILES)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -84,10 +90,10 @@ class Prediction:
             self.classes[region.slices] = classes
             self._ledger.add(region, _checksum(classes, probabilities))
 
-    def leave_out(self, tile: Region) -> None:
-        """Record that a tile has no tissue and is not predicted: all of it is Background."""
+    def leave_out(self, tiles: Iterable[Region]) -> None:
+        """Record that tiles have no tissue and are not predicted: all of them is Background."""
         with self._writing():
-            self._ledger.add(tile, 0, glass=True)
+            self._ledger.add_glass(tiles)
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -123,10 +129,8 @@ class Prediction:
 
     def _glass_in(self, region: Region) -> Iterator[Region]:
         """Yield the parts of a box that were left out as glass, from its corner."""
-        for box in self._ledger.glass:
-            part = box.intersect(region)
-            if not part.empty:
-                yield part.shift(-region.top, -region.left)
+        for part in self._ledger.glass_in(region):
+            yield part.shift(-region.top, -region.left)
 
     def _stored_checksum(self, tile: Region) -> int:
         probabilities = np.asarray(self.probabilities[(slice(None), *tile.slices)])

@@ -4,7 +4,7 @@ A line is added after each tile, with a checksum of it.  A last line that was cu
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from msgspec import Meta
 
 from napari_pathseg.geometry import Region
+from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.json_schema import Count, SchemaError, conform
 from napari_pathseg.storage.regular_files import read_regular
 
@@ -37,16 +38,13 @@ class TileLedger:
         self._path = path
         self._settings: str | None = None
         self._lines: list[_Line] = []
-        self._table: npt.NDArray[np.int64] | None = None  # of the lines: the tile, and whether it is glass
+        self._stored_table: npt.NDArray[np.int64] | None = None
         self._read()
-
-    @property
-    def glass(self) -> list[Region]:
-        """Boxes without tissue, which were not computed."""
-        return [Region(*line["tile"]) for line in self._lines if line["glass"]]
 
     def begin(self, settings: str, checksum: Callable[[Region], int]) -> None:
         """Go on with the tiles of the same settings, or start again; the newest tiles are compared with their checksum.
+
+        Glass stays, whatever the settings.
 
         Raises
         ------
@@ -55,26 +53,47 @@ class TileLedger:
         """
         computed = [line for line in self._lines if not line["glass"]]
         damaged = [line for line in computed[-_CHECKED:] if checksum(Region(*line["tile"])) != line["checksum"]]
-        kept = [line for line in self._lines if line not in damaged] if self._settings == settings else []
-        self._settings, self._lines, self._table = settings, kept, None
-        with self._path.open("w", encoding="utf8") as file:
-            file.writelines(json.dumps(line) + "\n" for line in [_Header(settings=settings), *kept])
+        same = self._settings == settings
+        kept = [line for line in self._lines if line["glass"] or (same and line not in damaged)]
+        with replace_file(self._path) as partial:
+            text = "".join(json.dumps(line) + "\n" for line in [_Header(settings=settings), *kept])
+            partial.write_text(text, encoding="utf8")
+        self._settings, self._lines, self._stored_table = settings, kept, None
 
     def has(self, tile: Region, *, glass: bool = False) -> bool:
         """Return whether a tile lies in one that is done; one that was left out as `glass` counts only where asked."""
-        if self._table is None:
-            self._table = np.array([[*line["tile"], line["glass"]] for line in self._lines], np.int64).reshape(-1, 5)
-        top, left, height, width, is_glass = self._table.T
-        inside = (top <= tile.top) & (left <= tile.left) & (is_glass <= glass)
-        return bool((inside & (tile.bottom <= top + height) & (tile.right <= left + width)).any())
+        top, left, bottom, right, is_glass = self._table
+        inside = (top <= tile.top) & (left <= tile.left) & (tile.bottom <= bottom) & (tile.right <= right)
+        return bool((inside & (is_glass <= glass)).any())
 
-    def add(self, tile: Region, checksum: int, *, glass: bool = False) -> None:
+    def glass_in(self, region: Region) -> Iterator[Region]:
+        """Yield the parts of a box that have no tissue and were not computed."""
+        top, left, bottom, right, is_glass = self._table
+        meets = (top < region.bottom) & (region.top < bottom) & (left < region.right) & (region.left < right)
+        for number in np.flatnonzero(meets & (is_glass > 0)):
+            yield Region(*self._lines[number]["tile"]).intersect(region)
+
+    def add(self, tile: Region, checksum: int) -> None:
         """Record that a tile is done; raise OSError if the file cannot be written."""
-        line = _Line(tile=list(tile), checksum=checksum, glass=glass)
+        self._append([_Line(tile=list(tile), checksum=checksum, glass=False)])
+
+    def add_glass(self, tiles: Iterable[Region]) -> None:
+        """Record tiles that are not computed, as they have no tissue; raise OSError if the file cannot be written."""
+        self._append([_Line(tile=list(tile), checksum=0, glass=True) for tile in tiles])
+
+    def _append(self, lines: list[_Line]) -> None:
         with self._path.open("a", encoding="utf8") as file:
-            file.write(json.dumps(line) + "\n")
-        self._lines.append(line)
-        self._table = None
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+        self._lines += lines
+        self._stored_table = None
+
+    @property
+    def _table(self) -> npt.NDArray[np.int64]:
+        """Top, left, bottom and right of each line's tile, and whether it is glass, shape (5, lines)."""
+        if self._stored_table is None:
+            rows = [(*(box := Region(*line["tile"]))[:2], box.bottom, box.right, line["glass"]) for line in self._lines]
+            self._stored_table = np.array(rows, np.int64).reshape(-1, 5).T
+        return self._stored_table
 
     def _read(self) -> None:
         try:

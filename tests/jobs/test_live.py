@@ -21,7 +21,6 @@ from napari_pathseg.jobs.protocol import (
     Train,
     TrainingFinished,
     UpdateLive,
-    WorkerReady,
 )
 
 WHOLE = Region(0, 0, 192, 192)
@@ -173,15 +172,6 @@ def test_it_leaves_a_job_most_of_the_time(started, monkeypatch):
         started.work_beside_job()
         taken += time.monotonic() - start
     assert 0.1 < taken / (time.monotonic() - begin) < 0.4
-
-
-@pytest.fixture(scope="module")
-def worker():
-    child = Child()
-    child.events_until(WorkerReady)
-    yield child
-    child.process.kill()
-    child.process.wait()
 
 
 def test_stroke_is_answered_while_a_training_runs_which_ends_well(worker, project):

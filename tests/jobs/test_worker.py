@@ -29,15 +29,6 @@ from napari_pathseg.jobs.protocol import (
 )
 
 
-@pytest.fixture(scope="module")
-def worker():
-    child = Child()
-    child.events_until(WorkerReady)
-    yield child
-    child.process.kill()
-    child.process.wait()
-
-
 def test_training_reports_its_progress_and_previews_the_view(worker, project):
     worker.send(Train(project=str(project.folder), config=TINY))
     worker.send(RequestPreview("case5", Region(0, 0, 64, 64)))

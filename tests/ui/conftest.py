@@ -96,6 +96,15 @@ def learnable(worker, project):
 
 
 @pytest.fixture
+def followed(learnable):
+    """Such a session with a slide in view that nothing is drawn on, and a live model that has just been started."""
+    learnable.show_slide("case5")
+    learnable.live.redraw_wanted.connect(lambda _: learnable.live.redraw())
+    learnable.live.follow()
+    return learnable
+
+
+@pytest.fixture
 def session():
     """A session without a window, for tests that need no worker."""
     session = Session(ViewerModel(), FakeWorker(silent=True))

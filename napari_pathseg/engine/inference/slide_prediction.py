@@ -8,11 +8,13 @@ earlier run has done with the same settings stays.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import torch
 
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
+from napari_pathseg.engine.device import is_out_of_memory
 from napari_pathseg.engine.inference.region_predictor import BoxPixels, RegionPredictor, to_8_bits
 from napari_pathseg.errors import UnsupportedSlideError
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout, nearest_first
@@ -70,10 +72,11 @@ class SlidePrediction:
 
         Tiles of an earlier run come first.
         """
-        tiles = [tile for tile in layout(region, side) if not self._leaves_out(tile)]
+        tiles = self._with_tissue(list(layout(region, side)))
         todo = [tile for tile in tiles if not self._prediction.has(tile)]
+        earlier = set(tiles).difference(todo)
         total, done = sum(map(_pixels, tiles)), 0
-        for tile in (tile for tile in tiles if tile not in set(todo)):
+        for tile in (tile for tile in tiles if tile in earlier):
             done += _pixels(tile)
             yield tile, done / total
         for tile in self._stream(todo):
@@ -81,13 +84,17 @@ class SlidePrediction:
             lost = sum(map(_pixels, self.failed))
             yield tile, (done + lost) / total
 
-    def _leaves_out(self, tile: Region) -> bool:
-        """Return whether a tile has no tissue, and record it."""
-        if self._tissue is None or self._tissue.touches(tile.finer(self._slide.record.downsample)):
-            return False
-        if not self._prediction.has(tile, glass=True):
-            self._prediction.leave_out(tile)
-        return True
+    def _with_tissue(self, tiles: list[Region]) -> list[Region]:
+        """Return the tiles that have tissue, and record the others."""
+        tissue, downsample = self._tissue, self._slide.record.downsample
+        if tissue is None:
+            return tiles
+        found = [tile for tile in tiles if tissue.touches(tile.finer(downsample))]
+        glass = set(tiles).difference(found)
+        self._prediction.leave_out(
+            [tile for tile in tiles if tile in glass and not self._prediction.has(tile, glass=True)]
+        )
+        return found
 
     def _stream(self, waiting: list[Region]) -> Iterator[Region]:
         """Predict tiles and yield them as they are written; reading and writing go on beside the network."""
@@ -103,14 +110,15 @@ class SlidePrediction:
                     while waiting and len(ahead) < _AHEAD:
                         tile = waiting.pop(0)
                         ahead.append((tile, reader.submit(self._predictor.read, self._slide, tile)))
-                    answers = self._answers(*ahead.popleft())
+                    tile, reading = ahead.popleft()
+                    answers = self._answers(tile, reading.result)
                     behind.append((answers, writer.submit(self._write, answers)))
                     self._threads.adapt()
                     while len(behind) >= _BEHIND or (behind and behind[0][1].done()):
                         yield from _written(behind.popleft())
                 self.ended = not waiting and not ahead
-                for _, reading in ahead:
-                    reading.cancel()
+                for _, unread in ahead:
+                    unread.cancel()
                 while behind:
                     yield from _written(behind.popleft())
         finally:
@@ -120,37 +128,28 @@ class SlidePrediction:
         for tile, probabilities in answers:
             self._prediction.write(tile, probabilities)
 
-    def _answers(self, tile: Region, pixels: Future[BoxPixels]) -> _Tiles:
+    def _answers(self, tile: Region, read: Callable[[], BoxPixels]) -> _Tiles:
         """Return the 8-bit probabilities of a tile, or of those of its parts that can be predicted."""
         try:
-            return [(tile, to_8_bits(self._predictor.compute(pixels.result())))]
+            return [(tile, to_8_bits(self._predictor.compute(read())))]
         except (UnsupportedSlideError, MemoryError, RuntimeError) as error:
-            self._require_local(error)
-            return self._in_parts(tile, error)
-
-    def _in_parts(self, tile: Region, error: Exception) -> _Tiles:
+            if not self._is_local(error):
+                raise
+            problem = str(error)
         side = -(-max(tile.height, tile.width) // 2)
         if side < _SMALLEST:
-            self.failed[tile] = str(error)
+            self.failed[tile] = problem
             return []
-        answers: _Tiles = []
-        for part in layout(tile, side):
-            try:
-                answers.append((part, to_8_bits(self._predictor.probabilities(self._slide, part))))
-            except (UnsupportedSlideError, MemoryError, RuntimeError) as smaller:
-                self._require_local(smaller)
-                answers += self._in_parts(part, smaller)
-        return answers
+        parts = ((part, partial(self._predictor.read, self._slide, part)) for part in layout(tile, side))
+        return [answer for part, read_part in parts for answer in self._answers(part, read_part)]
 
-    def _require_local(self, error: Exception) -> None:
-        """Raise an error that smaller tiles would not avoid: the slide is gone, or it is a bug."""
+    def _is_local(self, error: Exception) -> bool:
+        """Return whether a smaller tile may avoid an error: not if the slide is gone, or it is a bug."""
         if isinstance(error, UnsupportedSlideError):
-            if not self._slide.path.exists():
-                raise error
-        elif isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own on a CPU
-            raise error
-        elif torch.cuda.is_available():
+            return self._slide.path.exists()
+        if is_out_of_memory(error) and torch.cuda.is_available():
             torch.cuda.empty_cache()
+        return is_out_of_memory(error)
 
 
 def _written(tiles: tuple[_Tiles, Future[None]]) -> Iterator[Region]:

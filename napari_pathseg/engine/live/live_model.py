@@ -14,6 +14,7 @@ from functools import partial
 
 from napari_pathseg.config import LiveConfig
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
+from napari_pathseg.engine.device import is_out_of_memory
 from napari_pathseg.engine.events import Event, LiveFilled, LiveStatus, Note
 from napari_pathseg.engine.live.answers import MANY, Answers, View
 from napari_pathseg.engine.live.kept_features import KeptFeatures
@@ -22,7 +23,6 @@ from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
 from napari_pathseg.engine.live.live_slides import LiveSlides
 from napari_pathseg.engine.live.packed import pack
 from napari_pathseg.engine.live.tile_features import TileFeatures
-from napari_pathseg.engine.training.trainer import is_out_of_memory
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import UInt8Array

@@ -15,7 +15,7 @@ from napari_pathseg.config import PredictConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
 from napari_pathseg.engine.dataset.patches import PatchDataset
-from napari_pathseg.engine.device import choose_device
+from napari_pathseg.engine.device import choose_device, is_out_of_memory
 from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.engine.evaluation.validation import Coverage, OnTile, ScoredTile, Validation, Validator
 from napari_pathseg.engine.events import (
@@ -418,9 +418,3 @@ class TrainingBudget:
 
     def _stage_start(self, step: int) -> tuple[float, int]:
         return (self.elapsed, step) if self.stage_began is None else self.stage_began
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error means that memory ran out; on a CPU, only torch's message says so."""
-    text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in text

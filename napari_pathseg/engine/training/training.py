@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from napari_pathseg.config import LIVE, LiveConfig, TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.dataset.patches import PatchDataset
+from napari_pathseg.engine.device import is_out_of_memory
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import Event, Job, Note, Progress, Started
 from napari_pathseg.engine.live.kept_features import KeptFeatures
@@ -20,7 +21,7 @@ from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.networks.linear_head import LinearHead
 from napari_pathseg.engine.training.linear_fit import LinearFit
 from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_training
-from napari_pathseg.engine.training.trainer import Trainer, is_out_of_memory
+from napari_pathseg.engine.training.trainer import Trainer
 from napari_pathseg.errors import OutOfMemoryError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.portable import remove_tree

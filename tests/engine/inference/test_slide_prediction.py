@@ -256,3 +256,15 @@ def test_glass_is_not_computed_and_is_background_wherever_the_prediction_is_read
     computed.clear()
     run(predict(project, SMALL_TILES, slides=[slide]))
     assert len(computed) == 7  # what was glass and is tissue now
+
+
+def test_glass_stays_background_while_a_view_is_predicted_with_other_settings(fresh, monkeypatch):
+    project, model, slide = fresh
+    monkeypatch.setattr(predict_module, "_SMALL_PIXELS", 0)
+    tissue = load_tissue(project, slide)
+    only = np.zeros_like(tissue.pixels)
+    only[:, : 40 // tissue.downsample] = True
+    save_tissue(project, slide, tissue.edit(only))
+    run(predict(project, SMALL_TILES, slides=[slide]))
+    run(predict(project, SMALL_TILES.replace(tta=2), slides=[slide], region=Region(0, 0, 30, 30)))
+    assert (project.find_prediction(model, slide).read_with_glass(WHOLE) > 0).all()

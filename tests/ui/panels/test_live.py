@@ -22,11 +22,8 @@ def found(region):
 
 
 @pytest.fixture
-def session(learnable):
-    learnable.show_slide("case5")
-    learnable.live.redraw_wanted.connect(lambda _: learnable.live.redraw())
-    learnable.live.follow()
-    return learnable
+def session(followed):
+    return followed
 
 
 @pytest.fixture

@@ -26,12 +26,8 @@ READY = LiveStatus(ready=True, fit=1, encoded=2, wanted=2)
 
 
 @pytest.fixture
-def live(learnable, worker):
-    """A session with a slide in view that nothing is drawn on, and a live model that has just been started."""
-    learnable.show_slide("case5")
-    learnable.live.redraw_wanted.connect(lambda _: learnable.live.redraw())
-    learnable.live.follow()
-    return learnable
+def live(followed):
+    return followed
 
 
 @pytest.fixture
