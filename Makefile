@@ -3,13 +3,15 @@
 
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-image0 \
   libxcb-keysyms1 libxcb-render-util0 libxcb-xkb1 libxcb-shape0 libxcb-xinerama0 libxcb-randr0 libdbus-1-3
 # The software renderer of Mesa wants a GLX screen.
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
+WIDE := xvfb-run -a -s "-screen 0 2048x1200x24 +extension GLX"  # for a canvas of 1600 x 1000
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live bench-predict fuzz fuzz-million attack kill-training kill-predictions kill-strokes kill-windows soak-strokes soak-opens system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live bench-predict bench-view bench-memory bench-tissue bench-cluster bench-peers fuzz fuzz-million attack kill-training kill-predictions kill-strokes kill-windows soak-strokes soak-live soak-opens system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -66,6 +68,31 @@ bench-live: $(VENV)/installed
 bench-predict: $(VENV)/installed
 	$(BIN)/python benchmarks/predict.py
 
+bench-view: $(VENV)/installed
+	$(BIN)/python benchmarks/view.py
+
+bench-cluster: $(VENV)/installed
+	$(BIN)/python benchmarks/cluster.py
+
+# MONAI in an environment of its own, which sees the product's packages; never the other way round.
+bench-peers: $(PEERS)/installed
+	$(PEERS)/bin/python benchmarks/peers.py
+
+$(PEERS)/installed: $(VENV)/installed
+	$(PYTHON) -m venv $(PEERS)
+	$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  > "$$($(PEERS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/product.pth"
+	$(PEERS)/bin/python -m pip install --quiet --no-deps 'monai>=1.5'
+	touch $@
+
+# Slow: pyramids of 1, 4 and 16 gigapixels, each in a process of its own; its memory must not grow.
+bench-memory: $(VENV)/installed
+	$(BIN)/python benchmarks/memory.py
+
+# Slow: slides with 6 to 100 % tissue, and 2 and 10 classes.
+bench-tissue: $(VENV)/installed
+	$(BIN)/python benchmarks/tissue.py
+
 # Slow: hostile contours and slides, edits and kills, thirty times as many as in the tests; each call of a disk refused,
 # by each error.
 fuzz: $(VENV)/installed
@@ -100,6 +127,10 @@ kill-windows: $(VENV)/installed
 soak-strokes: $(VENV)/installed
 	$(BIN)/python benchmarks/soak_strokes.py
 
+# Slow: a thousand strokes with Live on in a window, on slides of 1 and 16 gigapixels.
+soak-live: $(VENV)/installed
+	for size in 1 16; do $(WIDE) $(BIN)/python benchmarks/soak_live.py --gigapixels $$size; done
+
 # Slow: ten thousand times a slide and its mask opened, and five hundred predictions, in one process.
 soak-opens: $(VENV)/installed
 	$(BIN)/python benchmarks/soak_opens.py
@@ -123,4 +154,4 @@ system:
 	else echo "Missing system packages. Run: sudo apt-get install -y $(SYSTEM_PACKAGES)"; exit 1; fi
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info
+	rm -rf $(VENV) $(PEERS) demo build dist *.egg-info

@@ -158,6 +158,7 @@ class Window:
         layer = self.session.layers.live
         if layer is not None and self._on_data not in layer.events.set_data.callbacks:
             layer.events.set_data.connect(self._on_data)
+            layer.events.labels_update.connect(self._on_data)  # a box of it
 
     def _on_data(self, _: object = None) -> None:
         self._redrawn = self.received

@@ -2,11 +2,12 @@
 
 On a synthetic slide, with a network that was trained for some seconds; in turn, medians:
 
-``vs_bare``    pixels that the network computes per second, relative to the same network on the same tiles in memory
-``useful``     pixels that are kept, of those that are computed
-``agreement``  labels that equal those of the network on the whole slide at once
+``vs_bare``    speed, relative to the same computations on pixels in memory
+``useful``     multiplications of the network on the slide's pixels alone, of those made with all margins
+``vs_plain``   speed in memory, relative to the undivided network on tiles of 1024 without any margin
+``agreement``  labels that equal those of one pass with an exact margin
 
-    python benchmarks/predict.py [--short] [--tile T] [--halo H]
+    python benchmarks/predict.py [--short] [--tile T] [--halo H] [--runtime R]
 """
 
 import argparse
@@ -23,16 +24,21 @@ import numpy as np
 import tifffile
 import torch
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 
 from napari_pathseg.config import PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import run
 from napari_pathseg.engine.inference.predict import predict
-from napari_pathseg.engine.inference.region_predictor import BoxPixels, RegionPredictor
+from napari_pathseg.engine.inference.predictor_choice import choose_predictor
+from napari_pathseg.engine.inference.region_predictor import RegionPredictor, to_8_bits
+from napari_pathseg.engine.inference.slide_prediction import TilePredictor, blocks_of
+from napari_pathseg.engine.networks import Network
+from napari_pathseg.engine.runtime.choice import ReadyNetwork, choose_runtime
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.geometry import Region, layout
+from napari_pathseg.masks.prediction import most_likely_classes
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.samples import draw_field
@@ -55,7 +61,7 @@ def make_project(folder: Path, side: int) -> tuple[Project, str]:
         Image.fromarray(np.where(classes == 2, 255, 0).astype(np.uint8)).save(folder / "masks" / f"field{number}.png")
         role = "val" if number == 2 else "train"
         add_slides(project, [folder / f"field{number}.tif"], AddOptions(contours=folder / "masks", role=role))
-    run(train(project, TrainConfig(minutes=0.5, seed=0), None))
+    run(train(project, TrainConfig(minutes=0.5, seed=0, last_pass=False), None))
     count = -(-side // _FIELD)
     rows = [np.concatenate([fields[(row + column) % 3] for column in range(count)], axis=1) for row in range(count)]
     whole = np.concatenate(rows)[:side, :side]
@@ -64,20 +70,33 @@ def make_project(folder: Path, side: int) -> tuple[Project, str]:
     return project, "whole"
 
 
-def bare_seconds(predictor: RegionPredictor, boxes: list[BoxPixels]) -> float:
-    """Return how long the network takes for tiles that lie in memory."""
+def bare_seconds(predictor: TilePredictor, read: list) -> float:
+    """Return how long a predictor takes for blocks that lie in memory."""
     start = time.perf_counter()
-    with torch.inference_mode(), predictor.device.autocast():
-        for box in boxes:
-            predictor.network(torch.from_numpy(box.passes[0].pixels).movedim(-1, 0)[None], None)
+    for block in read:
+        for _ in predictor.compute_tiles(block):
+            pass
     return time.perf_counter() - start
 
 
 @torch.inference_mode()
-def whole_labels(predictor: RegionPredictor, slide: SlidePatchSource, side: int) -> np.ndarray:
-    """Return the labels of a corner of the slide from one pass."""
-    wide = RegionPredictor(predictor.network, predictor.device, halo=256)
-    return wide.classes(slide, Region(0, 0, side, side))
+def useful_share(network: Network, predictor: TilePredictor, read: list, pixels: int) -> float:
+    """Return how many multiplications the slide's pixels need, of those that a predictor makes for them."""
+    with FlopCounterMode(display=False) as bare:
+        network(torch.zeros(1, 3, 512, 512))
+    with FlopCounterMode(display=False) as ours:
+        bare_seconds(predictor, read)
+    return bare.get_total_flops() / 512**2 * pixels / ours.get_total_flops()
+
+
+def exact_labels(network: Network, ready: ReadyNetwork, slide: SlidePatchSource, part: Region) -> np.ndarray:
+    """Return the labels of a corner of the slide from one pass with an exact margin, in the same precision."""
+    exact = choose_predictor(network, ready, PredictConfig(halo="exact"))
+    labels = np.zeros((part.height, part.width), np.uint8)
+    for found in exact.compute_tiles(exact.read_tiles(slide, list(layout(part, 1024)), part)):
+        if found is not None:
+            labels[found[0].slices] = most_likely_classes(to_8_bits(found[1]))  # as they are stored
+    return labels
 
 
 def main() -> None:
@@ -85,38 +104,46 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="a smaller slide, once")
     parser.add_argument("--tile", type=int, default=PredictConfig().tile)
-    parser.add_argument("--halo", type=int, default=PredictConfig().halo)
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--halo", default=PredictConfig().halo)
     args = parser.parse_args()
     side, rounds = (2048, 1) if args.short else (4096, 3)
-    config = PredictConfig(tile=args.tile, halo=args.halo)
+    config = PredictConfig(tile=args.tile, halo=args.halo, runtime=args.runtime)
     with tempfile.TemporaryDirectory() as folder:
         project, name = make_project(Path(folder), side)
         (model,) = project.model_ids()
         network = load_network(project.folder / "models" / model, 2).eval()
-        device = choose_device(network, torch.zeros(1, 3, 512, 512, dtype=torch.uint8))
-        predictor = RegionPredictor(network, device, config.halo)
+        ready = choose_runtime(network, config.runtime, megapixels=side * side / 1e6)
+        predictor = choose_predictor(network, ready, config)
         slide = SlidePatchSource(project, project.slide(name))
-        boxes = [predictor.read(slide, tile) for tile in layout(Region(0, 0, side, side), config.tile)]
-        computed = sum(box.passes[0].pixels.shape[0] * box.passes[0].pixels.shape[1] for box in boxes)
-        bare, ours = [], []
-        bare_seconds(predictor, boxes[:1])  # the first pass sets itself up
+        whole = Region(0, 0, side, side)
+        blocks = blocks_of(list(layout(whole, config.tile)), predictor.block(slide.factor))
+        read = [predictor.read_tiles(slide, block.tiles, block.whole) for block in blocks]
+        plain = RegionPredictor(ready.network, ready.device, 0)
+        plain_read = [plain.read_tiles(slide, list(layout(whole, config.tile)), whole)]
+        by_torch = choose_predictor(network, choose_runtime(network, "torch"), config)  # whose operations are counted
+        useful = useful_share(network, by_torch, read, side * side)  # sets the first pass up, too
+        bare, ours, without_margin = [], [], []
         for _ in range(rounds):
-            bare.append(bare_seconds(predictor, boxes))
+            bare.append(bare_seconds(predictor, read))
+            without_margin.append(bare_seconds(plain, plain_read))
             remove_tree(project.prediction_path(model, name))
             ours += [done.seconds for done in run(predict(project, config, model, slides=[name]))]
-        part = min(side, _AGREEMENT_SIDE)
-        found = project.find_prediction(model, name).read(Region(0, 0, part, part))
-        agreement = float((found == whole_labels(predictor, slide, part)).mean())
+        part = Region(0, 0, min(side, _AGREEMENT_SIDE), min(side, _AGREEMENT_SIDE))
+        found = project.find_prediction(model, name).read(part)
+        agreement = float((found == exact_labels(network, ready, slide, part)).mean())
         slide.close()
-    for label, seconds in (("bare network", bare), ("from file to answer", ours)):
+    rows = (("in memory", bare), ("from file to answer", ours), ("undivided, without margin", without_margin))
+    for label, seconds in rows:
         print(
-            f"{label:<20} {statistics.median(seconds):6.1f} s  {computed / 1e6 / statistics.median(seconds):.2f} Mpx/s"
+            f"{label:<26} {statistics.median(seconds):6.1f} s  {side**2 / 1e6 / statistics.median(seconds):.2f} Mpx/s"
         )
     result = {
         "vs_bare": round(statistics.median(bare) / statistics.median(ours), 3),
-        "useful": round(side * side / computed, 3),
+        "useful": round(useful, 3),
+        "vs_plain": round(statistics.median(without_margin) / statistics.median(bare), 3),
         "agreement": round(agreement, 5),
-        "bfloat16": device.bfloat16,
+        "runtime": str(ready.way),
     }
     print(json.dumps(result))
 

@@ -193,7 +193,8 @@ def trainer_dice(project: Project, steps: int) -> float:
         while True:
             next(job)
     except StopIteration as end:
-        network = load_network(project.folder / "models" / end.value.id).eval()
+        weights = end.value.weights_for("")
+        network = load_network(project.folder / "models" / end.value.id, weights=weights).eval()
         return dice(project, network)
 
 

@@ -7,7 +7,11 @@ Prints a table, and on the last line one JSON object:
 ``stall_p99_ms``  99th percentile of the delays during training, minus that while idle
 ``worker_rate``   steps per second with the window, as a fraction of those without
 
-    python benchmarks/window.py [--short]
+With ``--live`` the window has the dock, and the live model follows the same strokes: it is off and on in turn, four
+times each.  The JSON object then has ``stall_p99_ms`` (on, minus off; the median of the turns) and ``fits`` (how
+often the model was fitted in a turn).
+
+    python benchmarks/window.py [--short] [--live]
 """
 
 import argparse
@@ -32,11 +36,14 @@ from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.splits import assign_missing_roles
 from napari_pathseg.samples import draw_field
+from napari_pathseg.ui.dock import PathsegDock
+from napari_pathseg.ui.session.live_controller import FOLLOWS
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 
 SIDE = 4096
 BRUSH = 50
+TURNS = 4
 
 
 def make_project(folder: Path) -> Project:
@@ -149,36 +156,89 @@ def rate_alone(project: Project, config: TrainConfig, seconds: float) -> float:
     return (last - first) / (end - start)
 
 
-def main() -> None:
-    """Run the three phases and print the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--short", action="store_true", help="10 seconds a phase instead of 30")
-    seconds = 10 if parser.parse_args().short else 30
+def measure_training(folder: Path, seconds: float) -> dict[str, float]:
+    """Run the three phases, print them, and return the figures."""
     config = TrainConfig(minutes=5, decoder_seconds=2, cached_tiles=8)
-    with tempfile.TemporaryDirectory() as folder:
-        project = make_project(Path(folder))
-        viewer, worker = napari.Viewer(), WorkerProcess()
-        session = Session(viewer, worker)
-        session.open_project(project.folder)
-        session.show_slide("large")
-        session.layers.mask.brush_size = BRUSH
-        wait(lambda: False, 10)  # the worker warms up
-        loop = Loop(session)
-        loop.run(2)
-        idle = loop.run(seconds)
-        training, beside = rate_with_window(session, loop, config, seconds)
-        painted = int(session.mask.counts[1:].sum())
-        session.close()
-        worker.close()
-        alone = rate_alone(project, config, seconds)
-        viewer.close()
-    if painted == 0:
-        sys.exit("the brush painted nothing: the figures are meaningless")
+    project = make_project(folder)
+    viewer, worker = napari.Viewer(), WorkerProcess()
+    session = Session(viewer, worker)
+    session.open_project(project.folder)
+    session.show_slide("large")
+    session.layers.mask.brush_size = BRUSH
+    wait(lambda: False, 10)  # the worker warms up
+    loop = Loop(session)
+    loop.run(2)
+    idle = loop.run(seconds)
+    training, beside = rate_with_window(session, loop, config, seconds)
+    painted = int(session.mask.counts[1:].sum())
+    session.close()
+    worker.close()
+    alone = rate_alone(project, config, seconds)
+    viewer.close()
+    check_painted(painted)
     print(f"{'':24}{'idle':>10}{'training':>10}")
     print(f"{'delay, p99 (ms)':24}{idle:10.1f}{training:10.1f}")
     print(f"{'':24}{'alone':>10}{'window':>10}")
     print(f"{'worker (steps/s)':24}{alone:10.2f}{beside:10.2f}")
-    print(json.dumps({"stall_p99_ms": round(training - idle, 1), "worker_rate": round(beside / alone, 3)}))
+    return {"stall_p99_ms": round(training - idle, 1), "worker_rate": round(beside / alone, 3)}
+
+
+def measure_live(folder: Path, seconds: float) -> dict[str, float]:
+    """Paint with the live model off and on in turn, print the delays, and return the figures."""
+    project = make_project(folder)
+    viewer = napari.Viewer()
+    dock = PathsegDock(viewer)
+    viewer.window.add_dock_widget(dock, name="PathSeg", area="right")
+    session = dock.session
+    session.open_project(project.folder)
+    session.show_slide("large")
+    session.layers.mask.brush_size = BRUSH
+    loop = Loop(session)
+    loop.run(2)  # strokes of both classes
+    if not wait(lambda: session.live.ready and session.live.sentence == FOLLOWS, 240):
+        sys.exit("the live model did not read the slide")
+    delays: dict[bool, list[float]] = {False: [], True: []}
+    fits: list[int] = []
+    for turn in range(2 * TURNS):
+        on = turn % 2 == 1
+        session.live.set_on(on)
+        wait(lambda on=on: not on or (session.live.ready and len(session.live.tiles) > 0), 60)
+        wait(lambda: False, 5)
+        before = fitted(session)
+        delays[on].append(loop.run(seconds))
+        if on:
+            fits.append(fitted(session) - before)
+    painted = int(session.mask.counts[1:].sum())
+    dock.shutdown()
+    viewer.close()
+    check_painted(painted)
+    for on, values in delays.items():
+        print(f"{'on' if on else 'off':8}delay, p99 (ms)" + "".join(f"{value:8.1f}" for value in values))
+    print(f"{'':8}fits           " + "".join(f"{count:8}" for count in fits))
+    stall = np.median(np.subtract(delays[True], delays[False]))
+    return {"stall_p99_ms": round(float(stall), 1), "fits": int(np.median(fits))}
+
+
+def fitted(session: Session) -> int:
+    """Return how often the live model was fitted since it began."""
+    return 0 if session.live._status is None else session.live._status.fit
+
+
+def check_painted(pixels: int) -> None:
+    """End if nothing was painted."""
+    if pixels == 0:
+        sys.exit("the brush painted nothing: the figures are meaningless")
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="10 seconds a phase instead of 30")
+    parser.add_argument("--live", action="store_true", help="with the live model instead of a training")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure = measure_live if options.live else measure_training
+        print(json.dumps(measure(Path(folder), 10 if options.short else 30)))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ AN_HOUR = 3600  # seconds
 
 SIDE = 192
 # fp32, as "auto" may choose another precision for a training than for a later prediction on a busy machine
-QUICK = TrainConfig(steps=32, tile=64, batch=4, cached_tiles=24, precision="fp32")
+QUICK = TrainConfig(steps=32, tile=64, batch=4, cached_tiles=24, decoder_seconds=8, precision="fp32")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -70,6 +70,16 @@ def shared(request: pytest.FixtureRequest) -> Path:
     """The folder of real data beside the repository; only for tests marked `shared_data`."""
     assert request.node.get_closest_marker("shared_data"), "mark the test with @pytest.mark.shared_data"
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what tests put into the cache folder out of the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(folder))
+        yield
 
 
 def draw_slide(path: Path, seed: int) -> tuple[slice, slice]:

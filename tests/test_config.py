@@ -165,7 +165,7 @@ def test_old_name_in_a_tuning_is_read_as_the_new_one(old, new, value, tmp_path):
 
 
 def test_tuning_keeps_its_automatic_name_of_version_0_1_0():
-    first = TuneRequest.read(["averaging=0.9,0.95", "batch=2"], TrainConfig(seed=3)).legacy_name
+    first = TuneRequest.read(["averaging=0.9,0.95", "batch=2"], TrainConfig(seed=3, decoder_seconds=8.0)).legacy_name
     assert first == "averaging-batch-fa2fc004", "a new setting lacks `since`, or a default changed"
     assert TuneRequest.read(["batch=2"], TrainConfig(), name="mine").legacy_name == "mine"
 

@@ -36,7 +36,7 @@ def add_command(
 
 def add_model_option(command: argparse.ArgumentParser) -> None:
     """Add the option that names a model."""
-    command.add_argument("--model", metavar="ID", help="name of the model (the newest)")
+    command.add_argument("--model", metavar="ID", help="name of the model (the current one)")
 
 
 def add_slide_option(command: argparse.ArgumentParser, default: str = "all slides") -> None:

@@ -156,6 +156,28 @@ def show_training(answer: Answer) -> list[str]:
         f"{_counted(answer['steps'], 'step')} in {duration}.",
         f"Saved in {answer['folder']}.",
         *([answer["summary"]] if answer.get("summary") else []),
+        *([answer["before_after"]["text"]] if answer.get("before_after") else []),
+    ]
+
+
+def show_models(answer: Answer) -> list[str]:
+    """Return one row for each model, after the one that it was trained from; the current one has a star."""
+    rows = [["", "model", "from", "Dice", "change", "name"]]
+    for model in answer["models"]:
+        compared = model["before_after"]
+        change = f"{compared['mean_difference']:+.3f}" if compared else _ABSENT
+        if compared and compared["before"] != model["parent"]:
+            change += f" of {compared['before']}"
+        mark, ident = "*" if model["current"] else "", "  " * model["depth"] + model["model"]
+        score = f"{model['mean_dice']:.4f}" + ("" if model["finished"] else " (not finished)")
+        rows.append([mark, ident, model["parent"] or _ABSENT, score, change, model["name"]])
+    lines = aligned(rows) if answer["models"] else ["There is no model yet."]
+    removed = answer["removed"]
+    back = [f"Removed: {join_names(removed)}; restore brings them back."] if removed else []
+    return [
+        *lines,
+        *([f"{answer['current']} (*) is used where no model is named."] if answer["current"] else []),
+        *back,
     ]
 
 
@@ -178,6 +200,7 @@ def show_scores(answer: Answer) -> list[str]:
         *_instance_table(answer["objects"]),
         *aligned(rows),
         "",
+        *(_adapted_table(answer) if "adapted" in answer else []),
         *note,
         f"Model {answer['model']} on {where}. Scores and pixels are pooled over all "
         f"labelled pixels, of which {answer['pixel_error']:.2%} are misclassified. TP, FP, FN and TN are true and "
@@ -264,6 +287,16 @@ def _evidence(answer: Answer) -> str:
     return f"held-out parts of {', '.join(parts)}, weaker evidence than another patient"
 
 
+def _adapted_table(answer: Answer) -> list[str]:
+    """Return one row of plain and adapted Dice for each class."""
+    rows = [["Dice of", "plain", "adapted", "difference"]]
+    for name in answer["classes"]:
+        plain, adapted = (scores[name]["dice"] for scores in (answer["scores"], answer["adapted"]["scores"]))
+        difference = _ABSENT if plain is None or adapted is None else f"{adapted - plain:+.4f}"
+        rows.append([name, _number(plain), _number(adapted), difference])
+    return [*aligned(rows), "Adapted: with the batch norms measured on each slide, as predict --adapt does.", ""]
+
+
 def _pixel_table(classes: Sequence[str], confusion: Sequence[Sequence[int]]) -> list[str]:
     """Return one row of true and false positives and negatives, in pixels, for each class."""
     rows, total = [["pixels of", "TP", "FP", "FN", "TN"]], sum(map(sum, confusion))
@@ -317,6 +350,17 @@ def join_names(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
+def show_places(answer: Answer) -> list[str]:
+    """Return one row for each place to annotate."""
+    if not answer["places"]:
+        return ["There is nothing to annotate: all tissue is labelled, or held out."]
+    rows = [["", "slide", "row, column", "pixels", "why"]]
+    for number, place in enumerate(answer["places"], 1):
+        row, column, height, width = place["region"]
+        rows.append([str(number), place["slide"], f"{row}, {column}", f"{height} x {width}", place["reason"]])
+    return [*aligned(rows), *(f"Written: {path}" for path in answer["files"])]
+
+
 def _join_settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
@@ -335,10 +379,13 @@ SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "relink": show_found,
     "check": show_check,
     "versions": show_versions,
+    "model": show_models,
     "train": show_training,
     "tune": show_trials,
     "predict": show_prediction,
+    "cluster": show_nothing,
     "score": show_scores,
+    "queue": show_places,
     "convert-weights": show_files,
     "export": show_files,
     "convert": show_converted,

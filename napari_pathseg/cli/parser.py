@@ -2,9 +2,35 @@
 
 import argparse
 
-from napari_pathseg.cli.commands import add, classes, export, models, project, slides, training, versions, window
+from napari_pathseg.cli.commands import (
+    add,
+    classes,
+    cluster,
+    export,
+    model_versions,
+    models,
+    project,
+    queue,
+    slides,
+    training,
+    versions,
+    window,
+)
 
-_SUBJECTS = (project, add, slides, classes, versions, training, models, export, window)  # in the order of the help
+_SUBJECTS = (
+    project,
+    add,
+    slides,
+    classes,
+    versions,
+    training,
+    models,
+    model_versions,
+    queue,
+    cluster,
+    export,
+    window,
+)  # in the order of the help
 
 
 def build_parser() -> argparse.ArgumentParser:

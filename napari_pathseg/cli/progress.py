@@ -70,14 +70,15 @@ stop_signals = StopSignals()  # of this process; `main` handles them
 
 def follow(job: Job[_Result]) -> _Result:
     """Run a job to its end and print its progress to stderr; see `StopSignals` for how it is stopped."""
-    last_printed = 0.0
+    last_printed, last_line = 0.0, ""
 
     def show(event: Event) -> Stop | None:
-        nonlocal last_printed
+        nonlocal last_printed, last_line
         line, now = _line(event), time.monotonic()
-        if line and (not isinstance(event, Progress) or now - last_printed > _MIN_INTERVAL_S):
+        soon = now - last_printed <= _MIN_INTERVAL_S or line == last_line
+        if line and not (soon and isinstance(event, Progress)):
             say(line)
-            last_printed = now
+            last_printed, last_line = now, line
         return None if stop_signals.received is None else Stop(now=True)
 
     with stop_signals.in_job():

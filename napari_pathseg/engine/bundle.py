@@ -1,6 +1,7 @@
 """A bundle: a folder with a trained model and everything needed to use it.
 
-``weights.safetensors`` holds the tensors, ``bundle.json`` the architecture, the lineage and the
+``weights.safetensors`` holds the tensors, ``weights_all.safetensors`` those that a last pass also taught the held-out
+slides, ``bundle.json`` the architecture, the lineage and the
 scores, ``curves.csv`` the training curves, drawn in ``curves.svg`` and ``curves.png``.  Nothing in it
 can run code.  This module handles the metadata and needs no torch; `engine.bundle_io` reads and
 writes the weights.
@@ -10,6 +11,7 @@ import filecmp
 import re
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,17 +20,23 @@ from msgspec import Meta
 
 from napari_pathseg.classes import HIGHEST_NUMBER, StoredClass
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.errors import BundleError, ProjectError
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.held_out_parts import Parts, covers, join_names, parts_from_json
+from napari_pathseg.projects.model_weights import ALL_WEIGHTS, LIVE_MODEL, WEIGHTS
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
+from napari_pathseg.slides.look import Look
 from napari_pathseg.storage.atomic import atomic_folder, load_json, save_json
 from napari_pathseg.storage.json_schema import Count, Fraction, PixelSize, SchemaError, conform
-from napari_pathseg.storage.regular_files import open_regular
+from napari_pathseg.storage.regular_files import open_regular, read_regular
 
 FORMAT = 1
-_FILES = ("weights.safetensors", "bundle.json", "curves.csv", "curves.svg", "curves.png")
+_MAX_BYTES = 64 << 20  # of a bundle.json
+MOST_LOOKS = 128  # of slides, that a bundle describes
+_COPIES = 5  # attempts to copy a bundle that another process replaces
+_FILES = (WEIGHTS, ALL_WEIGHTS, "bundle.json", "curves.csv", "curves.svg", "curves.png")
 _FolderName = Annotated[str, Meta(pattern=r"^(\w[\w.-]*)?$")]  # of a model or a run
 _ClassNumber = Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)]
 StoredParts = dict[str, list[Annotated[list[Count], Meta(min_length=4, max_length=4)]]]  # level-0 boxes, by slide
@@ -94,9 +102,19 @@ class Bundle:
         Level-0 boxes (top, left, height, width) of the slides `val` that it was scored on; empty if on whole slides.
     learnt_before
         The slides of `val` from which an earlier model that it was trained from has learnt.
+    last_pass
+        Whether it also has weights that learnt what is held out, which predict all slides but those of `val`.
+    slide_scores
+        Its scores on each slide of `val`; empty in older bundles.
+    base, base_scores
+        The model before it, and that one's scores on the same labels, see `evaluation.before_after`; "" for none.
+    labels
+        A hash of the labels that it learnt and was scored on; "" in older bundles.
     is_copy
         Whether nothing learnt scored better than the parent, so that its weights are the parent's.  It is a model of
         its own all the same: its scores are on what is held out now, and its run ends with the model that it names.
+    looks
+        How slides look that it, or a model that it was trained from, has learnt, by slide; empty in older bundles.
     """
 
     id: _FolderName
@@ -119,8 +137,18 @@ class Bundle:
     origin: dict[str, Any] = field(default_factory=dict)
     held_out: StoredParts = field(default_factory=dict)
     learnt_before: list[str] = field(default_factory=list)
+    last_pass: bool = False
     is_copy: bool = False
+    looks: Annotated[dict[str, Look], Meta(max_length=MOST_LOOKS)] = field(default_factory=dict)
+    slide_scores: dict[str, SlideScore] = field(default_factory=dict)
+    base: _FolderName = ""
+    base_scores: dict[str, SlideScore] = field(default_factory=dict)
+    labels: str = ""
     format: int = field(default=FORMAT)
+
+    def weights_for(self, slide: str) -> str:
+        """Return the file of the weights that predict a slide: what is held out, by those that have not learnt it."""
+        return ALL_WEIGHTS if self.last_pass and slide not in self.val else WEIGHTS
 
     @property
     def caveat(self) -> str:
@@ -180,20 +208,27 @@ def _check_outputs(bundle: Bundle) -> None:
 
 
 def find_bundle(project: Project, model_id: str | None = None) -> Path:
-    """Return the folder of a project's model, by default the newest.
+    """Return the folder of a project's model, by default the current one.
 
     Raises
     ------
     BundleError
         If the project has no such model.
     """
-    known = project.model_ids()
-    if not known:
+    known = [*project.model_ids(), *([LIVE_MODEL] if keeps_live_model(project) else [])]
+    wanted = model_id or project.current_model
+    if not known or wanted is None:
         raise BundleError(f"{project.folder.name} has no model yet. Train one first.")
-    wanted = model_id or known[-1]
+    if wanted in project.state.removed_models:
+        raise BundleError(f"{wanted} was removed. Bring it back first: pathseg model PROJECT restore {wanted}.")
     if wanted not in known:
         raise BundleError(f'{project.folder.name} has no model "{wanted}". It has: {", ".join(known)}.')
     return project.folder / "models" / wanted
+
+
+def keeps_live_model(project: Project) -> bool:
+    """Return whether the window has kept a live model in a project."""
+    return (project.folder / "models" / LIVE_MODEL / "bundle.json").is_file()
 
 
 def load_bundles(project: Project) -> list[Bundle]:
@@ -202,9 +237,9 @@ def load_bundles(project: Project) -> list[Bundle]:
 
 
 def lineage(project: Project, model_id: str | None) -> list[Bundle]:
-    """Read a model's bundle and those of the models that it was trained from, as far as they still exist."""
+    """Read a model's bundle and those of the models that it was trained from, removed or not, as far as they exist."""
     found: list[Bundle] = []
-    known = set(project.model_ids())
+    known = {*project.stored_models(), *([LIVE_MODEL] if keeps_live_model(project) else [])}
     while model_id in known:
         known.remove(model_id)
         found.append(load_bundle(project.folder / "models" / model_id))
@@ -272,11 +307,6 @@ def comparable_slides(project: Project, model_ids: Sequence[str]) -> list[str]:
     return common
 
 
-def weights_mtime(project: Project, model_id: str) -> int:
-    """Return when a model's weights were last written, in nanoseconds; training rewrites them until it ends."""
-    return (project.folder / "models" / model_id / "weights.safetensors").stat().st_mtime_ns
-
-
 def check_classes(project: Project, bundle: Bundle) -> None:
     """Check that the classes of a model are those of the project; see :func:`has_classes_of`.
 
@@ -316,27 +346,39 @@ def make_newest(project: Project, model_id: str) -> str:
 
     Raises
     ------
+    BundleError
+        If the project has no such model.
     ProjectError
         If the copy cannot be written; nothing is left of it.
     """
-    models = project.folder / "models"
-    known = project.model_ids()
-    newest = models / known[-1]
-    if filecmp.cmp(newest / "weights.safetensors", models / model_id / "weights.safetensors", shallow=False):
-        return newest.name
+    folder, trained = find_bundle(project, model_id), project.model_ids()
+    if trained and filecmp.cmp(folder.with_name(trained[-1]) / WEIGHTS, folder / WEIGHTS, shallow=False):
+        return trained[-1]
     number, run = reserve_run(project)
-    copy = models / f"m{number}"
+    copy = folder.with_name(f"m{number}")
     try:
         with atomic_folder(copy) as partial:
-            copy_bundle(models / model_id, partial)
+            _copy_whole(folder, partial)
             save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
     except OSError as error:
         raise ProjectError(
-            f"{copy} could not be written ({error.strerror}). Free some space, then tune again."
+            f"{copy} could not be written ({error.strerror}). Free some space, then try again."
         ) from error
     finally:
         run.rmdir()
     return copy.name
+
+
+def _copy_whole(folder: Path, target: Path) -> None:
+    """Copy a bundle, again if it was replaced meanwhile, as a live model can be: its files belong together."""
+    for _ in range(_COPIES):
+        with suppress(FileNotFoundError):
+            before = read_regular(folder / "bundle.json", _MAX_BYTES)
+            copy_bundle(folder, target)
+            if before == read_regular(folder / "bundle.json", _MAX_BYTES):
+                return
+        shutil.rmtree(target, ignore_errors=True)
+    raise ProjectError(f"{folder} is being replaced all the time. Try again in a moment.")
 
 
 def copy_bundle(folder: Path, target: Path) -> None:
@@ -358,7 +400,7 @@ def reserve_run(project: Project) -> tuple[str, Path]:
     """Reserve the next number for a run and its model; return its digits and the folder of the run."""
     runs = project.folder / "runs"
     taken = [int(found.group(1)) for p in runs.glob("r*") if (found := re.fullmatch(r"r(\d+)", p.name))]
-    taken += [int(found.group(1)) for m in project.model_ids() if (found := re.fullmatch(r"m(\d+)", m))]
+    taken += [int(found.group(1)) for m in project.stored_models() if (found := re.fullmatch(r"m(\d+)", m))]
     number = max(taken, default=0) + 1
     while True:
         try:

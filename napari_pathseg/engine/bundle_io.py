@@ -15,17 +15,18 @@ from torch import Tensor
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec, load_bundle
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.errors import BundleError
+from napari_pathseg.projects.model_weights import ALL_WEIGHTS, WEIGHTS
 from napari_pathseg.storage.atomic import replace_file, save_json
 from napari_pathseg.storage.regular_files import open_regular
 
 _LACKING_IN_OLD_BUNDLES = ("mean", "std")
 
 
-def save_weights(folder: Path, weights: Mapping[str, Tensor]) -> None:
+def save_weights(folder: Path, weights: Mapping[str, Tensor], name: str = WEIGHTS) -> None:
     """Write the weights of a bundle; without its ``bundle.json`` the folder is no model yet."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    with replace_file(folder / "weights.safetensors") as partial:
+    with replace_file(folder / name) as partial:
         save_file(tensors, partial)
 
 
@@ -42,8 +43,8 @@ def save_bundle(folder: Path, bundle: Bundle, curves: Sequence[dict[str, Any]] =
     save_json(folder / "bundle.json", asdict(bundle) | {"network": bundle.network.to_json()})
 
 
-def load_network(folder: Path, classes: int | None = None) -> Network:
-    """Build the network of a bundle and load its weights.
+def load_network(folder: Path, classes: int | None = None, weights: str = WEIGHTS) -> Network:
+    """Build the network of a bundle and load its weights, from the file of that name.
 
     If `classes` is larger than the bundle's number of classes, the network has outputs for the further classes, too;
     their weights are random.
@@ -56,7 +57,7 @@ def load_network(folder: Path, classes: int | None = None) -> Network:
     BundleError
         If the weights are missing, damaged, not finite, or belong to another network.
     """
-    spec, path = load_bundle(folder).network, folder / "weights.safetensors"
+    spec, path = load_bundle(folder).network, folder / weights
     with _reading_weights(path):
         network = allocate_network(_shapes_in(path), spec)
         network.load_state_dict(load_file(path))
@@ -68,9 +69,10 @@ def load_network(folder: Path, classes: int | None = None) -> Network:
 
 def check_weights(folder: Path) -> None:
     """Raise BundleError unless a bundle's weights are those of its network; only their header is read."""
-    spec, path = load_bundle(folder).network, folder / "weights.safetensors"
-    with _reading_weights(path):
-        allocate_network(_shapes_in(path), spec)
+    bundle = load_bundle(folder)
+    for path in [folder / WEIGHTS, *([folder / ALL_WEIGHTS] if bundle.last_pass else [])]:
+        with _reading_weights(path):
+            allocate_network(_shapes_in(path), bundle.network)
 
 
 @contextmanager

@@ -13,13 +13,15 @@ from functools import cache
 import numpy as np
 import psutil
 
-from napari_pathseg.config import LIVE, USUAL_BATCH, TrainConfig
+from napari_pathseg.config import LIVE, SCORED_HALO, USUAL_BATCH, PredictConfig, TrainConfig
+from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS, RelativeCost, StepCost
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import fitting_tile, longest_sides
+from napari_pathseg.storage.machine import free_memory, usable_cores
 
 _BYTES_A_KEPT_PIXEL = 4  # RGB and the label
 _BYTES_A_WEIGHT = 20  # weight, gradient, two moments, running mean, each in fp32
@@ -32,6 +34,9 @@ _PROBE_SECONDS, _PROBE_SIDE = 0.05, 64  # small enough to run on one core only
 _VALIDATIONS, _VALIDATION_MPX = 20, 0.33  # in a training; pixels of a tile of 512 with its halo
 _FIT_SECONDS = 3.0  # of a linear classifier, with the choice of its penalty
 _WITH_HALO = 1.25**2  # of a tile of 512
+_PREDICTED = 0.25  # activations of a prediction, relative to those of a training: 0.13 to 0.35, by network
+_USABLE = 0.6  # of the memory that the libraries leave, by one tile; others are read and written meanwhile
+_SMALLEST_TILE, _TILE_STEP = 256, 32
 _TILE_MPX = 0.512**2  # without its halo
 
 
@@ -130,6 +135,18 @@ def estimate(source: Project | DatasetSize, config: TrainConfig, hardware: Hardw
     return Estimate(minutes, memory, steps, seconds, text)
 
 
+def fitting_prediction_tile(spec: NetworkSpec, config: PredictConfig, memory: float) -> int:
+    """Return the side of the tiles of a prediction: that of `config`, or a smaller one that fits so many bytes.
+
+    It depends on the limit of the memory, not on what is free now: a run that goes on must have the same tiles.
+    """
+    training = TrainConfig(architecture=spec.architecture, encoder=spec.encoder, context=spec.context)
+    bytes_a_pixel = _PREDICTED * _step_cost(training).activations_gb * 1e3
+    area = _USABLE * max(0.0, memory - 1e9 * _LIBRARIES_GB) / bytes_a_pixel
+    side = int(area**0.5) - 2 * (SCORED_HALO if config.halo_pixels is None else config.halo_pixels)
+    return min(config.tile, max(_SMALLEST_TILE, side // _TILE_STEP * _TILE_STEP))
+
+
 def dataset_size(project: Project) -> DatasetSize:
     """Return the size of a project's training data; it changes with its slides only.
 
@@ -145,7 +162,7 @@ def dataset_size(project: Project) -> DatasetSize:
 
 def local_hardware() -> HardwareProfile:
     """Return the speed of this computer and its free memory."""
-    return HardwareProfile(_tflops(), psutil.virtual_memory().available / 1e9)
+    return HardwareProfile(_tflops(), free_memory() / 1e9)
 
 
 @cache
@@ -157,7 +174,7 @@ def _tflops() -> float:
     while (start := time.perf_counter()) < end:
         np.matmul(one, one, out=answer)
         best = min(best, time.perf_counter() - start)
-    cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+    cores = min(psutil.cpu_count(logical=False) or usable_cores(), usable_cores())
     return float(2 * _PROBE_SIDE**3 / best / 1e12 * cores)
 
 
@@ -176,7 +193,7 @@ def _memory(cost: StepCost, config: TrainConfig, dataset: DatasetSize) -> dict[s
     """Return the gigabytes of memory by use."""
     step = cost.activations_gb * _batch_mpx(config)
     features = 0.0
-    if config.weights != "none" and config.decoder_seconds > 0:
+    if config.weights != "none" and (config.preset == "quick" or config.decoder_seconds > 0):
         features = cost.features_gb * config.cached_tiles * config.tile**2 / 1e6
     return {
         "libraries": _LIBRARIES_GB,

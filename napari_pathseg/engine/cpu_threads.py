@@ -20,6 +20,7 @@ class CpuThreadTuner:
 
     def __init__(self) -> None:
         self._max_threads = torch.get_num_threads()
+        self._limit = self._adapted = self._max_threads
         self._process = psutil.Process()
         self._last = self._measure()
 
@@ -29,13 +30,22 @@ class CpuThreadTuner:
             return
         then, self._last = self._last, self._measure()
         seconds, idle, own = (now - before for now, before in zip(self._last, then, strict=True))
-        wanted = usable_threads((idle + own) / seconds, self._max_threads)
-        if wanted != torch.get_num_threads():
-            torch.set_num_threads(wanted)
+        self._adapted = usable_threads((idle + own) / seconds, self._max_threads)
+        self._set()
+
+    def limit(self, threads: int | None) -> None:
+        """Use no more threads than this from now on; None lifts the limit."""
+        self._limit = threads or self._max_threads
+        self._set()
 
     def restore(self) -> None:
         """Restore the initial number of threads."""
         torch.set_num_threads(self._max_threads)
+
+    def _set(self) -> None:
+        wanted = min(self._adapted, self._limit)
+        if wanted != torch.get_num_threads():
+            torch.set_num_threads(wanted)
 
     def _measure(self) -> tuple[float, float, float]:
         """Return the time, the idle seconds of all cores and the CPU seconds of this process so far."""

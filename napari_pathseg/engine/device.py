@@ -5,15 +5,17 @@ or wrong with it.  On a CPU it is therefore tried on the network itself before i
 """
 
 import math
-import time
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-_MAX_DIFFERENCE = 0.05  # mean difference of the outputs, as a fraction of the range of the fp32 output
-_TRIALS, _TIME_LIMIT_S = 4, 1.0  # timed runs of each precision; no further run starts after the time limit
+from napari_pathseg.engine.runtime.trial import try_ways
+
+_TIME_LIMIT_S = 1.0  # of a trial
 
 _TRIED: dict[tuple[str, tuple[int, ...]], bool] = {}  # by layers and pixels; a trial takes a second, on a busy CPU many
 
@@ -92,22 +94,24 @@ def _bfloat16_is_better(network: nn.Module, sample: Tensor) -> bool:
     """Return whether bfloat16 gives nearly the same output for `sample` in less time."""
     training = network.training
     network.eval()
-    outputs: dict[bool, Tensor] = {}
-    fastest = {False: math.inf, True: math.inf}
-    end = time.perf_counter() + _TIME_LIMIT_S
-    for attempt in range(1 + _TRIALS):  # the first one warms up
-        for halved in (False, True):
-            start = time.process_time()  # CPU time of all threads, so that the load of other programs does not count
-            with torch.autocast("cpu", torch.bfloat16, enabled=halved):
-                outputs[halved] = network(sample).float()
-            if attempt:
-                fastest[halved] = min(fastest[halved], time.process_time() - start)
-        if attempt and time.perf_counter() > end:
-            break
+    seconds = try_ways(torch_ways(network, Device(sample.device, bfloat16=False), [sample]), _TIME_LIMIT_S)
     network.train(training)
-    spread = float(outputs[False].max() - outputs[False].min()) or 1.0
-    difference = float((outputs[False] - outputs[True]).abs().mean()) / spread
-    return difference < _MAX_DIFFERENCE and fastest[True] < fastest[False]
+    return seconds.get("bf16", math.inf) < seconds["fp32"]
+
+
+def torch_ways(
+    network: Callable[..., Tensor], device: Device, inputs: Sequence[Tensor]
+) -> dict[str, Callable[[], Tensor]]:
+    """Return functions that compute a network's output with torch, by precision."""
+
+    def compute(halved: bool) -> Tensor:
+        with replace(device, bfloat16=halved).autocast():
+            logits = network(*inputs)
+        if device.torch_device.type != "cpu":
+            logits = logits.cpu()  # waits until it is computed
+        return logits
+
+    return {"fp32": partial(compute, False), "bf16": partial(compute, True)}
 
 
 def is_out_of_memory(error: Exception) -> bool:

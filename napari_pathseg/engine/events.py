@@ -64,6 +64,8 @@ class Message:
 
 # -- from a job
 
+KEEPING = "Keeping the live model"  # the stage before a training beside it
+LAST_PASS = "Last pass"  # the stage in which what is held out is learnt, too
 SCORING = "Scoring"  # the stage after training: the best model is scored on all held-out tiles
 
 
@@ -191,7 +193,7 @@ class TileDone(Event):
 
 @dataclass(frozen=True)
 class SlideDone(Event):
-    """A box of a slide's mask grid was predicted, but for the boxes that `failed`."""
+    """A box of a slide's mask grid was predicted by a runtime in a precision, but for the boxes that `failed`."""
 
     wire_name = "slidedone"
     slide: str
@@ -199,6 +201,7 @@ class SlideDone(Event):
     pixels: int
     region: Region
     failed: list[Region] = field(default_factory=list)
+    runtime: str = ""
 
 
 # -- from the live model
@@ -274,6 +277,34 @@ class LiveStatus(Event):
     encoded: int = 0
     wanted: int = 0
     warning: bool = False
+
+
+@dataclass(frozen=True)
+class LiveKept(Event):
+    """The live model that the project keeps is up to date with what was saved."""
+
+    wire_name = "live-kept"
+
+
+@dataclass(frozen=True)
+class LiveCompared(Event):
+    """How a training compares with the live model, by the mean Dice on the same held-out tiles.
+
+    It comes once the training has started, and again when the live model no longer `leads`: from then on the training
+    answers for the view.
+
+    Attributes
+    ----------
+    live_dice
+        That of the live model.
+    dice
+        That of the training; None before a validation was better.
+    """
+
+    wire_name = "live-compared"
+    live_dice: float
+    dice: float | None = None
+    leads: bool = True
 
 
 # -- to a job

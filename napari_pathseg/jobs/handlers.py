@@ -3,16 +3,21 @@
 Each function imports what it needs, so that superpixels do not wait for torch to load.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from napari_pathseg.engine.events import Job, Trial
 from napari_pathseg.geometry import grid_shape
+from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
     ComputeSuperpixels,
+    FindPlaces,
     JobFinished,
+    OfferedPlace,
+    PlacesFound,
     Predict,
     PredictionFinished,
     SampleAugmentation,
@@ -28,14 +33,15 @@ from napari_pathseg.jobs.protocol import (
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
 
+_SEARCH_GB = 0.2  # for features during a search, which looks at each tile once; the live model has its own
 SAMPLES_FILE = "variation.png"  # augmentation samples, in the runs folder; overwritten each time
 
 
-def create_job(command: StartJob) -> Job[JobFinished]:
-    """Return the job that a command starts."""
+def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
+    """Return the job that a command starts, beside a live model."""
     match command:
         case Train():
-            return _train(command)
+            return _train(command, live)
         case Tune():
             return _tune(command)
         case Predict():
@@ -44,17 +50,24 @@ def create_job(command: StartJob) -> Job[JobFinished]:
             return _score(command)
         case SampleAugmentation():
             return _sample_augmentation(command)
+        case FindPlaces():
+            return _find_places(command)
     raise AssertionError(command)
 
 
-def _train(command: Train) -> Job[TrainingFinished]:
+def _train(command: Train, live: LiveService) -> Job[TrainingFinished]:
     from napari_pathseg.engine.evaluation.verdict import judge
+    from napari_pathseg.jobs.hand_over import train_beside_live
     from napari_pathseg.jobs.training import train
 
-    project = Project.open(command.project)
-    bundle = yield from train(project, command.config, command.parent, resume=command.resume)
+    project, live_dice = Project.open(command.project), None
+    job = train(project, command.config, command.parent, resume=command.resume)
+    if command.beside_live:
+        bundle, live_dice = yield from train_beside_live(job, project, live)
+    else:
+        bundle = yield from job
     verdict = judge(project, bundle)
-    return TrainingFinished(bundle.id, bundle.mean_dice, bundle.caveat, verdict.text, verdict.reliable)
+    return TrainingFinished(bundle.id, bundle.mean_dice, bundle.caveat, verdict.text, verdict.reliable, live_dice)
 
 
 def _tune(command: Tune) -> Job[TuningFinished]:
@@ -81,10 +94,13 @@ def _predict(command: Predict) -> Job[PredictionFinished]:
 def _score(command: Score) -> Job[ScoringFinished]:
     from napari_pathseg.engine.evaluation.evaluation import score_job
 
-    answer = yield from score_job(Project.open(command.project), command.role, command.model, command.slides)
-    dice = {name: scores["dice"] for name, scores in answer["scores"].items()}
+    project, adapt = Project.open(command.project), command.adapt
+    answer = yield from score_job(project, command.role, command.model, command.slides, adapt=adapt)
+    plain, adapted = answer["scores"], answer["adapted"]["scores"] if adapt else {}
+    dice, adapted_dice = ({name: scores["dice"] for name, scores in found.items()} for found in (plain, adapted))
     slides = [scored["slide"] for scored in answer["slides"]]
-    return ScoringFinished(answer["model"], dice, slides, parts=bool(answer["held_out_parts"]))
+    parts = bool(answer["held_out_parts"])
+    return ScoringFinished(answer["model"], dice, slides, parts=parts, adapted=adapted_dice)
 
 
 def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:
@@ -105,6 +121,23 @@ def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled
     with replace_file(path) as partial:
         Image.fromarray(samples).save(partial, "PNG")
     return AugmentationSampled(str(path))
+
+
+def _find_places(command: FindPlaces) -> Job[PlacesFound]:
+    from napari_pathseg.engine.guidance.next_places import next_places
+    from napari_pathseg.engine.guidance.pictures import picture_of
+    from napari_pathseg.engine.live.packed import pack
+
+    project = Project.open(command.project)
+    memory = min(_SEARCH_GB, command.config.memory_gb)
+    found = []
+    for place in (yield from next_places(project, command.count, config=command.config.replace(memory_gb=memory))):
+        offered = OfferedPlace(place.slide, place.region, place.reason, place.area_mm2, place.between)
+        picture = picture_of(project, place.slide, place.region)
+        if picture is not None:
+            offered = replace(offered, sides=picture.shape[:2], pixels=pack(picture))
+        found.append(offered)
+    return PlacesFound(found)
 
 
 def compute_superpixels(command: ComputeSuperpixels) -> SuperpixelsReady:

@@ -13,7 +13,9 @@ from napari_pathseg.config import LiveConfig, PredictConfig, TrainConfig
 from napari_pathseg.engine.events import (
     Command,
     Event,
+    LiveCompared,
     LiveFilled,
+    LiveKept,
     LiveStatus,
     LiveTile,
     Note,
@@ -49,12 +51,16 @@ class StartJob(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Train(StartJob):
-    """Fine-tune the model `parent` ("latest" for the newest, None to train from scratch), or resume a run."""
+    """Fine-tune the model `parent` ("latest" for the current one, None to train from scratch), or resume a run.
+
+    With `beside_live` the live model is kept first, and the training answers for the view once it is better.
+    """
 
     wire_name = "train"
     config: TrainConfig
     parent: str | None = None
     resume: str | None = None
+    beside_live: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +87,13 @@ class Predict(StartJob):
 
 @dataclass(frozen=True, kw_only=True)
 class Score(StartJob):
-    """Score a model on the slides of a role, or only on `slides` of them."""
+    """Score a model on the slides of a role, or only on `slides` of them; with `adapt` also adapted to each slide."""
 
     wire_name = "score"
     role: str
     model: str
     slides: list[str] | None = None
+    adapt: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +103,15 @@ class SampleAugmentation(StartJob):
     wire_name = "preview"
     config: TrainConfig
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindPlaces(StartJob):
+    """Find at most `count` places to annotate next."""
+
+    wire_name = "places"
+    count: int
+    config: LiveConfig = field(default_factory=LiveConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +198,13 @@ class FillLive(LiveCommand):
     region: Region
 
 
+@dataclass(frozen=True)
+class KeepLive(LiveCommand):
+    """Bring the live model that the project keeps up to date with what was saved; answered by `LiveKept`."""
+
+    wire_name = "live-keep"
+
+
 # -- events
 
 
@@ -211,6 +234,7 @@ class TrainingFinished(JobFinished):
     """A model was trained to the end, or stopped and its best weights kept.
 
     `text` says in sentences how good it is; `reliable` whether its predictions are good enough to be accepted.
+    `live_dice` is the mean Dice of the live model on the same, None if the two do not compare.
     """
 
     wire_name = "training-finished"
@@ -219,6 +243,7 @@ class TrainingFinished(JobFinished):
     caveat: str = ""
     text: str = ""
     reliable: bool = True
+    live_dice: float | None = None
 
 
 @dataclass(frozen=True)
@@ -244,13 +269,17 @@ class PredictionFinished(JobFinished):
 
 @dataclass(frozen=True)
 class ScoringFinished(JobFinished):
-    """A model was scored on `slides`, or on parts of them: Dice by class name, None if the class does not occur."""
+    """A model was scored on `slides`, or on parts of them: Dice by class name, None if the class does not occur.
+
+    `adapted` is the same of the model adapted to the scanner of each slide; empty if that was not asked for.
+    """
 
     wire_name = "scoring-finished"
     model: str
     dice: dict[str, float | None]
     slides: list[str] = field(default_factory=list)
     parts: bool = False
+    adapted: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -259,6 +288,36 @@ class AugmentationSampled(JobFinished):
 
     wire_name = "augmentation-sampled"
     path: str
+
+
+@dataclass(frozen=True)
+class OfferedPlace:
+    """A place to annotate: its box in level-0 pixels, why it is worth it, its size if known, and how it looks.
+
+    Attributes
+    ----------
+    between
+        The names of the classes that a model is unsure between, if that is why.
+    sides, pixels
+        Rows and columns of an RGB picture, and the picture as text made by `engine.live.packed`; empty if the slide
+        could not be read.
+    """
+
+    slide: str
+    region: Region
+    reason: str
+    area_mm2: float | None = None
+    between: tuple[str, ...] = ()
+    sides: tuple[int, int] = (0, 0)
+    pixels: str = ""
+
+
+@dataclass(frozen=True)
+class PlacesFound(JobFinished):
+    """The places to annotate next were found, the best first."""
+
+    wire_name = "places-found"
+    places: list[OfferedPlace]
 
 
 @dataclass(frozen=True)
@@ -283,8 +342,8 @@ class SuperpixelsFailed(Event):
 COMMANDS: dict[str, type[Command]] = {
     kind.wire_name: kind
     for kind in (
-        *(Train, Tune, Predict, Score, SampleAugmentation, ComputeSuperpixels, Stop, RequestPreview),
-        *(StartLive, StopLive, ShowLive, UpdateLive, FillLive),
+        *(Train, Tune, Predict, Score, SampleAugmentation, FindPlaces, ComputeSuperpixels, Stop, RequestPreview),
+        *(StartLive, StopLive, ShowLive, UpdateLive, FillLive, KeepLive),
     )
 }
 EVENTS: dict[str, type[Event]] = {
@@ -292,7 +351,8 @@ EVENTS: dict[str, type[Event]] = {
     for kind in (
         *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, TileDone, SlideDone),
         *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished),
-        *(AugmentationSampled, SuperpixelsReady, SuperpixelsFailed, LiveTile, LiveFilled, LiveStatus),
+        *(AugmentationSampled, PlacesFound, SuperpixelsReady, SuperpixelsFailed),
+        *(LiveTile, LiveFilled, LiveStatus, LiveKept, LiveCompared),
     )
 }
 

@@ -162,7 +162,7 @@ class _Tuning:
             return command
 
         request = self._study.request
-        config = request.config.replace(**trial.settings)
+        config = request.config.replace(**trial.settings, last_pass=False)  # trials are compared by what is held out
         job = train(self._project, config, request.parent, resume=trial.run or None)
         return (yield from relay(job, on_event, on_command))
 

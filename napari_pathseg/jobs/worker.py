@@ -100,8 +100,9 @@ class Worker:
             self._events.flush()
 
     def _run_job(self, command: StartJob) -> None:
+        self._live.make_way()
         try:
-            finished = run(create_job(command), self._on_event)
+            finished = run(create_job(command, self._live), self._on_event)
         except Exception as error:  # a bug is reported to the window, and the worker survives
             self._report(_failure(command.wire_name.capitalize(), error))
         else:

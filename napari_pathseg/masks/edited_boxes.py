@@ -18,6 +18,11 @@ class EditedBoxes:
     def __bool__(self) -> bool:
         return self._too_many or bool(self._boxes)
 
+    @property
+    def too_many(self) -> bool:
+        """Whether any pixel may have changed."""
+        return self._too_many
+
     def add(self, region: Region, before: UInt8Array, after: UInt8Array) -> None:
         """Note that a box of labels and provenance, ``(2, rows, columns)``, has changed."""
         by_person = (before[1] > Provenance.MODEL) | (after[1] > Provenance.MODEL)

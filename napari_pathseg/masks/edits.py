@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from napari_pathseg.classes import UNLABELLED
+from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.rasterize import paint_contours
 from napari_pathseg.geometry import Region, layout
@@ -73,6 +73,36 @@ def reject(region: Region, locked: Locked = NONE_LOCKED, inside: InRegion | None
     """Remove the model's pixels from `region`, or from the part of it given by `inside`."""
     change = partial(reassign_provenance, before=Provenance.MODEL, after=Provenance.NONE, locked=locked)
     return _change("Rejecting", region, change, inside)
+
+
+def accept_found(
+    region: Region,
+    found: UInt8Array,
+    complete_in: Callable[[Region], bool | BoolArray],
+    locked: Locked = NONE_LOCKED,
+) -> MaskOperation:
+    """Accept the model's pixels in `region` and, where it has no label, the classes `found` there (0 for none).
+
+    `complete_in` returns where the annotation of a box is complete, and unlabelled pixels are Background.
+    """
+
+    def change(box: Region, before: UInt8Array) -> UInt8Array:
+        classes = found[box.shift(-region.top, -region.left).slices]
+        missing = np.where(before[1] == Provenance.NONE, classes, np.uint8(UNLABELLED))
+        filled = apply_model(before, missing, complete_in(box), locked)
+        return reassign_provenance(filled, Provenance.MODEL, Provenance.ACCEPTED, locked)
+
+    return _change_all("Accepting", region, change)
+
+
+def mark_background(region: Region, locked: Locked = NONE_LOCKED) -> MaskOperation:
+    """Make Background of the pixels in `region` that nobody has labelled or accepted, as a person would paint it."""
+
+    def change(_: Region, before: UInt8Array) -> UInt8Array:
+        free = before[1] <= Provenance.MODEL
+        return apply_paint(before, np.where(free, np.uint8(BACKGROUND), before[0]), free, locked)
+
+    return _change_all("Marking as Background", region, change)
 
 
 def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> MaskOperation:
@@ -171,5 +201,16 @@ def _change(
             if inside is not None:
                 after = np.where(inside(box), after, before)
             yield OperationStep(mask.edit(box, *after), number / len(boxes))
+
+    return MaskOperation(name, steps)
+
+
+def _change_all(name: str, region: Region, change: Callable[[Region, UInt8Array], UInt8Array]) -> MaskOperation:
+    """Return the operation that changes all pixels of a box, whose part and pixels `change` gets."""
+
+    def steps(mask: Editable) -> Iterator[OperationStep]:
+        boxes = list(layout(region.clip(mask.shape), CHUNK))
+        for number, box in enumerate(boxes, 1):
+            yield OperationStep(mask.edit(box, *change(box, np.stack(mask.read(box)))), number / len(boxes))
 
     return MaskOperation(name, steps)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -26,10 +26,27 @@ from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import remove_tree
 from napari_pathseg.storage.zarr_files import CheckedStore
 
+_SHARES = np.arange(256, dtype=np.float32) / 255
+_ENTROPY = -_SHARES * np.log(np.maximum(_SHARES, 1e-9))  # of each 8-bit probability
+DISAGREEMENT = 0  # in place of the number of a class
+_DISAGREEMENT = "disagreement"  # the array, beside classes and probabilities
 _LEVELS = 4  # of folders of a prediction that files are written into: probabilities/c/0/12
 _MAX_METADATA_BYTES = 16 << 20
 _TILES = "tiles.jsonl"  # the ledger
 _WEIGHTS, _WHOLE = "weights", "whole"  # attributes: the stamp of the weights, and the same once the slide is covered
+
+
+class TileStore(Protocol):
+    """Where the tiles of a prediction go; see the methods of `Prediction`."""
+
+    def has(self, tile: Region, *, glass: bool = False) -> bool:
+        """Return whether a tile is there."""
+
+    def write(self, region: Region, probabilities: UInt8Array, disagreement: UInt8Array | None = None) -> None:
+        """Store the probabilities of a tile, and how much the positions disagree that these are the mean of."""
+
+    def leave_out(self, tiles: Iterable[Region]) -> None:
+        """Record that tiles have no tissue."""
 
 
 class Prediction:
@@ -73,22 +90,71 @@ class Prediction:
         with self._writing():
             self._group.attrs[_WHOLE] = stamp
 
+    @property
+    def settings(self) -> str | None:
+        """What its tiles were predicted with; None if there are none yet."""
+        return self._ledger.settings
+
+    @property
+    def has_disagreement(self) -> bool:
+        """Whether it is stored how much the positions disagree that the probabilities are the mean of."""
+        return _DISAGREEMENT in self._group
+
     def begin(self, settings: str) -> None:
         """Go on with what was predicted with the same `settings`, or predict all again; call it before `write`."""
         with self._writing():
+            if settings != self._ledger.settings:
+                self._group.attrs.pop(_WHOLE, None)
+                if self.has_disagreement:
+                    del self._group[_DISAGREEMENT]
             self._ledger.begin(settings, self._stored_checksum)
 
     def has(self, tile: Region, *, glass: bool = False) -> bool:
         """Return whether a tile is whole on disk; one that was left out as `glass` counts only where asked for."""
         return self._ledger.has(tile, glass=glass)
 
-    def write(self, region: Region, probabilities: UInt8Array) -> None:
-        """Store the probabilities of a tile, shape (classes, rows, columns), and its classes."""
+    def write(self, region: Region, probabilities: UInt8Array, disagreement: UInt8Array | None = None) -> None:
+        """Store the probabilities of a tile, shape (classes, rows, columns), and its classes.
+
+        `disagreement`, shape (rows, columns), is stored if there are several positions; 255 is the most.
+        """
         classes = most_likely_classes(probabilities)
         with self._writing():
-            self.probabilities[(slice(None), *region.slices)] = probabilities
-            self.classes[region.slices] = classes
+            self._store(region, probabilities, classes, disagreement)
             self._ledger.add(region, _checksum(classes, probabilities))
+
+    def write_view(self, region: Region, probabilities: UInt8Array, disagreement: UInt8Array | None = None) -> None:
+        """Store a tile of a view, see `write`, except where a tile is done; it does not count as done itself."""
+        probabilities = probabilities.copy()
+        disagreement = None if disagreement is None else disagreement.copy()
+        for part in self._ledger.parts_in(region, glass=False):
+            here = part.shift(-region.top, -region.left).slices
+            probabilities[(slice(None), *here)] = self.probabilities[(slice(None), *part.slices)]
+            if disagreement is not None:
+                disagreement[here] = self._disagreement()[part.slices]
+        with self._writing():
+            self._store(region, probabilities, most_likely_classes(probabilities), disagreement)
+
+    def covers(self, region: Region) -> bool:
+        """Return whether all of a box lies in tiles that are done."""
+        left = np.ones((region.height, region.width), bool)
+        for part in self._ledger.parts_in(region, glass=False):
+            left[part.shift(-region.top, -region.left).slices] = False
+        return not left.any()
+
+    def _store(
+        self, region: Region, probabilities: UInt8Array, classes: UInt8Array, disagreement: UInt8Array | None
+    ) -> None:
+        if disagreement is not None:
+            self._disagreement()[region.slices] = disagreement
+        self.probabilities[(slice(None), *region.slices)] = probabilities
+        self.classes[region.slices] = classes
+
+    def _disagreement(self) -> Any:
+        """Return the array of the disagreement, created on first use."""
+        if not self.has_disagreement:
+            _create_array(self._group, _DISAGREEMENT, self.shape, (CHUNK, CHUNK))
+        return self._group[_DISAGREEMENT]
 
     def leave_out(self, tiles: Iterable[Region]) -> None:
         """Record that tiles have no tissue and are not predicted: all of them is Background."""
@@ -127,14 +193,57 @@ class Prediction:
                 found[box.slices][unpredicted[box.slices]] = 255
         return found
 
+    def sample(self, label: int | None, region: Region, step: int = 1) -> UInt8Array:
+        """Return every `step`-th pixel of a box: the probability of a class, or how unsure the model is.
+
+        Without a `label` it is the entropy of the classes' probabilities, 255 where all are equally likely; with the
+        label `DISAGREEMENT` how much the positions disagree, if that is stored.  What has not been predicted is 0.
+        """
+        part = tuple(slice(start, start + count, step) for start, count in (region[::2], region[1::2]))
+        if label == DISAGREEMENT:
+            array: Any = self._group[_DISAGREEMENT]
+            disagreement: UInt8Array = np.asarray(array[part])
+            return disagreement
+        if label is not None:
+            found: UInt8Array = np.asarray(self.probabilities[(label - 1, *part)])
+            return found
+        total = np.zeros((-(-region.height // step), -(-region.width // step)), np.float32)
+        number = self.probabilities.shape[0]
+        for index in range(number):
+            total += _ENTROPY[np.asarray(self.probabilities[(index, *part)])]
+        unsure: UInt8Array = (total * (255 / np.log(max(number, 2)))).clip(0, 255).round().astype(np.uint8)
+        return unsure
+
     def _glass_in(self, region: Region) -> Iterator[Region]:
         """Yield the parts of a box that were left out as glass, from its corner."""
-        for part in self._ledger.glass_in(region):
+        for part in self._ledger.parts_in(region, glass=True):
             yield part.shift(-region.top, -region.left)
 
     def _stored_checksum(self, tile: Region) -> int:
         probabilities = np.asarray(self.probabilities[(slice(None), *tile.slices)])
         return _checksum(self.read(tile), probabilities)
+
+
+class ViewTiles:
+    """Stores tiles of a view, which are predicted with a narrow margin, in the prediction of a slide.
+
+    The slide's own tiles stay, and are still predicted where they are not done.
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        self._prediction = prediction
+
+    def has(self, tile: Region, *, glass: bool = False) -> bool:
+        """Return whether nothing of a tile must be predicted."""
+        return self._prediction.covers(tile) or (glass and self._prediction.has(tile, glass=True))
+
+    def write(self, region: Region, probabilities: UInt8Array, disagreement: UInt8Array | None = None) -> None:
+        """Store the probabilities of a tile, and how much its positions disagree."""
+        self._prediction.write_view(region, probabilities, disagreement)
+
+    def leave_out(self, tiles: Iterable[Region]) -> None:
+        """Record that tiles have no tissue."""
+        self._prediction.leave_out(tiles)
 
 
 def _checksum(classes: UInt8Array, probabilities: UInt8Array) -> int:

@@ -60,17 +60,22 @@ class TileLedger:
             partial.write_text(text, encoding="utf8")
         self._settings, self._lines, self._stored_table = settings, kept, None
 
+    @property
+    def settings(self) -> str | None:
+        """What the tiles were predicted with; None if there are none yet."""
+        return self._settings
+
     def has(self, tile: Region, *, glass: bool = False) -> bool:
         """Return whether a tile lies in one that is done; one that was left out as `glass` counts only where asked."""
         top, left, bottom, right, is_glass = self._table
         inside = (top <= tile.top) & (left <= tile.left) & (tile.bottom <= bottom) & (tile.right <= right)
         return bool((inside & (is_glass <= glass)).any())
 
-    def glass_in(self, region: Region) -> Iterator[Region]:
-        """Yield the parts of a box that have no tissue and were not computed."""
+    def parts_in(self, region: Region, *, glass: bool) -> Iterator[Region]:
+        """Yield the parts of a box that are done, or those of `glass`, which has no tissue and was not computed."""
         top, left, bottom, right, is_glass = self._table
         meets = (top < region.bottom) & (region.top < bottom) & (left < region.right) & (region.left < right)
-        for number in np.flatnonzero(meets & (is_glass > 0)):
+        for number in np.flatnonzero(meets & (is_glass == glass)):
             yield Region(*self._lines[number]["tile"]).intersect(region)
 
     def add(self, tile: Region, checksum: int) -> None:

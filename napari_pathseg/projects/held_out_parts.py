@@ -1,9 +1,9 @@
 """Parts of slides that are held out to score a model where no slide of another patient can be.
 
-A part is a box of a labelled slide, in level-0 pixels.  Around it lies a margin, at least as wide as a training tile
-and as the halo of a prediction, which is neither learnt nor scored: so no training tile shows a pixel that a score
-depends on.  Of three or more slides, whole ones are held out if they can be.  Either is weaker evidence than the slide
-of another patient: stain, scanner and tumour are those that were learnt.
+A part is a box of a labelled slide, in level-0 pixels.  Around it lies a margin as wide as the halo of a scored tile.
+Labels of a part are scored and never learnt, those of a margin neither; a training tile may show the pixels of both,
+without their labels.  Of three or more slides, whole ones are held out if they can be.  Either is weaker evidence than
+the slide of another patient: stain, scanner and tumour are those that were learnt.
 """
 
 import math
@@ -13,25 +13,25 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.config import PredictConfig
+from napari_pathseg.config import SCORED_HALO
 from napari_pathseg.errors import NothingToLearnError, PathsegError
 from napari_pathseg.geometry import Region, layout, on_grid
 from napari_pathseg.geometry.arrays import BoolArray
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.projects.working_grid import SMALLEST_TILE, TILE_STEP, working_factor
+from napari_pathseg.projects.working_grid import working_factor
 
 Parts = Mapping[str, tuple[Region, ...]]  # level-0 boxes, by slide
 WEAKER = "weaker evidence than another patient"
+MARGIN = SCORED_HALO  # working pixels
 
 _SHARE = 0.2  # of each class that should be held out
 _LEAST_SHARE, _LEAST_KEPT = 0.06, 0.35  # of each class, held out and learnt, for a choice to be good
 _MAX_PARTS, _MAX_CANDIDATES = 12, 2_000
 _FRACTIONS = (1 / 3, 1 / 4, 1 / 6, 1 / 8, 1 / 12)  # of the labelled area's longer side: sides of parts that are tried
 _MANY_SLIDES = 3  # from this number, whole slides are held out if that is good
-_UNITS = 8  # along a training tile; where parts lie is chosen in these units
-_CONTEXT = 2  # margin in tiles if the network sees the surroundings of a tile, which reach 1.5 tiles further
+_UNITS, _SMALLEST_UNIT, _LARGEST_UNIT = 64, 8, 32  # along a slide, and working pixels: parts lie on their grid
 _READ = 2048  # mask pixels read at once
 _MOST_NAMES = 5
 
@@ -40,16 +40,10 @@ _Counts = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class HeldOutParts:
-    """The parts to hold out, the largest training tile that leaves room for them, and the classes in none of them."""
+    """The parts to hold out, and the classes in none of them."""
 
     boxes: Parts
-    tile: int
     missing: tuple[int, ...] = ()
-
-
-def margin_of(tile: int, *, context: bool) -> int:
-    """Return the width of the margin around a part, in pixels of the working grid."""
-    return max(PredictConfig().halo, _CONTEXT * tile if context else tile)
 
 
 def boxes_on_mask(record: SlideRecord, parts: Parts) -> list[Region]:
@@ -103,9 +97,7 @@ def join_names(names: Sequence[str]) -> str:
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
-def choose_parts(
-    project: Project, records: Sequence[SlideRecord], tile: int, *, context: bool = False, earlier: Parts | None = None
-) -> HeldOutParts:
+def choose_parts(project: Project, records: Sequence[SlideRecord], earlier: Parts | None = None) -> HeldOutParts:
     """Choose parts of labelled slides to hold out, the same ones each time for the same labels.
 
     Every class stays in the part that is learnt, and is in a held-out one where that is possible.
@@ -114,10 +106,6 @@ def choose_parts(
     ----------
     project, records
         The labelled slides that a model learns from.
-    tile
-        Side of the training tiles; if it leaves no room, smaller ones are tried.
-    context
-        Whether the network also sees the surroundings of a tile.
     earlier
         The parts that an earlier model was scored on.  They stay, so that models can be compared, unless a class can
         then not be learnt; parts are added only for classes that none of them has.
@@ -129,17 +117,11 @@ def choose_parts(
     """
     known = {record.id for record in records}
     kept = {slide: boxes for slide, boxes in (earlier or {}).items() if slide in known}
-    sides = list(_sides(tile))
     for fixed in [kept, {}] if kept else [{}]:
-        attempts: list[_Attempt] = []
-        for side in sides:
-            choice = _Choice(project, records, side, margin_of(side, context=context), fixed)
-            attempts += choice.attempts()
-            if attempts and max(attempts, key=_Attempt.rank).good:
-                break
+        attempts = _Choice(project, records, fixed).attempts()
         if attempts:
             best = max(attempts, key=_Attempt.rank)
-            return HeldOutParts(best.boxes, best.tile, best.missing)
+            return HeldOutParts(best.boxes, best.missing)
     names = join_names([record.id for record in records])
     raise NothingToLearnError(
         f"{project.folder.name} has no slide to score a model on: contours are on {names} only, too small to hold out "
@@ -147,20 +129,11 @@ def choose_parts(
     )
 
 
-def _sides(tile: int) -> Iterator[int]:
-    """Yield the sides of training tiles to try, largest first."""
-    while tile > SMALLEST_TILE:
-        yield tile
-        tile = max(SMALLEST_TILE, tile // 2 // TILE_STEP * TILE_STEP)
-    yield SMALLEST_TILE
-
-
 @dataclass(frozen=True)
 class _Attempt:
     """A choice of parts, with the smallest share of a class that is held out, and that is learnt."""
 
     boxes: Parts
-    tile: int
     held: int  # number of classes
     missing: tuple[int, ...]  # classes that are not held out
     share: float
@@ -170,9 +143,9 @@ class _Attempt:
     def good(self) -> bool:
         return not self.missing and self.share >= _LEAST_SHARE and self.kept >= _LEAST_KEPT
 
-    def rank(self) -> tuple[bool, int, bool, float, int]:
+    def rank(self) -> tuple[bool, int, bool, float]:
         """Return what a better choice has more of."""
-        return self.good, self.held, self.kept >= _LEAST_KEPT, min(self.share, _SHARE), self.tile
+        return self.good, self.held, self.kept >= _LEAST_KEPT, min(self.share, _SHARE)
 
 
 @dataclass(frozen=True)
@@ -185,16 +158,15 @@ class _Candidate:
 
 
 class _Slide:
-    """A slide in units: labelled pixels by class and unit, and where training tiles can lie."""
+    """A slide in units: labelled pixels by class and unit, and which units can be learnt."""
 
-    def __init__(self, project: Project, record: SlideRecord, tile: int, margin: int) -> None:
+    def __init__(self, project: Project, record: SlideRecord) -> None:
         factor = working_factor(project.mpp, record)
-        side = math.ceil(tile * factor)
-        self.record, self.unit = record, max(1, side // _UNITS)
+        side = min(max(max(record.mask_shape) / factor / _UNITS, _SMALLEST_UNIT), _LARGEST_UNIT)
+        self.record, self.unit = record, max(1, int(side * factor))
         self.counts = _labelled_units(project, record, self.unit)
         self.shape = (self.counts.shape[1], self.counts.shape[2])
-        self.tile = tuple(min(length, -(-side // self.unit)) for length in self.shape)
-        self.margin = -(-math.ceil(margin * factor) // self.unit)
+        self.margin = math.ceil(MARGIN * factor / self.unit)
         self.allowed = np.ones(self.shape, bool)
         self.boxes: list[Region] = []
 
@@ -217,8 +189,8 @@ class _Slide:
             self.allowed[self.around(other).slices] = False
 
     def learnable(self) -> _Counts:
-        """Return the labelled pixels, by class and unit, that a training tile can show."""
-        return self.counts * _coverable(self.allowed, (self.tile[0], self.tile[1]))
+        """Return the labelled pixels, by class and unit, that are learnt."""
+        return self.counts * self.allowed
 
     def level0(self, box: Region) -> Region:
         """Return a box of units in level-0 pixels; units at the edge reach to the edge."""
@@ -242,11 +214,11 @@ class _Slide:
 
 
 class _Choice:
-    """Chooses parts for one side of training tiles."""
+    """Chooses parts beside those that are `fixed`."""
 
-    def __init__(self, project: Project, records: Sequence[SlideRecord], tile: int, margin: int, fixed: Parts) -> None:
-        self._tile, self._fixed = tile, fixed
-        self._slides = [_Slide(project, record, tile, margin) for record in records]
+    def __init__(self, project: Project, records: Sequence[SlideRecord], fixed: Parts) -> None:
+        self._fixed = fixed
+        self._slides = [_Slide(project, record) for record in records]
         self._total: _Counts = np.sum([slide.counts.sum(axis=(1, 2)) for slide in self._slides], axis=0)
         self._classes = np.flatnonzero(self._total)
 
@@ -304,7 +276,7 @@ class _Choice:
         kept = learnable[self._classes] / self._total[self._classes]
         missing = tuple(map(int, self._classes[shares == 0]))
         smallest = float(shares[shares > 0].min(initial=1.0))
-        return _Attempt(boxes, self._tile, len(shares) - len(missing), missing, smallest, float(kept.min()))
+        return _Attempt(boxes, len(shares) - len(missing), missing, smallest, float(kept.min()))
 
     def _with_earlier(self, name: str, boxes: tuple[Region, ...]) -> tuple[Region, ...]:
         """Return a slide's earlier parts as they were, not rounded to units, and the new ones after them."""
@@ -406,19 +378,3 @@ def _sum_in(integral: _Counts, box: Region) -> _Counts:
         integral[:, bottom, right] - integral[:, top, right] - integral[:, bottom, left] + integral[:, top, left]
     )
     return total
-
-
-def _coverable(allowed: BoolArray, tile: tuple[int, int]) -> BoolArray:
-    """Return the units that lie in a tile that fits into the allowed ones."""
-    rows, columns = tile
-    summed = np.pad(allowed.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    inside = summed[rows:, columns:] - summed[:-rows, columns:] - summed[rows:, :-columns] + summed[:-rows, :-columns]
-    fits = (inside == rows * columns).astype(np.int64)
-    height, width = fits.shape
-    edges = np.zeros((allowed.shape[0] + 1, allowed.shape[1] + 1), np.int64)
-    edges[:height, :width] += fits
-    edges[rows:, :width] -= fits
-    edges[:height, columns:] -= fits
-    edges[rows:, columns:] += fits
-    covered: BoolArray = edges.cumsum(0).cumsum(1)[:-1, :-1] > 0
-    return covered

@@ -26,6 +26,7 @@ from napari_pathseg.projects.project_state import ProjectState
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.slide import Slide
+from napari_pathseg.storage.atomic import restore_former
 from napari_pathseg.storage.links import check_links
 from napari_pathseg.storage.lock import ProjectLock, folder_is_gone
 from napari_pathseg.storage.portable import check_path_length, remove, remove_tree
@@ -182,12 +183,14 @@ class Project:
             self.release_lock()
 
     def _recover(self, inside: Iterable[str]) -> None:
-        """Apply strokes that a killed program left in a journal, and delete its partial files among those `inside`."""
+        """Apply strokes that a killed program left in a journal, and undo what it left half-done of files `inside`."""
         for slide_id in slides_with_unapplied_strokes(self.folder):
             if slide_id in self.slides:  # else it was removed; its strokes return with it
                 self.open_mask(slide_id).close()
         newest_orphan = time.time() - _ORPHAN_SECONDS
         for orphan in map(Path, inside):
+            with contextlib.suppress(OSError):  # the next program that replaces it brings it back
+                restore_former(orphan)
             if fnmatch(orphan.name, ".*.partial") and orphan.exists() and orphan.stat().st_mtime < newest_orphan:
                 remove_tree(orphan) if orphan.is_dir() else remove(orphan)
 
@@ -308,8 +311,27 @@ class Project:
         return Prediction(path) if path.exists() else None
 
     def model_ids(self) -> list[str]:
-        """Return the trained models, oldest first."""
-        return sorted(path.parent.name for path in self.folder.glob("models/m*/bundle.json"))
+        """Return the trained models, oldest first, but for those that were removed."""
+        removed = self.state.removed_models
+        return [model for model in self.stored_models() if model not in removed]
+
+    def stored_models(self) -> list[str]:
+        """Return the trained models, oldest first, with those that were removed."""
+        names = {path.parent.name for path in self.folder.glob("models/m*/bundle.json")}
+        return sorted(names, key=lambda name: (len(name), name))  # m1000 is newer than m999
+
+    @property
+    def current_model(self) -> str | None:
+        """The model that is used where none is named: the one that was chosen, or else the newest; None for none."""
+        models = self.model_ids()
+        chosen = self.state.current_model
+        return chosen if chosen in models else models[-1] if models else None
+
+    def preferred_models(self) -> list[str]:
+        """Return the models of `model_ids`, the current one first, then the newest first."""
+        current = self.current_model
+        others = [model for model in reversed(self.model_ids()) if model != current]
+        return others if current is None else [current, *others]
 
 
 def slides_with_unapplied_strokes(folder: Path) -> list[str]:

@@ -84,11 +84,15 @@ class StoredState(TypedDict, total=False):
     pixel_size_not_known: list[str]
     removed_slides: list[SlideRecord]
     mpp_is_chosen: bool
+    current_model: str
+    removed_models: list[str]
+    model_names: dict[str, str]
     learnt: TrainedLabels
     train: _StoredTraining
     tune: TuningChoices
     predict: dict[str, Any]
     live: LiveChoices
+    finds_places: bool
     cleaning: dict[str, Any]
 
 
@@ -164,6 +168,35 @@ class ProjectState:
         self.values["removed_slides"] = [dict(record) for record in records]
 
     @property
+    def current_model(self) -> str:
+        """The model that was made the current one; "" for the newest. See `Project.current_model`."""
+        return str(self.values.get("current_model", ""))
+
+    @current_model.setter
+    def current_model(self, model: str) -> None:
+        self.values.pop("current_model", None)
+        if model:
+            self.values["current_model"] = model
+
+    @property
+    def removed_models(self) -> list[str]:
+        """The models that were removed and can be brought back, in the order of removal."""
+        return list(self.values.get("removed_models", ()))
+
+    @removed_models.setter
+    def removed_models(self, models: Iterable[str]) -> None:
+        self.values["removed_models"] = list(models)
+
+    @property
+    def model_names(self) -> dict[str, str]:
+        """The names that the user gave to models, by model."""
+        return dict(self.values.get("model_names", {}))
+
+    @model_names.setter
+    def model_names(self, names: Mapping[str, str]) -> None:
+        self.values["model_names"] = dict(names)
+
+    @property
     def mpp_is_chosen(self) -> bool:
         """Whether the user chose the project's pixel size; older versions recorded none."""
         return bool(self.values.get("mpp_is_chosen", False))
@@ -220,6 +253,15 @@ class ProjectState:
     @live_choices.setter
     def live_choices(self, choices: LiveChoices) -> None:
         self.values["live"] = asdict(choices)
+
+    @property
+    def finds_places(self) -> bool:
+        """Whether places to annotate are looked for after each training and prediction."""
+        return bool(self.values.get("finds_places", True))
+
+    @finds_places.setter
+    def finds_places(self, on: bool) -> None:
+        self.values["finds_places"] = on
 
     @property
     def cleanup(self) -> dict[str, Any]:

@@ -96,6 +96,15 @@ def labelled_classes(record: SlideRecord, counts: Counts) -> set[int]:
     return classes | {BACKGROUND} if record.complete or record.boxes else classes
 
 
+def labels_in_numbers(record: SlideRecord, counts: Counts, highest: int) -> list[int]:
+    """Return how much of a slide is complete, then the human-confirmed pixels of each class up to the `highest`.
+
+    The first number is 1 for a complete slide, else the area of its complete boxes.
+    """
+    completed = int(record.complete) or sum(box.height * box.width for box in record.boxes)
+    return [completed, *counts[1 : highest + 1, Provenance.ACCEPTED :].sum(axis=1).tolist()]
+
+
 def role_candidates(records: Iterable[SlideRecord], counts: Mapping[str, Counts]) -> list[roles.Candidate]:
     """Return the slides as input for the assignment of roles, given the `counts` of their masks."""
     return [

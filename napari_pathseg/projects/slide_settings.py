@@ -1,5 +1,6 @@
 """Changing what a project knows of slides: pixel size, patient, role, and whether their annotations are complete."""
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -82,5 +83,5 @@ def _changed(project: Project, record: SlideRecord, changes: SlideChanges) -> Sl
 
 def _has_grid(project: Project, record: SlideRecord) -> bool:
     """Return whether files of the project lie on the grid of a slide's mask, which cannot change then."""
-    predictions = (project.prediction_path(model, record.id) for model in project.model_ids())
-    return any(path.exists() for path in (project.mask_path(record.id), *predictions))
+    predictions = project.folder.glob(f"predictions/*/{glob.escape(record.id)}.zarr")
+    return project.mask_path(record.id).exists() or any(predictions)

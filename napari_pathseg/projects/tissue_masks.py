@@ -26,6 +26,7 @@ from napari_pathseg.storage.portable import remove
 from napari_pathseg.storage.regular_files import open_regular
 from napari_pathseg.storage.untrusted import decoding
 
+SMALL_PIXELS = 4096**2  # of a mask, up to which all of a slide is predicted, and tissue need not be detected
 _CHUNK = "napari-pathseg"
 _WRITE_LOCK = threading.Lock()  # a background thread and the user's edits write to the same file
 _logger = logging.getLogger(__name__)

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil
 from tifffile import COMPRESSION, TiffPage
 
 from napari_pathseg.errors import OutOfMemoryError, ProjectError, UnsupportedSlideError
@@ -29,6 +28,7 @@ from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.slides.samples import depth_of
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.storage.atomic import replace_file
+from napari_pathseg.storage.machine import free_memory
 from napari_pathseg.storage.portable import ConcurrentFileReader
 from napari_pathseg.storage.untrusted import MAX_DECODED_BYTES, DecodeError, decoding
 
@@ -71,7 +71,7 @@ def convert(path: Path, target: Path, page: int | None = None) -> Generator[floa
     if target.resolve() == path.resolve():
         raise ValueError(f"{target} is the slide itself; write the pyramid to another file.")
     with open_slide(path, page, max_chunk_bytes=_UNLIMITED) as slide:
-        needed, free = _memory(slide), psutil.virtual_memory().available
+        needed, free = _memory(slide), free_memory()
         if needed > free:
             raise OutOfMemoryError(
                 f"{path.name} can only be decoded at once, which needs {_gigabytes(needed)} of memory; "

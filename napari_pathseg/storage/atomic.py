@@ -100,6 +100,43 @@ def atomic_folder(path: Path, *, unique: bool = False) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path` at which to create a folder; let it take the place of `path` unless an error occurs.
+
+    A folder cannot be moved over another one, so for a moment no folder has that name.  A program that is killed
+    then leaves the old one beside it, which the next call, or `restore_former`, brings back.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or moved; `path` stays what it was.
+    """
+    partial, former = path.with_name(f".{path.name}.partial"), path.with_name(f".{path.name}.former")
+    restore_former(former)
+    for leftover in (partial, former):
+        remove_tree(leftover)
+    try:
+        yield partial
+        if path.exists():
+            replace(path, former)
+        replace(partial, path)
+    finally:
+        restore_former(former)
+        for leftover in (partial, former):
+            shutil.rmtree(leftover, ignore_errors=True)  # what the disk refuses to delete, the next call removes
+
+
+def restore_former(former: Path) -> None:
+    """Bring a folder back that a program was killed while replacing, see `replace_folder`; ignore any other path.
+
+    Only a program that may write the folder calls this: one that is just being replaced looks the same for a moment.
+    """
+    found = re.fullmatch(r"\.(.+)\.former", former.name)
+    if found and former.exists() and not former.with_name(found[1]).exists():
+        replace(former, former.with_name(found[1]))
+
+
 def save_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically.
 

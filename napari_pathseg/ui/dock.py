@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import qdebounced, qthrottled
 
-from napari_pathseg.ui.live_redraw import LiveRedraw
+from napari_pathseg.ui.live_timers import LiveTimers
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
@@ -36,7 +36,16 @@ from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.next_step import NextStep, next_step
 from napari_pathseg.ui.session.session import Session
-from napari_pathseg.ui.shortcuts import CLASS_KEYS, QuPathKeys, bind_keys, unbind_keys
+from napari_pathseg.ui.shortcuts import (
+    CLASS_KEYS,
+    PLACE_KEYS,
+    REVIEW_KEYS,
+    UNDO_KEYS,
+    LayerKeys,
+    QuPathKeys,
+    bind_keys,
+    unbind_keys,
+)
 from napari_pathseg.ui.tools.registry import TOOLS
 from napari_pathseg.ui.widgets.notifications import close_messages, notify, show_errors
 from napari_pathseg.ui.widgets.panel_guard import PanelGuard
@@ -246,9 +255,14 @@ class PathsegDock(QWidget):
         actions = self._actions()
         bind_keys(self._viewer, actions, self.review.hide_overlays)
         self.header.qupath = QuPathKeys(self._viewer, actions)
+        self.review.places.keys = LayerKeys(self._viewer, PLACE_KEYS, actions)
+        self.review.places.undo_key = LayerKeys(self._viewer, UNDO_KEYS, actions)
+        self._review_keys = LayerKeys(self._viewer, REVIEW_KEYS, actions)
+        self.sections["review"].opened.connect(self._review_keys.set_on)
+        self.sections["review"].opened.connect(self.session.places.set_watched)
         self._follow_view = qdebounced(self._settle, timeout=_SETTLE_MS, parent=self)
         self._answer_view = qthrottled(self.session.live.follow_view, timeout=_VIEW_MS, leading=False, parent=self)
-        self._live_redraw = LiveRedraw(self.session.live, self)
+        self._live_timers = LiveTimers(self.session.live, self)
         self.session.live.follow()
         camera = self._viewer.scene.camera
         for signal in (camera.events.center, camera.events.zoom, self.session.slide_changed):
@@ -268,6 +282,13 @@ class PathsegDock(QWidget):
             "complete_box": self.annotate.complete_box.click,
             "accept": self.review.accept_view,
             "reject": self.review.reject_view,
+            "next_place": partial(self.review.places.step, 1),
+            "previous_place": partial(self.review.places.step, -1),
+            "accept_place": self.review.places.accept_place,
+            "none_in_place": self.review.places.none_in_place,
+            "skip_place": self.review.places.skip_place,
+            "only_contour": self.review.only_contour.click,
+            "flicker": self.review.versions.flicker,
             "live_overlay": self.session.live.toggle_overlay,
             "canvas_only": self.window_layout.toggle_canvas_only,
         }
@@ -283,6 +304,7 @@ class PathsegDock(QWidget):
         """Follow the view once it rests: by now napari has drawn it, and knows where it is."""
         self.session.training.follow_view()
         self.session.live.follow_view()
+        self.session.prediction_view.follow_view()
 
     def _quit(self) -> None:
         self.shutdown(clear=False)
@@ -301,6 +323,8 @@ class PathsegDock(QWidget):
             "dismiss_part": self.session.held_out.dismiss,
             "learn_from": lambda: self._learn_from(step.slide),
             "accept": self.review.accept_view,
+            "next_place": partial(self.review.places.step, 1),
+            "accept_place": self.review.places.accept_place,
             "predict_all": self.review.predict_everything,
             "export": self.export.ask_for_folder,
         }

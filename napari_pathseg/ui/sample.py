@@ -4,19 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QStandardPaths
 
 from napari_pathseg.samples.slides import draw_sample_slide, write_sample_slides
+from napari_pathseg.storage.cache_folder import cache_folder
 from napari_pathseg.ui.reader import LayerData, contours_layer, slide_layer
 
 SLIDE_COUNT = 6
 _OUTLINED = "slide_01"
-
-
-def cache_folder() -> Path:
-    """Return the plugin's cache folder."""
-    folder = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.GenericCacheLocation)
-    return Path(folder) / "napari-pathseg"
 
 
 def sample_folder(cache: Path | None = None, count: int = SLIDE_COUNT) -> Path:

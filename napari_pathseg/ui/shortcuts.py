@@ -1,8 +1,9 @@
 """Keyboard shortcuts: one list, bound while the canvas has the focus; QuPath's keys where the user wants them.
 
-No key of the list is one of napari's.  Some of QuPath's are (B, M, P, V): while they are on, they
-are bound to our own layers, which napari asks first, and the user's own layers keep napari's keys.
-They are those that QuPath documents [1]_.
+No key of the list is one of napari's.  Some of QuPath's are (B, M, P, V), and so are those that decide on a place that
+is framed (A, X, S), and that of the borders while Review is open (C): while they are on, they are bound to our own
+layers, which napari asks first, and the user's own layers keep napari's keys.  QuPath's are those that it documents
+[1]_.
 
 .. [1] https://qupath.readthedocs.io/en/stable/docs/reference/shortcuts.html
 """
@@ -50,11 +51,21 @@ KEYS = (
     Key("Control-Z", "undo", "Undo"),
     Key("Control-Shift-Z", "redo", "Redo"),
     Key("Shift-Y", "accept", "Accept what the model found in view"),
-    Key("Shift-N", "reject", "Reject what the model found in view"),
+    Key("Shift-J", "reject", "Reject what the model found in view"),
+    Key("N", "next_place", "Review: go to the next place to annotate"),
+    Key("Shift-N", "previous_place", "Review: go back to the place before"),
+    Key("Shift-T", "flicker", "Review: show the other of two models"),
     Key("Shift-O", "live_overlay", "Hide what the live model finds, or show it"),
     Key("H", _HIDE_MASK, "Hide all but the slide while held"),
     Key("Shift-H", "canvas_only", "Hide all but the slide, or show the panels again"),
 )
+PLACE_KEYS = (
+    Key("A", "accept_place", "Place in the frame: accept what the model says"),
+    Key("X", "none_in_place", "Place in the frame: none here, all is Background"),
+    Key("S", "skip_place", "Place in the frame: skip it"),
+)
+REVIEW_KEYS = (Key("C", "only_contour", "Review: show only the borders of the mask, or areas again"),)
+UNDO_KEYS = tuple(key for key in KEYS if key.action == "undo")  # napari's labels layers have it, too
 QUPATH_KEYS = tuple(Key(tool.qupath_key, tool.name, tool.title) for tool in TOOLS if tool.qupath_key)
 _OTHERS = (  # of the mouse, of active tools, and of napari
     ("Alt", "Held while painting: erase"),
@@ -66,7 +77,7 @@ _OTHERS = (  # of the mouse, of active tools, and of napari
     ("L", "Pick the class under the mouse (napari's)"),
     ("Space", "Move and zoom while held (napari's)"),
 )
-_BY_ACTION = {key.action: key for key in KEYS}
+_BY_ACTION = {key.action: key for key in (*KEYS, *PLACE_KEYS, *REVIEW_KEYS)}
 
 
 def with_key(help: str, action: str) -> str:
@@ -95,7 +106,7 @@ def unbind_keys(viewer: Viewer) -> None:
 
 def keys_text(more: Iterable[Key] = ()) -> str:
     """Return the list of keys as a rich-text table; `more` are QuPath's keys, if they are on."""
-    shown = [key for key in KEYS if not key.action.startswith("class_")]
+    shown = [key for key in (*KEYS, *PLACE_KEYS, *REVIEW_KEYS) if not key.action.startswith("class_")]
     rows = [(key.text, key.help) for key in shown]
     rows += [(key.text, f"{key.help} (QuPath's)") for key in more]
     rows.insert(2, (f"Alt+1 … {CLASS_KEYS}", "Select a class"))
@@ -105,39 +116,54 @@ def keys_text(more: Iterable[Key] = ()) -> str:
     return f"<table cellspacing='2'>{lines}</table>"
 
 
-class QuPathKeys:
-    """Binds QuPath's keys to the plugin's layers in a viewer, including layers added later.
+class LayerKeys:
+    """Binds keys to the plugin's layers in a viewer, including layers added later, so that they come before napari's.
 
     Attributes
     ----------
     on
-        Whether they are bound; off unless the user of this computer turned them on.
+        Whether they are bound.
     """
 
-    def __init__(self, viewer: ViewerModel, actions: Mapping[str, Callable[[], None]]) -> None:
-        self._layers, self._actions = viewer.layers, actions
+    def __init__(self, viewer: ViewerModel, keys: Iterable[Key], actions: Mapping[str, Callable[[], None]]) -> None:
+        self._layers, self._keys, self._actions = viewer.layers, tuple(keys), actions
         self.on = False
         self._layers.events.inserted.connect(self._on_inserted)
-        self._apply(bool(user_settings().value(_QUPATH_SETTING, False, type=bool)))
 
     def set_on(self, on: bool) -> None:
-        """Turn the keys on or off, and store that for the user of this computer."""
-        user_settings().setValue(_QUPATH_SETTING, on)
-        self._apply(on)
-
-    def _apply(self, on: bool) -> None:
-        self.on = on
-        for layer in self._layers:
-            self._bind(layer)
+        """Bind the keys, or leave them to napari."""
+        if on != self.on:
+            self.on = on
+            for layer in self._layers:
+                self._bind(layer)
 
     def _on_inserted(self, event: Any) -> None:
-        self._bind(event.value)
+        if self.on:
+            self._bind(event.value)
 
     def _bind(self, layer: Layer) -> None:
         if METADATA_KEY not in layer.metadata:
             return
-        for key in QUPATH_KEYS:
+        for key in self._keys:
             layer.bind_key(key.key, _callback(self._actions[key.action]) if self.on else None, overwrite=True)
+
+
+class QuPathKeys:
+    """QuPath's keys, off unless the user of this computer turned them on."""
+
+    def __init__(self, viewer: ViewerModel, actions: Mapping[str, Callable[[], None]]) -> None:
+        self._keys = LayerKeys(viewer, QUPATH_KEYS, actions)
+        self._keys.set_on(bool(user_settings().value(_QUPATH_SETTING, False, type=bool)))
+
+    @property
+    def on(self) -> bool:
+        """Whether they are bound."""
+        return self._keys.on
+
+    def set_on(self, on: bool) -> None:
+        """Turn the keys on or off, and store that for the user of this computer."""
+        user_settings().setValue(_QUPATH_SETTING, on)
+        self._keys.set_on(on)
 
 
 def _callback(action: Callable[[], None]) -> Callable[[Any], None]:

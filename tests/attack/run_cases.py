@@ -16,8 +16,8 @@ from scene import Case, Command, Make, Site, edit_json
 
 
 def _bundle(site: Site) -> Command:
-    slide = site.old.parent / "slides" / "a.tif"
-    return ["predict", str(slide), "--bundle", str(site.old / "models" / "m001"), "--out", str(site.folder / "out")]
+    slide, model = site.old.parent / "slides" / "a.tif", site.old / "models" / "m001"
+    return ["predict", str(slide), "--bundle", str(model), "--halo", "96", "--out", str(site.folder / "out")]
 
 
 def _short(site: Site) -> None:

@@ -3,7 +3,7 @@ import pytest
 from napari_pathseg.cli.progress import follow
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import Progress
-from napari_pathseg.engine.training.trainer import TrainingBudget
+from napari_pathseg.engine.training.budget import TrainingBudget
 from napari_pathseg.engine.training.training import train
 
 
@@ -42,7 +42,7 @@ def test_quick_look_of_a_training_by_minutes_shows_remaining_time(line):
 
 
 def test_training_by_steps_never_shows_zero_seconds_left(project, line):
-    config = TrainConfig(tile=64, batch=2, cached_tiles=12, steps=8)
+    config = TrainConfig(tile=64, batch=2, cached_tiles=12, steps=8, decoder_seconds=8)
     lines = [line(event) for event in train(project, config) if isinstance(event, Progress)]
     stages = dict.fromkeys(text.split(":")[0] for text in lines)
     assert list(stages) == ["Reading", "Quick look", "Training"]

@@ -115,6 +115,14 @@ def test_slides_take_memory_up_to_the_cache_limit():
     assert full == more == pytest.approx(none + 1.6)
 
 
+def test_cached_features_take_memory_where_the_decoder_is_trained_alone():
+    normal, first, quick = (
+        cost(batch=1, cached_tiles=1000, **changes).memory_gb
+        for changes in ({}, {"decoder_seconds": 8}, {"preset": "quick"})
+    )
+    assert first == quick > normal + 0.5
+
+
 def test_project_is_estimated_by_its_slides(project):
     dataset = dataset_size(project)
     assert dataset == DatasetSize([192 * 192] * 4, [192 * 192], [192] * 4)

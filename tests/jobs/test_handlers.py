@@ -7,24 +7,30 @@ from PIL import Image
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.events import run
+from napari_pathseg.engine.live.packed import unpack
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.handlers import create_job
+from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     ComputeSuperpixels,
+    FindPlaces,
     SampleAugmentation,
     SuperpixelsFailed,
     SuperpixelsReady,
     parse_event,
     to_line,
 )
+from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 
 SMALL = TrainConfig(tile=64)
 
 
 def sample(project, config, seed):
-    return run(create_job(SampleAugmentation(project=str(project.folder), config=config, seed=seed)))
+    return run(
+        create_job(SampleAugmentation(project=str(project.folder), config=config, seed=seed), LiveService(print))
+    )
 
 
 def pixels_of_samples(project, config, seed):
@@ -52,6 +58,18 @@ def test_sampling_assigns_no_role(project):
 def test_sampling_without_contours_says_what_is_missing(tmp_path):
     with pytest.raises(NothingToLearnError, match="No slide of a.pathseg has a contour"):
         sample(Project.create(tmp_path / "a.pathseg"), SMALL, 0)
+
+
+def test_places_to_annotate_come_with_a_picture_of_each(tmp_path, slides):
+    project = Project.create(tmp_path / "a.pathseg")
+    add_slides(project, slides)
+    found = run(create_job(FindPlaces(project=str(project.folder), count=3), LiveService(print)))
+    assert parse_event(to_line(found)) == found
+    assert len(found.places) == 3
+    for place in found.places:
+        picture = unpack(place.pixels, (*place.sides, 3))
+        with project.open_slide(place.slide) as slide:
+            assert abs(picture.mean() - slide.read(place.region).mean()) < 2
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """The live service of the worker: beside nothing, beside a job, and when it fails."""
 
+import os
 import time
 
 import numpy as np
 import pytest
+import torch
 from worker_child import TINY, Child
 
-from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile, Note, Progress, Stop
+from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.engine.events import LiveFilled, LiveKept, LiveStatus, LiveTile, Note, Progress, Stop
 from napari_pathseg.engine.live.live_model import LiveModel
 from napari_pathseg.engine.live.packed import pack, unpack
 from napari_pathseg.errors import ProjectError
@@ -15,6 +18,7 @@ from napari_pathseg.jobs import live
 from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     FillLive,
+    KeepLive,
     ShowLive,
     StartLive,
     StopLive,
@@ -84,6 +88,20 @@ def test_it_finds_what_the_outlines_of_other_slides_show(started, heard, project
     assert heard.of(LiveStatus)[-1].fit > 1
 
 
+def test_while_strokes_follow_one_another_the_window_has_most_of_the_time(started, heard):
+    rest(started)
+    before = heard.of(LiveStatus)[-1].fit
+    started.take(stroke(1))
+    started.work()
+    assert started.pause_s == 0  # the first stroke is answered at once
+    started.take(stroke(2))
+    started.work()
+    assert 0 < started.pause_s < 1
+    assert torch.get_num_threads() == 1
+    rest(started)
+    assert heard.of(LiveStatus)[-1].fit > before
+
+
 def test_it_fills_what_it_is_asked_for_and_ends_when_it_is_told(started, heard):
     rest(started)
     started.take(FillLive("case5", WHOLE))
@@ -129,7 +147,7 @@ def test_project_that_is_gone_is_reported_as_a_sentence(service, heard, tmp_path
 def test_failure_is_reported_once_and_it_rests_until_it_is_started_again(
     started, heard, project, monkeypatch, error, text
 ):
-    def fail(self, *, background):
+    def fail(self, *, background, gentle):
         raise error
         yield
 
@@ -149,7 +167,7 @@ def test_failure_is_reported_once_and_it_rests_until_it_is_started_again(
 
 def test_note_of_the_model_is_part_of_its_status(started, heard, monkeypatch):
     rest(started)
-    monkeypatch.setattr(LiveModel, "work", lambda self, *, background: iter([Note("No space left.", warning=True)]))
+    monkeypatch.setattr(LiveModel, "work", lambda self, **_: iter([Note("No space left.", warning=True)]))
     before = heard.of(LiveStatus)[-1]
     started.work()
     assert heard[-1] == LiveStatus(
@@ -158,7 +176,7 @@ def test_note_of_the_model_is_part_of_its_status(started, heard, monkeypatch):
 
 
 def test_it_leaves_a_job_most_of_the_time(started, monkeypatch):
-    def slow(self, *, background):
+    def slow(self, *, background, gentle):
         assert not background
         time.sleep(0.02)
         yield LiveStatus(ready=False)
@@ -189,6 +207,61 @@ def test_stroke_is_answered_while_a_training_runs_which_ends_well(worker, projec
     worker.send(stroke(1))
     while worker.events_until(LiveStatus)[-1].fit <= fit:
         pass
+
+
+def test_model_is_kept_once_nothing_else_waits_and_the_next_time_it_is_there(started, heard, project, monkeypatch):
+    monkeypatch.setattr(live, "_HOLD_S", 0.0)
+    rest(started)
+    started.take(KeepLive())
+    assert not started.idle
+    rest(started)
+    assert heard.of(LiveKept) == [LiveKept()]
+    made = load_bundle(project.folder / "models" / "live")
+    started.take(KeepLive())
+    rest(started)
+    assert len(heard.of(LiveKept)) == 2
+    assert load_bundle(project.folder / "models" / "live") == made
+
+
+def test_stroke_comes_before_a_model_to_keep(started, heard, monkeypatch):
+    monkeypatch.setattr(live, "_HOLD_S", 0.0)
+    rest(started)
+    fit = heard.of(LiveStatus)[-1].fit
+    started.take(KeepLive())
+    started.take(stroke(2))
+    while heard.of(LiveStatus)[-1].fit == fit:
+        assert heard.of(LiveKept) == []
+        started.work()
+    rest(started)
+    assert heard.of(LiveKept)
+
+
+def test_model_to_keep_makes_way_for_a_job_and_is_begun_again_after_it(started, heard, project, monkeypatch):
+    monkeypatch.setattr(live, "_HOLD_S", 0.0)
+    rest(started)
+    started.take(KeepLive())
+    for _ in range(4):
+        started.work()
+    started.make_way()
+    for _ in range(4):
+        started.work_beside_job()
+    assert not (project.folder / "models" / "live").exists()
+    rest(started)
+    assert heard.of(LiveKept)
+    assert os.listdir(project.folder / "models") == ["live"]
+
+
+def test_without_a_live_model_or_enough_to_learn_nothing_is_kept(service, started, heard, project, monkeypatch):
+    monkeypatch.setattr(live, "_HOLD_S", 0.0)
+    assert started.keep() is None  # it has not fitted yet
+    rest(started)
+    for slide in project.slides:
+        project.update_slide(slide, role="test")
+    started.take(KeepLive())
+    rest(started)
+    assert heard.of(LiveKept) == []
+    assert not any(status.warning for status in heard.of(LiveStatus))
+    assert os.listdir(project.folder / "models") == []
 
 
 def test_failure_of_the_live_model_does_not_keep_a_job_from_running(worker, project):

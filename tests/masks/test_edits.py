@@ -154,3 +154,50 @@ def test_clear_removes_a_class_of_any_provenance_as_one_undo_group(mask):
     assert (mask.counts == before).all()
     mask.run(edits.clear(WHOLE, None, frozenset({TUMOUR})))
     assert (mask.counts[TUMOUR] == before[TUMOUR]).all()
+
+
+def found_in_right_half():
+    found = np.zeros((100, 50), np.uint8)
+    found[:, 25:] = TUMOUR
+    return found
+
+
+def test_accepting_what_a_model_says_in_a_box_takes_its_pixels_and_fills_what_has_no_label(mask):
+    edits.fill_from_model(mask, Region(0, 0, 50, 100), np.full((50, 100), BACKGROUND, np.uint8))
+    edits.paint(mask, Region(90, 80, 10, 20), np.full((10, 20), BACKGROUND, np.uint8))
+    mask.end_undo_group()
+    mask.run(edits.accept_found(Region(0, 50, 100, 50), found_in_right_half(), lambda _: False))
+    assert pixel(mask, 10, 90) == (BACKGROUND, Provenance.ACCEPTED)
+    assert pixel(mask, 60, 90) == (TUMOUR, Provenance.ACCEPTED)
+    assert pixel(mask, 60, 60) == (0, Provenance.NONE)
+    assert pixel(mask, 95, 95) == (BACKGROUND, Provenance.DRAWN)
+    assert pixel(mask, 10, 10) == (BACKGROUND, Provenance.MODEL)
+    mask.undo()
+    assert mask.counts[:, Provenance.ACCEPTED].sum() == 0
+    assert pixel(mask, 10, 90) == (BACKGROUND, Provenance.MODEL)
+
+
+def test_accepting_what_a_model_says_leaves_locked_classes_and_complete_boxes(mask):
+    edits.fill_from_model(mask, Region(0, 0, 50, 100), np.full((50, 100), BACKGROUND, np.uint8))
+    mask.run(edits.accept_found(WHOLE, full(TUMOUR), lambda _: True, frozenset({BACKGROUND})))
+    assert pixel(mask, 10, 10) == (BACKGROUND, Provenance.MODEL)
+    assert pixel(mask, 60, 10) == (0, Provenance.NONE)
+
+
+def test_none_here_is_background_of_the_person_where_nobody_labelled_in_one_undo_step(mask):
+    edits.fill_from_model(mask, Region(0, 0, 50, 100), np.full((50, 100), TUMOUR, np.uint8))
+    edits.paint(mask, Region(90, 80, 10, 20), np.full((10, 20), TUMOUR, np.uint8))
+    mask.end_undo_group()
+    mask.run(edits.mark_background(Region(0, 50, 100, 50)))
+    assert pixel(mask, 10, 90) == (BACKGROUND, Provenance.CORRECTED)
+    assert pixel(mask, 60, 90) == (BACKGROUND, Provenance.DRAWN)
+    assert pixel(mask, 95, 95) == (TUMOUR, Provenance.DRAWN)
+    assert pixel(mask, 10, 10) == (TUMOUR, Provenance.MODEL)
+    mask.undo()
+    assert mask.counts[BACKGROUND].sum() == 0
+
+
+def test_none_here_leaves_a_locked_class(mask):
+    edits.fill_from_model(mask, WHOLE, full(TUMOUR))
+    mask.run(edits.mark_background(WHOLE, frozenset({TUMOUR})))
+    assert mask.counts[TUMOUR, Provenance.MODEL] == 100 * 100

@@ -1,11 +1,11 @@
 import os
-import shutil
 import subprocess
 from functools import partial
 
 import numpy as np
 import pytest
 from mask_helpers import dab, open_or_create, read_all
+from small_disk import small_disk as mounted
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
@@ -19,15 +19,8 @@ opened = partial(open_or_create, shape=SHAPE)
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small disk can be mounted by root only")
-    try:
+    with mounted(tmp_path / "disk", megabytes=2) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_full_disk_is_reported_and_loses_nothing_that_was_accepted(small_disk):

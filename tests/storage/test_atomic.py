@@ -6,7 +6,15 @@ import shutil
 import pytest
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.storage.atomic import atomic_folder, load_json, replace_file, save_json
+from napari_pathseg.storage import atomic
+from napari_pathseg.storage.atomic import (
+    atomic_folder,
+    load_json,
+    replace_file,
+    replace_folder,
+    restore_former,
+    save_json,
+)
 
 
 def test_file_is_replaced_once_it_is_complete(tmp_path):
@@ -113,3 +121,58 @@ def test_missing_or_huge_json_is_named(tmp_path):
     (tmp_path / "a.json").write_text("[" + " " * 3_000_000 + "]")
     with pytest.raises(ProjectError, match="it has 2,930 KiB; at most 1,024 KiB"):
         load_json(tmp_path / "a.json", limit_bytes=1 << 20)
+
+
+@pytest.fixture
+def old_folder(tmp_path):
+    """A folder with one file."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "old.txt").write_text("old")
+    return folder
+
+
+def put_new(folder):
+    with replace_folder(folder) as partial:
+        partial.mkdir()
+        (partial / "new.txt").write_text("new")
+
+
+def test_folder_takes_the_place_of_another_once_it_is_complete(tmp_path, old_folder):
+    with replace_folder(old_folder) as partial:
+        partial.mkdir()
+        (partial / "new.txt").write_text("new")
+        assert os.listdir(old_folder) == ["old.txt"]
+    assert os.listdir(old_folder) == ["new.txt"]
+    put_new(tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("moves", [0, 1])
+def test_folder_that_cannot_be_moved_leaves_the_old_one(tmp_path, old_folder, monkeypatch, moves):
+    replace, done = atomic.replace, []
+
+    def refuse(source, target):
+        if target.name == "a" and source.name == ".a.former":
+            return replace(source, target)
+        if len(done) == moves:
+            raise PermissionError(13, "Permission denied")
+        done.append(target)
+        return replace(source, target)
+
+    monkeypatch.setattr(atomic, "replace", refuse)
+    with pytest.raises(PermissionError):
+        put_new(old_folder)
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(old_folder) == ["old.txt"]
+
+
+def test_folder_comes_back_that_a_program_was_killed_while_replacing(tmp_path, old_folder):
+    former = tmp_path / ".a.former"
+    restore_former(former)
+    restore_former(old_folder)
+    assert os.listdir(tmp_path) == ["a"]
+    old_folder.rename(former)
+    restore_former(former)
+    assert os.listdir(tmp_path) == ["a"]
+    assert os.listdir(old_folder) == ["old.txt"]

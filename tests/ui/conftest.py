@@ -105,6 +105,14 @@ def followed(learnable):
 
 
 @pytest.fixture
+def messages(learnable):
+    """What `learnable` says to the user."""
+    messages = []
+    learnable.message.connect(lambda text, *_: messages.append(text))
+    return messages
+
+
+@pytest.fixture
 def session():
     """A session without a window, for tests that need no worker."""
     session = Session(ViewerModel(), FakeWorker(silent=True))
@@ -165,7 +173,10 @@ def napari_settings_stay_in_memory():
 
 @pytest.fixture
 def viewer(make_napari_viewer):
-    return make_napari_viewer(show=True)
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1089, 630)
+    viewer.window._qt_viewer.canvas.native.setMinimumSize(374, 400)  # napari lets panels leave it no width
+    return viewer
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 from napari_pathseg.ui.session.job_state import JobKind, JobState
+from napari_pathseg.ui.session.queries import compared_on
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 
 LEFT = Qt.MouseButton.LeftButton
@@ -146,12 +147,12 @@ def test_finished_training_is_announced_with_its_verdict(annotated, qtbot, notif
 def test_models_scored_on_other_slides_say_so_in_the_list(annotated):
     give_model(annotated.session, "m002", mean_dice=0.48, val=["case3"], train=["case1"])
     models = [annotated.review.model.itemText(number) for number in range(2)]
-    assert models == ["m002 · Dice 0.48 · new", "m001 · Dice 0.94 on case0 · new"]
+    assert models == ["● m002 · Dice 0.48 · new", "m001 · Dice 0.94 on case0 · new"]
 
 
 def test_collapsed_model_is_marked_in_the_list(annotated):
     give_model(annotated.session, "m002", mean_dice=0.45, val=["case0"], collapsed="Tumour")
-    assert annotated.review.model.currentText() == "m002 · collapsed, all Tumour · Dice 0.45 · new"
+    assert annotated.review.model.currentText() == "● m002 · collapsed, all Tumour · Dice 0.45 · new"
 
 
 def test_compare_scores_both_models_on_slides_that_neither_has_learnt(annotated, qtbot):
@@ -176,6 +177,21 @@ def test_compare_scores_both_models_on_slides_that_neither_has_learnt(annotated,
     assert cells[:4] == ["Dice", "m001", "m002", "Difference"]
     assert cells[4:12] == ["Background", "0.900", "0.950", "+0.050", "Tumour", "–", "–", "–"]
     assert cells[12] == "Both on case0."
+
+
+def test_compare_scores_models_adapted_as_well_while_adapt_to_scanner_is_on(annotated, qtbot):
+    session = annotated.session
+    give_model(session, "m002", mean_dice=0.9, val=["case0"], train=["case1"])
+    annotated.review.settings.fields["adapt"].value = True
+    annotated.review.compare_models()
+    assert [command.adapt for command in session.worker.sent if isinstance(command, Score)] == [True]
+    for model, dice, adapted in (("m001", 0.6, 0.8), ("m002", 0.7, 0.69)):
+        found = {"Background": dice, "Tumour": None}, ["case0"]
+        session.worker.event.emit(ScoringFinished(model, *found, adapted={"Background": adapted, "Tumour": None}))
+    assert compared_on(session) == (
+        "Both on case0. m001 adapted to scanner: Background 0.80 (plain 0.60). "
+        "m002 adapted to scanner: Background 0.69 (plain 0.70)."
+    )
 
 
 def test_models_that_learnt_what_is_held_out_are_not_compared(annotated, notifications):

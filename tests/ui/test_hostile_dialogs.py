@@ -32,6 +32,7 @@ MADE_BY_CALLS = {  # by file: the dialogs and menus of Qt itself that are made t
     "panels/annotate/classes.py": {"QMenu"},
     "panels/annotate/region_buttons.py": {"QMenu"},  # with one fixed entry
     "panels/header.py": {"QMenu", "QMessageBox"},
+    "panels/model_choice.py": {"QInputDialog"},  # names the model's own number
     "panels/slides/filter_row.py": {"QMenu"},
     "panels/slides/menu.py": {"QInputDialog"},
     "panels/slides/pyramid_conversion.py": {"QMessageBox"},

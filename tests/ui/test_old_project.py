@@ -43,6 +43,7 @@ def test_old_training_settings_are_read_under_their_new_names(old):
         encoder_lr_scale=0.25,
         flip_rotate=False,
         batch=4,  # the default of that version
+        decoder_seconds=8.0,  # likewise
         geometric_p=0.4,
         degrade_p=0.2,
         decoder_learning_rate=0.002,

@@ -22,7 +22,7 @@ def add_commands(parsers: Any) -> None:
     """Add ``export`` and ``convert``."""
     command = add_command(parsers, "export", export_project, "export masks or predictions for other programs")
     add_model_option(command)
-    command.add_argument("--format", required=True, help=f"{CONTOURS}, mask, ome-tiff or csv")
+    command.add_argument("--format", required=True, help=f"{CONTOURS}, mask, ome-tiff, ome-zarr or csv")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder for the files")
     command.add_argument(
         "--what",

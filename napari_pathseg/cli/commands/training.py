@@ -9,8 +9,11 @@ from napari_pathseg.cli.commands.models import check_model
 from napari_pathseg.cli.output import Answer
 from napari_pathseg.cli.progress import follow
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.errors import ProjectError
 
 if TYPE_CHECKING:
+    from napari_pathseg.engine.bundle import Bundle
+    from napari_pathseg.engine.evaluation.before_after import BeforeAfter
     from napari_pathseg.projects.project import Project
 
 
@@ -22,7 +25,7 @@ def add_commands(parsers: Any) -> None:
         dest="parent",
         default="latest",
         metavar="MODEL|none",
-        help="model to fine-tune; none: train from scratch (the newest)",
+        help="model to fine-tune; none: train from scratch (the current one)",
     )
     command.add_argument(
         "--resume", action="store_true", help="resume the newest interrupted training with its own settings"
@@ -84,6 +87,7 @@ def train_model(args: argparse.Namespace) -> Answer:
     create_versions(project, TRAINING)
     bundle = follow(train(project, config, parent, resume="" if args.resume else None))
     verdict = judge(project, bundle)
+    compared, warnings = _compare(project, bundle)
     return {
         "model": bundle.id,
         "parent": bundle.parent,
@@ -94,14 +98,31 @@ def train_model(args: argparse.Namespace) -> Answer:
         "held_out": bundle.val,
         "held_out_parts": bundle.held_out,
         "comparable_with_parent": verdict.comparable,
+        "before_after": None if compared is None else compared.to_json(),
         "steps": bundle.steps,
         "seconds": bundle.seconds,
         "run": bundle.run,
         "folder": str(project.folder / "models" / bundle.id),
         "scored_tiles": bundle.scored_tiles,
         "held_out_tiles": bundle.held_out_tiles,
-        "warnings": [f"{bundle.id} {bundle.caveat}."] if bundle.caveat else [],
+        "current": project.current_model,
+        "warnings": [*([f"{bundle.id} {bundle.caveat}."] if bundle.caveat else []), *warnings],
     }
+
+
+def _compare(project: "Project", bundle: "Bundle") -> tuple["BeforeAfter | None", list[str]]:
+    """Compare a new model with the one before it, make the better one current, and return what to know of that."""
+    from napari_pathseg.engine.evaluation.before_after import before_after, choose_current
+
+    compared = before_after(project, bundle)
+    warnings = [compared.warning] if compared is not None and compared.worse else []
+    change = f"pathseg model {project.folder} current {bundle.id}"
+    try:
+        project.reload()  # the training took its time
+        choose_current(project, bundle)
+    except ProjectError as error:  # the model is there all the same
+        return compared, [f"{bundle.id} is kept, but which model is current was not saved: {error}"]
+    return compared, [f"{text} To use {bundle.id}: {change}" for text in warnings]
 
 
 def tune_model(args: argparse.Namespace) -> Answer:
@@ -113,8 +134,12 @@ def tune_model(args: argparse.Namespace) -> Answer:
     project = open_project(args)
     _check_training(project, parent)
     from napari_pathseg.jobs.tuning import tune
+    from napari_pathseg.projects.model_versions import make_current
 
-    return follow(tune(project, request)).to_json()
+    result = follow(tune(project, request))
+    project.reload()
+    make_current(project, project.model_ids()[-1])
+    return result.to_json()
 
 
 def _check_training(project: "Project", parent: str | None) -> None:

@@ -4,10 +4,11 @@ A tile is sampled in three draws: a class, a slide that has it, and a block in w
 occurs, so that rare classes and small annotations are seen as often as large ones.  The time
 of a draw does not depend on how much is annotated.
 
-Where parts of the slides are held out, see `projects.held_out_parts`, no tile touches a part or its margin, and only
-the parts are scored.
+Where parts of the slides are held out, see `projects.held_out_parts`, a tile has no labels of a part or its margin, and
+only the parts are scored.
 """
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Self
 
@@ -15,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.dataset.slide_patches import Corners, LabelledBlocks, SlidePatchSource
+from napari_pathseg.engine.dataset.slide_patches import HASH_BYTES, Corners, LabelledBlocks, SlidePatchSource
 from napari_pathseg.engine.dataset.tiles import MAX_CACHED_PIXELS, Tile, grow
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
-from napari_pathseg.projects.held_out_parts import Parts, boxes_on_mask, margin_of
+from napari_pathseg.projects.held_out_parts import MARGIN, Parts, boxes_on_mask
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 
@@ -31,7 +32,7 @@ class PatchDataset:
     """The labelled slides of one role; a context manager that closes their files.
 
     With `cache`, slides stay in memory once read, as far as they fit: worthwhile for many draws.  With `held_out`,
-    tiles are drawn beside these parts of the slides only, and with `scored` the labelled regions are those in them.
+    labels of these parts of the slides are not learnt, and with `scored` the labelled regions are those in them.
 
     Attributes
     ----------
@@ -60,9 +61,9 @@ class PatchDataset:
         ]
         self._config = config
         self._blocks = [slide.labelled_blocks(_BLOCK) for slide in self.slides]
-        # By slide: the parts that are scored, on the mask's grid; boxes that no tile touches, on the working grid.
+        # By slide: the parts that are scored, on the mask's grid; boxes that are not learnt, on the working grid.
         self._parts: list[list[Region]] | None = None
-        self._untouched: list[list[Region]] = [[] for _ in self.slides]
+        self._unlearnt: list[list[Region]] = [[] for _ in self.slides]
         if held_out and scored:
             self._parts = [boxes_on_mask(slide.record, held_out) for slide in self.slides]
         elif held_out:
@@ -81,6 +82,11 @@ class PatchDataset:
         """Number of tiles that cover the labelled area once."""
         count = sum(len(np.unique(_all_corners(blocks), axis=0)) for blocks in self._blocks)
         return max(1, count * _BLOCK**2 // self._config.tile**2)
+
+    @property
+    def learnt_slides(self) -> int:
+        """Number of slides that tiles are drawn from."""
+        return sum(bool(blocks) for blocks in self._blocks)
 
     def draw(self, rng: np.random.Generator) -> Tile:
         """Return a tile at a random labelled position."""
@@ -118,56 +124,30 @@ class PatchDataset:
     def truth_to_learn(self, slide: SlidePatchSource, region: Region) -> tuple[UInt8Array, BoolArray]:
         """Return labels in a box of the working grid without those of held-out parts, and which are corrections."""
         labels, corrected = slide.truth(region)
-        for box in self._untouched[self.slides.index(slide)]:
+        for box in self._unlearnt[self.slides.index(slide)]:
             labels[box.intersect(region).shift(-region.top, -region.left).slices] = 0
         return labels, corrected
 
-    @property
-    def corrected_weight(self) -> float:
-        """The weight of a corrected pixel; others have 1."""
-        return self._config.corrected_weight
-
     def _leave_out(self, held_out: Parts) -> None:
-        """Keep tiles away from parts of the slides; forget the labels that no tile can show then."""
-        margin = margin_of(self._config.tile, context=self._config.context)
+        """Forget the labels of parts of the slides and of the margins around them."""
         for number, slide in enumerate(self.slides):
             boxes = [slide.on_working_grid(box) for box in boxes_on_mask(slide.record, held_out)]
-            self._untouched[number] = [grow(box, margin, 1) for box in boxes]
+            self._unlearnt[number] = [grow(box, MARGIN, 1) for box in boxes]
             if boxes:
                 blocks = {label: self._learnable(number, each) for label, each in self._blocks[number].items()}
                 self._blocks[number] = {label: each for label, each in blocks.items() if len(each.all)}
         self.classes = sorted({label for blocks in self._blocks for label in blocks})
 
     def _learnable(self, number: int, blocks: LabelledBlocks) -> LabelledBlocks:
-        """Return the blocks that some tile can show."""
-        return LabelledBlocks(*(corners[self._can_be_shown(number, corners)] for corners in blocks))
+        """Return the blocks whose centre is learnt."""
+        return LabelledBlocks(*(corners[self._is_learnt(number, corners)] for corners in blocks))
 
-    def _can_be_shown(self, number: int, corners: Corners) -> BoolArray:
-        side, slide = self._config.tile, self.slides[number]
-        at = ((corners + _BLOCK // 2) / slide.factor).astype(int)
-        shown, near = np.ones(len(at), bool), np.zeros(len(at), bool)  # near a box, tiles must be looked at one by one
-        for box in self._untouched[number]:
-            low, high = np.array((box.top, box.left)), np.array((box.bottom, box.right))
-            near |= ((at > low - side) & (at < high + side)).all(axis=1)
-            shown &= ~((at >= low) & (at < high)).all(axis=1)
-        near &= shown
-        for index in np.flatnonzero(near):
-            shown[index] = bool(len(self._places(number, at[index])))
-        return shown
-
-    def _places(self, number: int, position: npt.NDArray[np.int_]) -> npt.NDArray[np.intp]:
-        """Return the corners of all tiles that show a position of the working grid and touch nothing untouched."""
-        side, shape = self._config.tile, self.slides[number].shape
-        room = np.array(shape) - side
-        least, most = np.minimum(room, 0), np.maximum(room, 0)
-        low = np.clip(position - side + 1, least, most)
-        free = np.ones(tuple(np.clip(position, least, most) - low + 1), bool)
-        for box in self._untouched[number]:
-            first = np.maximum(np.array((box.top, box.left)) - side + 1 - low, 0)
-            last = np.maximum(np.array((box.bottom, box.right)) - low, 0)
-            free[first[0] : last[0], first[1] : last[1]] = False
-        places: npt.NDArray[np.intp] = np.argwhere(free) + low
-        return places
+    def _is_learnt(self, number: int, corners: Corners) -> BoolArray:
+        at = ((corners + _BLOCK // 2) / self.slides[number].factor).astype(int)
+        learnt = np.ones(len(at), bool)
+        for box in self._unlearnt[number]:
+            learnt &= ~((at >= (box.top, box.left)) & (at < (box.bottom, box.right))).all(axis=1)
+        return learnt
 
     def _draw_position(self, blocks: LabelledBlocks, rng: np.random.Generator) -> npt.NDArray[np.int32]:
         """Return the centre of a random block; corrected ones are as many times likelier as corrections weigh."""
@@ -186,17 +166,12 @@ class PatchDataset:
         corner = at - rng.integers(side // 8, side - side // 8, size=2)
         last = np.array(slide.shape) - side
         top, left = np.clip(corner, np.minimum(last, 0), np.maximum(last, 0))
-        region = Region(int(top), int(left), side, side)
-        if all(region.intersect(box).empty for box in self._untouched[number]):
-            return region
-        places = self._places(number, at)
-        top, left = places[rng.integers(len(places))]
         return Region(int(top), int(left), side, side)
 
     def _tile(self, number: int, position: npt.NDArray[np.int32], rng: np.random.Generator) -> Tile:
         """Return a tile that holds `position`."""
         config, slide, region = self._config, self.slides[number], self._place(number, position, rng)
-        labels, corrected = slide.truth(region)
+        labels, corrected = self.truth_to_learn(slide, region)
         weights = None
         if config.border_weight:
             weights = slide.border_weights(region, config.border_weight, config.border_width)
@@ -205,6 +180,12 @@ class PatchDataset:
             weights = correction_weights if weights is None else weights * correction_weights
         context = slide.context(region) if config.context else None
         return Tile(slide.pixels(region), labels, weights, context)
+
+
+def labels_hash(*datasets: PatchDataset) -> str:
+    """Return a hash of the labels of all slides of datasets, in their order."""
+    hashes = ";".join(slide.labels_hash for dataset in datasets for slide in dataset.slides)
+    return hashlib.blake2b(hashes.encode(), digest_size=HASH_BYTES).hexdigest()
 
 
 def balanced(tiles: Sequence[SlideBox]) -> list[SlideBox]:

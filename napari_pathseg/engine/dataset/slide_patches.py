@@ -5,6 +5,7 @@ is unknown, it is the mask's grid.  The two grids share their corner, and a work
 `factor` mask pixels wide.
 """
 
+import hashlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -26,6 +27,7 @@ from napari_pathseg.projects.working_grid import working_factor
 from napari_pathseg.slides.slide import Slide
 
 _MAX_CACHED_WEIGHTS = 4096**2  # mask pixels; labelling the objects takes 8 bytes for each
+HASH_BYTES = 12
 _THUMBNAIL = 1024  # side of the image on which the stains of a slide are measured
 
 Corners = npt.NDArray[np.int32]  # (row, column) of the top left pixel of blocks, shape (n, 2)
@@ -58,6 +60,10 @@ class SlidePatchSource:
         Mask pixels along a working pixel.
     shape
         Rows and columns of the working grid.
+    stain_norm
+        The stain normalisation.
+    labels_hash
+        A hash of its labels; "" until `labelled_blocks` has read them.
     """
 
     def __init__(
@@ -69,7 +75,7 @@ class SlidePatchSource:
         stain_norm: str = "none",
         truth: GroundTruth | None = None,
     ) -> None:
-        self.record = record
+        self.record, self.stain_norm, self.labels_hash = record, stain_norm, ""
         self.factor = working_factor(project.mpp, record)
         slide = project.open_slide(record.id)
         self._slide = slide
@@ -91,6 +97,10 @@ class SlidePatchSource:
     def close(self) -> None:
         """Close the slide's file."""
         self._slide.close()
+
+    def thumbnail(self, size: int) -> UInt8Array:
+        """Return RGB of the whole slide, its longest side `size` pixels or fewer, without stain normalisation."""
+        return _rgb(self._slide.thumbnail(size))
 
     # -- on the working grid
 
@@ -151,8 +161,10 @@ class SlidePatchSource:
             Side of a block in mask pixels.
         """
         found: dict[int, list[LabelledBlocks]] = {}
+        digest = hashlib.blake2b(self.record.id.encode(), digest_size=HASH_BYTES)
         for region in layout(Region(0, 0, *self.record.mask_shape), 64 * block):
             labels, corrected = self._mask_truth(region)
+            digest.update(labels.tobytes())
             offset = np.array((region.top, region.left))
             for label in np.flatnonzero(np.bincount(labels.ravel(), minlength=2)[1:]) + 1:
                 here = labels == label
@@ -161,6 +173,7 @@ class SlidePatchSource:
                     for pixels in (here, here & corrected)
                 ]
                 found.setdefault(int(label), []).append(LabelledBlocks(*corners))
+        self.labels_hash = digest.hexdigest()
         return {
             label: LabelledBlocks(*(np.concatenate(corners) for corners in zip(*parts, strict=True)))
             for label, parts in found.items()

@@ -1,17 +1,19 @@
 """Scoring of a network on the held-out tiles of a run: on a sample while it trains, on all of them at the end."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
-from napari_pathseg.config import PredictConfig
+from napari_pathseg.config import SCORED_HALO
 from napari_pathseg.engine.dataset.patches import PatchDataset, balanced
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
 from napari_pathseg.engine.evaluation.metrics import Confusion
+from napari_pathseg.engine.evaluation.slide_scores import SlideScore, SlideTally
 from napari_pathseg.engine.inference.region_predictor import RegionPredictor, to_8_bits
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.geometry import Region
@@ -19,7 +21,6 @@ from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.prediction import most_likely_classes
 
 _SIDE = 512
-_HALO = PredictConfig().halo  # as in prediction, which mirrors slide edges, so that `score` gives the same result
 
 _Tile = tuple[SlidePatchSource, Region]
 
@@ -37,11 +38,16 @@ class Coverage(NamedTuple):
 
 
 class Validation(NamedTuple):
-    """What a validation found: the confusion matrix of the tiles that it covered, and their mean loss if known."""
+    """What a validation found: the confusion matrix of the tiles that it covered, and their mean loss if known.
+
+    `slides` are the scores of each slide, `base_slides` those of the model before, as far as they compare.
+    """
 
     confusion: Confusion
     coverage: Coverage
     loss: float | None = None
+    slides: Mapping[str, SlideScore] = MappingProxyType({})
+    base_slides: Mapping[str, SlideScore] = MappingProxyType({})
 
 
 class ScoredTile(NamedTuple):
@@ -52,6 +58,10 @@ class ScoredTile(NamedTuple):
     probabilities: Tensor
     labels: UInt8Array
     classes: UInt8Array
+
+    def count_in(self, tally: SlideTally) -> None:
+        """Add the tile to the scores of its slide."""
+        tally.add(self.slide.record.id, self.region, self.labels, self.classes)
 
 
 OnTile = Callable[[ScoredTile], None]
@@ -75,7 +85,7 @@ class Validator:
 
     def __init__(self, held_out: PatchDataset, classes: int, most: int) -> None:
         self._classes = classes
-        self._all = balanced(list(held_out.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0))))
+        self._all = tiles_to_score([held_out])
         self.sample: Sequence[_Tile] = self._all[:most]
         self._seconds_per_tile = 0.0  # when the sample was last scored
 
@@ -101,7 +111,7 @@ class Validator:
         If this takes more than `seconds`, the sample is shortened, for good, to the tiles scored by then.
         `on_tile` is called with each tile.
         """
-        predictor = RegionPredictor(network.eval(), device, _HALO)
+        predictor = RegionPredictor(network.eval(), device, SCORED_HALO)
         start, confusion = time.perf_counter(), Confusion.empty(self._classes)
         for number, tile in enumerate(self.sample, 1):
             _add(confusion, predictor, tile, on_tile)
@@ -112,12 +122,18 @@ class Validator:
                 break
         return confusion
 
-    def scores_on_all(self, network: Network, device: Device) -> Iterator[Confusion]:
-        """Yield the confusion matrix over the held-out tiles so far, after each of them."""
-        predictor, confusion = RegionPredictor(network.eval(), device, _HALO), Confusion.empty(self._classes)
+    def scores_on_all(self, network: Network, device: Device, on_tile: OnTile | None = None) -> Iterator[Confusion]:
+        """Yield the confusion matrix over the held-out tiles so far, after each of them; `on_tile` is called first."""
+        predictor, confusion = RegionPredictor(network.eval(), device, SCORED_HALO), Confusion.empty(self._classes)
         for tile in self._all:
-            _add(confusion, predictor, tile)
+            _add(confusion, predictor, tile, on_tile)
             yield confusion
+
+
+def tiles_to_score(held_out: Iterable[PatchDataset]) -> list[_Tile]:
+    """Return the tiles of held-out slides in the order in which they are scored: a sample is the first ones."""
+    regions = (dataset.labelled_regions(_SIDE, 1 << 40, np.random.default_rng(0)) for dataset in held_out)
+    return balanced([tile for of_slides in regions for tile in of_slides])
 
 
 def _add(confusion: Confusion, predictor: RegionPredictor, tile: _Tile, on_tile: OnTile | None = None) -> None:

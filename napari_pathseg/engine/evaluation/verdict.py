@@ -106,7 +106,7 @@ def judge(project: Project, bundle: Bundle) -> Verdict:
         text = f"{name} is ready: {scores}."
     else:
         text = f"{name} is not reliable yet: {scores}. Outline more where it is wrong, then train again for longer."
-    if parent is not None and not comparable:
+    if parent is not None and not comparable and not bundle.base_scores:
         limits.append(_not_comparable(parent))
     return Verdict(" ".join([text, *limits]), reliable, comparable)
 

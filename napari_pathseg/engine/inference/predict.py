@@ -7,49 +7,39 @@ nothing is annotated.
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import torch
-
-from napari_pathseg.classes import class_table
-from napari_pathseg.config import PredictConfig
-from napari_pathseg.contours.formats import stem_of
-from napari_pathseg.engine.bundle import (
-    Bundle,
-    check_classes,
-    copy_bundle,
-    find_bundle,
-    load_bundle,
-    outputs_in,
-    weights_mtime,
-)
-from napari_pathseg.engine.bundle_io import check_weights, load_network
+from napari_pathseg.config import USUAL_HALO, PredictConfig
+from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, outputs_in
+from napari_pathseg.engine.cost_model import fitting_prediction_tile
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.events import Command, Job, Note, Progress, RequestPreview, SlideDone, Stop, TileDone
-from napari_pathseg.engine.inference.region_predictor import RegionPredictor
-from napari_pathseg.engine.inference.slide_prediction import SlidePrediction
-from napari_pathseg.engine.inference.tta import TestTimeAugmentation
+from napari_pathseg.engine.inference.loaded_models import LoadedModel, load_model
+from napari_pathseg.engine.inference.slide_prediction import (
+    Block,
+    SlidePrediction,
+    TilePredictor,
+    blocks_of,
+    rows_of,
+)
+from napari_pathseg.engine.inference.unlike_slides import compare_with_learnt
+from napari_pathseg.engine.runtime.choice import ReadyNetwork
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.edits import merge_prediction
-from napari_pathseg.masks.prediction import create_prediction
-from napari_pathseg.projects.checks.unusual_slides import find_unusual_slides
-from napari_pathseg.projects.exporting.export import ExportOptions, check_targets, export
-from napari_pathseg.projects.held_out_parts import join_names
-from napari_pathseg.projects.importing.add_slides import add_slides
+from napari_pathseg.masks.prediction import Prediction, TileStore, ViewTiles, create_prediction
+from napari_pathseg.projects.model_weights import weights_mtime
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.projects.tissue_masks import load_tissue
+from napari_pathseg.projects.tissue_masks import SMALL_PIXELS, load_tissue
 from napari_pathseg.slides.tissue import TissueMask
-from napari_pathseg.storage.scratch import scratch_folder
+from napari_pathseg.storage.machine import memory_limit
 
-_SMALL_PIXELS = 4096**2  # of a mask, up to which all of the slide is predicted, glass too
-_TRIAL_SIDE = 512  # of the tile with which the device is chosen
-_LABEL_IMAGES = ExportOptions(format="mask", what="prediction")
+_VIEW_PIXELS = 2048**2  # of a mask, up to which a part of a slide is a view
+_VIEW_HALO, _VIEW_TILE = 128, 512  # pixels; a view has few tiles, so that a wide margin would be most of it
+_ADAPTED = "adapted "  # in what a tile depends on
+_BY = " by "  # in what a tile depends on, before the runtime
 
 
 def predict(
@@ -69,7 +59,7 @@ def predict(
     config
         The prediction settings.
     model
-        The model's name; None for the newest.
+        The model's name; None for the current one.
     slides
         Names of slides; None for all slides of the role in `config`.
     region
@@ -93,26 +83,33 @@ def predict(
     project.check_links()
     folder = find_bundle(project, model)
     bundle = load_bundle(folder)
+    config = config.replace(tile=fitting_prediction_tile(bundle.network, config, memory_limit()))
     check_classes(project, bundle)
-    records = _select_slides(project, config.role, slides)
+    records = select_slides(project, config.role, slides)
     boxes = [_mask_region(record, region) for record in records]
-    orders, done = _Orders(), list[SlideDone]()
+    orders, done = Orders(), list[SlideDone]()
     orders.take((yield Progress(f"Predicting {records[0].id}", 0.0, 0.0)))  # before the network is loaded
+    for compared in compare_with_learnt(project, bundle, records):
+        if orders.stopped:
+            break
+        orders.take((yield compared))
     if orders.stopped:
         return done
-    predictor = _Predictor(project, config, bundle, folder)
+    predictor = SlidePredictor(project, config, bundle, folder, sum(box.height * box.width for box in boxes) / 1e6)
     for number, (record, box) in enumerate(zip(records, boxes, strict=True)):
+        predictor.runtime_of(record.id)  # loads the network, which is not the slide's time
         start = time.perf_counter()
         for event in predictor.slide(record, box, orders):
-            orders.take((yield event))
-            if isinstance(event, TileDone):
-                fraction = (number + event.share) / len(records)
-                left = (time.perf_counter() - predictor.start) / fraction * (1 - fraction)
+            if event is not None:
+                orders.take((yield event))
+            if event is None or isinstance(event, TileDone):
+                fraction = (number + predictor.share) / len(records)
+                left = (time.perf_counter() - predictor.start) / fraction * (1 - fraction) if fraction else 0.0
                 orders.take((yield Progress(f"Predicting {record.id}", fraction, left)))
         if not predictor.ended:
             return done
-        seconds, failed = time.perf_counter() - start, predictor.failed
-        done.append(SlideDone(record.id, seconds, box.height * box.width, box, failed))
+        seconds, failed = time.perf_counter() - start, list(predictor.failed)
+        done.append(SlideDone(record.id, seconds, box.height * box.width, box, failed, predictor.runtime))
         orders.take((yield done[-1]))
         if orders.stopped:
             return done
@@ -130,60 +127,8 @@ def fill_masks(project: Project, model: str, done: Sequence[SlideDone]) -> None:
                     mask.run(merge_prediction(prediction, [slide.region], record.complete_in))
 
 
-class PredictedImages(NamedTuple):
-    """The files that were written for images, and how many parts of the images could not be predicted."""
-
-    files: list[Path]
-    failed: int
-
-
-def predict_images(
-    bundle_folder: Path,
-    images: Sequence[Path],
-    out: Path,
-    config: PredictConfig | None = None,
-    options: ExportOptions = _LABEL_IMAGES,
-) -> Job[PredictedImages]:
-    """Predict images outside any project with a bundle; write them to `out`, by default as label images.
-
-    One that is stopped writes the images that it has predicted to their end.
-
-    Raises
-    ------
-    BundleError, UnsupportedSlideError, ProjectError
-        If the folder is not a bundle, an image cannot be opened, or `out` cannot be written.
-    """
-    bundle = load_bundle(bundle_folder)
-    with scratch_folder() as folder:
-        classes = class_table([(entry["name"], entry["color"]) for entry in bundle.classes])
-        project = Project.create(Path(folder) / "images.pathseg", classes, bundle.mpp)
-        records = add_slides(project, images)
-        check_targets(project, out, options)  # now, not after hours
-        check_weights(bundle_folder)  # before they are copied, whatever they are
-        copy_bundle(bundle_folder, project.folder / "models" / "m001")  # whatever the folder's own name is
-        for text in _notes(project, records):
-            yield Note(text, warning=True)
-        done = yield from predict(project, config, "m001")
-        files = export(project, out, replace(options, slides=[slide.slide for slide in done])) if done else []
-        return PredictedImages(files, sum(len(slide.failed) for slide in done))
-
-
-def _notes(project: Project, records: Sequence[SlideRecord]) -> Iterator[str]:
-    """Yield what to know of images outside any project before they are predicted."""
-    silent = [record.id for record in records if record.mpp is None]
-    if silent and project.mpp is not None:
-        yield (
-            f"No pixel size in {join_names(silent)}: predicted at full resolution, while the model learnt at "
-            f"{project.mpp:g} um per pixel. Save the images with their pixel size, or predict them in a project."
-        )
-    files = {record.id: project.find_file(record) for record in records if record.page is None}
-    renamed = [f"{file.name} as {name}" for name, file in files.items() if stem_of(file) != name]
-    if renamed:
-        yield f"Names that are taken, or no file can have, were changed: {', '.join(renamed)}."
-    yield from find_unusual_slides(project, records)
-
-
-def _select_slides(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
+def select_slides(project: Project, role: str, slides: Sequence[str] | None) -> list[SlideRecord]:
+    """Return the records of slides, None for those of a role; raise ProjectError if there are none."""
     records = project.slides_with_role(role) if slides is None else [project.slide(name) for name in slides]
     if not records:
         raise ProjectError(
@@ -206,7 +151,7 @@ def _mask_region(record: SlideRecord, region: Region | None) -> Region:
     return box
 
 
-class _Orders:
+class Orders:
     """The commands to a running prediction: whether to stop, and what of which slide to predict first."""
 
     def __init__(self) -> None:
@@ -224,55 +169,126 @@ class _Orders:
         return self._view.region if self._view is not None and self._view.slide == slide else EMPTY_REGION
 
 
-class _Predictor:
+class SlidePredictor:
     """A model on its device, ready to predict slides."""
 
-    def __init__(self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path) -> None:
-        network, model = load_network(folder, max(project.classes.highest, bundle.network.classes)), folder.name
-        self._outputs = outputs_in(project, bundle)
-        network.set_outputs(*self._outputs)
-        self._project, self._config, self._bundle = project, config, bundle
-        self._model, self._weights_mtime = model, weights_mtime(project, model)
-        sample = torch.zeros(1, 3, _TRIAL_SIDE, _TRIAL_SIDE, dtype=torch.uint8)
-        device = choose_device(network, sample, self._bundle.config.get("precision", "auto"))
-        augmented = TestTimeAugmentation(network.eval(), config.tta)
-        self._predictor = RegionPredictor(augmented, device, config.halo, config.shifts)
-        self.failed: list[Region] = []
-        self.ended = False
+    def __init__(
+        self, project: Project, config: PredictConfig, bundle: Bundle, folder: Path, megapixels: float
+    ) -> None:
+        self._project, self._config, self._bundle, self._folder = project, config, bundle, folder
+        self._model, self._weights_mtime = folder.name, weights_mtime(project, folder.name)
+        self._outputs, self._megapixels = outputs_in(project, bundle), megapixels * config.tta * config.shifts
+        self._models: dict[str, tuple[LoadedModel, ReadyNetwork]] = {}  # by the file of their weights
+        self.failed: dict[Region, str] = {}
+        self.ended, self.runtime, self.share = False, "", 0.0
         self.start = time.perf_counter()
 
-    def slide(self, record: SlideRecord, region: Region, orders: _Orders) -> Iterator[TileDone | Note]:
+    def _loaded(self, slide: str) -> tuple[LoadedModel, ReadyNetwork]:
+        """Return what predicts a slide: a network that has not learnt it, if it is held out."""
+        weights, bundle = self._bundle.weights_for(slide), self._bundle
+        if weights not in self._models:
+            classes = max(self._project.classes.highest, bundle.network.classes)
+            model = load_model(self._folder, weights, classes, self._outputs)
+            precision = bundle.config.get("precision", "auto")
+            runtime = (
+                "torch" if self._config.adapt else self._config.runtime
+            )  # OpenVINO would convert it for each slide
+            self._models[weights] = model, model.ready(runtime, precision, self._megapixels)
+        return self._models[weights]
+
+    def _predictor(self, slide: str, *, view: bool = False) -> TilePredictor:
+        model, ready = self._loaded(slide)
+        return model.predictor(ready, self._config, _VIEW_HALO if view else USUAL_HALO)
+
+    def slide(self, record: SlideRecord, region: Region, orders: Orders) -> Iterator[TileDone | Note | None]:
         """Predict a box of a slide's mask grid; yield each tile that is done, and what could not be predicted.
 
-        Then `failed` has the boxes of the latter, and `ended` is False if it was stopped before the end.
+        None is yielded meanwhile; `share` is how much is done.  Then `failed` has the boxes of the latter, and `ended`
+        is False if it was stopped before the end.
         """
-        path, config, self.failed = self._project.prediction_path(self._model, record.id), self._config, []
-        names = self._project.classes.slot_names
+        _, ready = self._loaded(record.id)
+        if note_of_model := self.note_of(record.id):
+            yield Note(note_of_model, warning=True)
+        view = region != Region(0, 0, *record.mask_shape) and region.height * region.width <= _VIEW_PIXELS
+        prediction, note = self.begin(record, str(ready.way), view=view)
+        if note is not None:
+            yield note
+        yield from self.compute(record, region, orders, ViewTiles(prediction) if view else prediction, view=view)
+        if self.failed:
+            yield Note(describe_failure(record.id, self.failed), warning=True)
+        elif self.ended and region == Region(0, 0, *record.mask_shape):
+            prediction.finish(self._weights_mtime)
+
+    def runtime_of(self, slide: str) -> str:
+        """Return the runtime and the precision that compute a slide."""
+        return str(self._loaded(slide)[1].way)
+
+    def note_of(self, slide: str) -> str:
+        """Return what to know of how a slide is computed; "" if nothing."""
+        model, ready = self._loaded(slide)
+        if self._config.adapt and not model.has_batch_norm:
+            return (
+                f"{self._bundle.id} has no batch norm, so it is not adapted to the scanner: this is its plain answer."
+            )
+        return ready.note
+
+    def begin(self, record: SlideRecord, runtime: str, *, view: bool = False) -> tuple[Prediction, Note | None]:
+        """Return the stored prediction of a slide, ready for its tiles or those of a view, and what to know of it."""
+        self.runtime, names = runtime, self._project.classes.slot_names
+        path = self._project.prediction_path(self._model, record.id)
         prediction = create_prediction(path, record.mask_shape, names, self._weights_mtime)
-        prediction.begin(self._settings(record))
+        settings, note = self._settings(record), None
+        if _differ_in_runtime(prediction.settings, settings):
+            note = Note(
+                f"{record.id} is predicted again with {self.runtime}: its tiles are from another runtime, whose "
+                "labels may differ at edges."
+            )
+        if not (view and prediction.settings == settings):
+            prediction.begin(settings)
+        return prediction, note
+
+    def blocks(self, record: SlideRecord) -> tuple[list[Block], list[Region]]:
+        """Return the tiles of a slide in groups that processes can compute by themselves, and those of glass.
+
+        Tiles that depend on each other are in one group; of a network that computes each tile alone it is a row.
+        """
+        tissue, _ = self._tissue(record)
+        tiles = list(layout(Region(0, 0, *record.mask_shape), self._config.tile))
+        found = [tile for tile in tiles if tissue is None or tissue.touches(tile.finer(record.downsample))]
+        glass = list(set(tiles).difference(found))
+        with contextlib.closing(SlidePatchSource(self._project, record)) as slide:
+            side = self._predictor(record.id).block(slide.factor)
+        return blocks_of(found, side) if side else rows_of(found), glass
+
+    def compute(
+        self, record: SlideRecord, region: Region, orders: Orders, tiles: TileStore, *, view: bool = False
+    ) -> Iterator[TileDone | Note | None]:
+        """Compute what `tiles` lacks of a box of a slide, with a narrow margin if it is a `view`; see `slide`."""
+        side = min(self._config.tile, _VIEW_TILE) if view else self._config.tile
+        self.failed, self.share = {}, 0.0
         tissue, note = self._tissue(record)
         if note is not None:
             yield note
         slide = SlidePatchSource(self._project, record, stain_norm=self._bundle.config.get("stain_norm", "none"))
-        view, stopped = partial(orders.view, record.id), lambda: orders.stopped
-        run = SlidePrediction(self._predictor, slide, prediction, tissue, view=view, stopped=stopped)
-        with contextlib.closing(slide):
-            for tile, share in run.tiles(region, config.tile):
-                yield TileDone(record.id, tile, share)
-        self.failed, self.ended = list(run.failed), run.ended
-        if run.failed:
-            yield Note(_failure(record.id, run.failed), warning=True)
-        elif run.ended and region == Region(0, 0, *record.mask_shape):
-            prediction.finish(self._weights_mtime)
+        first, stopped = partial(orders.view, record.id), lambda: orders.stopped
+        (model, ready), predictor = self._loaded(record.id), self._predictor(record.id, view=view)
+        run = SlidePrediction(predictor, slide, tiles, tissue, view=first, stopped=stopped)
+        with contextlib.closing(slide), contextlib.ExitStack() as stack:
+            if self._config.adapt:
+                stack.enter_context(model.adapted_to(self._project, slide, ready.device))
+            for tile, self.share in run.tiles(region, side):
+                yield None if tile is None else TileDone(record.id, tile, self.share)
+        self.failed, self.ended = run.failed, run.ended
 
     def _settings(self, record: SlideRecord) -> str:
         """Return what a tile depends on besides the weights: what was predicted with other settings is not kept."""
         config = self._config
-        return f"{config.tile} {config.halo} {config.tta} {config.shifts} {self._outputs} {record.fingerprint}"
+        averaged = f"{config.tta} {config.shifts} {'blend ' * config.blend}{_ADAPTED * config.adapt}{self._outputs}"
+        return f"{config.tile} {config.halo} {averaged} {record.fingerprint}{_BY}{self.runtime}"
 
     def _tissue(self, record: SlideRecord) -> tuple[TissueMask | None, Note | None]:
         """Return where a slide has tissue, None if all of it is to be predicted; and what to know of it."""
-        if not self._config.tissue_only or record.mask_shape[0] * record.mask_shape[1] <= _SMALL_PIXELS:
+        if not self._config.tissue_only or record.mask_shape[0] * record.mask_shape[1] <= SMALL_PIXELS:
             return None, None
         try:
             return load_tissue(self._project, record.id), None
@@ -280,7 +296,17 @@ class _Predictor:
             return None, Note(f"All of {record.id} is predicted, glass too: {error}", warning=True)
 
 
-def _failure(slide: str, failed: Mapping[Region, str]) -> str:
+def is_adapted(prediction: Prediction) -> bool:
+    """Return whether a stored prediction is of a model that was adapted to the slide's scanner."""
+    return f" {_ADAPTED}" in (prediction.settings or "")
+
+
+def _differ_in_runtime(earlier: str | None, settings: str) -> bool:
+    """Return whether settings of `SlidePredictor` differ, and in nothing else."""
+    return earlier not in (None, settings) and str(earlier).rpartition(_BY)[0] == settings.rpartition(_BY)[0]
+
+
+def describe_failure(slide: str, failed: Mapping[Region, str]) -> str:
     """Return a sentence about boxes of a slide that could not be predicted."""
     box, reason = next(iter(failed.items()))
     parts = "1 part" if len(failed) == 1 else f"{len(failed)} parts"

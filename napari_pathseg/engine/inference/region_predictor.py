@@ -1,5 +1,7 @@
 """Prediction of a small box of a slide: from its pixels to the probability of each class."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,8 +11,9 @@ from torch import Tensor
 
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import Device
+from napari_pathseg.engine.inference.blending import GaussianBlending
 from napari_pathseg.engine.inference.tta import TestTimeAugmentation
-from napari_pathseg.engine.networks import Network
+from napari_pathseg.engine.runtime.choice import SegmentationNetwork
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.prediction import most_likely_classes
@@ -40,7 +43,7 @@ class RegionPredictor:
         Passes whose probabilities are averaged: the first of `OFFSETS`.
     """
 
-    network: Network | TestTimeAugmentation
+    network: SegmentationNetwork | TestTimeAugmentation | GaussianBlending
     device: Device
     halo: int
     shifts: int = 1
@@ -56,19 +59,42 @@ class RegionPredictor:
         work = slide.on_working_grid(region)
         passes = []
         for down, right in OFFSETS[: self.shifts]:
-            grown = _aligned(work, self.halo, self.network.multiple, (down, right))
+            grown = aligned(work, self.halo, self.network.multiple, (down, right))
             context = None if self.network.surroundings is None else slide.context(grown)
             passes.append(_Pass(slide.pixels(grown), context, work.shift(-grown.top, -grown.left)))
         return BoxPixels(region, work, slide.factor, passes)
 
-    @torch.inference_mode()
     def compute(self, box: "BoxPixels") -> Tensor:
         """Return the class probabilities of a box that was read, shape (classes, rows, columns), on the device."""
-        answers = [self._answer(each) for each in box.passes]
-        probabilities = torch.stack(answers).mean(dim=0) if len(answers) > 1 else answers[0]
-        if box.factor == 1:
-            return probabilities
-        return _resample_to_mask_grid(probabilities, box.work, box.region, box.factor)
+        return self.compute_both(box)[0]
+
+    @torch.inference_mode()
+    def compute_both(self, box: "BoxPixels") -> tuple[Tensor, Tensor | None]:
+        """Return the class probabilities of a box that was read, and the disagreement of their positions if several.
+
+        Their shapes are (classes, rows, columns) and (rows, columns); see `disagreement_of`.
+        """
+        if not self.compares_positions:
+            answers = [self._answer(each) for each in box.passes]
+            mean = torch.stack(answers).mean(dim=0) if len(answers) > 1 else answers[0]
+            return self._on_mask(mean, box), None
+        total: Tensor | float = 0.0
+        entropy: Tensor | float = 0.0
+        count = 0
+        for answer in (answer for each in box.passes for answer in self._answers(each)):
+            total, entropy, count = total + answer, entropy + entropy_of(answer), count + 1
+        mean = torch.as_tensor(total) / count
+        disagreement = disagreement_of(mean, torch.as_tensor(entropy) / count)
+        return self._on_mask(mean, box), self._on_mask(disagreement[None], box)[0]
+
+    @property
+    def compares_positions(self) -> bool:
+        """Whether a tile is predicted in several positions whose answers are known one by one."""
+        network = self.network
+        return isinstance(network, TestTimeAugmentation) and network.count * self.shifts > 1
+
+    def _on_mask(self, values: Tensor, box: "BoxPixels") -> Tensor:
+        return values if box.factor == 1 else resample_to_mask_grid(values, box.work, box.region, box.factor)
 
     def probabilities(self, slide: SlidePatchSource, region: Region) -> Tensor:
         """Return the class probabilities of a box, shape (classes, rows, columns), on the device."""
@@ -77,6 +103,30 @@ class RegionPredictor:
     def classes(self, slide: SlidePatchSource, region: Region) -> UInt8Array:
         """Return the class of each pixel of a box, as a stored prediction has it."""
         return most_likely_classes(to_8_bits(self.probabilities(slide, region)))
+
+    # -- as a prediction of a slide uses it
+
+    def block(self, factor: float) -> int:
+        """Return 0: the tiles of a slide are predicted one by one."""
+        return 0
+
+    def read_tiles(self, slide: SlidePatchSource, tiles: Sequence[Region], _: Region) -> list["BoxPixels"]:
+        """Read what is needed to predict tiles; what they are a part of does not matter."""
+        return [self.read(slide, tile) for tile in tiles]
+
+    def compute_tiles(self, read: list["BoxPixels"]) -> Iterator[tuple[Region, Tensor, Tensor | None]]:
+        """Yield tiles that were read with what `compute_both` returns."""
+        for box in read:
+            yield box.region, *self.compute_both(box)
+
+    def _answers(self, each: "_Pass") -> Iterator[Tensor]:
+        """Yield the probabilities of each symmetry of a pass."""
+        assert isinstance(self.network, TestTimeAugmentation)
+        pixels = self.device.send(as_tensor(each.pixels[None]))
+        context = None if each.context is None else self.device.send(as_tensor(each.context[None]))
+        with self.device.autocast():
+            for probabilities in self.network.answers(pixels, context):
+                yield probabilities[0][:, *each.kept.slices].float()
 
     def _answer(self, each: "_Pass") -> Tensor:
         pixels = self.device.send(as_tensor(each.pixels[None]))
@@ -104,7 +154,7 @@ class BoxPixels(NamedTuple):
     passes: list[_Pass]
 
 
-def _aligned(box: Region, halo: int, multiple: int, shift: tuple[int, int]) -> Region:
+def aligned(box: Region, halo: int, multiple: int, shift: tuple[int, int] = (0, 0)) -> Region:
     """Return a box grown by `halo` to multiples of the slide's grid, from `shift` pixels earlier.
 
     A network's coarse features lie on a grid that begins with its input; so that is the same for all tiles.
@@ -115,13 +165,34 @@ def _aligned(box: Region, halo: int, multiple: int, shift: tuple[int, int]) -> R
     return Region(top - down, left - right, height, width)
 
 
+def entropy_of(probabilities: Tensor) -> Tensor:
+    """Return the entropy of the classes of each pixel, in nats, of probabilities (classes, rows, columns)."""
+    entropy: Tensor = torch.special.entr(probabilities).sum(dim=0)
+    return entropy
+
+
+def disagreement_of(mean: Tensor, entropy: Tensor) -> Tensor:
+    """Return how much positions disagree, 0 to 1: the root of their mutual information by the logarithm of the classes.
+
+    It is the entropy of the mean prediction less the mean entropy of the predictions: 0 where each position gives the
+    same probabilities, however unsure they are.
+
+    Parameters
+    ----------
+    mean, entropy
+        The means over the positions, (classes, rows, columns) and (rows, columns).
+    """
+    information = (entropy_of(mean) - entropy) / math.log(max(2, len(mean)))
+    return information.clamp(0, 1).sqrt()
+
+
 def to_8_bits(probabilities: Tensor) -> UInt8Array:
-    """Return probabilities as they are stored, 0 to 255."""
+    """Return values from 0 to 1 as they are stored, 0 to 255."""
     result: UInt8Array = (probabilities * 255).round().to(torch.uint8).cpu().numpy()
     return result
 
 
-def _resample_to_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -> Tensor:
+def resample_to_mask_grid(values: Tensor, work: Region, region: Region, factor: float) -> Tensor:
     """Interpolate values, shape (classes, rows, columns), from a box of the working grid to one of the mask grid."""
     for axis, (first, start, count) in enumerate(
         ((work.top, region.top, region.height), (work.left, region.left, region.width)), start=1

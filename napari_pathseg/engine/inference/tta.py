@@ -1,9 +1,11 @@
 """Test-time augmentation: the mean prediction over flips and rotations of a tile."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from napari_pathseg.engine.networks.network import Network
+from napari_pathseg.engine.runtime.choice import SegmentationNetwork
 
 # (flip rows, flip columns, transpose): the eight symmetries of a square, the cheap ones first.
 _SYMMETRIES = [(False, False, False), (True, True, False), (True, False, False), (False, True, False)]
@@ -21,13 +23,13 @@ class TestTimeAugmentation(nn.Module):
     network
         The network, in eval mode.
     count
-        The number of symmetries: 1, 2, 4 or 8.
+        The number of symmetries, 1 to 8.
     """
 
-    def __init__(self, network: Network, count: int) -> None:
+    def __init__(self, network: SegmentationNetwork, count: int) -> None:
         super().__init__()
         self._network, self._symmetries = network, _SYMMETRIES[:count]
-        self.multiple, self.surroundings = network.multiple, network.surroundings
+        self.multiple, self.surroundings, self.count = network.multiple, network.surroundings, count
 
     def forward(self, pixels: Tensor, context: Tensor | None = None) -> Tensor:
         """Return the logarithm of the mean probabilities, in place of the logits of :meth:`Network.forward`."""
@@ -35,11 +37,16 @@ class TestTimeAugmentation(nn.Module):
             logits: Tensor = self._network(pixels, context)
             return logits
         total: Tensor | float = 0.0
+        for answer in self.answers(pixels, context):
+            total = total + answer
+        return torch.as_tensor(total).div(len(self._symmetries)).log()
+
+    def answers(self, pixels: Tensor, context: Tensor | None = None) -> Iterator[Tensor]:
+        """Yield the class probabilities of each symmetry, turned back, whose mean is the prediction."""
         for symmetry in self._symmetries:
             transformed = None if context is None else _transform(context, *symmetry)
             logits = self._network(_transform(pixels, *symmetry), transformed)
-            total = total + _invert(logits.float().softmax(dim=1), *symmetry)
-        return torch.as_tensor(total).div(len(self._symmetries)).log()
+            yield _invert(logits.float().softmax(dim=1), *symmetry)
 
 
 def _transform(tiles: Tensor, rows: bool, columns: bool, transpose: bool) -> Tensor:

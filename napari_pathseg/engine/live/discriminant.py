@@ -133,6 +133,31 @@ def solve(
     return found
 
 
+def novelty_of(features: Float32Array, sums: FeatureSums, penalty: float = 0.1) -> Float64Array:
+    """Return how unlike all that is labelled features (n, numbers) are, 0 to 1, shape (n,).
+
+    It is judged by the distance to the nearest class, in the spread of features within the classes: 0 up to the
+    median of all that are given, 1 from four times of it on.  Without labels, nothing is unlike them.
+    """
+    present = sums.classes
+    if not present or not len(features):
+        return np.zeros(len(features))
+    means = sums.first[present] / sums.weight[present, None]
+    second = np.mean([sums.second[index] / sums.weight[index] for index in present], axis=0)
+    within = second - means.T @ means / len(present)
+    scale = np.sqrt(np.diag(within).clip(min=_MIN_STD**2))
+    square = torch.from_numpy(within / np.outer(scale, scale))
+    factor = torch.linalg.cholesky(square + penalty * torch.eye(len(square), dtype=square.dtype))
+    distances = []
+    for mean in means:
+        away = torch.from_numpy(((features - mean) / scale).T)
+        distances.append(torch.linalg.solve_triangular(factor, away, upper=False).square().sum(dim=0).numpy())
+    nearest = np.min(distances, axis=0)
+    usual = max(float(np.median(nearest)), _MIN_STD)
+    found: Float64Array = (np.log2(nearest.clip(min=_MIN_STD) / usual) / 2).clip(0, 1)
+    return found
+
+
 def _solved(matrix: Float64Array, targets: Float64Array, penalties: Sequence[float]) -> Iterator[Float64Array]:
     """Yield the rows x for which x @ (matrix + penalty * 1) is `targets`; many penalties cost little more than one."""
     square, wanted = torch.from_numpy(matrix), torch.from_numpy(np.ascontiguousarray(targets.T))

@@ -11,13 +11,13 @@ from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.device import choose_device
 from napari_pathseg.engine.inference.region_predictor import as_tensor
+from napari_pathseg.engine.live.encoder_choice import chosen_encoder
 from napari_pathseg.engine.live.feature_store import FeatureStore, TilePlace, features_key
 from napari_pathseg.engine.live.folding import folded
 from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
 from napari_pathseg.engine.live.tile_features import SIDE, TileEncoder, TileFeatures
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.engine.networks.linear_head import LinearHead
-from napari_pathseg.errors import ConfigError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import Project
 
@@ -32,12 +32,15 @@ class KeptFeatures:
     ----------
     store
         Where they are kept.
+    chosen
+        The encoder that was loaded, and its weights.
     """
 
     def __init__(self, project: Project, config: LiveConfig) -> None:
-        self._config = config
+        self._project, self._config = project, config
         self.store = FeatureStore(project.folder, int(config.memory_gb * _GB), int(config.disk_gb * _GB))
         self._encoder: TileEncoder | None = None
+        self.chosen = "", ""
         self._digest = ""
         self._keys: dict[str, str] = {}
 
@@ -46,15 +49,11 @@ class KeptFeatures:
 
         Raises
         ------
-        ConfigError
-            If it would have random weights.
         BundleError
             If the encoder is unknown or cannot be used, or its weights are missing or belong to another one.
         """
-        config = self._config
-        if config.weights == "none":
-            raise ConfigError("The live model needs trained features. Set weights to imagenet, or to a file.")
-        network = build_network(NetworkSpec(LINEAR, config.encoder, 2), config.weights).eval()
+        self.chosen = encoder, weights = chosen_encoder(self._project, self._config.encoder)
+        network = build_network(NetworkSpec(LINEAR, encoder, 2), weights).eval()
         assert isinstance(network, LinearHead)
         folded_network = folded(network)
         sample = np.random.default_rng(0).integers(0, 256, (1, _PROBE, _PROBE, 3), np.uint8)
@@ -92,6 +91,14 @@ class KeptFeatures:
         """Compute the features of a tile and keep them; also raises the errors of reading a slide."""
         found = self._loaded.encode(slide.source, slide.tile(cell))
         self.store.keep(self._place(slide, cell), found)
+        return found
+
+    def find_or_compute(self, slide: SlidePatchSource, tile: Region) -> TileFeatures:
+        """Return the features of a tile of the working grid, which are kept; raises the errors of reading a slide."""
+        found = self.find_tile(slide, tile)
+        if found is None:
+            found = self._loaded.encode(slide, tile)
+            self.store.keep(self._place(slide, (tile.top // SIDE, tile.left // SIDE)), found)
         return found
 
     @property

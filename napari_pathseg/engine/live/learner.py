@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_pathseg.classes import ClassTable
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.live.discriminant import FeatureSums
 from napari_pathseg.engine.live.kept_features import KeptFeatures
 from napari_pathseg.engine.live.labelled_tiles import LabelledTiles, Strength, TileLabels
 from napari_pathseg.engine.live.live_slide import Cell, LiveSlide
@@ -17,6 +18,7 @@ from napari_pathseg.engine.live.tile_features import ScaleWeights, TileFeatures
 LEAST = 200  # labelled pixels of a class
 _NEW_LABELS = 0.2  # share of the labelled pixels; the strength of the fit is chosen again for so many
 _REFIT_S = 2.0  # between fits while labels of other slides are read
+_LATE_S = 0.8  # between fits while strokes follow one another faster than they are read
 _TILES = 48  # of a slide that are learnt for each class, beside those of strokes
 _LOOKED = 1024  # tiles of a slide that are searched for labels
 
@@ -175,6 +177,16 @@ class Learner:
         """The classes with enough pixels to be distinguished."""
         return [] if self.all_on_glass else [label for label, count in self.pixels.items() if count >= LEAST]
 
+    @property
+    def ready(self) -> bool:
+        """Whether there is a classifier; it is kept while labels are read again."""
+        return self.weights is not None and (self.is_reading or len(self.enough) > 1)
+
+    @property
+    def sums(self) -> FeatureSums:
+        """The sums over the labelled pixels that count."""
+        return self._labels.sums
+
     # -- the fit
 
     @property
@@ -190,6 +202,11 @@ class Learner:
         if self._restarted and self._unread and not self._urgent and self.weights is not None:
             return False
         return self._urgent or not (self._unread or self._waiting) or time.monotonic() > self._fitted_at + _REFIT_S
+
+    @property
+    def fit_is_late(self) -> bool:
+        """Whether a stroke has waited long for the fit, as others still come."""
+        return self._urgent and self.fit_is_due and time.monotonic() > self._fitted_at + _LATE_S
 
     def fit(self) -> None:
         """Fit the classifier to what was read."""
@@ -239,7 +256,7 @@ class Learner:
             return "All that is labelled lies on glass. Draw some on the tissue: the live model learns from it."
         text = missing_classes(self._classes, self.pixels)
         if not text and not self.has_features:
-            return "The features of what is labelled are not numbers, so the live model rests. Choose other weights."
+            return "The features of what is labelled are not numbers, so the live model rests. Choose another encoder."
         return text
 
 

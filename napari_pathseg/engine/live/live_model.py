@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from napari_pathseg.config import LiveConfig
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
@@ -30,6 +31,7 @@ from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.tissue_masks import load_tissue
 
 _SLICE_S = 0.1  # after which no further step is begun; the longest, the features of a tile, takes 0.2 s on two cores
+_GENTLE_SLICE_S = 0.02
 _NO_MEMORY = "Memory ran out, so the live model rests. Lower its memory in the settings, or close programs."
 _LOOKED_AT = 8  # chunks of given labels at a time, to see whether they have been saved
 _STATUS_S = 1.0  # between reports on the features of a slide
@@ -58,17 +60,23 @@ class LiveModel:
         The project; nothing in it changes but its folder of features.
     config
         The encoder, and the memory and space that features may take.
+
+    Attributes
+    ----------
+    features
+        The features of the slides.
     """
 
     def __init__(self, project: Project, config: LiveConfig) -> None:
-        self._project = project
-        self._features = KeptFeatures(project, config)
+        self._project, self.config = project, config
+        self.features = KeptFeatures(project, config)
         self._threads = CpuThreadTuner()
         self._answers = Answers()
         self._learner: Learner | None = None
         self._slides = LiveSlides(project, config.stain_norm, self._failed)
         self._filling: _Filling | None = None
         self._idle, self._swept, self._resting = False, False, ""
+        self._answers_first = False
         self._notes: list[Note] = []
         self._said: set[str] = set()
         self._reported: tuple[object, ...] = ()
@@ -127,24 +135,45 @@ class LiveModel:
         self._slides.close()
 
     @property
+    def project_folder(self) -> Path:
+        """The folder of its project."""
+        return self._project.folder
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has found something."""
+        return self._learner is not None and self._learner.ready and not self._resting
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something left to learn, or to begin with."""
+        learner = self._learner
+        if self._resting:
+            return False
+        return learner is None or learner.is_reading or learner.fit_is_due or bool(learner.next_waiting(urgent=False))
+
+    @property
     def idle(self) -> bool:
         """Whether there is nothing to do until the next command."""
         return self._idle or bool(self._resting)
 
     # -- work
 
-    def work(self, *, background: bool) -> Iterator[Event]:
+    def work(self, *, background: bool, gentle: bool = False) -> Iterator[Event]:
         """Do one slice of work and yield what there is to show.
 
         Parameters
         ----------
         background
             Whether there is time for what is neither in view nor a stroke.
+        gentle
+            Whether to leave the cores to others: in a short slice, with one thread.
         """
         if self._resting:
             return
         try:
-            yield from self._slice(background)
+            self._threads.limit(1 if gentle else None)
+            yield from self._slice(background, _GENTLE_SLICE_S if gentle else _SLICE_S)
         except PathsegError as error:
             self._resting = str(error)
         except (MemoryError, RuntimeError) as error:
@@ -153,14 +182,14 @@ class LiveModel:
             self._resting = _NO_MEMORY
         yield from self._report()
 
-    def _slice(self, background: bool) -> Iterator[Event]:
+    def _slice(self, background: bool, seconds: float) -> Iterator[Event]:
         if self._learner is None:
-            self._features.load_encoder()
-            self._learner = Learner(self._features, self._project.classes, self._slides.use)
+            self.features.load_encoder()
+            self._learner = Learner(self.features, self._project.classes, self._slides.use)
             self._read_slides(self._slides.learnt)
         if background:
             self._threads.adapt()
-        end = time.perf_counter() + _SLICE_S
+        end = time.perf_counter() + seconds
         while (yield from self._step(background)):
             yield from self._report()
             if time.perf_counter() > end:
@@ -169,8 +198,10 @@ class LiveModel:
 
     def _step(self, background: bool) -> _Step:
         """Do the first thing that there is to do."""
-        steps: list[Callable[[], _Step]] = [self._read_view, self._fit, self._answer_view, self._learn_strokes]
-        steps += [self._see_view, self._fill]
+        first: list[Callable[[], _Step]] = [self._read_view, self._fit, self._answer_view]
+        if self._answers_first or self._model.fit_is_late:  # strokes come faster than they are read
+            first = [self._answer_late, self._fit, self._read_view]
+        steps = [*first, self._learn_strokes, self._see_view, self._fill]
         if background:
             steps += [self._read_others, self._learn_others, self._choose, self._find_tissue, self._answer_rest]
             steps += [self._save, self._see_rest, self._tidy]
@@ -199,9 +230,15 @@ class LiveModel:
         yield from ()
         if not self._model.fit_is_due:
             return False
+        self._answers_first = self._model.fit_is_late
         self._model.fit()
         self._answers.renew(self._model.fits if self._model.weights else 0)
         return True
+
+    def _answer_late(self) -> _Step:
+        """Answer for the view by a fit that was late before more strokes are read."""
+        self._answers_first = yield from self._answer_view()
+        return self._answers_first
 
     def _choose(self) -> _Step:
         yield from ()
@@ -225,7 +262,7 @@ class LiveModel:
         if view is None or weights is None:
             return False
         while (cell := following()) is not None:
-            tile = self._features.find(view.slide, cell)
+            tile = self.features.find(view.slide, cell)
             if tile is not None:
                 yield from self._answers.answer(cell, tile, weights)
                 return True
@@ -253,13 +290,13 @@ class LiveModel:
 
     def _see_rest(self) -> _Step:
         yield from ()
-        return self._features.store.has_room(self._features.tile_bytes) and self._see(self._answers.next_unseen)
+        return self.features.store.has_room(self.features.tile_bytes) and self._see(self._answers.next_unseen)
 
     def _see(self, following: Callable[[], Cell | None]) -> bool:
         """Compute the features of the next tile that has none."""
         view = self._answers.view
         while view is not None and not view.slide.problem and (cell := following()) is not None:
-            if not self._features.at_hand(view.slide, cell):
+            if not self.features.at_hand(view.slide, cell):
                 self._compute(view.slide, cell)
                 return True
         return False
@@ -267,7 +304,7 @@ class LiveModel:
     def _compute(self, slide: LiveSlide, cell: Cell) -> TileFeatures | None:
         """Compute the features of a tile, and learn and show what waits for them."""
         name = slide.record.id
-        tile = self._slides.guarded(name, lambda: self._features.compute(self._slides.use(name), cell))
+        tile = self._slides.guarded(name, lambda: self.features.compute(self._slides.use(name), cell))
         if tile is not None:
             self._slides.guarded(name, lambda: self._model.learn_waiting((name, cell)))
             if self._answers.view is not None and self._answers.view.slide is slide:
@@ -297,7 +334,7 @@ class LiveModel:
 
     def _save(self) -> _Step:
         yield from ()
-        store = self._features.store
+        store = self.features.store
         if store.unsaved:
             store.save_next()
             return True
@@ -308,7 +345,7 @@ class LiveModel:
         yield from ()
         if not self._swept:
             self._swept = True
-            self._features.store.sweep()
+            self.features.store.sweep()
         view = self._answers.view
         if view is not None:
             self._slides.guarded(view.slide.record.id, partial(view.slide.truth.forget_saved, _LOOKED_AT))
@@ -322,7 +359,7 @@ class LiveModel:
         if filling.cells and weights is not None:
             cell = filling.cells.popleft()
             box = filling.slide.box(cell).intersect(filling.region)
-            tile = self._features.find(filling.slide, cell) or self._compute(filling.slide, cell)
+            tile = self.features.find(filling.slide, cell) or self._compute(filling.slide, cell)
         last = not filling.cells or tile is None or weights is None
         pixels, share = "", 1 - len(filling.cells) / max(1, filling.count)
         if tile is not None and weights is not None and not box.empty:
@@ -354,7 +391,7 @@ class LiveModel:
             self._answers.show(None)
             if view.slide.record.id in self._project.slides:
                 self.show(view.slide.record.id, view.region, view.step)
-        self._features.forget_keys()
+        self.features.forget_keys()
         if self._learner is not None and again:
             self._learner.start_again(self._project.classes)
             self._read_slides(self._slides.learnt)
@@ -384,18 +421,17 @@ class LiveModel:
         """Yield messages, and what the model does if that has changed."""
         while self._notes:
             yield self._notes.pop(0)
-        if self._features.store.problem and self._features.store.problem not in self._said:
-            self._said.add(self._features.store.problem)
-            yield Note(self._features.store.problem, warning=True)
+        if self.features.store.problem and self.features.store.problem not in self._said:
+            self._said.add(self.features.store.problem)
+            yield Note(self.features.store.problem, warning=True)
         learner, view = self._learner, self._answers.view
-        ready = learner is not None and learner.weights is not None and not self._resting
         fits, seconds = (0, 0.0) if learner is None else (learner.fits, learner.seconds)
-        state = (ready, self._text(), fits)
+        state = (self.ready, self._text(), fits)
         due = state != self._reported or (not self._idle and time.monotonic() > self._reported_at + _STATUS_S)
         if not due:
             return
         wanted = [] if view is None or learner is None else self._answers.cells
-        encoded = 0 if view is None else sum(self._features.at_hand(view.slide, cell) for cell in wanted)
+        encoded = 0 if view is None else sum(self.features.at_hand(view.slide, cell) for cell in wanted)
         self._reported, self._reported_at = state, time.monotonic()
         yield LiveStatus(*state[:2], fits, seconds, encoded, len(wanted), warning=bool(self._resting))
 

@@ -7,14 +7,17 @@ import numpy as np
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
 from napari_pathseg.engine.live.labelled_tiles import TileLabels
 from napari_pathseg.engine.live.tile_features import SIDE
+from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.zarr_store import chunk_region
 from napari_pathseg.projects.ground_truth import GroundTruth
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import working_factor, working_shape
 from napari_pathseg.slides.tissue import TissueMask
+
+_COARSEST = 1 / 32  # mask pixels along a working pixel; of a slide scanned at 0.25 um per pixel, 8 um are a thumbnail
 
 Cell = tuple[int, int]  # row and column of a tile
 
@@ -53,7 +56,23 @@ class LiveSlide:
 
     @property
     def source(self) -> SlidePatchSource:
-        """Its pixels and labels; opens the file."""
+        """Its pixels and labels; see :meth:`open`."""
+        return self.open()
+
+    def open(self) -> SlidePatchSource:
+        """Open the file, unless it is open, and return its pixels and labels.
+
+        Raises
+        ------
+        PathsegError
+            If it cannot be read, or its pixels are far too coarse to show anything.
+        """
+        if self.factor < _COARSEST:
+            raise ProjectError(
+                f"{self.record.id} has {self.record.mpp:g} um per pixel, {1 / self.factor:.0f} times the project's "
+                f"{self._project.mpp:g}, so the live model does without it. Correct its pixel size in the menu of the "
+                "slide."
+            )
         if self._source is None:
             self._source = SlidePatchSource(self._project, self.record, stain_norm=self._stain_norm, truth=self.truth)
         return self._source
@@ -122,15 +141,21 @@ class LiveSlide:
 
     def labels_on_tissue(self, cell: Cell, labels: TileLabels) -> int:
         """Return how many labelled pixels of a tile show tissue: all of them unless the tissue is known."""
-        labelled, tissue, tile = labels.labels > 0, self.tissue, self.tile(cell)
+        tissue = self.tissue_in(cell)
+        return int(np.count_nonzero(labels.labels if tissue is None else (labels.labels > 0) & tissue))
+
+    def tissue_in(self, cell: Cell) -> BoolArray | None:
+        """Return which pixels of a tile show tissue; None if that is not known, or the slide has none."""
+        tissue, tile = self.tissue, self.tile(cell)
         if tissue is None or not tissue.pixels.any():
-            return int(labelled.sum())
+            return None
         step = self.record.downsample * self.factor / tissue.downsample
         rows, columns = (
             ((np.arange(start, start + count) + 0.5) * step).astype(int).clip(max=size - 1)
             for start, count, size in zip(tile[:2], tile[2:], tissue.pixels.shape, strict=True)
         )
-        return int((labelled & tissue.pixels[np.ix_(rows, columns)]).sum())
+        found: BoolArray = tissue.pixels[np.ix_(rows, columns)]
+        return found
 
     def give(self, region: Region, pixels: UInt8Array) -> list[Cell]:
         """Use pixels of a box of the mask that are not saved yet; return the tiles that show it."""

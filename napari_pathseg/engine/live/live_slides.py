@@ -7,11 +7,10 @@ from typing import TypeVar
 from napari_pathseg.engine.bundle import load_bundles
 from napari_pathseg.engine.dataset.tiles import grow
 from napari_pathseg.engine.live.live_slide import LiveSlide
-from napari_pathseg.engine.live.tile_features import SIDE
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.held_out_parts import Parts, boxes_on_mask, is_whole, margin_of
+from napari_pathseg.projects.held_out_parts import MARGIN, Parts, boxes_on_mask, is_whole
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import working_factor
@@ -132,29 +131,26 @@ def learnt_slides(project: Project) -> dict[str, list[Region]]:
         for record in project.slides.values()
         if record.role == roles.TRAIN or (record.role == roles.AUTO and (record.patient or record.id) not in held_out)
     ]
-    parts, margin = _held_out_parts(project)
-    return {record.id: _untouched(project, record, parts, margin) for record in learnt if not is_whole(record, parts)}
+    parts = _held_out_parts(project)
+    return {record.id: _unlearnt(project, record, parts) for record in learnt if not is_whole(record, parts)}
 
 
-def _held_out_parts(project: Project) -> tuple[Parts, int]:
-    """Return the parts of slides that the newest model holds out, and the margin around them."""
+def _held_out_parts(project: Project) -> Parts:
+    """Return the parts of slides that the newest model holds out."""
     if project.slides_with_role(roles.VAL):
-        return {}, 0
+        return {}
     try:
         found = next((bundle for bundle in reversed(load_bundles(project)) if bundle.held_out), None)
     except PathsegError:  # named where models are listed
-        return {}, 0
-    if found is None:
-        return {}, 0
-    tile: int = found.config.get("tile", SIDE)
-    return found.parts, margin_of(tile, context=False)
+        return {}
+    return {} if found is None else found.parts
 
 
-def _untouched(project: Project, record: SlideRecord, parts: Parts, margin: int) -> list[Region]:
+def _unlearnt(project: Project, record: SlideRecord, parts: Parts) -> list[Region]:
     factor = working_factor(project.mpp, record)
     boxes = []
     for box in boxes_on_mask(record, parts):
         top, left = int(box.top / factor), int(box.left / factor)
         bottom, right = -int(-box.bottom // factor), -int(-box.right // factor)
-        boxes.append(grow(Region(top, left, bottom - top, right - left), margin, 1))
+        boxes.append(grow(Region(top, left, bottom - top, right - left), MARGIN, 1))
     return boxes

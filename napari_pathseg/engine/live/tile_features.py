@@ -132,6 +132,15 @@ class ScaleWeights:
     def answer(self, tile: TileFeatures, box: Region, step: int, factor: float) -> UInt8Array:
         """Return the likeliest class but Background and its probability from 0 to 255, shape (2, rows, columns).
 
+        The parameters are those of `probabilities`.
+        """
+        best, classes = self.probabilities(tile, box, step, factor)[BACKGROUND:].max(dim=0)
+        found: UInt8Array = torch.stack([(classes + 1 + BACKGROUND).byte(), (best * 255).round().byte()]).numpy()
+        return found
+
+    def probabilities(self, tile: TileFeatures, box: Region, step: int, factor: float) -> Tensor:
+        """Return the probability of each class, shape (classes, rows, columns).
+
         Parameters
         ----------
         tile
@@ -148,18 +157,14 @@ class ScaleWeights:
             for start, count in ((box.top, box.height), (box.left, box.width))
         )
         if factor <= step:
-            probabilities = self.logits(tile, rows, columns).softmax(dim=0)
-        else:  # there are fewer working pixels than answers: these are interpolated, as in a prediction
-            known = [np.arange(math.floor(places[0]), math.ceil(places[-1]) + 1.0) for places in (rows, columns)]
-            coarse = self.logits(tile, *known).softmax(dim=0)
-            (_, down), (_, across) = (
-                _interpolation(places, 1, int(origin[0]) + _MARGIN, len(origin))
-                for places, origin in zip((rows, columns), known, strict=True)
-            )
-            probabilities = down @ coarse @ across.T
-        best, classes = probabilities[BACKGROUND:].max(dim=0)
-        found: UInt8Array = torch.stack([(classes + 1 + BACKGROUND).byte(), (best * 255).round().byte()]).numpy()
-        return found
+            return self.logits(tile, rows, columns).softmax(dim=0)
+        # There are fewer working pixels than answers: these are interpolated, as in a prediction.
+        known = [np.arange(math.floor(places[0]), math.ceil(places[-1]) + 1.0) for places in (rows, columns)]
+        (_, down), (_, across) = (
+            _interpolation(places, 1, int(origin[0]) + _MARGIN, len(origin))
+            for places, origin in zip((rows, columns), known, strict=True)
+        )
+        return down @ self.logits(tile, *known).softmax(dim=0) @ across.T
 
 
 class TileEncoder:

@@ -64,7 +64,7 @@ def find_encoder(name: str) -> Encoder:
         return Encoder(name, False, mean, std)
     plain = name.removeprefix("tu-")
     if not timm.is_model(plain):
-        near = difflib.get_close_matches(name, [*get_encoder_names(), *timm.list_models()], 5, 0.5)
+        near = difflib.get_close_matches(name, list(dict.fromkeys([*get_encoder_names(), *timm.list_models()])), 5, 0.5)
         raise BundleError(
             f'"{name}" is not an encoder of segmentation-models-pytorch or timm. '
             + (f"Similar: {', '.join(near)}. " if near else "")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.networks.encoders import Encoder, find_encoder
 from napari_pathseg.engine.networks.network import Network
-from napari_pathseg.engine.networks.vit import build_vit, encode_patches, patch_shrink
+from napari_pathseg.engine.networks.vit import LAYER_SCALE, build_vit, encode_patches, patch_shrink
 from napari_pathseg.errors import BundleError
 
 _COLOUR_STRIDE = 2  # pixels
@@ -27,7 +27,7 @@ class LinearHead(Network):
     up-sampled features: no feature is ever up-sampled.
     """
 
-    optional_weights = (".gamma",)  # layer scale of a transformer; 1 if a file lacks it
+    optional_weights = LAYER_SCALE  # layer scale of a transformer; 1 if a file lacks it
 
     def __init__(self, spec: NetworkSpec) -> None:
         encoder = find_encoder(spec.encoder)

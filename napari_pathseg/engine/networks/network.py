@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.division import Division
 
 _NEVER = -1e4  # a logit whose probability is 0, within the range of half precision
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -105,8 +106,11 @@ class Network(nn.Module, ABC):
         if self.surroundings is not None:
             *finer, deepest, context = features
             features = [*finer, deepest + self.surroundings(_magnify_centre(context))]
-        logits = self._decode(features)
-        return self._known_outputs(logits) if self._known or self._merged else logits
+        return self._known_outputs(self._decode(features))
+
+    def divide(self) -> Division | None:
+        """Return the network, in eval mode, in three stages; None if it cannot be divided, as most cannot."""
+        return None
 
     def set_outputs(self, known: Sequence[int], merged: Mapping[int, int] | None = None) -> None:
         """Predict only the classes `known`, by number, or all if it is empty.
@@ -115,7 +119,13 @@ class Network(nn.Module, ABC):
         """
         self._known, self._merged = tuple(known), dict(merged or {})
 
+    def extra_repr(self) -> str:
+        """Return which outputs it has, so that the representation says all but the weights."""
+        return f"outputs={self._known}, merged={self._merged}"
+
     def _known_outputs(self, logits: Tensor) -> Tensor:
+        if not self._known and not self._merged:
+            return logits
         outputs = list(logits.unbind(dim=1))
         known = {number: outputs[number - 1] for number in self._known or range(1, len(outputs) + 1)}
         for number, into in self._merged.items():
@@ -186,11 +196,15 @@ def _magnify_centre(context: Tensor) -> Tensor:
     Each value is sampled at its tile's position in the context, so the map's sides need not be
     multiples of four.
     """
-    quarter = context.new_tensor([[0.25, 0.0, 0.0], [0.0, 0.25, 0.0]], dtype=torch.float32)
-    theta = quarter.expand(len(context), 2, 3)
-    grid = F.affine_grid(theta, list(context.shape), align_corners=False)
+    down, across = (_centre(size, context.device) for size in context.shape[-2:])
+    grid = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1).expand(len(context), -1, -1, -1)
     sampled = F.grid_sample(context.float(), grid, padding_mode="border", align_corners=False)
     return sampled.to(context.dtype)
+
+
+def _centre(size: int, device: torch.device) -> Tensor:
+    """Return `size` positions in the central quarter of an axis that goes from -1 to 1."""
+    return ((2 * torch.arange(size, device=device) + 1) / size - 1) / 4  # affine_grid does not convert to OpenVINO
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.division import Division, divide_unet
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
@@ -45,6 +46,12 @@ class SmpNetwork(Network):
         # The decoders only use the size of the pixels, so one expanded zero replaces them.
         size_only = finest.new_zeros(1).expand(len(finest), 1, 2 * rows, 2 * columns)
         return cast(Tensor, self.net.segmentation_head(self.net.decoder([size_only, *features])))
+
+    def divide(self) -> Division | None:
+        """Return the network in three stages; None but for a U-Net without context over a chain of layers."""
+        if not isinstance(self.net, smp.Unet) or self.surroundings is not None:
+            return None
+        return divide_unet(self.net, self._scale, self._known_outputs)
 
 
 def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:

@@ -21,6 +21,7 @@ from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
 
+LAYER_SCALE = (".gamma", ".gamma.1", ".gamma.2")  # ends of tensor names
 _WIDTHS = (32, 64, 128, 256, 256)  # of the pyramid's levels, strides 2 to 32
 _DECODER_WIDTHS = (256, 128, 64, 32, 16)
 
@@ -31,7 +32,7 @@ class ViTUNet(Network):
     Patches of 14 pixels are treated as 16; see `patch_shrink`.
     """
 
-    optional_weights = (".gamma",)  # layer scale; 1 if a file lacks it
+    optional_weights = LAYER_SCALE  # layer scale; 1 if a file lacks it
 
     def __init__(self, spec: NetworkSpec) -> None:
         encoder = find_encoder(spec.encoder)

@@ -38,8 +38,7 @@ def fetch_imagenet(encoder: str) -> dict[str, Tensor]:
     except (OSError, HfHubHTTPError, SafetensorError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BundleError(
-            f"The ImageNet weights of {encoder} could not be downloaded ({reason}). "
-            "Give a file with --weights FILE, or choose none."
+            f"The ImageNet weights of {encoder} could not be downloaded ({reason}). Set weights to a file, or to none."
         ) from error
 
 
@@ -56,8 +55,7 @@ def _published(name: str) -> tuple[str, str | None]:
         repository, revision = chosen["repo_id"], chosen["revision"]
     if not repository:
         raise BundleError(
-            f"No ImageNet weights of {name} are published as safetensors. "
-            "Give a file with --weights FILE, or choose none."
+            f"No ImageNet weights of {name} are published as safetensors. Set weights to a file, or to none."
         )
     return repository, revision
 

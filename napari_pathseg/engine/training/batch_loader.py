@@ -47,7 +47,9 @@ class BatchLoader:
 
     def __init__(self, dataset: PatchDataset, config: TrainConfig, device: Device, world_size: int = 1) -> None:
         self._dataset, self._config, self._device = dataset, config, device
-        self._augment = Augmentation(config)
+        self._augment = Augmentation(config, dataset.learnt_slides)
+        self._tiles_per_epoch = dataset.tiles_per_epoch
+        self._tiles_per_step = config.batch * config.accumulate  # also after the batch was halved
         self.batch, self.accumulate = config.batch // world_size, config.accumulate
         self.rng = np.random.default_rng(config.seed)
         self._cached: list[tuple[list[Tensor], Batch]] = []
@@ -58,14 +60,13 @@ class BatchLoader:
     @property
     def steps_per_epoch(self) -> int:
         """Steps in which the labelled area is seen once, 250 at most."""
-        tiles = self._dataset.tiles_per_epoch
-        return max(1, min(_MAX_STEPS_PER_EPOCH, tiles // (self._config.batch * self._config.accumulate)))
+        return max(1, min(_MAX_STEPS_PER_EPOCH, self._tiles_per_epoch // self._tiles_per_step))
 
-    def next_batches(self) -> list[Batch]:
-        """Return the batches of the next step, and begin to draw those of the step after it."""
-        pending, self._pending = self._pending or self._prefetch(), None
+    def next_batches(self, step: int) -> list[Batch]:
+        """Return the batches of a step, counted from 0, and begin to draw those of the step after it."""
+        pending, self._pending = self._pending or self._prefetch(step), None
         batches = pending.result()
-        self._pending = self._prefetch()
+        self._pending = self._prefetch(step + 1)
         return batches
 
     @property
@@ -81,9 +82,15 @@ class BatchLoader:
     def _current_state(self) -> dict[str, Any]:
         return dict(self.rng.bit_generator.state)
 
-    def _prefetch(self) -> "Future[list[Batch]]":
+    def _prefetch(self, step: int) -> "Future[list[Batch]]":
         self._state_before = self._current_state()
-        return self._executor.submit(lambda: [self._draw() for _ in range(self.accumulate)])
+        strength = self._strength(step)
+        return self._executor.submit(lambda: [self._draw(strength) for _ in range(self.accumulate)])
+
+    def _strength(self, step: int) -> float:
+        """Return the strength of the augmentation at a step: it rises over the passes of `augment_ramp`."""
+        passes = step * self._tiles_per_step / self._tiles_per_epoch
+        return min(1.0, passes / self._config.augment_ramp) if self._config.augment_ramp else 1.0
 
     def halve_batch(self) -> None:
         """Halve the batch and double the accumulation, so that a step sees as many tiles as before.
@@ -104,8 +111,8 @@ class BatchLoader:
         self.batch //= 2
         self.accumulate = -(-tiles // self.batch)
 
-    def _draw(self) -> Batch:
-        tiles = [self._augment(self._dataset.draw(self.rng), self.rng) for _ in range(self.batch)]
+    def _draw(self, strength: float = 1.0) -> Batch:
+        tiles = [self._augment(self._dataset.draw(self.rng), self.rng, strength) for _ in range(self.batch)]
         return Batch(
             self._device.send(as_tensor(np.stack([tile.pixels for tile in tiles]))),
             self._device.send(torch.from_numpy(np.stack([tile.labels for tile in tiles]))),

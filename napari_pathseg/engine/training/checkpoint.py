@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.storage.atomic import replace_file
-from napari_pathseg.storage.json_schema import Count, conform
+from napari_pathseg.storage.json_schema import Count, Fraction, conform
 from napari_pathseg.storage.portable import remove
 from napari_pathseg.storage.regular_files import open_regular
 
@@ -24,8 +24,13 @@ _FILE = "checkpoint.safetensors"
 NETWORK = "network."  # begins the names of the network's tensors
 
 
+class _SlideScore(TypedDict):
+    dice: list[Fraction | None]
+    truth: str
+
+
 class _Numbers(TypedDict):
-    """The plain values of a checkpoint; see `trainer` for most, and `run_history` for the last five."""
+    """The plain values of a checkpoint; see `trainer` for most, and `run_history` for the last six."""
 
     step: Count
     ema_step: NotRequired[Count]
@@ -44,6 +49,7 @@ class _Numbers(TypedDict):
     best: list[list[Count]]
     best_step: Count
     coverage: NotRequired[tuple[Count, Count]]
+    slides: NotRequired[dict[str, _SlideScore]]
     stale: Count
     curves: list[dict[str, Any]]
 

@@ -38,7 +38,7 @@ def run_worker(project: Project, run: Path, group: ProcessGroup) -> None:
                 loader.close()
                 return
             if command is RankCommand.STEP:
-                state.training_step(loader.next_batches(), learning_rate)
+                state.training_step(loader.next_batches(state.step), learning_rate)
             else:
                 state.join_group(fresh=command is RankCommand.START)
 

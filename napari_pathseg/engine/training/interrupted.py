@@ -32,7 +32,8 @@ def find_resumable_run(project: Project, run_id: str = "") -> Path:
         If no run was interrupted, or the run is still going.
     """
     started = _started_runs(project)
-    runs = [run for run in started if _is_unfinished(project, run)]
+    removed = project.state.removed_models
+    runs = [r for r in started if _is_unfinished(project, r) and _model_of(project, r).name not in removed]
     if run_id:
         runs = [path for path in runs if path.name == run_id]
     if not runs:
@@ -70,10 +71,10 @@ def _nothing_to_resume(project: Project, started: list[Path], run_id: str) -> st
     model = _model_of(project, ended)
     how = "was stopped and kept its best model" if _state_of(ended) == "stopped" else "ended with its model"
     result = f"{how}, {model.name}" if (model / "bundle.json").exists() else "ended, and its model was removed"
-    newest = project.model_ids()[-1:]
+    current = project.current_model
     return (
         f"{project.folder.name} has no interrupted training to resume: {ended.name} {result}. Only a training that was "
-        f"killed can be resumed. Train without resuming{f', which goes on from {newest[0]}' if newest else ''}."
+        f"killed can be resumed. Train without resuming{f', which goes on from {current}' if current else ''}."
     )
 
 

@@ -3,19 +3,20 @@
 It is fitted as the live model of the window is, see `engine.live`, so that both answer the same to the same labels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
-from napari_pathseg.engine.device import Device
-from napari_pathseg.engine.live.kept_features import KeptFeatures
+from napari_pathseg.engine.live.discriminant import LinearClassifier
 from napari_pathseg.engine.live.labelled_tiles import LabelledTiles, TileLabels
-from napari_pathseg.engine.live.tile_features import SIDE, TileEncoder, TileFeatures
+from napari_pathseg.engine.live.tile_features import SIDE, TileFeatures
 from napari_pathseg.engine.networks.linear_head import LinearHead
 from napari_pathseg.errors import NothingToLearnError
 from napari_pathseg.geometry import Region
+
+FindFeatures = Callable[[SlidePatchSource, Region], TileFeatures]  # of a tile of a slide's working grid
 
 
 class LinearFit:
@@ -23,39 +24,33 @@ class LinearFit:
 
     Parameters
     ----------
-    network
-        A network with its encoder's weights; `fit` sets the rest.
-    dataset
-        The training slides.
-    device
-        Where features are computed.
-    kept
-        Where the live model keeps features, which are then not computed again; None to compute all.
+    classes
+        How many classes there are.
+    widths
+        How many features belong to each scale.
+    features
+        Returns the features of a tile.
+    corrected_weight
+        The weight of a corrected pixel; others have 1.
     """
 
-    def __init__(self, network: LinearHead, dataset: PatchDataset, device: Device, kept: KeptFeatures | None) -> None:
-        self._network, self._dataset, self._kept = network, dataset, kept
-        self._encoder = TileEncoder(network, device)
-        if kept is not None:
-            kept.adopt(network, self._encoder)
-        self._labels = LabelledTiles(len(network.bias), network.widths, dataset.corrected_weight)
+    def __init__(
+        self, classes: int, widths: Sequence[int], features: FindFeatures, corrected_weight: float = 1.0
+    ) -> None:
+        self._features, self._labels = features, LabelledTiles(classes, widths, corrected_weight)
 
-    def read(self) -> Iterator[tuple[int, int]]:
+    def read(self, dataset: PatchDataset) -> Iterator[tuple[int, int]]:
         """Read the labelled tiles, all slides in turn; yield how many are read and how many there are."""
-        tiles = self._dataset.tiles_to_learn(SIDE)
+        tiles = dataset.tiles_to_learn(SIDE)
         for number, (slide, region) in enumerate(tiles, 1):
-            labels = TileLabels(*self._dataset.truth_to_learn(slide, region))
+            labels = TileLabels(*dataset.truth_to_learn(slide, region))
             if labels.labels.any():
                 group = slide.record.patient or slide.record.id
                 self._labels.change((slide.record.id, region), group, labels, self._features(slide, region))
             yield number, len(tiles)
 
-    def _features(self, slide: SlidePatchSource, tile: Region) -> TileFeatures:
-        found = None if self._kept is None else self._kept.find_tile(slide, tile)
-        return found or self._encoder.encode(slide, tile)
-
-    def fit(self) -> None:
-        """Set the weights of the network's classifier to those that fit best.
+    def fit(self, network: LinearHead) -> LinearClassifier:
+        """Set the weights of a network's classifier to those that fit best, and return it.
 
         Raises
         ------
@@ -68,4 +63,5 @@ class LinearFit:
                 "outline more, or choose other initial weights."
             )
         classifier = self._labels.fit(self._labels.chosen_strength())
-        self._network.set_classifier(torch.from_numpy(classifier.weights), torch.from_numpy(classifier.bias))
+        network.set_classifier(torch.from_numpy(classifier.weights), torch.from_numpy(classifier.bias))
+        return classifier

@@ -4,7 +4,9 @@ Every error that the user can fix is raised before the run's folder is created.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from napari_pathseg.engine.training.losses import class_weights
 from napari_pathseg.engine.training.origin import describe_origin
 from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.engine.training.tensorboard import check_tensorboard
-from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
+from napari_pathseg.errors import BundleError, ConfigError, PathsegError, ProjectError
 from napari_pathseg.projects.checks.trainability import assign_train_val_split, left_out
 from napari_pathseg.projects.ground_truth import labelled_pixel_counts
 from napari_pathseg.projects.held_out_parts import (
@@ -45,6 +47,7 @@ from napari_pathseg.projects.held_out_parts import (
     parts_from_json,
     parts_to_json,
 )
+from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.working_grid import fitting_tile, longest_sides
@@ -69,6 +72,8 @@ class TrainingPlan:
         The parts of `val` that are validated on, where these are slides that are also trained on; else empty.
     learnt_before
         The slides of `val` from which the parent, or one that it was trained from, has learnt.
+    base
+        The model before it, with which it is compared: the parent or, without one, the current model; "" for none.
     spec, network
         What network it is, and the network with its initial weights.
     parent_id
@@ -98,6 +103,7 @@ class TrainingPlan:
     notes: tuple[str, ...] = ()
     held_out: Parts = field(default_factory=dict)
     learnt_before: tuple[str, ...] = ()
+    base: str = ""
 
 
 def plan_training(project: Project, config: TrainConfig, parent: str | None) -> TrainingPlan:
@@ -110,10 +116,12 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
     if config.preset == LIVE:
         config, parent = _live_settings(config), None
     train, val = assign_train_val_split(project)
-    names, pixels = list(project.classes.slot_names), _pixels_by_class(project, train)
-    known, unknown = _known_classes(project, pixels)
+    names, pixels = list(project.classes.slot_names), pixels_by_class(project, train)
+    known, unknown = known_classes(project, pixels)
     class_weights(config.class_weights, pixels)  # raises if they are malformed
     spec = replace(_spec(project, config, train), known=known)
+    if parent == LIVE_MODEL:
+        raise BundleError(f"{LIVE_MODEL} is replaced as you draw, so no training starts from it. Name another model.")
     if parent == "latest":
         parent = _latest_compatible(project, spec)
     if parent is not None:
@@ -123,13 +131,9 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
         unknown = (*unknown, *_kept_network(parent, spec, config))
         encoder = spec.encoder or config.encoder
         config = config.replace(architecture=spec.architecture, encoder=encoder, context=spec.context)
-    config, notes = _fit_tile(project, _fit_batch(config, parent), train)
-    held_out: Parts = {}
-    if not val:
-        config, held_out, more = _hold_out_parts(project, config, train)
-        notes += more
-        val = [record for record in train if record.id in held_out]
-        train = [record for record in train if not is_whole(record, held_out)]
+        config = config.replace(augment_ramp=0.0)  # its tiles were seen before
+    division = divide(project, _fit_batch(config, parent), train, val)
+    config, train, val, held_out = division.config, division.train, division.val, division.held_out
     network = _initial_network(project, config, spec, parent)
     number, run = reserve_run(project)
     saved = {"parent": parent, "network": spec.to_json(), "config": config.to_json(), "classes": names}
@@ -138,8 +142,35 @@ def plan_training(project: Project, config: TrainConfig, parent: str | None) -> 
     save_json(run / "config.json", saved | {"held_out": parts_to_json(held_out)})
     plan = TrainingPlan(config, train, val, names, spec, network, parent, f"m{number}", run, pixels, origin)
     return replace(
-        plan, notes=(*unknown, *notes), held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out)
+        plan,
+        notes=(*unknown, *division.notes),
+        held_out=held_out,
+        learnt_before=_learnt_before(project, parent, val, held_out),
+        base=parent or _model_before(project, plan.model_id),
     )
+
+
+@dataclass(frozen=True)
+class Division:
+    """What a model learns and what it is scored on; the fields are those of a `TrainingPlan`."""
+
+    config: TrainConfig
+    train: list[SlideRecord]
+    val: list[SlideRecord]
+    held_out: Parts = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def divide(project: Project, config: TrainConfig, train: list[SlideRecord], val: list[SlideRecord]) -> Division:
+    """Return slides to learn and to score; without any of the latter, parts of the former, the same ones each time."""
+    config, notes = _fit_tile(project, config, train)
+    if val:
+        return Division(config, train, val, notes=notes)
+    held_out = _hold_out_parts(project, train)
+    held_out_note = f"Held out to score it: {describe_parts(train, held_out)}; this is {WEAKER}."
+    val = [record for record in train if record.id in held_out]
+    train = [record for record in train if not is_whole(record, held_out)]
+    return Division(config, train, val, held_out, (*notes, held_out_note))
 
 
 def _live_settings(config: TrainConfig) -> TrainConfig:
@@ -153,19 +184,22 @@ def _learnt_before(project: Project, parent: str | None, val: list[SlideRecord],
     return tuple(learnt_slides(lineage(project, parent), [record.id for record in val], held_out))
 
 
-def _hold_out_parts(
-    project: Project, config: TrainConfig, train: list[SlideRecord]
-) -> tuple[TrainConfig, Parts, tuple[str, ...]]:
-    """Return the parts of the training slides to hold out, the settings with a tile that fits beside them, and notes.
+def _model_before(project: Project, model_id: str) -> str:
+    """Return the current model, or else the newest before another one, that has the project's classes; "" for none."""
+    for name in project.preferred_models():
+        with suppress(PathsegError):  # a damaged model is compared with nothing
+            if name != model_id and has_classes_of(project, load_bundle(find_bundle(project, name)).class_names):
+                return name
+    return ""
+
+
+def _hold_out_parts(project: Project, train: list[SlideRecord]) -> Parts:
+    """Return the parts of the training slides to hold out.
 
     The newest model's parts stay, so that models are scored on the same pixels.
     """
     earlier = next((bundle.parts for bundle in reversed(load_bundles(project)) if bundle.held_out), None)
-    found = choose_parts(project, train, config.tile, context=config.context, earlier=earlier)
-    notes = [f"Held out to score it: {describe_parts(train, found.boxes)}; this is {WEAKER}."]
-    if found.tile < config.tile:
-        notes.append(f"Tiles have {found.tile} pixels instead of {config.tile}, so that they fit beside these parts.")
-    return config.replace(tile=found.tile), found.boxes, tuple(notes)
+    return choose_parts(project, train, earlier).boxes
 
 
 def _fit_batch(config: TrainConfig, parent: str | None) -> TrainConfig:
@@ -209,9 +243,11 @@ def plan_of_run(project: Project, run: Path) -> TrainingPlan:
     network, checkpoint = _network_of_run(run, spec)
     network = network or _initial_network(project, config, spec, parent)
     names, model = list(project.classes.slot_names), run.name.replace("r", "m", 1)
-    pixels = _pixels_by_class(project, train)
+    pixels = pixels_by_class(project, train)
     plan = TrainingPlan(config, train, val, names, spec, network, parent, model, run, pixels, origin, checkpoint)
-    return replace(plan, held_out=held_out, learnt_before=_learnt_before(project, parent, val, held_out))
+    learnt_before = _learnt_before(project, parent, val, held_out)
+    base = parent or _model_before(project, model)
+    return replace(plan, held_out=held_out, learnt_before=learnt_before, base=base)
 
 
 def _network_of_run(run: Path, spec: NetworkSpec) -> tuple[Network | None, TrainingCheckpoint | None]:
@@ -260,8 +296,11 @@ def _kept_network(parent: str, spec: NetworkSpec, config: TrainConfig) -> Iterat
 
 
 def _latest_compatible(project: Project, spec: NetworkSpec) -> str | None:
-    """Return the newest model with the same network, or None; classes may have been renamed or added since."""
-    for bundle in reversed(load_bundles(project)):
+    """Return the current model, or else the newest, with the same network; None without one.
+
+    Classes may have been renamed or added since.
+    """
+    for bundle in map(load_bundle, map(partial(find_bundle, project), project.preferred_models())):
         same_network = bundle.network == replace(spec, classes=bundle.network.classes, known=bundle.network.known)
         if same_network and has_classes_of(project, bundle.class_names):
             return bundle.id
@@ -281,13 +320,13 @@ def _initial_network(project: Project, config: TrainConfig, spec: NetworkSpec, p
         return network
 
 
-def _pixels_by_class(project: Project, train: list[SlideRecord]) -> list[int]:
+def pixels_by_class(project: Project, train: list[SlideRecord]) -> list[int]:
     """Return the labelled pixels of each class; on a complete slide, the rest is Background."""
     totals = sum(labelled_pixel_counts(project, record, project.counts(record.id)) for record in train)
     return [int(total) for total in np.asarray(totals)[1 : project.classes.highest + 1]]
 
 
-def _known_classes(project: Project, pixels: list[int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def known_classes(project: Project, pixels: list[int]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """Return the classes that a training learns, () if these are all, and a sentence for each that it leaves out."""
     known = tuple(sorted(spec.index for spec in project.classes if pixels[spec.index - 1]))
     notes = tuple(left_out(spec) for spec in project.classes if spec.index not in known)

@@ -4,7 +4,8 @@
 reports problems of the training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +15,16 @@ from torch import Tensor
 from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.engine.bundle_io import save_bundle, save_weights
 from napari_pathseg.engine.evaluation.metrics import Confusion, collapsed_class, mean_dice
+from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.engine.evaluation.validation import Coverage, Validation
 from napari_pathseg.engine.events import Validated
 from napari_pathseg.engine.training.curves_figure import save_curves_figure
 from napari_pathseg.engine.training.plan import TrainingPlan
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.held_out_parts import parts_to_json
+from napari_pathseg.projects.model_weights import WEIGHTS
 from napari_pathseg.projects.project import Project
+from napari_pathseg.slides.look import Look
 from napari_pathseg.storage.portable import remove_tree
 
 _OVERFIT_GAP = 0.14  # largest accepted difference of mean Dice, Background included, between training and validation
@@ -53,21 +57,38 @@ class RunHistory:
         Validation scores of the best weights so far, and their step.
     coverage
         The part of the held-out tiles that they cover.
+    slides
+        The best weights' scores on each slide.
     stale
         Validations since the best one.
     curves
         One row for each validation.
+    folder
+        The folder of the model.
+    looks
+        How the training slides look, once that was measured.
+    labels
+        A hash of the labels that are learnt and scored.
     """
 
     def __init__(self, project: Project, plan: TrainingPlan) -> None:
         self._project, self._plan = project, plan
-        self._folder = project.folder / "models" / plan.model_id
+        self.folder = project.folder / "models" / plan.model_id
         self.best: Confusion | None = None
-        self.best_step = 0
+        self.best_step, self.labels = 0, ""
         self.coverage = Coverage(0, 0)
+        self.slides: Mapping[str, SlideScore] = {}
+        self._base_slides: Mapping[str, SlideScore] = {}
         self.stale = 0
+        self.looks: dict[str, Look] = {}
+        self._last_pass = False
         self.curves: list[dict[str, Any]] = []
         self._dice_columns = dice_columns(plan.class_names)
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether nothing that was learnt is better than the parent's weights, which are the best then."""
+        return self._plan.parent_id is not None and self.best_step == 0
 
     def record(self, state: TrainState, found: Validation, seconds: float, learning_rate: float) -> Validated:
         """Record what a validation of `state` found; if its weights are the best so far, they are on disk on return.
@@ -94,7 +115,8 @@ class RunHistory:
         self.curves.append(row._asdict() | dice_by_column)
         if best:
             self.best, self.best_step, self.coverage = confusion, state.step, found.coverage
-            save_weights(self._folder, state.ema_model.state_dict())
+            self.slides = found.slides
+            save_weights(self.folder, state.ema_model.state_dict())
             if state.step > 0:  # before, it is no new model: the parent's weights, or untrained ones
                 self._save(state.step, seconds)
         more = {"accuracy": confusion.pixel_accuracy, "validation_loss": found.loss}
@@ -103,23 +125,24 @@ class RunHistory:
 
     def load_best_weights(self) -> dict[str, Tensor]:
         """Read the best weights so far."""
-        return load_file(self._folder / "weights.safetensors")
+        return load_file(self.folder / WEIGHTS)
 
     def load_newer_weights(self) -> dict[str, Tensor] | None:
         """Read the best weights if they are newer than the resumed checkpoint; otherwise return None."""
-        if not (self._folder / "bundle.json").exists() or load_bundle(self._folder).steps <= self.best_step:
+        if not (self.folder / "bundle.json").exists() or load_bundle(self.folder).steps <= self.best_step:
             return None
-        self.best_step = load_bundle(self._folder).steps
+        self.best_step = load_bundle(self.folder).steps
         return self.load_best_weights()
 
-    def finish(self, steps: int, seconds: float, found: Validation) -> Bundle:
+    def finish(self, steps: int, seconds: float, found: Validation, *, last_pass: bool = False) -> Bundle:
         """Write the final bundle of the best weights, with what their last validation found."""
-        self.best, self.coverage = found.confusion, found.coverage
+        self.best, self.coverage, self._last_pass = found.confusion, found.coverage, last_pass
+        self.slides, self._base_slides = found.slides, found.base_slides
         return self._save(steps, seconds, finished=True)
 
     def discard(self) -> None:
         """Delete the run and its weights: it made no step, so there is nothing to resume."""
-        for folder in (self._folder, self._plan.run):
+        for folder in (self.folder, self._plan.run):
             remove_tree(folder)
 
     def numbers(self) -> dict[str, Any]:
@@ -129,6 +152,7 @@ class RunHistory:
             "best": self.best.matrix.tolist(),
             "best_step": self.best_step,
             "coverage": list(self.coverage),
+            "slides": {slide: asdict(score) for slide, score in self.slides.items()},
             "stale": self.stale,
             "curves": self.curves,
         }
@@ -137,6 +161,7 @@ class RunHistory:
         """Continue from :meth:`numbers`."""
         self.best = Confusion(np.array(numbers["best"], np.int64))
         self.coverage = Coverage(*numbers.get("coverage", (0, 0)))
+        self.slides = {slide: SlideScore(**score) for slide, score in numbers.get("slides", {}).items()}
         self.best_step, self.stale = numbers["best_step"], numbers["stale"]
         self.curves = [self._repaired(row) for row in numbers["curves"]]
 
@@ -173,10 +198,16 @@ class RunHistory:
             origin=plan.origin,
             held_out=parts_to_json(plan.held_out),
             learnt_before=list(plan.learnt_before),
-            is_copy=finished and plan.parent_id is not None and self.best_step == 0,
+            last_pass=self._last_pass,
+            is_copy=finished and self.is_copy,
+            looks=self.looks,
+            slide_scores=dict(self.slides),
+            base=plan.base if self._base_slides else "",
+            base_scores=dict(self._base_slides),
+            labels=self.labels,
         )
-        save_bundle(self._folder, bundle, self.curves)
-        save_curves_figure(self._folder, self.curves)
+        save_bundle(self.folder, bundle, self.curves)
+        save_curves_figure(self.folder, self.curves)
         return bundle
 
 

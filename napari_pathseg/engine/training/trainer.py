@@ -5,20 +5,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import torch
 
-from napari_pathseg.config import PredictConfig
+from napari_pathseg.config import SCORED_HALO
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.cpu_threads import CpuThreadTuner
-from napari_pathseg.engine.dataset.patches import PatchDataset
+from napari_pathseg.engine.dataset.patches import PatchDataset, labels_hash
 from napari_pathseg.engine.device import choose_device, is_out_of_memory
 from napari_pathseg.engine.evaluation.metrics import Confusion
+from napari_pathseg.engine.evaluation.slide_scores import SlideTally
 from napari_pathseg.engine.evaluation.validation import Coverage, OnTile, ScoredTile, Validation, Validator
 from napari_pathseg.engine.events import (
+    LAST_PASS,
     SCORING,
     Command,
     Event,
@@ -29,9 +31,12 @@ from napari_pathseg.engine.events import (
     ValidationSamplesReady,
 )
 from napari_pathseg.engine.inference.region_predictor import RegionPredictor
+from napari_pathseg.engine.training.base_scores import Scores, score_base
 from napari_pathseg.engine.training.batch_loader import BatchLoader
+from napari_pathseg.engine.training.budget import TrainingBudget, last_pass_share
 from napari_pathseg.engine.training.checkpoint import TrainingCheckpoint, delete_checkpoint, save_checkpoint
 from napari_pathseg.engine.training.distributed import ProcessGroup, start_process_group
+from napari_pathseg.engine.training.learnt_looks import looks_of_learnt
 from napari_pathseg.engine.training.live_preview import LivePreview
 from napari_pathseg.engine.training.losses import ValidationLoss
 from napari_pathseg.engine.training.optimizer import LearningRateSchedule
@@ -43,7 +48,6 @@ from napari_pathseg.errors import NothingToLearnError, PathsegError, ProjectErro
 from napari_pathseg.projects.project import Project
 
 _logger = logging.getLogger(__name__)
-_HALO = PredictConfig().halo  # of previews, as in prediction, so that neither has seams
 _FIRST_PREVIEW = 10  # steps after which a prediction of the view is worth showing
 _VALIDATIONS = 20  # per training
 _VALIDATION_INTERVAL_S = 4.0, 60.0  # minimum and maximum if the training is limited by time
@@ -69,6 +73,8 @@ class Trainer:
         Number of restarts from the best weights.
     stopped
         Whether the user asked to stop.
+    learnt_all
+        Whether the weights of a last pass are saved; see `last_pass`.
     """
 
     def __init__(
@@ -90,18 +96,20 @@ class Trainer:
         self._validator = Validator(validation_set, plan.spec.classes, config.validation_tiles)
         self._sample_is_final = False  # once its cost was measured, the validation sample stays the same
         self.history, self._diagnostics = RunHistory(project, plan), TrainingDiagnostics(plan.class_names)
+        self.history.labels = labels_hash(training_set, validation_set)
         self._samples = ValidationSamples(self._validator, project.classes)
-        self._predictor = RegionPredictor(self.state.ema_model, self.device, _HALO)
+        self._predictor = RegionPredictor(self.state.ema_model, self.device, SCORED_HALO)
         self._preview = LivePreview(project, plan.run, self._predictor.classes, config.stain_norm)
         self.learning_rate = config.learning_rate
         self.restarts = 0
         self.stopped = False
         self._scoring = self._skip_scoring = False  # on all held-out tiles, after training
         self._discarded = False  # the run made no step
+        self.learnt_all = False  # by a last pass
         self._notes: list[Note] = []
         self._validation_due = self._checkpoint_due = 0.0, 0  # seconds, and step
         elapsed = 0.0 if plan.checkpoint is None else plan.checkpoint.numbers["elapsed"]
-        self.budget = TrainingBudget(config.longest_minutes, config.steps, elapsed)
+        self.budget = TrainingBudget(config.longest_minutes, config.steps, elapsed, reserve=last_pass_share(config))
         if plan.checkpoint is not None:
             self._resume(plan.checkpoint)
         self._tensorboard: TensorBoardLogger | None = None
@@ -115,7 +123,7 @@ class Trainer:
         """Train on the next batches; return the loss, NaN if nothing changed."""
         while True:
             try:
-                return self.state.training_step(self.loader.next_batches(), learning_rate)
+                return self.state.training_step(self.loader.next_batches(self.state.step), learning_rate)
             except (RuntimeError, MemoryError) as error:
                 if self._group is not None or not is_out_of_memory(error):
                     raise
@@ -135,7 +143,7 @@ class Trainer:
             self._tensorboard.log_step(learning_rate)
         while self._notes:
             yield self._notes.pop(0)
-        if step >= _FIRST_PREVIEW or self.history.best is not None:
+        if stage != LAST_PASS and (step >= _FIRST_PREVIEW or self.history.best is not None):
             yield from self._preview.events()
 
     # -- validation
@@ -149,14 +157,15 @@ class Trainer:
     def validate(self, learning_rate: float = 0.0) -> Iterator[Event]:
         """Score the EMA weights on the validation sample; save them if they are the best so far."""
         start = self.budget.elapsed
-        loss = ValidationLoss(self.config, self.plan.pixels_by_class)
+        loss, tally = ValidationLoss(self.config, self.plan.pixels_by_class), SlideTally(self.plan.spec.classes)
 
         def add(tile: ScoredTile) -> None:
             loss.add(tile.probabilities, tile.labels)
             self._samples.add(tile)
+            tile.count_in(tally)
 
         confusion = self.score(add)
-        found = Validation(confusion, self._validator.coverage, loss.value)
+        found = Validation(confusion, self._validator.coverage, loss.value, tally.scores())
         event = self.history.record(self.state, found, self.budget.elapsed, learning_rate)
         self.schedule.validated(best=event.best)
         yield event
@@ -209,11 +218,11 @@ class Trainer:
             self._discarded = True
             raise NothingToLearnError("Training was stopped before its first step, so there is no new model.")
         assert self.history.best is not None
-        found, (tiles, total) = Validation(self.history.best, self._validator.coverage), self._validator.coverage
+        tiles, total = self._validator.coverage
+        found = Validation(self.history.best, self._validator.coverage, slides=self.history.slides)
         if tiles < total and not self._skip_scoring:
-            scores = yield from self._score_all(total)
-            if scores is not None:
-                found = Validation(scores, Coverage(total, total))
+            found = (yield from self._score_all(total)) or found
+        found = found._replace(base_slides=(yield from self._score_base(found.slides)))
         if not found.coverage.whole:
             yield Note(
                 f"{self.plan.model_id} was scored on {tiles} of {total} held-out tiles, because it was stopped. Score "
@@ -223,22 +232,43 @@ class Trainer:
         warning = self._diagnostics.check_final(found.confusion)
         if warning is not None:
             yield Note(warning, warning=True)
+        if not self._skip_scoring:
+            self.history.looks = yield from looks_of_learnt(self.project, self.training_set.slides, self.plan.parent_id)
         delete_checkpoint(self.plan.run)
-        self.bundle: Bundle = self.history.finish(self.state.step, self.budget.elapsed, found)
+        self.bundle: Bundle = self.history.finish(
+            self.state.step, self.budget.elapsed, found, last_pass=self.learnt_all
+        )
 
-    def _score_all(self, total: int) -> Generator[Event, None, Confusion | None]:
+    def _score_all(self, total: int) -> Generator[Event, None, Validation | None]:
         """Return the scores of the best weights on all held-out tiles; None if the user stops that, too."""
-        self._scoring = True
+        self._scoring, tally = True, SlideTally(self.plan.spec.classes)
         self.state.ema_model.load_state_dict(self.history.load_best_weights())
         start = time.perf_counter()
-        for number, scores in enumerate(self._validator.scores_on_all(self.state.ema_model, self.device), 1):
+        scoring = self._validator.scores_on_all(self.state.ema_model, self.device, lambda tile: tile.count_in(tally))
+        for number, scores in enumerate(scoring, 1):
             elapsed = time.perf_counter() - start
             yield Progress(SCORING, number / total, elapsed / number * (total - number), self.state.step)
             if number == total:
-                return scores
+                return Validation(scores, Coverage(total, total), slides=tally.scores())
             if self._skip_scoring:
                 break
         return None
+
+    def _score_base(self, scores: Scores) -> Generator[Event, None, Scores]:
+        """Return how the model before does on the same labels; {} for none, or if the user stops that."""
+        if self.history.is_copy and self.plan.base == self.plan.parent_id:
+            return scores
+        self._scoring, scoring = True, score_base(self.project, self.plan, scores, self.device)
+        while True:
+            try:
+                event = next(scoring)
+            except StopIteration as end:
+                found: Scores = end.value
+                return found
+            yield event
+            if self._skip_scoring:
+                scoring.close()
+                return {}
 
     def close(self) -> None:
         """Release files, threads and worker processes; delete a run that was stopped before its first step."""
@@ -251,6 +281,13 @@ class Trainer:
             stack.callback(self._threads.restore)
             stack.callback(self.loader.close)
             stack.callback(self._leave_group)
+
+    def load_from(self, dataset: PatchDataset) -> None:
+        """Draw the tiles of further steps from another dataset, with the batch that fits by now."""
+        batch, accumulate = self.loader.batch, self.loader.accumulate
+        self.loader.close()
+        self.loader = BatchLoader(dataset, self.config, self.device, self.config.devices)
+        self.loader.batch, self.loader.accumulate = batch, accumulate
 
     def _leave_group(self) -> None:
         if self._group is not None:
@@ -330,91 +367,7 @@ class Trainer:
         if newer is not None:  # a better model was saved after the checkpoint
             ema = {name: tensor.clone() for name, tensor in self.state.ema_model.state_dict().items()}
             self.state.ema_model.load_state_dict(newer)
-            self.history.best, self.history.coverage = self._score(), self._validator.coverage
+            tally = SlideTally(self.plan.spec.classes)
+            self.history.best = self._score(lambda tile: tile.count_in(tally))
+            self.history.coverage, self.history.slides = self._validator.coverage, tally.scores()
             self.state.ema_model.load_state_dict(ema)
-
-
-class TrainingBudget:
-    """The time or steps that a run may use, and how much of them is spent.
-
-    Parameters
-    ----------
-    minutes
-        Maximum time.
-    steps
-        Maximum steps of the whole run; 0 if only time is limited.
-    elapsed
-        Seconds that the run used before it was interrupted.
-    clock
-        A function that returns a time in seconds.
-
-    Attributes
-    ----------
-    stage_began
-        Second and step at which the last training stage started; None before that.
-    """
-
-    def __init__(
-        self, minutes: float, steps: int, elapsed: float = 0.0, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self._seconds, self._steps, self._finished = 60 * minutes, steps, False
-        self._clock, self._start = clock, clock() - elapsed
-        self.stage_began: tuple[float, int] | None = None
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the run started, without interruptions."""
-        return self._clock() - self._start
-
-    @property
-    def left(self) -> float:
-        """Seconds until the maximum time is over."""
-        return max(0.0, self._seconds - self.elapsed)
-
-    @property
-    def counts_steps(self) -> bool:
-        """True if steps are limited rather than time, so that the same seed repeats a run."""
-        return self._steps > 0
-
-    def begin_stage(self, step: int) -> None:
-        """Start the last training stage, which uses the rest of the budget."""
-        self.stage_began = self.elapsed, step
-
-    def finish(self) -> None:
-        """Mark training as over, even if the budget is not spent."""
-        self._finished = True
-
-    def steps_in_stage(self, step: int) -> int:
-        """Return the number of steps in the last stage so far."""
-        return step - self._stage_start(step)[1]
-
-    def stage_progress(self, step: int) -> float:
-        """Return the fraction of the last stage that is over, 1 or more at its end."""
-        seconds, first = self._stage_start(step)
-        if self.counts_steps:
-            return (step - first) / (self._steps - first) if self._steps > first else 1.0
-        return (self.elapsed - seconds) / max(self._seconds - seconds, 1e-9)
-
-    def progress(self, step: int) -> float:
-        """Return the fraction of the run that is over, 0 to 1."""
-        if self._finished:
-            return 1.0
-        if self.counts_steps:
-            return min(1.0, step / self._steps)
-        return min(1.0, self.elapsed / max(self._seconds, 1e-9))
-
-    def seconds_left(self, step: int) -> float:
-        """Return the estimated seconds left, 0 if unknown.
-
-        If steps are limited, only the pace of the last stage counts, since steps of earlier stages differ in duration.
-        """
-        if self._finished:
-            return 0.0
-        if not self.counts_steps:
-            return self.left
-        seconds, first = self._stage_start(step)
-        done = step - first
-        return (self.elapsed - seconds) / done * max(0, self._steps - step) if done > 0 else 0.0
-
-    def _stage_start(self, step: int) -> tuple[float, int]:
-        return (self.elapsed, step) if self.stage_began is None else self.stage_began

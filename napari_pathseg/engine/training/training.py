@@ -1,8 +1,8 @@
 """Fine-tuning: the stages of a training, in order.
 
-First the decoder is trained on cached features of the frozen encoder, so that a first overlay
-appears within seconds; then the whole network is trained on freshly drawn tiles.  The exponential moving
-average (EMA) of the weights is validated and saved.  The best weights are written after each
+First the decoder is trained on cached features of the frozen encoder, so that a first overlay appears within seconds;
+then the whole network is trained on freshly drawn tiles, at the end also on those that were held out (`last_pass`).
+The exponential moving average (EMA) of the weights is validated and saved.  The best weights are written after each
 validation and a checkpoint after each epoch, so that a killed run loses little and can resume.
 """
 
@@ -17,9 +17,12 @@ from napari_pathseg.engine.device import is_out_of_memory
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import Event, Job, Note, Progress, Started
 from napari_pathseg.engine.live.kept_features import KeptFeatures
+from napari_pathseg.engine.live.tile_features import TileEncoder
 from napari_pathseg.engine.networks.kinds import NETWORK_KINDS
 from napari_pathseg.engine.networks.linear_head import LinearHead
-from napari_pathseg.engine.training.linear_fit import LinearFit
+from napari_pathseg.engine.training.budget import LEAST_STEPS
+from napari_pathseg.engine.training.last_pass import has_last_pass, learn_all
+from napari_pathseg.engine.training.linear_fit import FindFeatures, LinearFit
 from napari_pathseg.engine.training.plan import TrainingPlan, plan_resume, plan_training
 from napari_pathseg.engine.training.trainer import Trainer
 from napari_pathseg.errors import OutOfMemoryError
@@ -46,8 +49,8 @@ def train(
     config
         The settings of the training.
     parent
-        The model to start from; "latest" for the newest with the same network, if any; None to train
-        from scratch.
+        The model to start from; "latest" for the current one, or else the newest, with the same network, if any; None
+        to train from scratch.
     resume
         The interrupted run to resume, or "" for the newest; its own settings then replace `config`.
 
@@ -118,6 +121,8 @@ def _stages(trainer: Trainer) -> Iterator[Event]:
         yield from _prepare_network(trainer)
     if trainer.config.preset != "quick" or not _encoder_is_pretrained(trainer):
         yield from _train_network(trainer)
+        if has_last_pass(trainer):
+            yield from learn_all(trainer)
     yield from trainer.finish()
 
 
@@ -125,19 +130,27 @@ def _fit_classifier(trainer: Trainer) -> Iterator[Event]:
     """Fit the linear classifier to the features of the labelled tiles, as many as the time limit allows."""
     network, budget = trainer.state.network.eval(), trainer.budget
     assert isinstance(network, LinearHead)
-    kept = None  # in a precision that was asked for, all is computed
-    if trainer.config.precision == "auto":
-        kept = KeptFeatures(trainer.project, LiveConfig(stain_norm=trainer.config.stain_norm))
-    fit = LinearFit(network, trainer.training_set, trainer.device, kept)
-    for tiles, total in fit.read():
+    features = _features_for(trainer, network)
+    fit = LinearFit(len(network.bias), network.widths, features, trainer.config.corrected_weight)
+    for tiles, total in fit.read(trainer.training_set):
         left = budget.elapsed / tiles * (total - tiles)
         yield Progress("Reading", tiles / total, min(left, budget.left), 0, seconds=budget.elapsed)
         if tiles < total and (trainer.stopped or budget.left == 0):
             yield Note(f"The model learnt from {tiles} of {total} labelled tiles, as its time was over.")
             break
-    fit.fit()
+    fit.fit(network)
     trainer.state.adopt_fit()
     yield from trainer.validate()
+
+
+def _features_for(trainer: Trainer, network: LinearHead) -> FindFeatures:
+    """Return what finds the features of a tile where the live model keeps them, or computes them."""
+    encoder = TileEncoder(network, trainer.device)
+    if trainer.config.precision != "auto":  # all is computed in the one that was asked for
+        return encoder.encode
+    kept = KeptFeatures(trainer.project, LiveConfig(stain_norm=trainer.config.stain_norm))
+    kept.adopt(network, encoder)
+    return lambda slide, tile: kept.find_tile(slide, tile) or encoder.encode(slide, tile)
 
 
 def _prepare_network(trainer: Trainer) -> Iterator[Event]:
@@ -178,6 +191,8 @@ def _train_network(trainer: Trainer) -> Iterator[Event]:
             if trainer.history.stale >= trainer.config.patience:
                 yield Note("Training stopped early: validation no longer improves.")
                 return
+        if budget.reserve and budget.stage_progress(state.step) >= 1 and state.step < LEAST_STEPS:
+            budget.reserve = 0.0  # too slow a machine for a last pass
         trainer.save_checkpoint_if_due()
     if state.step > validated:
         yield from trainer.validate(learning_rate)

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import BACKGROUND
-from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import NothingToLearnError, PathsegError
 from napari_pathseg.masks.provenance import Counts, counts_from
 from napari_pathseg.projects import roles
@@ -72,10 +71,10 @@ def check(project: Project) -> list[Problem]:
     except NothingToLearnError as error:
         blocking.append(str(error))
         train, val = [], []
-    parts = HeldOutParts({}, 0)
+    parts = HeldOutParts({})
     if train and not val:
         try:
-            parts = choose_parts(project, train, TrainConfig().tile)
+            parts = choose_parts(project, train)
         except NothingToLearnError as error:
             blocking.append(str(error))
     records = with_assigned_roles(project, counts)

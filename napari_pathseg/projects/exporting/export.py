@@ -13,6 +13,7 @@ from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.contours import formats
 from napari_pathseg.contours.contour import Contour
 from napari_pathseg.contours.formats.label_images.writer import write_label_image, write_label_pyramid
+from napari_pathseg.contours.formats.label_images.zarr_writer import write_label_zarr
 from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
 from napari_pathseg.geometry import Region, layout
@@ -31,6 +32,7 @@ from napari_pathseg.projects.areas import (
     shares_of,
 )
 from napari_pathseg.projects.exporting.label_pixels import LABEL_PIXELS, write_labels
+from napari_pathseg.projects.model_weights import check_up_to_date
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue
@@ -50,12 +52,12 @@ class ExportOptions:
     ----------
     format
         One of `EXPORT_FORMATS`: a contour format; "mask" for label images of class indices, at level-0 size for flat
-        slides (PNG), on the mask's grid with its pixel size for pyramids (TIFF); "ome-tiff" for pyramidal label
-        images; "csv" for areas by class.
+        slides (PNG), on the mask's grid with its pixel size for pyramids (TIFF); "ome-tiff" and "ome-zarr" for
+        pyramidal label images; "csv" for areas by class.
     what
         "mask" or "prediction".
     model
-        The model of the prediction; None for the newest.
+        The model of the prediction; None for the current one.
     slides
         Names of slides; None for all.
     smooth_um
@@ -195,7 +197,7 @@ def export(project: Project, folder: Path, options: ExportOptions) -> list[Path]
             f"{project.folder.name} has no {options.what}{of_model} to export. "
             + ("Predict a slide first." if options.what == "prediction" else "Import or draw contours first.")
         )
-    _make_folder(folder)
+    make_folder(folder)
     writers = {folder / name: write for slide in exports for name, write in _files(slide, options).items()}
     _check_not_sources(project, writers)
     for path, write in writers.items():
@@ -213,7 +215,7 @@ def check_targets(project: Project, folder: Path, options: ExportOptions) -> Non
     ProjectError
         Naming the file, or the folder that cannot be created.
     """
-    _make_folder(folder)
+    make_folder(folder)
     slides = (SlideExport(project, record) for record in _selected(project, options))
     files = [folder / name for slide in slides for name in _files(slide, options)]
     _check_not_sources(project, files)
@@ -223,7 +225,8 @@ def check_targets(project: Project, folder: Path, options: ExportOptions) -> Non
         raise ProjectError(f"{taken} exists beside its slide and would be overwritten. Choose another folder.")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Create a folder if necessary; raise ProjectError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -266,7 +269,7 @@ def _is_whole(project: Project, record: SlideRecord, options: ExportOptions) -> 
     """Return whether what is exported covers the slide: a mask always, a prediction if the model has seen all of it."""
     if options.what == "mask":
         return True
-    return covers_slide(project.prediction_path(options.model or project.model_ids()[-1], record.id))
+    return covers_slide(project.prediction_path(_model(project, options), record.id))
 
 
 def _selected(project: Project, options: ExportOptions) -> list[SlideRecord]:
@@ -279,8 +282,8 @@ def _can_export(project: Project, record: SlideRecord, options: ExportOptions) -
     """Return whether a slide has labels, or is annotated without any, or has a prediction."""
     if options.what == "mask":  # a mask without labels is that of a slide that was looked at
         return record.complete or bool(record.boxes) or bool(project.counts(record.id)[UNLABELLED + 1 :].any())
-    models = project.model_ids()
-    return bool(models) and project.prediction_path(options.model or models[-1], record.id).exists()
+    model = options.model or project.current_model
+    return model is not None and project.prediction_path(model, record.id).exists()
 
 
 def _slide_export(project: Project, record: SlideRecord, options: ExportOptions) -> SlideExport:
@@ -289,8 +292,17 @@ def _slide_export(project: Project, record: SlideRecord, options: ExportOptions)
         path = project.mask_path(record.id)
         store = MaskStore(path) if path.exists() else MaskStore.missing(path, record.mask_shape)
         return SlideExport(project, record, store=store)
-    prediction = Prediction(project.prediction_path(options.model or project.model_ids()[-1], record.id))
+    model = _model(project, options)
+    prediction = Prediction(project.prediction_path(model, record.id))
+    check_up_to_date(project, model, prediction)
     return SlideExport(project, record, prediction=prediction)
+
+
+def _model(project: Project, options: ExportOptions) -> str:
+    """Return the model whose predictions are exported; there is one."""
+    model = options.model or project.current_model
+    assert model is not None
+    return model
 
 
 def _check_not_sources(project: Project, files: Iterable[Path]) -> None:
@@ -374,6 +386,13 @@ def _write_pyramid(slide: SlideExport, path: Path, _: ExportOptions) -> None:
     write_label_pyramid(path, slide.labels(), slide.record.mask_mpp, slide.project.classes.slot_names)
 
 
+def _write_zarr(slide: SlideExport, path: Path, _: ExportOptions) -> None:
+    table = slide.project.classes
+    colors = {spec.index: spec.rgb for spec in table}
+    classes = [(name, colors.get(number, (0, 0, 0))) for number, name in enumerate(table.slot_names, 1)]
+    write_label_zarr(path, slide.labels(), slide.record.mask_mpp, classes)
+
+
 def _write_areas(slide: SlideExport, path: Path, _: ExportOptions) -> None:
     """Write one row per class: pixels, share of the labelled ones, mm² and percent of the tissue, where known."""
     areas = slide.areas()
@@ -397,6 +416,7 @@ FORMATS: dict[str, tuple[str, _Writer]] = {
     },
     "mask": (".png", _write_mask),
     "ome-tiff": (".ome.tif", _write_pyramid),
+    "ome-zarr": (".ome.zarr", _write_zarr),
     "csv": (".csv", _write_areas),
 }
 

@@ -14,8 +14,9 @@ from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import FOLDER_SUFFIX, Project
 from napari_pathseg.projects.roles import TRAIN, VAL
 from napari_pathseg.storage.atomic import save_json
+from napari_pathseg.storage.cache_folder import cache_folder
 from napari_pathseg.storage.names import is_project
-from napari_pathseg.ui.sample import cache_folder, sample_folder, sample_slides, sample_truth
+from napari_pathseg.ui.sample import sample_folder, sample_slides, sample_truth
 
 UNANNOTATED = "slide_06"
 _FIRST = TrainConfig(minutes=1.5)

@@ -64,6 +64,7 @@ class DemoScript:
         before = self._session.require_project().model_ids()
         self._session.show_slide(slide)
         training = self._session.training
+        self._session.live.set_on(False)  # it would stay in view until the network is better
         self._dock.open_section("train")
         training.train(config)
         end = time.monotonic() + config.longest_minutes * 60 + _START_S

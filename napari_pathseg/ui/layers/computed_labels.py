@@ -15,7 +15,9 @@ from napari.layers.labels.labels import _LabelsSlicingState
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
+from napari_pathseg.ui.layers.loaded_tile import draw_box, loaded_tile
 from napari_pathseg.ui.layers.mask_data import MaskLevel
+from napari_pathseg.ui.layers.read_on_screen import ReadOnScreen
 
 
 class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
@@ -27,24 +29,26 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
         return replace(request, data_at_thumbnail_level=MaskLevel(level.mask, level.level, _nothing))
 
 
-class ComputedLabels(Labels):  # type: ignore[misc]
+class ComputedLabels(ReadOnScreen, Labels):  # type: ignore[misc]
     """A pyramid of labels with the shapes of a mask's levels, read box by box when it is drawn."""
+
+    slicing = _Slicing
 
     def redraw(self) -> None:
         """Compute again what is on screen."""
         if self.visible:
             self.refresh(extent=False, thumbnail=False)
 
+    def redraw_box(self, region: Region) -> None:
+        """Compute a box of the mask's grid again, as far as it is on screen."""
+        level = self.data_level
+        box = region.coarser(2**level).intersect(loaded_tile(self))
+        if self.visible and not box.empty:
+            draw_box(self, box, self.data[level][box.slices])
+
     @property
     def _type_string(self) -> str:
         return "labels"
-
-    def _reset_thumbnail_level_data(self) -> None:
-        super()._reset_thumbnail_level_data()
-        self._level_materializer = None  # it would cache the coarsest level
-
-    def _get_layer_slicing_state(self, data: Any, cache: bool) -> _Slicing:
-        return _Slicing(self, data, cache)
 
     def _ensure_int_labels(self, data: Any) -> Any:
         return data

@@ -3,24 +3,24 @@
 It is hatched, in the colours of the classes: what a person draws or accepts is solid.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 from napari.layers._multiscale_data import MultiScaleData
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED, ClassTable
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.ui.layers.class_labels import class_colors
 from napari_pathseg.ui.layers.computed_labels import ComputedLabels, levels
-from napari_pathseg.ui.layers.live_tiles import LiveTiles, above_threshold
+from napari_pathseg.ui.layers.live_tiles import LiveTiles, least_probability
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET
 
 DEFAULT_OPACITY = 0.35
 _BETWEEN = 0.25  # opacity between the stripes, relative to that of the stripes
-_STRIPE = np.uint8(4)  # pixels of the level shown, one or two on screen; a power of 2, half of a stripe and its gap
-_AS_BETWEEN = np.uint8(UNREVIEWED_OFFSET // 4)
+_STRIPE, _THINNEST = 4, 2  # pixels of the level shown, one or two on screen; one pixel makes a chequerboard
 
 
 class LiveLayer(ComputedLabels):
@@ -28,6 +28,7 @@ class LiveLayer(ComputedLabels):
 
     def __init__(self, mask: Mask, tiles: LiveTiles, **settings: Any) -> None:
         self._tiles, self._threshold = tiles, 0.5
+        self._stale = EMPTY_REGION
         self._drawn: tuple[ClassTable, frozenset[int]] | None = None  # the classes whose colours it has
         super().__init__(self._levels(mask), multiscale=True, opacity=DEFAULT_OPACITY, **settings)
 
@@ -41,6 +42,15 @@ class LiveLayer(ComputedLabels):
         if threshold != self._threshold:
             self._threshold = threshold
             self.redraw()
+
+    def mark(self, region: Region) -> None:
+        """Note a box of the mask's grid that :meth:`redraw_marked` is to compute again."""
+        self._stale = self._stale.unite(region)
+
+    def redraw_marked(self) -> None:
+        """Compute what was marked again."""
+        stale, self._stale = self._stale, EMPTY_REGION
+        self.redraw_box(stale)
 
     def set_mask(self, mask: Mask) -> None:
         """Lie below another mask."""
@@ -56,9 +66,23 @@ class LiveLayer(ComputedLabels):
         return levels(mask, self._find)
 
     def _find(self, mask: Mask, region: Region, level: int) -> UInt8Array:
-        found = above_threshold(self._tiles.read(region, level), self._threshold)
-        shown = (found > BACKGROUND) & (mask.preview(region, level)[0] == UNLABELLED)
-        rows, columns = ((np.arange(part.start, part.stop) % 8).astype(np.uint8) for part in region.slices)
-        between = ((rows[:, None] + columns) & _STRIPE) * _AS_BETWEEN
-        hatched: UInt8Array = np.where(shown, found | between, np.uint8(UNLABELLED))
+        classes, probabilities = self._tiles.read(region, level)
+        shown = (classes > BACKGROUND) & (probabilities >= least_probability(self._threshold))
+        shown &= mask.preview(region, level)[0] == UNLABELLED
+        hatched: UInt8Array = (classes | _stripes(region, self._stripe(level))) * shown
         return hatched
+
+    def _stripe(self, level: int) -> int:
+        """Return how wide a stripe is, in pixels of a level: narrower where a pixel is large on screen."""
+        on_screen = float(self.scale[-1]) * 2**level / max(float(self.scale_factor), 1e-9)
+        return max(_THINNEST, min(_STRIPE, 1 << round(math.log2(max(2 * _STRIPE / on_screen, 1)))))
+
+
+def _stripes(region: Region, width: int) -> UInt8Array:
+    """Return what is added to the classes of a box, 0 on a stripe; neighbouring boxes fit together."""
+    period = 2 * width
+    diagonal = np.add.outer(np.arange(period), np.arange(period)) // width % 2
+    top, left = region.top % period, region.left % period
+    times = (-(-(top + region.height) // period), -(-(left + region.width) // period))
+    tiled = np.tile((diagonal * UNREVIEWED_OFFSET).astype(np.uint8), times)
+    return tiled[top : top + region.height, left : left + region.width]

@@ -11,7 +11,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 
 _MAX_BYTES = 64 << 20
-_CELL = 4096  # mask pixels of a side; tiles are looked up by the cells that they lie in
+_CELL = 1024  # mask pixels of a side; tiles are looked up by the cells that they lie in
 Cell = tuple[int, int]
 
 
@@ -80,6 +80,10 @@ class LiveTiles:
             found[:, *there.slices] = _take(_take(tile.pixels, columns, axis=2), rows, axis=1)
         return found
 
+    def coarsest(self, region: Region) -> int:
+        """Return for how many mask pixels along a side an answer in a box is at most; 0 without an answer."""
+        return 0 if self.hidden else max((self._tiles[place].step for place in self._meeting(region)), default=0)
+
     def _meeting(self, region: Region) -> set[Region]:
         """Return the tiles that share pixels with a box."""
         near = set[Region]().union(*(self._cells.get(cell, ()) for cell in _cells_of(region)))
@@ -98,8 +102,13 @@ def above_threshold(found: UInt8Array, threshold: float) -> UInt8Array:
     array([[2, 1, 1, 0]], dtype=uint8)
     """
     classes, probabilities = found
-    doubtful = (classes != UNLABELLED) & (probabilities < np.uint8(math.ceil(255 * threshold)))
+    doubtful = (classes != UNLABELLED) & (probabilities < least_probability(threshold))
     return np.where(doubtful, np.uint8(BACKGROUND), classes)
+
+
+def least_probability(threshold: float) -> np.uint8:
+    """Return the lowest probability of tiles, 0 to 255, that reaches a threshold from 0 to 1."""
+    return np.uint8(math.ceil(255 * threshold))
 
 
 def _picked(start: int, count: int, every: int, step: int) -> slice | npt.NDArray[np.intp]:

@@ -23,12 +23,13 @@ from psygnal import Signal
 from scipy import ndimage
 
 from napari_pathseg.classes import ClassTable
-from napari_pathseg.geometry import EMPTY_REGION, Region
+from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.shapes import BitmapShape, BrushSegment, PolygonShape, Shape
 from napari_pathseg.masks.stroke_queue import Brush, Stroke, paint_all
 from napari_pathseg.ui.layers.class_labels import ClassLabels
+from napari_pathseg.ui.layers.loaded_tile import draw_box, loaded_tile
 from napari_pathseg.ui.layers.mask_data import UNREVIEWED_OFFSET, MaskData, MaskLevel, encode_display, read_display
 from napari_pathseg.ui.layers.mouse import brush_drag, pick
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
@@ -51,7 +52,7 @@ class _Slicing(_LabelsSlicingState):  # type: ignore[misc]
 class MaskLayer(ClassLabels):
     """A labels layer on a mask.  `undo` and `redo` are the mask's, so they cover imports and predictions too.
 
-    Signals: `pending_changed` (there are operations for :meth:`process_pending`).
+    Signals: `pending_changed` (there are operations for :meth:`process_pending`), `changed` (a region has changed).
 
     Attributes
     ----------
@@ -60,6 +61,7 @@ class MaskLayer(ClassLabels):
     """
 
     pending_changed = Signal()
+    changed = Signal(Region)
     _shown = 0.0  # when applied edits were last drawn
     _loaded: tuple[UInt8Array, UInt8Array] | None = None  # the tile as napari shows it, and its labels and provenance
 
@@ -146,7 +148,7 @@ class MaskLayer(ClassLabels):
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Flood-fill the area of one label around a point, within the view."""
         self._validate_label_in_range(new_label)
-        step, tile = 2**self.data_level, self._tile()
+        step, tile = 2**self.data_level, loaded_tile(self)
         row, column = (round(value) for value in coord[-2:])
         inside = Region(row, column, 1, 1).intersect(self.visible_region.clip(self.mask.shape))
         if inside.empty:
@@ -240,13 +242,16 @@ class MaskLayer(ClassLabels):
 
     def show(self, region: Region) -> None:
         """Redraw a region of the mask that changed."""
-        box = region.coarser(2**self.data_level).intersect(self._tile())
+        if region.empty:
+            return
+        box = region.coarser(2**self.data_level).intersect(loaded_tile(self))
         if not box.empty:
             self._draw_pixels(box, self.mask.preview(box, self.data_level))
+        self.changed.emit(region)
 
     def _preview(self, stroke: Stroke) -> None:
         """Draw a stroke, which the mask's queue holds, on screen only."""
-        tile, step = self._tile(), 2**self.data_level
+        tile, step = loaded_tile(self), 2**self.data_level
         box = stroke.shape.box.coarser(step).intersect(tile)
         if box.empty:
             return
@@ -265,34 +270,10 @@ class MaskLayer(ClassLabels):
         return None if self._loaded is None or self._loaded[0] is not self._slice.image.raw else self._loaded[1]
 
     def _draw_pixels(self, box: Region, pixels: UInt8Array) -> None:
-        tile, loaded = self._tile(), self._loaded_pixels()
+        tile, loaded = loaded_tile(self), self._loaded_pixels()
         if loaded is not None:
             loaded[:, *box.shift(-tile.top, -tile.left).slices] = pixels
-        self._draw_box(box, encode_display(pixels))
-
-    def _tile(self) -> Region:
-        """Return the region of the level shown that napari has loaded."""
-        rows, columns = self._slice.image.raw.shape
-        if self._slice.empty:
-            return EMPTY_REGION
-        factors = self.downsample_factors[self.data_level]  # not powers of 2 where a level has odd sides
-        top, left = np.round(self._slice.tile_to_data.translate[-2:] / factors[-2:]).astype(int)
-        return Region(int(top), int(left), rows, columns)
-
-    def _draw_box(self, box: Region, shown: UInt8Array) -> None:
-        """Set the displayed values of a region of the tile, and upload that region alone to the graphics card."""
-        tile, image = self._tile(), self._slice.image
-        here = box.shift(-tile.top, -tile.left)
-        if not image.raw.flags.writeable:
-            self.refresh(extent=False, thumbnail=False)
-            return
-        image.raw[here.slices] = shown
-        reach = self.contour + 1 if self.contour else 0
-        wide = Region(here.top - reach, here.left - reach, here.height + 2 * reach, here.width + 2 * reach)
-        wide = wide.clip(image.raw.shape)
-        image.view[wide.slices] = self._raw_to_displayed(image.raw, wide.slices)
-        if self._slicing_state.loaded:
-            self.events.labels_update(data=image.view[wide.slices], offset=[wide.top, wide.left])
+        draw_box(self, box, encode_display(pixels))
 
     def _raw_to_displayed(self, raw: Any, data_slice: Any = None) -> Any:
         part = raw if data_slice is None else raw[data_slice]

@@ -20,6 +20,7 @@ from napari_pathseg.classes import ClassTable
 from napari_pathseg.geometry import Region, grid_shape, grid_to_level0, layout
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion
+from napari_pathseg.masks.prediction import DISAGREEMENT
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.slides.level_array import level_arrays
 from napari_pathseg.slides.slide import Slide
@@ -30,6 +31,10 @@ from napari_pathseg.ui.layers.live_tiles import LiveTiles
 from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids, make_mask_layer
 from napari_pathseg.ui.layers.metadata import METADATA_KEY
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
+from napari_pathseg.ui.layers.prediction_layer import PredictionLayer
+from napari_pathseg.ui.layers.prediction_tiles import PredictionTiles
+from napari_pathseg.ui.layers.refined_layer import RefinedBox, RefinedLayer
+from napari_pathseg.ui.layers.versions_layer import TwoVersions, VersionsLayer
 
 _ORDER = ("image", "probability", "mask", "contours")  # bottom to top
 _PROBABILITY_COLORS = Colormap(
@@ -88,6 +93,9 @@ class SlideLayers:
         self.probability: Image | None = None
         self.comparison: ComparisonLayer | None = None  # created for the first complete slide that a model predicted
         self.live: LiveLayer | None = None  # created once the live model has found something
+        self.prediction: PredictionLayer | None = None  # while the user looks at what a model stored
+        self.refined: RefinedLayer | None = None  # the outline of it
+        self.versions: VersionsLayer | None = None  # two models, while the user looks at both
         self.overlays: dict[str, Shapes] = {}  # by role, created on demand; see `ui.session.shapes_overlay`
         self._unfilled: dict[str, list[DrawnShape]] = {}  # by slide, of the slides that are not in view
         viewer.layers.events.inserted.connect(self._lower_foreign, position="last")
@@ -127,6 +135,7 @@ class SlideLayers:
                 if layer is not None and layer in layers:
                     layers.remove(layer)
         self.image = self.contours = self.mask = self.probability = self.comparison = self.live = None
+        self.prediction = self.refined = self.versions = None
         self.record = None
         self.overlays.clear()
         self._unfilled.clear()
@@ -201,8 +210,74 @@ class SlideLayers:
         self.live = LiveLayer(self.mask.mask, tiles, **_live_settings(self.record))
         self.live.metadata = _metadata(self.record, "live")
         self.mask.events.colormap.connect(self._color_live)
+        self.mask.changed.connect(self.live.mark)
         self._color_live()
         self._insert_beside(self.live, self.viewer.layers.index(self.mask))
+
+    def show_prediction(self, tiles: PredictionTiles | None) -> None:
+        """Show what a model stored for the slide in view between slide and mask; None to remove it."""
+        layer = self.prediction if self._in_viewer(self.prediction) else None
+        if tiles is None or self.record is None or self.mask is None or not can_paint_pyramids():
+            self.prediction = None
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+            return
+        other = {None: "uncertainty", DISAGREEMENT: "disagreement"}.get(tiles.label)
+        what = other or f"{self.mask.classes.name_of(tiles.label or 0)} probability"
+        settings = {
+            "name": f"{self.record.id} · {what}",
+            **layer_transform(self.record.mpp, self.record.downsample),
+        }
+        if layer is None:
+            layer = self.prediction = PredictionLayer(tiles, **settings)
+            layer.metadata = _metadata(self.record, "prediction")
+            self._insert_beside(layer, self.viewer.layers.index(self.mask))
+        else:
+            layer.show(tiles)
+            _set_properties(layer, self.record, "prediction", settings)
+
+    def show_refined(self, box: RefinedBox | None) -> None:
+        """Show the outline that a class of a prediction would get above the mask; None to remove it."""
+        layer = self.refined if self._in_viewer(self.refined) else None
+        if box is None or self.record is None or self.mask is None:
+            self.refined = None
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+            return
+        grid = layer_transform(self.record.mpp, self.record.downsample)
+        if layer is None:
+            layer = self.refined = RefinedLayer(box, self.mask.classes, grid, name=f"{self.record.id} · outline")
+            layer.metadata = _metadata(self.record, "refined")
+            self._insert_beside(layer, self.viewer.layers.index(self.mask) + 1)
+        else:
+            layer.show(box, self.mask.classes, grid)
+
+    def show_versions(self, versions: TwoVersions | None) -> None:
+        """Show what two models have predicted above the mask; None to remove it."""
+        layer = self.versions if self._in_viewer(self.versions) else None
+        if versions is None or self.record is None or self.mask is None or not can_paint_pyramids():
+            self.versions = None
+            if layer is not None:
+                self.viewer.layers.remove(layer)
+            return
+        settings = {"name": f"{self.record.id} · models", **layer_transform(self.record.mpp, self.record.downsample)}
+        if layer is None:
+            layer = self.versions = VersionsLayer(self.mask.mask, versions, self.mask.classes, **settings)
+            layer.metadata = _metadata(self.record, "versions")
+            self._insert_beside(layer, self.viewer.layers.index(self.mask) + 1)
+        else:
+            layer.show(self.mask.mask, versions, self.mask.classes)
+            _set_properties(layer, self.record, "versions", settings)
+
+    def redraw_versions(self) -> None:
+        """Draw the two models again after another part of each is to be shown."""
+        if self.versions is not None and self._in_viewer(self.versions):
+            self.versions.redraw()
+
+    def redraw_prediction(self) -> None:
+        """Draw what has been read since."""
+        if self.prediction is not None and self._in_viewer(self.prediction):
+            self.prediction.refresh(extent=False, thumbnail=False)
 
     def _color_live(self) -> None:
         """Give the live layer the colours of the mask's classes, hidden ones none."""
@@ -218,7 +293,10 @@ class SlideLayers:
     # -- one layer each
 
     def _own(self) -> tuple[Layer | None, ...]:
-        fixed = (self.image, self.probability, self.live, self.mask, self.comparison, self.contours)
+        fixed = (
+            *(self.image, self.probability, self.prediction, self.live),
+            *(self.mask, self.refined, self.comparison, self.versions, self.contours),
+        )
         return (*fixed, *self.overlays.values())
 
     def _show_image(self, record: SlideRecord, slide: Slide) -> None:

@@ -14,7 +14,12 @@ from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 from napari_pathseg.ui.widgets.spin_box import ScientificFloat
 
-_RASTERS = {"mask": "Label image", "ome-tiff": "Label pyramid (OME-TIFF)", "csv": "Table of areas (CSV)"}
+_RASTERS = {
+    "mask": "Label image",
+    "ome-tiff": "Label pyramid (OME-TIFF)",
+    "ome-zarr": "Label pyramid (OME-Zarr)",
+    "csv": "Table of areas (CSV)",
+}
 _FORMATS = {"geojson": FORMATS["geojson"].title, **{key: known.title for key, known in FORMATS.items()}, **_RASTERS}
 _PIXELS = {
     "index": "Class numbers",
@@ -22,7 +27,7 @@ _PIXELS = {
     "colour": "Class colours (RGB)",
     "binary": "0 and 255",
 }
-_WHAT = {"mask": "Mask, unreviewed included", "prediction": "Newest model's prediction"}
+_WHAT = {"mask": "Mask, unreviewed included", "prediction": "Current model's prediction"}
 
 
 class ExportPanel(QWidget):
@@ -34,7 +39,7 @@ class ExportPanel(QWidget):
         self.what = ComboBox(
             label="Write",
             choices=[(text, name) for name, text in _WHAT.items()],
-            tooltip="The masks as you see them, or what the newest model found, whatever was accepted or corrected.",
+            tooltip="The masks as you see them, or what the current model found, whatever was accepted or corrected.",
         )
         self.format = ComboBox(
             label="As",

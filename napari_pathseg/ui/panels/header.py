@@ -195,6 +195,7 @@ class Header(QWidget):
         session.mask_changed.connect(self._show_step_later.throttle)
         session.training.run_changed.connect(self._show_step_later.throttle)
         session.open_images.changed.connect(self._show_step_later.throttle)
+        session.places.changed.connect(self._show_step_later.throttle)
         session.background.changed.connect(self._on_background)
         self._fill_menu()
         self._show_project()

@@ -18,6 +18,7 @@ from napari_pathseg.ui.widgets.form import SettingsForm, read_form
 from napari_pathseg.ui.widgets.layout import column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
 from napari_pathseg.ui.widgets.plain_text import PlainLabel
+from napari_pathseg.ui.widgets.weights_button import add_weights_button
 
 _HELP = (
     "A model learns from each stroke and shows at once, hatched, what it finds. Nothing of that is in the mask\n"
@@ -76,8 +77,8 @@ class LivePanel(QWidget):
         column(
             self,
             self.live,
-            row(QLabel("Opacity"), self.opacity, QLabel("Threshold"), self.threshold, self.percent),
-            row(self.fill_view, self.fill_slide, None),
+            row(QLabel("Threshold"), self.threshold, self.percent),
+            row(QLabel("Opacity"), self.opacity, self.fill_view, self.fill_slide),
         )
         self.opacity.valueChanged.connect(self._set_opacity)
         self.threshold.valueChanged.connect(self._set_threshold)
@@ -121,6 +122,7 @@ class LiveSettings(QWidget):
         self._session = session
         self._folder: Path | None = None  # of the project whose settings are shown
         self.form = SettingsForm(session.live.config)
+        self.choose_encoder = add_weights_button(self.form, "encoder", "Choose a file with the weights of an encoder.")
         column(self, self.form)
         self._take_later = qdebounced(self._take, timeout=_SETTLE_MS, parent=self)
         self.form.changed.connect(self._take_later.throttle)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import PredictConfig
@@ -16,9 +16,17 @@ from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.ui.layers.comparison_layer import DIFFERENCE_COLORS
 from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
 from napari_pathseg.ui.panels.live import LivePanel, LiveSettings
-from napari_pathseg.ui.session.formatting import format_model
+from napari_pathseg.ui.panels.model_choice import ModelChoice
+from napari_pathseg.ui.panels.next_places import NextPlacesPanel
+from napari_pathseg.ui.panels.probability import ProbabilityPanel
+from napari_pathseg.ui.panels.versions_view import VersionsPanel
 from napari_pathseg.ui.session.job_state import JobKind
-from napari_pathseg.ui.session.queries import all_progress, compare_scores, compared_on, project_models, undecided
+from napari_pathseg.ui.session.queries import (
+    all_progress,
+    compare_scores,
+    compared_on,
+    undecided,
+)
 from napari_pathseg.ui.session.selection import (
     DRAW_SELECTION,
     NONE_SELECTED,
@@ -28,7 +36,6 @@ from napari_pathseg.ui.session.selection import (
 )
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import with_key
-from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.form import read_form, settings_form
 from napari_pathseg.ui.widgets.layout import MenuButton, column, push_button, row
@@ -62,11 +69,7 @@ class ReviewPanel(QWidget):
         self._mask_layer: Layer | None = None  # the one whose opacity is connected
         self._folder: Path | None = None  # of the project whose settings are shown
         self._hidden: list[Layer] = []  # while the key is held
-        self.model = QComboBox()
-        ElidedChoice(self.model)
-        self.model.setToolTip(
-            "The model that predicts, newest first, with its Dice: the mean over the classes on what is held out."
-        )
+        self.model = ModelChoice(session)
         self.predict_view = push_button("Predict view", "Predict the part of the slide on screen.")
         self.predict_slide = push_button("Predict slide", "Predict the whole slide, what is on screen first.")
         self.predict_all = push_button("Predict all", "Predict all slides, the one in view first.")
@@ -82,13 +85,16 @@ class ReviewPanel(QWidget):
         self.opacity.setValue(50)
         self.opacity.setToolTip("Opacity of the mask over the slide. Hold H to see only the slide.")
         self.only_contour = QCheckBox("Contour only")
-        self.only_contour.setToolTip("Show only the borders of the mask, as a clear line.")
+        self.only_contour.setToolTip(with_key("Show only the borders of the mask, as a clear line.", "only_contour"))
         self._contour = OutlineRendering(session.layers, self)
         session.slide_changed.connect(self._contour.attach)
         self.settings = settings_form(PredictConfig(), expert_only=True)
         self.settings.changed.connect(self._take_settings)
         self.live, self.live_settings = LivePanel(session), LiveSettings(session)
+        self.places = NextPlacesPanel(session)
+        self.probability = ProbabilityPanel(session, self.model)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
+        self.versions = VersionsPanel(session)
         self._lay_out()
         self._connect()
         self._show_project()
@@ -100,26 +106,28 @@ class ReviewPanel(QWidget):
         self._cells = QGridLayout(self.table)
         self._cells.setContentsMargins(0, 0, 0, 0)
         self._cells.setSpacing(HALF_SPACING)
+        models = row(QLabel("Model"), self.model, self.model.more)
+        models.setSpacing(HALF_SPACING)
         verdicts = row(self.accept, self.accept_more, self.reject, self.reject_more)
         verdicts.setSpacing(1)
         verdicts.insertSpacing(2, SPACING)
         column(
             self,
             self.progress,
+            self.places,
             self.live,
-            row(QLabel("Model"), self.model),
+            models,
             row(self.predict_view, self.predict_slide, self.predict_all),
             verdicts,
             self.legend,
             row(QLabel("Mask opacity"), self.opacity, self.only_contour),
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
+            self.versions,
+            CollapsibleSection("Probability", self.probability, minor=True),
             CollapsibleSection("Expert", self.settings, minor=True),
             CollapsibleSection("Expert: Live", self.live_settings, minor=True),
         )
-        self.model.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.model.setMinimumContentsLength(20)
-        self.model.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     # -- actions
 
@@ -160,10 +168,10 @@ class ReviewPanel(QWidget):
         with show_errors():
             self._session.editor.reject(where)
 
-    def compare_models(self) -> None:
-        """Score the two newest models."""
+    def compare_models(self, *models: str) -> None:
+        """Score two models, by default the newest ones."""
         with show_errors():
-            self._session.training.compare()
+            self._session.training.compare(models)
             self._show_table()
 
     def hide_overlays(self, hidden: bool) -> None:
@@ -209,32 +217,27 @@ class ReviewPanel(QWidget):
 
     def _show_models(self) -> None:
         with show_errors():
-            models = project_models(self._session)
-            chosen = self.model.currentData()
-            newer = bool(models) and self.model.count() > 0 and self.model.itemData(0) != models[-1].id
-            self.model.clear()
-            for bundle in reversed(models):
-                self.model.addItem(format_model(bundle, models[-1]), bundle.id)
-            self.model.setCurrentIndex(0 if newer else max(0, self.model.findData(chosen)))
-            if not models:
-                self.model.addItem("None yet: train one", None)
+            self.model.show_models()
+            self.probability.follow_choice()
             self._show_run()
 
     def _show_run(self) -> None:
         """Enable the buttons that can be used now."""
         project = self._session.project
         models = [] if project is None else project.model_ids()
-        can_run = bool(models) and not self._session.training.busy
-        self.model.setEnabled(bool(models))
+        has_model, free = self.model.currentData() is not None, not self._session.training.busy
+        self.model.setEnabled(has_model)
+        can_run = has_model and free
         can_predict = can_run and not self._session.read_only
         self.predict_all.setEnabled(can_predict)
         for button in (self.predict_view, self.predict_slide):
             button.setEnabled(can_predict and self._session.slide is not None)
-        self.compare.setEnabled(can_run and len(models) > 1)
+        self.compare.setEnabled(free and len(models) > 1)
+        self.versions.refresh()
         self._show_table()
 
     def _show_table(self) -> None:
-        """Show the Dice of the two newest models once they have been compared."""
+        """Show the Dice of the two models once they have been compared."""
         while (item := self._cells.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -242,7 +245,7 @@ class ReviewPanel(QWidget):
         names, rows = compare_scores(self._session)
         run = self._session.training.run
         if not rows and run is not None and run.kind == JobKind.SCORE and run.active:  # the place of what is awaited
-            names = self._session.require_project().model_ids()[-2:]
+            names = self._session.training.compared_models
             rows = [(name, "…", "…", "…") for name in self._session.require_project().classes.names]
         for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
             for column_number, text in enumerate(cells):
@@ -322,7 +325,8 @@ class ReviewPanel(QWidget):
         self.predict_all.clicked.connect(self.predict_everything)
         self.accept.clicked.connect(self.accept_view)
         self.reject.clicked.connect(self.reject_view)
-        self.compare.clicked.connect(self.compare_models)
+        self.compare.clicked.connect(lambda: self.compare_models())
+        self.model.compare_wanted.connect(self.compare_models)
         self.opacity.valueChanged.connect(self._set_opacity)
         self.only_contour.clicked.connect(self._contour.set_enabled)
         self._contour.changed.connect(self._show_contour)
@@ -333,6 +337,7 @@ class ReviewPanel(QWidget):
         self._compare_later = qthrottled(self._show_comparison, timeout=150, leading=False, parent=self)
         self._session.mask_changed.connect(self._compare_later.throttle)
         self._session.project_changed.connect(self._show_project)
+        self._session.live.kept.connect(self._show_models)
         self._session.project_changed.connect(self._show_comparison)
         self._session.slide_changed.connect(self._show_comparison)
         self._session.slide_changed.connect(self._show_slide)

@@ -6,11 +6,15 @@ from html import escape
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.evaluation.before_after import BeforeAfter
 from napari_pathseg.engine.evaluation.verdict import ABSENT, same_evidence, scored_on
+from napari_pathseg.engine.events import KEEPING
 from napari_pathseg.engine.search_space import DEFAULT_TRIALS
+from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 LOSS_COLOR = "#d9822b"  # of its curves, and of their sign in the legend
+_MAX_LETTERS = 24  # of a slide's name
 _MANY_PIXELS = 10_000  # from here on the unit is a million of them
 
 
@@ -48,20 +52,52 @@ def format_duration(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
 
 
-def format_model(bundle: Bundle, newest: Bundle | None = None) -> str:
-    """Return a model as text: its name, score and parent, and what it was scored on if not on the same as `newest`."""
+def format_model(bundle: Bundle, newest: Bundle | None = None, name: str = "") -> str:
+    """Return a model as text: its names, score and parent, and what it was scored on if not on the same as `newest`."""
     score = f"Dice {bundle.mean_dice:.2f}"
     if newest is not None and not same_evidence(bundle, newest):
         score += f" on {scored_on(bundle)}"
     elif bundle.held_out:
         score += " on held-out parts"
+    if bundle.id == LIVE_MODEL:
+        return f"Live model · {score}"
     parent = f"{'copy of' if bundle.is_copy else 'from'} {bundle.parent}" if bundle.parent else "new"
     if bundle.collapsed:
         score = f"collapsed, all {bundle.collapsed} · {score}"
     caveat = "" if bundle.collapsed else bundle.caveat
-    return " · ".join(
-        part for part in (bundle.id, score, parent, caveat if bundle.finished else "not finished") if part
-    )
+    ident = f"{bundle.id} “{name}”" if name else bundle.id
+    return " · ".join(part for part in (ident, score, parent, caveat if bundle.finished else "not finished") if part)
+
+
+def format_before_after(compared: BeforeAfter, current: str, *, discarded: bool = False) -> str:
+    """Return how a new model compares with the one before it, and which of them is used, in two or three short lines.
+
+    >>> from napari_pathseg.engine.evaluation.before_after import SlidePair
+    >>> pair = SlidePair("a", "P1", 0.8, 0.75)
+    >>> format_before_after(BeforeAfter("m002", "m001", (pair,)), "m001")
+    'm002 against m001: Dice -0.050 on 1 slide. m001 stays current.'
+    """
+    if discarded:
+        return f"{compared.model} is discarded; {current or 'no model'} is current."
+    low, high = compared.bounds
+    text = f"{compared.model} against {compared.base}: Dice {compared.mean:+.3f}"
+    if len(compared.pairs) > 1:
+        text += f" ({low:+.3f} to {high:+.3f}) on {len(compared.pairs)} slides"
+        text += f"; worst {shorten(compared.worst.slide)} {compared.worst.difference:+.3f}"
+    else:
+        text += " on 1 slide"
+    if current == compared.model:
+        return f"{text}."
+    return f"{text}. {current} stays current."
+
+
+def shorten(name: str) -> str:
+    """Return a name, or its beginning and end if it would fill a line.
+
+    >>> shorten("TCGA-A6-2671-01Z-00-DX1.13ec1deb")
+    'TCGA-A6-2671…DX1.13ec1deb'
+    """
+    return name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS // 2]}…{name[-_MAX_LETTERS // 2 :]}"
 
 
 def dice_legend(run: JobState, colors: Mapping[str, str]) -> str:
@@ -161,12 +197,37 @@ def format_job(run: JobState) -> str:
         return f"{run.title}: {'failed' if run.broken else 'done'}"
     if run.stopping:
         return f"{run.title}: stopping…"
+    if run.stage == KEEPING:
+        return f"{run.title}: keeping the live model…"
     if not run.fraction:
         return f"{run.title}: starting…"
     trial = f" · {run.trials[-1].number} of {run.trials[-1].of}" if run.kind == JobKind.TUNE and run.trials else ""
     time_known = run.seconds_left >= 1
     left = f"{format_duration(run.seconds_left)} left" if time_known else f"{run.fraction:.0%}"
     return f"{run.title}{trial} · {left}"
+
+
+def format_live_comparison(run: JobState) -> str:
+    """Return how a training compares with the live model, as a sentence; empty if the two do not compare.
+
+    >>> format_live_comparison(JobState(JobKind.TRAIN, model="m002", active=False, live_dice=0.88, network_dice=0.81))
+    'm002 finds less of the held-out slides than the live model (Dice 0.81, live 0.88).'
+    """
+    live, dice = run.live_dice, run.network_dice
+    if run.broken or (not run.live_leads and (live is None or dice is None)):
+        return ""
+    if live is None:
+        return "The live model is kept first, to compare the training with it."
+    where = "held-out parts" if run.parts else "held-out slides"
+    if dice is None:
+        return f"The live model (Dice {live:.2f}) stays in view until the network finds more of the {where}."
+    digits = 3 if f"{dice:.2f}" == f"{live:.2f}" else 2
+    scores = f"(Dice {dice:.{digits}f}, live {live:.{digits}f})"
+    if run.active:
+        return f"The network now finds more of the {where} than the live model {scores}; its answer is shown."
+    compared = "less of" if dice < live else "more of" if dice > live else "as much of"
+    than = "as" if dice == live else "than"
+    return f"{run.model} finds {compared} the {where} {than} the live model {scores}."
 
 
 def format_kept(run: JobState) -> str:

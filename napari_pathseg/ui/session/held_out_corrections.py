@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle, lineage, load_bundles
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region, on_grid
@@ -12,7 +11,7 @@ from napari_pathseg.masks.provenance import Provenance
 from napari_pathseg.masks.tiled_edit import with_margin
 from napari_pathseg.projects import roles, splits
 from napari_pathseg.projects.checks.trainability import with_assigned_roles
-from napari_pathseg.projects.held_out_parts import WEAKER, join_names, margin_of
+from napari_pathseg.projects.held_out_parts import MARGIN, WEAKER, join_names
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.working_grid import working_factor
 from napari_pathseg.ui.session.workspace import Workspace
@@ -47,9 +46,8 @@ class HeldOutCorrections:
         bundle, record = self._part_bundle(), self._workspace.slide
         if bundle is None or record is None:
             return ()
-        tile = int(bundle.config.get("tile", TrainConfig().tile))
         factor = working_factor(self._workspace.require_project().mpp, record) * record.downsample
-        wide = math.ceil(margin_of(tile, context=bundle.network.context) * factor)
+        wide = math.ceil(MARGIN * factor)
         return tuple(with_margin(part, wide).clip(record.shape) for part in self.parts)
 
     @property
@@ -89,8 +87,8 @@ class HeldOutCorrections:
         text = f"The next training learns from {slide_id}{held_out}."
         known = [slide for slide in instead if slide in learnt]
         if known:
-            newest = project.model_ids()[-1]
-            text += f" {newest} has learnt from {join_names(known)}: train from scratch for a score to rely on."
+            current = project.current_model
+            text += f" {current} has learnt from {join_names(known)}: train from scratch for a score to rely on."
         self._workspace.message.emit(text, "", "info")
 
     def _labels(self) -> list[int]:
@@ -151,9 +149,8 @@ def held_out_slides(workspace: Workspace) -> set[str]:
 
 
 def _learnt(project: Project) -> set[str]:
-    """Return the slides that the newest model, and those that it was trained from, learnt from."""
-    models = project.model_ids()
+    """Return the slides that the current model, and those that it was trained from, learnt from."""
     try:
-        return {slide for bundle in lineage(project, models[-1] if models else None) for slide in bundle.train}
+        return {slide for bundle in lineage(project, project.current_model) for slide in bundle.train}
     except PathsegError:  # reported where the model is used
         return set()

@@ -8,6 +8,7 @@ from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.events import (
     SCORING,
     Event,
+    LiveCompared,
     Progress,
     SlideDone,
     Started,
@@ -22,6 +23,7 @@ from napari_pathseg.jobs.protocol import (
     JobFailed,
     JobFinished,
     PredictionFinished,
+    TrainingFinished,
     TuningFinished,
     parse_event,
 )
@@ -32,6 +34,7 @@ _MAX_POINTS = 2000  # of a curve; beyond it every second point is dropped, so th
 _MAX_LOGGED_STEPS = 1000  # read from a log; parsing hours of steps would take long
 _CURVES = ("losses", "validation_losses", "dices", "dices_by_class", "dice_by_class", "accuracies", "best_seconds")
 _MAX_LOG_BYTES = 256 << 20
+_STARTING = "Starting"  # the stage of a job that has reported none yet
 _STEP = '"progress"'  # found in the line of a step without parsing it
 
 Points = tuple[tuple[float, float], ...]
@@ -45,6 +48,7 @@ class JobKind(Enum):
     PREDICT = "Predicting"
     SCORE = "Scoring"
     PREVIEW = "Drawing the augmentation"
+    PLACES = "Looking for places"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ class JobState:
         When the scores of the model that is kept were measured; None until then.
     scored_tiles, parts
         How many held-out tiles the latest scores cover, 0 if unknown; whether they are of slides that are learnt, too.
+    live_dice, network_dice, live_leads
+        The mean Dice of the live model and of the training on the same held-out tiles, None if unknown, and whether
+        the live model still answers for the view: while it is kept, and once it is known to compare.
     rate
         The learning rate.
     fraction, seconds_left
@@ -88,7 +95,7 @@ class JobState:
     minutes: float = 0.0
     active: bool = True
     stopping: bool = False
-    stage: str = "Starting"
+    stage: str = _STARTING
     fraction: float = 0.0
     seconds_left: float = 0.0
     seconds_per_trial: float = 0.0
@@ -103,6 +110,9 @@ class JobState:
     best_seconds: float | None = None
     scored_tiles: int = 0
     parts: bool = False
+    live_dice: float | None = None
+    network_dice: float | None = None
+    live_leads: bool = False
     rate: float | None = None
     samples_path: str = ""
     samples_count: int = 0
@@ -137,6 +147,12 @@ class JobState:
         """True if the job trains models."""
         return self.kind in (JobKind.TRAIN, JobKind.TUNE)
 
+    @property
+    def offers_live(self) -> bool:
+        """True if a training has ended below the live model."""
+        live, dice = self.live_dice, self.network_dice
+        return not self.active and live is not None and dice is not None and dice < live
+
     def shown_score(self, points: Points) -> float | None:
         """Return the newest point of a curve of scores; once the job has ended, that of the model that is kept.
 
@@ -150,11 +166,14 @@ class JobState:
         """Return the state after an event of the worker."""
         match event:
             case Started(model=model, parts=parts):
-                return replace(self._without_curves() if self.kind == JobKind.TUNE else self, model=model, parts=parts)
+                state = self._without_curves() if self.kind == JobKind.TUNE else self
+                return replace(state, model=model, parts=parts, stage=_STARTING, live_leads=False)
             case Progress():
                 return self._after_progress(event)
             case Validated():
                 return self._after_validation(event)
+            case LiveCompared(live_dice=live_dice, dice=dice, leads=leads):
+                return replace(self, live_dice=live_dice, network_dice=dice, live_leads=leads)
             case ValidationSamplesReady(path=path):
                 return replace(self, samples_path=path, samples_count=self.samples_count + 1)
             case Trial():
@@ -224,6 +243,9 @@ class JobState:
                 return replace(finished, trials=tuple(trials))
             case AugmentationSampled(path=path):
                 return replace(finished, samples_path=path)
+            case TrainingFinished(mean_dice=dice, live_dice=live_dice):
+                leads = self.live_leads and live_dice is not None and dice <= live_dice
+                return replace(finished, live_dice=live_dice, network_dice=dice, live_leads=leads)
         return finished
 
 

@@ -1,45 +1,44 @@
 """Follows the mask in view with the live model, which the worker fits, and keeps what that finds on screen.
 
-The worker reads the masks of a project once; from then on it is sent each box in which pixels of a person change, and
-is asked to read a mask again where that is not enough.  What the model finds is no part of a mask until the user
-fills it in.  If the worker is killed, it is sent everything again.
+What the model finds is no part of a mask until the user fills it in.  If the worker is killed, it is sent everything
+again.
 """
 
 import contextlib
 import math
 import time
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from psygnal import Signal
 
-from napari_pathseg.config import LiveConfig
-from napari_pathseg.engine.events import Event, LiveFilled, LiveStatus, LiveTile
-from napari_pathseg.engine.live.packed import pack, unpack
+from napari_pathseg.config import PROJECT, LiveConfig
+from napari_pathseg.engine.events import Event, LiveFilled, LiveKept, LiveStatus, LiveTile
+from napari_pathseg.engine.live.encoder_choice import project_encoder
+from napari_pathseg.engine.live.packed import unpack
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region, grid_shape
-from napari_pathseg.jobs.protocol import FillLive, ShowLive, StartLive, StopLive, UpdateLive
-from napari_pathseg.masks import Mask
-from napari_pathseg.masks.provenance import Provenance
+from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.jobs.protocol import FillLive, KeepLive, ShowLive, StartLive, StopLive
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.project_state import LiveChoices
 from napari_pathseg.ui.layers.live_layer import DEFAULT_OPACITY
-from napari_pathseg.ui.layers.live_tiles import LiveTiles, Tile
+from napari_pathseg.ui.layers.live_tiles import LiveTiles, Tile, above_threshold
 from napari_pathseg.ui.layers.mask_layer import MaskLayer, can_paint_pyramids
 from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.layers.slide_layers import screen_pixels
 from napari_pathseg.ui.session.live_fill import LiveFill
+from napari_pathseg.ui.session.live_labels import LiveLabels
 from napari_pathseg.ui.session.selection import SLIDE
-from napari_pathseg.ui.session.training_controller import Worker
+from napari_pathseg.ui.session.worker import Worker
 from napari_pathseg.ui.session.workspace import Workspace
 
 _MAX_DEATHS, _DEATHS_S = 3, 120.0  # of the worker in a while, after which the live model rests
 _QUICK, _QUICK_S = 4, 0.02  # chunks of a stroke that are applied at once, and for how long
 _ANNOUNCE_S = 0.5  # between two announcements of a stroke
 _SEEN = 2  # screen pixels
-OFF, STARTING = "Off: press Live to see what a model finds, after each stroke.", "Starting…"
-NOTHING_DRAWN = "Draw two classes, and a model follows each stroke."
+OFF, STARTING = "Off: press to see what a model finds", "Starting…"
+NOTHING_DRAWN = "Draw two classes: a model follows."
 READS, FOLLOWS = "Reads what is drawn…", "Follows each stroke"
 NOT_READY = "The live model has found nothing yet. Draw two classes, or wait a moment, then fill again."
 _DIED = "Live rests: its process ended several times. Switch it off and on to start it again."
@@ -49,7 +48,8 @@ class LiveController:
     """Sends the worker what it needs to follow the mask in view; does nothing until :meth:`follow` is called.
 
     Signals: `changed` (what the window says about it), `redraw_wanted` (:meth:`redraw` is to be called: soon, as tiles
-    of what is on screen came, or once there is time, as the mask above them changed).
+    of what is on screen came, or once there is time, as the mask above them changed), `send_wanted` (:meth:`send_edits`
+    is to be called in so many seconds), `kept` (the model that the project keeps is up to date).
 
     Attributes
     ----------
@@ -63,6 +63,8 @@ class LiveController:
 
     changed = Signal()
     redraw_wanted = Signal(bool)
+    send_wanted = Signal(float)
+    kept = Signal()
     threshold, opacity = 0.5, DEFAULT_OPACITY
 
     def __init__(self, workspace: Workspace, worker: Worker) -> None:
@@ -72,12 +74,10 @@ class LiveController:
         self._project: Project | None = None  # whose choices are in force
         self._on = True
         self._started = False
+        self._encoder = ("", "")  # of the project, as it was at the start
         self._view: ShowLive | None = None  # that was sent last
-        self._mask: Mask | None = None  # in view, as far as the worker knows
-        self._slide = ""  # its slide
-        self._known: dict[str, Any] = {}  # by slide: the roles and labels that the worker knows
-        self._classes: Any = None
-        self._behind = False  # whether slides other than the one in view may have changed
+        self._labels = LiveLabels(workspace, worker)
+        self._slide = ""  # whose tiles are kept
         self._fill: LiveFill | None = None
         self._deaths: list[float] = []
         self._layer: MaskLayer | PlainMaskLayer | None = None  # whose strokes are announced
@@ -91,6 +91,7 @@ class LiveController:
         workspace.mask_changed.connect(self._on_mask)
         self._worker.event.connect(self._on_event)
         self._worker.died.connect(self._on_worker_died)
+        self._slide = self._shown
         self._watch_layer()
         self._on_project()
 
@@ -205,11 +206,28 @@ class LiveController:
         record, layers = self._workspace.slide, self._workspace.layers
         if not self._started or record is None or layers.mask is None:
             return
-        coarse = max(0, math.floor(math.log2(_SEEN / max(screen_pixels(layers), 1e-6))))
-        view = ShowLive(record.id, layers.visible_region(), 2**coarse)
+        view = ShowLive(record.id, layers.visible_region(), self._step)
         if view != self._view and not view.region.empty:
             self._view = view
             self._worker.send(view)
+
+    def found(self, region: Region) -> UInt8Array:
+        """Return the classes that it shows in a box of the mask in view; 0 where it has not answered as finely yet."""
+        layer = self._workspace.layers.live
+        if layer is None or not layer.visible or self.tiles.coarsest(region) > self._step:
+            return np.zeros((region.height, region.width), np.uint8)
+        return above_threshold(self.tiles.read(region, 0), self.threshold)
+
+    @property
+    def _step(self) -> int:
+        """For how many mask pixels along a side one answer is fine enough at this zoom."""
+        on_screen = max(screen_pixels(self._workspace.layers), 1e-6)
+        return int(2 ** max(0, math.floor(math.log2(_SEEN / on_screen))))
+
+    def send_edits(self) -> None:
+        """Send what has changed to the worker."""
+        if self._started and (wait := self._labels.send()):
+            self.send_wanted.emit(wait)
 
     def redraw(self) -> None:
         """Show the tiles that came."""
@@ -221,7 +239,7 @@ class LiveController:
             if layers.live is not None:
                 layers.live.threshold, layers.live.opacity = self.threshold, self.opacity
         elif layers.live is not None:
-            layers.live.redraw()
+            layers.live.redraw_marked()
 
     # -- changes in the window
 
@@ -232,7 +250,9 @@ class LiveController:
             self._project, self._status, self._deaths = project, None, []
             choices = LiveChoices() if project is None else project.state.live_choices
             self._on, self.config = choices.on, LiveConfig.known(choices.config)
-        self._behind = True
+        elif self._encoder_changed:
+            self._stop()
+        self._labels.behind = True
         self._follow_masks()
         self.changed.emit()
 
@@ -240,14 +260,22 @@ class LiveController:
         self._watch_layer()
         if self._fill is not None and (self._workspace.mask is not self._fill.mask):
             self.cancel_fill()
-        record = self._workspace.slide
-        if record is None or record.id != self._slide:
-            self.tiles.clear()
+        left = self._slide if self._slide != self._shown else ""
+        if left:
+            self._clear_tiles()
+        self._slide = self._shown
         self.redraw()
-        self._view, self._behind = None, True
+        self._view, self._labels.behind = None, True
         self._follow_masks()
         self.follow_view()
+        if left and self.ready and self._workspace.project is self._project and not self._workspace.taken:
+            self._worker.send(KeepLive())
         self.changed.emit()
+
+    @property
+    def _shown(self) -> str:
+        """The slide in view, empty for none."""
+        return "" if self._workspace.slide is None else self._workspace.slide.id
 
     def _watch_layer(self) -> None:
         layer = self._workspace.layers.mask
@@ -275,7 +303,7 @@ class LiveController:
     def _apply_stroke(self) -> None:
         """Apply the end of a stroke now if that is quick: the worker can then learn it while the window draws it."""
         layer = self._workspace.layers.mask
-        if not self._started or layer is None or layer.mask is not self._workspace.mask:
+        if not self._started or self._labels.wait or layer is None or layer.mask is not self._workspace.mask:
             return
         queue = layer.mask.stroke_queue
         if 0 < queue.pending_chunks <= _QUICK and not queue.has_open_group and layer.mask.operations.running is None:
@@ -287,9 +315,7 @@ class LiveController:
         if self._workspace.project is None or not self._on or not can_paint_pyramids() or self._rests:
             return
         if self._started:
-            self._send_edits()
-            if self._behind:
-                self._send_differences()
+            self.send_edits()
         elif any(sum(pixels) for pixels in self._workspace.labelled_pixels().values()):
             self._start(self._workspace.project)
 
@@ -298,17 +324,20 @@ class LiveController:
         """Whether the worker has died too often."""
         return len(self._deaths) >= _MAX_DEATHS
 
+    @property
+    def _encoder_changed(self) -> bool:
+        """Whether a training was begun with another encoder, and Live uses that of the project."""
+        project, follows = self._project, self._started and self.config.encoder == PROJECT
+        return follows and project is not None and project_encoder(project) != self._encoder
+
     def _start(self, project: Project) -> None:
-        if not self._save_mask():
+        if not self._labels.save_mask():
             return  # the end of what runs on the mask is a change of it
-        self._started, self._status, self._view, self._behind = True, None, None, False
+        self._started, self._status, self._view = True, None, None
+        self._encoder = project_encoder(project)
         config = self.config.replace(disk_gb=0.0) if self._workspace.taken else self.config  # not ours to write
         self._worker.send(StartLive(project=str(project.folder), config=config))
-        self._mask, self._classes = self._workspace.mask, _classes(project)
-        self._slide = "" if self._workspace.slide is None else self._workspace.slide.id
-        if self._mask is not None:
-            self._mask.edited.pop()  # it is saved
-        self._known = {name: self._facts(project, name) for name in project.slides}
+        self._labels.begin(project)
         self.follow_view()
         self.changed.emit()
 
@@ -316,61 +345,19 @@ class LiveController:
         self.cancel_fill()
         if self._started:
             self._worker.send(StopLive())
-        self._started, self._view, self._known = False, None, {}
-        self.tiles.clear()
+        self._started, self._view = False, None
+        self._labels.end()
+        self._clear_tiles()
         self.redraw()
 
-    # -- what the worker must know
+    def _clear_tiles(self) -> None:
+        self.tiles.clear()
+        self._mark_all()
 
-    def _send_edits(self) -> None:
-        """Send the pixels of the mask in view that a person has changed, once no stroke is on its way."""
-        mask, record = self._workspace.mask, self._workspace.slide
-        if mask is None or record is None or mask is not self._mask or not mask.edited or not _is_quiet(mask):
-            return
-        boxes = mask.edited.pop()
-        if boxes is None:
-            self._save_mask()
-            self._worker.send(UpdateLive(record.id, EMPTY_REGION))
-        for box in boxes or ():
-            self._worker.send(UpdateLive(record.id, box, pack(np.stack(mask.read(box)))))
-        self._known[record.id] = self._facts(self._workspace.require_project(), record.id)
-
-    def _send_differences(self) -> None:
-        """Let it read again the masks of slides whose role, completeness or labels changed in another way."""
-        project, mask, record = self._workspace.require_project(), self._workspace.mask, self._workspace.slide
-        self._behind = mask is not None and not _is_quiet(mask)
-        if self._behind:
-            return
-        now = {name: self._facts(project, name) for name in project.slides}
-        changed = {name for name in now.keys() | self._known.keys() if now.get(name) != self._known.get(name)}
-        if self._classes != _classes(project):
-            changed |= now.keys()
-        if record is not None and mask is not None and mask is not self._mask:
-            if record.id == self._slide:  # it was closed for others to write it
-                changed.add(record.id)
-            mask.edited.pop()  # what a killed program left; it was saved
-        self._known, self._classes, self._mask = now, _classes(project), mask
-        self._slide = "" if record is None else record.id
-        if self._slide in changed:
-            self._save_mask()
-        for name in sorted(changed):
-            self._worker.send(UpdateLive(name, EMPTY_REGION))
-
-    def _save_mask(self) -> bool:
-        """Write the mask in view, so that the worker can read it; return False if that must wait."""
-        mask = self._workspace.mask
-        if mask is None or not mask.writable:
-            return True
-        if not _is_quiet(mask) or not self._workspace.holds_lock():
-            return False
-        with contextlib.suppress(ProjectError):  # the disk is full, which is said where the user saves
-            mask.flush()
-        return True
-
-    def _facts(self, project: Project, slide: str) -> Any:
-        """Return what a fit depends on: role, completeness, and how many pixels of a person each class has."""
-        record, counts = project.slide(slide), self._workspace.counts(slide)
-        return record.role, record.complete, record.boxes, record.downsample, counts[:, Provenance.ACCEPTED :].tobytes()
+    def _mark_all(self) -> None:
+        mask, layer = self._workspace.mask, self._workspace.layers.live
+        if mask is not None and layer is not None:
+            layer.mark(Region(0, 0, *mask.shape))
 
     def _remember(self) -> None:
         project = self._workspace.project
@@ -391,6 +378,8 @@ class LiveController:
                 self._take_tile(event)
             case LiveStatus():
                 self._take_status(event)
+            case LiveKept():
+                self.kept.emit()
             case LiveFilled() if self._fill is not None and event.slide == self._fill.slide:
                 self._take_filled(self._fill, event)
 
@@ -400,6 +389,8 @@ class LiveController:
             return
         shape = grid_shape((event.region.height, event.region.width), event.step)
         self.tiles.add(Tile(event.region, event.step, event.fit, unpack(event.pixels, (2, *shape))))
+        if layers.live is not None:
+            layers.live.mark(event.region)
         if not event.region.intersect(layers.visible_region()).empty:
             self.redraw_wanted.emit(True)
 
@@ -408,6 +399,7 @@ class LiveController:
             self._workspace.message.emit(status.text, "", "warning")
         if self.tiles.hidden == status.ready:
             self.tiles.hidden = not status.ready
+            self._mark_all()
             self.redraw_wanted.emit(True)
         self._status = replace(status, warning=False)
         self.changed.emit()
@@ -438,12 +430,3 @@ class LiveController:
         self._status = LiveStatus(ready=False, text=_DIED) if self._rests else None
         self._follow_masks()
         self.changed.emit()
-
-
-def _is_quiet(mask: Mask) -> bool:
-    """Return whether no stroke is being drawn or waits to be applied, and no operation runs."""
-    return not mask.has_pending and not mask.stroke_queue.has_open_group
-
-
-def _classes(project: Project) -> Any:
-    return [(spec.index, spec.name) for spec in project.classes]

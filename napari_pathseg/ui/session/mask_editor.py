@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion, adopt, keep
-from napari_pathseg.masks.edits import accept, reject
+from napari_pathseg.masks.edits import accept, accept_found, mark_background, reject
 from napari_pathseg.masks.operations import MaskOperation, watched
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
 from napari_pathseg.ui.session.background import Steps, Wait
@@ -166,6 +167,17 @@ class MaskEditor:
             self.run(reject(region.box, locked, region.inside))
         else:
             self.run(keep(region.box, opinion, locked, region.inside))
+
+    def accept_found(self, region: Region, found: UInt8Array) -> None:
+        """Accept the model's pixels in a box and, where it has no label, the classes `found` there."""
+        self._workspace.require_mask()
+        complete_in = self._workspace.require_slide().complete_in
+        self.run(accept_found(region, found, complete_in, self._workspace.locked_classes))
+
+    def mark_background(self, region: Region) -> None:
+        """Make Background of what nobody has labelled or accepted in a box."""
+        self._workspace.require_mask()
+        self.run(mark_background(region, self._workspace.locked_classes))
 
     def _opinion(self) -> Opinion | None:
         """Return what the model found on a complete slide; None on others, whose masks hold it.

@@ -11,13 +11,11 @@ from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.ui.session.formatting import format_duration, plural
+from napari_pathseg.ui.session.formatting import format_duration, plural, shorten
 from napari_pathseg.ui.session.held_out_corrections import held_out_slides
 from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.queries import all_progress, labelled_slides, undecided, unreviewed
 from napari_pathseg.ui.session.session import Session
-
-_MAX_LETTERS = 24  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -73,28 +71,23 @@ def _open_image(session: Session) -> NextStep | None:
     """Return what to do about an image that the user opened in napari itself, or None."""
     opened, shown = session.open_images, session.slide
     if covering := opened.covering:
-        text = f"“{_short(covering[0].name)}” lies above the mask and hides strokes."
+        text = f"“{shorten(covering[0].name)}” lies above the mask and hides strokes."
         return NextStep(text, "Move it below", "uncover", "slides")
     offered = [] if session.workspace.taken else opened.offered
     if not offered:
         return None
     images = opened.addable
     if not images:
-        text = f"“{_short(offered[0].name)}” has no file. Save it (File > Save Selected Layers…), then add it."
+        text = f"“{shorten(offered[0].name)}” has no file. Save it (File > Save Selected Layers…), then add it."
         return NextStep(text, "Add slides…", "add", "slides", optional=True)
     first, number = images[0], len(images)
     if number == 1 and first.slide:
-        text = f"“{_short(first.name)}” is the slide {first.slide} of this project."
+        text = f"“{shorten(first.name)}” is the slide {first.slide} of this project."
         return NextStep(text, "Show it", "adopt", "slides", optional=True)
-    what = f"“{_short(first.name)}” is" if number == 1 else f"{number} images are"
+    what = f"“{shorten(first.name)}” is" if number == 1 else f"{number} images are"
     slide = "no slide" if number == 1 else "no slides"
     text = f"{what} {slide} yet: strokes go to {shown.id}." if shown is not None else f"{what} open, but {slide} yet."
     return NextStep(text, "Add as slide" if number == 1 else f"Add {number} slides", "adopt", "slides", optional=True)
-
-
-def _short(name: str) -> str:
-    """Return a name, or its beginning and end if it would fill the header."""
-    return name if len(name) <= _MAX_LETTERS else f"{name[: _MAX_LETTERS // 2]}…{name[-_MAX_LETTERS // 2 :]}"
 
 
 def _running(session: Session) -> NextStep:
@@ -108,6 +101,8 @@ def _running(session: Session) -> NextStep:
     if run.kind == JobKind.TRAIN:
         complete = session.slide is not None and session.slide.complete
         shown = "colours show where it differs from you" if complete else "the slide shows what it finds"
+        if run.live_leads:
+            shown = "the live model stays in view"
         return NextStep(f"A model is training; {shown}.{left}", "Stop", "stop", "train")
     return NextStep(f"{run.title}.{left}", "Stop", "stop", "train" if run.trains else "review")
 
@@ -136,22 +131,24 @@ def _before_training(project: Project, labelled: dict[str, set[int]]) -> NextSte
 
 def _train_and_review(session: Session, project: Project, labelled: dict[str, set[int]]) -> NextStep:
     """Return the next step of a project that has enough contours."""
-    models = project.model_ids()
-    if not models:
+    model = project.current_model
+    if model is None:
         text = f"{len(labelled)} of {plural(len(project.slides), 'slide')} have contours. Train a first model."
         if len({project.slides[name].patient for name in labelled}) < 2:
             text = "Contours of one patient: parts are held out, weaker evidence. Train a first model."
         return NextStep(text, "Train", "train", "train")
-    newest, shown = models[-1], session.slide
+    shown = session.slide
     if kept := session.held_out.slide:
-        held_out = "This slide" if shown is not None and shown.id == kept else _short(kept)
+        held_out = "This slide" if shown is not None and shown.id == kept else shorten(kept)
         text = f"{held_out} is held out, not learnt. Hold out another instead?"
         return NextStep(text, "Learn from it", "learn_from", "train", kept)
     if kept := session.held_out.changed_part:
         text = "You changed a held-out part, outlined in orange: it scores models and is not learnt."
         return NextStep(text, "OK", "dismiss_part", "train", kept)
-    if (poor := _poor_model(session, project, newest)) is not None:
+    if (poor := _poor_model(session, project, model)) is not None:
         return poor
+    if session.places.watched and session.places.left:
+        return _next_place(session)
     if shown is not None and unreviewed(session, shown.id):
         text = "Light areas are the model's. Paint over mistakes, then accept the view."
         return NextStep(text, "Accept view", "accept", "review")
@@ -160,51 +157,62 @@ def _train_and_review(session: Session, project: Project, labelled: dict[str, se
         return NextStep(text, "Accept view", "accept", "review")
     changed = changed_slides(session)
     if changed:
-        return NextStep(_changed(changed, newest), "Train", "train", "train")
+        return NextStep(_changed(changed, model), "Train", "train", "train")
     progress = all_progress(session)
     waiting = [name for name, one in progress.items() if one.unreviewed]
     if waiting:
         text = f"{unreviewed_sentence(progress.values())}. Review the next one."
         return NextStep(text, "Show it", "show", "review", waiting[0])
-    unseen = [each for each in project.slides.values() if not each.complete and not _predicted(project, newest, each)]
+    unseen = [each for each in project.slides.values() if not each.complete and not _predicted(project, model, each)]
     if unseen:
         them = "it" if len(unseen) == 1 else "them"
-        text = f"{newest} has not seen all of {plural(len(unseen), 'slide')} yet. Predict and review {them}."
+        text = f"{model} has not seen all of {plural(len(unseen), 'slide')} yet. Predict and review {them}."
         return NextStep(text, "Predict all", "predict_all", "review")
     unfinished = [name for name, one in progress.items() if not one.done]
     if unfinished:
         first = unfinished[0]
-        done = f"{_short(first)} is {100 * progress[first].share:.0f} % done"
+        done = f"{shorten(first)} is {100 * progress[first].share:.0f} % done"
         text = f"{done}. Outline the rest, or tick it as complete."
         return NextStep(text, "Show it", "show", "outline", first)
     return NextStep("All slides are reviewed. Export the outlines, or add more slides.", "Export…", "export", "export")
+
+
+def _next_place(session: Session) -> NextStep:
+    """Return how to go on with the places that are offered."""
+    if session.places.framed:
+        text = "Is the frame right? A accepts, X: none here, S skips. Paint over mistakes first."
+        return NextStep(text, "Accept frame", "accept_place", "review")
+    left = "One place is" if session.places.left == 1 else f"{session.places.left} places are"
+    return NextStep(
+        f"{left} worth a look: your answer there teaches most. N goes there.", "Go there", "next_place", "review"
+    )
 
 
 def _predicted(project: Project, model: str, record: SlideRecord) -> bool:
     return covers_slide(project.prediction_path(model, record.id))
 
 
-def _changed(number: int, newest: str) -> str:
+def _changed(number: int, model: str) -> str:
     them = "it" if number == 1 else "them"
-    return f"You changed {plural(number, 'slide')} since {newest}. Train again to learn from {them}."
+    return f"You changed {plural(number, 'slide')} since {model}. Train again to learn from {them}."
 
 
-def _poor_model(session: Session, project: Project, newest: str) -> NextStep | None:
-    """Return what to do about a newest model whose predictions are not for accepting, or None."""
+def _poor_model(session: Session, project: Project, model: str) -> NextStep | None:
+    """Return what to do about a model whose predictions are not for accepting, or None."""
     try:
-        bundle = load_bundle(project.folder / "models" / newest)
+        bundle = load_bundle(project.folder / "models" / model)
     except PathsegError:  # reported where the model is used
         return None
     if is_reliable(bundle):
         return None
     if changed := changed_slides(session):
-        return NextStep(_changed(changed, newest), "Train", "train", "train")
+        return NextStep(_changed(changed, model), "Train", "train", "train")
     wanted = project.classes.specs[1]
-    text = f"{newest} is not reliable yet (Dice {bundle.mean_dice:.2f}). Outline where it is wrong, train again."
+    text = f"{model} is not reliable yet (Dice {bundle.mean_dice:.2f}). Outline where it is wrong, train again."
     if bundle.collapsed:
         others = [spec for spec in project.classes if spec.name != bundle.collapsed]
         wanted = others[0]
-        text = f"{newest} collapsed: all is {bundle.collapsed}. Outline more {wanted.name}, train from scratch."
+        text = f"{model} collapsed: all is {bundle.collapsed}. Outline more {wanted.name}, train from scratch."
     return NextStep(text, "Outline", "brush", "outline", label=wanted.index)
 
 
@@ -213,8 +221,8 @@ def changed_slides(session: Session) -> int:
     project = session.project
     if project is None:
         return 0
-    trained, models = project.state.trained_labels, project.model_ids()
-    if trained is None or not models or trained.model != models[-1]:
+    trained, models = project.state.trained_labels, (project.current_model, *project.model_ids()[-1:])
+    if trained is None or trained.model not in models:
         return 0
     now = session.workspace.labelled_pixels()
     before = trained.pixels

@@ -1,22 +1,26 @@
 """Queries of the panels: the rows of the slides list, the data a training would use, how models compare."""
 
+import contextlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_pathseg.classes import BACKGROUND, UNLABELLED
 from napari_pathseg.config import LINEAR
-from napari_pathseg.engine.bundle import Bundle, load_bundles
+from napari_pathseg.engine.bundle import Bundle, find_bundle, keeps_live_model, load_bundle, load_bundles
 from napari_pathseg.engine.evaluation.verdict import ABSENT
+from napari_pathseg.engine.model_tree import model_tree
 from napari_pathseg.engine.training.interrupted import find_resumable_run
-from napari_pathseg.errors import ProjectError
+from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
+from napari_pathseg.jobs.protocol import ScoringFinished
 from napari_pathseg.masks import Counts, Provenance
 from napari_pathseg.masks.comparison import count_undecided
 from napari_pathseg.projects import roles
 from napari_pathseg.projects.areas import sampling_level, unlabelled_in_boxes
 from napari_pathseg.projects.checks.trainability import describe_training
 from napari_pathseg.projects.held_out_parts import WEAKER, join_names
+from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.projects.review_progress import ReviewProgress, review_progress
 from napari_pathseg.projects.review_progress import slide_state as state
 from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates
@@ -56,6 +60,20 @@ class TrainingSummary:
 def project_models(session: Session) -> list[Bundle]:
     """Return the project's models, oldest first; empty if no project is open."""
     return [] if session.project is None else load_bundles(session.project)
+
+
+def project_tree(session: Session) -> list[tuple[int, Bundle]]:
+    """Return the project's models as a tree of versions, oldest first; empty if no project is open."""
+    return [] if session.project is None else model_tree(session.project)
+
+
+def kept_live_model(session: Session) -> Bundle | None:
+    """Return the live model that the project keeps; None if there is no readable one."""
+    if session.project is None or not keeps_live_model(session.project):
+        return None
+    with contextlib.suppress(PathsegError):
+        return load_bundle(find_bundle(session.project, LIVE_MODEL))
+    return None
 
 
 def trained_further(session: Session) -> list[Bundle]:
@@ -169,7 +187,7 @@ def unreviewed(session: Session, slide_id: str) -> int:
 
 
 def compare_scores(session: Session) -> tuple[list[str], list[tuple[str, str, str, str]]]:
-    """Return the two newest models scored on the same slides, and a row for each class: name, Dice of each, difference.
+    """Return the two models scored on the same slides, and a row for each class: name, Dice of each, difference.
 
     A class that does not occur on these slides has a dash.
     """
@@ -192,7 +210,18 @@ def compared_on(session: Session) -> str:
     if not slides:
         return ""
     where = join_names(slides)
-    return f"On held-out parts of {where}: {WEAKER}." if scored is not None and scored.parts else f"Both on {where}."
+    on = f"On held-out parts of {where}: {WEAKER}." if scored is not None and scored.parts else f"Both on {where}."
+    return " ".join(filter(None, [on, *map(_adapted_sentence, session.training.scores.values())]))
+
+
+def _adapted_sentence(scored: ScoringFinished) -> str:
+    """Return the Dice of a model adapted to each slide's scanner beside its plain one; "" if it was not asked for."""
+    both = [
+        f"{name} {adapted:.2f} (plain {scored.dice[name]:.2f})"
+        for name, adapted in scored.adapted.items()
+        if adapted is not None
+    ]
+    return f"{scored.model} adapted to scanner: {', '.join(both)}." if both else ""
 
 
 def _three_digits(value: float | None) -> str:

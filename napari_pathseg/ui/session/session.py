@@ -33,9 +33,14 @@ from napari_pathseg.ui.session.held_out_boxes import HeldOutBoxes
 from napari_pathseg.ui.session.held_out_corrections import HeldOutCorrections
 from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.model_versions import ModelVersions
+from napari_pathseg.ui.session.next_places import NextPlaces
 from napari_pathseg.ui.session.open_images import OpenImages
+from napari_pathseg.ui.session.prediction_view import PredictionView
 from napari_pathseg.ui.session.selection import Selection
-from napari_pathseg.ui.session.training_controller import TrainingController, Worker
+from napari_pathseg.ui.session.training_controller import TrainingController
+from napari_pathseg.ui.session.versions_view import VersionsView
+from napari_pathseg.ui.session.worker import Worker
 from napari_pathseg.ui.session.workspace import ClassFlags, Workspace, try_acquire
 
 
@@ -58,8 +63,13 @@ class Session:
         self.selection = Selection(self.workspace)
         self.editor = MaskEditor(self.workspace, self.selection)
         self.boxes = CompleteBoxes(self.workspace, self.editor)
-        self.training = TrainingController(self.workspace, self.editor, worker)
         self.live = LiveController(self.workspace, worker)
+        self.models = ModelVersions(self.workspace)
+        self.training = TrainingController(self.workspace, self.editor, worker, self.live, self.models)
+        self.places = NextPlaces(self.workspace, self.editor, self.training, self.live, self.show_slide)
+        self.prediction_view = PredictionView(self.workspace, self.editor)
+        self.live.kept.connect(self.prediction_view.on_kept)
+        self.versions = VersionsView(self.workspace)
         self.held_out = HeldOutCorrections(self.workspace)
         self.held_out_boxes = HeldOutBoxes(self.workspace, self.held_out)
         self.open_images = OpenImages(self.workspace)
@@ -98,6 +108,7 @@ class Session:
         project.
         """
         self.background.close()
+        self.prediction_view.close()
         self._wanted = ""
         try:
             self._close_slide()
@@ -344,6 +355,7 @@ class Session:
     def require_quiet(self, then: str) -> None:
         """Raise a `ProjectError` if the mask in view or files are being changed, or a job is running."""
         self.editor.finish_soon(then)
+        self.training.end_search()
         if self.background.active:
             raise ProjectError(f"{self.background.title or 'Another change'} is going on. Wait or stop it, {then}.")
         if self.training.active and self.training.run is not None:

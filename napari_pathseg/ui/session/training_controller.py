@@ -1,17 +1,17 @@
-"""Runs jobs in the worker (training, tuning, prediction, scoring) and handles their results."""
+"""Runs jobs in the worker (training, tuning, prediction, scoring, a search for places) and handles their results."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
 
 from psygnal import Signal
 
-from napari_pathseg.config import PredictConfig, TrainConfig
-from napari_pathseg.engine.bundle import comparable_slides
+from napari_pathseg.config import LIVE, LiveConfig, PredictConfig, TrainConfig
+from napari_pathseg.engine.bundle import comparable_slides, find_bundle, load_bundle, make_newest
 from napari_pathseg.engine.events import (
-    Command,
     Event,
+    LiveCompared,
     LiveFilled,
+    LiveKept,
     LiveStatus,
     LiveTile,
     Note,
@@ -22,13 +22,16 @@ from napari_pathseg.engine.events import (
     TileDone,
 )
 from napari_pathseg.engine.search_space import TuneRequest
+from napari_pathseg.engine.training.kept_model import load_kept_live
 from napari_pathseg.engine.training.stored_run import load_stored_run
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
+    FindPlaces,
     JobFailed,
     JobFinished,
+    PlacesFound,
     Predict,
     PredictionFinished,
     SampleAugmentation,
@@ -41,38 +44,34 @@ from napari_pathseg.jobs.protocol import (
     TuningFinished,
 )
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
+from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.roles import VAL
 from napari_pathseg.projects.versions import TRAINING
-from napari_pathseg.ui.session.formatting import format_kept
+from napari_pathseg.ui.session.background import Steps, Work
+from napari_pathseg.ui.session.formatting import format_kept, format_live_comparison
 from napari_pathseg.ui.session.job_state import JobKind, JobState, latest_training_run, load_run
+from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.model_versions import ModelVersions
 from napari_pathseg.ui.session.predicted_tiles import PredictedTiles
+from napari_pathseg.ui.session.worker import Worker
 from napari_pathseg.ui.session.workspace import Workspace
 
+_SHOWN_IN_PANEL = (JobKind.PREVIEW, JobKind.PLACES)  # why such a job has failed
 _MAX_UNASKED_SIDE = 4096  # mask pixels of the view that are predicted after a training: some seconds
 
 
-class Worker(Protocol):
-    """The worker process as the controller uses it."""
-
-    event: Any
-    died: Any
-
-    def start(self) -> None:
-        """Start the process unless it is running."""
-
-    def send(self, command: Command) -> None:
-        """Send a command to the process."""
-
-
 class TrainingController:
-    """Runs one job at a time; `run_changed` is emitted when `run` changes."""
+    """Runs one job at a time; `run_changed` is emitted when `run` changes, `ended` with the last event of a job."""
 
     run_changed = Signal()
+    ended = Signal(Event)
 
-    def __init__(self, workspace: Workspace, editor: MaskEditor, worker: Worker) -> None:
-        self._workspace, self._editor, self._worker = workspace, editor, worker
+    def __init__(
+        self, workspace: Workspace, editor: MaskEditor, worker: Worker, live: LiveController, models: ModelVersions
+    ) -> None:
+        self._workspace, self._editor, self._worker, self._live, self._models = workspace, editor, worker, live, models
         self._run: JobState | None = None
         self.last_training: JobState | None = None
         self._ignored_jobs = 0  # stopped, and not ended yet; their events are ignored
@@ -80,7 +79,9 @@ class TrainingController:
         self._tiles = PredictedTiles(workspace, editor)
         self._labels_at_start: dict[str, list[int]] = {}  # labelled pixels when the training started
         self.predict_config = PredictConfig()  # of the next prediction
-        self.scores: dict[str, ScoringFinished] = {}  # by model, all on the same held-out slides
+        self._said: set[str] = set()  # the notes of the jobs of this project
+        self.compared_models: list[str] = []
+        self.scores: dict[str, ScoringFinished] = {}  # of these, by model, all on the same held-out slides
         worker.event.connect(self._on_event)
         worker.died.connect(self._on_worker_died)
 
@@ -110,21 +111,25 @@ class TrainingController:
         return self.run is not None and self.run.active and not self.run.gives_way
 
     def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
-        """Fine-tune a model; meanwhile the slide shows its predictions of the view."""
-        self._start_training(JobState(JobKind.TRAIN, minutes=config.longest_minutes))
-        self._send(Train(project=self._folder, config=config, parent=parent))
+        """Fine-tune a model; meanwhile the slide shows its predictions of the view, once the live model's are worse."""
+        beside_live = self._is_beside_live(config)
+        self._start_training(JobState(JobKind.TRAIN, minutes=config.longest_minutes, live_leads=beside_live))
+        self._send(Train(project=self._folder, config=config, parent=parent, beside_live=beside_live))
         self.request_preview()
 
     def resume(self, run: str) -> None:
         """Resume an interrupted training with its own settings."""
         folder = self._workspace.require_project().folder / "runs" / run
         config = TrainConfig.from_json(load_stored_run(folder)["config"])
-        before = load_run(folder) or JobState(JobKind.TRAIN)
-        self._start_training(
-            replace(before, minutes=config.longest_minutes, active=True, stage="Starting", fraction=0.0)
-        )
-        self._send(Train(project=self._folder, config=config, resume=run))
+        before, beside_live = load_run(folder) or JobState(JobKind.TRAIN), self._is_beside_live(config)
+        state = replace(before, minutes=config.longest_minutes, active=True, stage="Starting", fraction=0.0)
+        self._start_training(replace(state, live_leads=beside_live))
+        self._send(Train(project=self._folder, config=config, resume=run, beside_live=beside_live))
         self.request_preview()
+
+    def _is_beside_live(self, config: TrainConfig) -> bool:
+        """Return whether a training is compared with the live model; a quick look is the same model."""
+        return self._live.ready and config.preset != LIVE
 
     def tune(self, vary: Sequence[str], config: TrainConfig, trials: int, search: str) -> None:
         """Compare trainings with different settings."""
@@ -140,16 +145,14 @@ class TrainingController:
         self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
-        """Predict slides as in `predict_config`, with the newest model by default; with `view`, what is on screen.
+        """Predict slides as in `predict_config`, with the current model by default; with `view`, what is on screen.
 
         The slide in view comes first, and of it what is on screen.
         """
         self._require_idle()
-        names = self._workspace.require_project().model_ids()
-        if not names:
-            raise ProjectError(f"{self._workspace.require_project().folder.name} has no model yet. Train one first.")
+        model = find_bundle(self._workspace.require_project(), model).name
         shown = "" if self._workspace.slide is None else self._workspace.slide.id
-        run = JobState(JobKind.PREDICT, model=model or names[-1], slides=sorted(slides, key=lambda name: name != shown))
+        run = JobState(JobKind.PREDICT, model=model, slides=sorted(slides, key=lambda name: name != shown))
         self._predict(run, self._workspace.layers.visible_region() if view else None)
 
     def _predict(self, run: JobState, view: Region | None) -> None:
@@ -161,8 +164,8 @@ class TrainingController:
         self._send(replace(command, config=self.predict_config))
         self.request_preview()
 
-    def compare(self) -> None:
-        """Score the two newest models on the same held-out slides, of which neither has learnt.
+    def compare(self, models: Sequence[str] = ()) -> None:
+        """Score two models, by default the newest ones, on the same held-out slides, of which neither has learnt.
 
         Raises
         ------
@@ -172,10 +175,54 @@ class TrainingController:
         self._require_idle(writes=False)
         self._editor.save_mask()
         project = self._workspace.require_project()
-        models = project.model_ids()[-2:]
+        models = sorted(models) or project.model_ids()[-2:]
         slides, self.scores = comparable_slides(project, models), {}
+        self.compared_models = models
         self.run = JobState(JobKind.SCORE, waiting=models[1:], slides=slides)
-        self._send(Score(project=self._folder, role=VAL, model=models[0], slides=slides))
+        self._score(models[0], slides)
+
+    def find_places(self, count: int, config: LiveConfig) -> None:
+        """Look for at most `count` places to annotate next, until another job is started."""
+        self._require_idle()
+        self._editor.save_mask()
+        self.run = JobState(JobKind.PLACES, gives_way=True)
+        self._send(FindPlaces(project=self._folder, count=count, config=config))
+
+    def end_search(self) -> None:
+        """End a running search for places, which is in the way; what it has found is lost."""
+        if self.run is not None and self.run.active and self.run.kind == JobKind.PLACES:
+            self._stop_ignored()
+            self.run = replace(self.run, active=False)
+            self.run_changed.emit()
+
+    def using_live_model(self) -> Steps[str]:
+        """Return the flow that makes a numbered copy of the live model that the project keeps, the newest model then.
+
+        Its result says what was done.  The live model may have followed other labels since the training that it was
+        compared with: if it finds no more than that one now, nothing is copied.
+        """
+        self._require_idle()
+        project, run, title = self._workspace.require_project(), self.last_training, "Copying the live model"
+        kept = load_kept_live(project)
+        trained = run.model if run is not None and run.model in project.model_ids() else ""
+        now = kept.dice_beside(load_bundle(find_bundle(project, trained))) if kept and trained else None
+        if run is not None and now is not None and run.network_dice is not None and now <= run.network_dice:
+            self.last_training = replace(run, live_dice=now)
+            self.run_changed.emit()
+            return (
+                f"The live model has followed your labels since: its Dice is {now:.2f} now, and that of {run.model} is "
+                f"{run.network_dice:.2f}, so nothing was copied. Train again to use these labels."
+            )
+        model = yield Work(lambda _: make_newest(project, LIVE_MODEL), title, writes=True)
+        with project.edit_state() as state:
+            state.trained_labels = TrainedLabels(model, kept.pixels if kept and kept.pixels else self._labels_at_start)
+        self._models.use_newest()
+        if self.last_training is not None and self.last_training is run:
+            self.last_training = replace(run, live_dice=None, live_leads=False)
+        self._workspace.project_changed.emit()
+        self.run_changed.emit()
+        dice = load_bundle(project.folder / "models" / model).mean_dice
+        return f"{model} is a copy of the live model, Dice {dice:.2f}, and the newest model now. No mask was changed."
 
     def stop(self) -> None:
         """Stop the running job; a training keeps its best model and scores it, unless this is called again."""
@@ -199,7 +246,8 @@ class TrainingController:
                     f"{self.run.title} was stopped because its project was closed. Its best model is kept.", "", "info"
                 )
         self._tiles.drop()
-        self.run, self.scores = None, {}
+        self._models.forget()
+        self.run, self.scores, self.compared_models, self._said = None, {}, [], set()
         self.run_changed.emit()
 
     def follow_view(self) -> None:
@@ -218,7 +266,7 @@ class TrainingController:
     # -- events of the worker
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, LiveTile | LiveFilled | LiveStatus):  # of no job
+        if isinstance(event, LiveTile | LiveFilled | LiveKept | LiveStatus):  # of no job
             return
         if self._ignored_jobs:
             self._ignored_jobs -= isinstance(event, JobFinished | JobFailed)
@@ -233,13 +281,26 @@ class TrainingController:
             self.stop()
             self._workspace.message.emit(str(error), "", "error")
         match event:
-            case Note(text=text, warning=warning):
+            case Note(text=text, warning=warning) if self._is_new(text):
                 self._workspace.message.emit(text, "", "warning" if warning else "info")
+            case LiveCompared(leads=False, dice=dice) if dice is not None:
+                self._workspace.message.emit(format_live_comparison(self.run), "", "info")
             case JobFinished():
                 self._on_finished(event)
-            case JobFailed(text=text, details=details) if self.run.kind != JobKind.PREVIEW:  # its panel shows it
+            case JobFailed(text=text, details=details) if self.run.kind not in _SHOWN_IN_PANEL:
                 self._workspace.message.emit(text, details, "info" if self.run.stopping and not details else "error")
         self.run_changed.emit()
+        if isinstance(event, JobFinished | JobFailed):
+            self.ended.emit(event)
+
+    def _is_new(self, text: str) -> bool:
+        """Return whether to show a note: predicting one view after another says the same of a slide each time."""
+        assert self.run is not None
+        if self.run.kind == JobKind.PLACES:  # the live model says it
+            return False
+        known = self.run.view and text in self._said
+        self._said.add(text)
+        return not known
 
     def _merge(self, run: JobState, event: Event) -> None:
         """Bring what a job predicts into the masks."""
@@ -253,13 +314,14 @@ class TrainingController:
 
     def _on_finished(self, event: JobFinished) -> None:
         match event:
-            case AugmentationSampled():
+            case AugmentationSampled() | PlacesFound():
                 return
             case ScoringFinished(model=model):
                 self.scores[model] = event
                 if not self._score_next():
                     self._workspace.project_changed.emit()
             case TuningFinished(best=best):
+                self._models.use_newest()
                 self._workspace.project_changed.emit()
                 if best is not None:
                     self._workspace.message.emit(
@@ -270,9 +332,14 @@ class TrainingController:
             case TrainingFinished(model=model):
                 with self._workspace.require_project().edit_state() as state:
                     state.trained_labels = TrainedLabels(model, self._labels_at_start)
+                worse = self._models.settle(model)
                 self._workspace.project_changed.emit()
                 self._workspace.message.emit(*_announcement(event))
-                if self._workspace.slide is not None:
+                if worse and self._models.compared is not None:
+                    text = f"{self._models.compared.warning} Keep, under Train, makes {model} current."
+                    self._workspace.message.emit(text, "", "warning")
+                    return
+                if self._workspace.slide is not None and self.run is not None and not self.run.live_leads:
                     self._require_idle()
                     view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
                     slides = [self._workspace.slide.id]
@@ -292,8 +359,12 @@ class TrainingController:
         model, *rest = self.run.waiting
         slides = self.run.slides
         self.run = JobState(JobKind.SCORE, waiting=rest, slides=slides)
-        self._send(Score(project=self._folder, role=VAL, model=model, slides=slides))
+        self._score(model, slides)
         return True
+
+    def _score(self, model: str, slides: list[str]) -> None:
+        adapt = self.predict_config.adapt
+        self._send(Score(project=self._folder, role=VAL, model=model, slides=slides, adapt=adapt))
 
     def _on_worker_died(self, errors: str) -> None:
         self._ignored_jobs, self._stopping_detached = 0, False
@@ -318,6 +389,7 @@ class TrainingController:
         self._editor.create_versions(TRAINING)
         self._workspace.project_changed.emit()  # roles may have been assigned
         self._labels_at_start, self.run = self._workspace.labelled_pixels(), run
+        self._models.forget()
 
     def _require_idle(self, *, writes: bool = True) -> None:
         """Raise if a job is still running or, for a job that `writes`, if the project is read-only.

@@ -12,12 +12,13 @@ from psygnal import Signal
 
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
-from napari_pathseg.masks import Mask, Provenance
+from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion
 from napari_pathseg.masks.provenance import Counts, counts_from
+from napari_pathseg.projects.model_weights import LIVE_MODEL, is_outdated
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.review_progress import TissueAreas
-from napari_pathseg.projects.slide_record import SlideRecord
+from napari_pathseg.projects.slide_record import SlideRecord, labels_in_numbers
 from napari_pathseg.slides.slide import Slide
 from napari_pathseg.ui.layers.slide_layers import SlideLayers
 
@@ -137,12 +138,18 @@ class Workspace:
         self.layers.record = self.require_project().update_slide(self.require_slide().id, **changes)
 
     def load_opinion(self) -> None:
-        """Compare the slide in view, if it is complete, with the newest prediction of it."""
+        """Compare the slide in view, if it is complete, with the answer of the current model, or else of the newest."""
         project, record, found = self.require_project(), self.require_slide(), None
         try:
             if record.complete:
-                stored = (project.find_prediction(model, record.id) for model in reversed(project.model_ids()))
-                found = next((one for one in stored if one is not None and one.shape == record.mask_shape), None)
+                models = [*project.preferred_models(), LIVE_MODEL]
+                stored = ((model, project.find_prediction(model, record.id)) for model in models)
+                usable = (
+                    one
+                    for model, one in stored
+                    if one is not None and one.shape == record.mask_shape and not is_outdated(project, model, one)
+                )
+                found = next(usable, None)
         except ProjectError as error:  # the slide can still be outlined
             self.message.emit(str(error), "", "warning")
         self.set_opinion(None if found is None else Opinion(record.mask_shape, found))
@@ -192,16 +199,10 @@ class Workspace:
         return self._tissue_areas[1].pixels(record)
 
     def labelled_pixels(self) -> dict[str, list[int]]:
-        """Return, by slide, how much of it is complete, then the human-confirmed pixels of each class.
-
-        The first number is 1 for a complete slide, else the area of its complete boxes.
-        """
+        """Return the labels of each slide, see `slide_record.labels_in_numbers`."""
         project = self.require_project()
-        classes = slice(1, project.classes.highest + 1)
-        return {
-            name: [_completed(record), *self.counts(name)[classes, Provenance.ACCEPTED :].sum(axis=1).tolist()]
-            for name, record in project.slides.items()
-        }
+        highest = project.classes.highest
+        return {name: labels_in_numbers(record, self.counts(name), highest) for name, record in project.slides.items()}
 
 
 class ClassFlags:
@@ -247,10 +248,6 @@ class ClassFlags:
         """Pass the locked classes on to the mask layer of the slide in view."""
         if self._workspace.layers.mask is not None:
             self._workspace.layers.mask.locked_classes = self.locked
-
-
-def _completed(record: SlideRecord) -> int:
-    return int(record.complete) or sum(box.height * box.width for box in record.boxes)
 
 
 def _with_flag(flags: frozenset[int], index: int, on: bool) -> frozenset[int]:

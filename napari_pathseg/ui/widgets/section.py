@@ -15,12 +15,13 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SPACING
 
 
 class CollapsibleSection(QWidget):
-    """A title that folds `body`; `toggled_by_user` is emitted when the user presses it.
+    """A title that folds `body`; `opened` is emitted with whether it is open, `toggled_by_user` on a press of the user.
 
     A `minor` section is nested in another one.
     """
 
     toggled_by_user = Signal()
+    opened = Signal(bool)
 
     def __init__(self, title: str, body: QWidget, parent: QWidget | None = None, *, minor: bool = False) -> None:
         super().__init__(parent)
@@ -55,6 +56,7 @@ class CollapsibleSection(QWidget):
         self._is_open = is_open
         self.body.setVisible(is_open)
         set_icon(self.title, "unfolded" if is_open else "folded")
+        self.opened.emit(is_open)
 
     @property
     def note(self) -> str:

@@ -180,6 +180,18 @@ def test_grey_tile_stays_grey_under_every_augmentation(seed):
     assert not np.array_equal(varied.pixels, tile.pixels)
 
 
+def test_colours_vary_more_where_few_slides_are_learnt():
+    tile = Tile(np.full((16, 16, 3), (180, 90, 140), np.uint8), np.ones((16, 16), np.uint8))
+    config = STILL.replace(stain_jitter=0.1)
+
+    def spread(slides):
+        augment, rng = Augmentation(config, slides), np.random.default_rng(0)
+        return np.std([augment(tile, rng).pixels[0, 0] for _ in range(60)], axis=0).mean()
+
+    assert spread(1) > 1.5 * spread(3) > 1.5 * spread(7)
+    assert spread(7) == spread(100)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_stain_jitter_of_grey_keeps_the_order_of_brightness(seed):
     values = np.arange(0, 256, 5, dtype=np.uint8)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from bundle_helpers import make_bundle
 
-from napari_pathseg.engine.bundle import weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score, score_job
 from napari_pathseg.engine.evaluation.metrics import SCORE_NAMES
 from napari_pathseg.engine.events import Stop
@@ -14,6 +13,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import training_labels
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.model_weights import weights_mtime
 from napari_pathseg.projects.project import Project
 
 WHOLE = Region(0, 0, 192, 192)

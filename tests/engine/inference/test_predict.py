@@ -1,21 +1,17 @@
 import os
-import shutil
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.bundle import weights_mtime
 from napari_pathseg.engine.evaluation.evaluation import score
-from napari_pathseg.engine.events import Note, Progress, RequestPreview, SlideDone, Stop, TileDone, run
-from napari_pathseg.engine.inference.predict import fill_masks, predict, predict_images
+from napari_pathseg.engine.events import Progress, RequestPreview, SlideDone, Stop, TileDone, run
+from napari_pathseg.engine.inference.predict import fill_masks, predict
 from napari_pathseg.errors import NothingToLearnError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits
-from napari_pathseg.masks.prediction import covers_slide
-from napari_pathseg.projects.exporting.export import ExportOptions
-from napari_pathseg.storage.atomic import load_json, save_json
+from napari_pathseg.masks.prediction import DISAGREEMENT, covers_slide
+from napari_pathseg.projects.model_weights import weights_mtime
 from napari_pathseg.storage.portable import remove_tree
 
 WHOLE = Region(0, 0, 192, 192)
@@ -141,6 +137,17 @@ def test_stopped_prediction_keeps_its_tiles_and_is_not_taken_for_whole(trained):
     assert covers_slide(prediction.path)
 
 
+def test_slide_that_is_begun_again_with_other_settings_is_not_whole_until_its_end(trained):
+    project, _, bundle = trained
+    run(predict(project, slides=["case2"]))
+    prediction, stamp = project.find_prediction(bundle.id, "case2"), weights_mtime(project, bundle.id)
+    assert prediction.is_whole(stamp)
+    tiles_of(predict(project, PredictConfig(tile=64), slides=["case2"]), [None, Stop()])
+    assert not project.find_prediction(bundle.id, "case2").is_whole(stamp)
+    run(predict(project, slides=["case2"]))
+    assert project.find_prediction(bundle.id, "case2").is_whole(stamp)
+
+
 def test_stop_after_the_last_tile_comes_too_late(trained):
     project, _, _ = trained
     tiles, finished = tiles_of(predict(project, slides=["case2"]), [Stop()])
@@ -153,6 +160,8 @@ def test_what_is_in_view_is_predicted_first(trained):
     job = predict(project, PredictConfig(tile=64), slides=["case1"])
     assert isinstance(next(job), Progress)
     event = job.send(view)
+    while isinstance(event, Progress):  # a block of tiles is begun
+        event = next(job)
     assert (event.region.top, event.region.left) == (128, 128)
     tiles, _ = tiles_of(job, [None, RequestPreview("case3", Region(0, 0, 9, 9)), None])
     assert [(tile.region.top, tile.region.left) for tile in tiles[3:]] == [(0, 0), (0, 64), (0, 128), (64, 0), (128, 0)]
@@ -195,74 +204,30 @@ def test_region_outside_the_slide_is_refused_with_the_slide_size(trained):
         run(predict(project, slides=["case0"], region=Region(500, 0, 10, 10)))
 
 
-def test_bundle_predicts_images_without_a_project(trained, tmp_path):
+def test_disagreement_of_positions_is_stored_only_where_there_are_several(trained):
     project, _, bundle = trained
-    image = project.find_file(project.slide("case5"))
-    (path,), failed = run(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
-    assert failed == 0
-    found, truth = np.asarray(Image.open(path)) == 2, dark(project, "case5")
-    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+    stored = {}
+    for settings in ({"tta": 2}, {"shifts": 2}, {}, {"tta": 4, "blend": True}):
+        run(predict(project, PredictConfig(**settings), slides=["case4"]))
+        prediction = project.find_prediction(bundle.id, "case4")
+        stored[str(settings)] = prediction.has_disagreement
+        if prediction.has_disagreement:
+            values = prediction.sample(DISAGREEMENT, WHOLE)
+            assert values.shape == (192, 192)
+            assert 0 < values.mean() < values.max() <= 255
+            sizes = [
+                sum(path.stat().st_size for path in (prediction.path / name).rglob("*") if path.is_file())
+                for name in ("disagreement", "probabilities")
+            ]
+            assert sizes[0] < sizes[1]
+    assert list(stored.values()) == [True, True, False, False]
 
 
-def test_stopped_prediction_of_images_writes_only_whole_ones(trained, tmp_path):
+def test_disagreement_of_a_view_is_stored_beside_that_of_done_tiles(trained):
     project, _, bundle = trained
-    images = [project.find_file(project.slide(name)) for name in ("case1", "case2")]
-    job = predict_images(project.folder / "models" / bundle.id, images, tmp_path / "out", PredictConfig(tile=64))
-    done = run(job, lambda event: Stop() if isinstance(event, TileDone) and event.slide == "case2" else None)
-    assert [path.name for path in done.files] == ["case1.png"]
-
-
-def test_label_images_that_would_overwrite_their_images_are_refused_at_once(trained, tmp_path):
-    project, _, bundle = trained
-    image = tmp_path / "a.png"
-    Image.open(project.find_file(project.slide("case5"))).convert("RGB").save(image)
-    job = predict_images(project.folder / "models" / bundle.id, [image], tmp_path)
-    with pytest.raises(ProjectError, match=r"a\.png is a slide and would be overwritten"):
-        next(job)  # before anything is predicted
-
-
-def test_label_images_beside_the_images_are_never_overwritten(trained, tmp_path):
-    project, _, bundle = trained
-    image, drawn = tmp_path / "a.png", tmp_path / "a_mask.png"
-    Image.open(project.find_file(project.slide("case5"))).convert("RGB").save(image)
-    drawn.write_bytes(b"drawn by hand")
-    options = ExportOptions(format="mask", what="prediction", suffix="_mask")
-    job = predict_images(project.folder / "models" / bundle.id, [image], tmp_path, options=options)
-    with pytest.raises(ProjectError, match=r"a_mask\.png exists beside its slide and would be overwritten"):
-        next(job)
-    assert drawn.read_bytes() == b"drawn by hand"
-
-
-def test_output_that_is_a_file_is_refused_before_anything_is_predicted(trained, tmp_path):
-    project, _, bundle = trained
-    (tmp_path / "out").write_text("a file")
-    image = project.find_file(project.slide("case5"))
-    with pytest.raises(ProjectError, match=r"out could not be created \(.*exists\). Choose another folder"):
-        next(predict_images(project.folder / "models" / bundle.id, [image], tmp_path / "out"))
-
-
-def test_image_without_a_pixel_size_is_named_if_the_model_learnt_at_one(trained, tmp_path):
-    project, _, bundle = trained
-    copy = tmp_path / "m"
-    shutil.copytree(project.folder / "models" / bundle.id, copy)
-    image = project.find_file(project.slide("case5"))
-    assert bundle.mpp is None  # its slides state no pixel size, so it fits images at their full resolution
-    assert not notes(predict_images(copy, [image], tmp_path / "out"))
-    save_json(copy / "bundle.json", load_json(copy / "bundle.json") | {"mpp": 2.0})
-    (note,) = notes(predict_images(copy, [image], tmp_path / "out"))
-    assert "No pixel size in case5: predicted at full resolution, while the model learnt at 2 um" in note
-
-
-def test_second_image_of_a_name_is_told_what_its_files_are_called(trained, tmp_path):
-    project, _, bundle = trained
-    image = project.find_file(project.slide("case5"))
-    Image.open(image).convert("RGB").save(tmp_path / "case5.png")
-    job = predict_images(project.folder / "models" / bundle.id, [image, tmp_path / "case5.png"], tmp_path / "out")
-    assert "Names that are taken, or no file can have, were changed: case5.png as case5-2." in notes(job)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["case5-2.png", "case5.png"]
-
-
-def notes(job):
-    found = []
-    run(job, lambda event: found.append(event.text) if isinstance(event, Note) else None)
-    return found
+    remove_tree(project.prediction_path(bundle.id, "case3"))
+    run(predict(project, PredictConfig(tta=2), slides=["case3"], region=Region(50, 60, 30, 40)))
+    found = project.find_prediction(bundle.id, "case3").sample(DISAGREEMENT, WHOLE)
+    assert found[50:80, 60:100].any()
+    found[50:80, 60:100] = 0
+    assert not found.any()

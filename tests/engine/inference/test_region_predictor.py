@@ -76,9 +76,36 @@ def test_shifts_do_not_eat_into_the_halo(network, project, source):
 
 def test_prediction_of_a_slide_averages_the_shifted_passes(trained):
     project, _, bundle = trained
-    run(predict(project, PredictConfig(shifts=4, tta=2), slides=["case1"]))
+    run(predict(project, PredictConfig(shifts=4, tta=2, halo="128"), slides=["case1"]))
     stored = np.asarray(project.find_prediction(bundle.id, "case1").probabilities)
     network = tta.TestTimeAugmentation(load_network(project.folder / "models" / bundle.id).eval(), 2)
-    box, halo = Region(0, 0, 192, 192), PredictConfig().halo
+    box, halo = Region(0, 0, 192, 192), 128
     expected = average(network, read_padded(project, "case1", 191), 191, box, OFFSETS, halo)
     assert np.abs(stored / 255 - expected.numpy()).mean() < 0.01  # bfloat16 where that is faster, and 8 bits
+
+
+@torch.inference_mode()
+def test_disagreement_is_the_mutual_information_of_all_positions(network, project, source):
+    predictor = RegionPredictor(tta.TestTimeAugmentation(network, 2), FP32, HALO, 2)
+    probabilities, found = predictor.compute_both(predictor.read(source, BOX))
+    answers = []
+    for count, shifts in ((1, 1), (2, 1), (1, 2), (2, 2)):
+        single = RegionPredictor(tta.TestTimeAugmentation(network, count), FP32, HALO, shifts)
+        answers.append(single.compute(single.read(source, BOX)))
+    first, with_turned, with_shifted, mean = answers
+    turned, shifted = 2 * with_turned - first, 2 * with_shifted - first
+    both = 4 * mean - first - turned - shifted
+    entropies = [-(each * each.clamp_min(1e-12).log()).sum(0) for each in (first, turned, shifted, both, mean)]
+    information = (entropies[4] - torch.stack(entropies[:4]).mean(0)) / np.log(2)
+    torch.testing.assert_close(probabilities, mean, rtol=0, atol=1e-5)
+    torch.testing.assert_close(found, information.clamp_min(0).sqrt(), rtol=0, atol=5e-3)
+    assert found.max() > 0.01
+
+
+@torch.inference_mode()
+def test_one_position_cannot_disagree(network, source):
+    for predictor in (
+        RegionPredictor(network, FP32, HALO),
+        RegionPredictor(tta.TestTimeAugmentation(network, 1), FP32, HALO, 1),
+    ):
+        assert predictor.compute_both(predictor.read(source, BOX))[1] is None

@@ -15,18 +15,18 @@ import tifffile
 
 from napari_pathseg.cli import main
 from napari_pathseg.config import PredictConfig
-from napari_pathseg.engine.bundle import weights_mtime
-from napari_pathseg.engine.events import Note, Stop, TileDone, run
+from napari_pathseg.engine.events import Note, RequestPreview, Stop, TileDone, run
 from napari_pathseg.engine.inference import predict as predict_module
+from napari_pathseg.engine.inference.divided_predictor import DividedPredictor
 from napari_pathseg.engine.inference.predict import fill_masks, predict
-from napari_pathseg.engine.inference.region_predictor import RegionPredictor
 from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import add_slides
+from napari_pathseg.projects.model_weights import weights_mtime
 from napari_pathseg.projects.tissue_masks import load_tissue, save_tissue
 from napari_pathseg.storage.portable import remove_tree
 
 FUZZ = int(os.environ.get("FUZZ", "1"))  # `make fuzz` tries so many times as much
-SMALL_TILES = PredictConfig(tile=64, halo=32)
+SMALL_TILES = PredictConfig(tile=64, halo="32")
 WHOLE = Region(0, 0, 192, 192)
 
 
@@ -42,15 +42,16 @@ def fresh(trained, tmp_path):
 
 @pytest.fixture
 def computed(monkeypatch):
-    """The boxes that the network computes from now on."""
-    boxes, compute = [], RegionPredictor.compute
+    """The tiles that the network computes from now on."""
+    tiles, compute = [], DividedPredictor.compute_tiles
 
-    def noted(self, box):
-        boxes.append(box.region)
-        return compute(self, box)
+    def noted(self, block):
+        for found in compute(self, block):
+            tiles.extend([] if found is None else found[:1])
+            yield found
 
-    monkeypatch.setattr(RegionPredictor, "compute", noted)
-    return boxes
+    monkeypatch.setattr(DividedPredictor, "compute_tiles", noted)
+    return tiles
 
 
 def stored(project, model, slide):
@@ -103,7 +104,7 @@ def test_other_settings_are_another_prediction(fresh, computed):
     project, _, slide = fresh
     run(predict(project, SMALL_TILES, slides=[slide]))
     computed.clear()
-    run(predict(project, SMALL_TILES.replace(tta=2), slides=[slide]))
+    run(predict(project, SMALL_TILES.replace(halo="64"), slides=[slide]))
     assert len(computed) == 9
 
 
@@ -152,12 +153,43 @@ def test_killed_run_ends_as_an_uninterrupted_one(fresh, tmp_path):
 
 def test_view_has_the_answer_of_the_slide(fresh):
     project, model, slide = fresh
-    run(predict(project, PredictConfig(halo=192), slides=[slide]))
+    run(predict(project, PredictConfig(halo="192"), slides=[slide]))
     whole, _ = stored(project, model, slide)
     remove_tree(project.prediction_path(model, slide))
-    run(predict(project, PredictConfig(halo=192), slides=[slide], region=Region(43, 61, 77, 90)))
+    run(predict(project, PredictConfig(halo="192"), slides=[slide], region=Region(43, 61, 77, 90)))
     view, _ = stored(project, model, slide)
     assert (view[43:120, 61:151] == whole[43:120, 61:151]).mean() > 0.999
+
+
+def test_view_changes_no_tile_of_the_slide_that_is_done(fresh, computed):
+    project, model, slide = fresh
+    run(predict(project, SMALL_TILES, slides=[slide]))
+    before = stored(project, model, slide)
+    computed.clear()
+    run(predict(project, SMALL_TILES, slides=[slide], region=Region(43, 61, 77, 90)))
+    assert computed == []
+    assert same(stored(project, model, slide), before)
+
+
+def test_view_does_not_count_as_a_part_of_the_slide(fresh, computed):
+    project, model, slide = fresh
+    run(predict(project, SMALL_TILES, slides=[slide]))
+    expected = stored(project, model, slide)
+    remove_tree(project.prediction_path(model, slide))
+    first = Region(0, 0, 64, 64)
+    run(predict(project, SMALL_TILES, slides=[slide]), stop_after(1))
+    done = list(dict.fromkeys(computed))
+    before = stored(project, model, slide)[1][(slice(None), *first.slices)]
+    run(predict(project, SMALL_TILES, slides=[slide], region=Region(32, 32, 160, 160)))
+    classes, probabilities = stored(project, model, slide)
+    assert (classes[32:, 32:] > 0).all()
+    assert np.array_equal(probabilities[(slice(None), *first.slices)], before)
+    computed.clear()
+    run(predict(project, SMALL_TILES, slides=[slide]))
+    assert first in done
+    assert first not in computed
+    assert Region(128, 128, 64, 64) in computed
+    assert same(stored(project, model, slide), expected)
 
 
 @pytest.fixture
@@ -178,7 +210,7 @@ def test_unreadable_tile_is_named_and_the_rest_is_predicted(trained, torn):
     project, _, bundle = trained
     (record,) = add_slides(project, [torn])
     events = []
-    (done,) = run(predict(project, PredictConfig(tile=256, halo=32), slides=[record.id]), events.append)
+    (done,) = run(predict(project, PredictConfig(tile=256, halo="32"), slides=[record.id]), events.append)
     prediction = project.find_prediction(bundle.id, record.id)
     found = prediction.read(Region(0, 0, 640, 640)) > 0
     missing = np.zeros_like(found)
@@ -186,7 +218,7 @@ def test_unreadable_tile_is_named_and_the_rest_is_predicted(trained, torn):
         missing[box.slices] = True
     assert np.array_equal(missing, ~found)
     assert missing[512:, 512:].all()
-    assert not missing[:448].any()
+    assert not missing[:384].any()
     (note,) = (event for event in events if isinstance(event, Note) and "is predicted but for" in event.text)
     assert note.warning
     assert "torn.tif could not be read" in note.text
@@ -208,36 +240,74 @@ def test_command_says_what_it_could_not_predict_and_exits_with_1(trained, torn, 
 
 def test_tile_too_large_for_the_memory_is_predicted_in_parts(fresh, monkeypatch):
     project, model, slide = fresh
-    run(predict(project, PredictConfig(halo=64), slides=[slide]))
+    run(predict(project, PredictConfig(halo="64"), slides=[slide]))
     expected, _ = stored(project, model, slide)
     remove_tree(project.prediction_path(model, slide))
-    compute = RegionPredictor.compute
+    compute = DividedPredictor.compute_tiles
 
-    def short_of_memory(self, box):
-        if box.region.height > 100:
+    def short_of_memory(self, block):
+        if block.tiles[0].height > 100:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
-        return compute(self, box)
+        yield from compute(self, block)
 
-    monkeypatch.setattr(RegionPredictor, "compute", short_of_memory)
-    (done,) = run(predict(project, PredictConfig(halo=64), slides=[slide]))
+    monkeypatch.setattr(DividedPredictor, "compute_tiles", short_of_memory)
+    (done,) = run(predict(project, PredictConfig(halo="64"), slides=[slide]))
     assert done.failed == []
     assert (stored(project, model, slide)[0] == expected).mean() > 0.99
+
+
+def test_block_too_large_for_the_memory_is_predicted_in_smaller_ones(fresh, monkeypatch):
+    project, model, slide = fresh
+    run(predict(project, SMALL_TILES, slides=[slide]))
+    expected, _ = stored(project, model, slide)
+    remove_tree(project.prediction_path(model, slide))
+    compute, blocks = DividedPredictor.compute_tiles, []
+
+    def short_of_memory(self, block):
+        blocks.append(len(block.tiles))
+        for number, found in enumerate(compute(self, block)):
+            if len(block.tiles) > 2 and number > 3:  # the first tiles are done by then
+                raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+            yield found
+
+    monkeypatch.setattr(DividedPredictor, "compute_tiles", short_of_memory)
+    (done,) = run(predict(project, SMALL_TILES, slides=[slide]))
+    assert done.failed == []
+    assert blocks[0] == 9
+    assert max(blocks[-2:]) <= 2
+    assert (stored(project, model, slide)[0] == expected).mean() > 0.98
+
+
+def test_view_that_moves_ends_the_block_at_hand_for_now(fresh, computed, monkeypatch):
+    project, _, slide = fresh
+    monkeypatch.setattr(DividedPredictor, "block", lambda *_: 128)
+    job = predict(project, SMALL_TILES, slides=[slide])
+    view, event = None, next(job)
+    while not isinstance(event, TileDone):
+        event = job.send(view)
+        view = RequestPreview(slide, Region(0, 0, 60, 120))
+    corner = Region(128, 128, 64, 64)
+    job.send(RequestPreview(slide, corner))
+    rest = [event for event in job if isinstance(event, TileDone)]
+    assert corner in [event.region for event in rest[:4]]
+    assert len(rest) == 8
+    assert len(set(computed)) == 9
 
 
 def test_bug_in_the_network_is_not_taken_for_a_tile_that_failed(fresh, monkeypatch):
     project, _, slide = fresh
 
-    def broken(self, box):
+    def broken(self, block):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(RegionPredictor, "compute", broken)
+    monkeypatch.setattr(DividedPredictor, "compute_tiles", broken)
     with pytest.raises(RuntimeError, match="mat1"):
         run(predict(project, slides=[slide]))
 
 
 def test_glass_is_not_computed_and_is_background_wherever_the_prediction_is_read(fresh, computed, monkeypatch):
     project, model, slide = fresh
-    monkeypatch.setattr(predict_module, "_SMALL_PIXELS", 0)
+    monkeypatch.setattr(predict_module, "SMALL_PIXELS", 0)
     tissue = load_tissue(project, slide)
     only = np.zeros_like(tissue.pixels)
     only[: 100 // tissue.downsample, : 40 // tissue.downsample] = True
@@ -260,7 +330,7 @@ def test_glass_is_not_computed_and_is_background_wherever_the_prediction_is_read
 
 def test_glass_stays_background_while_a_view_is_predicted_with_other_settings(fresh, monkeypatch):
     project, model, slide = fresh
-    monkeypatch.setattr(predict_module, "_SMALL_PIXELS", 0)
+    monkeypatch.setattr(predict_module, "SMALL_PIXELS", 0)
     tissue = load_tissue(project, slide)
     only = np.zeros_like(tissue.pixels)
     only[:, : 40 // tissue.downsample] = True

@@ -1,5 +1,7 @@
 """The live model as its worker drives it: commands in, events out, one slice of work at a time."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +12,7 @@ from safetensors.torch import save_file
 from napari_pathseg.config import LINEAR, LiveConfig, TrainConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile, Note, run
+from napari_pathseg.engine.live import learner, live_model
 from napari_pathseg.engine.live.live_model import LiveModel
 from napari_pathseg.engine.live.packed import unpack
 from napari_pathseg.engine.live.tile_features import TileEncoder
@@ -140,6 +143,32 @@ def test_strokes_one_by_one_give_the_overlay_of_all_at_once(blank):
     assert (overlay(events)[0] == overlay(settle(other))[0]).mean() > 0.98
 
 
+def test_overlay_follows_though_strokes_come_faster_than_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(learner, "_LATE_S", 0.0)
+    monkeypatch.setattr(live_model, "_GENTLE_SLICE_S", 0.0)  # one step a slice
+    pixels = np.random.default_rng(0).integers(0, 256, (1024, 1024, 3), np.uint8)
+    tifffile.imwrite(tmp_path / "noise.tif", pixels, photometric="rgb", tile=(256, 256))
+    project = Project.create(tmp_path / "noise.pathseg", mpp=None)
+    add_slides(project, [tmp_path / "noise.tif"], AddOptions(role="train"))
+    with contextlib.closing(LiveModel(project, LIVE)) as model:
+        model.show("noise", Region(0, 0, 1024, 1024), 8)
+
+        def paint_all(label):
+            for top, left in ((100, 100), (100, 700), (700, 100), (700, 700)):
+                box = np.full((2, 40, 40), Provenance.DRAWN, np.uint8)
+                box[0, :20], box[0, 20:] = label, 3 - label
+                model.update("noise", Region(top, left, 40, 40), box)
+
+        paint_all(1)
+        settle(model)
+        events = []
+        for number in range(40):
+            paint_all(1 + number % 2)
+            events += model.work(background=False, gentle=True)
+        assert last_status(events).fit > 1
+        assert any(isinstance(event, LiveTile) for event in events)
+
+
 def test_stroke_that_is_undone_leaves_the_head_as_it_was(blank):
     model = LiveModel(blank, LIVE)
     *_, (_, _, whole) = strokes(0, 8)
@@ -241,7 +270,7 @@ def test_one_sentence_says_what_is_missing(blank):
 
 
 def test_missing_weights_let_the_model_rest(project, tmp_path):
-    model = LiveModel(project, LiveConfig(weights=str(tmp_path / "lost.safetensors")))
+    model = LiveModel(project, LiveConfig(encoder=str(tmp_path / "lost.safetensors")))
     model.show("case5", WHOLE, 1)
     status = last_status(settle(model))
     assert (status.ready, status.warning) == (False, True)
@@ -253,7 +282,7 @@ def test_missing_weights_let_the_model_rest(project, tmp_path):
 def test_features_that_are_not_numbers_let_the_model_rest(project, tmp_path):
     weights = {name: torch.full(tensor.shape, torch.nan) for name, tensor in lite0_weights().items()}
     save_file(weights, tmp_path / "nan.safetensors")
-    model = LiveModel(project, LIVE.replace(weights=str(tmp_path / "nan.safetensors")))
+    model = LiveModel(project, LIVE.replace(encoder=str(tmp_path / "nan.safetensors")))
     model.show("case0", WHOLE, 1)
     status = last_status(settle(model))
     assert not status.ready
@@ -281,7 +310,7 @@ def test_features_of_another_encoder_on_disk_are_left_alone(project):
         path = project.folder / "weights.safetensors"
         network = build_network(NetworkSpec(LINEAR, encoder, 2))
         save_file(dict(network.encoder.state_dict()), path)
-        model = LiveModel(project, LiveConfig(encoder=encoder, weights=str(path)))
+        model = LiveModel(project, LiveConfig(encoder=str(path)))
         model.show("case5", WHOLE, 1)
         assert last_status(settle(model)).ready
         model.close()

@@ -56,8 +56,15 @@ def test_weights_of_a_wider_encoder_are_refused(resnet, tmp_path):
         build_network(RESNET, str(tmp_path / "wide.safetensors"))
 
 
-def test_torch_file_is_refused_with_the_command_to_convert_it(tmp_path):
-    with pytest.raises(BundleError, match="pathseg convert-weights resnet.pth resnet.safetensors"):
+def test_torch_file_of_tensors_alone_loads(resnet, tmp_path):
+    torch.save(resnet.encoder.state_dict(), tmp_path / "resnet.pth")
+    started = build_network(RESNET, str(tmp_path / "resnet.pth")).encoder.state_dict()
+    assert all(torch.equal(tensor, started[name]) for name, tensor in resnet.encoder.state_dict().items())
+
+
+def test_torch_file_of_more_than_tensors_is_refused_before_anything_in_it_runs(resnet, tmp_path):
+    torch.save(resnet.encoder, tmp_path / "resnet.pth")
+    with pytest.raises(BundleError, match=r"resnet.pth asks for .*, which is more than tensors.*state_dict"):
         build_network(RESNET, str(tmp_path / "resnet.pth"))
 
 
@@ -87,8 +94,6 @@ def test_unreachable_hub_is_reported_without_the_long_retries(monkeypatch, tmp_p
         return look_up(*args, **options)
 
     monkeypatch.setattr(weights_hub, "hf_hub_download", spy)
-    with pytest.raises(
-        BundleError, match=f"{name} could not be downloaded .* Give a file with --weights FILE, or choose"
-    ):
+    with pytest.raises(BundleError, match=f"{name} could not be downloaded .* Set weights to a file, or to none"):
         build_network(spec, "imagenet")
     assert local_only == [True]  # the hub's client, which retries for half a minute, was not asked to download

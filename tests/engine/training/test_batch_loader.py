@@ -28,16 +28,27 @@ def loader(project, network):
 
 
 def test_loader_gives_as_many_batches_as_are_accumulated(loader):
-    batches = loader().next_batches()
+    batches = loader().next_batches(0)
     assert [tuple(batch.pixels.shape) for batch in batches] == [(4, 3, 64, 64)] * 2
     assert [tuple(batch.labels.shape) for batch in batches] == [(4, 64, 64)] * 2
     assert batches[0].weights is None
 
 
 def test_seed_repeats_the_batches(loader):
-    first, second, other = (loader(seed=seed, geometric_p=1, degrade_p=1).next_batches()[0] for seed in (3, 3, 4))
+    first, second, other = (loader(seed=seed, geometric_p=1, degrade_p=1).next_batches(10**6)[0] for seed in (3, 3, 4))
     assert torch.equal(first.pixels, second.pixels)
     assert not torch.equal(first.pixels, other.pixels)
+
+
+def test_augmentation_rises_over_the_first_passes(loader):
+    def warped(step, **changes):
+        still, warps = (loader(geometric_p=p, **changes).next_batches(step)[0] for p in (0.0, 1.0))
+        return (still.pixels != warps.pixels).flatten(1).any(dim=1).float().mean().item()
+
+    pass_ = 36 / 8  # steps
+    assert warped(0, augment_ramp=4) == 0
+    assert 0 < np.mean([warped(2 * pass_, augment_ramp=4, seed=seed) for seed in range(6)]) < 1
+    assert warped(4 * pass_, augment_ramp=4) == warped(0, augment_ramp=0) == 1
 
 
 def test_halved_batch_is_accumulated_twice_as_often(loader):

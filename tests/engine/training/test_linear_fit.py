@@ -150,16 +150,13 @@ def test_weights_whose_features_are_not_finite_are_named(project, tmp_path):
 
 
 def test_reading_that_is_stopped_keeps_what_was_learnt(project):
-    job, events = train(project, LIVE), []
-    command = None
-    while True:
-        try:
-            event = job.send(command)
-        except StopIteration as end:
-            bundle = end.value
-            break
+    events = []
+
+    def stop(event):
         events.append(event)
-        command = Stop() if isinstance(event, Progress) and event.stage == "Reading" else None
+        return Stop() if isinstance(event, Progress) and event.stage == "Reading" else None
+
+    bundle = run(train(project, LIVE), stop)
     texts = [event.text for event in events if isinstance(event, Note)]
     assert any("The model learnt from 1 of 4 labelled tiles" in text for text in texts)
     assert bundle.finished

@@ -8,12 +8,13 @@ from bundle_helpers import make_bundle, save_model
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import learnt_slides, lineage, load_bundle
 from napari_pathseg.engine.evaluation.evaluation import score
-from napari_pathseg.engine.events import Note, Started
+from napari_pathseg.engine.events import Note, Started, run
 from napari_pathseg.engine.training.plan import plan_of_run, plan_training
 from napari_pathseg.engine.training.training import train
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.held_out_parts import parts_to_json
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
+from napari_pathseg.projects.model_weights import ALL_WEIGHTS, WEIGHTS
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_settings import SlideChanges, change_slides
 
@@ -54,6 +55,13 @@ def test_single_slide_is_learnt_and_scored_on_parts_that_are_kept(single):
         assert answer["scores"][name]["dice"] == pytest.approx(values["dice"], abs=0.02)
     scored = sum(map(sum, answer["confusion"]))
     assert scored == sum(height * width for _, _, height, width in bundle.held_out["case0"])
+
+
+def test_last_pass_learns_the_parts_for_all_slides_but_their_own(single):
+    bundle = run(train(single, CONFIG.replace(steps=40)))
+    assert bundle.last_pass
+    assert bundle.weights_for("case0") == WEIGHTS
+    assert bundle.weights_for("another") == ALL_WEIGHTS
 
 
 def test_next_training_holds_out_the_same_parts(single):

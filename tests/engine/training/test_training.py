@@ -41,7 +41,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks.edits import paint
 from napari_pathseg.projects.project import Project
 
-SHORT = TrainConfig(steps=12, tile=64, batch=2, cached_tiles=8)
+SHORT = TrainConfig(steps=12, tile=64, batch=2, cached_tiles=8, decoder_seconds=8, augment_ramp=0)
 TIMED = SHORT.replace(steps=0, minutes=0.06, decoder_seconds=1)
 
 
@@ -322,6 +322,12 @@ def test_steps_count_all_stages_together(project, preset, steps, stages):
     assert any(event.seconds_left for event in reported if event.stage == last)
 
 
+def test_whole_network_trains_from_the_first_step(project):
+    config = SHORT.replace(steps=4, decoder_seconds=TrainConfig().decoder_seconds)
+    stages = {event.stage for event in train(project, config, None) if isinstance(event, Progress)}
+    assert stages == {"Training"}
+
+
 def test_seed_repeats_a_run_with_limited_steps(project):
     config = SHORT.replace(steps=8, cached_tiles=4, geometric_p=1.0, degrade_p=1.0)
     first, second = (run(train(project, config, None)) for _ in range(2))
@@ -387,9 +393,9 @@ def test_model_is_scored_on_all_held_out_slides_though_validation_samples_them(p
     fractions = [event.fraction for event in events if isinstance(event, Progress) and event.stage == SCORING]
     assert fractions == [0.5, 1.0]
     assert (bundle.scored_tiles, bundle.held_out_tiles, bundle.caveat) == (2, 2, "")
-    again = score(project, "val", bundle.id)["scores"]
+    again = score(project, "val", bundle.id)["scores"]  # of a prediction, whose margin is wider than a validation's
     assert {name: again[name]["dice"] for name in again} == pytest.approx(
-        {name: bundle.scores[name]["dice"] for name in again}
+        {name: bundle.scores[name]["dice"] for name in again}, abs=2e-3
     )
 
 

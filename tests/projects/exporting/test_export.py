@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -229,6 +230,21 @@ def test_label_tiff_of_a_pyramid_keeps_its_pixel_size_and_comes_in_again(tmp_pat
     assert other.counts("big")[2].sum() == 5000
 
 
+def test_prediction_of_the_live_model_is_exported_where_no_other_model_was_trained(tmp_path):
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    project = Project.create(tmp_path / "p.pathseg", class_table([("Background", None), ("Tumour", None)]))
+    add_slides(project, [tmp_path / "a.png"])
+    stored = np.zeros((2, 40, 30), np.uint8)
+    stored[1] = 255
+    prediction = create_prediction(project.prediction_path("live", "a"), (40, 30), ("Background", "Tumour"))
+    prediction.write(Region(0, 0, 40, 30), stored)
+    prediction.finish(1)
+    options = ExportOptions(format="mask", what="prediction", model="live")
+    assert left_out(project, options) == ""
+    (path,) = export(project, tmp_path / "out", options)
+    assert np.all(np.asarray(Image.open(path)) == 2)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -241,6 +257,25 @@ def test_label_tiff_of_a_pyramid_keeps_its_pixel_size_and_comes_in_again(tmp_pat
 def test_options_that_do_not_go_together_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         ExportOptions(**{"format": "mask", **options})
+
+
+def test_prediction_of_a_former_live_model_is_not_exported(tmp_path):
+    Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(tmp_path / "a.png")
+    project = Project.create(tmp_path / "p.pathseg")
+    add_slides(project, [tmp_path / "a.png"])
+    weights = project.folder / "models" / "live" / "weights.safetensors"
+    for model in ("m001", "live"):
+        (project.folder / "models" / model).mkdir(parents=True)
+        (project.folder / "models" / model / "bundle.json").write_text("{}")
+    weights.write_bytes(b"weights")
+    names, stamp = project.classes.names, weights.stat().st_mtime_ns
+    create_prediction(project.prediction_path("live", "a"), (40, 30), names, stamp).finish(stamp)
+    options = ExportOptions(format="mask", what="prediction", model="live")
+    assert [path.name for path in export(project, tmp_path / "out", options)] == ["a.png"]
+    os.utime(weights, ns=(stamp + 1_000_000_000, stamp + 1_000_000_000))
+    with pytest.raises(ProjectError, match=r"live model has changed since it predicted a\. Predict the slide again\."):
+        export(project, tmp_path / "other", options)
+    assert not (tmp_path / "other").exists()
 
 
 def test_probabilities_are_written_as_predicted_for_each_class_but_background(tmp_path):

@@ -13,6 +13,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance, edits, open_mask
 from napari_pathseg.masks.shapes import PolygonShape
 from napari_pathseg.masks.zarr_store import create_store
+from napari_pathseg.ui.layers.loaded_tile import loaded_tile
 from napari_pathseg.ui.layers.mask_data import encode_display
 from napari_pathseg.ui.layers.mask_layer import MaskLayer
 
@@ -58,7 +59,7 @@ def look_at(layer, rng):
 
 def drawn(layer):
     """Return the tile that is on screen, and what the mask stores there."""
-    tile = layer._tile()
+    tile = loaded_tile(layer)
     labels, provenance = np.stack(layer.mask._pyramid.read(tile, layer.data_level))
     return layer._slice.image.view, encode_display(np.stack([labels, provenance]))
 
@@ -115,7 +116,7 @@ def test_crossing_strokes_of_the_eraser_leave_no_stripes(layer, provenance):
     for line in ([(100, 100), (100, 400)], [(80, 250), (300, 250)], [(105, 100), (105, 400)]):
         with layer.block_history():
             layer.paint_segment(*line, 0)
-        screen, stored = drawn(layer)[0].copy(), encode_display(np.stack(layer.mask.read(layer._tile())))
+        screen, stored = drawn(layer)[0].copy(), encode_display(np.stack(layer.mask.read(loaded_tile(layer))))
         assert (screen == stored).all()
         layer.process_pending(1)
         assert (drawn(layer)[0] == stored).all()

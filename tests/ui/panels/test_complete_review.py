@@ -69,7 +69,7 @@ def test_colours_tell_both_only_mine_and_only_the_models(compared, qtbot):
 def test_what_is_undecided_is_left_to_review(compared, mouse, qtbot):
     text = "85 % of this slide reviewed; the model differs on the rest"
     qtbot.waitUntil(lambda: compared.review.progress.text() == text)
-    mouse.key(Qt.Key.Key_N, SHIFT)
+    mouse.key(Qt.Key.Key_J, SHIFT)
     text = "Nothing unreviewed · 100 % of this slide reviewed"
     qtbot.waitUntil(lambda: compared.review.progress.text() == text)
 
@@ -87,7 +87,7 @@ def test_accept_makes_the_models_outline_mine_and_undo_takes_it_back(compared, m
 
 def test_reject_drops_the_models_find_and_keeps_mine(compared, mouse, qtbot):
     before = labels(compared)
-    mouse.key(Qt.Key.Key_N, SHIFT)
+    mouse.key(Qt.Key.Key_J, SHIFT)
     qtbot.waitUntil(lambda: not (on_screen(compared) == Agreement.ONLY_MODEL).any())
     assert (labels(compared) == before).all()
     assert compared.session.mask.counts[:, Provenance.CORRECTED].sum() == 10_000

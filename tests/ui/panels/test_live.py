@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QFileDialog
 
 from napari_pathseg.config import LiveConfig, TrainConfig
 from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile
@@ -109,6 +110,14 @@ def test_settings_start_the_model_again_and_another_project_shows_its_own(make, 
     assert settings.form.fields["memory_gb"].value == 1
     session.open_project(folder)
     assert settings.form.fields["memory_gb"].value == 3
+
+
+def test_file_of_weights_can_be_chosen_as_the_encoder(make, session, qtbot, monkeypatch, tmp_path):
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(tmp_path / "vit.pth"), ""))
+    settings = make(LiveSettings)
+    assert settings.form.fields["encoder"].value == "project"
+    settings.choose_encoder.click()
+    qtbot.waitUntil(lambda: session.live.config == LiveConfig(encoder=str(tmp_path / "vit.pth")))
 
 
 def test_it_cannot_be_filled_into_a_project_that_is_read_only(make, session, worker):

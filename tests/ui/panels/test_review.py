@@ -4,6 +4,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from bundle_helpers import make_bundle
+from qtpy.QtCore import Qt
 
 from napari_pathseg.config import PredictConfig
 from napari_pathseg.geometry import Region
@@ -30,6 +31,20 @@ def test_opacity_and_contour_sync_with_the_layer(opened):
     assert layer.contour > 0
     layer.contour = 0
     assert not opened.review.only_contour.isChecked()
+
+
+def test_c_shows_only_borders_while_review_is_open(opened, mouse):
+    mask, image = opened.session.layers.mask, opened.session.layers.image
+    mouse.key(Qt.Key.Key_C)
+    assert mask.contour == 0
+    opened.sections["review"].set_open(True)
+    for layer in (mask, image):  # of which napari would change the contrast
+        opened.session.layers.viewer.layers.selection.active = layer
+        mouse.key(Qt.Key.Key_C)
+        assert mask.contour > 0
+        mouse.key(Qt.Key.Key_C)
+        assert mask.contour == 0
+    assert tuple(image.contrast_limits) == (0, 255)
 
 
 def test_borders_keep_their_width_at_any_zoom_and_areas_return(opened, viewer, qtbot):
@@ -109,7 +124,7 @@ def test_prediction_takes_the_settings_of_the_panel(qtbot, learnable, worker):
 def test_prediction_after_a_training_takes_the_settings_of_the_panel(opened):
     opened.review.settings.fields["shifts"].value = 2
     assert opened.session.training.predict_config.shifts == 2
-    opened.review.settings.fields["halo"].value = 33  # no multiple of 32; Predict says so
+    opened.review.settings.fields["halo"].value = "33"  # no multiple of 32; Predict says so
     assert opened.session.training.predict_config.halo == PredictConfig().halo
 
 
@@ -119,13 +134,13 @@ def test_settings_of_the_last_prediction_are_shown_when_the_project_is_opened_ag
     (folder / "bundle.json").write_text(json.dumps(asdict(BUNDLE)))
     panel = ReviewPanel(learnable)
     qtbot.addWidget(panel)
-    panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value = 3, 96
+    panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value = 3, "96"
     panel.predict_everything()
     project = learnable.project.folder
     learnable.new_project(tmp_path / "other.pathseg")
     assert panel.settings.fields["shifts"].value == 1
     learnable.open_project(project)
-    assert (panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value) == (3, 96)
+    assert (panel.settings.fields["shifts"].value, panel.settings.fields["halo"].value) == (3, "96")
     assert learnable.training.predict_config == PredictConfig(shifts=3, halo=96)
     later = ReviewPanel(learnable)
     qtbot.addWidget(later)
@@ -139,6 +154,6 @@ def test_prediction_settings_are_remembered_by_a_training_too(opened):
 
 
 def test_prediction_settings_are_remembered_without_a_prediction(opened):
-    opened.review.settings.fields["halo"].value = 128
+    opened.review.settings.fields["halo"].value = "128"
     stored = Project.open(opened.session.project.folder).state.prediction_choices
     assert stored == PredictConfig(halo=128).to_json()

@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 from napari_pathseg.config import LiveConfig
-from napari_pathseg.engine.events import LiveFilled, LiveStatus, LiveTile
+from napari_pathseg.engine.events import LiveFilled, LiveKept, LiveStatus, LiveTile
 from napari_pathseg.engine.live.packed import pack, unpack
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
-from napari_pathseg.jobs.protocol import FillLive, ShowLive, StartLive, StopLive, UpdateLive
+from napari_pathseg.jobs.protocol import FillLive, KeepLive, ShowLive, StartLive, StopLive, UpdateLive
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.edits import fill_from_model
 from napari_pathseg.masks.operations import MaskOperation, OperationStep
 from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.session import live_controller
+from napari_pathseg.projects.project_state import TrainingChoices
+from napari_pathseg.ui.session import live_controller, live_labels
 from napari_pathseg.ui.session.live_controller import FOLLOWS, NOTHING_DRAWN, OFF, STARTING
 from napari_pathseg.ui.session.selection import SLIDE, VIEW
 from napari_pathseg.ui.session.session import Session
@@ -26,7 +27,8 @@ READY = LiveStatus(ready=True, fit=1, encoded=2, wanted=2)
 
 
 @pytest.fixture
-def live(followed):
+def live(followed, monkeypatch):
+    monkeypatch.setattr(live_labels, "_APART_S", 0.0)  # strokes of these tests follow one another in no time
     return followed
 
 
@@ -136,6 +138,48 @@ def test_stroke_that_is_being_drawn_is_sent_once_it_has_ended(ready, worker):
     assert len(sent(worker, UpdateLive)) == 1
 
 
+@pytest.fixture
+def waits(ready):
+    """In how many seconds the window was asked to send what was painted."""
+    seconds = []
+    ready.live.send_wanted.connect(seconds.append)
+    return seconds
+
+
+def test_strokes_that_follow_one_another_are_sent_together(ready, worker, waits, monkeypatch):
+    monkeypatch.setattr(live_labels, "_APART_S", 1000.0)
+    paint(ready)
+    assert len(worker.sent) == 1
+    for row in (100, 120, 140):
+        paint(ready, at=(row, 50), to=(row, 90))
+    assert len(worker.sent) == 1
+    assert 0 < min(waits) <= max(waits) <= 1000
+    monkeypatch.setattr(live_labels, "_APART_S", 0.0)  # the time has passed
+    ready.live.send_edits()
+    (update,) = worker.sent[1:]
+    labels, _ = unpack(update.pixels, (2, update.region.height, update.region.width))
+    assert (labels == ready.mask.read(update.region)[0]).all()
+    assert (labels[:: len(labels) - 1].sum(axis=1) > 0).all()  # from the first to the last of them
+
+
+def test_stroke_that_waits_to_be_applied_is_sent_with_those_before_it(ready, worker):
+    layer = ready.layers.mask
+    layer.stroke(BrushSegment((50, 50), (50, 90), 6), TUMOUR)
+    layer.stroke(BrushSegment((50, 20), (50, 40), 6), BACKGROUND)
+    ready.mask_changed.emit()
+    labels, _ = unpack(worker.sent[-1].pixels, (2, *worker.sent[-1].region[2:]))
+    assert (labels == ready.mask.preview(worker.sent[-1].region, 0)[0]).all()
+
+
+def test_slide_that_is_left_before_its_last_stroke_was_sent_is_read_again(ready, worker, waits, monkeypatch):
+    monkeypatch.setattr(live_labels, "_APART_S", 1000.0)
+    paint(ready)
+    paint(ready, BACKGROUND)
+    worker.sent.clear()
+    ready.show_slide("case0")
+    assert worker.sent == [UpdateLive("case5", EMPTY_REGION), ShowLive("case0", WHOLE, 1), KeepLive()]
+
+
 @pytest.mark.parametrize("change", ["undo", "redo", "accept", "reject a stroke", "erase"])
 def test_every_change_of_a_persons_pixels_is_sent(ready, worker, change):
     paint(ready)
@@ -192,7 +236,34 @@ def test_slide_that_is_left_with_a_stroke_on_its_way_is_read_again(ready, worker
     monkeypatch.setattr(live_controller, "_QUICK", 0)  # as a stroke across a large slide
     ready.layers.mask.stroke(BrushSegment((50, 50), (50, 90), 6), TUMOUR)
     ready.show_slide("case0")
-    assert worker.sent == [UpdateLive("case5", EMPTY_REGION), ShowLive("case0", WHOLE, 1)]
+    assert worker.sent == [UpdateLive("case5", EMPTY_REGION), ShowLive("case0", WHOLE, 1), KeepLive()]
+
+
+def test_live_model_is_kept_when_a_slide_is_left(ready, worker):
+    ready.show_slide("case5")  # as it is shown again after others have written it
+    assert sent(worker, KeepLive) == []
+    ready.show_slide("case0")
+    assert worker.sent[-1] == KeepLive()
+    ready.live.set_on(False)
+    worker.sent.clear()
+    ready.show_slide("case1")
+    assert worker.sent == []
+
+
+def test_nothing_is_kept_of_a_project_that_is_closed_or_that_another_program_holds(ready, worker):
+    ready.workspace.taken = "open in another window"
+    ready.show_slide("case0")
+    assert sent(worker, KeepLive) == []
+    ready.workspace.taken = ""
+    ready.close()
+    assert sent(worker, KeepLive) == []
+
+
+def test_model_that_was_kept_is_announced(live, worker):
+    heard = []
+    live.live.kept.connect(lambda: heard.append(True))
+    worker.event.emit(LiveKept())
+    assert heard == [True]
 
 
 def test_view_is_sent_when_it_moves_and_no_finer_than_the_screen(ready, worker):
@@ -225,6 +296,30 @@ def test_overlay_shows_no_background_nothing_below_the_threshold_and_nothing_on_
     ready.live.set_threshold(0.9)
     assert not shown(ready).any()
     assert ready.layers.live.threshold == 0.9
+
+
+def test_boxes_that_are_drawn_again_look_as_the_whole_does(ready, worker):
+    rng, layers = np.random.default_rng(0), ready.layers
+    worker.event.emit(tile())
+    ready.live.redraw()
+    for fit in range(2, 12):
+        top, left = rng.integers(0, SIDE - 40, 2).tolist()
+        worker.event.emit(tile(Region(top, left, 40, 30), fit=fit, label=int(rng.integers(1, 3))))
+        row, column = rng.integers(20, SIDE - 20, 2).tolist()
+        paint(ready, int(rng.integers(0, 3)), (row, column), (row, column))
+        ready.live.redraw()
+        seen = layers.live._slice.image.raw
+        assert np.array_equal(seen, np.asarray(layers.live.data[0]))
+        assert seen.any()
+
+
+@pytest.mark.parametrize(("zoom", "stripe"), [(0.5, 4), (1, 4), (2, 4), (4, 2), (8, 2), (40, 2)])
+def test_hatching_stays_fine_where_pixels_are_large_on_screen(ready, worker, zoom, stripe):
+    worker.event.emit(tile())
+    layer = ready.layers.live
+    layer.scale_factor = layer.scale[-1] / zoom  # as napari sets it when it draws
+    between = np.asarray(layer.data[0])[0] >= 128
+    assert np.flatnonzero(np.diff(between)).tolist() == list(range(stripe - 1, SIDE - 1, stripe))
 
 
 def test_overlay_has_the_colours_of_the_classes_and_hides_hidden_ones(ready, worker):
@@ -299,6 +394,17 @@ def test_other_settings_start_it_again_and_are_remembered(ready, worker):
     assert worker.sent[1].config == config
     ready.open_project(ready.project.folder)
     assert ready.live.config == config
+
+
+def test_training_with_another_encoder_starts_it_again_with_that(ready, worker):
+    with ready.project.edit_state() as state:
+        state.training_choices = TrainingChoices({"minutes": 3})
+    ready.project_changed.emit()
+    assert worker.sent == []
+    with ready.project.edit_state() as state:
+        state.training_choices = TrainingChoices({"encoder": "resnet18"})
+    ready.project_changed.emit()
+    assert [type(command) for command in worker.sent] == [StopLive, StartLive, ShowLive]
 
 
 def test_worker_that_dies_is_given_everything_again(ready, worker):

@@ -5,7 +5,7 @@ import pytest
 from bundle_helpers import make_bundle, save_model
 
 from napari_pathseg.config import TrainConfig
-from napari_pathseg.engine.events import Progress, RequestPreview, SlideDone, Stop, TileDone
+from napari_pathseg.engine.events import Note, Progress, RequestPreview, SlideDone, Stop, TileDone
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region, layout
 from napari_pathseg.jobs.protocol import JobFailed, Predict, PredictionFinished, Train, TrainingFinished
@@ -114,6 +114,14 @@ def test_stopped_prediction_keeps_its_tiles_and_says_how_much(session, heard):
     assert format_job(session.training.run) == "Stopped: 37 % of the slide predicted"
     assert not session.training.active
     assert model_pixels(session) == 96 * 96
+
+
+def test_what_is_unlike_in_a_slide_is_said_once_while_view_after_view_is_predicted(session, heard):
+    for view in (True, True, False):
+        session.training.predict(["case5"], view=view)
+        session.worker.event.emit(Note("Unlike the slides that m001 learnt, blurred: case5.", warning=True))
+        finish(session)
+    assert heard == ["Unlike the slides that m001 learnt, blurred: case5."] * 2
 
 
 def test_slide_that_was_predicted_in_part_is_still_to_be_predicted(session):

@@ -6,6 +6,7 @@ from napari.components import ViewerModel
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.masks import Provenance
 from napari_pathseg.ui.session.class_removal import remove_class
+from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 
@@ -48,11 +49,11 @@ def test_the_class_that_is_left_is_the_one_that_paints(opened):
 
 def test_no_class_is_removed_while_a_training_reads_the_masks(opened, monkeypatch):
     class Going:
-        title = "Training m001"
+        title, kind, active = "Training m001", JobKind.TRAIN, True
 
-    monkeypatch.setattr(type(opened.training), "active", property(lambda _: True))
-    monkeypatch.setattr(type(opened.training), "run", property(lambda _: Going()), raising=False)
-    with pytest.raises(ProjectError, match="Training m001 is going on. Wait or stop it"):
-        remove_class(opened, TUMOUR)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(opened.training), "active", property(lambda _: True))
+        patch.setattr(type(opened.training), "run", property(lambda _: Going()), raising=False)
+        with pytest.raises(ProjectError, match="Training m001 is going on. Wait or stop it"):
+            remove_class(opened, TUMOUR)
     assert len(opened.project.classes) == 3

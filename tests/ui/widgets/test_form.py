@@ -14,7 +14,7 @@ READ_WELL = {
     *("architecture", "encoder", "stain_jitter", "loss", "class_weights", "focal_gamma", "tversky_alpha"),
     *("border_weight", "border_width", "optimizer", "learning_rate", "decoder_learning_rate", "weight_decay"),
     *("schedule", "staircase_factor", "plateau_factor", "plateau_patience", "patience", "cached_tiles"),
-    *("validation_tiles", "precision", "devices", "preset", "minutes", "halo"),
+    *("validation_tiles", "precision", "devices", "preset", "minutes", "halo", "runtime"),
 }
 KINDS = sorted(Settings.__subclasses__(), key=lambda kind: kind.__name__)
 
@@ -32,6 +32,8 @@ def changed(kind):
             values[field.name] = min(int(info.maximum), default + (info.multiple or 7))
         elif isinstance(default, float):
             values[field.name] = min(info.maximum, default * 1.23456789)
+    if values.get("adapt"):
+        values["runtime"] = "torch"  # which it needs
     return kind(**values)
 
 
@@ -44,7 +46,7 @@ def form(qtbot):
 
 def test_every_settings_class_is_tested():
     assert {TrainConfig, PredictConfig} <= set(KINDS)
-    assert napari_pathseg.config.Settings is Settings
+    assert napari_pathseg.config.PredictConfig is PredictConfig
 
 
 @pytest.mark.parametrize("kind", KINDS)

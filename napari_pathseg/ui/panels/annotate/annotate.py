@@ -85,9 +85,13 @@ class AnnotatePanel(QWidget):
         self.tool_controller.choose(name)
 
     def undo_step(self) -> None:
-        """Undo the last step: of the outline being edited, else of the complete boxes if active, else of the mask."""
+        """Undo the last step: of the outline being edited, else of the complete boxes if active, else of the mask.
+
+        If that was a decision on a place, its place is shown again; one that was skipped is offered again.
+        """
         with show_errors():
-            if (target := self._undo_target) is not None:
+            target = self._undo_target
+            if target is not None and not (target is self._session.layers.mask and self._session.places.undo()):
                 target.undo()
         self._session.mask_changed.emit()
 

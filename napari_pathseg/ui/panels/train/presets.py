@@ -17,7 +17,7 @@ _TEXTS = {
     ),
     "normal": (
         "Normal",
-        "Minutes. Trains the whole network, starting from the quick look if there is one.",
+        "Minutes. Trains the whole network.",
     ),
     "thorough": (
         "Thorough",

@@ -1,13 +1,14 @@
 """All training settings, for experts: in groups, with a button that restores the defaults."""
 
 from psygnal import Signal
-from qtpy.QtWidgets import QFileDialog, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.ui.panels.train.samples import AugmentationPreviewDialog
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import read_form, settings_form
 from napari_pathseg.ui.widgets.layout import column, push_button, row
+from napari_pathseg.ui.widgets.weights_button import add_weights_button
 
 
 class TrainSettings(QWidget):
@@ -19,15 +20,12 @@ class TrainSettings(QWidget):
         super().__init__(parent)
         self._session = session
         self.form = settings_form(TrainConfig(), expert_only=True)
-        self.choose_weights = push_button("…", "Choose a .safetensors file with weights for this encoder.")
-        self.choose_weights.setFixedWidth(30)
-        self.form.add_beside("weights", self.choose_weights)
+        self.choose_weights = add_weights_button(self.form, "weights", "Choose a file with weights for this encoder.")
         self.preview = push_button("Preview augmentation", "")
         self.form.add_below("Augmentation", self.preview)
         self.reset = push_button("Reset", "Restore the default of every setting in Expert.")
         self.samples = AugmentationPreviewDialog(session, self.config, self)
         column(self, self.form, row(None, self.reset))
-        self.choose_weights.clicked.connect(self.ask_for_weights)
         self.preview.clicked.connect(self.show_samples)
         self.reset.clicked.connect(self.show_defaults)
         self.form.changed.connect(self._on_form_changed)
@@ -55,12 +53,6 @@ class TrainSettings(QWidget):
     def show_defaults(self) -> None:
         """Restore the defaults."""
         self.form.show_settings(TrainConfig())
-
-    def ask_for_weights(self) -> None:
-        """Ask for a file with initial weights of the encoder."""
-        path, _ = QFileDialog.getOpenFileName(self, "Weights of the encoder", "", "Weights (*.safetensors)")
-        if path:
-            self.form.fields["weights"].value = path
 
     def show_samples(self) -> None:
         """Open the preview of the augmentation."""

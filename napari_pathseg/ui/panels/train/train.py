@@ -11,11 +11,13 @@ from napari_pathseg.engine.cost_model import DatasetSize, dataset_size, estimate
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.curves import CurvesView
+from napari_pathseg.ui.panels.train.live_offer import LiveOffer
 from napari_pathseg.ui.panels.train.presets import PresetChoice
 from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
 from napari_pathseg.ui.panels.train.samples import ValidationSamplesView
 from napari_pathseg.ui.panels.train.settings import TrainSettings
 from napari_pathseg.ui.panels.train.tuning import TuningPanel
+from napari_pathseg.ui.panels.train.version_choice import VersionChoice
 from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.session.queries import interrupted_run, trained_further, training_summary
@@ -51,6 +53,7 @@ class TrainPanel(QWidget):
         self.presets = PresetChoice()
         self.parent_model = ChoiceBox(label="Start from")
         self.button = push_button("Train", "")
+        self.live_offer, self.version_choice = LiveOffer(session), VersionChoice(session)
         self.curves, self.samples = CurvesView(), ValidationSamplesView()
         self.settings = TrainSettings(session)
         self.tuning = TuningPanel(session, self.config)
@@ -63,7 +66,8 @@ class TrainPanel(QWidget):
         start.addWidget(self.estimate, 1)
         start.addWidget(self.button)
         top = (self.sentence, self.presets, choices, start)
-        column(self, *top, self.curves, self.samples_section, self.expert_section, self.tuning_section)
+        shown = (self.live_offer, self.version_choice, self.curves, self.samples_section)
+        column(self, *top, *shown, self.expert_section, self.tuning_section)
         self._connect()
         self._show_project()
         self._show_run()
@@ -131,6 +135,7 @@ class TrainPanel(QWidget):
             self._show_remembered()
         self._show_parents()
         self._show_button()
+        self.version_choice.refresh()
         self._dataset_size = None
         self._show_estimate_later.throttle()
 
@@ -153,14 +158,19 @@ class TrainPanel(QWidget):
         self._show_run()
 
     def _show_parents(self) -> None:
-        """Fill the choice of initial weights: newest model, interrupted run, from scratch, older models."""
+        """Fill the choice of initial weights: current model, interrupted run, from scratch, older models."""
         with show_errors():
             models, run = trained_further(self._session), interrupted_run(self._session)
             chosen = _NONE if self._from_scratch else self.parent_model.value
-            newest = [(f"Newest model ({models[-1].id})", _LATEST)] if models else []
+            current = self._session.project.current_model if self._session.project is not None else None
+            latest = next((bundle for bundle in models if bundle.id == current), models[-1] if models else None)
+            others = [bundle for bundle in reversed(models) if bundle is not latest]
+            first = (
+                [(f"{'Newest' if latest is models[-1] else 'Current'} model ({latest.id})", _LATEST)] if latest else []
+            )
             resumed = [(f"Resume m{run[1:]} (interrupted)", run)] if run else []
-            older = [(format_model(bundle, models[-1]), bundle.id) for bundle in reversed(models[:-1])]
-            self.parent_model.show_choices([*newest, *resumed, ("From scratch", _NONE), *older])
+            older = [(format_model(bundle, latest), bundle.id) for bundle in others]
+            self.parent_model.show_choices([*first, *resumed, ("From scratch", _NONE), *older])
             keeps_choice = chosen in self.parent_model.choices and (chosen != _NONE or self._from_scratch)
             self.parent_model.value = chosen if keeps_choice else _LATEST if models else _NONE
         self._show_start()
@@ -175,7 +185,7 @@ class TrainPanel(QWidget):
         elif quick:
             tooltip = "A quick look learns from all outlines, each time."
         else:
-            tooltip = "Training on from the newest model is fast; from scratch discards what earlier models learnt."
+            tooltip = "Training on from the current model is fast; from scratch discards what earlier models learnt."
         self.parent_model.tooltip = tooltip
 
     def _show_estimate(self) -> None:
@@ -196,6 +206,8 @@ class TrainPanel(QWidget):
     def _show_run(self) -> None:
         run, active = self._session.training.last_training, self._session.training.active
         self._show_button()
+        self.live_offer.refresh()
+        self.version_choice.refresh()
         if run is not None:
             project = self._session.project
             colors = {} if project is None else {spec.name: spec.color for spec in project.classes}

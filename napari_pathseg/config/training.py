@@ -1,8 +1,4 @@
-"""All settings, each defined once: default, help text, unit and limits.
-
-The form in the window, the options of the command line and the checks are derived from the
-fields of these classes.
-"""
+"""The settings of a training."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -53,7 +49,7 @@ class TrainConfig(Settings):
     weights: str = setting(
         "imagenet",
         "Initial weights of the encoder: imagenet (from an installed package, or downloaded), none, or a .safetensors "
-        "file. A file with VGG16's classifier also fills fc6 and fc7 of fcn8s.",
+        "or .pth file. A file with VGG16's classifier also fills fc6 and fc7 of fcn8s.",
         label="Initial weights",
         group="Network",
     )
@@ -196,22 +192,22 @@ class TrainConfig(Settings):
         label="Degradation probability",
         aliases=("spoiled",),
     )
+    augment_ramp: float = _augmentation(
+        25.0,
+        "Passes over the labelled area in which a new model's geometric and degradation probability rise to their full "
+        "values; 0: full from the start. A short training on many slides sees no tile twice, and little variation "
+        "teaches it more.",
+        minimum=0.0,
+        maximum=1000.0,
+        step=1,
+        label="Augmentation ramp",
+        since="0.2",
+    )
     blur: float = _augmentation(
-        1.5,
-        "Largest blur of the degradation (sigma).",
-        unit="px",
-        minimum=0,
-        maximum=10,
-        step=0.1,
-        label="Blur up to",
+        1.5, "Largest blur of the degradation (sigma).", unit="px", minimum=0, maximum=10, step=0.1, label="Blur up to"
     )
     noise: float = _augmentation(
-        8.0,
-        "Largest noise of the degradation, in grey values.",
-        minimum=0,
-        maximum=100,
-        step=1,
-        label="Noise up to",
+        8.0, "Largest noise of the degradation, in grey values.", minimum=0, maximum=100, step=1, label="Noise up to"
     )
     jpeg: int = _augmentation(
         40,
@@ -222,7 +218,8 @@ class TrainConfig(Settings):
     )
     stain_jitter: float = _augmentation(
         0.15,
-        "Strength of stain augmentation (haematoxylin and eosin); raise it for slides from many laboratories.",
+        "Strength of stain augmentation (haematoxylin and eosin), stronger where fewer than 7 slides are learnt; raise "
+        "it for slides from many laboratories.",
         minimum=0.0,
         maximum=1.0,
         step=0.01,
@@ -281,11 +278,7 @@ class TrainConfig(Settings):
         choices=("adamw", "adam", "sgd"),
     )
     learning_rate: float = _optimization(
-        1e-3,
-        "Learning rate of the whole network; lower it if the loss jumps.",
-        minimum=1e-6,
-        maximum=1.0,
-        step=1e-6,
+        1e-3, "Learning rate of the whole network; lower it if the loss jumps.", minimum=1e-6, maximum=1.0, step=1e-6
     )
     decoder_learning_rate: float = _optimization(
         3e-3,
@@ -332,16 +325,10 @@ class TrainConfig(Settings):
         step=0.05,
     )
     plateau_patience: int = _optimization(
-        2,
-        "Validations without improvement before the plateau factor is applied.",
-        minimum=0,
-        maximum=100,
+        2, "Validations without improvement before the plateau factor is applied.", minimum=0, maximum=100
     )
     patience: int = _optimization(
-        12,
-        "Early stopping: validations without improvement after which training ends.",
-        minimum=1,
-        maximum=1000,
+        12, "Early stopping: validations without improvement after which training ends.", minimum=1, maximum=1000
     )
     ema_decay: float = _optimization(
         0.98,
@@ -362,6 +349,14 @@ class TrainConfig(Settings):
         label="Gradient clipping",
         aliases=("clip",),
     )
+    last_pass: bool = _optimization(
+        True,
+        "In a normal training, the last quarter, up to 5 min, also learns from the held-out slides, after the model "
+        "was scored without them; they themselves are still predicted by the weights from before. Not where only parts "
+        "of slides are held out.",
+        label="Last pass on all slides",
+        since="0.2",
+    )
     steps: int = _optimization(
         0,
         "Total training steps, including the quick look and the learning rate search, regardless of minutes; 0: as "
@@ -371,8 +366,9 @@ class TrainConfig(Settings):
         label="Training steps",
     )
     decoder_seconds: float = _optimization(
-        8.0,
-        "Time to train only the decoder first, on cached features of the frozen encoder (the quick look).",
+        0.0,
+        "Time to train only the decoder first, on cached features of the frozen encoder (the quick look); 0: none. "
+        "Raise it for early pictures of where a long training goes.",
         unit="s",
         minimum=0.0,
         maximum=600,
@@ -380,10 +376,7 @@ class TrainConfig(Settings):
         label="Decoder-only time",
     )
     cached_tiles: int = _optimization(
-        96,
-        "Maximum number of tiles whose encoder features are cached for the quick look.",
-        minimum=4,
-        maximum=4096,
+        96, "Maximum number of tiles whose encoder features are cached for the quick look.", minimum=4, maximum=4096
     )
 
     validation_tiles: int = setting(
@@ -421,80 +414,3 @@ class TrainConfig(Settings):
     def longest_minutes(self) -> float:
         """The maximum training time in minutes: `minutes`, or that of the preset if it is 0."""
         return self.minutes or {"live": 0.5, "quick": 1 / 6, "normal": 2.0, "thorough": 600.0}[self.preset]
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictConfig(Settings):
-    """Settings for predicting the slides of a project."""
-
-    role: str = setting(
-        "all", "Which slides to predict.", label="Slides", choices=("all", "train", "val", "test"), expert=False
-    )
-    tissue_only: bool = setting(
-        True, "Predict tissue only; glass is Background. Up to 16 Mpx are predicted whole.", label="Tissue only"
-    )
-    tile: int = setting(
-        1024,
-        "Side of the tiles that are predicted; lower it if memory runs out.",
-        label="Tile size",
-        unit="px",
-        minimum=64,
-        maximum=4096,
-        step=32,
-        multiple=32,
-    )
-    halo: int = setting(
-        96,
-        "Margin predicted around each tile and then cropped, so that no seams are visible; raise it if they are.",
-        unit="px",
-        minimum=0,
-        maximum=512,
-        step=32,
-        multiple=32,
-    )
-    tta: int = setting(
-        1,
-        "Test-time augmentation: average the prediction over up to 8 flips and rotations of each tile; raise it for "
-        "smoother edges, at a proportionally higher cost.",
-        label="Test-time augmentation",
-        minimum=1,
-        maximum=8,
-        aliases=("positions",),
-    )
-    shifts: int = setting(
-        1,
-        "Shifted passes: average the probabilities of up to 4 passes whose tiles begin 16 px apart, down and to the "
-        "right; raise it where coarse networks such as fcn8s leave blocky edges, at so many times the cost. Multiplies "
-        "with tta.",
-        minimum=1,
-        maximum=4,
-        label="Shifted passes",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class LiveConfig(Settings):
-    """Settings of the live model, which follows each stroke."""
-
-    encoder: str = setting(
-        "tf_efficientnet_lite0",
-        "Encoder, from segmentation-models-pytorch or timm; a heavier one tells more apart and takes longer.",
-    )
-    weights: str = setting(
-        "imagenet",
-        "Weights of the encoder: imagenet (from an installed package, or downloaded), or a .safetensors file.",
-        label="Encoder weights",
-    )
-    stain_norm: str = setting(
-        "none", "Stain normalization.", choices=("none", "macenko", "reinhard"), label="Stain normalization"
-    )
-    memory_gb: float = setting(
-        1.0,
-        "Memory for features; a square millimetre at 1 um per pixel takes 16 MB. Raise it if large slides lag.",
-        unit="GB",
-        minimum=0.1,
-        maximum=256,
-    )
-    disk_gb: float = setting(
-        5.0, "Space for features; 0 keeps none.", unit="GB", minimum=0, maximum=10_000, label="Disk space"
-    )

@@ -1,6 +1,7 @@
 import pytest
 
-from napari_pathseg.engine.training.trainer import TrainingBudget
+from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.training.budget import TrainingBudget, last_pass_share
 
 
 class Clock:
@@ -63,3 +64,32 @@ def test_finished_budget_has_nothing_left(steps):
 
 def test_budget_of_a_resumed_run_is_what_was_left(clock):
     assert TrainingBudget(minutes=1, steps=0, elapsed=45, clock=clock).left == 15
+
+
+def test_reserve_is_left_until_it_is_used(clock):
+    budget = TrainingBudget(minutes=1, steps=0, clock=clock, reserve=0.25)
+    budget.begin_stage(0)
+    clock.now += 45
+    assert (budget.stage_progress(9), budget.progress(9), budget.left) == (1, 0.75, 15)
+    budget.use_reserve(9)
+    assert (budget.stage_progress(9), budget.reserve) == (0, 0)
+    clock.now += 15
+    assert (budget.stage_progress(9), budget.progress(9)) == (1, 1)
+
+
+def test_reserve_shrinks_with_stages_that_end_early(clock):
+    timed = TrainingBudget(minutes=1, steps=0, clock=clock, reserve=0.25)
+    counted = TrainingBudget(minutes=1, steps=100, clock=clock, reserve=0.25)
+    clock.now += 30
+    for budget in (timed, counted):
+        budget.use_reserve(30)
+    assert timed.left == 10
+    assert counted.stage_progress(40) == 1
+
+
+def test_only_normal_trainings_of_some_length_end_with_a_last_pass():
+    config = TrainConfig()
+    assert last_pass_share(config) == last_pass_share(config.replace(steps=40)) == 0.25
+    assert last_pass_share(config.replace(minutes=50)) == 0.1
+    for other in ({"preset": "quick"}, {"preset": "thorough"}, {"devices": 2}, {"steps": 30}, {"last_pass": False}):
+        assert last_pass_share(config.replace(**other)) == 0

@@ -1,6 +1,7 @@
-"""Decides when what the live model finds is drawn: at once where frames are cheap, in batches where they are not.
+"""Decides when what the live model finds is drawn, and when it is sent what was painted.
 
-Without a graphics card a frame takes all cores for a fifth of a second, in which the live model waits.
+Drawn at once where frames are cheap, in batches where they are not: without a graphics card a frame takes all cores for
+a fifth of a second, in which the live model waits.
 """
 
 import time
@@ -14,18 +15,24 @@ _LAZY_MS = 500  # until the overlay follows a change of the mask above it, if no
 _SHARE = 2  # times as long as a frame takes, no other one is drawn
 
 
-class LiveRedraw(QObject):
-    """Calls :meth:`LiveController.redraw` when it is wanted."""
+class LiveTimers(QObject):
+    """Calls :meth:`LiveController.redraw` and :meth:`LiveController.send_edits` when they are wanted."""
 
     def __init__(self, live: LiveController, parent: QObject) -> None:
         super().__init__(parent)
         self._live = live
         self._began = self._not_before = self._latest = 0.0
-        self._timer, self._frame = QTimer(self), QTimer(self)
-        for timer, action in ((self._timer, self._redraw), (self._frame, self._end_frame)):
+        self._timer, self._frame, self._send = QTimer(self), QTimer(self), QTimer(self)
+        actions = (self._redraw, self._end_frame, live.send_edits)
+        for timer, action in zip((self._timer, self._frame, self._send), actions, strict=True):
             timer.setSingleShot(True)
             timer.timeout.connect(action)
         live.redraw_wanted.connect(self._want)
+        live.send_wanted.connect(self._send_later)
+
+    def _send_later(self, seconds: float) -> None:
+        if not self._send.isActive():
+            self._send.start(1 + int(1000 * seconds))
 
     def _want(self, soon: bool) -> None:
         now = time.monotonic()

@@ -1,0 +1,117 @@
+"""The models of the open project as versions: which is current, and whether a new one is kept."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from napari_pathseg.engine.bundle import find_bundle, load_bundle
+from napari_pathseg.engine.evaluation.before_after import BeforeAfter, choose_current
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.model_versions import make_current, remove_models, rename_model, restore_models
+from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.session.workspace import Workspace
+
+_logger = logging.getLogger(__name__)
+
+
+class ModelVersions:
+    """Chooses, names, removes and restores models; each change emits `project_changed` of the workspace.
+
+    Attributes
+    ----------
+    compared
+        The model that the last training made, compared with the one before it, until the user keeps it.
+    discarded
+        Whether the user has discarded it.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._current_before = ""  # when it was discarded
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the last training: another one begins, or the project is closed."""
+        self.compared: BeforeAfter | None = None
+        self.discarded = False
+
+    # -- after a training
+
+    def settle(self, model: str) -> bool:
+        """Let a new model be current unless it is worse than the one before; return whether it is."""
+        self.forget()
+        project = self._workspace.require_project()
+        try:
+            self.compared = choose_current(project, load_bundle(find_bundle(project, model)))
+        except PathsegError as error:  # reported where the model is used
+            _logger.warning("%s is not compared: %s", model, error)
+        return self.compared is not None and self.compared.worse
+
+    def keep(self) -> None:
+        """Make the new model the current one; its comparison is over."""
+        if self.compared is not None:
+            with self._changing() as project:
+                make_current(project, self.compared.model)
+                self.forget()
+
+    def discard(self) -> None:
+        """Remove the new model and make the one before it current; `take_back` undoes that."""
+        if self.compared is None or self.discarded:
+            return
+        with self._changing() as project:
+            self._current_before = project.current_model or ""
+            remove_models(project, [self.compared.model])
+            if self.compared.base in project.model_ids():
+                make_current(project, self.compared.base)
+            self.discarded = True
+
+    def take_back(self) -> None:
+        """Bring the model back that was discarded, and make current what was."""
+        if self.compared is None or not self.discarded:
+            return
+        with self._changing() as project:
+            restore_models(project, [self.compared.model])
+            if self._current_before in project.model_ids():
+                make_current(project, self._current_before)
+            self.discarded = False
+
+    # -- any model
+
+    def make_current(self, model: str) -> None:
+        """Use a model where none is named."""
+        with self._changing() as project:
+            make_current(project, model)
+
+    def use_newest(self) -> None:
+        """Make the newest model the current one, if there is any."""
+        models = self._workspace.require_project().model_ids()
+        if models:
+            make_current(self._workspace.require_project(), models[-1])
+
+    def rename(self, model: str, name: str) -> None:
+        """Give a model a name that is shown beside its own; "" takes it away."""
+        with self._changing() as project:
+            rename_model(project, model, name)
+
+    def remove(self, model: str) -> None:
+        """Take a model off the list; `restore` brings it back."""
+        with self._changing() as project:
+            remove_models(project, [model])
+            self._forget(model)
+
+    def restore(self, model: str) -> None:
+        """Bring a removed model back."""
+        with self._changing() as project:
+            restore_models(project, [model])
+            self._forget(model)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Project]:
+        """Give the project to change its models; then everything hears of it, unless that fails."""
+        self._workspace.require_writable()
+        yield self._workspace.require_project()
+        self._workspace.project_changed.emit()
+
+    def _forget(self, model: str) -> None:
+        if self.compared is not None and self.compared.model == model:
+            self.forget()
