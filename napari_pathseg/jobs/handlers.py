@@ -14,6 +14,7 @@ from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
     ComputeSuperpixels,
+    FindDisagreements,
     FindPlaces,
     JobFinished,
     OfferedPlace,
@@ -52,6 +53,8 @@ def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
             return _sample_augmentation(command)
         case FindPlaces():
             return _find_places(command)
+        case FindDisagreements():
+            return _find_disagreements(command)
     raise AssertionError(command)
 
 
@@ -99,8 +102,14 @@ def _score(command: Score) -> Job[ScoringFinished]:
     plain, adapted = answer["scores"], answer["adapted"]["scores"] if adapt else {}
     dice, adapted_dice = ({name: scores["dice"] for name, scores in found.items()} for found in (plain, adapted))
     slides = [scored["slide"] for scored in answer["slides"]]
-    parts = bool(answer["held_out_parts"])
-    return ScoringFinished(answer["model"], dice, slides, parts=parts, adapted=adapted_dice)
+    finished = ScoringFinished(
+        answer["model"], dice, slides, parts=bool(answer["held_out_parts"]), adapted=adapted_dice
+    )
+    areas = [(project.slide(scored["slide"]).mask_mpp, np.array(scored["confusion"])) for scored in answer["slides"]]
+    mm2: list[list[float]] = []
+    if all(mpp is not None for mpp, _ in areas):
+        mm2 = sum(pixels * ((mpp or 0.0) / 1000) ** 2 for mpp, pixels in areas).tolist()  # type: ignore[union-attr]
+    return replace(finished, confusion=answer["confusion"], confusion_mm2=mm2)
 
 
 def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:
@@ -125,19 +134,38 @@ def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled
 
 def _find_places(command: FindPlaces) -> Job[PlacesFound]:
     from napari_pathseg.engine.guidance.next_places import next_places
-    from napari_pathseg.engine.guidance.pictures import picture_of
-    from napari_pathseg.engine.live.packed import pack
 
     project = Project.open(command.project)
     memory = min(_SEARCH_GB, command.config.memory_gb)
     found = []
     for place in (yield from next_places(project, command.count, config=command.config.replace(memory_gb=memory))):
         offered = OfferedPlace(place.slide, place.region, place.reason, place.area_mm2, place.between)
-        picture = picture_of(project, place.slide, place.region)
-        if picture is not None:
-            offered = replace(offered, sides=picture.shape[:2], pixels=pack(picture))
-        found.append(offered)
+        found.append(_with_picture(project, offered))
     return PlacesFound(found)
+
+
+def _find_disagreements(command: FindDisagreements) -> Job[PlacesFound]:
+    from napari_pathseg.engine.guidance.disagreements import disagreements
+    from napari_pathseg.masks.disagreement import Question
+
+    project, question = Project.open(command.project), Question(*command.pair) if command.pair else None
+    found = yield from disagreements(project, command.count, command.slides, command.model, question)
+    places = []
+    for place in found.places:
+        specs = [project.classes.named(name) for name in (place.labelled, place.predicted)]
+        offered = OfferedPlace(place.slide, place.region, place.reason, place.area_mm2)
+        pair = tuple(spec.index for spec in specs if spec is not None)
+        offered = replace(offered, pair=pair, model=place.model, learnt=place.learnt)
+        places.append(_with_picture(project, offered))
+    return PlacesFound(places, found.note)
+
+
+def _with_picture(project: Project, place: OfferedPlace) -> OfferedPlace:
+    from napari_pathseg.engine.guidance.pictures import picture_of
+    from napari_pathseg.engine.live.packed import pack
+
+    picture = picture_of(project, place.slide, place.region)
+    return place if picture is None else replace(place, sides=picture.shape[:2], pixels=pack(picture))
 
 
 def compute_superpixels(command: ComputeSuperpixels) -> SuperpixelsReady:

@@ -115,6 +115,21 @@ class FindPlaces(StartJob):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FindDisagreements(StartJob):
+    """Find at most `count` places where labels and a model disagree; with a `pair` of class numbers, of these only.
+
+    `pair` is what is labelled and what the model found; without a `model` each slide is compared with the best for it.
+    Without `slides` all are searched.
+    """
+
+    wire_name = "disagreements"
+    count: int
+    slides: list[str] | None = None
+    model: str | None = None
+    pair: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeSuperpixels(Command):
     """Divide a region of a slide into superpixels and write them to `path` as ``.npy``; it never waits for a job.
 
@@ -272,6 +287,13 @@ class ScoringFinished(JobFinished):
     """A model was scored on `slides`, or on parts of them: Dice by class name, None if the class does not occur.
 
     `adapted` is the same of the model adapted to the scanner of each slide; empty if that was not asked for.
+
+    Attributes
+    ----------
+    confusion
+        Labelled mask pixels by true class and predicted one, both counted from class 1.
+    confusion_mm2
+        The same as areas; empty if the pixel size of a slide is unknown.
     """
 
     wire_name = "scoring-finished"
@@ -280,6 +302,8 @@ class ScoringFinished(JobFinished):
     slides: list[str] = field(default_factory=list)
     parts: bool = False
     adapted: dict[str, float | None] = field(default_factory=dict)
+    confusion: list[list[int]] = field(default_factory=list)
+    confusion_mm2: list[list[float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -292,12 +316,15 @@ class AugmentationSampled(JobFinished):
 
 @dataclass(frozen=True)
 class OfferedPlace:
-    """A place to annotate: its box in level-0 pixels, why it is worth it, its size if known, and how it looks.
+    """A place to look at: its box in level-0 pixels, why it is worth it, its size if known, and how it looks.
 
     Attributes
     ----------
     between
         The names of the classes that a model is unsure between, if that is why.
+    pair, model, learnt
+        The numbers of the class that is labelled and of that which a model found, if they contradict each other;
+        that model, and whether it has learnt these labels.
     sides, pixels
         Rows and columns of an RGB picture, and the picture as text made by `engine.live.packed`; empty if the slide
         could not be read.
@@ -310,14 +337,18 @@ class OfferedPlace:
     between: tuple[str, ...] = ()
     sides: tuple[int, int] = (0, 0)
     pixels: str = ""
+    pair: tuple[int, ...] = ()
+    model: str = ""
+    learnt: bool = False
 
 
 @dataclass(frozen=True)
 class PlacesFound(JobFinished):
-    """The places to annotate next were found, the best first."""
+    """Places were found, the best first; `note` says what could not be looked at."""
 
     wire_name = "places-found"
     places: list[OfferedPlace]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -342,7 +373,8 @@ class SuperpixelsFailed(Event):
 COMMANDS: dict[str, type[Command]] = {
     kind.wire_name: kind
     for kind in (
-        *(Train, Tune, Predict, Score, SampleAugmentation, FindPlaces, ComputeSuperpixels, Stop, RequestPreview),
+        *(Train, Tune, Predict, Score, SampleAugmentation, FindPlaces, FindDisagreements),
+        *(ComputeSuperpixels, Stop, RequestPreview),
         *(StartLive, StopLive, ShowLive, UpdateLive, FillLive, KeepLive),
     )
 }

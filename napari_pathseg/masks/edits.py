@@ -105,6 +105,18 @@ def mark_background(region: Region, locked: Locked = NONE_LOCKED) -> MaskOperati
     return _change_all("Marking as Background", region, change)
 
 
+def set_class(name: str, region: Region, where: BoolArray, wanted: tuple[int, Provenance]) -> MaskOperation:
+    """Give the pixels of `region` that are True in `where`, which has its shape, a class and a provenance."""
+    label, provenance = wanted
+
+    def change(box: Region, before: UInt8Array) -> UInt8Array:
+        here = where[box.shift(-region.top, -region.left).slices]
+        after = np.stack([np.full_like(before[0], label), np.full_like(before[1], provenance)])
+        return np.where(here, after, before)
+
+    return _change_all(name, region, change)
+
+
 def assign(region: Region, brush: Brush, inside: InRegion | None = None) -> MaskOperation:
     """Give the labelled pixels in `region` the class of the brush; unlabelled ones stay unlabelled."""
 

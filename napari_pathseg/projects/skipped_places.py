@@ -1,6 +1,7 @@
-"""Places that a person skipped when they were offered to be annotated; they are not offered again.
+"""Places that a person skipped when they were offered; they are not offered again.
 
-``skipped_places.json`` in the project folder lists their boxes by slide, in level-0 pixels.
+``skipped_places.json`` in the project folder lists the boxes, in level-0 pixels, of those that were to be annotated, by
+slide; ``skipped_disagreements.json`` those at which a model contradicts the labels.
 """
 
 from typing import TypedDict
@@ -11,6 +12,7 @@ from napari_pathseg.storage.atomic import save_json
 from napari_pathseg.storage.json_schema import load_record
 
 FILE = "skipped_places.json"
+DISAGREEMENTS_FILE = "skipped_disagreements.json"
 _FORMAT = 1
 _REMEDY = "Delete it: the places that were skipped are offered again then."
 
@@ -22,19 +24,19 @@ class _Stored(TypedDict):
     slides: Skipped
 
 
-def load_skipped(project: Project) -> Skipped:
-    """Return the places that were skipped.
+def load_skipped(project: Project, file: str = FILE) -> Skipped:
+    """Return the places that were skipped; `file` is one of both.
 
     Raises
     ------
     ProjectError
         If the file is damaged.
     """
-    path = project.folder / FILE
+    path = project.folder / file
     return load_record(path, _Stored, _REMEDY)["slides"] if path.exists() else {}
 
 
-def skip_place(project: Project, slide: str, region: Region) -> None:
+def skip_place(project: Project, slide: str, region: Region, file: str = FILE) -> None:
     """Add a place to those that were skipped.
 
     Raises
@@ -43,13 +45,13 @@ def skip_place(project: Project, slide: str, region: Region) -> None:
         If the project is read-only, or the file is damaged or cannot be written.
     """
     with project.write_lock():
-        skipped = load_skipped(project)
+        skipped = load_skipped(project, file)
         if region not in skipped.get(slide, ()):
             skipped.setdefault(slide, []).append(region)
-            _save(project, skipped)
+            _save(project, skipped, file)
 
 
-def offer_again(project: Project, slide: str, region: Region) -> None:
+def offer_again(project: Project, slide: str, region: Region, file: str = FILE) -> None:
     """Take a place off those that were skipped.
 
     Raises
@@ -58,12 +60,12 @@ def offer_again(project: Project, slide: str, region: Region) -> None:
         As :func:`skip_place` does.
     """
     with project.write_lock():
-        skipped = load_skipped(project)
+        skipped = load_skipped(project, file)
         skipped[slide] = [each for each in skipped.get(slide, ()) if each != region]
-        _save(project, {name: regions for name, regions in skipped.items() if regions})
+        _save(project, {name: regions for name, regions in skipped.items() if regions}, file)
 
 
-def offer_all_again(project: Project) -> None:
+def offer_all_again(project: Project, file: str = FILE) -> None:
     """Forget all places that were skipped.
 
     Raises
@@ -72,9 +74,9 @@ def offer_all_again(project: Project) -> None:
         If the project is read-only, or the file cannot be written.
     """
     with project.write_lock():
-        _save(project, {})
+        _save(project, {}, file)
 
 
-def _save(project: Project, skipped: Skipped) -> None:
+def _save(project: Project, skipped: Skipped, file: str) -> None:
     slides = {name: [list(region) for region in regions] for name, regions in skipped.items()}
-    save_json(project.folder / FILE, {"format": _FORMAT, "slides": slides})
+    save_json(project.folder / file, {"format": _FORMAT, "slides": slides})

@@ -60,8 +60,8 @@ KEYS = (
     Key("Shift-H", "canvas_only", "Hide all but the slide, or show the panels again"),
 )
 PLACE_KEYS = (
-    Key("A", "accept_place", "Place in the frame: accept what the model says"),
-    Key("X", "none_in_place", "Place in the frame: none here, all is Background"),
+    Key("A", "accept_place", "Place in the frame: take what the model says"),
+    Key("X", "none_in_place", "Place in the frame: none here (Background), or keep my labels"),
     Key("S", "skip_place", "Place in the frame: skip it"),
 )
 REVIEW_KEYS = (Key("C", "only_contour", "Review: show only the borders of the mask, or areas again"),)

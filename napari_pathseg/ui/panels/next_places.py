@@ -1,16 +1,19 @@
-"""Next places, in Review: pictures of the places that are worth annotating next, and what to do with each."""
+"""Next places, in Review: pictures of places that are worth annotating next, or checking, and what to do with each."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from qtpy.QtCore import QRect, QSize, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPaintEvent, QPen, QPixmap
-from qtpy.QtWidgets import QAbstractButton, QCheckBox, QGridLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QAbstractButton, QCheckBox, QComboBox, QGridLayout, QLabel, QSizePolicy, QWidget
+from superqt.utils import signals_blocked
 
 from napari_pathseg.engine.live.packed import unpack
+from napari_pathseg.jobs.protocol import OfferedPlace
 from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
 from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.next_places import SKIPPED, Offer
-from napari_pathseg.ui.session.place_search import OFFERED
+from napari_pathseg.ui.session.place_search import OFFERED, Wanted
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import LayerKeys, with_key
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
@@ -27,16 +30,48 @@ _FRAME = 3  # pixels, of the place that is looked at
 _CURRENT = QColor("#00a3ff")  # as its frame on the slide
 _DECIDED_OPACITY = 0.35
 _BADGE = QColor(0, 0, 0, 170)
-_FIND = RunButtonTexts(
-    "Find places",
-    "Look on all slides for tissue that would teach a model most. It works in the background.",
-    "Offer what was found so far.",
-)
-_AUTO_HELP = "Look for places after each training and prediction, while Review is open."
 _NEXT_HELP = "Go to the next place that is open"
-_ACCEPT_HELP = "Accept what the model says in the frame, predicted or live, and go on; what you drew stays"
-_NONE_HELP = "None here: make Background of all in the frame that you have not labelled, and go on"
+_AUTO_HELP = "Look for places after each training and prediction, while Review is open."
+_KIND_HELP = (
+    "Least sure: unlabelled tissue where your answer teaches a model most.\n"
+    "Disagreements: labels that a model contradicts, to find errors; what you corrected counts as decided.\n"
+    "Use them after Predict all. A model that has not learnt a slide is asked where there is one."
+)
 _SKIP_HELP = "Skip this place, also in later searches, and go on; undo takes it back"
+
+
+class _Texts(NamedTuple):
+    """What the buttons say for one kind of places."""
+
+    find: RunButtonTexts
+    accept: str
+    accept_help: str
+    reject: str
+    reject_help: str
+
+
+_UNLABELLED = _Texts(
+    RunButtonTexts(
+        "Find places",
+        "Look on all slides for tissue that would teach a model most. It works in the background.",
+        "Offer what was found so far.",
+    ),
+    "Accept A",
+    "Accept what the model says in the frame, predicted or live, and go on; what you drew stays",
+    "None here X",
+    "None here: make Background of all in the frame that you have not labelled, and go on",
+)
+_DISAGREEMENTS = _Texts(
+    RunButtonTexts(
+        "Find places",
+        "Look on all predicted slides for labels that a model contradicts. It works in the background.",
+        "Offer what was found so far.",
+    ),
+    "Take A",
+    "Give what is outlined in the frame the class that the model found, and go on",
+    "Keep X",
+    "Keep your class of what is outlined in the frame, as a correction that is not asked about again, and go on",
+)
 
 
 class PlaceCard(QAbstractButton):
@@ -59,7 +94,8 @@ class PlaceCard(QAbstractButton):
         self.setEnabled(offer is not None)
         place = None if offer is None else offer.place
         text = "" if place is None or offer is None else f"{place.slide}: {place.reason} · {offer.size}"
-        self.setToolTip(f"{text}\n{self._decision.capitalize() or 'Click to go there.'}" if text else "")
+        learnt = "" if place is None else _evidence(place)
+        self.setToolTip(f"{text}\n{learnt}{self._decision.capitalize() or 'Click to go there.'}" if text else "")
         self.setAccessibleName(text)
         self.update()
 
@@ -153,12 +189,16 @@ class NextPlacesPanel(QWidget):
         self.auto = QCheckBox("Automatic")
         self.auto.setToolTip(_AUTO_HELP)
         self.auto.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.search = push_button(_FIND.start, _FIND.start_help)
+        self.kind = QComboBox()
+        self.kind.setToolTip(_KIND_HELP)
+        self.kind.setAccessibleName("Which places")
+        self.kind.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self._kinds = [("Least sure", Wanted()), ("Disagreements", Wanted(disagreements=True))]
+        self.search = push_button(_UNLABELLED.find.start, _UNLABELLED.find.start_help)
         self.more = MenuButton("More", [("Offer skipped places again", self.offer_skipped_again)])
         self.cards = [PlaceCard() for _ in range(OFFERED)]
         self.next = push_button("Next N", with_key(_NEXT_HELP, "next_place"))
-        self.accept = push_button("Accept A", with_key(_ACCEPT_HELP, "accept_place"))
-        self.none_here = push_button("None here X", with_key(_NONE_HELP, "none_in_place"))
+        self.accept, self.none_here = push_button("", ""), push_button("", "")
         self.skip = push_button("Skip S", with_key(_SKIP_HELP, "skip_place"))
         self._lay_out(title)
         self._connect()
@@ -176,8 +216,10 @@ class NextPlacesPanel(QWidget):
         buttons = row(self.next, self.accept, self.none_here, self.skip)
         buttons.setSpacing(HALF_SPACING)
         column(self.decisions, buttons)
-        header = row(title, None, self.auto, self.search, self.more)
-        column(self, header, self.sentence, self.strip, self.decisions).setSpacing(HALF_SPACING)
+        header = row(title, self.kind, None)
+        column(
+            self, header, row(None, self.auto, self.search, self.more), self.sentence, self.strip, self.decisions
+        ).setSpacing(HALF_SPACING)
 
     # -- actions
 
@@ -197,8 +239,8 @@ class NextPlacesPanel(QWidget):
         self._do(self._places.accept)
 
     def none_in_place(self) -> None:
-        """Make Background of what is not labelled in the frame."""
-        self._do(self._places.none_here)
+        """Decide against the model in the frame."""
+        self._do(self._places.reject)
 
     def skip_place(self) -> None:
         """Skip the place in the frame."""
@@ -209,6 +251,14 @@ class NextPlacesPanel(QWidget):
         with show_errors():
             self._places.offer_skipped_again()
             self._places.search.start()
+
+    def look_for(self, wanted: Wanted) -> None:
+        """Offer the disagreements of a pair of classes, and go to the first of them."""
+        self._do(lambda: self._places.want(wanted, go_there=True))
+
+    def _choose_kind(self, number: int) -> None:
+        wanted = self.kind.itemData(number)
+        self._do(lambda: self._places.want(wanted))
 
     def _find_or_stop(self) -> None:
         if self._places.search.running:
@@ -228,6 +278,7 @@ class NextPlacesPanel(QWidget):
     # -- display
 
     def _connect(self) -> None:
+        self.kind.activated.connect(self._choose_kind)
         self.search.clicked.connect(self._find_or_stop)
         self.auto.clicked.connect(self._set_auto)
         for card in self.cards:
@@ -242,6 +293,7 @@ class NextPlacesPanel(QWidget):
 
     def _show(self) -> None:
         places = self._places
+        self._show_kind()
         self.sentence.setText(places.sentence)
         shown = bool(places.offers) or places.search.running  # the place of what is awaited
         self.strip.setVisible(shown)
@@ -256,10 +308,34 @@ class NextPlacesPanel(QWidget):
             self.undo_key.set_on(places.can_undo)
         self._show_buttons()
 
+    def _show_kind(self) -> None:
+        """Show what is looked for: one of both kinds, or the disagreements of one pair of classes."""
+        wanted, project = self._places.search.wanted, self._session.project
+        kinds = list(self._kinds)
+        if wanted.pair and project is not None:
+            labelled, found = map(project.classes.name_of, wanted.pair)
+            kinds.append((f"{labelled}, not {found}", wanted))
+        with signals_blocked(self.kind):
+            if [(self.kind.itemText(at), self.kind.itemData(at)) for at in range(self.kind.count())] != kinds:
+                self.kind.clear()
+                for text, each in kinds:
+                    self.kind.addItem(text, each)
+            self.kind.setCurrentIndex([each for _, each in kinds].index(wanted))
+        texts = self._texts
+        self.accept.setText(texts.accept)
+        self.accept.setToolTip(with_key(texts.accept_help, "accept_place"))
+        self.none_here.setText(texts.reject)
+        self.none_here.setToolTip(with_key(texts.reject_help, "none_in_place"))
+
+    @property
+    def _texts(self) -> _Texts:
+        return _DISAGREEMENTS if self._places.search.wanted.disagreements else _UNLABELLED
+
     def _show_buttons(self) -> None:
         places, project = self._places, self._session.project
         has_slides = project is not None and bool(project.slides)
-        show_run_button(self.search, self._session, JobKind.PLACES, _FIND, ready=has_slides)
+        show_run_button(self.search, self._session, JobKind.PLACES, self._texts.find, ready=has_slides)
+        self.kind.setEnabled(has_slides and not self._session.training.busy)
         self.auto.setEnabled(project is not None and not self._session.read_only)
         self.auto.setChecked(places.search.auto)
         self.next.setEnabled(any(not offer.shown_decision for offer in places.offers))
@@ -273,6 +349,13 @@ class NextPlacesPanel(QWidget):
         action, number = self.more.choices.actions()[0], self._places.skipped
         action.setText(f"Offer skipped places again ({number})" if number else "No place was skipped")
         action.setEnabled(bool(number) and not self._session.read_only)
+
+
+def _evidence(place: OfferedPlace) -> str:
+    """Return a line that says which model contradicts a label, and whether it has learnt it; "" for other places."""
+    if not place.pair:
+        return ""
+    return f"{place.model} has {'learnt these labels' if place.learnt else 'not learnt these labels'}.\n"
 
 
 def _draw_badge(painter: QPainter, square: QRect, corner: Qt.AlignmentFlag, text: str) -> None:

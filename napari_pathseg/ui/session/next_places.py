@@ -1,7 +1,7 @@
-"""The places that are offered to be annotated next: where they are, which one is looked at, and what was decided there.
+"""The places that are offered: where they are, which one is looked at, and what was decided there.
 
-`place_search` finds them.  Of what a person decides, the mask holds what was accepted or made Background, and the
-project the places that were skipped; undo takes back either.
+`place_search` finds them, `place_answers` says what a decision does.  Of what a person decides, the mask holds the
+edits, and the project the places that were skipped; undo takes back either.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from psygnal import Signal
 
+from napari_pathseg.contours.contour import Points
+from napari_pathseg.contours.vectorize import vectorize
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region
 from napari_pathseg.jobs.protocol import OfferedPlace
@@ -21,18 +23,22 @@ from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
+from napari_pathseg.ui.session.place_answers import (
+    ContradictionAnswers,
+    UnlabelledAnswers,
+    box_on_mask,
+    require_change,
+)
 from napari_pathseg.ui.session.place_frame import PlaceFrame
-from napari_pathseg.ui.session.place_search import OFFERED, PlaceSearch
+from napari_pathseg.ui.session.place_search import OFFERED, PlaceSearch, Wanted
 from napari_pathseg.ui.session.training_controller import TrainingController
 from napari_pathseg.ui.session.workspace import Workspace
 
-ACCEPTED, NONE_HERE, SKIPPED = "accepted", "none here", "skipped"
+SKIPPED = "skipped"
 _NO_PLACE = "No place is framed. Press N to go to the next one, or Find places in Review."
-_NO_ANSWER = "No model has answered in this frame yet. Wait for Live or press Predict view, then accept again."
-_NO_CHANGE = "Nothing could be set in this frame, so the place stays open. Unlock its class, or see the message."
-_LEAST_ANSWERED = 0.5  # of what a person has not set in a frame
 _MOST_UNDONE = 24  # decisions that undo takes back after other places were found
 _ALL_DECIDED = "All of these are decided. Press Find places for others."
+_MOST_RINGS = 40  # lines that are drawn in a frame, the longest ones
 _FILLS = 0.7  # of the shorter side of the canvas, by the frame
 
 
@@ -43,12 +49,12 @@ class Offer:
     Attributes
     ----------
     decision
-        `ACCEPTED`, `NONE_HERE` or `SKIPPED`; empty while it is open.
+        `SKIPPED`, or what `place_answers` calls it; empty while it is open.
     """
 
     place: OfferedPlace
     decision: str = ""
-    _before: int = 0  # pixels of a person in its box, before that and after
+    _before: int = 0  # settled pixels of its box, before that and after
     _after: int = 0
     _undone: bool = False
 
@@ -70,17 +76,17 @@ class Offer:
 
     @property
     def changed_mask(self) -> bool:
-        """Whether the decision made pixels those of a person."""
+        """Whether the decision settled pixels of the mask."""
         return self._after > self._before
 
     def decide(self, decision: str, before: int = 0, after: int = 0) -> None:
-        """Note a decision, and the pixels of a person in its box before that and after."""
+        """Note a decision, and the settled pixels of its box before that and after."""
         self.decision, self._before, self._after, self._undone = decision, before, after, False
 
-    def follow(self, labelled: int) -> None:
-        """Note the pixels of a person in its box now: an undo or a redo may have changed them."""
+    def follow(self, settled: int) -> None:
+        """Note the settled pixels of its box now: an undo or a redo may have changed them."""
         if self.changed_mask:
-            self._undone = labelled <= self._before
+            self._undone = settled <= self._before
 
 
 class NextPlaces:
@@ -108,7 +114,9 @@ class NextPlaces:
         live: LiveController,
         show_slide: Callable[[str], None],
     ) -> None:
-        self._workspace, self._editor, self._live, self._show_slide = workspace, editor, live, show_slide
+        self._workspace, self._editor, self._show_slide = workspace, editor, show_slide
+        self._unlabelled = UnlabelledAnswers(workspace, editor, live)
+        self._contradictions = ContradictionAnswers(workspace, editor)
         self.search = PlaceSearch(workspace, training, live)
         self.watched = False
         self._frame = PlaceFrame(workspace)
@@ -121,6 +129,8 @@ class NextPlaces:
         self.search.changed.connect(self._notify)
 
     def _reset(self) -> None:
+        self._others: dict[bool, list[Offer]] = {}  # of the other kind, by whether they are disagreements
+        self._goes_there = False  # to the first that is found
         self.offers: list[Offer] = []
         self.current: Offer | None = None
         self._decided: list[Offer] = []  # what undo takes back, the last one last
@@ -149,7 +159,8 @@ class NextPlaces:
         if said := self.search.sentence(offered=bool(self.offers)):
             return said
         if self.current is None:
-            return f"{len(self.offers)} places. Press N to go to the first." if self.left else _ALL_DECIDED
+            some = f"{len(self.offers)} places. Press N to go to the first." if self.left else _ALL_DECIDED
+            return f"{some} {self.search.note}".strip()
         number, place = self.offers.index(self.current) + 1, self.current.place
         return f"{number} of {len(self.offers)} · {place.slide} · {place.reason} · {self.current.size}"
 
@@ -160,13 +171,42 @@ class NextPlaces:
 
     @property
     def skipped(self) -> int:
-        """The number of places of the project that were skipped; 0 if that cannot be read."""
+        """The number of places, of the kind that is looked for, that were skipped; 0 if that cannot be read."""
         try:
-            return 0 if self._project is None else sum(map(len, load_skipped(self._project).values()))
+            return 0 if self._project is None else sum(map(len, load_skipped(self._project, self._file).values()))
         except ProjectError:  # the search says so
             return 0
 
+    @property
+    def _file(self) -> str:
+        """Where the project remembers the skipped places of the kind that is looked for."""
+        return (self._contradictions if self.search.wanted.disagreements else self._unlabelled).skipped_file
+
     # -- actions
+
+    def want(self, wanted: Wanted, *, go_there: bool = False) -> None:
+        """Offer other places: those of a pair of classes are looked for at once, others unless some were found before.
+
+        With `go_there` the first of them is shown once it is found.
+
+        Raises
+        ------
+        PathsegError
+            If another job runs, and `go_there` is set.
+        """
+        before = self.search.wanted
+        if wanted != before:
+            self._others[before.disagreements] = [] if before.pair else self.offers
+            self.offers = [] if wanted.pair else self._others.pop(wanted.disagreements, [])
+            self.current = None
+            self.search.want(wanted)
+            self._show_frame()
+        self._goes_there = go_there
+        if go_there:
+            self.search.start()
+        elif not self.offers:
+            self.search.start_unasked()
+        self.changed.emit()
 
     def set_watched(self, watched: bool) -> None:
         """Note whether the user sees the places."""
@@ -217,7 +257,7 @@ class NextPlaces:
         self.changed.emit()
 
     def accept(self) -> None:
-        """Accept what the model says in the frame, predicted or live, then go on.
+        """Take what the model says in the frame, then go on.
 
         Raises
         ------
@@ -225,28 +265,19 @@ class NextPlaces:
             If no place is framed, no model has answered there, or the mask cannot be changed.
         """
         offer = self._require_framed()
-        if offer is None:
-            return
-        box = self._box(offer)
-        found = self._live.found(box)
-        _, provenance = self._workspace.require_mask().read(box)
-        unlabelled, predicted = (int((provenance == each).sum()) for each in (Provenance.NONE, Provenance.MODEL))
-        answered = predicted + int(((provenance == Provenance.NONE) & (found > 0)).sum())
-        if unlabelled and not answered:
-            raise ProjectError(_NO_ANSWER)
-        share = answered / max(1, unlabelled + predicted)
-        if unlabelled and share < _LEAST_ANSWERED:
-            raise ProjectError(
-                f"A model has answered in {share:.0%} of this frame only. Wait for Live or press Predict view, then "
-                "accept again."
-            )
-        self._edit(offer, ACCEPTED, lambda: self._editor.accept_found(box, found))
+        if offer is not None:
+            answers = self._answers(offer)
+            self._edit(offer, answers.accepted, lambda: answers.accept(offer.place))
 
-    def none_here(self) -> None:
-        """Make Background of what nobody has labelled in the frame, then go on; raises as :meth:`accept` does."""
+    def reject(self) -> None:
+        """Decide against the model in the frame: Background if it is unlabelled, else what is labelled is kept.
+
+        Then go on; raises as :meth:`accept` does.
+        """
         offer = self._require_framed()
         if offer is not None:
-            self._edit(offer, NONE_HERE, lambda: self._editor.mark_background(self._box(offer)))
+            answers = self._answers(offer)
+            self._edit(offer, answers.rejected, lambda: answers.reject(offer.place))
 
     def skip(self) -> None:
         """Skip the place in the frame, so that it is not offered again, then go on; one that was skipped is open again.
@@ -262,12 +293,12 @@ class NextPlaces:
         project, place = self._workspace.require_project(), offer.place
         self._workspace.require_writable()
         if offer.shown_decision == SKIPPED:
-            offer_again(project, place.slide, place.region)
+            offer_again(project, place.slide, place.region, self._answers(offer).skipped_file)
             self._decided = [each for each in self._decided if each is not offer]
             offer.decide("")
             self.changed.emit()
             return
-        skip_place(project, place.slide, place.region)
+        skip_place(project, place.slide, place.region, self._answers(offer).skipped_file)
         self._go_on(offer, SKIPPED)
 
     def undo(self) -> bool:
@@ -283,7 +314,7 @@ class NextPlaces:
             return False
         self._decided.remove(offer)
         if offer.decision == SKIPPED:
-            offer_again(self._workspace.require_project(), offer.place.slide, offer.place.region)
+            self._offer_again(offer)
         elif offer.changed_mask:
             layer.undo()
             self._editor.apply_pending()
@@ -296,7 +327,7 @@ class NextPlaces:
     def offer_skipped_again(self) -> None:
         """Forget all places that were skipped, so that the next search finds them."""
         self._workspace.require_writable()
-        offer_all_again(self._workspace.require_project())
+        offer_all_again(self._workspace.require_project(), self._file)
         self.changed.emit()
 
     # -- deciding
@@ -306,7 +337,7 @@ class NextPlaces:
         offer = self.current
         if offer is None or not self.framed:
             raise ProjectError(_NO_PLACE)
-        box, view = self._box(offer), self._workspace.layers.visible_region()
+        box, view = box_on_mask(self._workspace, offer.place), self._workspace.layers.visible_region()
         row, column = box.top + box.height // 2, box.left + box.width // 2
         if view.intersect(Region(row, column, 1, 1)).empty:
             self.go_to(offer)
@@ -316,15 +347,15 @@ class NextPlaces:
     def _edit(self, offer: Offer, decision: str, edit: Callable[[], None]) -> None:
         """Edit the mask, which is one undo step, and go on."""
         self._editor.finish_soon("then decide on this place")
-        before = self._labelled(offer)
+        answers = self._answers(offer)
+        before = answers.settled(offer.place)
         edit()
         self._editor.apply_pending()
-        box = self._box(offer)
-        if before == self._labelled(offer) < box.height * box.width:
-            raise ProjectError(_NO_CHANGE)
+        after = answers.settled(offer.place)
+        require_change(before, after, box_on_mask(self._workspace, offer.place))
         if offer.shown_decision == SKIPPED:
-            offer_again(self._workspace.require_project(), offer.place.slide, offer.place.region)
-        self._go_on(offer, decision, before, self._labelled(offer))
+            self._offer_again(offer)
+        self._go_on(offer, decision, before, after)
 
     def _go_on(self, offer: Offer, decision: str, before: int = 0, after: int = 0) -> None:
         """Note a decision and go to the next place that is open; after the last one look for others."""
@@ -346,15 +377,12 @@ class NextPlaces:
         offers = [*self.offers[after + 1 :], *self.offers[: after + 1]]
         return next((offer for offer in offers if not offer.shown_decision), None)
 
-    def _box(self, offer: Offer) -> Region:
-        """Return the box of a place on the mask of its slide, which is in view."""
-        record = self._workspace.require_slide()
-        return offer.place.region.coarser(record.downsample).clip(record.mask_shape)
+    def _answers(self, offer: Offer) -> UnlabelledAnswers | ContradictionAnswers:
+        return self._contradictions if offer.place.pair else self._unlabelled
 
-    def _labelled(self, offer: Offer) -> int:
-        """Return how many pixels in the box of a place, on the slide in view, a person has set."""
-        mask = self._workspace.mask
-        return 0 if mask is None else int((mask.preview(self._box(offer), 0)[1] > Provenance.MODEL).sum())
+    def _offer_again(self, offer: Offer) -> None:
+        place, file = offer.place, self._answers(offer).skipped_file
+        offer_again(self._workspace.require_project(), place.slide, place.region, file)
 
     @property
     def _untouched(self) -> bool:
@@ -369,8 +397,17 @@ class NextPlaces:
         self._arrived = None if mask is None or mask.has_pending else (mask, mask.committed_counts.copy())
 
     def _show_frame(self) -> None:
-        place = self.current.place if self.watched and self.current is not None else None
-        self._frame.frame(*(("", EMPTY_REGION) if place is None else (place.slide, place.region)))
+        offer, record = self.current, self._workspace.slide
+        if not self.watched or offer is None:
+            self._frame.frame("", EMPTY_REGION)
+            return
+        place, rings = offer.place, list[Points]()
+        asked = self._answers(offer).outlined(place) if record is not None and record.id == place.slide else None
+        if asked is not None and record is not None and not offer.shown_decision:
+            box = box_on_mask(self._workspace, place)
+            for contour in vectorize(asked.astype(np.uint8), 1, record.downsample, (box.top, box.left)):
+                rings += contour.rings
+        self._frame.frame(place.slide, place.region, sorted(rings, key=len)[-_MOST_RINGS:])
 
     # -- changes elsewhere
 
@@ -380,9 +417,8 @@ class NextPlaces:
             self._project = project
             self._reset()
         elif project is not None:
-            slides = {name for name, record in project.slides.items() if not record.complete}
-            self.offers = [offer for offer in self.offers if offer.place.slide in slides]
-            self._decided = [offer for offer in self._decided if offer.place.slide in slides]
+            self.offers = [offer for offer in self.offers if _is_there(project, offer.place)]
+            self._decided = [offer for offer in self._decided if _is_there(project, offer.place)]
             if self.current is not None and self.current not in self.offers:
                 self.current = None
                 self._show_frame()
@@ -392,19 +428,25 @@ class NextPlaces:
         self.changed.emit()
 
     def _on_mask(self) -> None:
-        """Note which decisions an undo has taken back: it takes pixels of a person away, which painting does not."""
+        """Note which decisions an undo has taken back.
+
+        Of unlabelled places it takes pixels of a person away, which painting does not; others are looked at each time.
+        """
         record, mask = self._workspace.slide, self._workspace.mask
         if record is None or mask is None:
             return
+        if self.framed and self.current is not None and self.current.place.pair:
+            self._show_frame()  # painting may have settled some of what is outlined
         (known, before), now = self._labelled_before, int(mask.committed_counts[:, Provenance.ACCEPTED :].sum())
         self._labelled_before = mask, now
         offers = dict.fromkeys((*self.offers, *self._decided))
-        if known is mask and now >= before and not any(offer.undone for offer in offers):
+        watched = any(offer.undone or (offer.place.pair and offer.changed_mask) for offer in offers)
+        if known is mask and now >= before and not watched:
             return
         shown = [offer.shown_decision for offer in self.offers]
         for offer in offers:
             if offer.place.slide == record.id and offer.changed_mask:
-                offer.follow(self._labelled(offer))
+                offer.follow(self._answers(offer).settled(offer.place))
         if shown != [offer.shown_decision for offer in self.offers]:
             self.changed.emit()
 
@@ -416,6 +458,15 @@ class NextPlaces:
         self.current = kept[0] if kept else None
         self._show_frame()
         self.changed.emit()
+        if self._goes_there and self.offers:
+            self._goes_there = False
+            self.go_to(self.offers[0])
+
+
+def _is_there(project: Project, place: OfferedPlace) -> bool:
+    """Return whether the slide of a place is still there and, for unlabelled tissue, not complete."""
+    record = project.slides.get(place.slide)
+    return record is not None and (bool(place.pair) or not record.complete)
 
 
 def _overlap(one: OfferedPlace, other: OfferedPlace) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from psygnal import Signal
 
-from napari_pathseg.config import LIVE, LiveConfig, PredictConfig, TrainConfig
+from napari_pathseg.config import LIVE, PredictConfig, TrainConfig
 from napari_pathseg.engine.bundle import comparable_slides, find_bundle, load_bundle, make_newest
 from napari_pathseg.engine.events import (
     Event,
@@ -28,6 +28,7 @@ from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
+    FindDisagreements,
     FindPlaces,
     JobFailed,
     JobFinished,
@@ -181,12 +182,12 @@ class TrainingController:
         self.run = JobState(JobKind.SCORE, waiting=models[1:], slides=slides)
         self._score(models[0], slides)
 
-    def find_places(self, count: int, config: LiveConfig) -> None:
-        """Look for at most `count` places to annotate next, until another job is started."""
+    def find_places(self, command: FindPlaces | FindDisagreements) -> None:
+        """Look for places, until another job is started."""
         self._require_idle()
         self._editor.save_mask()
         self.run = JobState(JobKind.PLACES, gives_way=True)
-        self._send(FindPlaces(project=self._folder, count=count, config=config))
+        self._send(command)
 
     def end_search(self) -> None:
         """End a running search for places, which is in the way; what it has found is lost."""

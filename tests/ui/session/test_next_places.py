@@ -218,7 +218,7 @@ def test_a_decision_that_was_undone_on_its_own_slide_is_not_undone_twice(open_sl
     open_slide.editor.apply_pending()
     offer(open_slide, worker, place("case5"), place("case4"), place("case3"))
     open_slide.places.step(1)
-    open_slide.places.none_here()
+    open_slide.places.reject()
     open_slide.show_slide("case5")
     open_slide.refresh_mask(open_slide.mask.undo())
     open_slide.places.go_to(open_slide.places.offers[1])
@@ -233,7 +233,7 @@ def test_decisions_on_several_slides_are_taken_back_in_turn(open_slide, worker):
     offer(open_slide, worker, place("case5"), place("case4"), place("case3"))
     places = open_slide.places
     places.step(1)
-    places.none_here()
+    places.reject()
     places.skip()
     assert open_slide.slide.id == "case3"
     assert load_skipped(open_slide.project) == {"case4": [LEFT]}
@@ -273,7 +273,7 @@ def test_a_place_where_nothing_could_be_set_stays_open(open_slide, worker):
     open_slide.class_flags.set_locked(TUMOUR, True)
     offer(open_slide, worker, place("case5"), place("case5", RIGHT))
     open_slide.places.step(1)
-    for decide in (open_slide.places.accept, open_slide.places.none_here):
+    for decide in (open_slide.places.accept, open_slide.places.reject):
         with pytest.raises(ProjectError, match="Nothing could be set in this frame, so the place stays open"):
             decide()
     assert [one.shown_decision for one in open_slide.places.offers] == ["", ""]
@@ -319,7 +319,7 @@ def test_a_project_that_is_open_elsewhere_is_not_searched_nor_decided_on(open_sl
     offer(open_slide, worker, place("case5"))
     open_slide.places.step(1)
     open_slide.workspace.taken = "open in another window"
-    for action in (open_slide.places.accept, open_slide.places.none_here, open_slide.places.skip):
+    for action in (open_slide.places.accept, open_slide.places.reject, open_slide.places.skip):
         with pytest.raises(ProjectError, match="read-only here"):
             action()
     with pytest.raises(ProjectError, match="read-only here"):
