@@ -158,7 +158,7 @@ class _Search:
         self._project, self._question = project, question
         self._models = [lineage(project, find_bundle(project, model).name)] if model else list(_usable_models(project))
         self._skipped = load_skipped(project, DISAGREEMENTS_FILE)
-        self._known = np.zeros(256, np.uint8)  # classes by what is stored: one that is gone is none
+        self._known = np.zeros(256, np.uint8)  # classes by what is stored: 0 for one that is gone
         self._known[list(project.classes.numbers)] = list(project.classes.numbers)
         self._compared: dict[str, _Compared] = {}
         self._patches: dict[tuple[str, Question], dict[_Square, _Patch]] = {}
