@@ -1,5 +1,7 @@
 """Which pixels of a person have changed in a mask since somebody last looked."""
 
+import numpy as np
+
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.provenance import Provenance
@@ -9,9 +11,16 @@ _MAX_CHUNKS = 64  # 4096²; to read the whole mask again is then as fast
 
 
 class EditedBoxes:
-    """The boxes in which pixels of a person have changed, at most one a chunk; what a model fills does not count."""
+    """The boxes in which pixels of a person have changed, at most one a chunk; what a model fills does not count.
+
+    Attributes
+    ----------
+    pixels
+        How many pixels of a person have changed since the mask was opened, each as often as it did.
+    """
 
     def __init__(self) -> None:
+        self.pixels = 0
         self._boxes: dict[Key, Region] = {}
         self._too_many = False
 
@@ -26,7 +35,9 @@ class EditedBoxes:
     def add(self, region: Region, before: UInt8Array, after: UInt8Array) -> None:
         """Note that a box of labels and provenance, ``(2, rows, columns)``, has changed."""
         by_person = (before[1] > Provenance.MODEL) | (after[1] > Provenance.MODEL)
-        if self._too_many or not (by_person & (before != after).any(axis=0)).any():
+        changed = int(np.count_nonzero(by_person & (before != after).any(axis=0)))
+        self.pixels += changed
+        if self._too_many or not changed:
             return
         for key in chunks_of(region):
             part = chunk_region(key).intersect(region)

@@ -128,6 +128,11 @@ class History:
             self.trim(HISTORY_BYTES // 2, counts)
             self._trimmed_size = self._journal.size  # a single group may exceed the limit
 
+    @property
+    def undo_depth(self) -> int:
+        """The number of groups that can be undone, without the open one."""
+        return len(self._undo)
+
     # -- reading back
 
     def changes(self, kind: RecordKind, group: UndoGroup) -> Iterator[Change]:

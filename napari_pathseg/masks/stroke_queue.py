@@ -127,6 +127,11 @@ class StrokeQueue:
         return self._dropped + len(self._groups)
 
     @property
+    def groups_pending(self) -> int:
+        """The number of undo groups that are open or have strokes to paint."""
+        return len(self._groups)
+
+    @property
     def has_pending(self) -> bool:
         """Whether anything is still to be painted."""
         return any(group.todo for group in self._groups)

@@ -1,8 +1,10 @@
 """Training tiles, sampled where slides are labelled.
 
 A tile is sampled in three draws: a class, a slide that has it, and a block in which it
-occurs, so that rare classes and small annotations are seen as often as large ones.  The time
-of a draw does not depend on how much is annotated.
+occurs, so that rare classes and small annotations are seen as often as large ones.  A block
+with corrections is as many times likelier as corrections weigh, and so is its slide the more of
+them it has; every other slide keeps its turn, so that what was learnt before is not forgotten.
+The time of a draw does not depend on how much is annotated.
 
 Where parts of the slides are held out, see `projects.held_out_parts`, a tile has no labels of a part or its margin, and
 only the parts are scored.
@@ -92,8 +94,13 @@ class PatchDataset:
         """Return a tile at a random labelled position."""
         label = self.classes[rng.integers(len(self.classes))]
         candidates = [number for number, blocks in enumerate(self._blocks) if label in blocks]
-        number = candidates[rng.integers(len(candidates))]
+        ends = np.cumsum([self._mean_weight(self._blocks[number][label]) for number in candidates])
+        number = candidates[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
         return self._tile(number, self._draw_position(self._blocks[number][label], rng), rng)
+
+    def _mean_weight(self, blocks: LabelledBlocks) -> float:
+        """Return the mean weight of a slide's blocks in sampling, 1 without corrections."""
+        return 1 + (self._config.corrected_weight - 1) * len(blocks.corrected) / len(blocks.all)
 
     def labelled_regions(self, side: int, limit: int, rng: np.random.Generator) -> Iterator[SlideBox]:
         """Yield boxes of masks' grids that tile the labelled area of all slides without overlap, at most `limit`."""

@@ -1,11 +1,9 @@
-"""Queries of the panels: the rows of the slides list, the data a training would use, how models compare."""
+"""Queries of the panels: the rows of the slides list, the versions of the model, how they compare."""
 
 import contextlib
 from dataclasses import dataclass
 
-import numpy as np
-
-from napari_pathseg.classes import BACKGROUND, UNLABELLED
+from napari_pathseg.classes import BACKGROUND
 from napari_pathseg.config import LINEAR
 from napari_pathseg.engine.bundle import Bundle, find_bundle, keeps_live_model, load_bundle, load_bundles
 from napari_pathseg.engine.evaluation.verdict import ABSENT
@@ -14,16 +12,15 @@ from napari_pathseg.engine.training.interrupted import find_resumable_run
 from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import ScoringFinished
-from napari_pathseg.masks import Counts, Provenance
+from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.comparison import count_undecided
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.areas import sampling_level, unlabelled_in_boxes
-from napari_pathseg.projects.checks.trainability import describe_training
+from napari_pathseg.projects.areas import sampling_level
 from napari_pathseg.projects.held_out_parts import WEAKER, join_names
 from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.projects.review_progress import ReviewProgress, review_progress
 from napari_pathseg.projects.review_progress import slide_state as state
-from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes, role_candidates
+from napari_pathseg.projects.slide_record import SlideRecord, labelled_classes
 from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.natural_order import natural_key
 from napari_pathseg.ui.session.session import Session
@@ -39,22 +36,6 @@ class SlideRow:
     state: str
     area: str
     progress: ReviewProgress
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """The data that a training would use."""
-
-    slides: list[str]
-    corrected: list[str]
-    held_out: list[str]
-    area: str
-    parts: str = "parts"
-
-    @property
-    def sentence(self) -> str:
-        """The summary as a sentence."""
-        return describe_training(self.slides, self.held_out, self.area, self.corrected, self.parts)
 
 
 def project_models(session: Session) -> list[Bundle]:
@@ -138,47 +119,9 @@ def labelled_slides(session: Session) -> dict[str, set[int]]:
     return {slide: classes for slide, classes in labelled.items() if classes}
 
 
-def training_summary(session: Session) -> TrainingSummary:
-    """Return the data a training would use now, with roles assigned as it would assign them."""
-    if session.project is None:
-        return TrainingSummary([], [], [], "")
-    slides = session.project.slides
-    labelled = labelled_slides(session)
-    counts = {name: session.counts(name) for name in slides}
-    assigned = roles.assign_roles(role_candidates(slides.values(), counts))
-    role = {name: assigned.get(name, slides[name].role) for name in labelled}
-    training = [slides[name] for name in labelled if role[name] == roles.TRAIN]
-    corrected = [record.id for record in training if _is_corrected(session.counts(record.id))]
-    in_um = all(record.mask_mpp is not None for record in training)
-    pixel_areas = [(record.mask_mpp or 1) ** 2 if in_um else 1 for record in training]
-    pixels = [_training_pixels(session, record) for record in training]
-    area = format_area(float(np.dot(pixels, pixel_areas)), 1.0 if in_um else None)
-    held_out = [name for name in labelled if role[name] == roles.VAL]
-    parts = "the parts outlined in orange," if session.held_out.parts else "parts"
-    return TrainingSummary([record.id for record in training], corrected, held_out, area, parts)
-
-
-def _training_pixels(session: Session, record: SlideRecord) -> int:
-    """Return the number of pixels a training learns from on a slide; approximate for large complete boxes."""
-    by_person = session.counts(record.id)[:, Provenance.ACCEPTED :].sum(axis=1)
-    labelled, erased = int(by_person[1:].sum()), int(by_person[UNLABELLED])
-    if record.complete:
-        rows, columns = record.mask_shape
-        return rows * columns - erased
-    if not record.boxes:
-        return labelled
-    mask = session.mask if session.slide is not None and session.slide.id == record.id else None
-    return labelled + unlabelled_in_boxes(record, mask or session.require_project().open_mask_readonly(record.id))
-
-
 def slide_state(session: Session, record: SlideRecord) -> str:
     """Return "new", "annotated", "predicted" or "corrected"."""
     return state(record, session.counts(record.id), slide_progress(session, record))
-
-
-def _is_corrected(counts: Counts) -> bool:
-    """Return whether a person accepted or corrected anything."""
-    return bool(counts[:, Provenance.CORRECTED].any() or counts[:, Provenance.ACCEPTED].any())
 
 
 def unreviewed(session: Session, slide_id: str) -> int:

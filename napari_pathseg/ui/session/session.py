@@ -40,6 +40,7 @@ from napari_pathseg.ui.session.prediction_view import PredictionView
 from napari_pathseg.ui.session.selection import Selection
 from napari_pathseg.ui.session.training_controller import TrainingController
 from napari_pathseg.ui.session.versions_view import VersionsView
+from napari_pathseg.ui.session.work_log import WorkLog
 from napari_pathseg.ui.session.worker import Worker
 from napari_pathseg.ui.session.workspace import ClassFlags, Workspace, try_acquire
 
@@ -53,6 +54,8 @@ class Session:
     ----------
     background
         What adds slides and imports contours in the background.
+    work_log
+        What the person at the window does.
     """
 
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
@@ -66,6 +69,9 @@ class Session:
         self.live = LiveController(self.workspace, worker)
         self.models = ModelVersions(self.workspace)
         self.training = TrainingController(self.workspace, self.editor, worker, self.live, self.models)
+        self.work_log = WorkLog(self.workspace)
+        self.training.began.connect(self.work_log.begin_round)
+        self.training.ended.connect(lambda _: self.work_log.read_again())
         self.places = NextPlaces(self.workspace, self.editor, self.training, self.live, self.show_slide)
         self.prediction_view = PredictionView(self.workspace, self.editor)
         self.live.kept.connect(self.prediction_view.on_kept)
@@ -109,6 +115,7 @@ class Session:
         """
         self.background.close()
         self.prediction_view.close()
+        self.work_log.save()
         self._wanted = ""
         try:
             self._close_slide()

@@ -64,9 +64,14 @@ _MAX_UNASKED_SIDE = 4096  # mask pixels of the view that are predicted after a t
 
 
 class TrainingController:
-    """Runs one job at a time; `run_changed` is emitted when `run` changes, `ended` with the last event of a job."""
+    """Runs one job at a time.
+
+    Signals: `run_changed` (`run` has changed), `began` (a training is about to learn what is on disk), `ended` (the
+    last event of a job).
+    """
 
     run_changed = Signal()
+    began = Signal()
     ended = Signal(Event)
 
     def __init__(
@@ -391,6 +396,7 @@ class TrainingController:
         self._workspace.project_changed.emit()  # roles may have been assigned
         self._labels_at_start, self.run = self._workspace.labelled_pixels(), run
         self._models.forget()
+        self.began.emit()
 
     def _require_idle(self, *, writes: bool = True) -> None:
         """Raise if a job is still running or, for a job that `writes`, if the project is read-only.

@@ -1,10 +1,14 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.dataset.patches import PatchDataset
+from napari_pathseg.engine.training.plan import plan_training
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import edits
+from napari_pathseg.projects.project import Project
 
 SMALL = TrainConfig(tile=64)
 
@@ -41,15 +45,15 @@ def test_predictions_of_a_model_are_never_drawn(project):
         edits.paint(mask, Region(0, 0, 8, 8), np.full((8, 8), 1, np.uint8))
     with make_dataset(project, slides=[5]) as dataset:
         assert dataset.classes == [1]
-        tile = dataset.draw(np.random.default_rng(0))
-        assert (tile.labels > 0).sum() == 64
+        rng = np.random.default_rng(0)
+        assert max((dataset.draw(rng).labels > 0).sum() for _ in range(20)) == 64
 
 
-def correct(project, slide, region):
+def correct(project, slide, region, label=2):
     """Import a label, then paint another over it, as a user who corrects."""
     with project.write_lock(), project.open_mask(slide) as mask:
-        edits.import_labels(mask, region, np.full(region[2:], 1, np.uint8), np.ones(region[2:], bool))
-        edits.paint(mask, region, np.full(region[2:], 2, np.uint8))
+        edits.import_labels(mask, region, np.full(region[2:], 3 - label, np.uint8), np.ones(region[2:], bool))
+        edits.paint(mask, region, np.full(region[2:], label, np.uint8))
 
 
 def test_corrected_pixels_weigh_more(project):
@@ -69,6 +73,36 @@ def test_blocks_with_corrections_are_drawn_more_often(project):
             return np.mean([dataset.draw(rng).weights is not None for _ in range(200)])
 
     assert share(20) > 1.5 * share(1.5) > 0
+
+
+def shares_of_slides(project, records, config, draws=600):
+    """Return how often tiles as large as the slides are drawn from each of them."""
+    whole = config.replace(tile=192)
+    with PatchDataset(project, records, whole) as dataset:
+        pixels, rng = [slide.pixels(Region(0, 0, 192, 192)) for slide in dataset.slides], np.random.default_rng(0)
+        drawn = [dataset.draw(rng).pixels for _ in range(draws)]
+    found = [next(n for n, known in enumerate(pixels) if (known == tile).all()) for tile in drawn]
+    return np.bincount(found, minlength=len(records)) / draws
+
+
+def test_training_that_goes_on_sees_corrected_slides_more_often_and_all_older_ones_still(trained, tmp_path):
+    folder = tmp_path / "goes_on.pathseg"
+    shutil.copytree(trained[0].folder, folder)
+    project = Project.open(folder)
+    plan = plan_training(project, TrainConfig(), "m001")
+    slides = [record.id for record in plan.train]
+    assert set(slides) == set(trained[2].train)  # nothing that the model has learnt is left out
+    correct(project, slides[0], Region(0, 0, 96, 192), 1)
+    correct(project, slides[0], Region(96, 0, 96, 192), 2)
+    first, *others = shares_of_slides(project, plan.train, plan.config.replace(corrected_weight=3))
+    assert first == pytest.approx(3 / (2 + len(slides)), abs=0.06)
+    assert others == pytest.approx([1 / (2 + len(slides))] * len(others), abs=0.06)
+
+
+def test_a_single_corrected_block_leaves_its_slide_its_usual_share(project):
+    correct(project, "case0", Region(0, 0, 16, 16))
+    records = [project.slide(f"case{number}") for number in range(5)]
+    assert shares_of_slides(project, records, SMALL) == pytest.approx([0.2] * 5, abs=0.06)
 
 
 def test_gaps_between_touching_objects_weigh_more_with_border_weight(project):

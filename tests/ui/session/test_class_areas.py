@@ -15,7 +15,7 @@ from napari_pathseg.projects.slide_settings import SlideChanges
 from napari_pathseg.projects.tissue_masks import save_tissue, tissue_path
 from napari_pathseg.slides.tissue import TissueMask
 from napari_pathseg.ui.session.class_areas import ClassAreas
-from napari_pathseg.ui.session.queries import training_summary
+from napari_pathseg.ui.session.learns_from import training_summary
 
 AREA, PERCENT = 5, 6
 WHOLE = Region(0, 0, 256, 256)

@@ -20,7 +20,8 @@ from napari_pathseg.ui.panels.train.tuning import TuningPanel
 from napari_pathseg.ui.panels.train.version_choice import VersionChoice
 from napari_pathseg.ui.session.formatting import format_model
 from napari_pathseg.ui.session.job_state import JobKind, JobState
-from napari_pathseg.ui.session.queries import interrupted_run, trained_further, training_summary
+from napari_pathseg.ui.session.learns_from import LearnsFrom
+from napari_pathseg.ui.session.queries import interrupted_run, trained_further
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.form import ChoiceBox, field_rows
@@ -33,7 +34,7 @@ _LATEST, _NONE = "latest", "none"
 _BUTTON = RunButtonTexts(
     "Train", "Train on the outlines; the current slide shows the progress.", "Stop now and keep the best model so far."
 )
-_SENTENCE_LINES, _ESTIMATE_LINES = 3, 2
+_SENTENCE_LINES, _NEWS_LINES, _ESTIMATE_LINES = 3, 2, 2
 _RUN = "r"  # first letter of the names of runs; those of models begin with m
 
 
@@ -42,13 +43,14 @@ class TrainPanel(QWidget):
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._learns_from = session, LearnsFrom(session)
         self._folder: Path | None = None
         self._from_scratch = False  # the user's choice; without a model there is no choice
         self._interrupted: JobState | None = None  # the last interrupted run, already offered for resuming
         self._dataset_size: DatasetSize | None = None
-        self.sentence, self.estimate = SecondaryLabel(), SecondaryLabel()
-        for label, lines in ((self.sentence, _SENTENCE_LINES), (self.estimate, _ESTIMATE_LINES)):
+        self.sentence, self.news, self.estimate = SecondaryLabel(), SecondaryLabel(), SecondaryLabel()
+        labels = (self.sentence, _SENTENCE_LINES), (self.news, _NEWS_LINES), (self.estimate, _ESTIMATE_LINES)
+        for label, lines in labels:
             FixedLines(label, lines)
         self.presets = PresetChoice()
         self.parent_model = ChoiceBox(label="Start from")
@@ -65,7 +67,7 @@ class TrainPanel(QWidget):
         start = row()
         start.addWidget(self.estimate, 1)
         start.addWidget(self.button)
-        top = (self.sentence, self.presets, choices, start)
+        top = (self.sentence, self.news, self.presets, choices, start)
         shown = (self.live_offer, self.version_choice, self.curves, self.samples_section)
         column(self, *top, *shown, self.expert_section, self.tuning_section)
         self._connect()
@@ -127,7 +129,7 @@ class TrainPanel(QWidget):
     # -- display
 
     def _show_project(self) -> None:
-        self.sentence.setText(training_summary(self._session).sentence)
+        self._show_summary()
         project = self._session.project
         folder = None if project is None else project.folder
         if folder != self._folder:
@@ -141,9 +143,14 @@ class TrainPanel(QWidget):
 
     def _show_masks(self) -> None:
         """Update the summary after changes of a mask."""
-        self.sentence.setText(training_summary(self._session).sentence)
+        self._show_summary(only_view_changed=True)
         if self._dataset_size is None:  # there may be enough training data now
             self._show_estimate_later.throttle()
+
+    def _show_summary(self, *, only_view_changed: bool = False) -> None:
+        summary = self._learns_from.summary(only_view_changed=only_view_changed)
+        self.sentence.setText(summary.sentence)
+        self.news.setText(summary.news)
 
     def _show_remembered(self) -> None:
         """Show the settings of the project's last training; remove the curves of another project."""

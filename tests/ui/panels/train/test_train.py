@@ -107,6 +107,16 @@ def test_estimate_is_shown_before_a_training(panel, qtbot):
     qtbot.waitUntil(lambda: panel.estimate.text() == "")
 
 
+def test_strokes_with_the_mouse_are_counted_in_what_the_next_training_learns(opened, mouse, qtbot):
+    opened.sections["train"].set_open(True)
+    opened.annotate.choose("brush")
+    mouse.drag((100.0, 100.0), (100.0, 130.0))
+    mouse.drag((120.0, 100.0), (120.0, 130.0))
+    qtbot.waitUntil(lambda: opened.train.news.text() == "2 strokes on 1 slide, nothing unreviewed.")
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: opened.train.news.text() == "1 stroke on 1 slide, nothing unreviewed.")
+
+
 # -- progress
 
 
