@@ -192,11 +192,6 @@ class Mask:
         """Redo the group that was undone last; return the box that changed, empty if there is nothing to redo."""
         return self.run(self._redo_operation()) if self.writable else EMPTY_REGION
 
-    @property
-    def undo_depth(self) -> int:
-        """How many undo groups can be undone, those of pending strokes included."""
-        return 0 if self._history is None else self._history.undo_depth + self.stroke_queue.groups_pending
-
     def end_undo_group(self) -> None:
         """End the undo group: the edits and strokes since the last call are undone together."""
         if self.stroke_queue.has_open_group:
@@ -446,6 +441,11 @@ class Mask:
             self.stroke_queue.add(stroke_from(content), self.shape)
         except ValueError as error:
             _logger.warning("%s: skipped the damaged stroke at byte %d (%s)", self._store.path, record.offset, error)
+
+
+def undo_depth(mask: Mask) -> int:
+    """Return how many undo groups of a mask can be undone, those of pending strokes included."""
+    return 0 if mask._history is None else mask._history.undo_depth + mask.stroke_queue.groups_pending
 
 
 def _count_undone(mask: Mask, steps: Iterator[OperationStep]) -> Iterator[OperationStep]:

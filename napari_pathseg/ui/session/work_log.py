@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from napari_pathseg.masks import Mask
+from napari_pathseg.masks.mask import undo_depth
 from napari_pathseg.projects.annotation_log import Work, log_work, read_rounds
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.workspace import Workspace
@@ -81,7 +82,7 @@ class WorkLog:
         if mask is None or project is None or self._slide not in project.slides:
             return Work()
         pixels, mpp = mask.edited.pixels - self._pixels, project.slide(self._slide).mask_mpp
-        strokes = sum(depth <= mask.undo_depth for depth in self._depths)
+        strokes = sum(depth <= undo_depth(mask) for depth in self._depths)
         return Work(strokes, self._seconds, pixels, None if mpp is None else pixels * mpp**2 / 1e6)
 
     def _on_project(self) -> None:
@@ -103,8 +104,8 @@ class WorkLog:
         groups, pixels = mask.stroke_queue.groups_added, mask.edited.pixels
         if groups == self._groups and pixels == self._seen:  # a model has filled some of it
             return
-        first = mask.undo_depth - (groups - self._groups) + 1  # what lies above it was undone, or is new
+        first = undo_depth(mask) - (groups - self._groups) + 1  # what lies above it was undone, or is new
         self._depths = [depth for depth in self._depths if groups == self._groups or depth < first]
-        self._depths += range(first, mask.undo_depth + 1)
+        self._depths += range(first, undo_depth(mask) + 1)
         self._groups, self._seen = groups, pixels
         self.note_activity()
