@@ -11,7 +11,7 @@ only the parts are scored.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Self
 
 import numpy as np
@@ -66,6 +66,7 @@ class PatchDataset:
         # By slide: the parts that are scored, on the mask's grid; boxes that are not learnt, on the working grid.
         self._parts: list[list[Region]] | None = None
         self._unlearnt: list[list[Region]] = [[] for _ in self.slides]
+        self._favoured: list[int] = []  # slides
         if held_out and scored:
             self._parts = [boxes_on_mask(slide.record, held_out) for slide in self.slides]
         elif held_out:
@@ -90,10 +91,17 @@ class PatchDataset:
         """Number of slides that tiles are drawn from."""
         return sum(bool(blocks) for blocks in self._blocks)
 
+    def favour(self, slides: Collection[str]) -> None:
+        """Draw every other tile from these slides, given by their ids, and the rest from all."""
+        self._favoured = [number for number, slide in enumerate(self.slides) if slide.record.id in slides]
+
     def draw(self, rng: np.random.Generator) -> Tile:
         """Return a tile at a random labelled position."""
         label = self.classes[rng.integers(len(self.classes))]
         candidates = [number for number, blocks in enumerate(self._blocks) if label in blocks]
+        favoured = [number for number in candidates if number in self._favoured]
+        if favoured and rng.random() < 0.5:
+            candidates = favoured
         ends = np.cumsum([self._mean_weight(self._blocks[number][label]) for number in candidates])
         number = candidates[int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))]
         return self._tile(number, self._draw_position(self._blocks[number][label], rng), rng)

@@ -2,7 +2,8 @@
 
 A model then has two sets of weights.  Those from before the last pass were scored; they predict the held-out slides,
 and further trainings start from them, so that held-out slides stay unseen.  Those from after it predict all other
-slides: with few slides, a fifth of them teaches more than the last steps without them would.
+slides: with few slides, a fifth of them teaches more than the last steps without them would.  Every other tile shows
+what was held out, so that a short pass teaches as much of it as of the rest.
 """
 
 import math
@@ -38,6 +39,7 @@ def learn_all(trainer: Trainer) -> Iterator[Event]:
     state.restart_from(trainer.history.load_best_weights())
     budget.use_reserve(state.step)
     with PatchDataset(trainer.project, list(records.values()), trainer.config) as everything:
+        everything.favour([record.id for record in plan.val])
         trainer.load_from(everything)
         try:
             while (progress := budget.stage_progress(state.step)) < 1 and not trainer.stopped:

@@ -39,6 +39,19 @@ def test_rare_class_is_drawn_more_often_than_it_occurs(dataset):
     assert seen > 1.3 * occurs
 
 
+def test_every_other_tile_shows_the_slides_that_are_favoured(project):
+    rng = np.random.default_rng(0)
+    with make_dataset(project, TrainConfig(tile=192)) as dataset:  # a tile is a whole slide
+
+        def share_of_last():
+            last = dataset.slides[-1].pixels(Region(0, 0, 192, 192))
+            return np.mean([np.array_equal(dataset.draw(rng).pixels, last) for _ in range(200)])
+
+        assert share_of_last() == pytest.approx(1 / 5, abs=0.1)
+        dataset.favour(["case4"])
+        assert share_of_last() == pytest.approx(1 / 2 + 1 / 10, abs=0.1)
+
+
 def test_predictions_of_a_model_are_never_drawn(project):
     with project.write_lock(), project.open_mask("case5") as mask:
         edits.fill_from_model(mask, Region(0, 0, 192, 192), np.full((192, 192), 2, np.uint8))
