@@ -155,7 +155,7 @@ def _find_disagreements(command: FindDisagreements) -> Job[PlacesFound]:
         specs = [project.classes.named(name) for name in (place.labelled, place.predicted)]
         offered = OfferedPlace(place.slide, place.region, place.reason, place.area_mm2)
         pair = tuple(spec.index for spec in specs if spec is not None)
-        offered = replace(offered, pair=pair, model=place.model, learnt=place.learnt)
+        offered = replace(offered, pair=pair, confidence=place.confidence, model=place.model, learnt=place.learnt)
         places.append(_with_picture(project, offered))
     return PlacesFound(places, found.note)
 

@@ -322,9 +322,9 @@ class OfferedPlace:
     ----------
     between
         The names of the classes that a model is unsure between, if that is why.
-    pair, model, learnt
-        The numbers of the class that is labelled and of that which a model found, if they contradict each other;
-        that model, and whether it has learnt these labels.
+    pair, confidence, model, learnt
+        The numbers of the class that is labelled and of that which a model found, if they contradict each other; how
+        sure that model is, its name, and whether it has learnt these labels.
     sides, pixels
         Rows and columns of an RGB picture, and the picture as text made by `engine.live.packed`; empty if the slide
         could not be read.
@@ -338,6 +338,7 @@ class OfferedPlace:
     sides: tuple[int, int] = (0, 0)
     pixels: str = ""
     pair: tuple[int, ...] = ()
+    confidence: float = 0.0
     model: str = ""
     learnt: bool = False
 

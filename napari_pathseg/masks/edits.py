@@ -200,21 +200,30 @@ def merge_prediction(
     return MaskOperation("Merging the prediction", steps)
 
 
-def _change(
-    name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: InRegion | None = None
+def change_labelled(
+    name: str, region: Region, change: Callable[[Region, UInt8Array], UInt8Array], inside: InRegion | None = None
 ) -> MaskOperation:
-    """Return the operation that changes the labelled pixels of a box, or of the part of it given by `inside`."""
+    """Return the operation that changes the labelled pixels of a box, or of the part of it given by `inside`.
+
+    `change` gets each part of the box and its pixels, and returns what they become.
+    """
 
     def steps(mask: Editable) -> Iterator[OperationStep]:
         boxes = list(mask.nonempty_chunks(region))
         for number, box in enumerate(boxes, 1):
             before = np.stack(mask.read(box))
-            after = change(before)
+            after = change(box, before)
             if inside is not None:
                 after = np.where(inside(box), after, before)
             yield OperationStep(mask.edit(box, *after), number / len(boxes))
 
     return MaskOperation(name, steps)
+
+
+def _change(
+    name: str, region: Region, change: Callable[[UInt8Array], UInt8Array], inside: InRegion | None = None
+) -> MaskOperation:
+    return change_labelled(name, region, lambda _, pixels: change(pixels), inside)
 
 
 def _change_all(name: str, region: Region, change: Callable[[Region, UInt8Array], UInt8Array]) -> MaskOperation:

@@ -65,6 +65,16 @@ class GroundTruth:
         truth = training_labels(labels, provenance, self._record.complete_in(region))
         return truth, provenance == Provenance.CORRECTED
 
+    def labels_made_alone(self, region: Region) -> UInt8Array:
+        """Return the labels in a region that owe nothing to a model: imported, drawn, or implied where it is complete.
+
+        Elsewhere they are 0: what was accepted is a model's, and what was corrected beside it is where it was wrong.
+        """
+        labels, provenance = self._read(region)
+        truth = training_labels(labels, provenance, self._record.complete_in(region))
+        dependent = (provenance == Provenance.ACCEPTED) | (provenance == Provenance.CORRECTED)
+        return np.where(dependent, np.uint8(UNLABELLED), truth)
+
     def implied_background(self) -> int:
         """Return the number of pixels that are Background only because they are unlabelled in a complete box."""
         count, bounds = 0, EMPTY_REGION

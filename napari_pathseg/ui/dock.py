@@ -260,6 +260,7 @@ class PathsegDock(QWidget):
         self._review_keys = LayerKeys(self._viewer, REVIEW_KEYS, actions)
         self.sections["review"].opened.connect(self._review_keys.set_on)
         self.sections["review"].opened.connect(self.session.places.set_watched)
+        self.review.confusion.chosen.connect(self._show_places)
         self._follow_view = qdebounced(self._settle, timeout=_SETTLE_MS, parent=self)
         self._answer_view = qthrottled(self.session.live.follow_view, timeout=_VIEW_MS, leading=False, parent=self)
         self._live_timers = LiveTimers(self.session.live, self)
@@ -305,6 +306,7 @@ class PathsegDock(QWidget):
         self.session.training.follow_view()
         self.session.live.follow_view()
         self.session.prediction_view.follow_view()
+        self.session.confident.follow_view()
 
     def _quit(self) -> None:
         self.shutdown(clear=False)
@@ -370,6 +372,11 @@ class PathsegDock(QWidget):
         self.area.ensureWidgetVisible(section, 0, 0)
         if bar is not None and inside is not None:  # of a section that is too high, its beginning
             bar.setValue(min(bar.value(), section.mapTo(inside, QPoint(0, 0)).y()))
+
+    def _show_places(self) -> None:
+        """Scroll to the places that a cell of the confusion matrix has opened, whose keys are the canvas's."""
+        self.area.ensureWidgetVisible(self.review.places, 0, 0)
+        self.guard.focus_canvas()
 
     def _canvas(self) -> QWidget | None:
         """Return the widget of napari's canvas, which receives the keys."""

@@ -16,6 +16,7 @@ from napari_pathseg.ui.session.next_places import SKIPPED, Offer
 from napari_pathseg.ui.session.place_search import OFFERED, Wanted
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import LayerKeys, with_key
+from napari_pathseg.ui.widgets.elided_choice import ElidedChoice
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.layout import MenuButton, column, push_button, row
 from napari_pathseg.ui.widgets.notifications import show_errors
@@ -93,7 +94,11 @@ class PlaceCard(QAbstractButton):
         self._decision = "" if offer is None else offer.shown_decision
         self.setEnabled(offer is not None)
         place = None if offer is None else offer.place
-        text = "" if place is None or offer is None else f"{place.slide}: {place.reason} · {offer.size}"
+        text = (
+            ""
+            if place is None or offer is None
+            else " · ".join(filter(None, (f"{place.slide}: {place.reason}", offer.size)))
+        )
         learnt = "" if place is None else _evidence(place)
         self.setToolTip(f"{text}\n{learnt}{self._decision.capitalize() or 'Click to go there.'}" if text else "")
         self.setAccessibleName(text)
@@ -134,8 +139,12 @@ class PlaceCard(QAbstractButton):
         font = self.font()
         font.setPointSizeF(_SMALLER * font.pointSizeF())
         painter.setFont(font)
+        place = self.offer.place
         for text, corner in (
-            (self.offer.size, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom),
+            (
+                f"{100 * place.confidence:.0f} %" if place.pair else self.offer.size,
+                Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignBottom,
+            ),
             (self._decision, Qt.AlignmentFlag.AlignCenter),
         ):
             if text:
@@ -152,7 +161,12 @@ class PlaceCard(QAbstractButton):
         painter.drawText(QRect(0, top, width, self._line), Qt.AlignmentFlag.AlignLeft, name)
         painter.setPen(secondary_color(self))
         rest = QRect(0, top + self._line, width, self._line * (_CAPTION_LINES - 1))
-        why = f"{' or '.join(offer.place.between)}?" if offer.place.between else offer.place.reason
+        if offer.place.pair:
+            both = offer.place.reason.rsplit(" ", 2)[0].split(", model: ")  # the badge has how sure it is
+            lines = [f"you: {both[0].removeprefix('you: ')}", f"model: {both[-1]}"]
+            why = "\n".join(metrics.elidedText(line, Qt.TextElideMode.ElideRight, width) for line in lines)
+        else:
+            why = f"{' or '.join(offer.place.between)}?" if offer.place.between else offer.place.reason
         painter.drawText(rest, Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextWordWrap, why)
 
     @property
@@ -190,6 +204,8 @@ class NextPlacesPanel(QWidget):
         self.auto.setToolTip(_AUTO_HELP)
         self.auto.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.kind = QComboBox()
+        ElidedChoice(self.kind)
+        self.kind.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.kind.setToolTip(_KIND_HELP)
         self.kind.setAccessibleName("Which places")
         self.kind.setFocusPolicy(Qt.FocusPolicy.TabFocus)
@@ -216,7 +232,7 @@ class NextPlacesPanel(QWidget):
         buttons = row(self.next, self.accept, self.none_here, self.skip)
         buttons.setSpacing(HALF_SPACING)
         column(self.decisions, buttons)
-        header = row(title, self.kind, None)
+        header = row(title, self.kind)
         column(
             self, header, row(None, self.auto, self.search, self.more), self.sentence, self.strip, self.decisions
         ).setSpacing(HALF_SPACING)
@@ -312,8 +328,8 @@ class NextPlacesPanel(QWidget):
         """Show what is looked for: one of both kinds, or the disagreements of one pair of classes."""
         wanted, project = self._places.search.wanted, self._session.project
         kinds = list(self._kinds)
-        if wanted.pair and project is not None:
-            labelled, found = map(project.classes.name_of, wanted.pair)
+        if wanted.pair:
+            labelled, found = map(str if project is None else project.classes.name_of, wanted.pair)
             kinds.append((f"{labelled}, not {found}", wanted))
         with signals_blocked(self.kind):
             if [(self.kind.itemText(at), self.kind.itemData(at)) for at in range(self.kind.count())] != kinds:

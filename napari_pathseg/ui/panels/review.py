@@ -15,6 +15,8 @@ from napari_pathseg.masks.comparison import Agreement
 from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.ui.layers.comparison_layer import DIFFERENCE_COLORS
 from napari_pathseg.ui.layers.outline_rendering import OutlineRendering
+from napari_pathseg.ui.panels.confident_accept import ConfidentAcceptPanel
+from napari_pathseg.ui.panels.confusion import ConfusionPanel
 from napari_pathseg.ui.panels.live import LivePanel, LiveSettings
 from napari_pathseg.ui.panels.model_choice import ModelChoice
 from napari_pathseg.ui.panels.next_places import NextPlacesPanel
@@ -95,6 +97,10 @@ class ReviewPanel(QWidget):
         self.probability = ProbabilityPanel(session, self.model)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
         self.versions = VersionsPanel(session)
+        self.confident = ConfidentAcceptPanel(session, self.model)
+        self.confidence = CollapsibleSection("Accept by confidence", self.confident, minor=True)
+        self.confusion = ConfusionPanel(session, self.model)
+        self.mixed_up = CollapsibleSection("Which classes it mixes up", self.confusion, minor=True)
         self._lay_out()
         self._connect()
         self._show_project()
@@ -120,10 +126,12 @@ class ReviewPanel(QWidget):
             row(self.predict_view, self.predict_slide, self.predict_all),
             verdicts,
             self.legend,
+            self.confidence,
             row(QLabel("Mask opacity"), self.opacity, self.only_contour),
             row(self.compare, QLabel("the two newest models"), None),
             self.table,
             self.versions,
+            self.mixed_up,
             CollapsibleSection("Probability", self.probability, minor=True),
             CollapsibleSection("Expert", self.settings, minor=True),
             CollapsibleSection("Expert: Live", self.live_settings, minor=True),
@@ -234,6 +242,7 @@ class ReviewPanel(QWidget):
             button.setEnabled(can_predict and self._session.slide is not None)
         self.compare.setEnabled(free and len(models) > 1)
         self.versions.refresh()
+        self.confusion.refresh()
         self._show_table()
 
     def _show_table(self) -> None:
@@ -244,8 +253,10 @@ class ReviewPanel(QWidget):
                 widget.deleteLater()
         names, rows = compare_scores(self._session)
         run = self._session.training.run
-        if not rows and run is not None and run.kind == JobKind.SCORE and run.active:  # the place of what is awaited
-            names = self._session.training.compared_models
+        scored = self._session.training.compared_models
+        awaited = run is not None and run.kind == JobKind.SCORE and run.active and len(scored) > 1
+        if not rows and awaited:  # the place of what is awaited
+            names = scored
             rows = [(name, "…", "…", "…") for name in self._session.require_project().classes.names]
         for number, cells in enumerate([("Dice", *names, "Difference"), *rows] if rows else []):
             for column_number, text in enumerate(cells):
@@ -326,6 +337,8 @@ class ReviewPanel(QWidget):
         self.accept.clicked.connect(self.accept_view)
         self.reject.clicked.connect(self.reject_view)
         self.compare.clicked.connect(lambda: self.compare_models())
+        self.confidence.opened.connect(self.confident.set_open)
+        self.confusion.chosen.connect(self.places.look_for)
         self.model.compare_wanted.connect(self.compare_models)
         self.opacity.valueChanged.connect(self._set_opacity)
         self.only_contour.clicked.connect(self._contour.set_enabled)

@@ -13,8 +13,10 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion, adopt, keep
+from napari_pathseg.masks.confidence import accept_confident
 from napari_pathseg.masks.edits import accept, accept_found, mark_background, reject
 from napari_pathseg.masks.operations import MaskOperation, watched
+from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.projects.versions import ACCEPT_ALL, create_version, create_versions
 from napari_pathseg.ui.session.background import Steps, Wait
 from napari_pathseg.ui.session.cleanup import CleanupRequest, cleanup, cleanup_options
@@ -157,6 +159,18 @@ class MaskEditor:
             self.run(accept(region.box, locked, region.inside))
         else:
             self.run(adopt(region.box, opinion, locked, region.inside))
+
+    def accept_confident(self, scope: str, prediction: Prediction, wanted: tuple[float, int | None]) -> None:
+        """Accept the model's pixels of a scope by their stored probability, see `masks.confidence.accept_confident`.
+
+        For the whole slide a version of the mask is created first.
+        """
+        self._workspace.require_mask()
+        region, locked = self._selection.resolve_scope(scope), self._workspace.locked_classes
+        if scope == SLIDE:
+            self.save_mask()
+            create_version(self._workspace.require_project(), self._workspace.require_slide().id, ACCEPT_ALL)
+        self.run(accept_confident(region.box, prediction, wanted, locked, region.inside))
 
     def reject(self, scope: str = VIEW) -> None:
         """Drop what the model found in a scope; on a complete slide the person's outline is kept where they differ."""

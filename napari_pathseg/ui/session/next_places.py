@@ -60,8 +60,10 @@ class Offer:
 
     @property
     def size(self) -> str:
-        """Its size as text."""
+        """Its size as text; of a contradiction the area that is asked about, if the pixel size is known."""
         region, area = self.place.region, self.place.area_mm2
+        if area is None and self.place.pair:
+            return ""
         return format_area(region.height * region.width, None) if area is None else format_area(1e6 * area, 1.0)
 
     @property
@@ -162,7 +164,8 @@ class NextPlaces:
             some = f"{len(self.offers)} places. Press N to go to the first." if self.left else _ALL_DECIDED
             return f"{some} {self.search.note}".strip()
         number, place = self.offers.index(self.current) + 1, self.current.place
-        return f"{number} of {len(self.offers)} · {place.slide} · {place.reason} · {self.current.size}"
+        parts = f"{number} of {len(self.offers)}", place.slide, place.reason, self.current.size
+        return " · ".join(filter(None, parts))
 
     @property
     def left(self) -> int:

@@ -181,14 +181,18 @@ def _next_place(session: Session) -> NextStep:
     """Return how to go on with the places that are offered."""
     checks = session.places.search.wanted.disagreements
     if session.places.framed and checks:
-        text = "Who is right where it is outlined? A takes the model's class, X keeps yours, S skips."
-        return NextStep(text, "Take the model's", "accept_place", "review")
+        text = "Who is right where outlined? A: the model, X: you, S skips."
+        return NextStep(text, "The model", "accept_place", "review")
     if session.places.framed:
         text = "Is the frame right? A accepts, X: none here, S skips. Paint over mistakes first."
         return NextStep(text, "Accept frame", "accept_place", "review")
+    if checks:
+        text = f"{plural(session.places.left, 'place')} to check: a model contradicts you. N goes there."
+        return NextStep(text, "Go there", "next_place", "review")
     left = "One place is" if session.places.left == 1 else f"{session.places.left} places are"
-    why = "a model contradicts your labels" if checks else "your answer there teaches most"
-    return NextStep(f"{left} worth a look: {why}{' there' * checks}. N goes there.", "Go there", "next_place", "review")
+    return NextStep(
+        f"{left} worth a look: your answer there teaches most. N goes there.", "Go there", "next_place", "review"
+    )
 
 
 def _predicted(project: Project, model: str, record: SlideRecord) -> bool:

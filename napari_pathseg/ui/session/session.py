@@ -29,6 +29,7 @@ from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.ui.layers.slide_layers import SlideLayers, preload
 from napari_pathseg.ui.session.background import BackgroundJobs, Steps, Work, run_now
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
+from napari_pathseg.ui.session.confident_accept import ConfidentAccept
 from napari_pathseg.ui.session.held_out_boxes import HeldOutBoxes
 from napari_pathseg.ui.session.held_out_corrections import HeldOutCorrections
 from napari_pathseg.ui.session.live_controller import LiveController
@@ -75,6 +76,7 @@ class Session:
         self.places = NextPlaces(self.workspace, self.editor, self.training, self.live, self.show_slide)
         self.prediction_view = PredictionView(self.workspace, self.editor)
         self.live.kept.connect(self.prediction_view.on_kept)
+        self.confident = ConfidentAccept(self.workspace, self.editor, self.selection)
         self.versions = VersionsView(self.workspace)
         self.held_out = HeldOutCorrections(self.workspace)
         self.held_out_boxes = HeldOutBoxes(self.workspace, self.held_out)

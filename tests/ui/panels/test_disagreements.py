@@ -38,6 +38,7 @@ def search(dock):
         pair = tuple(project.classes.named(name).index for name in (one.labelled, one.predicted))
         picture = picture_of(project, one.slide, one.region)
         place = OfferedPlace(one.slide, one.region, one.reason, one.area_mm2, pair=pair, model=one.model)
+        place = replace(place, confidence=one.confidence)
         places.append(replace(place, sides=picture.shape[:2], pixels=pack(picture), learnt=one.learnt))
     dock.worker.event.emit(PlacesFound(places, found.note))
     QApplication.processEvents()
