@@ -16,7 +16,7 @@ from napari_pathseg.ui.widgets.theme import HALF_SPACING, SecondaryLabel
 
 _POLL_MS = 15
 _LOWEST, _HIGHEST, _USUAL = 50, 99, 95  # percent
-_LINES, _LETTERS = 2, 8
+_LINES, _LETTERS = 4, 8
 _SCOPES = {SELECTION: "selection", VIEW: "view", SLIDE: "slide"}
 _HELP = (
     "Accept the model's pixels that are at least so sure, in one undo step: a training learns exactly these.\n"
@@ -44,16 +44,15 @@ class ConfidentAcceptPanel(QWidget):
         for scope, name in _SCOPES.items():
             self.scope.addItem(f"in {name}" if scope != SLIDE else "on slide", scope)
         self.scope.setCurrentIndex(self.scope.findData(VIEW))
-        self.taken, self.right = SecondaryLabel(), SecondaryLabel()
-        for sentence in (self.taken, self.right):
-            FixedLines(sentence, _LINES)
+        self.sentence = SecondaryLabel()
+        FixedLines(self.sentence, _LINES)
         self.accept = push_button("Accept", _HELP)
         for choice in (self.label, self.scope):
             choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             choice.setMinimumContentsLength(_LETTERS)
             choice.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         first, second = row(QLabel("From"), self.threshold, self.label), row(self.scope, self.accept)
-        column(self, first, second, self.taken, self.right).setSpacing(HALF_SPACING)
+        column(self, first, second, self.sentence).setSpacing(HALF_SPACING)
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._connect()
@@ -133,7 +132,5 @@ class ConfidentAcceptPanel(QWidget):
             self.scope.setCurrentIndex(self.scope.findData(VIEW))
 
     def _show(self) -> None:
-        taken, right = self._session.confident.sentences
-        self.taken.setText(taken)
-        self.right.setText(right)
+        self.sentence.setText(" ".join(filter(None, self._session.confident.sentences)))
         self.accept.setEnabled(self._session.confident.can_accept)

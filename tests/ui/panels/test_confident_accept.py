@@ -64,6 +64,10 @@ def choose(dock, *, percent=95, label=None, scope=SLIDE):
     return panel
 
 
+def said(dock):
+    return dock.session.confident.sentences
+
+
 def accepted(dock):
     counts = dock.session.mask.counts[:, Provenance.ACCEPTED]
     return {label: int(counts[label]) for label in np.flatnonzero(counts)}
@@ -74,14 +78,14 @@ def test_it_says_what_it_takes_before_and_takes_exactly_that_in_one_undo_step(pr
     sure = disc.copy()
     sure[LEFT.slices] = True
     assert predicted.session.confident.pixels == sure.sum()
-    assert panel.taken.text() == f"Takes {sure.sum() / 1e6:.2f} Mpx."
+    assert panel.sentence.text().startswith(f"Takes {sure.sum() / 1e6:.2f} Mpx. ")
     panel.accept.click()
     qtbot.waitUntil(lambda: not predicted.session.mask.has_pending)
     labels, provenance = predicted.session.mask.read(WHOLE)
     assert np.array_equal(provenance == Provenance.ACCEPTED, sure)
     assert np.array_equal(labels[sure] == TUMOUR, disc[sure])
     settle(predicted)
-    assert panel.taken.text() == "Nothing that waits is so sure."
+    assert said(predicted)[0] == "Nothing that waits is so sure."
     assert not panel.accept.isEnabled()
     predicted.session.refresh_mask(predicted.session.mask.undo())
     assert accepted(predicted) == {}
@@ -100,10 +104,11 @@ def test_lower_probability_takes_more_without_counting_again(predicted):
     assert fewer < predicted.session.confident.pixels == SIDE**2
 
 
-def test_only_what_is_on_screen_or_selected_is_taken(predicted, viewer):
+def test_only_what_is_on_screen_or_selected_is_taken(predicted, viewer, qtbot):
     panel = choose(predicted, percent=60, scope=VIEW)
     viewer.scene.camera.zoom = 20
     viewer.scene.camera.center = (200, 200)
+    qtbot.waitUntil(lambda: predicted.session.layers.visible_region().height < SIDE)
     predicted.session.confident.follow_view()
     settle(predicted)
     box = predicted.session.layers.visible_region()
@@ -112,22 +117,22 @@ def test_only_what_is_on_screen_or_selected_is_taken(predicted, viewer):
 
 
 def test_it_says_how_often_such_pixels_were_right_on_held_out_slides(predicted, disc):
-    panel = choose(predicted, label=BACKGROUND)
-    assert panel.right.text().endswith("of such pixels were right on 1 held-out slide.")
+    choose(predicted, label=BACKGROUND)
+    assert said(predicted)[1].endswith("of such pixels were right on 1 held-out slide.")
     wrong = ~disc[:, :100]
     wrong[128:] = False
     expected = 1 - wrong.sum() / (~disc[:, :100]).sum()
     assert predicted.session.confident.right == pytest.approx(expected)
     choose(predicted, label=TUMOUR)
-    assert panel.right.text() == "100 % of such pixels were right on 1 held-out slide."
+    assert said(predicted)[1] == "100 % of such pixels were right on 1 held-out slide."
 
 
 def test_without_a_predicted_held_out_slide_that_is_not_known(predicted):
     predicted.session.project.update_slide("case1", role="train")
     save_model(predicted.session.project, make_bundle("m002"))
     predicted.session.confident.measure_again()
-    panel = choose(predicted)
-    assert panel.right.text().startswith("How often such pixels are right is not known")
+    choose(predicted)
+    assert said(predicted)[1].startswith("How often such pixels are right is not known")
 
 
 def test_held_out_slide_comes_with_a_warning(predicted, disc):
@@ -135,27 +140,27 @@ def test_held_out_slide_comes_with_a_warning(predicted, disc):
     mask = predicted.session.mask
     mask.edit(WHOLE, np.full((SIDE, SIDE), BACKGROUND, np.uint8), np.full((SIDE, SIDE), 1, np.uint8))
     predicted.session.refresh_mask(WHOLE)
-    panel = choose(predicted)
-    assert "This slide is held out: scores on it get too good." in panel.taken.text()
+    choose(predicted)
+    assert "This slide is held out: scores on it get too good." in said(predicted)[0]
 
 
 def test_slide_without_a_prediction_says_what_to_do(predicted):
     predicted.session.show_slide("case2")
     panel = choose(predicted)
-    assert panel.taken.text() == "m001 has not predicted case2 yet. Press Predict slide."
+    assert said(predicted)[0] == "m001 has not predicted case2 yet. Press Predict slide."
     assert not panel.accept.isEnabled()
 
 
 def test_complete_slide_has_nothing_that_waits(predicted):
     predicted.session.editor.set_complete(True)
     panel = choose(predicted)
-    assert panel.taken.text().startswith("case0 is complete")
+    assert said(predicted)[0].startswith("case0 is complete")
     assert not panel.accept.isEnabled()
 
 
 def test_whole_slide_gets_a_version_first(predicted, qtbot):
     choose(predicted).accept.click()
-    qtbot.waitUntil(lambda: accepted(predicted))
+    qtbot.waitUntil(lambda: bool(accepted(predicted)))
     assert any((predicted.session.project.folder / "versions" / "case0").iterdir())
 
 
