@@ -55,7 +55,7 @@ class ConfusionTable:
 
 
 def confusion_table(session: Session, model: str | None) -> ConfusionTable | None:
-    """Return the confusion matrix of a model, or else of the last one that was scored; None if there is none."""
+    """Return the confusion matrix of a model, or else of the last one that was scored; None without one."""
     project, scores = session.project, session.training.scores
     scored = scores.get(model or "") or next(reversed(scores.values()), None)
     if project is None or scored is None or not scored.confusion:
