@@ -29,6 +29,8 @@ from napari_pathseg.storage.json_schema import SchemaError, conform
 from napari_pathseg.storage.portable import remove_tree, replace
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
+ROUND = "round of training"  # before a training that goes on by itself
+_MAX_ROUNDS = 2  # newest of these that are kept, beside the others
 MAX_RECENT = 10  # newest versions of a slide that are kept; the documentation promises 5
 _DAILY_PERIOD = timedelta(days=14)  # one more version a day is kept for this long
 _FORMAT = 1
@@ -57,7 +59,7 @@ class Version:
     when
         When it was created; for a damaged version, when its folder was last written.
     why
-        The action that followed: one of the five strings above.
+        The action that followed: one of the six strings above.
     counts
         Pixel counts by class and provenance; None if they cannot be read.
     checksum
@@ -185,8 +187,16 @@ def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
     """Return the versions to delete, from `known`, which is sorted newest first.
 
     Versions that a person created by hand are never deleted.  Damaged versions do not count towards the kept ones, and
-    are deleted once they are older than all of those.  Days are those of the time zone of `now`.
+    are deleted once they are older than all of those.  Of the rounds of a training that goes on by itself only the
+    newest are kept, and they push out no others.  Days are those of the time zone of `now`.
     """
+    rounds = [version for version in known if version.why == ROUND][_MAX_ROUNDS:]
+    known = [version for version in known if version.why != ROUND]
+    return [*rounds, *_expired(known, now)]
+
+
+def _expired(known: Sequence[Version], now: datetime) -> list[Version]:
+    """Return the versions to delete but for rounds."""
     readable = [version for version in known if not version.problem]
     kept = readable[:MAX_RECENT]
     days = {version.when.astimezone(now.tzinfo).date() for version in kept}

@@ -87,6 +87,9 @@ class JobState:
         The slide that is being predicted, how much of what is asked of it is done, 0 to 1, and how many are done.
     stopped
         Whether a prediction ended before its end.
+    number, gain, kept
+        Of a round of a training that goes on by itself: its number, from 1, else 0; the gain in mean Dice on held-out
+        slides, None until it is known or if nothing compares; and whether its model is kept.
     broken, error
         Whether it failed or the worker died, and the text of the error.
     """
@@ -125,6 +128,9 @@ class JobState:
     share: float = 0.0
     slides_done: int = 0
     stopped: bool = False
+    number: int = 0
+    gain: float | None = None
+    kept: bool = True
     broken: bool = False
     error: str = ""
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from napari_pathseg.engine.bundle import find_bundle, load_bundle
 from napari_pathseg.engine.evaluation.before_after import BeforeAfter, choose_current
+from napari_pathseg.engine.rounds import drop_round, fold_round
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.model_versions import make_current, remove_models, rename_model, restore_models
 from napari_pathseg.projects.project import Project
@@ -23,11 +24,14 @@ class ModelVersions:
         The model that the last training made, compared with the one before it, until the user keeps it.
     discarded
         Whether the user has discarded it.
+    rounds
+        The models that rounds of a training that goes on by itself have made.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._current_before = ""  # when it was discarded
+        self.rounds: list[str] = []
         self.forget()
 
     def forget(self) -> None:
@@ -46,6 +50,31 @@ class ModelVersions:
         except PathsegError as error:  # reported where the model is used
             _logger.warning("%s is not compared: %s", model, error)
         return self.compared is not None and self.compared.worse
+
+    def settle_round(self, model: str) -> float | None:
+        """Keep the new model of a round unless it is worse or the same as the one before; then it is deleted.
+
+        Of the rounds before only the last one stays in the tree.
+
+        Returns
+        -------
+        gain
+            The difference of the mean Dice on held-out slides, 0 if it is not kept; None if they do not compare.
+        """
+        project, worse = self._workspace.require_project(), self.settle(model)
+        bundle = load_bundle(find_bundle(project, model))
+        if worse or bundle.is_copy:
+            self.forget()
+            drop_round(project, model)
+            if bundle.base in project.model_ids():
+                make_current(project, bundle.base)
+            return 0.0
+        self.rounds.append(model)
+        if bundle.parent in self.rounds:
+            before = load_bundle(find_bundle(project, bundle.parent)).parent
+            if before in self.rounds and fold_round(project, before):
+                self.rounds.remove(before)
+        return None if self.compared is None else self.compared.mean
 
     def keep(self) -> None:
         """Make the new model the current one; its comparison is over."""

@@ -1,19 +1,17 @@
 """The next step for the user: a sentence and a button, derived from the state of the session alone."""
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.evaluation.verdict import is_reliable
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.masks.prediction import covers_slide
-from napari_pathseg.projects import roles
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.review_progress import unreviewed_sentence
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.ui.session.formatting import format_duration, plural, shorten
-from napari_pathseg.ui.session.held_out_corrections import held_out_slides
 from napari_pathseg.ui.session.job_state import JobKind
+from napari_pathseg.ui.session.label_changes import changed_since
 from napari_pathseg.ui.session.queries import all_progress, labelled_slides, undecided, unreviewed
 from napari_pathseg.ui.session.session import Session
 
@@ -231,21 +229,4 @@ def changed_slides(session: Session) -> int:
     trained, models = project.state.trained_labels, (project.current_model, *project.model_ids()[-1:])
     if trained is None or trained.model not in models:
         return 0
-    now = session.workspace.labelled_pixels()
-    before = trained.pixels
-    changed = {name for name in {*now, *before} if _labels(now.get(name)) != _labels(before.get(name))}
-    kept = held_out_slides(session.workspace) if changed else set()
-    return sum(name not in project.slides or not _is_kept(project, name, kept) for name in changed)
-
-
-def _labels(pixels: Sequence[int] | None) -> Sequence[int]:
-    """Return a slide's labels in numbers up to the last class that it shows; a class without pixels changes nothing."""
-    used = list(pixels or ())
-    while used and not used[-1]:
-        used.pop()
-    return used
-
-
-def _is_kept(project: Project, slide: str, held_out: Collection[str]) -> bool:
-    """Return whether the next training does not learn from a slide."""
-    return slide in held_out or project.slides[slide].role == roles.TEST
+    return len(changed_since(session.workspace, trained.pixels))

@@ -32,6 +32,7 @@ from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.confident_accept import ConfidentAccept
 from napari_pathseg.ui.session.held_out_boxes import HeldOutBoxes
 from napari_pathseg.ui.session.held_out_corrections import HeldOutCorrections
+from napari_pathseg.ui.session.keep_training import KeepTraining
 from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
 from napari_pathseg.ui.session.model_versions import ModelVersions
@@ -73,6 +74,7 @@ class Session:
         self.work_log = WorkLog(self.workspace)
         self.training.began.connect(self.work_log.begin_round)
         self.training.ended.connect(lambda _: self.work_log.read_again())
+        self.keep_training = KeepTraining(self.workspace, self.training, self.work_log)
         self.places = NextPlaces(self.workspace, self.editor, self.training, self.live, self.show_slide)
         self.prediction_view = PredictionView(self.workspace, self.editor)
         self.live.kept.connect(self.prediction_view.on_kept)

@@ -48,7 +48,7 @@ from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.projects.project_state import TrainedLabels
 from napari_pathseg.projects.roles import VAL
-from napari_pathseg.projects.versions import TRAINING
+from napari_pathseg.projects.versions import ROUND, TRAINING
 from napari_pathseg.ui.session.background import Steps, Work
 from napari_pathseg.ui.session.formatting import format_kept, format_live_comparison
 from napari_pathseg.ui.session.job_state import JobKind, JobState, latest_training_run, load_run
@@ -68,6 +68,11 @@ class TrainingController:
 
     Signals: `run_changed` (`run` has changed), `began` (a training is about to learn what is on disk), `ended` (the
     last event of a job).
+
+    Attributes
+    ----------
+    labels_at_start
+        The labels of each slide when the last training began, see `Workspace.labelled_pixels`.
     """
 
     run_changed = Signal()
@@ -83,7 +88,7 @@ class TrainingController:
         self._ignored_jobs = 0  # stopped, and not ended yet; their events are ignored
         self._stopping_detached = False  # the last of them is that of a closed project
         self._tiles = PredictedTiles(workspace, editor)
-        self._labels_at_start: dict[str, list[int]] = {}  # labelled pixels when the training started
+        self.labels_at_start: dict[str, list[int]] = {}
         self.predict_config = PredictConfig()  # of the next prediction
         self._said: set[str] = set()  # the notes of the jobs of this project
         self.compared_models: list[str] = []
@@ -116,10 +121,14 @@ class TrainingController:
         """True if a job is running that others have to wait for."""
         return self.run is not None and self.run.active and not self.run.gives_way
 
-    def train(self, config: TrainConfig, parent: str | None = "latest") -> None:
-        """Fine-tune a model; meanwhile the slide shows its predictions of the view, once the live model's are worse."""
+    def train(self, config: TrainConfig, parent: str | None = "latest", number: int = 0) -> None:
+        """Fine-tune a model; meanwhile the slide shows its predictions of the view, once the live model's are worse.
+
+        With a `number` it is a round of a training that goes on by itself.
+        """
         beside_live = self._is_beside_live(config)
-        self._start_training(JobState(JobKind.TRAIN, minutes=config.longest_minutes, live_leads=beside_live))
+        run = JobState(JobKind.TRAIN, minutes=config.longest_minutes, live_leads=beside_live, number=number)
+        self._start_training(run)
         self._send(Train(project=self._folder, config=config, parent=parent, beside_live=beside_live))
         self.request_preview()
 
@@ -221,7 +230,7 @@ class TrainingController:
             )
         model = yield Work(lambda _: make_newest(project, LIVE_MODEL), title, writes=True)
         with project.edit_state() as state:
-            state.trained_labels = TrainedLabels(model, kept.pixels if kept and kept.pixels else self._labels_at_start)
+            state.trained_labels = TrainedLabels(model, kept.pixels if kept and kept.pixels else self.labels_at_start)
         self._models.use_newest()
         if self.last_training is not None and self.last_training is run:
             self.last_training = replace(run, live_dice=None, live_leads=False)
@@ -254,6 +263,7 @@ class TrainingController:
         self._tiles.drop()
         self._models.forget()
         self.run, self.scores, self.compared_models, self._said = None, {}, [], set()
+        self.labels_at_start = {}
         self.run_changed.emit()
 
     def follow_view(self) -> None:
@@ -300,11 +310,11 @@ class TrainingController:
             self.ended.emit(event)
 
     def _is_new(self, text: str) -> bool:
-        """Return whether to show a note: predicting one view after another says the same of a slide each time."""
+        """Return whether to show a note: one view or round after another says the same of a slide each time."""
         assert self.run is not None
         if self.run.kind == JobKind.PLACES:  # the live model says it
             return False
-        known = self.run.view and text in self._said
+        known = (self.run.view or self.run.number > 0) and text in self._said
         self._said.add(text)
         return not known
 
@@ -335,27 +345,43 @@ class TrainingController:
                         "",
                         "info",
                     )
-            case TrainingFinished(model=model):
-                with self._workspace.require_project().edit_state() as state:
-                    state.trained_labels = TrainedLabels(model, self._labels_at_start)
-                worse = self._models.settle(model)
-                self._workspace.project_changed.emit()
-                self._workspace.message.emit(*_announcement(event))
-                if worse and self._models.compared is not None:
-                    text = f"{self._models.compared.warning} Keep, under Train, makes {model} current."
-                    self._workspace.message.emit(text, "", "warning")
-                    return
-                if self._workspace.slide is not None and self.run is not None and not self.run.live_leads:
-                    self._require_idle()
-                    view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
-                    slides = [self._workspace.slide.id]
-                    self._predict(JobState(JobKind.PREDICT, model=model, slides=slides, gives_way=True), view)
+            case TrainingFinished():
+                self._on_trained(event)
             case PredictionFinished(stopped=True):
                 assert self.run is not None
                 self._workspace.project_changed.emit()
                 self._workspace.message.emit(format_kept(self.run), "", "info")
             case _:
                 self._workspace.project_changed.emit()
+
+    def _on_trained(self, event: TrainingFinished) -> None:
+        """Choose which model is current, say so, and predict the view with the new one."""
+        assert self.run is not None
+        project, model, gain, worse = self._workspace.require_project(), event.model, None, False
+        if self.run.number:
+            gain = self._models.settle_round(model)
+        else:
+            worse = self._models.settle(model)
+        kept = model in project.model_ids()
+        if kept:
+            with project.edit_state() as state:
+                state.trained_labels = TrainedLabels(model, self.labels_at_start)
+        self.run = replace(self.run, gain=gain, kept=kept)
+        self._workspace.project_changed.emit()
+        if not self.run.number:
+            self._workspace.message.emit(*_announcement(event))
+        if worse and self._models.compared is not None:
+            text = f"{self._models.compared.warning} Keep, under Train, makes {model} current."
+            self._workspace.message.emit(text, "", "warning")
+        elif self._workspace.slide is not None and not self.run.live_leads:
+            self._predict_view()
+
+    def _predict_view(self) -> None:
+        """Predict what is on screen after a training, until another job is started."""
+        self._require_idle()
+        slide, model = self._workspace.require_slide(), self._workspace.require_project().current_model or ""
+        view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
+        self._predict(JobState(JobKind.PREDICT, model=model, slides=[slide.id], gives_way=True), view)
 
     def _score_next(self) -> bool:
         """Score the next waiting model; return whether there was one."""
@@ -392,9 +418,9 @@ class TrainingController:
         self._require_idle()
         self._editor.save_mask()
         assign_train_val_split(self._workspace.require_project())  # raises if there is nothing to learn from
-        self._editor.create_versions(TRAINING)
+        self._editor.create_versions(ROUND if run.number else TRAINING)
         self._workspace.project_changed.emit()  # roles may have been assigned
-        self._labels_at_start, self.run = self._workspace.labelled_pixels(), run
+        self.labels_at_start, self.run = self._workspace.labelled_pixels(), run
         self._models.forget()
         self.began.emit()
 

@@ -54,6 +54,7 @@ _WHY = {
     "import": "before an import",
     "accept all": "before accepting all",
     "training": "before training",
+    "round of training": "before a round of training",
     "by hand": "kept by hand",
     "before restore": "before a restore",
 }

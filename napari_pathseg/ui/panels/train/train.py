@@ -11,6 +11,7 @@ from napari_pathseg.engine.cost_model import DatasetSize, dataset_size, estimate
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.project_state import TrainingChoices
 from napari_pathseg.ui.panels.train.curves import CurvesView
+from napari_pathseg.ui.panels.train.keep_training import KeepTrainingBox
 from napari_pathseg.ui.panels.train.live_offer import LiveOffer
 from napari_pathseg.ui.panels.train.presets import PresetChoice
 from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
@@ -56,6 +57,7 @@ class TrainPanel(QWidget):
         self.parent_model = ChoiceBox(label="Start from")
         self.button = push_button("Train", "")
         self.live_offer, self.version_choice = LiveOffer(session), VersionChoice(session)
+        self.keep_training = KeepTrainingBox(session, self.config)
         self.curves, self.samples = CurvesView(), ValidationSamplesView()
         self.settings = TrainSettings(session)
         self.tuning = TuningPanel(session, self.config)
@@ -67,7 +69,7 @@ class TrainPanel(QWidget):
         start = row()
         start.addWidget(self.estimate, 1)
         start.addWidget(self.button)
-        top = (self.sentence, self.news, self.presets, choices, start)
+        top = (self.sentence, self.news, self.presets, choices, start, self.keep_training)
         shown = (self.live_offer, self.version_choice, self.curves, self.samples_section)
         column(self, *top, *shown, self.expert_section, self.tuning_section)
         self._connect()
@@ -138,6 +140,7 @@ class TrainPanel(QWidget):
         self._show_parents()
         self._show_button()
         self.version_choice.refresh()
+        self.keep_training.refresh()
         self._dataset_size = None
         self._show_estimate_later.throttle()
 
