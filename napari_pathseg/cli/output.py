@@ -266,6 +266,20 @@ def show_trials(answer: Answer) -> list[str]:
     return [*aligned(rows), *problems, f"The table is also in runs/tune-{answer['name']}/table.csv."]
 
 
+def show_rounds(answer: Answer) -> list[str]:
+    """Show a row for each round: its model, the work, and the scores before and after."""
+    rows = [["model", "strokes", "minutes", "mm²", "where labelled", "held out", "gain"]]
+    for one in answer["rounds"]:
+        gain = _ABSENT if one["gain"] is None else f"{one['gain']:+.3f}"
+        area = _ABSENT if one["mm2"] is None else f"{one['mm2']:.3g}"
+        work = [str(one["strokes"]), f"{one['seconds'] / 60:.1f}", area]
+        rows.append(
+            [one["model"] or "next", *work, _number(one["dice_before_learning"]), _number(one["held_out_dice"]), gain]
+        )
+    said = [answer["text"]] if answer["text"] else []
+    return [*aligned(rows), *said, *answer["files"]]
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return rows of cells as lines with aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -386,6 +400,7 @@ SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "cluster": show_nothing,
     "score": show_scores,
     "queue": show_places,
+    "rounds": show_rounds,
     "convert-weights": show_files,
     "export": show_files,
     "convert": show_converted,

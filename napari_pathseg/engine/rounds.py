@@ -8,6 +8,7 @@ import logging
 
 from napari_pathseg.engine.bundle import Bundle, load_bundle, load_bundles
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.projects.annotation_log import log_dropped
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, save_json
 from napari_pathseg.storage.portable import remove_tree
@@ -16,14 +17,20 @@ _logger = logging.getLogger(__name__)
 
 
 def drop_round(project: Project, model: str) -> None:
-    """Delete the model of a round with its run and its predictions; what cannot be deleted stays."""
+    """Delete the model of a round with its run and its predictions: the next one learns its labels, too."""
     with project.write_lock():
-        run = load_bundle(project.folder / "models" / model).run
-        for folder in (f"models/{model}", f"predictions/{model}", *([f"runs/{run}"] if run else [])):
-            try:
-                remove_tree(project.folder / folder)
-            except OSError as error:
-                _logger.warning("%s could not be deleted: %s", folder, error.strerror or error)
+        _delete(project, model)
+        log_dropped(project, model)
+
+
+def _delete(project: Project, model: str) -> None:
+    """Delete a model with its run and its predictions; what cannot be deleted stays."""
+    run = load_bundle(project.folder / "models" / model).run
+    for folder in (f"models/{model}", f"predictions/{model}", *([f"runs/{run}"] if run else [])):
+        try:
+            remove_tree(project.folder / folder)
+        except OSError as error:
+            _logger.warning("%s could not be deleted: %s", folder, error.strerror or error)
 
 
 def fold_round(project: Project, model: str) -> bool:
@@ -41,7 +48,7 @@ def fold_round(project: Project, model: str) -> bool:
         with project.write_lock():
             path = project.folder / "models" / followers[0].id / "bundle.json"
             save_json(path, {**load_json(path), "parent": folded.parent})
-            drop_round(project, model)
+            _delete(project, model)
     except (PathsegError, StopIteration) as error:  # it stays in the list
         _logger.warning("%s is not replaced: %s", model, error)
         return False

@@ -1,7 +1,4 @@
-"""Write the events of a training to ``events.jsonl`` and its state to ``status.json`` in the run's folder.
-
-The project's annotation log hears when it begins to learn, and that it made a model.
-"""
+"""Write the events of a training to ``events.jsonl`` and its state to ``status.json`` in the run's folder."""
 
 import json
 import os
@@ -12,7 +9,6 @@ from typing import Any, TypeVar
 
 from napari_pathseg.engine.events import Command, Event, Job, Started, Stop, relay
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.projects.annotation_log import log_begun, log_learnt
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import save_json
 
@@ -22,7 +18,7 @@ _Result = TypeVar("_Result")
 def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
     """Run a training and write its events and state to its folder in ``runs/``."""
     folder: Path | None = None
-    stopped, model = False, ""
+    stopped = False
 
     def note_command(_: Event, command: Command | None) -> Command | None:
         nonlocal stopped
@@ -30,11 +26,10 @@ def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
         return command
 
     def record(event: Event) -> None:
-        nonlocal folder, model
+        nonlocal folder
         if isinstance(event, Started):
-            folder, model = project.folder / "runs" / event.run, event.model
+            folder = project.folder / "runs" / event.run
             _save_status(folder, "running")
-            log_begun(project, model)
         if folder is not None:
             _append(folder / "events.jsonl", {"time": round(time.time(), 2), **event.to_json()})
 
@@ -44,7 +39,6 @@ def record_run(job: Job[_Result], project: Project) -> Job[_Result]:
         _save_status(folder, "stopped" if stopped or isinstance(error, KeyboardInterrupt) else "failed")
         raise
     _save_status(folder, "stopped" if stopped else "finished")
-    log_learnt(project, model)
     return result
 
 

@@ -2,21 +2,22 @@
 
 A round ends with a training, which learns its labels.  ``annotation_log.jsonl`` in the project folder gets a line of
 JSON for each stretch of work, for each score, and for the start and the end of each training; no line is ever changed.
-A training that was not finished ends no round: its labels are learnt by the next one.
+A training that was not finished, or whose model was dropped, ends no round: its labels are learnt by the next one.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from napari_pathseg.projects.project import Project
-from napari_pathseg.storage.json_schema import Count, Name, SchemaError, conform
+from napari_pathseg.storage.json_schema import Count, Fraction, Name, SchemaError, conform
 from napari_pathseg.storage.regular_files import read_regular
 
 FILE = "annotation_log.jsonl"
+FEW_ROUNDS, LEAST_GAIN = 3, 0.005  # rounds that bring less than half a Dice point are not worth the work
 _MAX_BYTES = 64 << 20  # a year of work in stretches of a minute has half of that
 _logger = logging.getLogger(__name__)
 
@@ -54,34 +55,89 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Score:
+    """How a model did on a slide where a person labelled next, before it learnt from that.
+
+    Attributes
+    ----------
+    model
+        The model that was current until the training.
+    dice
+        Its mean Dice in the places around the new labels; see `engine.evaluation.prequential`.
+    right
+        The fraction of the new labels that it had said.
+    pixels
+        How many new labels there are, in pixels of the mask.
+    """
+
+    model: str
+    dice: float
+    right: float
+    pixels: int
+
+
+@dataclass(frozen=True)
 class Round:
-    """What was done on each slide until a training began.
+    """What was done on each slide until a training began, and what that brought.
 
     Attributes
     ----------
     model
         The model that learnt it; "" for the round that is open.
-    work
-        By slide.
+    work, scores
+        By slide; the scores are those of the model before.
+    held_out, gain
+        The mean Dice of the new model on what is held out, and by how much it is better than the model before on
+        identical labels; None if unknown.
     """
 
     model: str = ""
     work: Mapping[str, Work] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    held_out: float | None = None
+    gain: float | None = None
 
     @property
     def total(self) -> Work:
         """The work on all slides."""
         return sum(self.work.values(), Work())
 
+    @property
+    def dice(self) -> float | None:
+        """The Dice of the model before where the person labelled, a mean over the new labels; None if unknown."""
+        pixels = sum(score.pixels for score in self.scores.values())
+        return sum(score.dice * score.pixels for score in self.scores.values()) / pixels if pixels else None
+
+    @property
+    def seconds_per_slide(self) -> float | None:
+        """The mean time of work on a slide; None without work."""
+        return self.total.seconds / len(self.work) if self.work else None
+
+
+def stop_sentence(rounds: Sequence[Round]) -> str:
+    """Return what to think about if the last three rounds brought less than half a Dice point; "" otherwise."""
+    last = [one.gain for one in rounds if one.model][-FEW_ROUNDS:]
+    gains = [gain for gain in last if gain is not None]
+    if len(gains) < FEW_ROUNDS or sum(gains) >= LEAST_GAIN:
+        return ""
+    return (
+        f"The last three rounds brought {sum(gains):+.3f} Dice on what is held out, less than half a point. "
+        "More of the same may not pay: label other places or slides, or stop here."
+    )
+
 
 class _Line(TypedDict, total=False):
-    kind: Literal["work", "begun", "learnt"]
+    kind: Literal["work", "score", "begun", "learnt", "dropped"]
     slide: Name
     strokes: int
     seconds: float
     pixels: Count
     mm2: float | None
     model: Name
+    dice: Fraction
+    right: Fraction
+    held_out: Fraction | None
+    gain: float | None
 
 
 def log_work(project: Project, slide: str, work: Work) -> None:
@@ -94,24 +150,43 @@ def log_begun(project: Project, model: str) -> None:
     _append(project, {"kind": "begun", "model": model})
 
 
-def log_learnt(project: Project, model: str) -> None:
-    """Note that this training made a model."""
-    _append(project, {"kind": "learnt", "model": model})
+def log_scores(project: Project, scores: Mapping[str, Score]) -> None:
+    """Add how a model did where people labelled next, by slide; call it before `log_begun`."""
+    for slide, score in scores.items():
+        _append(project, {"kind": "score", "slide": slide, **asdict(score)})
+
+
+def log_learnt(project: Project, model: str, held_out: float | None = None, gain: float | None = None) -> None:
+    """Note that this training made a model, its mean Dice on what is held out, and what it gained there."""
+    _append(project, {"kind": "learnt", "model": model, "held_out": held_out, "gain": gain})
+
+
+def log_dropped(project: Project, model: str) -> None:
+    """Note that a model was deleted, so that what it learnt is learnt by the next one."""
+    _append(project, {"kind": "dropped", "model": model})
 
 
 def read_rounds(project: Project) -> list[Round]:
     """Return the rounds, the first one first and the open one last; lines that cannot be read are left out."""
     lines = list(_lines(project))
-    learnt = {line["model"] for line in lines if line["kind"] == "learnt" and "model" in line}
+    learnt = dict[str, _Line]()
+    for line in lines:
+        if line["kind"] == "learnt":
+            learnt[line.get("model", "")] = line
+        elif line["kind"] == "dropped":
+            learnt.pop(line.get("model", ""), None)
     last = {line.get("model", ""): number for number, line in enumerate(lines) if line["kind"] == "begun"}  # if resumed
-    rounds, work = list[Round](), dict[str, Work]()
+    rounds, work, scores = list[Round](), dict[str, Work](), dict[str, Score]()
     for number, line in enumerate(lines):
-        if line["kind"] == "work" and "slide" in line:
+        slide, model = line.get("slide", ""), line.get("model", "")
+        if line["kind"] == "work" and slide:
             done = Work(line.get("strokes", 0), line.get("seconds", 0.0), line.get("pixels", 0), line.get("mm2"))
-            work[line["slide"]] = work.get(line["slide"], Work()) + done
-        elif (model := line.get("model", "")) in learnt and number == last.get(model):
-            rounds.append(Round(model, work))
-            work = {}
+            work[slide] = work.get(slide, Work()) + done
+        elif line["kind"] == "score" and slide:
+            scores[slide] = Score(model, line.get("dice", 0.0), line.get("right", 0.0), line.get("pixels", 0))
+        elif line["kind"] == "begun" and model in learnt and number == last[model]:
+            rounds.append(Round(model, work, scores, learnt[model].get("held_out"), learnt[model].get("gain")))
+            work, scores = {}, {}
     return [*rounds, Round(work=work)]
 
 

@@ -10,7 +10,9 @@ from napari_pathseg.engine.evaluation.before_after import BeforeAfter
 from napari_pathseg.engine.evaluation.verdict import ABSENT, same_evidence, scored_on
 from napari_pathseg.engine.events import KEEPING
 from napari_pathseg.engine.search_space import DEFAULT_TRIALS
+from napari_pathseg.projects.annotation_log import Round
 from napari_pathseg.projects.model_weights import LIVE_MODEL
+from napari_pathseg.projects.review_progress import format_mm2
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 
 LOSS_COLOR = "#d9822b"  # of its curves, and of their sign in the legend
@@ -89,6 +91,21 @@ def format_before_after(compared: BeforeAfter, current: str, *, discarded: bool 
     if current == compared.model:
         return f"{text}."
     return f"{text}. {current} stays current."
+
+
+def format_round(number: int, learnt: Round) -> str:
+    """Return a round of work and what it brought in words."""
+    work, parts = learnt.total, list[str]()
+    if learnt.work:
+        area = "" if work.mm2 is None else f" and {format_mm2(work.mm2)}"
+        slides, each = plural(len(learnt.work), "slide"), learnt.seconds_per_slide or 0.0
+        effort = f"{plural(work.strokes, 'stroke')}, {format_duration(work.seconds)} min{area}"
+        parts.append(f"{effort} on {slides}, {each:.0f} s a slide")
+    if learnt.dice is not None:
+        parts.append(f"before that, Dice {learnt.dice:.2f} where you labelled")
+    if learnt.gain is not None:
+        parts.append(f"gain {learnt.gain:+.3f}")
+    return f"Round {number}, learnt by {learnt.model}: {'; '.join(parts) or 'no work was recorded'}."
 
 
 def shorten(name: str) -> str:

@@ -14,6 +14,7 @@ from napari_pathseg.engine.bundle import find_bundle, load_bundle
 from napari_pathseg.engine.events import Event
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.jobs.protocol import JobFailed, TrainingFinished
+from napari_pathseg.projects.annotation_log import FEW_ROUNDS, LEAST_GAIN
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.job_state import JobKind, JobState
@@ -26,7 +27,6 @@ ROUND_MINUTES = 0.5  # the time that training takes in a round; scoring and pred
 _PAUSE_S = 2.0  # without a stroke until a round begins
 _OTHERS_S = 8.0  # that a search for places may go on once there are new strokes
 _IDLE_S = 600.0  # without a stroke until it ends
-_FEW_ROUNDS, _LEAST_GAIN = 3, 0.005  # half a Dice point
 _ENDS_IDLE = "Ended: no new strokes for 10 minutes."
 _ENDS_WITHOUT_GAIN = "Ended: the last three rounds brought less than half a Dice point."
 _FOR_NETWORKS = "Ended: a quick look has no rounds, since Live follows each stroke. Train a network first."
@@ -105,8 +105,10 @@ class KeepTraining:
                 return
             self._strokes = sum(work.strokes for work in self._work_log.work().values())
             minutes = min(ROUND_MINUTES, self._config.longest_minutes)
+            number = self._rounds + 1
             config = self._config.replace(preset="normal", minutes=minutes, decoder_seconds=0.0)
-            self._training.train(config, parent, self._rounds + 1)
+            config = config.replace(seed=config.seed + number)  # other tiles than those of a round that was not kept
+            self._training.train(config, parent, number)
         except PathsegError as error:
             self._end(f"Ended: {error}")
             return
@@ -122,8 +124,8 @@ class KeepTraining:
         if isinstance(event, TrainingFinished):
             if run.number and run.gain is not None:
                 self._gains.append(run.gain)
-            last = self._gains[-_FEW_ROUNDS:]
-            if len(last) == _FEW_ROUNDS and sum(last) < _LEAST_GAIN:
+            last = self._gains[-FEW_ROUNDS:]
+            if len(last) == FEW_ROUNDS and sum(last) < LEAST_GAIN:
                 self._end(_ENDS_WITHOUT_GAIN)
             else:
                 self._say(self._waits(run))

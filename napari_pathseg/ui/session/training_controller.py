@@ -362,7 +362,7 @@ class TrainingController:
             gain = self._models.settle_round(model)
         else:
             worse = self._models.settle(model)
-        kept = model in project.model_ids()
+        kept = not self.run.number or model in project.model_ids()
         if kept:
             with project.edit_state() as state:
                 state.trained_labels = TrainedLabels(model, self.labels_at_start)
@@ -374,12 +374,12 @@ class TrainingController:
             text = f"{self._models.compared.warning} Keep, under Train, makes {model} current."
             self._workspace.message.emit(text, "", "warning")
         elif self._workspace.slide is not None and not self.run.live_leads:
-            self._predict_view()
+            self._predict_view(model if kept else project.current_model or "")
 
-    def _predict_view(self) -> None:
+    def _predict_view(self, model: str) -> None:
         """Predict what is on screen after a training, until another job is started."""
         self._require_idle()
-        slide, model = self._workspace.require_slide(), self._workspace.require_project().current_model or ""
+        slide = self._workspace.require_slide()
         view = _centre(self._workspace.layers.visible_region(), _MAX_UNASKED_SIDE)
         self._predict(JobState(JobKind.PREDICT, model=model, slides=[slide.id], gives_way=True), view)
 

@@ -11,8 +11,10 @@ from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.engine.events import Started
 from napari_pathseg.jobs.protocol import JobFailed, Predict, PredictionFinished, Train, TrainingFinished
 from napari_pathseg.masks.shapes import BrushSegment
+from napari_pathseg.projects.annotation_log import log_begun, log_learnt
 from napari_pathseg.projects.versions import ROUND, versions
 from napari_pathseg.ui.session.keep_training import ROUND_MINUTES, KeepTraining
+from napari_pathseg.ui.session.learns_from import training_summary
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 
@@ -58,6 +60,8 @@ def finish_round(session, worker, model, dice, before=0.8, **fields):
     folder = session.project.folder / "models" / model
     folder.mkdir(parents=True)
     (folder / "bundle.json").write_text(json.dumps(asdict(bundle)))
+    log_begun(session.project, model)
+    log_learnt(session.project, model)
     worker.event.emit(Started(f"r{model[1:]}", model, parent, [], []))
     worker.event.emit(TrainingFinished(model, dice))
     if session.training.active:
@@ -126,6 +130,7 @@ def test_round_that_is_worse_is_deleted_and_not_tried_again_without_new_strokes(
     assert kept.project.model_ids() == ["m001"]
     assert kept.project.current_model == "m001"
     assert kept.keep_training.sentence == "Round 1: no gain, so it is not kept. Waits for your next strokes."
+    assert training_summary(kept).news.startswith("1 correction on 1 slide since m001")
     wait(kept, now, 60)
     assert len(trainings(worker)) == 1
 

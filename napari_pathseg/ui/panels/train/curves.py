@@ -25,7 +25,7 @@ class CurvesView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.loss, self.dice = _plot("Error"), _plot("Scores, held out")
+        self.loss, self.dice = plot_widget("Error"), plot_widget("Scores, held out")
         self.dice.setYRange(0, 1, padding=0.02)
         self.legend, self.rate = QLabel(), SecondaryLabel()
         self._legend_lines = FixedLines(self.legend, _LEGEND_LINES)
@@ -97,7 +97,6 @@ class CurvesView(QWidget):
         self._apply_theme()
 
     def _apply_theme(self) -> None:
-        background = self.palette().color(QPalette.ColorRole.Window)
         text = secondary_color(self)
         for curve, color, style in (
             (self._mean_curve, text_color(self), Qt.PenStyle.DashLine),
@@ -106,12 +105,18 @@ class CurvesView(QWidget):
             curve.setPen(pg.mkPen(color, width=_MEAN_WIDTH, style=style))
             curve.setSymbolBrush(color)
         for plot in (self.loss, self.dice):
-            plot.setBackground(background)
-            plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
-            for side in ("left", "bottom"):
-                axis = plot.getAxis(side)
-                axis.setPen(mixed(text, background, 0.5))
-                axis.setTextPen(text)
+            paint_plot(plot, self)
+
+
+def paint_plot(plot: pg.PlotWidget, widget: QWidget) -> None:
+    """Give a plot the colours of the theme of the widget that it is in."""
+    background, text = widget.palette().color(QPalette.ColorRole.Window), secondary_color(widget)
+    plot.setBackground(background)
+    plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
+    for side in ("left", "bottom"):
+        axis = plot.getAxis(side)
+        axis.setPen(mixed(text, background, 0.5))
+        axis.setTextPen(text)
 
 
 def _set(curve: pg.PlotDataItem, points: Sequence[tuple[float, float]]) -> None:
@@ -133,7 +138,8 @@ def _length(curve: pg.PlotDataItem) -> int:
     return 0 if seconds is None else len(seconds)
 
 
-def _plot(title: str) -> pg.PlotWidget:
+def plot_widget(title: str) -> pg.PlotWidget:
+    """Return a small plot that the mouse does not move."""
     plot = pg.PlotWidget(title=title)
     plot.title = title
     plot.setMenuEnabled(False)

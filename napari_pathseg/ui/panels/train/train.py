@@ -14,6 +14,7 @@ from napari_pathseg.ui.panels.train.curves import CurvesView
 from napari_pathseg.ui.panels.train.keep_training import KeepTrainingBox
 from napari_pathseg.ui.panels.train.live_offer import LiveOffer
 from napari_pathseg.ui.panels.train.presets import PresetChoice
+from napari_pathseg.ui.panels.train.rounds import RoundsView
 from napari_pathseg.ui.panels.train.run_button import RunButtonTexts, show_run_button
 from napari_pathseg.ui.panels.train.samples import ValidationSamplesView
 from napari_pathseg.ui.panels.train.settings import TrainSettings
@@ -63,6 +64,8 @@ class TrainPanel(QWidget):
         self.tuning = TuningPanel(session, self.config)
         self.samples_section = CollapsibleSection("Held-out patches", self.samples, minor=True)
         self.samples_section.set_open(True)
+        self.rounds = RoundsView(session)
+        self.rounds_section = CollapsibleSection("Rounds", self.rounds, minor=True)
         self.expert_section = CollapsibleSection("Expert", self.settings, minor=True)
         self.tuning_section = CollapsibleSection("Find settings", self.tuning, minor=True)
         choices = field_rows(self.presets.minutes, self.parent_model)
@@ -70,7 +73,7 @@ class TrainPanel(QWidget):
         start.addWidget(self.estimate, 1)
         start.addWidget(self.button)
         top = (self.sentence, self.news, self.presets, choices, start, self.keep_training)
-        shown = (self.live_offer, self.version_choice, self.curves, self.samples_section)
+        shown = (self.live_offer, self.version_choice, self.curves, self.samples_section, self.rounds_section)
         column(self, *top, *shown, self.expert_section, self.tuning_section)
         self._connect()
         self._show_project()
@@ -141,6 +144,8 @@ class TrainPanel(QWidget):
         self._show_button()
         self.version_choice.refresh()
         self.keep_training.refresh()
+        self.rounds.refresh()
+        self.rounds_section.setVisible(self.rounds.has_data)
         self._dataset_size = None
         self._show_estimate_later.throttle()
 

@@ -1,0 +1,99 @@
+"""The rounds of annotating and training: how models did where a person labelled next, the work, and what it brought."""
+
+from collections.abc import Sequence
+
+import pyqtgraph as pg
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QWidget
+
+from napari_pathseg.projects.annotation_log import Round, read_rounds, stop_sentence
+from napari_pathseg.ui.panels.train.curves import paint_plot, plot_widget
+from napari_pathseg.ui.session.formatting import format_round
+from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.widgets.fixed_lines import FixedLines
+from napari_pathseg.ui.widgets.layout import column, row
+from napari_pathseg.ui.widgets.theme import SecondaryLabel, secondary_color, text_color
+
+_HEIGHT = 110
+_LINES = 4
+_GAIN_COLOR = "#4c8bd6"
+_MOST = 60  # rounds that are drawn, the newest ones
+
+
+class RoundsView(QWidget):
+    """Three plots over the rounds, and the last round in words."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self.rounds: list[Round] = []
+        self.scores, self.work = plot_widget("Dice where you labelled"), plot_widget("Minutes of work")
+        self.gains = plot_widget("Gain, held out")
+        self.scores.setYRange(0, 1, padding=0.02)
+        self.scores.setToolTip(
+            "How the model before did where you labelled next, before it learnt that: the curve that should rise. "
+            "Dashed: the new model's Dice on what is held out."
+        )
+        self.work.setToolTip("Minutes with the mouse or the keyboard at work until the training, round by round.")
+        self.gains.setToolTip("Dice of the new model less that of the model before, on identical held-out labels.")
+        self.sentence = SecondaryLabel()
+        FixedLines(self.sentence, _LINES)
+        self._dice, self._held_out = (self.scores.plot(symbol="o", symbolSize=4, symbolPen=None) for _ in range(2))
+        self._minutes, self._gained = (pg.BarGraphItem(x=[], height=[], width=0.6) for _ in range(2))
+        self.work.addItem(self._minutes)
+        self.gains.addItem(self._gained)
+        for plot in (self.scores, self.work, self.gains):
+            plot.setFixedHeight(_HEIGHT)
+        column(self, self.scores, row(self.work, self.gains), self.sentence)
+
+    @property
+    def has_data(self) -> bool:
+        """Whether a training has learnt a round."""
+        return len(self.rounds) > 1
+
+    def refresh(self) -> None:
+        """Read the rounds again, and draw them."""
+        project = self._session.project
+        self.rounds = [] if project is None else read_rounds(project)
+        learnt = self.rounds[:-1]
+        first = max(1, len(learnt) - _MOST + 1)
+        shown = list(enumerate(learnt, 1))[-_MOST:]
+        self._dice.setData(*_points(shown, [one.dice for _, one in shown]))
+        self._held_out.setData(*_points(shown, [one.held_out for _, one in shown]))
+        numbers = [number for number, _ in shown]
+        self._minutes.setOpts(x=numbers, height=[one.total.seconds / 60 for _, one in shown])
+        self._gained.setOpts(x=numbers, height=[one.gain or 0.0 for _, one in shown])
+        for plot in (self.scores, self.work, self.gains):
+            plot.setXRange(first - 0.5, max(len(learnt), first + 3) + 0.5, padding=0)
+        said = [format_round(len(learnt), learnt[-1])] if learnt else []
+        self.sentence.setText(" ".join(filter(None, [*said, stop_sentence(self.rounds)])))
+
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
+        """Update the colours when the theme changes."""
+        super().changeEvent(event)
+        if event is not None and event.type() == QEvent.Type.StyleChange:
+            self._apply_theme()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Apply the theme's colours, which are known once the plots are in a window."""
+        super().showEvent(event)
+        self._apply_theme()
+
+    def _apply_theme(self) -> None:
+        for curve, color, style in (
+            (self._dice, text_color(self), Qt.PenStyle.SolidLine),
+            (self._held_out, secondary_color(self), Qt.PenStyle.DashLine),
+        ):
+            curve.setPen(pg.mkPen(color, width=2, style=style))
+            curve.setSymbolBrush(color)
+        self._minutes.setOpts(brush=secondary_color(self), pen=None)
+        self._gained.setOpts(brush=_GAIN_COLOR, pen=None)
+        for plot in (self.scores, self.work, self.gains):
+            paint_plot(plot, self)
+
+
+def _points(shown: Sequence[tuple[int, Round]], values: Sequence[float | None]) -> tuple[list[int], list[float]]:
+    """Return the numbers of the rounds whose value is known, and the values."""
+    known = [(number, value) for (number, _), value in zip(shown, values, strict=True) if value is not None]
+    return [number for number, _ in known], [value for _, value in known]
