@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_pathseg.projects.annotation_log import Round, read_rounds, stop_sentence
 from napari_pathseg.ui.panels.train.curves import paint_plot, plot_widget
@@ -16,13 +16,13 @@ from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, secondary_color, text_color
 
 _HEIGHT = 110
-_LINES = 4
+_LINES, _STOP_LINES = 3, 4
 _GAIN_COLOR = "#4c8bd6"
 _MOST = 60  # rounds that are drawn, the newest ones
 
 
 class RoundsView(QWidget):
-    """Three plots over the rounds, and the last round in words."""
+    """Three plots over the rounds, the last round in words, and a sign to stop."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,15 +37,16 @@ class RoundsView(QWidget):
         )
         self.work.setToolTip("Minutes with the mouse or the keyboard at work until the training, round by round.")
         self.gains.setToolTip("Dice of the new model less that of the model before, on identical held-out labels.")
-        self.sentence = SecondaryLabel()
+        self.sentence, self.stop = SecondaryLabel(), QLabel()
         FixedLines(self.sentence, _LINES)
+        FixedLines(self.stop, _STOP_LINES)
         self._dice, self._held_out = (self.scores.plot(symbol="o", symbolSize=4, symbolPen=None) for _ in range(2))
         self._minutes, self._gained = (pg.BarGraphItem(x=[], height=[], width=0.6) for _ in range(2))
         self.work.addItem(self._minutes)
         self.gains.addItem(self._gained)
         for plot in (self.scores, self.work, self.gains):
             plot.setFixedHeight(_HEIGHT)
-        column(self, self.scores, row(self.work, self.gains), self.sentence)
+        column(self, self.scores, row(self.work, self.gains), self.sentence, self.stop)
 
     @property
     def has_data(self) -> bool:
@@ -66,8 +67,9 @@ class RoundsView(QWidget):
         self._gained.setOpts(x=numbers, height=[one.gain or 0.0 for _, one in shown])
         for plot in (self.scores, self.work, self.gains):
             plot.setXRange(first - 0.5, max(len(learnt), first + 3) + 0.5, padding=0)
-        said = [format_round(len(learnt), learnt[-1])] if learnt else []
-        self.sentence.setText(" ".join(filter(None, [*said, stop_sentence(self.rounds)])))
+        self.sentence.setText(format_round(len(learnt), learnt[-1]) if learnt else "")
+        self.stop.setText(stop_sentence(self.rounds))
+        self.stop.setVisible(bool(self.stop.text()))
 
     def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Update the colours when the theme changes."""

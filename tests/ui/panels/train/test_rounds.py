@@ -38,4 +38,4 @@ def test_scores_work_and_gain_are_drawn_round_by_round_with_a_sign_to_stop(panel
     assert [list(axis) for axis in rounds._dice.getData()] == [[1, 2, 3, 4], [0.2, 0.3, 0.4, 0.5]]
     assert list(rounds._gained.opts["height"]) == [0.1, 0.001, 0.002, 0.001]
     assert list(rounds._minutes.opts["height"]) == [1.5] * 4
-    assert "less than half a point" in rounds.sentence.text()
+    assert "less than half a point" in rounds.stop.text()
