@@ -9,6 +9,7 @@ what was held out, so that a short pass teaches as much of it as of the rest.
 import math
 from collections.abc import Iterator
 
+from napari_pathseg.config import USUAL_BATCH
 from napari_pathseg.engine.bundle_io import save_weights
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
@@ -18,7 +19,7 @@ from napari_pathseg.engine.training.trainer import Trainer
 from napari_pathseg.projects.held_out_parts import join_names
 from napari_pathseg.projects.model_weights import ALL_WEIGHTS
 
-_PEAK = 0.3  # of the learning rate, as a fraction of the training's
+_PEAK = 0.6  # of the learning rate, as a fraction of the training's
 _WARM_UP_STEPS = 10
 _TOLERANCE = 0.02  # by which the Dice on what was held out may fall, now that it is learnt
 
@@ -41,6 +42,8 @@ def learn_all(trainer: Trainer) -> Iterator[Event]:
     with PatchDataset(trainer.project, list(records.values()), trainer.config) as everything:
         everything.favour([record.id for record in plan.val])
         trainer.load_from(everything)
+        loader = trainer.loader  # gradients of two tiles are too noisy to end with
+        loader.accumulate = max(loader.accumulate, -(-USUAL_BATCH // loader.batch))
         try:
             while (progress := budget.stage_progress(state.step)) < 1 and not trainer.stopped:
                 warm = min(1.0, (budget.steps_in_stage(state.step) + 1) / _WARM_UP_STEPS)
