@@ -14,7 +14,9 @@ from qtpy.QtWidgets import QApplication, QDialog, QMenu, QProgressDialog, QWidge
 
 import napari_pathseg.ui
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.projects.exporting.area_table import AreaRow
 from napari_pathseg.ui.panels.annotate.cleanup import CleanupDialog
+from napari_pathseg.ui.panels.area_table import AreaTableDialog
 from napari_pathseg.ui.panels.header import NewProjectDialog
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.menu import SlideMenu, SplitDialog
@@ -82,6 +84,7 @@ def progress(dock, tag):
 
 
 DIALOGS = {
+    AreaTableDialog: lambda dock, tag: AreaTableDialog([AreaRow(tag, tag, 1, 1.0, None, None, None)], Path(), dock),
     CleanupDialog: lambda dock, _: CleanupDialog(dock.session, dock),
     SplitDialog: lambda dock, _: SplitDialog(dock),
     PatientsDialog: lambda dock, tag: PatientsDialog(dock.session.project, f"{tag}[", dock),

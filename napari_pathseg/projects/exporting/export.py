@@ -1,6 +1,5 @@
 """Export masks and predictions as contours, label images and area tables for other programs."""
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,12 +30,12 @@ from napari_pathseg.projects.areas import (
     sampling_level,
     shares_of,
 )
+from napari_pathseg.projects.exporting.area_table import AreaRow, area_rows, write_area_table
 from napari_pathseg.projects.exporting.label_pixels import LABEL_PIXELS, write_labels
 from napari_pathseg.projects.model_weights import check_up_to_date
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.tissue_masks import load_tissue
-from napari_pathseg.storage.atomic import replace_file
 from napari_pathseg.storage.names import safe_name
 from napari_pathseg.storage.scratch import scratch_array
 
@@ -162,6 +161,11 @@ class SlideExport:
         fits = tissue is not None and tissue.shape == sampled.shape
         return areas_of(classes, record, pixels, shares_of(sampled, tissue) if fits and tissue is not None else None)
 
+    def area_rows(self) -> list[AreaRow]:
+        """Return the slide's rows of the table of areas."""
+        counts = self.project.counts(self.record.id) if self.prediction is None else None
+        return area_rows(self.record.id, self.project.classes, self.areas(), counts)
+
     def _sampled_tissue(self) -> BoolArray | None:
         """Return the slide's tissue on the grid of `projects.areas`; None if it is unknown."""
         try:
@@ -189,20 +193,31 @@ def export(project: Project, folder: Path, options: ExportOptions) -> list[Path]
     ProjectError
         If there is nothing to export, or the folder cannot be written.
     """
-    records = [record for record in _selected(project, options) if _can_export(project, record, options)]
-    exports = [_slide_export(project, record, options) for record in records]
-    if not exports:
-        of_model = f" of {options.model}" if options.what == "prediction" and options.model else ""
-        raise ProjectError(
-            f"{project.folder.name} has no {options.what}{of_model} to export. "
-            + ("Predict a slide first." if options.what == "prediction" else "Import or draw contours first.")
-        )
+    exports = _exports(project, options)
     make_folder(folder)
     writers = {folder / name: write for slide in exports for name, write in _files(slide, options).items()}
     _check_not_sources(project, writers)
     for path, write in writers.items():
         write(path)
     return list(writers)
+
+
+def table_of_areas(project: Project, report: Callable[[float], bool] = lambda _: False) -> list[AreaRow]:
+    """Return the rows of all slides that have a mask; `report` takes the fraction done and returns True to stop.
+
+    Raises
+    ------
+    ProjectError
+        If no slide has one.
+    """
+    options = ExportOptions(format="csv")
+    exports = _exports(project, options)
+    rows: list[AreaRow] = []
+    for number, slide in enumerate(exports):
+        if report(number / len(exports)):
+            break
+        rows += slide.area_rows()
+    return rows
 
 
 def check_targets(project: Project, folder: Path, options: ExportOptions) -> None:
@@ -284,6 +299,18 @@ def _can_export(project: Project, record: SlideRecord, options: ExportOptions) -
         return record.complete or bool(record.boxes) or bool(project.counts(record.id)[UNLABELLED + 1 :].any())
     model = options.model or project.current_model
     return model is not None and project.prediction_path(model, record.id).exists()
+
+
+def _exports(project: Project, options: ExportOptions) -> list[SlideExport]:
+    """Return the masks or predictions to export; raise if there is none."""
+    records = [record for record in _selected(project, options) if _can_export(project, record, options)]
+    if not records:
+        of_model = f" of {options.model}" if options.what == "prediction" and options.model else ""
+        raise ProjectError(
+            f"{project.folder.name} has no {options.what}{of_model} to export. "
+            + ("Predict a slide first." if options.what == "prediction" else "Import or draw contours first.")
+        )
+    return [_slide_export(project, record, options) for record in records]
 
 
 def _slide_export(project: Project, record: SlideRecord, options: ExportOptions) -> SlideExport:
@@ -394,17 +421,7 @@ def _write_zarr(slide: SlideExport, path: Path, _: ExportOptions) -> None:
 
 
 def _write_areas(slide: SlideExport, path: Path, _: ExportOptions) -> None:
-    """Write one row per class: pixels, share of the labelled ones, mm² and percent of the tissue, where known."""
-    areas = slide.areas()
-    labelled = max(1, sum(area.pixels for area in areas.values()))
-    with replace_file(path) as partial_path, partial_path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["slide", "class", "mask_pixels", "share_of_labelled", "area_mm2", "percent_of_tissue"])
-        for spec in slide.project.classes:
-            area = areas[spec.index]
-            numbers = (area.pixels / labelled, area.mm2, area.percent_of_tissue)
-            texts = ("" if number is None else f"{number:.6g}" for number in numbers)
-            table.writerow([slide.record.id, spec.name, area.pixels, *texts])
+    write_area_table(path, slide.area_rows())
 
 
 _Writer = Callable[[SlideExport, Path, ExportOptions], None]

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_pathseg.contours.formats import FORMATS
 from napari_pathseg.projects.exporting.export import ExportOptions, left_out
+from napari_pathseg.ui.panels.area_table import open_area_table
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.form import field_rows
@@ -68,13 +69,24 @@ class ExportPanel(QWidget):
             label="Suffix", tooltip="Added to the slide's name in the names of the files, such as _mask."
         )
         self.button = push_button("Export…", "Write one file for each slide into a folder.")
+        self.table_button = push_button(
+            "Table…",
+            "Show the area of each class on each slide in mm² and in percent of the tissue, and how much of it is "
+            "reviewed, to be copied or saved.",
+        )
         fields = (self.what, self.format, self.smooth, self.pixels, self.probabilities, self.suffix)
-        column(self, field_rows(*fields), row(None, self.button))
+        column(self, field_rows(*fields), row(self.table_button, None, self.button))
         self.format.changed.connect(self._show)
         self.what.changed.connect(self._show)
         self.button.clicked.connect(self.ask_for_folder)
+        self.table_button.clicked.connect(self.show_table)
         session.project_changed.connect(self._show)
         self._show()
+
+    def show_table(self) -> None:
+        """Show the table of areas, once it is made."""
+        with show_errors():
+            open_area_table(self._session, self)
 
     def ask_for_folder(self) -> None:
         """Ask for a folder and export into it."""
@@ -106,4 +118,5 @@ class ExportPanel(QWidget):
         self.smooth.enabled = self.format.value not in _RASTERS
         self.pixels.enabled = self.format.value == "mask"
         self.probabilities.enabled = self.pixels.enabled and self.what.value == "prediction"
-        self.button.setEnabled(project is not None and bool(project.slides))
+        for button in (self.button, self.table_button):
+            button.setEnabled(project is not None and bool(project.slides))
