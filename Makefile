@@ -67,6 +67,7 @@ bench-live: $(VENV)/installed
 
 bench-predict: $(VENV)/installed
 	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/tiles.py
 
 bench-view: $(VENV)/installed
 	$(BIN)/python benchmarks/view.py

@@ -25,16 +25,25 @@ _TISSUE = np.tile(
 
 
 def write_pyramid(path: Path, side: int, is_tissue: Callable[[Region], bool]) -> None:
-    """Write a slide of `side` pixels; a tile repeats a pattern if `is_tissue` of its level-0 box, else it is glass."""
+    """Write a slide of `side` pixels, halved without a rest; a pattern repeats where `is_tissue` of a level-0 tile."""
     tissue, glass = (zlib.compress(tile.tobytes(), 9) for tile in (_TISSUE, _GLASS))
+
+    def compressed(top: int, left: int, step: int) -> bytes:
+        cell = max(1, _TILE // step)  # of a coarser level: a tile of level 0
+        corners = [(top + row, left + column) for row in range(0, _TILE, cell) for column in range(0, _TILE, cell)]
+        found = [is_tissue(Region(row * step, column * step, _TILE, _TILE)) for row, column in corners]
+        if len(set(found)) == 1:
+            return tissue if found[0] else glass
+        mask = np.array(found).reshape(_TILE // cell, -1).repeat(cell, 0).repeat(cell, 1)
+        return zlib.compress(np.where(mask[..., None], _TISSUE, _GLASS).tobytes())
+
     shapes = pyramid_shapes((side, side))
 
     def tiles(shape: tuple[int, int]) -> Iterator[bytes]:
-        step = side / shape[0]
+        step = side // shape[0]
         for top in range(0, shape[0], _TILE):
             for left in range(0, shape[1], _TILE):
-                box = Region(*(round(value * step) for value in (top, left, _TILE, _TILE)))
-                yield tissue if is_tissue(box) else glass
+                yield compressed(top, left, step)
 
     with tifffile.TiffWriter(path, bigtiff=True) as file:
         for level, shape in enumerate(shapes):

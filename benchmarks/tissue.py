@@ -1,6 +1,7 @@
 """What glass costs, how much tissue is found, and whether the time of a prediction is linear in the tissue.
 
-Slides of one size whose tissue is a square in their middle, predicted at 1 um per pixel by the default network:
+Slides of one size whose tissue is a square in their middle, predicted at 1 um per pixel by the default network; times
+are the processor's, so that other programs matter less:
 
 ``time_25_percent``  time of a slide with 25 % tissue, of a slide that is all tissue
 ``recall``           tissue that is found, of what there is
@@ -97,10 +98,13 @@ def main() -> None:
             recall, took = recall_and_seconds(project, name, side, share)
             recalls.append(recall)
             finding.append(took)
-            (done,) = run(predict(project, PredictConfig(), model, slides=[name]))
-            seconds[share] = done.seconds
-            print(f"{100 * share:5.1f} % tissue  {done.seconds:8.1f} s  recall {recall:.4f}", flush=True)
-            remove_tree(project.prediction_path(model, name))
+            for _ in range(1 + (share == _SHARES[0])):  # the first one converts the network
+                start = time.process_time()
+                (done,) = run(predict(project, PredictConfig(), model, slides=[name]))
+                seconds[share] = time.process_time() - start
+                remove_tree(project.prediction_path(model, name))
+            row = f"{100 * share:5.1f} % tissue  {done.seconds:8.1f} s, of the processor {seconds[share]:8.1f} s"
+            print(f"{row}  recall {recall:.4f}", flush=True)
     r2 = np.corrcoef(list(seconds), list(seconds.values()))[0, 1] ** 2
     result = {
         "time_25_percent": round(seconds[0.25] / seconds[1.0], 3),

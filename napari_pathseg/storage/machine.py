@@ -1,7 +1,10 @@
 """What this process may use of the computer: the limits of a container, a control group or a SLURM job count."""
 
+import contextlib
+import ctypes
 import math
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -38,6 +41,13 @@ def free_memory(root: Path = Path("/"), environment: Mapping[str, str] = os.envi
     free = [limit - used for limit, used in _memory_of_groups(root)]
     left_by_slurm = _memory_of_slurm(environment) - psutil.Process().memory_info().rss
     return max(0, int(min(psutil.virtual_memory().available, left_by_slurm, *free)))
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system; elsewhere than on Linux it is kept for the next use."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library than that of GNU
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _memory_of_groups(root: Path) -> Iterator[tuple[float, float]]:

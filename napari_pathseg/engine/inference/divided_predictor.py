@@ -23,10 +23,12 @@ from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.engine.networks.receptive_field import Input, margin_of
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
+from napari_pathseg.storage.machine import memory_limit
 
 _CELL = 1024  # working pixels along what the shallow layers compute at once; in a view, 1536 take 1.4 times as long
 _LARGEST_BLOCK = 4096  # working pixels along a side
-_BLOCK_BYTES = 310e6  # of the features of a block; the layers take about as much besides
+_BLOCK_SHARE = 0.05  # of the memory, for the features of a block; the layers take about as much besides
+_BLOCK_BYTES = (150e6, 1.2e9)  # at least and at most
 _MIRRORED = 8  # features beyond a margin that is not exact; halves what it changes
 _SMALLEST_BLOCK = 512  # working pixels along a side
 _FARTHEST = 512  # pixels; no shallow or fine layers see that far
@@ -54,8 +56,10 @@ class DividedPredictor:
         Working pixels around a cell that the shallow layers see, and around a tile that the fine ones see.
     exact
         Whether `halo` is as far as the deep layers see.
+    dtype
+        Of the features that are kept until their block is done.
     bytes_per_pixel
-        Of the features of a working pixel that are kept until its block is done.
+        Of the features of a working pixel.
     """
 
     network: Division
@@ -64,11 +68,15 @@ class DividedPredictor:
     multiple: int
     margins: tuple[int, int]
     exact: bool
+    dtype: torch.dtype
     bytes_per_pixel: float
 
     @classmethod
-    def of(cls, network: Network, device: Device, halo: int) -> "DividedPredictor | None":
-        """Return the predictor of a network on its device, None if it cannot be divided."""
+    def of(cls, network: Network, device: Device, halo: int, bfloat16: bool) -> "DividedPredictor | None":
+        """Return the predictor of a network on its device, None if it cannot be divided.
+
+        `bfloat16` tells whether its layers are computed in bfloat16, by whatever runtime.
+        """
         division = network.divide()
         if division is None:
             return None
@@ -76,20 +84,24 @@ class DividedPredictor:
         with torch.inference_mode():
             features = division.shallow(like.new_zeros(1, 3, _PROBE, _PROBE))
             coarse = division.deep(features[-1])
+        answers = [Input(each.shape[1], stride) for each, stride in zip(coarse, division.coarse_strides, strict=True)]
         inputs = [Input(level.shape[1], stride) for level, stride in zip(features, division.strides, strict=True)]
         shallow = margin_of(division.shallow, [Input(3)], _FARTHEST, like)
-        fine = margin_of(division.fine, [Input(coarse.shape[1], SEAM), *inputs[:-1]], _FARTHEST, like)
+        fine = margin_of(division.fine, [*answers, *inputs[:-1]], _FARTHEST, like)
         if shallow is None or fine is None:
             return None
-        numbers = sum(level.numel() for level in (*features, coarse)) / _PROBE**2
+        numbers = sum(level.numel() for level in (*features, *coarse)) / _PROBE**2
         deep = margin_of(division.deep, inputs[-1:], -(-halo // _PROBE) * _PROBE, like)
-        margins = (_whole_cells(shallow), _whole_cells(fine))
-        size = 2 if device.bfloat16 else 4
-        return cls(division, device, halo, network.multiple, margins, deep is not None and deep <= halo, numbers * size)
+        margins = (_whole(shallow, SEAM), _whole(fine, division.coarse_strides[-1]))
+        dtype = torch.bfloat16 if bfloat16 else torch.float32
+        exact = deep is not None and deep <= halo
+        return cls(division, device, halo, network.multiple, margins, exact, dtype, numbers * dtype.itemsize)
 
     def block(self, factor: float) -> int:
         """Return the mask pixels along a block of a slide whose working pixels are `factor` mask pixels wide."""
-        side = 2 ** int(math.log2(_BLOCK_BYTES / self.bytes_per_pixel) / 2)  # so that blocks lie in those of others
+        fewest, most = _BLOCK_BYTES
+        features = min(max(_BLOCK_SHARE * memory_limit(), fewest), most)  # not what is free: a run may go on later
+        side = 2 ** int(math.log2(features / self.bytes_per_pixel) / 2)  # so that blocks lie in those of others
         return int(min(max(side, _SMALLEST_BLOCK), _LARGEST_BLOCK) * factor)
 
     def read_tiles(self, slide: SlidePatchSource, tiles: Sequence[Region], whole: Region) -> "_Block":
@@ -106,7 +118,7 @@ class DividedPredictor:
         extent = slide.on_working_grid(whole)
         wide = aligned(extent, self.halo, self.multiple)
         around = grow(wide, self.margins[0], 1) if self.exact else wide  # far from the tiles, one margin is enough
-        near = aligned(extent, self.margins[1], SEAM).intersect(wide)
+        near = aligned(extent, self.margins[1], self.network.coarse_strides[-1]).intersect(wide)
         return _Block(list(tiles), works, slide.factor, slide.pixels(around), around, wide, near)
 
     @torch.inference_mode()
@@ -137,30 +149,37 @@ class DividedPredictor:
             levels = self.network.shallow(self.device.send(as_tensor(pixels[None])))
         kept = block.kept(len(levels))
         if not features:
-            features += [_empty(level, box, stride) for level, box, stride in self._by_scale(levels, kept)]
+            features += [self._empty(level, box, stride) for level, box, stride in self._by_scale(levels, kept)]
         for whole, (level, box, stride) in zip(features, self._by_scale(levels, kept), strict=True):
             part = cell.intersect(box)
             if not part.empty:
                 into = _cut(whole, part, box, stride)
                 into.copy_(_cut(level, part, seen, stride))
 
-    def _coarse_answer(self, seam: Tensor) -> Tensor:
+    def _empty(self, level: Tensor, box: Region, stride: int) -> Tensor:
+        """Return memory for features like `level` of a box."""
+        shape = (1, level.shape[1], box.height // stride, box.width // stride)
+        return torch.empty(shape, dtype=self.dtype, device=level.device, memory_format=torch.channels_last)
+
+    def _coarse_answer(self, seam: Tensor) -> Sequence[Tensor]:
         beyond = 0 if self.exact else min(_MIRRORED, *(side - 1 for side in seam.shape[-2:]))
         if beyond < _MIRRORED:
             with self.device.autocast():
-                answer: Tensor = self.network.deep(seam)
-            return answer
+                return self.network.deep(seam)
         padded = F.pad(seam, [beyond] * 4, mode="reflect").contiguous(memory_format=torch.channels_last)
         with self.device.autocast():
-            return self.network.deep(padded)[..., beyond:-beyond, beyond:-beyond]
+            answers = self.network.deep(padded)
+        cut = [beyond * SEAM // stride for stride in self.network.coarse_strides]
+        return [answer[..., each:-each, each:-each] for answer, each in zip(answers, cut, strict=True)]
 
     def _by_scale(self, levels: Sequence[Tensor], kept: Sequence[Region]) -> Iterator[tuple[Tensor, Region, int]]:
         return zip(levels, kept, self.network.strides, strict=True)
 
-    def _answer(self, block: "_Block", work: Region, coarse: Tensor, finer: Sequence[Tensor]) -> Tensor:
+    def _answer(self, block: "_Block", work: Region, coarse: Sequence[Tensor], finer: Sequence[Tensor]) -> Tensor:
         """Return the class probabilities of a box of the working grid."""
-        box = aligned(work, self.margins[1], SEAM).intersect(block.near)
-        parts = [_cut(coarse, box, block.wide, SEAM)]
+        strides = self.network.coarse_strides
+        box = aligned(work, self.margins[1], strides[-1]).intersect(block.near)
+        parts = [_cut(level, box, block.wide, stride) for level, stride in zip(coarse, strides, strict=True)]
         parts += [
             _cut(level, box, block.near, stride) for level, stride in zip(finer, self.network.strides, strict=False)
         ]
@@ -202,19 +221,13 @@ class _Block(NamedTuple):
 
 def _divided(side: int) -> list[int]:
     """Return where equal parts of a side, none longer than `_CELL`, begin and end."""
-    count = -(-side // _CELL)
-    length = _whole_cells(-(-side // count))
+    count = max(1, round(side / _CELL))
+    length = _whole(-(-side // count), SEAM)
     return [*range(0, side, length), side]
 
 
-def _whole_cells(pixels: int) -> int:
-    return -(-pixels // SEAM) * SEAM
-
-
-def _empty(level: Tensor, box: Region, stride: int) -> Tensor:
-    """Return memory for features like `level` of a box."""
-    shape = (1, level.shape[1], box.height // stride, box.width // stride)
-    return torch.empty(shape, dtype=level.dtype, device=level.device, memory_format=torch.channels_last)
+def _whole(pixels: int, stride: int) -> int:
+    return -(-pixels // stride) * stride
 
 
 def _cut(level: Tensor, part: Region, box: Region, stride: int) -> Tensor:

@@ -16,6 +16,7 @@ from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.runtime.choice import ReadyNetwork, choose_runtime
 from napari_pathseg.engine.runtime.openvino_module import module_key
 from napari_pathseg.projects.project import Project
+from napari_pathseg.storage.machine import give_back_memory
 
 _MOST = 2  # networks: a model may have a second one, for slides that it has learnt
 
@@ -46,13 +47,17 @@ class LoadedModel:
 
     def ready(self, runtime: str, precision: str, megapixels: float) -> ReadyNetwork:
         """Return the network as it predicts the fastest; see `choose_runtime`."""
-        return choose_runtime(self._network, runtime, precision, megapixels, self._key)
+        ready = choose_runtime(self._network, runtime, precision, megapixels, self._key)
+        give_back_memory()  # of the trials
+        return ready
 
-    def predictor(self, ready: ReadyNetwork, config: PredictConfig, usual_halo: int = USUAL_HALO) -> TilePredictor:
+    def predictor(
+        self, ready: ReadyNetwork, config: PredictConfig, usual_halo: int = USUAL_HALO, largest: int = 0
+    ) -> TilePredictor:
         """Return what predicts tiles; see `choose_predictor`."""
-        key = (ready.way, config.halo, usual_halo, config.tta, config.shifts, config.blend)
+        key = (ready.way, config.halo, usual_halo, config.tta, config.shifts, config.blend, largest)
         if key not in self._predictors:
-            self._predictors[key] = choose_predictor(self._network, ready, config, usual_halo)
+            self._predictors[key] = choose_predictor(self._network, ready, config, usual_halo, largest)
         return self._predictors[key]
 
 

@@ -25,6 +25,7 @@ from napari_pathseg.engine.inference.slide_prediction import (
 )
 from napari_pathseg.engine.inference.unlike_slides import compare_with_learnt
 from napari_pathseg.engine.runtime.choice import ReadyNetwork
+from napari_pathseg.engine.runtime.pass_size import SIDES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import EMPTY_REGION, Region, layout
 from napari_pathseg.masks.edits import merge_prediction
@@ -38,6 +39,7 @@ from napari_pathseg.storage.machine import memory_limit
 
 _VIEW_PIXELS = 2048**2  # of a mask, up to which a part of a slide is a view
 _VIEW_HALO, _VIEW_TILE = 128, 512  # pixels; a view has few tiles, so that a wide margin would be most of it
+_WORTH_TRYING_MPX = 16  # of a prediction, to find out what an undivided network computes best at once
 _ADAPTED = "adapted "  # in what a tile depends on
 _BY = " by "  # in what a tile depends on, before the runtime
 
@@ -179,6 +181,10 @@ class SlidePredictor:
         self._model, self._weights_mtime = folder.name, weights_mtime(project, folder.name)
         self._outputs, self._megapixels = outputs_in(project, bundle), megapixels * config.tta * config.shifts
         self._models: dict[str, tuple[LoadedModel, ReadyNetwork]] = {}  # by the file of their weights
+        self._largest = 0  # pixels along a side that are computed at once
+        if self._megapixels > _WORTH_TRYING_MPX:
+            largest = config.replace(tile=SIDES[-1])
+            self._largest = fitting_prediction_tile(bundle.network, largest, memory_limit())
         self.failed: dict[Region, str] = {}
         self.ended, self.runtime, self.share = False, "", 0.0
         self.start = time.perf_counter()
@@ -198,7 +204,8 @@ class SlidePredictor:
 
     def _predictor(self, slide: str, *, view: bool = False) -> TilePredictor:
         model, ready = self._loaded(slide)
-        return model.predictor(ready, self._config, _VIEW_HALO if view else USUAL_HALO)
+        halo, largest = (_VIEW_HALO, 0) if view else (USUAL_HALO, self._largest)
+        return model.predictor(ready, self._config, halo, largest)
 
     def slide(self, record: SlideRecord, region: Region, orders: Orders) -> Iterator[TileDone | Note | None]:
         """Predict a box of a slide's mask grid; yield each tile that is done, and what could not be predicted.

@@ -11,13 +11,14 @@ from napari_pathseg.engine.inference.tta import TestTimeAugmentation
 from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.networks.receptive_field import Input, margin_of
 from napari_pathseg.engine.runtime.choice import ReadyNetwork, compile_stages
+from napari_pathseg.engine.runtime.pass_size import SIDES, fastest_side
 from napari_pathseg.errors import ConfigError
 
 _FARTHEST = 2048  # pixels; the largest margin that is tried
 
 
 def choose_predictor(
-    network: Network, ready: ReadyNetwork, config: PredictConfig, usual_halo: int = USUAL_HALO
+    network: Network, ready: ReadyNetwork, config: PredictConfig, usual_halo: int = USUAL_HALO, largest: int = 0
 ) -> TilePredictor:
     """Return what predicts the tiles of slides.
 
@@ -31,6 +32,9 @@ def choose_predictor(
         The settings.
     usual_halo
         The margin in pixels, if it is not set and the network sees farther.
+    largest
+        Pixels along a side that an undivided network may compute at once: as many as are fastest, each tile alone if
+        that is less than two.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def choose_predictor(
     """
     halo = _halo(network, config, usual_halo)
     plain = config.tta == 1 and config.shifts == 1 and not config.blend
-    divided = DividedPredictor.of(network, ready.device, halo) if plain else None
+    divided = DividedPredictor.of(network, ready.device, halo, ready.way.precision == "bf16") if plain else None
     if divided is not None and ready.way.runtime == "openvino":
         stages = compile_stages(network, divided.network, ready.way.precision)
         divided = None if stages is None else replace(divided, network=stages)
@@ -47,7 +51,8 @@ def choose_predictor(
         return divided
     augmented = TestTimeAugmentation(ready.network, config.tta)
     if not config.blend:
-        return RegionPredictor(augmented, ready.device, halo, config.shifts)
+        together = fastest_side(network, ready, halo, largest)
+        return RegionPredictor(augmented, ready.device, halo, config.shifts, together if together > SIDES[0] else 0)
     if network.surroundings is not None:
         raise ConfigError(
             "blend is True, but this model sees the surroundings of a tile. Choose tta or shifts instead."

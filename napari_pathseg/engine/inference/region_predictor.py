@@ -41,12 +41,15 @@ class RegionPredictor:
         Working pixels predicted around a box and cropped again, in every pass at least so many.
     shifts
         Passes whose probabilities are averaged: the first of `OFFSETS`.
+    together
+        Working pixels along a block of tiles that are computed as one; 0: each alone.
     """
 
     network: SegmentationNetwork | TestTimeAugmentation | GaussianBlending
     device: Device
     halo: int
     shifts: int = 1
+    together: int = 0
 
     def read(self, slide: SlidePatchSource, region: Region) -> "BoxPixels":
         """Read what is needed to predict a box; a thread may do so while another box is computed.
@@ -107,17 +110,26 @@ class RegionPredictor:
     # -- as a prediction of a slide uses it
 
     def block(self, factor: float) -> int:
-        """Return 0: the tiles of a slide are predicted one by one."""
-        return 0
+        """Return the mask pixels along a block of a slide whose working pixels are `factor` mask pixels wide."""
+        return int(self.together * factor)
 
-    def read_tiles(self, slide: SlidePatchSource, tiles: Sequence[Region], _: Region) -> list["BoxPixels"]:
-        """Read what is needed to predict tiles; what they are a part of does not matter."""
-        return [self.read(slide, tile) for tile in tiles]
+    def read_tiles(
+        self, slide: SlidePatchSource, tiles: Sequence[Region], whole: Region
+    ) -> list[tuple["BoxPixels", list[Region]]]:
+        """Read what is needed to predict tiles of a block, which is `whole`, or each alone: boxes and their tiles."""
+        if self.together:
+            return [(self.read(slide, whole), list(tiles))]
+        return [(self.read(slide, tile), [tile]) for tile in tiles]
 
-    def compute_tiles(self, read: list["BoxPixels"]) -> Iterator[tuple[Region, Tensor, Tensor | None]]:
+    def compute_tiles(
+        self, read: list[tuple["BoxPixels", list[Region]]]
+    ) -> Iterator[tuple[Region, Tensor, Tensor | None]]:
         """Yield tiles that were read with what `compute_both` returns."""
-        for box in read:
-            yield box.region, *self.compute_both(box)
+        for box, tiles in read:
+            mean, disagreement = self.compute_both(box)
+            for tile in tiles:
+                part = tile.shift(-box.region.top, -box.region.left).slices
+                yield tile, mean[:, *part], None if disagreement is None else disagreement[part]
 
     def _answers(self, each: "_Pass") -> Iterator[Tensor]:
         """Yield the probabilities of each symmetry of a pass."""

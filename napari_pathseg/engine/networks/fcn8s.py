@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.division import SEAM, Division
 from napari_pathseg.engine.networks.network import Network
 
 _VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)  # 0: pooling
@@ -65,18 +66,30 @@ class FCN8s(Network):
         return self.features
 
     def _encode(self, pixels: Tensor) -> list[Tensor]:
-        pool3 = self.features[:_AFTER_POOL3](pixels)
+        return self._after_pool3(self.features[:_AFTER_POOL3](pixels))
+
+    def _after_pool3(self, pool3: Tensor) -> list[Tensor]:
         pool4 = self.features[_AFTER_POOL3:_AFTER_POOL4](pool3)
         return [pool3, pool4, self.features[_AFTER_POOL4:](pool4)]
 
     def _decode(self, features: list[Tensor]) -> Tensor:
+        logits: Tensor = self.up_pool3(self._scores(features))
+        return logits
+
+    def _scores(self, features: list[Tensor]) -> Tensor:
+        """Return the logits at the stride of pool3."""
         pool3, pool4, pool5 = (level * gain for level, gain in zip(features, self.gains, strict=True))
         fc6 = self.dropout(self.fc6(pool5).relu())
         fc7 = self.dropout(self.fc7(fc6).relu())
         coarse = self.fuse_pool4(self.up_fc7(self.score_fc7(fc7)), self.score_pool4(pool4))
-        fine = self.fuse_pool3(self.up_pool4(coarse), self.score_pool3(pool3))
-        logits: Tensor = self.up_pool3(fine)
-        return logits
+        fine: Tensor = self.fuse_pool3(self.up_pool4(coarse), self.score_pool3(pool3))
+        return fine
+
+    def divide(self) -> Division | None:
+        """Return the network in three stages: up to pool3, the rest, the last upsampling; None with context."""
+        if self.surroundings is not None:
+            return None
+        return Division(_Shallow(self), _Deep(self), _Fine(self), (SEAM,))
 
     @torch.no_grad()
     def load_classifier(self, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -117,6 +130,30 @@ class FCN8s(Network):
     def decayed_parameters(self) -> list[nn.Parameter]:
         """Return the parameters with weight decay: the decoder's weights; VGG16's stay near their pretrained values."""
         return [parameter for parameter in self.decoder_parameters() if parameter.ndim > 1]
+
+
+class _Stage(nn.Module):
+    """A part of the network."""
+
+    def __init__(self, network: FCN8s) -> None:
+        super().__init__()
+        self.network = network
+
+
+class _Shallow(_Stage):
+    def forward(self, pixels: Tensor) -> tuple[Tensor]:
+        pool3: Tensor = self.network.features[:_AFTER_POOL3](self.network._scale(pixels))
+        return (pool3,)
+
+
+class _Deep(_Stage):
+    def forward(self, pool3: Tensor) -> tuple[Tensor]:
+        return (self.network._scores(self.network._after_pool3(pool3)),)
+
+
+class _Fine(_Stage):
+    def forward(self, scores: Tensor) -> Tensor:
+        return self.network._known_outputs(self.network.up_pool3(scores))
 
 
 class _Sum(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.division import Division, divide_encoder
 from napari_pathseg.engine.networks.encoders import Encoder, find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.engine.networks.vit import LAYER_SCALE, build_vit, encode_patches, patch_shrink
@@ -50,13 +51,19 @@ class LinearHead(Network):
             features = encode_patches(self.net, self._shrink, pixels)
         colour = F.avg_pool2d(pixels, _COLOUR_STRIDE)
         levels = [colour, *(level for level in features if level.shape[1])]  # some encoders leave a scale out
-        return [F.avg_pool2d(level, _WINDOW, 1, _WINDOW // 2, count_include_pad=False) for level in levels]
+        return _smooth(levels)
 
     def _decode(self, features: list[Tensor]) -> Tensor:
         rows, columns = (_COLOUR_STRIDE * side for side in features[0].shape[-2:])
         answers = (head(level) for head, level in zip(self.heads, features, strict=True))
         logits = sum(F.interpolate(answer, (rows, columns), mode="bilinear") for answer in answers)
         return logits + self.bias.view(1, -1, 1, 1)
+
+    def divide(self) -> Division | None:
+        """Return the network in three stages; None with context, or if its encoder is no chain of layers."""
+        if self._shrink is not None or self.surroundings is not None:
+            return None
+        return divide_encoder(self.net, self._scale, self, _smooth, _COLOUR_STRIDE)
 
     @property
     def widths(self) -> list[int]:
@@ -73,6 +80,10 @@ class LinearHead(Network):
     @property
     def _weights(self) -> list[Tensor]:
         return [cast(nn.Conv2d, head).weight for head in self.heads]
+
+
+def _smooth(levels: list[Tensor]) -> list[Tensor]:
+    return [F.avg_pool2d(level, _WINDOW, 1, _WINDOW // 2, count_include_pad=False) for level in levels]
 
 
 def _build(encoder: Encoder) -> tuple[Any, list[int]]:

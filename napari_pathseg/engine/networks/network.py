@@ -109,7 +109,7 @@ class Network(nn.Module, ABC):
         return self._known_outputs(self._decode(features))
 
     def divide(self) -> Division | None:
-        """Return the network, in eval mode, in three stages; None if it cannot be divided, as most cannot."""
+        """Return the network, in eval mode, in three stages; None if it cannot be divided."""
         return None
 
     def set_outputs(self, known: Sequence[int], merged: Mapping[int, int] | None = None) -> None:

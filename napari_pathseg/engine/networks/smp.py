@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from napari_pathseg.engine.bundle import NetworkSpec
-from napari_pathseg.engine.networks.division import Division, divide_unet
+from napari_pathseg.engine.networks.division import Division, divide_encoder, divide_unet
 from napari_pathseg.engine.networks.encoders import find_encoder
 from napari_pathseg.engine.networks.network import Network
 from napari_pathseg.errors import BundleError
@@ -48,10 +48,17 @@ class SmpNetwork(Network):
         return cast(Tensor, self.net.segmentation_head(self.net.decoder([size_only, *features])))
 
     def divide(self) -> Division | None:
-        """Return the network in three stages; None but for a U-Net without context over a chain of layers."""
-        if not isinstance(self.net, smp.Unet) or self.surroundings is not None:
+        """Return the network in three stages; None with context, or if its encoder is no chain of layers.
+
+        Nor FPN and DeepLabV3+: their decoders depend on the size of what they see.
+        """
+        if self.surroundings is not None:
             return None
-        return divide_unet(self.net, self._scale, self._known_outputs)
+        if isinstance(self.net, smp.Unet):
+            return divide_unet(self.net, self._scale, self._known_outputs)
+        if isinstance(self.net, smp.UnetPlusPlus | smp.Segformer):
+            return divide_encoder(self.net.encoder, self._scale, self)
+        return None
 
 
 def _build(spec: NetworkSpec, model: str, encoder: str) -> Any:

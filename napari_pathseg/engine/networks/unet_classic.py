@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_pathseg.engine.bundle import NetworkSpec
+from napari_pathseg.engine.networks.division import Division
 from napari_pathseg.engine.networks.network import Network
 
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -56,24 +57,61 @@ class UNetClassic(Network):
     def _scale(self, pixels: Tensor) -> Tensor:
         return super()._scale(pixels.float().mean(dim=1, keepdim=True) if self.grey else pixels)
 
-    def _encode(self, pixels: Tensor) -> list[Tensor]:
+    def _encode(self, pixels: Tensor, levels: int = len(WIDTHS)) -> list[Tensor]:
         features: list[Tensor] = []
         level = pixels
-        for depth, convolutions in enumerate(self.down):
-            level = convolutions(level if depth == 0 else F.max_pool2d(level, 2))
-            if depth >= len(self.down) - 2:
-                level = self.dropout(level)
+        for depth in range(levels):
+            level = self._descend(level, depth)
             features.append(level)
         return features
 
     def _decode(self, features: list[Tensor]) -> Tensor:
         level = features[-1]
-        for skip, up, merge in reversed(list(zip(features[:-1], self.up, self.merge, strict=True))):
-            upsampled = F.interpolate(level, scale_factor=2.0, mode="nearest")
-            upsampled = up(F.pad(upsampled, (0, 1, 0, 1)))  # Keras pads an even kernel on the right and below
-            level = merge(torch.cat([skip, upsampled], dim=1))
+        for depth in reversed(range(len(features) - 1)):
+            level = self._ascend(level, features[depth], depth)
         logits: Tensor = self.last(level)
         return logits
+
+    def _descend(self, level: Tensor, depth: int) -> Tensor:
+        """Return the encoder's features at a depth from those above it, from the pixels at depth 0."""
+        level = self.down[depth](level if depth == 0 else F.max_pool2d(level, 2))
+        return self.dropout(level) if depth >= len(self.down) - 2 else level
+
+    def _ascend(self, level: Tensor, skip: Tensor, depth: int) -> Tensor:
+        """Return the decoder's features at a depth from those below it."""
+        upsampled = F.interpolate(level, scale_factor=2.0, mode="nearest")
+        upsampled = self.up[depth](F.pad(upsampled, (0, 1, 0, 1)))  # Keras pads an even kernel on the right and below
+        merged: Tensor = self.merge[depth](torch.cat([skip, upsampled], dim=1))
+        return merged
+
+    def divide(self) -> Division | None:
+        """Return the network in three stages, the second of which is its deepest level; None with context."""
+        if self.surroundings is not None:
+            return None
+        return Division(_Shallow(self), _Deep(self), _Fine(self), tuple(2**depth for depth in range(len(self.merge))))
+
+
+class _Stage(nn.Module):
+    """A part of the network."""
+
+    def __init__(self, network: UNetClassic) -> None:
+        super().__init__()
+        self.network, self.deepest = network, len(network.merge)
+
+
+class _Shallow(_Stage):
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.network._encode(self.network._scale(pixels), self.deepest))
+
+
+class _Deep(_Stage):
+    def forward(self, seam: Tensor) -> tuple[Tensor]:
+        return (self.network._ascend(self.network._descend(seam, self.deepest), seam, self.deepest - 1),)
+
+
+class _Fine(_Stage):
+    def forward(self, level: Tensor, *skips: Tensor) -> Tensor:
+        return self.network._known_outputs(self.network._decode([*skips, level]))
 
 
 def _convolution(inputs: int, outputs: int, side: int) -> nn.Sequential:

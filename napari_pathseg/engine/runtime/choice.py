@@ -86,18 +86,29 @@ class OpenVinoNetwork:
         (logits,) = self._compute(pixels) if context is None else self._compute(pixels, context)
         return logits
 
+    def release_memory(self) -> None:
+        """Give back what the last call needed."""
+        self._compute.release_memory()
+
 
 class _CompiledStage(nn.Module):
-    """A stage of a network that OpenVINO computes."""
+    """A stage of a network that OpenVINO computes.
 
-    def __init__(self, stage: nn.Module, examples: Sequence[Tensor], precision: str, key: str) -> None:
+    That of the deep layers gives its memory back, so that the fine ones do not add theirs to it.
+    """
+
+    def __init__(self, stage: nn.Module, examples: Sequence[Tensor], precision: str, key: str, deep: bool) -> None:
         super().__init__()
-        self._compute = OpenVinoModule(stage, examples, precision, key)
+        self._compute, self._deep = OpenVinoModule(stage, examples, precision, key), deep
+        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
-    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return the outputs of the stage."""
-        outputs = self._compute(*inputs)
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs of the stage; the next call may overwrite them."""
+        outputs = self._compute(*inputs, lent=True)
+        if self._deep:
+            outputs = [output.to(self._dtype, copy=True) for output in outputs]
+            self._compute.release_memory()
+        return tuple(outputs)
 
 
 @torch.inference_mode()
@@ -108,19 +119,21 @@ def compile_stages(network: Network, division: Division, precision: str) -> Divi
         (tile,) = _inputs(network, 3 * network.multiple)
         features = division.shallow(tile)
         coarse = division.deep(features[-1])
-        expected = division.fine(coarse, *features[:-1])
+        expected = division.fine(*coarse, *features[:-1])
         try:
-            inputs = {"shallow": [tile], "deep": [features[-1]], "fine": [coarse, *features[:-1]]}
+            inputs = {"shallow": [tile], "deep": [features[-1]], "fine": [*coarse, *features[:-1]]}
             stages = {
-                name: _CompiledStage(getattr(division, name), examples, precision, f"{key}-{name}")
+                name: _CompiledStage(getattr(division, name), examples, precision, f"{key}-{name}", name == "deep")
                 for name, examples in inputs.items()
             }
         except _FAILED as error:
             _logger.info("OpenVINO cannot compute the stages of this network: %s", error)
             return None
-        compiled = Division(stages["shallow"], stages["deep"], stages["fine"], division.strides)
+        compiled = division._replace(
+            shallow=stages["shallow"], deep=stages["deep"], fine=lambda *features: stages["fine"](*features)[0]
+        )
         *finer, seam = compiled.shallow(tile)
-        if not agree(compiled.fine(compiled.deep(seam), *finer), expected):
+        if not agree(compiled.fine(*compiled.deep(seam), *finer), expected):
             return None
         _STAGES[key, precision] = compiled
         while len(_STAGES) > _KEPT_NETWORKS:
@@ -213,6 +226,7 @@ class _Choice:
             except _FAILED as error:
                 _logger.info("OpenVINO cannot compute this network: %s", error)
                 return None
+            compiled.release_memory()  # its stages may compute instead
             _COMPILED[key] = compiled
             while len(_COMPILED) > _KEPT_NETWORKS:
                 _COMPILED.popitem(last=False)
@@ -291,8 +305,12 @@ class _Choice:
 
 def _machine_key(key: str, precision: str) -> str:
     """Return a name for a network, a precision that was asked for, and this machine."""
-    machine = (platform.node(), platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads())
-    return sha256(f"{key} {precision} {machine}".encode()).hexdigest()[:32]
+    return sha256(f"{key} {precision} {machine_name()}".encode()).hexdigest()[:32]
+
+
+def machine_name() -> str:
+    """Return what tells this machine from others, as far as the speed of a network depends on it."""
+    return str((platform.node(), platform.machine(), torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()))
 
 
 def _inputs(network: Network, side: int) -> list[Tensor]:

@@ -69,12 +69,23 @@ class OpenVinoModule:
         }
         path = converted_folder() / (key or module_key(module, examples))
         model = _converted(core, module, examples, path)
-        self._request = core.compile_model(model, "CPU", options).create_infer_request()
+        self._compiled = core.compile_model(model, "CPU", options)
+        self._request = self._compiled.create_infer_request()
 
-    def __call__(self, *inputs: Tensor) -> list[Tensor]:
-        """Return the outputs of the module; they stay as they are when it is called again."""
-        answers = self._request.infer([tensor.contiguous().numpy() for tensor in inputs])
+    def __call__(self, *inputs: Tensor, lent: bool = False) -> list[Tensor]:
+        """Return the outputs of the module; if `lent`, the next call and `release_memory` overwrite them."""
+        arrays = [_readable(tensor).contiguous().numpy() for tensor in inputs]
+        answers = self._request.infer(arrays, share_inputs=True, share_outputs=lent)
         return [torch.from_numpy(answer) for answer in answers.to_tuple()]
+
+    def release_memory(self) -> None:
+        """Give back what the last call needed; the next one takes it again."""
+        self._compiled.release_memory()
+
+
+def _readable(tensor: Tensor) -> Tensor:
+    """Return a tensor that numpy knows."""
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def converted_folder() -> Path:

@@ -34,7 +34,7 @@ def try_ways(ways: Mapping[str, Callable[[], Tensor]], limit_s: float) -> dict[s
             seconds[name] = math.inf
     for _ in range(_RUNS):
         for name in seconds:
-            seconds[name] = min(seconds[name], _time(ways[name]))
+            seconds[name] = min(seconds[name], seconds_of(ways[name]))
         if time.perf_counter() > end:
             break
     return seconds
@@ -60,8 +60,8 @@ def _is_right(way: Callable[[], Tensor], expected: Tensor) -> bool:
         return False
 
 
-def _time(way: Callable[[], Tensor]) -> float:
-    """Return how long a run takes, mostly without the time for which other programs had the processor."""
+def seconds_of(way: Callable[[], Tensor]) -> float:
+    """Return how long a way takes once, mostly without the time for which other programs had the processor."""
     start, work = time.perf_counter(), time.process_time()
     way()
     passed, computed = time.perf_counter() - start, time.process_time() - work

@@ -107,10 +107,11 @@ def test_tiles_equal_the_whole_slide(
 
 
 @pytest.fixture(scope="module")
-def unets():
-    """U-Nets that are divided into stages, by their encoder, and one of each other kind with an exact margin."""
+def networks():
+    """Networks that are divided into stages, one of each kind, and one that is not."""
     torch.manual_seed(0)
     names = [("unet", "tf_efficientnet_lite0"), ("unet", "tu-regnetx_002"), ("unet-classic", "")]
+    names += [("features+linear", "tf_efficientnet_lite0"), ("unetplusplus", "resnet18"), ("unet", "densenet121")]
     return [build_network(NetworkSpec(*name, 2)).eval() for name in names]
 
 
@@ -120,14 +121,14 @@ def unets():
     downsample=st.integers(1, 3),
     tile=st.sampled_from([64, 160]),
     together=st.integers(3, 9),
-    number=st.integers(0, 2),
+    number=st.integers(0, 5),
     corner=st.tuples(st.integers(0, 1000), st.integers(0, 1000)),
     seed=st.integers(0, 99),
 )
 def test_exact_margin_equals_the_whole_slide(
-    tmp_path_factory, unets, shape, downsample, tile, together, number, corner, seed
+    tmp_path_factory, networks, shape, downsample, tile, together, number, corner, seed
 ):  # fmt: skip
-    network = unets[number]
+    network = networks[number]
     folder = tmp_path_factory.mktemp("exact")
     pixels = np.random.default_rng(seed).integers(0, 256, (*shape, 3)).astype(np.uint8)
     tifffile.imwrite(folder / "a.tif", pixels, photometric="rgb", tile=(32, 32))
@@ -137,7 +138,9 @@ def test_exact_margin_equals_the_whole_slide(
     top, left = (place % size for place, size in zip(corner, whole[2:], strict=True))
     tiles = list(layout(Region(top, left, whole.height - top, whole.width - left), tile))
     predictor = choose_predictor(network, ready(network), PredictConfig(halo="exact"))
-    assert isinstance(predictor, DividedPredictor) == (number < 2)
+    assert isinstance(predictor, DividedPredictor) == (number < 5)
+    if number == 5:
+        predictor = replace(predictor, together=9 * tile)
     source = SlidePatchSource(project, replace(record, downsample=downsample))
     stitched = torch.full((2, whole.height, whole.width), torch.nan)
     try:

@@ -147,7 +147,7 @@ def test_stages_of_a_network_answer_as_torchs_for_tiles_of_any_size():
             answers = []
             for each in (stages, compiled):
                 *finer, seam = each.shallow(tile)
-                answers.append(each.fine(each.deep(seam), *finer))
+                answers.append(each.fine(*each.deep(seam), *finer))
             assert torch.allclose(*answers, atol=2e-3)
 
 
