@@ -302,7 +302,7 @@ def _can_export(project: Project, record: SlideRecord, options: ExportOptions) -
 
 
 def _exports(project: Project, options: ExportOptions) -> list[SlideExport]:
-    """Return the masks or predictions to export; raise if there is none."""
+    """Return the masks or predictions to export; raise without any."""
     records = [record for record in _selected(project, options) if _can_export(project, record, options)]
     if not records:
         of_model = f" of {options.model}" if options.what == "prediction" and options.model else ""
