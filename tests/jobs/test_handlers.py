@@ -1,8 +1,10 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from bundle_helpers import make_bundle, save_model
 from PIL import Image
 
 from napari_pathseg.config import TrainConfig
@@ -14,13 +16,16 @@ from napari_pathseg.jobs.handlers import create_job
 from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     ComputeSuperpixels,
+    FindDisagreements,
     FindPlaces,
     SampleAugmentation,
+    Score,
     SuperpixelsFailed,
     SuperpixelsReady,
     parse_event,
     to_line,
 )
+from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 
@@ -70,6 +75,33 @@ def test_places_to_annotate_come_with_a_picture_of_each(tmp_path, slides):
         picture = unpack(place.pixels, (*place.sides, 3))
         with project.open_slide(place.slide) as slide:
             assert abs(picture.mean() - slide.read(place.region).mean()) < 2
+
+
+def test_score_comes_with_its_confusion_matrix_and_areas_where_the_pixel_size_is_known(trained):
+    project, _, bundle = trained
+    (slide,) = bundle.val
+    command = Score(project=str(project.folder), role="val", model=bundle.id)
+    found = run(create_job(command, LiveService(print)))
+    assert parse_event(to_line(found)) == found
+    rows, columns = project.slide(slide).mask_shape
+    assert np.sum(found.confusion) == rows * columns
+    assert found.confusion_mm2 == []
+
+
+def test_disagreements_come_with_their_classes_and_a_picture_of_each(project):
+    save_model(project, make_bundle(val=["case4"]))
+    tumour = np.full((192, 192), 250, np.uint8)
+    prediction = create_prediction(project.prediction_path("m001", "case4"), (192, 192), project.classes.names)
+    prediction.write(Region(0, 0, 192, 192), np.stack([255 - tumour, tumour]))
+    command = FindDisagreements(project=str(project.folder), count=3, pair=(1, 2))
+    found = run(create_job(command, LiveService(print)))
+    assert parse_event(to_line(found)) == found
+    assert found.note == "case0, case1, case2 and case3 are not compared: predict them first."
+    (place,) = found.places
+    assert (place.pair, place.model, place.learnt) == ((1, 2), "m001", False)
+    assert place.confidence == pytest.approx(250 / 255)
+    assert unpack(place.pixels, (*place.sides, 3)).any()
+    assert run(create_job(replace(command, pair=(2, 1)), LiveService(print))).places == []
 
 
 @pytest.fixture
