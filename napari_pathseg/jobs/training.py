@@ -4,7 +4,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.engine.bundle import Bundle
 from napari_pathseg.engine.evaluation.before_after import before_after
 from napari_pathseg.engine.evaluation.prequential import prequential_scores
-from napari_pathseg.engine.events import Event, Job, Started, relay
+from napari_pathseg.engine.events import Event, Job, Progress, Started, relay
 from napari_pathseg.engine.training import training
 from napari_pathseg.jobs.run_log import record_run
 from napari_pathseg.projects.annotation_log import log_begun, log_learnt, log_scores
@@ -21,15 +21,25 @@ def train(
     did on the labels that are new, when they begin to be learnt, and what that brought.
     """
     current = project.current_model
-    scores = prequential_scores(project, current) if current else {}
+    scores, model, begun = prequential_scores(project, current) if current else {}, "", False
 
-    def begin(event: Event) -> None:
-        if isinstance(event, Started):
+    def begin() -> None:
+        nonlocal begun
+        if not begun:
             log_scores(project, scores)
-            log_begun(project, event.model)
+            log_begun(project, model)
+        begun = True
+
+    def note(event: Event) -> None:
+        nonlocal model
+        if isinstance(event, Started):
+            model = event.model
+        elif isinstance(event, Progress) and event.step:  # one that is stopped before its first step leaves nothing
+            begin()
 
     job = record_run(training.train(project, config, parent, resume=resume), project)
-    bundle = yield from relay(job, begin)
+    bundle = yield from relay(job, note)
+    begin()
     compared = before_after(project, bundle)
     gain = 0.0 if bundle.is_copy else None if compared is None else compared.mean
     log_learnt(project, bundle.id, bundle.mean_dice, gain)
