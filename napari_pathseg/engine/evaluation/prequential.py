@@ -13,7 +13,7 @@ from datetime import datetime
 import numpy as np
 
 from napari_pathseg.classes import UNLABELLED
-from napari_pathseg.engine.bundle import load_bundle
+from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.engine.evaluation.metrics import Confusion, mean_dice
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
@@ -39,13 +39,13 @@ def prequential_scores(project: Project, model: str) -> dict[str, Score]:
     """
     found, until = dict[str, Score](), time.monotonic() + _LONGEST_S
     try:
-        began = load_bundle(project.folder / "models" / model).origin.get("date", "")
-        since = datetime.fromisoformat(began).astimezone()
+        bundle = load_bundle(project.folder / "models" / model)
+        since = datetime.fromisoformat(bundle.origin.get("date", "")).astimezone()
     except (PathsegError, TypeError, ValueError):  # of an older version
         return found
     for record in project.slides.values():
         try:
-            score = _score(project, record, model, since, until)
+            score = _score(project, record, bundle, since, until)
         except PathsegError as error:  # reported where the slide is used
             _logger.warning("%s is not scored on %s: %s", model, record.id, error)
             continue
@@ -54,13 +54,14 @@ def prequential_scores(project: Project, model: str) -> dict[str, Score]:
     return found
 
 
-def _score(project: Project, record: SlideRecord, model: str, since: datetime, until: float) -> Score | None:
-    prediction = project.find_prediction(model, record.id)
+def _score(project: Project, record: SlideRecord, bundle: Bundle, since: datetime, until: float) -> Score | None:
+    prediction = project.find_prediction(bundle.id, record.id)
     if prediction is None or prediction.shape != record.mask_shape or not project.mask_path(record.id).exists():
         return None
     known = versions(project, record.id)
     before = next((version for version in known if version.when <= since), None)
-    if before is None and known and known[-1].number > 1:
+    was_labelled = record.id in (*bundle.train, *bundle.val)
+    if before is None and (was_labelled or (known and known[-1].number > 1)):
         return None
     if before is not None:
         check_version(before)
@@ -76,7 +77,7 @@ def _score(project: Project, record: SlideRecord, model: str, since: datetime, u
             new, truth, said = _compare(record, region, np.stack(mask.read(region)), old, prediction)
             confusion.add(truth, said)
             right, pixels = right + int(np.count_nonzero(new & (truth == said))), pixels + int(np.count_nonzero(new))
-    return Score(model, mean_dice(confusion), right / pixels, pixels) if pixels else None
+    return Score(bundle.id, mean_dice(confusion), right / pixels, pixels) if pixels else None
 
 
 def _changed(mask: Mask, before: Version | None) -> Iterator[Region]:

@@ -81,6 +81,15 @@ def test_slide_that_the_model_has_not_predicted_has_no_score(predicted):
     assert not prequential_scores(predicted, "m001")
 
 
+def test_slide_that_was_labelled_before_has_no_score_without_the_version_from_then(predicted):
+    answer = np.full((2, 192, 192), 255, np.uint8)
+    create_prediction(predicted.prediction_path("m001", "case0"), (192, 192), ["Background", "Tumour"]).write(
+        WHOLE, answer
+    )
+    assert predicted.counts("case0")[1:].any()
+    assert not prequential_scores(predicted, "m001")
+
+
 def test_training_notes_how_the_model_before_it_did_and_what_it_gained(predicted):
     paint(predicted, Region(0, 0, 64, 64), 1)
     expected = prequential_scores(predicted, "m001")
