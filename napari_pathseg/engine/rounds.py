@@ -6,7 +6,7 @@ the one that it is compared with.
 
 import logging
 
-from napari_pathseg.engine.bundle import Bundle, load_bundle, load_bundles
+from napari_pathseg.engine.bundle import Bundle, load_bundle
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.annotation_log import log_dropped
 from napari_pathseg.projects.project import Project
@@ -36,20 +36,22 @@ def _delete(project: Project, model: str) -> None:
 def fold_round(project: Project, model: str) -> bool:
     """Let the model that was trained from a round's model take its place; return whether it did.
 
-    It does not if the user has named the round's model or trained others from it, or if it has learnt from slides, or
-    holds out parts, of its own: what a model has seen must not be forgotten.
+    It does not if the user has named or removed the round's model, or trained others from it, removed ones included, or
+    if it has learnt from slides, or holds out parts, of its own: what a model has seen must not be forgotten.
     """
     try:
-        bundles = load_bundles(project)
+        if model not in project.model_ids() or project.state.model_names.get(model):
+            return False
+        folded, stored = load_bundle(project.folder / "models" / model), project.stored_models()
+        bundles = (load_bundle(project.folder / "models" / name) for name in stored)
         followers = [bundle for bundle in bundles if bundle.parent == model]
-        folded = next(bundle for bundle in bundles if bundle.id == model)
-        if len(followers) != 1 or project.state.model_names.get(model) or not _covers(followers[0], folded):
+        if len(followers) != 1 or not _covers(followers[0], folded):
             return False
         with project.write_lock():
             path = project.folder / "models" / followers[0].id / "bundle.json"
             save_json(path, {**load_json(path), "parent": folded.parent})
             _delete(project, model)
-    except (PathsegError, StopIteration) as error:  # it stays in the list
+    except PathsegError as error:  # it stays in the list
         _logger.warning("%s is not replaced: %s", model, error)
         return False
     return True

@@ -4,7 +4,7 @@ from bundle_helpers import make_bundle, save_model
 from napari_pathseg.engine.bundle import load_bundle
 from napari_pathseg.engine.model_tree import model_tree
 from napari_pathseg.engine.rounds import drop_round, fold_round
-from napari_pathseg.projects.model_versions import rename_model
+from napari_pathseg.projects.model_versions import remove_models, rename_model
 
 
 @pytest.fixture
@@ -34,6 +34,15 @@ def test_round_that_was_named_or_trained_from_stays(rounds):
     save_model(rounds, make_bundle("m004", parent="m002", train=["case0"]))
     assert not fold_round(rounds, "m002")
     assert rounds.model_ids() == ["m001", "m002", "m003", "m004"]
+
+
+def test_round_stays_that_a_removed_model_was_trained_from(rounds):
+    save_model(rounds, make_bundle("m004", parent="m002", train=["case0"]))
+    remove_models(rounds, ["m004"])
+    assert not fold_round(rounds, "m002")
+    remove_models(rounds, ["m002"])
+    assert not fold_round(rounds, "m002")
+    assert rounds.stored_models() == ["m001", "m002", "m003", "m004"]
 
 
 def test_slides_that_a_round_has_learnt_are_not_forgotten_with_it(project):

@@ -25,7 +25,7 @@ class ModelVersions:
     discarded
         Whether the user has discarded it.
     rounds
-        The models that rounds of a training that goes on by itself have made.
+        The models of the open project that rounds of a training that goes on by itself have made.
     """
 
     def __init__(self, workspace: Workspace) -> None:

@@ -262,6 +262,7 @@ class TrainingController:
                 )
         self._tiles.drop()
         self._models.forget()
+        self._models.rounds = []
         self.run, self.scores, self.compared_models, self._said = None, {}, [], set()
         self.labels_at_start = {}
         self.run_changed.emit()

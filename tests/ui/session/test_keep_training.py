@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import asdict
 
 import pytest
@@ -177,6 +178,25 @@ def test_quick_look_has_no_rounds(learnable, kept, worker, now):
 def test_another_project_begins_without_it(kept):
     kept.close()
     assert not kept.keep_training.on
+
+
+def test_models_of_another_project_are_not_taken_for_rounds(kept, worker, now, tmp_path):
+    other = tmp_path / "other.pathseg"
+    shutil.copytree(kept.project.folder, other, ignore=shutil.ignore_patterns("*lock*"))
+    for number in (2, 3):
+        stroke(kept, (20.0 * number, 20.0))
+        wait(kept, now, 3)
+        finish_round(kept, worker, f"m00{number}", 0.8 + number / 100)
+    kept.close()
+    kept.open_project(other)
+    for number in (2, 3):
+        save_model(kept.project, make_bundle(f"m00{number}", parent=f"m00{number - 1}"))
+    kept.show_slide("case0")
+    kept.keep_training.switch(True, TrainConfig(minutes=5.0))
+    stroke(kept)
+    wait(kept, now, 3)
+    finish_round(kept, worker, "m004", 0.9)
+    assert kept.project.model_ids() == ["m001", "m002", "m003", "m004"]
 
 
 @pytest.fixture
