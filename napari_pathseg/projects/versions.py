@@ -30,7 +30,7 @@ from napari_pathseg.storage.portable import remove_tree, replace
 
 IMPORT, ACCEPT_ALL, TRAINING, BY_HAND, BEFORE_RESTORE = "import", "accept all", "training", "by hand", "before restore"
 ROUND = "round of training"  # before a training that goes on by itself
-_MAX_ROUNDS = 2  # newest of these that are kept, beside the others
+_MAX_ROUNDS = 4  # newest of these that are kept: that of the model in use, and three without gain, which end it
 MAX_RECENT = 10  # newest versions of a slide that are kept; the documentation promises 5
 _DAILY_PERIOD = timedelta(days=14)  # one more version a day is kept for this long
 _FORMAT = 1

@@ -7,7 +7,7 @@ what they left as the model has it counts as right.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -58,10 +58,8 @@ def _score(project: Project, record: SlideRecord, bundle: Bundle, since: datetim
     prediction = project.find_prediction(bundle.id, record.id)
     if prediction is None or prediction.shape != record.mask_shape or not project.mask_path(record.id).exists():
         return None
-    known = versions(project, record.id)
-    before = next((version for version in known if version.when <= since), None)
-    was_labelled = record.id in (*bundle.train, *bundle.val)
-    if before is None and (was_labelled or (known and known[-1].number > 1)):
+    before, known = _version_from(since, versions(project, record.id))
+    if not known or (before is None and record.id in (*bundle.train, *bundle.val)):
         return None
     if before is not None:
         check_version(before)
@@ -78,6 +76,14 @@ def _score(project: Project, record: SlideRecord, bundle: Bundle, since: datetim
             confusion.add(truth, said)
             right, pixels = right + int(np.count_nonzero(new & (truth == said))), pixels + int(np.count_nonzero(new))
     return Score(bundle.id, mean_dice(confusion), right / pixels, pixels) if pixels else None
+
+
+def _version_from(since: datetime, stored: Sequence[Version]) -> tuple[Version | None, bool]:
+    """Return the newest version that is as old, None for none, and whether it is known: it may have been deleted."""
+    before = next((version for version in stored if version.when <= since), None)
+    number = 0 if before is None else before.number
+    newer = [version.number for version in stored if version.number > number]
+    return before, not newer or min(newer) == number + 1
 
 
 def _changed(mask: Mask, before: Version | None) -> Iterator[Region]:

@@ -1,3 +1,4 @@
+import json
 import shutil
 import time
 
@@ -13,7 +14,7 @@ from napari_pathseg.masks import edits
 from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.annotation_log import read_rounds
 from napari_pathseg.projects.project import Project
-from napari_pathseg.projects.versions import TRAINING, create_versions
+from napari_pathseg.projects.versions import TRAINING, create_versions, versions
 
 TINY = TrainConfig(steps=8, tile=64, batch=2, precision="fp32")
 WHOLE = Region(0, 0, 192, 192)
@@ -73,6 +74,23 @@ def test_labels_that_the_model_has_learnt_do_not_count(predicted):
     paint(predicted, Region(128, 100, 32, 32), 2)
     (score,) = prequential_scores(predicted, "m001").values()
     assert score.right < 1
+
+
+def test_slide_has_no_score_once_the_version_from_when_the_training_began_is_deleted(predicted):
+    for count in range(1, 4):
+        paint(predicted, Region(0, 0, 16 * count, 64), 1)
+        create_versions(predicted, TRAINING)
+    _, middle, oldest = versions(predicted, "case5")
+    stored = json.loads((oldest.folder / "version.json").read_text(encoding="utf8"))
+    (oldest.folder / "version.json").write_text(json.dumps(stored | {"when": "2020-01-01T00:00:00+00:00"}))
+    began = predicted.folder / "models" / "m001" / "bundle.json"
+    bundle = json.loads(began.read_text(encoding="utf8"))
+    bundle["origin"]["date"] = "2021-01-01T00:00:00+00:00"
+    began.write_text(json.dumps(bundle))
+    (score,) = prequential_scores(predicted, "m001").values()
+    assert score.pixels == 64 * 32
+    shutil.rmtree(middle.folder)
+    assert not prequential_scores(predicted, "m001")
 
 
 def test_slide_that_the_model_has_not_predicted_has_no_score(predicted):
