@@ -21,6 +21,7 @@ from napari_pathseg.ui.session.workspace import Workspace
 
 _NO_ANSWER = "No model has answered in this frame yet. Wait for Live or press Predict view, then accept again."
 _NO_CHANGE = "Nothing could be set in this frame, so the place stays open. Unlock its class, or see the message."
+_DAMAGED = (OSError, ValueError, RuntimeError, PathsegError)  # RuntimeError: a chunk that cannot be decompressed
 _LEAST_ANSWERED = 0.5  # of what a person has not set in a frame
 
 
@@ -94,15 +95,19 @@ class ContradictionAnswers:
 
     def accept(self, place: OfferedPlace) -> None:
         """Give the contradicted pixels the model's class."""
-        operation = take_models_class(*self._asked(place), self._workspace.locked_classes)
-        self._editor.run(operation)
+        self._editor.run(take_models_class(*self._asked(place), self._workspace.locked_classes))
 
     def reject(self, place: OfferedPlace) -> None:
         """Keep the class of the contradicted pixels, which are corrected then."""
         self._editor.run(keep_own_class(*self._asked(place), self._workspace.locked_classes))
 
     def _asked(self, place: OfferedPlace) -> tuple[Region, BoolArray, Question]:
-        return box_on_mask(self._workspace, place), self.outlined(place), Question(*place.pair)
+        box = box_on_mask(self._workspace, place)
+        if self._found(place, box) is None:
+            raise ProjectError(
+                f"{place.model} has no readable prediction of {place.slide} any more. Press Find places for others."
+            )
+        return box, self.outlined(place), Question(*place.pair)
 
     def outlined(self, place: OfferedPlace) -> BoolArray:
         """Return the contradicted pixels of a place, whose slide is in view; none if its prediction is gone."""
@@ -121,9 +126,9 @@ class ContradictionAnswers:
         project = self._workspace.require_project()
         try:
             prediction = project.find_prediction(find_bundle(project, place.model).name, place.slide)
-        except PathsegError:  # the model was removed, or the prediction is damaged
+            return None if prediction is None else prediction.read(box)
+        except _DAMAGED:  # the model was deleted, or the prediction is damaged
             return None
-        return None if prediction is None else prediction.read(box)
 
 
 def require_change(before: int, after: int, box: Region) -> None:

@@ -1,6 +1,7 @@
 """Disagreements of labels and a model in the window: the strip, its keys, and what they leave in the mask."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -113,6 +114,14 @@ def test_what_is_asked_about_is_outlined_in_the_frame(offered, mouse):
     assert offered.session.slide.id == "case0"
     assert drawn(offered) == ["rectangle", "path", "path"]  # the disc and the band
     assert offered.review.places.sentence.text().startswith("1 of 2 · case0 · you: Background, model: Tumour 98 %")
+
+
+def test_place_whose_prediction_is_gone_stays_open_and_the_key_says_so(offered, mouse, notifications):
+    mouse.key(Qt.Key.Key_N)
+    shutil.rmtree(offered.session.project.prediction_path("m001", "case0"))
+    mouse.key(Qt.Key.Key_A)
+    assert decisions(offered) == ["", ""]
+    assert "no readable prediction of case0" in notifications[-1]
 
 
 def test_a_takes_what_the_model_says_in_one_undo_step(offered, mouse, qtbot, disc):
