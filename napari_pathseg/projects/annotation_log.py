@@ -31,7 +31,7 @@ class Work:
     strokes
         Strokes of any tool, those that were undone left out.
     seconds
-        Time with the mouse or the keyboard at work.
+        Time from one change of the mask to the next, without pauses of more than half a minute.
     pixels, mm2
         Pixels of the mask that a person changed, each as often as it was, and their area if the pixel size is known.
     """
@@ -44,7 +44,7 @@ class Work:
     def __add__(self, other: "Work") -> "Work":
         known = [work.mm2 for work in (self, other) if work.mm2 is not None]
         return Work(
-            max(0, self.strokes + other.strokes),
+            self.strokes + other.strokes,
             self.seconds + other.seconds,
             self.pixels + other.pixels,
             sum(known) if known else None,
@@ -129,7 +129,7 @@ def stop_sentence(rounds: Sequence[Round]) -> str:
 class _Line(TypedDict, total=False):
     kind: Literal["work", "score", "begun", "learnt", "dropped"]
     slide: Name
-    strokes: int
+    strokes: Count
     seconds: float
     pixels: Count
     mm2: float | None

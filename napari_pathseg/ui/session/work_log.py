@@ -12,7 +12,7 @@ from napari_pathseg.projects.annotation_log import Work, log_work, read_rounds
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.workspace import Workspace
 
-_LONGEST_PAUSE_S = 30.0  # between two actions; who does nothing for longer has gone for coffee
+_LONGEST_PAUSE_S = 30.0  # between two changes of the mask; who does nothing for longer has gone for coffee
 
 
 class WorkLog:
@@ -43,7 +43,7 @@ class WorkLog:
         self._depths: list[int] = []  # of the undo history after each stroke, so that an undo takes it back
         self._groups = 0 if mask is None else mask.stroke_queue.groups_added
         self._pixels = self._seen = 0 if mask is None else mask.edited.pixels
-        self._seconds, self._last = 0.0, None if mask is None else self._clock()
+        self._seconds, self._last = 0.0, self._clock()
 
     def work(self) -> Mapping[str, Work]:
         """Return the work of the round so far, by slide."""
@@ -51,14 +51,6 @@ class WorkLog:
         if now := self._unsaved():
             found[self._slide] = found.get(self._slide, Work()) + now
         return found
-
-    def note_activity(self) -> None:
-        """Count the time since the last action as work, if it was short."""
-        now = self._clock()
-        if self._last is not None and self._mask is not None:
-            pause = now - self._last
-            self._seconds += pause if pause <= _LONGEST_PAUSE_S else 0.0
-        self._last = now
 
     def save(self) -> None:
         """Write what was done since the last call to the log."""
@@ -108,4 +100,6 @@ class WorkLog:
         self._depths = [depth for depth in self._depths if groups == self._groups or depth < first]
         self._depths += range(first, undo_depth(mask) + 1)
         self._groups, self._seen = groups, pixels
-        self.note_activity()
+        now = self._clock()
+        pause, self._last = now - self._last, now
+        self._seconds += pause if pause <= _LONGEST_PAUSE_S else 0.0

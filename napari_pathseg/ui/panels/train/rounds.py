@@ -35,7 +35,10 @@ class RoundsView(QWidget):
             "How the model before did where you labelled next, before it learnt that: the curve that should rise. "
             "Dashed: the new model's Dice on what is held out."
         )
-        self.work.setToolTip("Minutes with the mouse or the keyboard at work until the training, round by round.")
+        self.work.setToolTip(
+            "Minutes of drawing and correcting until the training, round by round. "
+            "Pauses of more than half a minute are left out."
+        )
         self.gains.setToolTip("Dice of the new model less that of the model before, on identical held-out labels.")
         self.sentence, self.stop = SecondaryLabel(), QLabel()
         FixedLines(self.sentence, _LINES)
