@@ -461,8 +461,8 @@ class NextPlaces:
         self.current = kept[0] if kept else None
         self._show_frame()
         self.changed.emit()
-        if self._goes_there and self.offers:
-            self._goes_there = False
+        goes_there, self._goes_there = self._goes_there, False  # a later search, unasked, leaves the view alone
+        if goes_there and self.offers:
             self.go_to(self.offers[0])
 
 

@@ -91,6 +91,17 @@ def test_cell_opens_the_places_of_its_pair_with_the_keyboard_and_goes_to_the_fir
     assert [kind.itemText(at) for at in range(kind.count())] == ["Least sure", "Disagreements"]
 
 
+def test_later_search_does_not_move_the_view_if_the_cell_had_no_places(scorable):
+    score(scorable)
+    scorable.review.confusion.cells[1, 2].click()
+    scorable.worker.event.emit(PlacesFound([]))
+    scorable.session.places.search.start()
+    place = OfferedPlace("case0", Region(0, 0, 128, 128), "you: Background, model: Tumour 98 %", pair=(1, 2))
+    scorable.worker.event.emit(PlacesFound([place]))
+    assert scorable.session.places.left == 1
+    assert not scorable.session.places.framed
+
+
 def test_other_project_shows_no_matrix(scorable):
     score(scorable)
     scorable.session.close()
