@@ -27,7 +27,7 @@ from napari_pathseg.projects.slide_record import SlideRecord
 from napari_pathseg.projects.versions import Version, changed_regions, check_version, versions
 
 PLACE = 128  # mask pixels along a place
-_LONGEST_S = 2.0  # on all slides; of more labels a random sample is read
+_LONGEST_S = 2.0  # on all slides; of more slides and labels a random sample is read
 _logger = logging.getLogger(__name__)
 
 
@@ -43,7 +43,11 @@ def prequential_scores(project: Project, model: str) -> dict[str, Score]:
         since = datetime.fromisoformat(bundle.origin.get("date", "")).astimezone()
     except (PathsegError, TypeError, ValueError):  # of an older version
         return found
-    for record in project.slides.values():
+    records = list(project.slides.values())
+    for number in np.random.default_rng(0).permutation(len(records)):
+        record = records[number]
+        if time.monotonic() > until:
+            break
         try:
             score = _score(project, record, bundle, since, until)
         except PathsegError as error:  # reported where the slide is used
