@@ -1,7 +1,7 @@
 """Accept by confidence, in Review: from which probability, of which class, where, and what that would take."""
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QStandardItemModel
+from qtpy.QtGui import QShowEvent, QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QSpinBox, QWidget
 from superqt.utils import signals_blocked
 
@@ -94,8 +94,13 @@ class ConfidentAcceptPanel(QWidget):
             self._timer.start()
 
     def _advance(self) -> None:
-        if not self._session.confident.advance():
+        if not self.isVisible() or not self._session.confident.advance():
             self._timer.stop()
+
+    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
+        """Go on counting, which waits while Review is closed."""
+        super().showEvent(event)
+        self._start()
 
     def _on_model(self) -> None:
         self._session.confident.set_model(self._model.currentData() or "")

@@ -169,3 +169,12 @@ def test_nothing_is_counted_while_the_section_is_folded(predicted):
     predicted.session.confident.recount()
     assert not predicted.session.confident.advance()
     assert predicted.session.confident.pixels is None
+
+
+def test_nothing_is_counted_while_review_is_closed(predicted, qtbot):
+    predicted.sections["review"].set_open(False)
+    predicted.session.mask_changed.emit()
+    predicted.review.confident._advance()
+    assert predicted.session.confident.pixels is None
+    predicted.sections["review"].set_open(True)
+    qtbot.waitUntil(lambda: predicted.session.confident.pixels is not None)
