@@ -52,7 +52,7 @@ class ModelVersions:
         return self.compared is not None and self.compared.worse
 
     def settle_round(self, model: str) -> float | None:
-        """Keep the new model of a round unless it is worse or the same as the one before; then it is deleted.
+        """Keep the new model of a round if it is better than the one before, or they do not compare; else delete it.
 
         Of the rounds before only the last one stays in the tree.
 
@@ -61,9 +61,10 @@ class ModelVersions:
         gain
             The difference of the mean Dice on held-out slides, 0 if it is not kept; None if they do not compare.
         """
-        project, worse = self._workspace.require_project(), self.settle(model)
+        project = self._workspace.require_project()
+        self.settle(model)
         bundle = load_bundle(find_bundle(project, model))
-        if worse or bundle.is_copy:
+        if bundle.is_copy or (self.compared is not None and self.compared.mean <= 0):
             self.forget()
             drop_round(project, model)
             if bundle.base in project.model_ids():

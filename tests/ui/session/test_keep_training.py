@@ -124,10 +124,11 @@ def test_rounds_do_not_flood_the_list_of_models_and_of_masks(kept, worker, now):
     assert [version.why for version in versions(kept.project, "case0")].count(ROUND) <= 4
 
 
-def test_round_that_is_worse_is_deleted_and_not_tried_again_without_new_strokes(kept, worker, now):
+@pytest.mark.parametrize("dice", [0.6, 0.795], ids=["worse by more than noise", "a little worse"])
+def test_round_that_is_worse_is_deleted_and_not_tried_again_without_new_strokes(kept, worker, now, dice):
     stroke(kept)
     wait(kept, now, 3)
-    finish_round(kept, worker, "m002", 0.6)
+    finish_round(kept, worker, "m002", dice)
     assert kept.project.model_ids() == ["m001"]
     assert kept.project.current_model == "m001"
     assert kept.keep_training.sentence == "Round 1: no gain, so it is not kept. Waits for your next strokes."
