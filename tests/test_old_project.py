@@ -71,14 +71,16 @@ def test_old_versions_are_listed_and_restored(old_project, pathseg):
 def test_old_model_predicts_as_it_did(old_project, pathseg):
     pathseg("predict", old_project.folder, "--model", "m001", "--slide", "case4", "--halo", "64")
     prediction = Project.open(old_project.folder).find_prediction("m001", "case4")
-    assert np.mean(prediction.read(WHOLE) == old_project.arrays["prediction"]) > 0.999
+    # Deep layers see mirrored features beyond the slide, where 0.1.0 had mirrored pixels with nothing beyond them; both
+    # differ from the answer with a margin of 512 pixels in 0.3 % of the labels.
+    assert np.mean(prediction.read(WHOLE) == old_project.arrays["prediction"]) > 0.998
 
 
 def test_old_model_scores_as_it_did(old_project, pathseg):
     pathseg("predict", old_project.folder, "--model", "m001", "--halo", "64")  # the margin of then
     answer = pathseg("score", old_project.folder, "--model", "m001", "--role", "all")
     for name, scores in old_project.answers["scores"]["scores"].items():
-        assert answer["scores"][name] == pytest.approx(scores, abs=2e-3)
+        assert answer["scores"][name] == pytest.approx(scores, abs=4e-3)
 
 
 def test_old_models_know_their_settings_under_the_new_names(old_project):
