@@ -7,6 +7,7 @@ A training that was not finished, or whose model was dropped, ends no round: its
 
 import json
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -210,10 +211,13 @@ def _lines(project: Project) -> list[_Line]:
 
 
 def _append(project: Project, values: Mapping[str, Any]) -> None:
-    """Add a line; work goes on if the disk refuses."""
+    """Add a line, after the end of one that a killed program has begun; work goes on if the disk refuses."""
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **values}) + "\n"
     try:
-        with (project.folder / FILE).open("a", encoding="utf8") as file:
-            file.write(line)
+        with (project.folder / FILE).open("ab+") as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(line.encode())
     except OSError as error:
         _logger.warning("%s could not be written: %s", project.folder / FILE, error.strerror or error)

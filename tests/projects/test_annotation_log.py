@@ -53,6 +53,14 @@ def test_labels_of_a_model_that_was_dropped_are_learnt_by_the_next_one_of_its_na
     assert read_rounds(project) == [Round("m001", {"case0": STROKES, "case1": STROKES}), Round()]
 
 
+def test_line_that_a_killed_program_has_begun_costs_no_other_one(project):
+    log_work(project, "case0", STROKES)
+    with (project.folder / FILE).open("a", encoding="utf8") as file:
+        file.write('{"kind": "work", "sli')
+    log_work(project, "case1", STROKES)
+    assert read_rounds(project) == [Round("", {"case0": STROKES, "case1": STROKES})]
+
+
 def test_work_during_a_training_is_of_the_next_round(project):
     log_begun(project, "m001")
     log_work(project, "case0", STROKES)

@@ -360,7 +360,10 @@ class TrainingController:
         assert self.run is not None
         project, model, gain, worse = self._workspace.require_project(), event.model, None, False
         if self.run.number:
-            gain = self._models.settle_round(model)
+            try:
+                gain = self._models.settle_round(model)
+            except PathsegError as error:  # the new model stays
+                self._workspace.message.emit(str(error), "", "warning")
         else:
             worse = self._models.settle(model)
         kept = not self.run.number or model in project.model_ids()
