@@ -9,11 +9,14 @@ what was held out, so that a short pass teaches as much of it as of the rest.
 import math
 from collections.abc import Iterator
 
+from torch import Tensor
+
 from napari_pathseg.config import USUAL_BATCH
 from napari_pathseg.engine.bundle_io import save_weights
 from napari_pathseg.engine.dataset.patches import PatchDataset
 from napari_pathseg.engine.evaluation.metrics import mean_dice
 from napari_pathseg.engine.events import LAST_PASS, Event, Note
+from napari_pathseg.engine.networks import Network
 from napari_pathseg.engine.training.budget import LEAST_STEPS
 from napari_pathseg.engine.training.trainer import Trainer
 from napari_pathseg.projects.held_out_parts import join_names
@@ -31,13 +34,16 @@ def has_last_pass(trainer: Trainer) -> bool:
 
 
 def learn_all(trainer: Trainer) -> Iterator[Event]:
-    """Train on all labelled slides from the best weights; the result is saved beside these.
+    """Train on all labelled slides; the result is saved beside the best weights.
 
-    It is dropped if it finds less of what it has now learnt than the weights before it, or is stopped.
+    It starts from the last weights, from the best ones only after early stopping: which of them a few held-out slides
+    find best is chance, and these are learnt now.  It is dropped if it finds less of what it has now learnt than the
+    weights before it, or is stopped.
     """
     state, budget, plan = trainer.state, trainer.budget, trainer.plan
     records = {record.id: record for record in (*plan.train, *plan.val)}
-    state.restart_from(trainer.history.load_best_weights())
+    ran_to_its_end = budget.stage_progress(state.step) >= 1
+    state.restart_from(_copy(state.ema_model) if ran_to_its_end else trainer.history.load_best_weights())
     budget.use_reserve(state.step)
     with PatchDataset(trainer.project, list(records.values()), trainer.config) as everything:
         everything.favour([record.id for record in plan.val])
@@ -62,3 +68,7 @@ def learn_all(trainer: Trainer) -> Iterator[Event]:
         f"A last pass also learnt what is held out ({join_names([record.id for record in plan.val])}), to predict all "
         "other slides; the scores, and predictions of held-out slides, are those from before it."
     )
+
+
+def _copy(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
