@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 from napari_pathseg.projects.project import Project
@@ -168,8 +170,21 @@ def log_dropped(project: Project, model: str) -> None:
 
 
 def read_rounds(project: Project) -> list[Round]:
-    """Return the rounds, the first one first and the open one last; lines that cannot be read are left out."""
-    lines = list(_lines(project))
+    """Return the rounds, the first one first and the open one last; lines that cannot be read are left out.
+
+    The file is read once for each change of it.
+    """
+    path = project.folder / FILE
+    try:
+        status = path.stat()
+    except OSError:  # none yet
+        return [Round()]
+    return list(_rounds(path, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=2)
+def _rounds(path: Path, _written: int, _size: int) -> tuple[Round, ...]:
+    lines = list(_lines(path))
     learnt = dict[str, _Line]()
     for line in lines:
         if line["kind"] == "learnt":
@@ -188,17 +203,15 @@ def read_rounds(project: Project) -> list[Round]:
         elif line["kind"] == "begun" and model in learnt and number == last[model]:
             rounds.append(Round(model, work, scores, learnt[model].get("held_out"), learnt[model].get("gain")))
             work, scores = {}, {}
-    return [*rounds, Round(work=work)]
+    return (*rounds, Round(work=work))
 
 
-def _lines(project: Project) -> list[_Line]:
+def _lines(path: Path) -> list[_Line]:
     found = list[_Line]()
     try:
-        content = read_regular(project.folder / FILE, _MAX_BYTES)
-    except FileNotFoundError:
-        return found
+        content = read_regular(path, _MAX_BYTES)
     except OSError as error:
-        _logger.warning("%s could not be read: %s", project.folder / FILE, error.strerror or error)
+        _logger.warning("%s could not be read: %s", path, error.strerror or error)
         return found
     for line in content.splitlines():
         try:

@@ -202,8 +202,8 @@ def export(project: Project, folder: Path, options: ExportOptions) -> list[Path]
     return list(writers)
 
 
-def table_of_areas(project: Project, report: Callable[[float], bool] = lambda _: False) -> list[AreaRow]:
-    """Return the rows of all slides that have a mask; `report` takes the fraction done and returns True to stop.
+def table_of_areas(project: Project, report: Callable[[float], bool]) -> list[AreaRow] | None:
+    """Return the rows of all slides that have a mask; None if `report`, which takes the fraction done, returns True.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def table_of_areas(project: Project, report: Callable[[float], bool] = lambda _:
     rows: list[AreaRow] = []
     for number, slide in enumerate(exports):
         if report(number / len(exports)):
-            break
+            return None
         rows += slide.area_rows()
     return rows
 

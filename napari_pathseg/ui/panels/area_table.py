@@ -1,6 +1,7 @@
 """The window with the table of areas: slides by classes, sorted by a click, copied or saved as a CSV file."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -9,7 +10,7 @@ from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QLineEdit, QTable
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.projects.exporting.area_table import COLUMNS, AreaRow, totals, write_area_table
 from napari_pathseg.projects.exporting.export import table_of_areas
-from napari_pathseg.ui.session.background import Report, Steps, Work
+from napari_pathseg.ui.session.background import Steps, Work
 from napari_pathseg.ui.session.formatting import plural
 from napari_pathseg.ui.session.natural_order import natural_key
 from napari_pathseg.ui.session.session import Session
@@ -25,23 +26,12 @@ _KEY = Qt.ItemDataRole.UserRole
 
 
 def open_area_table(session: Session, parent: QWidget) -> None:
-    """Make the table in the background, then show it; close what is open of it before."""
+    """Make the table in the background, then show it, unless that was stopped."""
     session.save_mask()
     project = session.require_project()
 
-    def read(report: Report) -> list[AreaRow] | None:
-        stopped = False
-
-        def stop(fraction: float) -> bool:
-            nonlocal stopped
-            stopped = report(fraction)
-            return stopped
-
-        rows = table_of_areas(project, stop)
-        return None if stopped else rows
-
     def reading() -> Steps[list[AreaRow] | None]:
-        rows: list[AreaRow] | None = yield Work(read, "Measuring areas")
+        rows: list[AreaRow] | None = yield Work(partial(table_of_areas, project), "Measuring areas")
         return rows
 
     def done(rows: list[AreaRow] | None) -> None:

@@ -12,14 +12,13 @@ from psygnal import Signal
 
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.engine.evaluation.reliability import Reliability, count_reliability
-from napari_pathseg.errors import PathsegError, ProjectError
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import layout
 from napari_pathseg.masks.confidence import Histogram, histogram, models_pixels, probability_of, stored_threshold
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.shapes import EditRegion
 from napari_pathseg.masks.zarr_store import CHUNK
 from napari_pathseg.projects import roles
-from napari_pathseg.projects.model_weights import check_up_to_date
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.session.formatting import format_area, plural
 from napari_pathseg.ui.session.mask_editor import MaskEditor
@@ -135,7 +134,7 @@ class ConfidentAccept:
         PathsegError
             If nothing is selected, no prediction is stored, or the mask cannot be changed.
         """
-        prediction, wanted = self._require(), (self.threshold, self.label)
+        prediction, wanted = self._workspace.require_prediction(self._model), (self.threshold, self.label)
         self._editor.accept_confident(self.scope, prediction, wanted)
 
     # -- counting
@@ -146,7 +145,8 @@ class ConfidentAccept:
         if not self._watched or self._workspace.mask is None:
             return
         try:
-            self._counting = self._count(self._require(), self._selection.resolve_scope(self.scope))
+            prediction = self._workspace.require_prediction(self._model)
+            self._counting = self._count(prediction, self._selection.resolve_scope(self.scope))
         except PathsegError as error:
             self._problem = str(error)
         self.changed.emit()
@@ -201,17 +201,6 @@ class ConfidentAccept:
     def _on_selection(self) -> None:
         if self.scope == SELECTION:
             self.recount()
-
-    def _require(self) -> Prediction:
-        """Return what the model has stored of the slide in view, or raise a ProjectError that says what is missing."""
-        project, record = self._workspace.require_project(), self._workspace.require_slide()
-        if not self._model:
-            raise ProjectError("No model yet. Train one, then predict the slide.")
-        found = project.find_prediction(self._model, record.id)
-        if found is None or found.shape != record.mask_shape:
-            raise ProjectError(f"{self._model} has not predicted {record.id} yet. Press Predict slide.")
-        check_up_to_date(project, self._model, found)
-        return found
 
 
 def _percent(share: float) -> str:

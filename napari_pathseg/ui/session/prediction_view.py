@@ -260,12 +260,7 @@ class PredictionView:
 
     def _require(self) -> Prediction:
         """Return the chosen prediction of the slide in view, or raise a ProjectError that says what is missing."""
-        project, record = self._workspace.require_project(), self._workspace.require_slide()
-        if not self._model:
-            raise ProjectError("No model yet. Train one, then predict the slide.")
-        found = project.find_prediction(self._model, record.id)
-        if found is None or found.shape != record.mask_shape:
-            raise ProjectError(f"{self._model} has not predicted {record.id} yet. Press Predict slide.")
+        found, record = self._workspace.require_prediction(self._model), self._workspace.require_slide()
         if (self._label or 0) > found.probabilities.shape[0]:
             raise ProjectError(f"{self._model} does not know this class. Choose a newer model, or train one.")
         if self.choice == DISAGREEING and not found.has_disagreement:
@@ -273,7 +268,6 @@ class PredictionView:
                 f"{self._model} has predicted {record.id} in one position. Raise test-time augmentation or shifted "
                 "passes, then predict the slide again."
             )
-        check_up_to_date(project, self._model, found)
         return found
 
 

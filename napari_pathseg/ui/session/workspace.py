@@ -14,8 +14,9 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion
+from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.provenance import Counts, counts_from
-from napari_pathseg.projects.model_weights import LIVE_MODEL, is_outdated
+from napari_pathseg.projects.model_weights import LIVE_MODEL, check_up_to_date, is_outdated
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.review_progress import TissueAreas
 from napari_pathseg.projects.slide_record import SlideRecord, labels_in_numbers
@@ -102,6 +103,20 @@ class Workspace:
         if self.slide is None:
             raise ProjectError(_NO_SLIDE)
         return self.slide
+
+    def require_prediction(self, model: str) -> Prediction:
+        """Return what a model, "" for none, has stored of the slide in view; raise a `ProjectError` otherwise.
+
+        It says what is missing, or that the model has changed since.
+        """
+        project, record = self.require_project(), self.require_slide()
+        if not model:
+            raise ProjectError("No model yet. Train one, then predict the slide.")
+        found = project.find_prediction(model, record.id)
+        if found is None or found.shape != record.mask_shape:
+            raise ProjectError(f"{model} has not predicted {record.id} yet. Press Predict slide.")
+        check_up_to_date(project, model, found)
+        return found
 
     def require_writable(self) -> None:
         """Raise a `ProjectError` that says who holds the project if it is read-only."""

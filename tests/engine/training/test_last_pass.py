@@ -52,6 +52,26 @@ def test_held_out_slides_are_learnt_in_a_last_pass_by_weights_of_their_own(proje
     assert bundle.mean_dice == best
 
 
+def test_last_pass_starts_from_the_last_weights_and_steps_on_four_tiles(project, monkeypatch):
+    begun_from_last, tiles = [], []
+    restart, step = TrainState.restart_from, TrainState.training_step
+
+    def restart_noted(self, given):
+        begun_from_last.append(equal(given, self.ema_model.state_dict()))
+        restart(self, given)
+
+    def step_noted(self, batches, learning_rate):
+        tiles.append(sum(len(batch.pixels) for batch in batches))
+        return step(self, batches, learning_rate)
+
+    monkeypatch.setattr(TrainState, "restart_from", restart_noted)
+    monkeypatch.setattr(TrainState, "training_step", step_noted)
+    # At this rate the first validation is the best one.
+    assert run(train(project, LONG.replace(learning_rate=0.1, decoder_seconds=0))).steps == 60
+    assert begun_from_last == [True]
+    assert (set(tiles[:-15]), set(tiles[-15:])) == ({2}, {4})
+
+
 def test_held_out_slides_are_predicted_by_the_weights_that_have_not_learnt_them(project):
     bundle = run(train(project, LONG))
     whole = PredictConfig(tile=512, halo=0)

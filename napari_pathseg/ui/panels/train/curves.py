@@ -3,29 +3,28 @@
 from collections.abc import Mapping, Sequence
 
 import pyqtgraph as pg
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QPalette, QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
+from napari_pathseg.ui.panels.train.plots import PlotsView, dotted_curve, paint_curve, plot_widget
 from napari_pathseg.ui.session.formatting import LOSS_COLOR, dice_legend, format_learning_rate
 from napari_pathseg.ui.session.job_state import JobKind, JobState
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
 from napari_pathseg.ui.widgets.layout import column, row
-from napari_pathseg.ui.widgets.theme import SecondaryLabel, mixed, secondary_color, text_color
+from napari_pathseg.ui.widgets.theme import SecondaryLabel, secondary_color, text_color
 
 _HEIGHT = 126
-_SYMBOL_SIDE = 4  # the only trace of a training that was scored once
-_CLASS_WIDTH, _MEAN_WIDTH = 2, 2
 _ENTRIES_PER_LINE, _OTHER_ENTRIES = 2, 4  # of the legend; those that are not classes: mean, accuracy, loss, tiles
 _LEGEND_LINES = 3
 
 
-class CurvesView(QWidget):
+class CurvesView(PlotsView):
     """Plots of loss and Dice over the training time, with the latest Dice and the learning rate below."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.loss, self.dice = plot_widget("Error"), plot_widget("Scores, held out")
+        self.loss, self.dice = plot_widget("Error", _HEIGHT), plot_widget("Scores, held out", _HEIGHT)
+        self.plots = (self.loss, self.dice)
         self.dice.setYRange(0, 1, padding=0.02)
         self.legend, self.rate = QLabel(), SecondaryLabel()
         self._legend_lines = FixedLines(self.legend, _LEGEND_LINES)
@@ -41,15 +40,12 @@ class CurvesView(QWidget):
             "Dice and accuracy on what is held out, against the seconds of training: 1 if outline and model agree."
         )
         self._loss_curve = self.loss.plot(pen=pg.mkPen(LOSS_COLOR, width=2))
-        dashed = pg.mkPen(LOSS_COLOR, width=2, style=Qt.PenStyle.DashLine)
-        self._validation_loss_curve = _scored(self.loss, pen=dashed)
-        self._validation_loss_curve.setSymbolBrush(LOSS_COLOR)
-        self._accuracy_curve, self._mean_curve = _scored(self.dice), _scored(self.dice)
+        self._validation_loss_curve = dotted_curve(self.loss)
+        paint_curve(self._validation_loss_curve, LOSS_COLOR, Qt.PenStyle.DashLine)
+        self._accuracy_curve, self._mean_curve = dotted_curve(self.dice), dotted_curve(self.dice)
         self._class_curves: dict[str, pg.PlotDataItem] = {}
         self._mean_curve.setZValue(1)
         column(self, row(self.loss, self.dice), self.legend, self.rate)
-        for plot in (self.loss, self.dice):
-            plot.setFixedHeight(_HEIGHT)
 
     @property
     def has_data(self) -> bool:
@@ -67,13 +63,11 @@ class CurvesView(QWidget):
             self.dice.removeItem(self._class_curves.pop(name))
         for name, points in run.dices_by_class.items():
             if name not in self._class_curves:
-                self._class_curves[name] = _scored(self.dice)
-            color = colors.get(name, "gray")
-            self._class_curves[name].setPen(pg.mkPen(color, width=_CLASS_WIDTH))
-            self._class_curves[name].setSymbolBrush(color)
+                self._class_curves[name] = dotted_curve(self.dice)
+            paint_curve(self._class_curves[name], colors.get(name, "gray"))
             self._class_curves[name].setData(*_columns(points))
         end = max([seconds for points in (run.losses, run.dices) for seconds, _ in points[-1:]], default=1)
-        for plot in (self.loss, self.dice):
+        for plot in self.plots:
             plot.setXRange(0, end, padding=0.04)  # so that the last symbol is not cut off
         self._legend_lines.set_lines(-(-(len(colors) + _OTHER_ENTRIES) // _ENTRIES_PER_LINE))
         self.legend.setText(dice_legend(run, colors))
@@ -85,48 +79,14 @@ class CurvesView(QWidget):
         """Remove all curves."""
         self.show_run(JobState(JobKind.TRAIN, active=False), {})
 
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
-        """Update the colours when the theme changes."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.StyleChange:
-            self._apply_theme()
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Apply the theme's colours, which are known once the plots are in a window."""
-        super().showEvent(event)
-        self._apply_theme()
-
-    def _apply_theme(self) -> None:
-        text = secondary_color(self)
-        for curve, color, style in (
-            (self._mean_curve, text_color(self), Qt.PenStyle.DashLine),
-            (self._accuracy_curve, text, Qt.PenStyle.DotLine),
-        ):
-            curve.setPen(pg.mkPen(color, width=_MEAN_WIDTH, style=style))
-            curve.setSymbolBrush(color)
-        for plot in (self.loss, self.dice):
-            paint_plot(plot, self)
-
-
-def paint_plot(plot: pg.PlotWidget, widget: QWidget) -> None:
-    """Give a plot the colours of the theme of the widget that it is in."""
-    background, text = widget.palette().color(QPalette.ColorRole.Window), secondary_color(widget)
-    plot.setBackground(background)
-    plot.getPlotItem().titleLabel.setText(plot.title, color=text.name(), size="9pt")
-    for side in ("left", "bottom"):
-        axis = plot.getAxis(side)
-        axis.setPen(mixed(text, background, 0.5))
-        axis.setTextPen(text)
+    def paint_curves(self) -> None:
+        """Give the curves that are no class's the colours of the theme."""
+        paint_curve(self._mean_curve, text_color(self), Qt.PenStyle.DashLine)
+        paint_curve(self._accuracy_curve, secondary_color(self), Qt.PenStyle.DotLine)
 
 
 def _set(curve: pg.PlotDataItem, points: Sequence[tuple[float, float]]) -> None:
     curve.setData(*_columns(points))
-
-
-def _scored(plot: pg.PlotWidget, **line: object) -> pg.PlotDataItem:
-    """Return a new curve with a dot at each point, for what is known only now and then."""
-    curve: pg.PlotDataItem = plot.plot(symbol="o", symbolSize=_SYMBOL_SIDE, symbolPen=None, **line)
-    return curve
 
 
 def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -136,15 +96,3 @@ def _columns(points: Sequence[tuple[float, float]]) -> tuple[list[float], list[f
 def _length(curve: pg.PlotDataItem) -> int:
     seconds, _ = curve.getData()
     return 0 if seconds is None else len(seconds)
-
-
-def plot_widget(title: str) -> pg.PlotWidget:
-    """Return a small plot that the mouse does not move."""
-    plot = pg.PlotWidget(title=title)
-    plot.title = title
-    plot.setMenuEnabled(False)
-    plot.hideButtons()
-    plot.setMouseEnabled(x=False, y=False)
-    plot.getAxis("left").setWidth(34)
-    plot.getAxis("bottom").setHeight(22)
-    return plot

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 import pyqtgraph as pg
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_pathseg.projects.annotation_log import Round, read_rounds, stop_sentence
-from napari_pathseg.ui.panels.train.curves import paint_plot, plot_widget
+from napari_pathseg.ui.panels.train.plots import PlotsView, dotted_curve, paint_curve, plot_widget
 from napari_pathseg.ui.session.formatting import format_round
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
@@ -21,15 +20,15 @@ _GAIN_COLOR = "#4c8bd6"
 _MOST = 60  # rounds that are drawn, the newest ones
 
 
-class RoundsView(QWidget):
+class RoundsView(PlotsView):
     """Three plots over the rounds, the last round in words, and a sign to stop."""
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
         self.rounds: list[Round] = []
-        self.scores, self.work = plot_widget("Dice where you labelled"), plot_widget("Minutes of work")
-        self.gains = plot_widget("Gain, held out")
+        titles = "Dice where you labelled", "Minutes of work", "Gain, held out"
+        self.plots = self.scores, self.work, self.gains = [plot_widget(title, _HEIGHT) for title in titles]
         self.scores.setYRange(0, 1, padding=0.02)
         self.scores.setToolTip(
             "How the model before did where you labelled next, before it learnt that: the curve that should rise. "
@@ -43,12 +42,10 @@ class RoundsView(QWidget):
         self.sentence, self.stop = SecondaryLabel(), QLabel()
         FixedLines(self.sentence, _LINES)
         FixedLines(self.stop, _STOP_LINES)
-        self._dice, self._held_out = (self.scores.plot(symbol="o", symbolSize=4, symbolPen=None) for _ in range(2))
+        self._dice, self._held_out = dotted_curve(self.scores), dotted_curve(self.scores)
         self._minutes, self._gained = (pg.BarGraphItem(x=[], height=[], width=0.6) for _ in range(2))
         self.work.addItem(self._minutes)
         self.gains.addItem(self._gained)
-        for plot in (self.scores, self.work, self.gains):
-            plot.setFixedHeight(_HEIGHT)
         column(self, self.scores, row(self.work, self.gains), self.sentence, self.stop)
 
     @property
@@ -68,34 +65,18 @@ class RoundsView(QWidget):
         numbers = [number for number, _ in shown]
         self._minutes.setOpts(x=numbers, height=[one.total.seconds / 60 for _, one in shown])
         self._gained.setOpts(x=numbers, height=[one.gain or 0.0 for _, one in shown])
-        for plot in (self.scores, self.work, self.gains):
+        for plot in self.plots:
             plot.setXRange(first - 0.5, max(len(learnt), first + 3) + 0.5, padding=0)
         self.sentence.setText(format_round(len(learnt), learnt[-1]) if learnt else "")
         self.stop.setText(stop_sentence(self.rounds))
         self.stop.setVisible(bool(self.stop.text()))
 
-    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
-        """Update the colours when the theme changes."""
-        super().changeEvent(event)
-        if event is not None and event.type() == QEvent.Type.StyleChange:
-            self._apply_theme()
-
-    def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
-        """Apply the theme's colours, which are known once the plots are in a window."""
-        super().showEvent(event)
-        self._apply_theme()
-
-    def _apply_theme(self) -> None:
-        for curve, color, style in (
-            (self._dice, text_color(self), Qt.PenStyle.SolidLine),
-            (self._held_out, secondary_color(self), Qt.PenStyle.DashLine),
-        ):
-            curve.setPen(pg.mkPen(color, width=2, style=style))
-            curve.setSymbolBrush(color)
+    def paint_curves(self) -> None:
+        """Give curves and bars the colours of the theme."""
+        paint_curve(self._dice, text_color(self))
+        paint_curve(self._held_out, secondary_color(self), Qt.PenStyle.DashLine)
         self._minutes.setOpts(brush=secondary_color(self), pen=None)
         self._gained.setOpts(brush=_GAIN_COLOR, pen=None)
-        for plot in (self.scores, self.work, self.gains):
-            paint_plot(plot, self)
 
 
 def _points(shown: Sequence[tuple[int, Round]], values: Sequence[float | None]) -> tuple[list[int], list[float]]:
