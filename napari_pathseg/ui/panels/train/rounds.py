@@ -15,7 +15,7 @@ from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.theme import SecondaryLabel, secondary_color, text_color
 
 _HEIGHT = 110
-_LINES, _STOP_LINES = 3, 4
+_LINES, _STOP_LINES = 4, 4
 _GAIN_COLOR = "#4c8bd6"
 _MOST = 60  # rounds that are drawn, the newest ones
 
