@@ -44,10 +44,10 @@ def test_tuner_gives_up_threads_on_a_busy_machine_and_takes_them_back(monkeypatc
 def test_tuner_measures_the_machine_and_its_own_work():
     tuner = CpuThreadTuner()
     first = tuner._measure()
-    end = time.process_time() + 0.05
+    end = time.process_time() + 0.1
     while time.process_time() < end:
         pass
     passed, idle, own = (now - before for now, before in zip(tuner._measure(), first, strict=True))
-    assert passed >= 0.04
+    assert passed >= 0.05  # a system counts in steps of 10 to 16 ms
     assert idle >= 0
-    assert own >= 0.04
+    assert own >= 0.05

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from napari_pathseg.config import TrainConfig
+from napari_pathseg.engine.evaluation import prequential
 from napari_pathseg.engine.evaluation.prequential import prequential_scores
 from napari_pathseg.engine.events import run
 from napari_pathseg.geometry import Region
@@ -18,6 +19,11 @@ from napari_pathseg.projects.versions import TRAINING, create_versions, versions
 
 TINY = TrainConfig(steps=8, tile=64, batch=2, precision="fp32")
 WHOLE = Region(0, 0, 192, 192)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    monkeypatch.setattr(prequential, "_LONGEST_S", 60.0)  # a busy machine takes long for little
 
 
 @pytest.fixture

@@ -219,7 +219,7 @@ def test_window_closes_at_once_and_its_training_still_keeps_the_model(opened, wo
     started = time.perf_counter()
     opened.close(clear=False)
     worker.close()
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 10  # the steps would take hours
     assert not project.lock.other_owner()
     model = project.folder / "models" / "m001"
     qtbot.waitUntil(lambda: load_bundle(model).finished)
