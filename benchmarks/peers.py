@@ -20,7 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads it when it is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads both when it is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import numpy as np
 import tifffile

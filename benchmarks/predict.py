@@ -18,7 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads it when it is imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads both when it is imported
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import numpy as np
 import tifffile
@@ -115,7 +116,7 @@ def main() -> None:
         network = load_network(project.folder / "models" / model, 2).eval()
         ready = choose_runtime(network, config.runtime, megapixels=side * side / 1e6)
         predictor = choose_predictor(network, ready, config)
-        slide = SlidePatchSource(project, project.slide(name))
+        slide = SlidePatchSource(project, project.slide(name), cache=True)  # in memory once it is read
         whole = Region(0, 0, side, side)
         blocks = blocks_of(list(layout(whole, config.tile)), predictor.block(slide.factor))
         read = [predictor.read_tiles(slide, block.tiles, block.whole) for block in blocks]

@@ -25,7 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in the product; torch reads it when it is imported
+if "--usual-loop" not in sys.argv:  # as in the product; torch reads both when it is imported
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import numpy as np
 import segmentation_models_pytorch as smp
@@ -178,9 +180,9 @@ def dice(project: Project, network) -> float:
 def usual_loop_in_process(project: Project, steps: int) -> tuple[float, float]:
     """Run the usual loop in another process, with torch's default waiting of threads."""
     command = [sys.executable, __file__, "--usual-loop", str(project.folder), str(steps)]
-    done = subprocess.run(
-        command, env={**os.environ, "OMP_WAIT_POLICY": ""}, stdout=subprocess.PIPE, text=True, check=True
-    )
+    ours = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     rate, its_dice = json.loads(done.stdout.splitlines()[-1])
     return rate, its_dice
 

@@ -60,22 +60,19 @@ def read_mirrored(read: Callable[[Region], npt.NDArray[_T]], region: Region, sha
     read
         Returns the pixels of a box inside the array, shape (rows, columns, ...).
     region
-        The box; it shares at least one pixel with the array.
+        The box.
     shape
         Rows and columns of the array.
     """
-    inside = region.clip(shape)
+    rows = mirror(np.arange(region.top, region.bottom), shape[0])
+    columns = mirror(np.arange(region.left, region.right), shape[1])
+    top, left = int(rows.min()), int(columns.min())
+    inside = Region(top, left, int(rows.max()) - top + 1, int(columns.max()) - left + 1)
     pixels = read(inside)
-    missing = [
-        (inside.top - region.top, region.bottom - inside.bottom),
-        (inside.left - region.left, region.right - inside.right),
-    ]
-    if not np.any(missing):
-        return pixels
-    for axis, (before, after) in enumerate(missing):
-        size = pixels.shape[axis]
-        positions = np.arange(-before, size + after)
-        pixels = pixels.take(mirror(positions, size), axis=axis)
+    if (inside.top, inside.height) != (region.top, region.height):
+        pixels = pixels.take(rows - top, axis=0)
+    if (inside.left, inside.width) != (region.left, region.width):
+        pixels = pixels.take(columns - left, axis=1)
     return pixels
 
 

@@ -5,7 +5,8 @@ ones tile by tile.  Each stage has the margin that it needs; only that of the de
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -105,9 +106,10 @@ class DividedPredictor:
         return int(min(max(side, _SMALLEST_BLOCK), _LARGEST_BLOCK) * factor)
 
     def read_tiles(self, slide: SlidePatchSource, tiles: Sequence[Region], whole: Region) -> "_Block":
-        """Read what is needed to predict tiles of a block, which is `whole`; a thread may do so meanwhile.
+        """Read what the first cell of a block needs, which is `whole`; a thread may do so meanwhile.
 
-        The answer of a tile depends on the block, but not on which other tiles of it are predicted.
+        The others are read while the block is computed.  The answer of a tile depends on the block, but not on which
+        other tiles of it are predicted.
 
         Raises
         ------
@@ -119,17 +121,25 @@ class DividedPredictor:
         wide = aligned(extent, self.halo, self.multiple)
         around = grow(wide, self.margins[0], 1) if self.exact else wide  # far from the tiles, one margin is enough
         near = aligned(extent, self.margins[1], self.network.coarse_strides[-1]).intersect(wide)
-        return _Block(list(tiles), works, slide.factor, slide.pixels(around), around, wide, near)
+        cells = _cells(wide)
+        seen = [grow(cell, self.margins[0], 1).intersect(around) for cell in cells]
+        first = slide.pixels(seen[0])
+        return _Block(list(tiles), works, slide.factor, slide.pixels, cells, seen, first, wide, near)
 
     @torch.inference_mode()
     def compute_tiles(self, block: "_Block") -> Iterator[tuple[Region, Tensor, None] | None]:
-        """Yield tiles that were read with their class probabilities (classes, rows, columns), on the device.
+        """Yield tiles of a block with their class probabilities (classes, rows, columns), on the device.
 
         None is yielded now and then meanwhile, so that the caller may stop.
+
+        Raises
+        ------
+        UnsupportedSlideError
+            If the pixels cannot be decoded.
         """
         features: list[Tensor] = []
-        for cell in block.cells:
-            self._compute_cell(block, cell, features)
+        for cell, seen, pixels in block.read_ahead():
+            self._compute_cell(block, cell, seen, pixels, features)
             yield None
         *finer, seam = features
         coarse = self._coarse_answer(seam)
@@ -141,10 +151,10 @@ class DividedPredictor:
                 probabilities = resample_to_mask_grid(probabilities, work, tile, block.factor)
             yield tile, probabilities, None
 
-    def _compute_cell(self, block: "_Block", cell: Region, features: list[Tensor]) -> None:
+    def _compute_cell(
+        self, block: "_Block", cell: Region, seen: Region, pixels: UInt8Array, features: list[Tensor]
+    ) -> None:
         """Compute the shallow features of a cell of a block, and copy what is kept of them into `features`."""
-        seen = grow(cell, self.margins[0], 1).intersect(block.around)
-        pixels = block.pixels[seen.shift(-block.around.top, -block.around.left).slices]
         with self.device.autocast():
             levels = self.network.shallow(self.device.send(as_tensor(pixels[None])))
         kept = block.kept(len(levels))
@@ -193,30 +203,43 @@ class DividedPredictor:
 class _Block(NamedTuple):
     """Tiles of a mask's grid, the boxes of the working grid that cover them, and the pixels that are needed for them.
 
-    `around` is the box of the pixels, `wide` that of the deep layers, `near` that of the fine ones.
+    The shallow layers compute one of the `cells` after another, of the pixels in the box of the same number in `seen`,
+    of which the first are read.  `wide` is the box of the deep layers, `near` that of the fine ones.
     """
 
     tiles: list[Region]
     works: list[Region]
     factor: float
-    pixels: UInt8Array
-    around: Region
+    read: Callable[[Region], UInt8Array]
+    cells: list[Region]
+    seen: list[Region]
+    first: UInt8Array
     wide: Region
     near: Region
 
-    @property
-    def cells(self) -> list[Region]:
-        """The boxes that the shallow layers compute, one after another."""
-        rows, columns = (_divided(side) for side in (self.wide.height, self.wide.width))
-        return [
-            Region(top, left, bottom - top, right - left).shift(self.wide.top, self.wide.left)
-            for top, bottom in pairwise(rows)
-            for left, right in pairwise(columns)
-        ]
+    def read_ahead(self) -> Iterator[tuple[Region, Region, UInt8Array]]:
+        """Yield the cells with the boxes that they see and the pixels there; the next ones are read meanwhile."""
+        pixels = self.first
+        with ThreadPoolExecutor(1, "cells-read") as reader:
+            for number, (cell, seen) in enumerate(zip(self.cells, self.seen, strict=True), start=1):
+                following = reader.submit(self.read, self.seen[number]) if number < len(self.cells) else None
+                yield cell, seen, pixels
+                if following is not None:
+                    pixels = following.result()
 
     def kept(self, scales: int) -> list[Region]:
         """Return the box in which the features of each scale are kept: the last ones are those of the deep layers."""
         return [*[self.near] * (scales - 1), self.wide]
+
+
+def _cells(box: Region) -> list[Region]:
+    """Return a box in equal parts."""
+    rows, columns = (_divided(side) for side in (box.height, box.width))
+    return [
+        Region(top, left, bottom - top, right - left).shift(box.top, box.left)
+        for top, bottom in pairwise(rows)
+        for left, right in pairwise(columns)
+    ]
 
 
 def _divided(side: int) -> list[int]:

@@ -35,6 +35,16 @@ def test_slide_is_mirrored_beyond_its_edge(shape, halo):
     assert (read == np.pad(image, halo, mode="reflect")).all()
 
 
+@given(shapes, st.integers(-70, 70), st.integers(-70, 70), st.integers(1, 40), st.integers(1, 40))
+def test_part_of_a_box_is_what_it_is_in_the_whole_box_also_where_all_of_it_lies_beyond_the_slide(
+    shape, top, left, height, width
+):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    whole, part = Region(-80, -80, 200, 200), Region(top, left, height, width)
+    read = read_mirrored(lambda region: image[region.slices], whole, shape)
+    assert (read_mirrored(lambda region: image[region.slices], part, shape) == read[part.shift(80, 80).slices]).all()
+
+
 def test_slide_far_smaller_than_a_tile_still_fills_it():
     image = np.arange(6, dtype=np.uint8).reshape(2, 3)
     read = read_mirrored(lambda region: image[region.slices], Region(-50, -50, 128, 128), (2, 3))
