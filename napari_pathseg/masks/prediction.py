@@ -256,7 +256,10 @@ def most_likely_classes(probabilities: UInt8Array) -> UInt8Array:
     >>> most_likely_classes(np.array([[[200, 100]], [[55, 155]]], np.uint8))
     array([[1, 2]], dtype=uint8)
     """
-    classes: UInt8Array = (probabilities.argmax(axis=0) + 1).astype(np.uint8)
+    classes, highest = np.ones(probabilities.shape[1:], np.uint8), probabilities[0]
+    for number, values in enumerate(probabilities[1:], start=2):  # several times as fast as numpy's argmax
+        classes = np.where(values > highest, np.uint8(number), classes)
+        highest = np.maximum(highest, values)
     return classes
 
 
