@@ -23,7 +23,7 @@ _SCORE_HELP = "Compare the chosen model with your labels on the held-out slides,
 
 
 class ConfusionPanel(QWidget):
-    """A button that scores the chosen model, and its confusion matrix.
+    """A button that scores the chosen model, its confusion matrix, and its main scores in words.
 
     Attributes
     ----------
@@ -42,14 +42,14 @@ class ConfusionPanel(QWidget):
         self.areas = QCheckBox("Areas")
         self.areas.setToolTip("Show areas instead of percent of what is labelled as the class.")
         self.areas.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.sentence = SecondaryLabel()
+        self.sentence, self.scores = SecondaryLabel(), SecondaryLabel()
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setFrameShape(QScrollArea.Shape.NoFrame)
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        column(self, row(self.score, None, self.areas), self.area, self.sentence)
+        column(self, row(self.score, None, self.areas), self.area, self.sentence, self.scores)
         self.score.clicked.connect(self._score)
         self.areas.clicked.connect(self._fill)
         model.currentIndexChanged.connect(self.refresh)
@@ -62,6 +62,8 @@ class ConfusionPanel(QWidget):
         scoring = run is not None and run.kind == JobKind.SCORE and run.active
         table = confusion_table(self._session, self._model.currentData())
         self.sentence.setText("Scoring…" if scoring else _EMPTY if table is None else table.sentence)
+        self.scores.setText("" if table is None else "\n".join(table.scores))
+        self.scores.setVisible(bool(self.scores.text()))
         if table != self._shown:
             self._shown = table
             self._fill()

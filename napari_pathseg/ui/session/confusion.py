@@ -39,14 +39,17 @@ class ConfusionCell:
 
 @dataclass(frozen=True)
 class ConfusionTable:
-    """A confusion matrix: the classes that occur, their cells by true class, its slides, and the unit of its areas."""
+    """A confusion matrix: the classes that occur, their cells by true class, its slides, and the unit of its areas.
+
+    `scores` are the main scores of the model in words, and what limits them.
+    """
 
     model: str
     names: list[str]
     rows: list[list[ConfusionCell]]
     slides: tuple[str, ...]
-
     unit: str
+    scores: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -78,7 +81,8 @@ def confusion_table(session: Session, model: str | None) -> ConfusionTable | Non
             what += f", {percent} of {truth.name}" if area else ""
             cells.append(ConfusionCell((truth.index, found.index), share, percent, area, f"{what}."))
         rows.append(cells)
-    return ConfusionTable(scored.model, [spec.name for spec in classes], rows, tuple(scored.slides), unit)
+    names, words = [spec.name for spec in classes], (*scored.text, *scored.notes)
+    return ConfusionTable(scored.model, names, rows, tuple(scored.slides), unit, words)
 
 
 def _percent(share: float) -> str:
