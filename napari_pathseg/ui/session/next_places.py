@@ -19,7 +19,6 @@ from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.masks.provenance import Counts
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.skipped_places import load_skipped, offer_again, offer_all_again, skip_place
-from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
@@ -39,7 +38,6 @@ _NO_PLACE = "No place is framed. Press N to go to the next one, or Find places i
 _MOST_UNDONE = 24  # decisions that undo takes back after other places were found
 _ALL_DECIDED = "All of these are decided. Press Find places for others."
 _MOST_RINGS = 40  # lines that are drawn in a frame, the longest ones
-_FILLS = 0.7  # of the shorter side of the canvas, by the frame
 
 
 @dataclass(eq=False)
@@ -246,14 +244,7 @@ class NextPlaces:
         if record is None or record.id != slide:  # an operation on the mask comes first, which is said
             return
         self.current = offer
-        region, viewer = offer.place.region, self._workspace.layers.viewer
-        pixel = float(layer_transform(record.mpp, 1)["scale"][0])
-        viewer.scene.camera.center = (
-            pixel * (region.top + (region.height - 1) / 2),
-            pixel * (region.left + (region.width - 1) / 2),
-        )
-        side = pixel * max(region.height, region.width)
-        viewer.scene.camera.zoom = _FILLS * float(np.min(viewer.canvas.size)) / side
+        self._workspace.layers.look_at(offer.place.region, record.mpp)
         self._show_frame()
         if untouched:
             self._note_mask()

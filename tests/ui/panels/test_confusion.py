@@ -8,7 +8,15 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.geometry import Region
-from napari_pathseg.jobs.protocol import FindDisagreements, OfferedPlace, PlacesFound, Score, ScoringFinished
+from napari_pathseg.jobs.protocol import (
+    FindDisagreements,
+    OfferedPlace,
+    PlacesFound,
+    Report,
+    ReportWritten,
+    Score,
+    ScoringFinished,
+)
 from napari_pathseg.masks.edits import paint
 
 BACKGROUND, TUMOUR, SIDE = 1, 2, 256
@@ -49,6 +57,29 @@ def test_without_scores_it_says_how_to_get_them(scorable):
     panel = scorable.review.confusion
     assert panel.cells == {}
     assert panel.sentence.text().startswith("Score the model to see which classes it mixes up")
+
+
+def test_main_scores_are_said_in_words_with_what_limits_them(scorable):
+    panel = scorable.review.confusion
+    panel.score.click()
+    said = {"text": ["Tumour: Dice 0.800."], "notes": ["1 patient is scored."]}
+    scorable.worker.event.emit(ScoringFinished("m001", {"Tumour": 0.8}, ["case0"], confusion=COUNTS, **said))
+    QApplication.processEvents()
+    panel.refresh()
+    assert panel.scores.text() == "Tumour: Dice 0.800.\n1 patient is scored."
+
+
+def test_report_is_written_by_the_worker_and_named_when_it_is_there(scorable, tmp_path, qtbot):
+    messages = []
+    scorable.session.message.connect(lambda text, *_: messages.append(text))
+    scorable.review.write_report(tmp_path)
+    command = scorable.worker.sent[-1]
+    assert isinstance(command, Report)
+    assert (command.model, command.folder) == ("m001", str(tmp_path))
+    qtbot.waitUntil(lambda: not scorable.review.report.isEnabled())
+    scorable.worker.event.emit(ReportWritten([str(tmp_path / "report.html")]))
+    qtbot.waitUntil(scorable.review.report.isEnabled)
+    assert any("report.html" in text for text in messages)
 
 
 def test_scored_model_shows_shares_of_what_is_labelled(scorable):
