@@ -65,10 +65,10 @@ def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
 def _train(command: Train, live: LiveService) -> Job[TrainingFinished]:
     from napari_pathseg.engine.evaluation.verdict import judge
     from napari_pathseg.jobs.hand_over import train_beside_live
-    from napari_pathseg.jobs.training import train
+    from napari_pathseg.jobs.training import record_training
 
     project, live_dice = Project.open(command.project), None
-    job = train(project, command.config, command.parent, resume=command.resume)
+    job = record_training(project, command.config, command.parent, resume=command.resume)
     if command.beside_live:
         bundle, live_dice = yield from train_beside_live(job, project, live)
     else:

@@ -5,7 +5,7 @@ JSON for each stretch of work, for each score, and for the start and the end of 
 A training that was not finished, or whose model was dropped, ends no round: its labels are learnt by the next one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -136,6 +136,7 @@ class _Line(TypedDict, total=False):
     right: Fraction
     held_out: Fraction | None
     gain: float | None
+    lines: Count
 
 
 def log_work(project: Project, slide: str, work: Work) -> None:
@@ -145,9 +146,24 @@ def log_work(project: Project, slide: str, work: Work) -> None:
     )
 
 
-def log_begun(project: Project, model: str) -> None:
-    """Note that a training begins to learn the open round; what is done from now on is of the next one."""
-    append_line(project.folder / FILE, {"kind": "begun", "model": model})
+def count_lines(project: Project) -> int:
+    """Return how many lines of the log can be read."""
+    return len(_read(project.folder / FILE))
+
+
+def log_begun(project: Project, model: str, lines: int | None = None) -> None:
+    """Note that a training begins to learn the open round; what is done from now on is of the next one.
+
+    Parameters
+    ----------
+    project, model
+        The project, and the model that the training makes.
+    lines
+        How many lines the log had when the training read the masks, see `count_lines`: work that was noted later is of
+        the next round, too.  None for all.
+    """
+    known = {} if lines is None else {"lines": lines}
+    append_line(project.folder / FILE, {"kind": "begun", "model": model, **known})
 
 
 def log_scores(project: Project, scores: Mapping[str, Score]) -> None:
@@ -181,7 +197,7 @@ def read_rounds(project: Project) -> list[Round]:
 
 @lru_cache(maxsize=2)
 def _rounds(path: Path, _written: int, _size: int) -> tuple[Round, ...]:
-    lines = [line for line in read_lines(path, _Line, _MAX_BYTES) if "kind" in line]
+    lines = _read(path)
     learnt = dict[str, _Line]()
     for line in lines:
         if line["kind"] == "learnt":
@@ -189,15 +205,29 @@ def _rounds(path: Path, _written: int, _size: int) -> tuple[Round, ...]:
         elif line["kind"] == "dropped":
             learnt.pop(line.get("model", ""), None)
     last = {line.get("model", ""): number for number, line in enumerate(lines) if line["kind"] == "begun"}  # if resumed
-    rounds, work, scores = list[Round](), dict[str, Work](), dict[str, Score]()
+    rounds, work, scores = list[Round](), list[tuple[int, str, Work]](), dict[str, Score]()
     for number, line in enumerate(lines):
         slide, model = line.get("slide", ""), line.get("model", "")
         if line["kind"] == "work" and slide:
             done = Work(line.get("strokes", 0), line.get("seconds", 0.0), line.get("pixels", 0), line.get("mm2"))
-            work[slide] = work.get(slide, Work()) + done
+            work.append((number, slide, done))
         elif line["kind"] == "score" and slide:
             scores[slide] = Score(model, line.get("dice", 0.0), line.get("right", 0.0), line.get("pixels", 0))
         elif line["kind"] == "begun" and model in learnt and number == last[model]:
-            rounds.append(Round(model, work, scores, learnt[model].get("held_out"), learnt[model].get("gain")))
-            work, scores = {}, {}
-    return (*rounds, Round(work=work))
+            read = line.get("lines", number)
+            before, end = _by_slide(done for done in work if done[0] < read), learnt[model]
+            rounds.append(Round(model, before, scores, end.get("held_out"), end.get("gain")))
+            work, scores = [done for done in work if done[0] >= read], {}
+    return (*rounds, Round(work=_by_slide(work)))
+
+
+def _by_slide(work: Iterable[tuple[int, str, Work]]) -> dict[str, Work]:
+    """Sum up stretches of work, each with the number of its line and its slide."""
+    found = dict[str, Work]()
+    for _, slide, done in work:
+        found[slide] = found.get(slide, Work()) + done
+    return found
+
+
+def _read(path: Path) -> list[_Line]:
+    return [line for line in read_lines(path, _Line, _MAX_BYTES) if "kind" in line]
