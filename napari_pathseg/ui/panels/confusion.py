@@ -19,7 +19,10 @@ _RIGHT, _WRONG = QColor("#0072b2"), QColor("#d55e00")  # of Okabe and Ito, which
 _STRONGEST, _WEAKEST = 0.75, 0.12  # share of these colours in a cell
 _NAME_WIDTH, _CELL_WIDTH, _GAP = 84, 58, 2
 _EMPTY = "Score the model to see which classes it mixes up on held-out slides."
-_SCORE_HELP = "Compare the chosen model with your labels on the held-out slides, which are predicted first if need be."
+_SCORE_HELP = (
+    "Compare the chosen model with your labels as they are now on the held-out slides, which are predicted first if\n"
+    "need be. Use it when labels have changed since the training, and to see where the errors are."
+)
 
 
 class ConfusionPanel(QWidget):
@@ -68,7 +71,7 @@ class ConfusionPanel(QWidget):
             self._shown = table
             self._fill()
         for button in self.cells.values():
-            button.setEnabled(bool(button.property("wrong")) and not training.busy)
+            button.setEnabled(bool(button.property("located")) and not training.busy)
         self.area.setVisible(table is not None)
         self.areas.setVisible(table is not None)
 
@@ -107,10 +110,12 @@ class ConfusionPanel(QWidget):
 
     def _cell(self, cell: ConfusionCell) -> QPushButton:
         button = push_button(cell.area.rpartition(" ")[0] if self.areas.isChecked() else cell.percent, "")
-        button.setToolTip(f"{cell.help} Click to see where, the surest first." if cell.wrong else cell.help)
+        located = cell.wrong and self._shown is not None and not self._shown.from_training
+        where = "Click to see where, the surest first." if located else "Press Score, then click here to see where."
+        button.setToolTip(f"{cell.help} {where}" if cell.wrong else cell.help)
         button.setAccessibleName(cell.help)
-        button.setProperty("wrong", cell.wrong)
-        button.setEnabled(cell.wrong)
+        button.setProperty("located", located)
+        button.setEnabled(located)
         button.setFixedWidth(_CELL_WIDTH)
         hue = _RIGHT if cell.pair[0] == cell.pair[1] else _WRONG
         weight = 0.0 if not cell.area else _WEAKEST + (_STRONGEST - _WEAKEST) * cell.share

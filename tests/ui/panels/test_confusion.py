@@ -7,6 +7,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import (
     FindDisagreements,
@@ -89,6 +90,17 @@ def test_scored_model_shows_shares_of_what_is_labelled(scorable):
     cell = scorable.review.confusion.cells[1, 2]
     assert cell.toolTip().startswith("Labelled Background, predicted Tumour: 0.10 Mpx, 10.0 % of Background.")
     assert cell.accessibleName()
+
+
+def test_what_a_training_found_is_shown_before_the_model_is_scored(scorable):
+    trained = {"case0": SlideScore([0.9, 0.8], "labels", [[300, 100], [0, 600]])}
+    save_model(scorable.session.project, make_bundle("m002", val=["case0"], slide_scores=trained))
+    scorable.session.models.make_current("m002")
+    scorable.review.confusion.refresh()
+    assert texts(scorable) == {(1, 1): "75.0 %", (1, 2): "25.0 %", (2, 1): "", (2, 2): "100 %"}
+    assert scorable.review.confusion.sentence.text().endswith("m002, on case0. Score shows where the errors are.")
+    assert not scorable.review.confusion.cells[1, 2].isEnabled()
+    assert "Press Score, then click here" in scorable.review.confusion.cells[1, 2].toolTip()
 
 
 def test_areas_are_shown_where_the_pixel_size_is_known(scorable):
