@@ -20,7 +20,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.masks import Provenance
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.project import Project
-from napari_pathseg.ui.sample import sample_folder, sample_slides
+from napari_pathseg.ui.sample_files import sample_folder, sample_slides
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.worker_process import WorkerProcess
 

@@ -108,6 +108,15 @@ def given_settings(kind: type[_SettingsT], args: argparse.Namespace) -> _Setting
     return kind(**{name: value for name, value in values.items() if value is not None})
 
 
+def region(text: str) -> tuple[int, ...]:
+    """Return the numbers of ROW,COL,HEIGHT,WIDTH; the type of an argument."""
+    parts = [part.strip() for part in text.split(",")]
+    numbers = tuple(int(part) for part in parts if part.isdecimal())
+    if len(numbers) != 4 or len(parts) != 4 or 0 in numbers[2:]:
+        raise argparse.ArgumentTypeError(f"{text} must be four whole numbers, the last two not 0: ROW,COL,HEIGHT,WIDTH")
+    return numbers
+
+
 def open_project(args: argparse.Namespace) -> "Project":
     """Open the project that the command was given."""
     from napari_pathseg.projects.project import Project

@@ -201,6 +201,7 @@ def show_scores(answer: Answer) -> list[str]:
         *aligned(rows),
         "",
         *(_adapted_table(answer) if "adapted" in answer else []),
+        *answer.get("text", []),
         *note,
         f"Model {answer['model']} on {where}. Scores and pixels are pooled over all "
         f"labelled pixels, of which {answer['pixel_error']:.2%} are misclassified. TP, FP, FN and TN are true and "
@@ -404,6 +405,7 @@ SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "convert-weights": show_files,
     "export": show_files,
     "convert": show_converted,
+    "report": show_files,
     "open": show_nothing,
     "demo": show_demo,
 }

@@ -11,6 +11,7 @@ from napari_pathseg.cli.commands import (
     models,
     project,
     queue,
+    report,
     rounds,
     slides,
     training,
@@ -31,6 +32,7 @@ _SUBJECTS = (
     rounds,
     cluster,
     export,
+    report,
     window,
 )  # in the order of the help
 

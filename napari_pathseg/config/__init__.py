@@ -6,6 +6,7 @@ fields of these classes.
 
 from napari_pathseg.config.live import PROJECT, LiveConfig
 from napari_pathseg.config.prediction import AUTO, EXACT, SCORED_HALO, USUAL_HALO, PredictConfig
+from napari_pathseg.config.scoring import ScoreConfig
 from napari_pathseg.config.training import (
     FILL_MODES,
     LINEAR,
@@ -36,5 +37,6 @@ __all__ = [
     "USUAL_HALO",
     "LiveConfig",
     "PredictConfig",
+    "ScoreConfig",
     "TrainConfig",
 ]

@@ -74,7 +74,7 @@ class Wand:
         """Clear the selection at the start of a drag."""
         self.grown[:] = False
 
-    def grow(self, row: float, column: float, reach: int) -> tuple[Region, BoolArray]:
+    def grow(self, row: float, column: float, reach: int, tolerance: float = 1.0) -> tuple[Region, BoolArray]:
         """Add the pixels similar to the one under the cursor and connected to it, within `reach`.
 
         Parameters
@@ -83,6 +83,8 @@ class Wand:
             The cursor.  Outside the image it selects nothing.
         reach
             Radius in pixels of the circle that limits what one position selects; 75 in QuPath, at most 150.
+        tolerance
+            How many times as much a pixel may differ from the one under the cursor; a higher one selects no less.
 
         Returns
         -------
@@ -95,7 +97,7 @@ class Wand:
             return EMPTY_REGION, np.zeros((0, 0), bool)
         self._prepare(box)
         seed = at_row - box.top, at_column - box.left
-        *stains_match, texture_matches = self._similar(box, seed)
+        *stains_match, texture_matches = self._similar(box, seed, tolerance)
         candidates = np.logical_and.reduce(stains_match) & _disc((box.height, box.width), seed, reach)
         components, _ = ndimage.label(candidates & texture_matches)
         grown = self.grown[box.slices]
@@ -103,10 +105,10 @@ class Wand:
         grown |= _fill_holes(_closed(grown), _MAX_HOLE * np.pi * reach**2)
         return box, grown.copy()
 
-    def _similar(self, box: Region, seed: tuple[int, int]) -> Iterator[BoolArray]:
+    def _similar(self, box: Region, seed: tuple[int, int], tolerance: float) -> Iterator[BoolArray]:
         """Yield for each feature the pixels of a box where it is close to its value under the cursor."""
         for feature in self._features[:, *box.slices]:
-            limit = max(float(feature.std()), _MIN_DEVIATION) / self.config.sensitivity
+            limit = max(float(feature.std()), _MIN_DEVIATION) * tolerance / self.config.sensitivity
             yield np.abs(feature - feature[seed]) <= limit
 
     def _prepare(self, box: Region) -> None:

@@ -21,6 +21,8 @@ from napari_pathseg.jobs.protocol import (
     PlacesFound,
     Predict,
     PredictionFinished,
+    Report,
+    ReportWritten,
     SampleAugmentation,
     Score,
     ScoringFinished,
@@ -49,6 +51,8 @@ def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
             return _predict(command)
         case Score():
             return _score(command)
+        case Report():
+            return _report(command)
         case SampleAugmentation():
             return _sample_augmentation(command)
         case FindPlaces():
@@ -61,10 +65,10 @@ def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
 def _train(command: Train, live: LiveService) -> Job[TrainingFinished]:
     from napari_pathseg.engine.evaluation.verdict import judge
     from napari_pathseg.jobs.hand_over import train_beside_live
-    from napari_pathseg.jobs.training import train
+    from napari_pathseg.jobs.training import record_training
 
     project, live_dice = Project.open(command.project), None
-    job = train(project, command.config, command.parent, resume=command.resume)
+    job = record_training(project, command.config, command.parent, resume=command.resume)
     if command.beside_live:
         bundle, live_dice = yield from train_beside_live(job, project, live)
     else:
@@ -95,10 +99,12 @@ def _predict(command: Predict) -> Job[PredictionFinished]:
 
 
 def _score(command: Score) -> Job[ScoringFinished]:
+    from napari_pathseg.config import ScoreConfig
     from napari_pathseg.engine.evaluation.evaluation import score_job
 
     project, adapt = Project.open(command.project), command.adapt
-    answer = yield from score_job(project, command.role, command.model, command.slides, adapt=adapt)
+    config = ScoreConfig(adapt=adapt)
+    answer = yield from score_job(project, command.role, command.model, command.slides, config)
     plain, adapted = answer["scores"], answer["adapted"]["scores"] if adapt else {}
     dice, adapted_dice = ({name: scores["dice"] for name, scores in found.items()} for found in (plain, adapted))
     slides = [scored["slide"] for scored in answer["slides"]]
@@ -109,7 +115,15 @@ def _score(command: Score) -> Job[ScoringFinished]:
     mm2: list[list[float]] = []
     if all(mpp is not None for mpp, _ in areas):
         mm2 = sum(pixels * ((mpp or 0.0) / 1000) ** 2 for mpp, pixels in areas).tolist()  # type: ignore[union-attr]
-    return replace(finished, confusion=answer["confusion"], confusion_mm2=mm2)
+    words = {"text": answer["text"], "notes": answer["notes"]}
+    return replace(finished, confusion=answer["confusion"], confusion_mm2=mm2, **words)
+
+
+def _report(command: Report) -> Job[ReportWritten]:
+    from napari_pathseg.engine.report.report import report_job
+
+    files = yield from report_job(Project.open(command.project), Path(command.folder), command.model)
+    return ReportWritten([str(path) for path in files])
 
 
 def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:

@@ -97,6 +97,15 @@ class Score(StartJob):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report(StartJob):
+    """Write the report of a model into a folder."""
+
+    wire_name = "report"
+    model: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleAugmentation(StartJob):
     """Draw a tile from the training slides and augment it; the same seed gives the same samples."""
 
@@ -294,6 +303,8 @@ class ScoringFinished(JobFinished):
         Labelled mask pixels by true class and predicted one, both counted from class 1.
     confusion_mm2
         The same as areas; empty if the pixel size of a slide is unknown.
+    text, notes
+        The main scores in words, and what limits them.
     """
 
     wire_name = "scoring-finished"
@@ -304,6 +315,16 @@ class ScoringFinished(JobFinished):
     adapted: dict[str, float | None] = field(default_factory=dict)
     confusion: list[list[int]] = field(default_factory=list)
     confusion_mm2: list[list[float]] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ReportWritten(JobFinished):
+    """The report of a model was written; the page is the first of its files."""
+
+    wire_name = "report-written"
+    files: list[str]
 
 
 @dataclass(frozen=True)
@@ -374,7 +395,7 @@ class SuperpixelsFailed(Event):
 COMMANDS: dict[str, type[Command]] = {
     kind.wire_name: kind
     for kind in (
-        *(Train, Tune, Predict, Score, SampleAugmentation, FindPlaces, FindDisagreements),
+        *(Train, Tune, Predict, Score, Report, SampleAugmentation, FindPlaces, FindDisagreements),
         *(ComputeSuperpixels, Stop, RequestPreview),
         *(StartLive, StopLive, ShowLive, UpdateLive, FillLive, KeepLive),
     )
@@ -383,7 +404,7 @@ EVENTS: dict[str, type[Event]] = {
     kind.wire_name: kind
     for kind in (
         *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, TileDone, SlideDone),
-        *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished),
+        *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished, ReportWritten),
         *(AugmentationSampled, PlacesFound, SuperpixelsReady, SuperpixelsFailed),
         *(LiveTile, LiveFilled, LiveStatus, LiveKept, LiveCompared),
     )

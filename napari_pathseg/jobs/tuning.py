@@ -20,7 +20,7 @@ from napari_pathseg.engine.events import Command, Event, Job, Note, RequestPrevi
 from napari_pathseg.engine.search_space import Settings, TuneRequest
 from napari_pathseg.engine.training.tensorboard import check_tensorboard, log_trial
 from napari_pathseg.errors import ConfigError, PathsegError, ProjectError
-from napari_pathseg.jobs.training import train
+from napari_pathseg.jobs.training import record_training
 from napari_pathseg.projects.checks.trainability import assign_train_val_split
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import load_json, replace_file, save_json
@@ -163,7 +163,7 @@ class _Tuning:
 
         request = self._study.request
         config = request.config.replace(**trial.settings, last_pass=False)  # trials are compared by what is held out
-        job = train(self._project, config, request.parent, resume=trial.run or None)
+        job = record_training(self._project, config, request.parent, resume=trial.run or None)
         return (yield from relay(job, on_event, on_command))
 
     def _handle_command(self, command: Command | None) -> None:

@@ -23,6 +23,9 @@ from napari_pathseg.masks.zarr_store import CHUNK
 _MAX_ANSWERS = 3  # what is on screen, its thumbnail, and what is counted
 
 
+Counting = Callable[[Region, UInt8Array], BoolArray]
+
+
 class Agreement(IntEnum):
     """Who found something other than Background at a pixel."""
 
@@ -33,11 +36,23 @@ class Agreement(IntEnum):
 
 
 class Opinion:
-    """What a model finds on a slide: its stored prediction, under the last preview of a running training."""
+    """What a model finds on a slide: its stored prediction, under the last preview of a running training.
 
-    def __init__(self, shape: tuple[int, int], prediction: Prediction | None = None) -> None:
+    Parameters
+    ----------
+    shape
+        Of the mask.
+    prediction
+        What is stored; None for nothing yet.
+    counts
+        Returns which of the classes found in a box of the mask count; None for all.  Else coarser levels have none.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], prediction: Prediction | None = None, counts: Counting | None = None
+    ) -> None:
         self.shape = shape
-        self._prediction = prediction
+        self._prediction, self._counts = prediction, counts
         self._preview: tuple[Region, UInt8Array] | None = None
         self._answers: dict[tuple[Region, int], UInt8Array] = {}  # the last ones: the window asks again as one paints
 
@@ -83,6 +98,10 @@ class Opinion:
             ]
             rows_there, columns_there = (places[known] for places, known in zip(at, inside, strict=True))
             classes[np.ix_(*inside)] = values[np.ix_(rows_there - shown.top, columns_there - shown.left)]
+        if self._counts is not None:
+            classes = (
+                np.where(self._counts(fine, classes), classes, np.uint8(UNLABELLED)) if level == 0 else 0 * classes
+            )
         return classes
 
 
@@ -91,7 +110,7 @@ def agreement(pixels: UInt8Array, found: UInt8Array) -> UInt8Array:
 
     A pixel at which both find something, but not the same class, is the model's find until it is decided.
     """
-    mine, differs = _differences(pixels, found)
+    mine, differs = differences(pixels, found)
     both = (found == mine) & (mine > BACKGROUND)
     shown = np.where(both, np.uint8(Agreement.BOTH), np.uint8(Agreement.NOBODY))
     shown[differs] = np.where(found[differs] > BACKGROUND, Agreement.ONLY_MODEL, Agreement.ONLY_PERSON)
@@ -100,7 +119,7 @@ def agreement(pixels: UInt8Array, found: UInt8Array) -> UInt8Array:
 
 def count_undecided(pixels: UInt8Array, found: UInt8Array) -> int:
     """Return the number of pixels at which a model differs from the person and nobody has decided yet."""
-    return int(np.count_nonzero(_differences(pixels, found)[1]))
+    return int(np.count_nonzero(differences(pixels, found)[1]))
 
 
 def adopt(
@@ -125,7 +144,7 @@ def keep(
     return _decision("Rejecting", region, opinion, decide, locked, inside)
 
 
-def _differences(pixels: UInt8Array, found: UInt8Array) -> tuple[UInt8Array, BoolArray]:
+def differences(pixels: UInt8Array, found: UInt8Array) -> tuple[UInt8Array, BoolArray]:
     """Return the person's class of each pixel, and where the model differs from it and nobody has decided yet."""
     labels, provenance = pixels
     mine = training_labels(labels, provenance, True)
@@ -145,7 +164,7 @@ def _decision(
         boxes = list(layout(region.clip(mask.shape), CHUNK))
         for number, box in enumerate(boxes, 1):
             before, found = np.stack(mask.read(box)), opinion.read(box)
-            mine, wanted = _differences(before, found)
+            mine, wanted = differences(before, found)
             if inside is not None:
                 wanted &= inside(box)
             wanted &= ~np.isin(mine, list(locked))

@@ -1,6 +1,7 @@
 """Acceptance of a model's pixels by the probability that a stored prediction gives to their class.
 
-A probability that was asked for is reached by those of the 256 stored ones that are at least as high.
+A probability that was asked for is reached by those of the 256 stored ones that are at least as high.  On a complete
+slide, whose mask holds no pixels of a model, what counts are those at which a model differs and nobody has decided.
 """
 
 import math
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
+from napari_pathseg.masks.comparison import Opinion, differences
 from napari_pathseg.masks.edits import change_labelled
 from napari_pathseg.masks.label_rules import NONE_LOCKED, Locked
 from napari_pathseg.masks.operations import MaskOperation
@@ -77,6 +79,50 @@ def accept_confident(
         return np.stack([labels, np.where(sure, np.uint8(Provenance.ACCEPTED), provenance)])
 
     return change_labelled("Accepting", region, change, inside)
+
+
+def sure_opinion(prediction: Prediction, wanted: tuple[float, int | None]) -> Opinion:
+    """Return a model's opinion of a complete slide where it is sure; elsewhere it has none.
+
+    Parameters
+    ----------
+    prediction
+        What the model has stored of the slide.
+    wanted
+        The least probability, 0 to 1, and the class; None for any class.
+    """
+    threshold, label = stored_threshold(wanted[0]), wanted[1]
+
+    def counts(box: Region, classes: UInt8Array) -> BoolArray:
+        sure: BoolArray = probability_of(classes, prediction, box) >= threshold
+        return sure if label is None else sure & (classes == label)
+
+    return Opinion(prediction.shape, prediction, counts)
+
+
+def waiting_classes(
+    pixels: UInt8Array, prediction: Prediction, region: Region, locked: Locked, *, complete: bool
+) -> UInt8Array:
+    """Return the class of each pixel of a box that waits to be accepted, 0 of others.
+
+    Parameters
+    ----------
+    pixels
+        Labels and provenance of the box.
+    prediction
+        What a model has stored of the slide.
+    region
+        Where the box lies on the mask's grid.
+    locked
+        Classes whose pixels stay as they are.
+    complete
+        Whether the slide is complete.
+    """
+    if not complete:
+        return np.where(models_pixels(pixels, None, locked), pixels[0], np.uint8(UNLABELLED))
+    found = prediction.read(region)
+    mine, differs = differences(pixels, found)
+    return np.where(differs & ~np.isin(mine, list(locked)), found, np.uint8(UNLABELLED))
 
 
 def models_pixels(pixels: UInt8Array, label: int | None, locked: Locked) -> BoolArray:

@@ -5,24 +5,19 @@ JSON for each stretch of work, for each score, and for the start and the end of 
 A training that was not finished, or whose model was dropped, ends no round: its labels are learnt by the next one.
 """
 
-import json
-import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 from napari_pathseg.projects.project import Project
-from napari_pathseg.storage.json_schema import Count, Fraction, Name, SchemaError, conform
-from napari_pathseg.storage.regular_files import read_regular
+from napari_pathseg.storage.json_lines import append_line, read_lines
+from napari_pathseg.storage.json_schema import Count, Fraction, Name
 
 FILE = "annotation_log.jsonl"
 FEW_ROUNDS, LEAST_GAIN = 3, 0.005  # rounds that bring less than half a Dice point are not worth the work
 _MAX_BYTES = 64 << 20  # a year of work in stretches of a minute has half of that
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -141,32 +136,50 @@ class _Line(TypedDict, total=False):
     right: Fraction
     held_out: Fraction | None
     gain: float | None
+    lines: Count
 
 
 def log_work(project: Project, slide: str, work: Work) -> None:
     """Add a stretch of work on a slide to the open round."""
-    _append(project, {"kind": "work", "slide": slide, **asdict(work), "seconds": round(work.seconds, 1)})
+    append_line(
+        project.folder / FILE, {"kind": "work", "slide": slide, **asdict(work), "seconds": round(work.seconds, 1)}
+    )
 
 
-def log_begun(project: Project, model: str) -> None:
-    """Note that a training begins to learn the open round; what is done from now on is of the next one."""
-    _append(project, {"kind": "begun", "model": model})
+def count_lines(project: Project) -> int:
+    """Return how many lines of the log can be read."""
+    return len(_read(project.folder / FILE))
+
+
+def log_begun(project: Project, model: str, lines: int | None = None) -> None:
+    """Note that a training begins to learn the open round; what is done from now on is of the next one.
+
+    Parameters
+    ----------
+    project, model
+        The project, and the model that the training makes.
+    lines
+        How many lines the log had when the training read the masks, see `count_lines`: work that was noted later is of
+        the next round, too.  None for all.
+    """
+    known = {} if lines is None else {"lines": lines}
+    append_line(project.folder / FILE, {"kind": "begun", "model": model, **known})
 
 
 def log_scores(project: Project, scores: Mapping[str, Score]) -> None:
     """Add how a model did where people labelled next, by slide; call it before `log_begun`."""
     for slide, score in scores.items():
-        _append(project, {"kind": "score", "slide": slide, **asdict(score)})
+        append_line(project.folder / FILE, {"kind": "score", "slide": slide, **asdict(score)})
 
 
 def log_learnt(project: Project, model: str, held_out: float | None = None, gain: float | None = None) -> None:
     """Note that this training made a model, its mean Dice on what is held out, and what it gained there."""
-    _append(project, {"kind": "learnt", "model": model, "held_out": held_out, "gain": gain})
+    append_line(project.folder / FILE, {"kind": "learnt", "model": model, "held_out": held_out, "gain": gain})
 
 
 def log_dropped(project: Project, model: str) -> None:
     """Note that a model was deleted, so that what it learnt is learnt by the next one."""
-    _append(project, {"kind": "dropped", "model": model})
+    append_line(project.folder / FILE, {"kind": "dropped", "model": model})
 
 
 def read_rounds(project: Project) -> list[Round]:
@@ -184,7 +197,7 @@ def read_rounds(project: Project) -> list[Round]:
 
 @lru_cache(maxsize=2)
 def _rounds(path: Path, _written: int, _size: int) -> tuple[Round, ...]:
-    lines = list(_lines(path))
+    lines = _read(path)
     learnt = dict[str, _Line]()
     for line in lines:
         if line["kind"] == "learnt":
@@ -192,45 +205,29 @@ def _rounds(path: Path, _written: int, _size: int) -> tuple[Round, ...]:
         elif line["kind"] == "dropped":
             learnt.pop(line.get("model", ""), None)
     last = {line.get("model", ""): number for number, line in enumerate(lines) if line["kind"] == "begun"}  # if resumed
-    rounds, work, scores = list[Round](), dict[str, Work](), dict[str, Score]()
+    rounds, work, scores = list[Round](), list[tuple[int, str, Work]](), dict[str, Score]()
     for number, line in enumerate(lines):
         slide, model = line.get("slide", ""), line.get("model", "")
         if line["kind"] == "work" and slide:
             done = Work(line.get("strokes", 0), line.get("seconds", 0.0), line.get("pixels", 0), line.get("mm2"))
-            work[slide] = work.get(slide, Work()) + done
+            work.append((number, slide, done))
         elif line["kind"] == "score" and slide:
             scores[slide] = Score(model, line.get("dice", 0.0), line.get("right", 0.0), line.get("pixels", 0))
         elif line["kind"] == "begun" and model in learnt and number == last[model]:
-            rounds.append(Round(model, work, scores, learnt[model].get("held_out"), learnt[model].get("gain")))
-            work, scores = {}, {}
-    return (*rounds, Round(work=work))
+            read = line.get("lines", number)
+            before, end = _by_slide(done for done in work if done[0] < read), learnt[model]
+            rounds.append(Round(model, before, scores, end.get("held_out"), end.get("gain")))
+            work, scores = [done for done in work if done[0] >= read], {}
+    return (*rounds, Round(work=_by_slide(work)))
 
 
-def _lines(path: Path) -> list[_Line]:
-    found = list[_Line]()
-    try:
-        content = read_regular(path, _MAX_BYTES)
-    except OSError as error:
-        _logger.warning("%s could not be read: %s", path, error.strerror or error)
-        return found
-    for line in content.splitlines():
-        try:
-            stored = conform(json.loads(line), _Line)
-        except (ValueError, RecursionError, SchemaError):  # the last line of a killed program, or one of a newer one
-            continue
-        if "kind" in stored:
-            found.append(stored)
+def _by_slide(work: Iterable[tuple[int, str, Work]]) -> dict[str, Work]:
+    """Sum up stretches of work, each with the number of its line and its slide."""
+    found = dict[str, Work]()
+    for _, slide, done in work:
+        found[slide] = found.get(slide, Work()) + done
     return found
 
 
-def _append(project: Project, values: Mapping[str, Any]) -> None:
-    """Add a line, after the end of one that a killed program has begun; work goes on if the disk refuses."""
-    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **values}) + "\n"
-    try:
-        with (project.folder / FILE).open("ab+") as file:
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else f"\n{line}"
-            file.write(line.encode())
-    except OSError as error:
-        _logger.warning("%s could not be written: %s", project.folder / FILE, error.strerror or error)
+def _read(path: Path) -> list[_Line]:
+    return [line for line in read_lines(path, _Line, _MAX_BYTES) if "kind" in line]

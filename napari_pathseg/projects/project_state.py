@@ -57,6 +57,14 @@ class TrainedLabels:
     pixels: Mapping[str, list[Count]]
 
 
+@dataclass(frozen=True)
+class TourState:
+    """The step of the tour, from 1, that comes next in this project, 0 before the first, and whether it is shown."""
+
+    step: int = 0
+    on: bool = False
+
+
 class _StoredTransform(TypedDict, total=False):
     scale: float
     swapped: bool
@@ -68,6 +76,11 @@ class _StoredImport(TypedDict):
     path: str
     remedy: _StoredTransform
     warning: NotRequired[str]
+
+
+class _StoredTour(TypedDict):
+    step: Count
+    on: bool
 
 
 class _StoredTraining(TypedDict, total=False):
@@ -94,6 +107,7 @@ class StoredState(TypedDict, total=False):
     live: LiveChoices
     finds_places: bool
     cleaning: dict[str, Any]
+    tour: _StoredTour
 
 
 class ProjectState:
@@ -262,6 +276,16 @@ class ProjectState:
     @finds_places.setter
     def finds_places(self, on: bool) -> None:
         self.values["finds_places"] = on
+
+    @property
+    def tour(self) -> TourState:
+        """How far the tour is, in the project that was made for it."""
+        stored = self.values.get("tour", {})
+        return TourState(int(stored.get("step", 0)), bool(stored.get("on", False)))
+
+    @tour.setter
+    def tour(self, tour: TourState) -> None:
+        self.values["tour"] = asdict(tour)
 
     @property
     def cleanup(self) -> dict[str, Any]:

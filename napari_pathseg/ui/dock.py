@@ -4,9 +4,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from napari.layers import Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent, QObject, QPoint, QSize, Qt, QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QMouseEvent, QResizeEvent
+from qtpy.QtGui import (  # type: ignore[attr-defined]
+    QDragEnterEvent,
+    QDropEvent,
+    QKeySequence,
+    QMouseEvent,
+    QResizeEvent,
+    QShortcut,
+)
 from qtpy.QtWidgets import (
     QApplication,
     QFrame,
@@ -22,6 +30,8 @@ from napari_pathseg.ui.live_timers import LiveTimers
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
+from napari_pathseg.ui.panels.help import KEY as HELP_KEY
+from napari_pathseg.ui.panels.help import HelpButton
 from napari_pathseg.ui.panels.progress import (
     BackgroundProgressBar,
     JobProgressBar,
@@ -33,8 +43,10 @@ from napari_pathseg.ui.panels.review import ReviewPanel
 from napari_pathseg.ui.panels.slides.slides import SlidesPanel
 from napari_pathseg.ui.panels.train.train import TrainPanel
 from napari_pathseg.ui.session.formatting import plural
+from napari_pathseg.ui.session.guide import STEPS, Guide
 from napari_pathseg.ui.session.idle_processor import IdleProcessor
 from napari_pathseg.ui.session.next_step import NextStep, next_step
+from napari_pathseg.ui.session.queries import unreviewed
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import (
     CLASS_KEYS,
@@ -47,6 +59,7 @@ from napari_pathseg.ui.shortcuts import (
     unbind_keys,
 )
 from napari_pathseg.ui.tools.registry import TOOLS
+from napari_pathseg.ui.tour import starting_tour
 from napari_pathseg.ui.widgets.notifications import close_messages, notify, show_errors
 from napari_pathseg.ui.widgets.panel_guard import PanelGuard
 from napari_pathseg.ui.widgets.section import CollapsibleSection
@@ -74,11 +87,14 @@ class PathsegDock(QWidget):
         self.session = Session(napari_viewer, self.worker)
         self._viewer = napari_viewer
         self._open = True
-        self._scroll_target = _ALWAYS_OPEN
+        self._scroll_target, self._last_opened = _ALWAYS_OPEN, ""
         self._folder: Path | None = None  # of the project whose sections were opened
         self.session.message.connect(notify)
         self.window_layout = WindowLayout(self)
-        self.header = Header(self.session, (self.window_layout.fold, self.window_layout.canvas_only))
+        self.guide = Guide(self.session)
+        self.help = self._make_help()
+        buttons = (self.window_layout.fold, self.window_layout.canvas_only, self.help)
+        self.header = Header(self.session, self.guide, buttons)
         self.slides = SlidesPanel(self.session)
         self.annotate = AnnotatePanel(self.session)
         self.train = TrainPanel(self.session)
@@ -211,6 +227,43 @@ class PathsegDock(QWidget):
 
     # -- construction
 
+    def _make_help(self) -> HelpButton:
+        def tour() -> str:
+            return f"Go on with the tour ({self.guide.number} of {STEPS})" if self.guide.paused else "Tour"
+
+        entries: list[tuple[Callable[[], str], Callable[[], None]]] = [
+            (tour, self.start_tour),
+            (lambda: "Keys", lambda: self.header.show_keys()),
+            (lambda: "Messages", lambda: self.header.show_messages()),
+        ]
+        shortcut = QShortcut(QKeySequence(HELP_KEY), self)
+        help = HelpButton(lambda: self._section_in_use, entries)
+        shortcut.activated.connect(help.show_help)
+        return help
+
+    def start_tour(self) -> None:
+        """Begin the tour, or go on with it; its sample slides are another project."""
+        self.session.background.start(
+            starting_tour(self.session, self.guide), self._on_tour, lambda error: notify(str(error), kind="error")
+        )
+
+    def _on_tour(self, _: None) -> None:
+        self.open_section(self.header.step.section)
+
+    @property
+    def _section_in_use(self) -> str:
+        """The section that has the keys, or else was opened last."""
+        focused = QApplication.focusWidget()
+        for name, section in self.sections.items():
+            if focused is not None and section.isAncestorOf(focused):
+                return name
+        is_open = self._last_opened in self.sections and self.sections[self._last_opened].is_open
+        return self._last_opened if is_open else ""
+
+    def _note_opened(self, name: str, is_open: bool) -> None:
+        if is_open:
+            self._last_opened = name
+
     def _lay_out(self) -> None:
         inside = QWidget()
         sections = QVBoxLayout(inside)
@@ -243,8 +296,10 @@ class PathsegDock(QWidget):
 
     def _connect(self) -> None:
         self.header.step_pressed.connect(self._do_step)
-        for section in self.sections.values():
+        self.slides.tour.clicked.connect(self.start_tour)
+        for name, section in self.sections.items():
             section.toggled_by_user.connect(self.guard.adopt)
+            section.opened.connect(partial(self._note_opened, name))
         self.session.project_changed.connect(self._show_counts)
         self.session.project_changed.connect(self._on_project)
         self.session.slide_changed.connect(self.guard.focus_canvas)
@@ -256,7 +311,8 @@ class PathsegDock(QWidget):
         bind_keys(self._viewer, actions, self.review.hide_overlays)
         self.header.qupath = QuPathKeys(self._viewer, actions)
         self.review.places.keys = LayerKeys(self._viewer, PLACE_KEYS, actions)
-        self.review.places.undo_key = LayerKeys(self._viewer, UNDO_KEYS, actions)
+        self._undo_keys = LayerKeys(self._viewer, UNDO_KEYS, actions, Labels)
+        self._undo_keys.set_on(True)
         self._review_keys = LayerKeys(self._viewer, REVIEW_KEYS, actions)
         self.sections["review"].opened.connect(self._review_keys.set_on)
         self.sections["review"].opened.connect(self.session.places.set_watched)
@@ -278,6 +334,7 @@ class PathsegDock(QWidget):
             "previous_slide": partial(self.slides.step, -1),
             "undo": self.annotate.undo_step,
             "redo": self.annotate.redo_step,
+            "keep_to_edge": self.annotate.options.toggle_keep_to_edge,
             "clean": self.annotate.clean_up.click,
             "select": self.annotate.select.click,
             "complete_box": self.annotate.complete_box.click,
@@ -326,13 +383,29 @@ class PathsegDock(QWidget):
             "learn_from": lambda: self._learn_from(step.slide),
             "accept": self.review.accept_view,
             "next_place": partial(self.review.places.step, 1),
+            "find_or_go": self._find_or_go,
+            "show_prediction": self._show_prediction,
+            "toggle_live": self.session.live.toggle_overlay,
+            "leave_tour": self.header.leave.click,
             "accept_place": self.review.places.accept_place,
             "predict_all": self.review.predict_everything,
             "export": self.export.ask_for_folder,
         }
-        if step.action != "dismiss_part":
+        if step.action not in ("dismiss_part", "leave_tour"):
             self.open_section(step.section)
         steps[step.action]()
+
+    def _find_or_go(self) -> None:
+        """Go to the next place, or look for places if none is offered."""
+        if self.session.places.left:
+            self.review.places.step(1)
+        elif not self.session.places.search.running:
+            self.review.places.search.click()
+
+    def _show_prediction(self) -> None:
+        """Predict the view, unless the model has filled some of it."""
+        if self.session.slide is not None and not unreviewed(self.session, self.session.slide.id):
+            self.review.predict_view.click()
 
     def _learn_from(self, slide: str) -> None:
         with show_errors():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_pathseg.errors import PathsegError, ProjectError
+from napari_pathseg.geometry import Region
 from napari_pathseg.projects.project import FOLDER_SUFFIX
 from napari_pathseg.slides.registry import open_slide
 from napari_pathseg.storage.names import is_project
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
     from napari_pathseg.ui.dock import PathsegDock
 
 
-def open_window(paths: Sequence[Path], slide: str | None = None) -> None:
+def open_window(paths: Sequence[Path], slide: str | None = None, region: Region | None = None) -> None:
     """Open napari with the dock on `paths` (a project, slides or a folder of slides) and block until it is closed.
 
-    Slides without a project get one in their folder.  `slide` names the slide to show first.
+    Slides without a project get one in their folder.  `slide` names the slide to show first, `region` the part of it,
+    in level-0 pixels.
 
     Raises
     ------
@@ -37,12 +39,12 @@ def open_window(paths: Sequence[Path], slide: str | None = None) -> None:
     check_paths(paths)
     log = CrashLog(crash_folder())
     try:
-        _open_and_run(paths, slide)
+        _open_and_run(paths, slide, region)
     finally:
         log.close()
 
 
-def _open_and_run(paths: Sequence[Path], slide: str | None) -> None:
+def _open_and_run(paths: Sequence[Path], slide: str | None, region: Region | None) -> None:
     with _collections_paused():
         viewer, dock = make_window()
         report_crashes(dock.session)
@@ -50,6 +52,8 @@ def _open_and_run(paths: Sequence[Path], slide: str | None) -> None:
             open_paths(dock.session, paths)
             if slide is not None:
                 dock.session.show_slide(slide)
+            if region is not None:
+                dock.session.layers.look_at(region, dock.session.require_slide().mpp)
         except PathsegError:
             close_window(viewer, dock)
             raise

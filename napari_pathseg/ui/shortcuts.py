@@ -1,9 +1,9 @@
 """Keyboard shortcuts: one list, bound while the canvas has the focus; QuPath's keys where the user wants them.
 
 No key of the list is one of napari's.  Some of QuPath's are (B, M, P, V), and so are those that decide on a place that
-is framed (A, X, S), and that of the borders while Review is open (C): while they are on, they are bound to our own
-layers, which napari asks first, and the user's own layers keep napari's keys.  QuPath's are those that it documents
-[1]_.
+is framed (A, X, S), that of the borders while Review is open (C), undo and redo: while they are on, they are bound to
+our own layers, which napari asks first, and the user's own layers keep napari's keys.  QuPath's are those that it
+documents [1]_.
 
 .. [1] https://qupath.readthedocs.io/en/stable/docs/reference/shortcuts.html
 """
@@ -45,6 +45,7 @@ KEYS = (
     Key("PageUp", "previous_slide", "Show the previous slide"),
     *(Key(f"Alt-{number}", f"class_{number}", f"Select class {number}") for number in range(1, CLASS_KEYS + 1)),
     *(Key(tool.key, tool.name, tool.title) for tool in TOOLS),
+    Key("Shift-K", "keep_to_edge", "Brush: paint only what Live finds, or as usual again"),
     Key("Shift-C", "clean", "Clean up"),
     Key("Shift-R", "select", "Select areas to work on"),
     Key("Shift-X", "complete_box", "Complete box"),
@@ -65,14 +66,16 @@ PLACE_KEYS = (
     Key("S", "skip_place", "Place in the frame: skip it"),
 )
 REVIEW_KEYS = (Key("C", "only_contour", "Review: show only the borders of the mask, or areas again"),)
-UNDO_KEYS = tuple(key for key in KEYS if key.action == "undo")  # napari's labels layers have it, too
+UNDO_KEYS = tuple(key for key in KEYS if key.action in ("undo", "redo"))  # napari's labels layers have them, too
 QUPATH_KEYS = tuple(Key(tool.qupath_key, tool.name, tool.title) for tool in TOOLS if tool.qupath_key)
 _OTHERS = (  # of the mouse, of active tools, and of napari
+    ("F1", "Help for the section that is open"),
     ("Alt", "Held while painting: erase"),
+    ("Hold the button", "Wand: grow from there"),
     ("Right-drag", "Brush, eraser: draw around an area and fill it"),
     ("Shift+wheel", "Wand: how much it selects; superpixels: their size"),
     ("Enter, Alt+Enter", "Live-wire, edited outline: fill it, cut it out"),
-    ("Escape", "Live-wire, edited outline: discard it"),
+    ("Escape", "Live-wire, edited outline: discard it; wand: cancel what it grows"),
     ("Backspace", "Live-wire: remove the last point"),
     ("L", "Pick the class under the mouse (napari's)"),
     ("Space", "Move and zoom while held (napari's)"),
@@ -117,7 +120,7 @@ def keys_text(more: Iterable[Key] = ()) -> str:
 
 
 class LayerKeys:
-    """Binds keys to the plugin's layers in a viewer, including layers added later, so that they come before napari's.
+    """Binds keys to the plugin's layers of a `kind`, including layers added later, so that they come before napari's.
 
     Attributes
     ----------
@@ -125,8 +128,14 @@ class LayerKeys:
         Whether they are bound.
     """
 
-    def __init__(self, viewer: ViewerModel, keys: Iterable[Key], actions: Mapping[str, Callable[[], None]]) -> None:
-        self._layers, self._keys, self._actions = viewer.layers, tuple(keys), actions
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        keys: Iterable[Key],
+        actions: Mapping[str, Callable[[], None]],
+        kind: type[Layer] = Layer,
+    ) -> None:
+        self._layers, self._keys, self._actions, self._kind = viewer.layers, tuple(keys), actions, kind
         self.on = False
         self._layers.events.inserted.connect(self._on_inserted)
 
@@ -142,7 +151,7 @@ class LayerKeys:
             self._bind(event.value)
 
     def _bind(self, layer: Layer) -> None:
-        if METADATA_KEY not in layer.metadata:
+        if METADATA_KEY not in layer.metadata or not isinstance(layer, self._kind):
             return
         for key in self._keys:
             layer.bind_key(key.key, _callback(self._actions[key.action]) if self.on else None, overwrite=True)

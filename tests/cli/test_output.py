@@ -50,7 +50,9 @@ def test_train_score_and_predict_print_tables_and_sentences(run_pathseg, project
     assert [cells(line)[0] for line in out[:3]] == ["class", "Background", "Tumour"]
     assert cells(out[4]) == ["pixels of", "TP", "FP", "FN", "TN"]
     by_slide = next(number for number, line in enumerate(out) if line.startswith("Dice of"))
-    assert [cells(line)[0] for line in out[by_slide + 1 : -2]] == held_out
+    end = out.index("", by_slide)
+    assert [cells(line)[0] for line in out[by_slide + 1 : end]] == held_out
+    assert out[end + 1].startswith("Tumour: Dice ")
     assert cells(out[by_slide + 1])[1:] == [cells(out[1])[1], cells(out[2])[1]]  # pooled over this one slide
     assert f"Model m001 on {len(held_out)} slide of the role val" in out[-1]
     assert contains_no_json(out)

@@ -56,6 +56,18 @@ def test_similar_region_that_is_not_connected_is_not_selected():
     assert not drag(Wand(image), [(100, 50)], reach=90)[:, 110:].any()
 
 
+@given(st.lists(st.floats(1.0, 8.0), min_size=2, max_size=5))
+@settings(max_examples=20, deadline=None)
+def test_higher_tolerance_selects_no_less(tolerances):
+    image = (np.hypot(*np.ogrid[-60:60, -60:60]) * 3).clip(0, 255).astype(np.uint8)
+    sizes = []
+    for tolerance in sorted(tolerances):
+        wand = Wand(image)
+        wand.grow(60, 60, 50, tolerance)
+        sizes.append(int(wand.grown.sum()))
+    assert sizes == sorted(sizes)
+
+
 def test_small_holes_are_filled():
     image = np.full((200, 200), 200, np.uint8)
     image[95:107, 120:132] = 20

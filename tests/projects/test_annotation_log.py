@@ -5,6 +5,7 @@ from napari_pathseg.projects.annotation_log import (
     Round,
     Score,
     Work,
+    count_lines,
     log_begun,
     log_dropped,
     log_learnt,
@@ -33,6 +34,18 @@ def test_training_ends_a_round_and_later_work_is_of_the_next_one(project):
         Round("", {"case2": STROKES}),
     ]
     assert read_rounds(project)[0].total == Work(7, 44.0, 1010, pytest.approx(1.01))
+
+
+def test_work_noted_after_the_masks_were_read_is_of_the_next_round(project):
+    log_work(project, "case0", STROKES)
+    lines = count_lines(project)
+    log_work(project, "case1", STROKES)
+    log_scores(project, {"case0": Score("m000", 0.5, 0.5, 10)})
+    log_begun(project, "m001", lines)
+    log_learnt(project, "m001")
+    first, open_round = read_rounds(project)
+    assert (first.work, list(first.scores)) == ({"case0": STROKES}, ["case0"])
+    assert open_round == Round("", {"case1": STROKES})
 
 
 def test_training_that_made_no_model_ends_no_round(project):

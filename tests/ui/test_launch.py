@@ -5,6 +5,7 @@ import pytest
 import tifffile
 
 from napari_pathseg.errors import PathsegError, ProjectError, UnsupportedSlideError
+from napari_pathseg.geometry import Region
 from napari_pathseg.projects.importing.add_slides import add_slides
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.launch import check_paths, close_window, get_dock, open_paths, require_display
@@ -96,3 +97,10 @@ def test_dock_of_the_plugins_menu_shows_the_active_tool(make_napari_viewer, slid
     dock.annotate.choose("lasso")
     assert [name for name, button in dock.annotate.tools.items() if button.isChecked()] == ["lasso"]
     close_window(viewer, dock)
+
+
+def test_place_on_a_slide_is_looked_at(session, slides, tmp_path):
+    add_slides(Project.create(tmp_path / "x.pathseg"), slides)
+    open_paths(session, [tmp_path / "x.pathseg"])
+    session.layers.look_at(Region(10, 20, 5, 9), None)
+    assert session.layers.viewer.scene.camera.center[-2:] == (12, 24)

@@ -3,7 +3,8 @@ import shutil
 import numpy as np
 import pytest
 
-from napari_pathseg.ui.sample import outlined_tumour, sample_folder, sample_slides
+from napari_pathseg.ui.sample import outlined_tumour
+from napari_pathseg.ui.sample_files import sample_folder, sample_slides
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,6 @@ def test_sample_folder_has_six_slides(samples):
 
 
 def test_drawn_sample_slides_are_reused(samples, tmp_path, monkeypatch):
-    monkeypatch.setattr("napari_pathseg.ui.sample.__file__", str(tmp_path / "a/b/installed.py"))
+    monkeypatch.setattr("napari_pathseg.ui.sample_files.__file__", str(tmp_path / "a/b/installed.py"))
     drawn = shutil.copytree(samples, tmp_path / "cache/sample_slides")
     assert sample_folder(tmp_path / "cache") == drawn

@@ -14,10 +14,11 @@ from napari_pathseg.cli.arguments import (
     expand_patterns,
     given_settings,
     open_project,
+    region,
 )
 from napari_pathseg.cli.output import Answer
 from napari_pathseg.cli.progress import follow
-from napari_pathseg.config import PredictConfig
+from napari_pathseg.config import PredictConfig, ScoreConfig
 from napari_pathseg.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def add_commands(parsers: Any) -> None:
     add_model_option(command)
     add_slide_option(command, "the slides of --role")
     command.add_argument(
-        "--region", type=_region, metavar="ROW,COL,HEIGHT,WIDTH", help="predict only this rectangle, in level-0 pixels"
+        "--region", type=region, metavar="ROW,COL,HEIGHT,WIDTH", help="predict only this rectangle, in level-0 pixels"
     )
     command.add_argument(
         "--scheduler",
@@ -77,11 +78,7 @@ def _add_score(parsers: Any) -> None:
     command.add_argument(
         "--role", default="test", choices=("all", "train", "val", "test"), help="slides to score (test)"
     )
-    command.add_argument(
-        "--adapt",
-        action="store_true",
-        help="also score the model adapted to the scanner of each slide, see predict --adapt",
-    )
+    add_setting_options(command, ScoreConfig)
 
 
 def predict_slides(args: argparse.Namespace) -> Answer:
@@ -157,8 +154,8 @@ def score_model(args: argparse.Namespace) -> Answer:
     from napari_pathseg.engine.evaluation.evaluation import score_job
     from napari_pathseg.engine.evaluation.verdict import score_warnings
 
-    answer = follow(score_job(project, args.role, model, adapt=args.adapt))
-    return {**answer, "warnings": score_warnings(answer)}
+    answer = follow(score_job(project, args.role, model, config=given_settings(ScoreConfig, args)))
+    return {**answer, "warnings": [*score_warnings(answer), *answer["notes"]]}
 
 
 def convert_weights(args: argparse.Namespace) -> Answer:
@@ -176,11 +173,3 @@ def check_model(project: "Project", model: str | None) -> str:
     folder = find_bundle(project, model)
     check_classes(project, load_bundle(folder))
     return folder.name
-
-
-def _region(text: str) -> tuple[int, ...]:
-    parts = [part.strip() for part in text.split(",")]
-    numbers = tuple(int(part) for part in parts if part.isdecimal())
-    if len(numbers) != 4 or len(parts) != 4 or 0 in numbers[2:]:
-        raise argparse.ArgumentTypeError(f"{text} must be four whole numbers, the last two not 0: ROW,COL,HEIGHT,WIDTH")
-    return numbers

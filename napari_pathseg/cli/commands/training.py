@@ -81,11 +81,11 @@ def train_model(args: argparse.Namespace) -> Answer:
     else:
         _check_training(project, parent)
     from napari_pathseg.engine.evaluation.verdict import judge
-    from napari_pathseg.jobs.training import train
+    from napari_pathseg.jobs.training import record_training
     from napari_pathseg.projects.versions import TRAINING, create_versions
 
     create_versions(project, TRAINING)
-    bundle = follow(train(project, config, parent, resume="" if args.resume else None))
+    bundle = follow(record_training(project, config, parent, resume="" if args.resume else None))
     verdict = judge(project, bundle)
     compared, warnings = _compare(project, bundle)
     return {

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from napari_pathseg.cli.arguments import add_command
+from napari_pathseg.cli.arguments import add_command, region
 from napari_pathseg.cli.output import Answer
+from napari_pathseg.errors import ConfigError
+from napari_pathseg.geometry import Region
 
 
 def add_commands(parsers: Any) -> None:
@@ -18,6 +20,9 @@ def add_commands(parsers: Any) -> None:
         metavar="PROJECT|SLIDE",
         help="a project folder or slides to open; may be left out",
     )
+    command.add_argument("--slide", metavar="ID", help="name of the slide to show first")
+    about = "rectangle of that slide to show, in level-0 pixels"
+    command.add_argument("--region", type=region, metavar="ROW,COL,HEIGHT,WIDTH", help=about)
     command = add_command(
         parsers,
         "demo",
@@ -37,10 +42,12 @@ def open_window(args: argparse.Namespace) -> Answer:
     """Open the window."""
     from napari_pathseg.ui.qt_binding import check_qt
 
+    if args.region is not None and args.slide is None:
+        raise ConfigError("region needs --slide, the slide that it lies on.")
     check_qt()
     from napari_pathseg.ui.launch import open_window
 
-    open_window(args.paths)
+    open_window(args.paths, args.slide, None if args.region is None else Region(*args.region))
     return {}
 
 

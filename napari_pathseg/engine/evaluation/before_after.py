@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.engine.bundle import Bundle
+from napari_pathseg.engine.evaluation.intervals import FEWEST_PATIENTS
 from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.projects.model_versions import make_current
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.removed_slides import removed_slides
 
-# With few clusters, bootstrap intervals cover far less than they claim (Cameron, Gelbach & Miller, 2008).
-FEWEST_PATIENTS = 8
 NOISE = 0.02  # of the mean Dice, with fewer patients: trainings that differ only in their seed lie as far apart
 RESAMPLES = 4000
 _QUANTILES = 0.025, 0.975

@@ -4,12 +4,12 @@ Two scores of a slide compare if their fingerprints are equal: the same pixels, 
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from napari_pathseg.engine.evaluation.metrics import Confusion
 from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
-from napari_pathseg.storage.json_schema import Fraction
+from napari_pathseg.storage.json_schema import Count, Fraction
 
 _DIGITS = 6  # of a stored Dice
 _HASH_BYTES = 12
@@ -25,10 +25,14 @@ class SlideScore:
         The Dice of each output of the network; None for a class that does not occur there.
     truth
         A hash of the labels and of where they lie.
+    confusion
+        Labelled pixels of the working grid by true class and predicted one, both counted from class 1; empty in
+        models of older versions.
     """
 
     dice: list[Fraction | None]
     truth: str
+    confusion: list[list[Count]] = field(default_factory=list)
 
 
 class SlideTally:
@@ -54,7 +58,10 @@ class SlideTally:
 
     def scores(self) -> dict[str, SlideScore]:
         """Return the scores by slide; in which order the tiles came makes no difference."""
-        return {slide: SlideScore(self._dice(slide), self._truth(slide)) for slide in self._confusions}
+        return {
+            slide: SlideScore(self._dice(slide), self._truth(slide), confusion.to_lists())
+            for slide, confusion in self._confusions.items()
+        }
 
     def _dice(self, slide: str) -> list[float | None]:
         found = [counts.scores()["dice"] for counts in self._confusions[slide].counts()]

@@ -5,10 +5,10 @@ far these are from each other; of few slides that is not known well, so that mor
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -96,6 +96,14 @@ def unlike_sentences(found: Mapping[str, Iterable[Difference]], model: str) -> l
 
 def compare_with_learnt(project: Project, bundle: Bundle, records: Sequence[SlideRecord]) -> Iterator[Progress | Note]:
     """Look at slides before they are predicted; yield in what they are unlike those that the model has learnt."""
+    found = yield from unlike_slides(project, bundle, records)
+    yield from (Note(text, warning=True) for text in unlike_sentences(found, bundle.id))
+
+
+def unlike_slides(
+    project: Project, bundle: Bundle, records: Sequence[SlideRecord]
+) -> Generator[Progress, Any, dict[str, list[Difference]]]:
+    """Return in what each slide is unlike those that the model has learnt; slides that cannot be read are left out."""
     learnt = list(bundle.looks.values())
     found: dict[str, list[Difference]] = {}
     for record in records if learnt else ():
@@ -109,7 +117,7 @@ def compare_with_learnt(project: Project, bundle: Bundle, records: Sequence[Slid
             continue
         if look is not None:
             found[record.id] = differences(look, learnt)
-    yield from (Note(text, warning=True) for text in unlike_sentences(found, bundle.id))
+    return found
 
 
 def _remedy(kind: str) -> str:

@@ -27,6 +27,7 @@ NETWORK = "network."  # begins the names of the network's tensors
 class _SlideScore(TypedDict):
     dice: list[Fraction | None]
     truth: str
+    confusion: NotRequired[list[list[Count]]]
 
 
 class _Numbers(TypedDict):

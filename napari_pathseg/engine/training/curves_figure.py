@@ -81,8 +81,8 @@ def _panel(title: str, series: Mapping[str, list[_Point]], left: float) -> list[
     points = [point for line in series.values() for point in line]
     if not points:
         return []
-    steps = _ticks(0, max(step for step, _ in points))
-    values = _ticks(min(value for _, value in points), max(value for _, value in points))
+    steps = ticks(0, max(step for step, _ in points))
+    values = ticks(min(value for _, value in points), max(value for _, value in points))
     right, top, bottom = left + _WIDTH - _RIGHT, _TOP, _HEIGHT - _BOTTOM
     begin = left + _LEFT
 
@@ -104,7 +104,7 @@ def _panel(title: str, series: Mapping[str, list[_Point]], left: float) -> list[
     return shapes
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def ticks(low: float, high: float) -> list[float]:
     """Return round numbers, evenly spaced, the first at most `low` and the last at least `high`."""
     span = high - low or abs(high) or 1.0
     power = 10 ** math.floor(math.log10(span / _TICKS))

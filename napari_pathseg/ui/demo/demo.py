@@ -16,7 +16,8 @@ from napari_pathseg.projects.roles import TRAIN, VAL
 from napari_pathseg.storage.atomic import save_json
 from napari_pathseg.storage.cache_folder import cache_folder
 from napari_pathseg.storage.names import is_project
-from napari_pathseg.ui.sample import sample_folder, sample_slides, sample_truth
+from napari_pathseg.ui.sample import sample_truth
+from napari_pathseg.ui.sample_files import sample_folder, sample_slides
 
 UNANNOTATED = "slide_06"
 _FIRST = TrainConfig(minutes=1.5)

@@ -10,7 +10,7 @@ otherwise `plain_mask_layer` is used.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -58,10 +58,13 @@ class MaskLayer(ClassLabels):
     ----------
     visible_region
         The region of the mask on screen, as far as it is known.
+    limit
+        Returns the part of a stroke of the brush, which paints a class, that is to be painted; None for none of it.
     """
 
     pending_changed = Signal()
     changed = Signal(Region)
+    limit: Callable[[Shape, int], Shape | None] | None = None
     _shown = 0.0  # when applied edits were last drawn
     _loaded: tuple[UInt8Array, UInt8Array] | None = None  # the tile as napari shows it, and its labels and provenance
 
@@ -113,14 +116,25 @@ class MaskLayer(ClassLabels):
         ProjectError
             If the stroke cannot be written to disk; nothing is painted then.
         """
-        if only is None and self.preserve_labels:  # napari's own check box
-            only = self._get_preserve_labels_source_label(label)
-        stroke = Stroke(shape, Brush(label, only, self.locked_classes))
+        stroke = self._stroke(shape, label, only)
         self.mask.add_stroke(stroke)
         self._preview(stroke)
         if not self._block_history:
             self._end_step()
         self.pending_changed.emit()
+
+    def preview_stroke(self, shape: Shape, label: int) -> None:
+        """Show what painting a shape would do, until `drop_preview`; the mask does not change."""
+        self._preview(self._stroke(shape, label, None))
+
+    def drop_preview(self, region: Region) -> None:
+        """Show a region of the mask as it is."""
+        self._redraw(region)
+
+    def _stroke(self, shape: Shape, label: int, only: int | None) -> Stroke:
+        if only is None and self.preserve_labels:  # napari's own check box
+            only = self._get_preserve_labels_source_label(label)
+        return Stroke(shape, Brush(label, only, self.locked_classes))
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint with the brush at one point."""
@@ -137,13 +151,20 @@ class MaskLayer(ClassLabels):
         if self._mode == Mode.FILL:
             self.fill(coordinates, new_label)
         elif self._mode in (Mode.PAINT, Mode.ERASE):
-            self.paint_segment(coordinates if last_cursor_coord is None else last_cursor_coord, coordinates, new_label)
+            start = coordinates if last_cursor_coord is None else last_cursor_coord
+            shape: Shape | None = self._segment(start, coordinates)
+            if self.limit is not None and new_label:
+                shape = self.limit(self._segment(start, coordinates), new_label)
+            if shape is not None:
+                self.stroke(shape, new_label)
 
     def paint_segment(self, start: Sequence[float], end: Sequence[float], label: int) -> None:
         """Paint with the brush from one point to another."""
-        radius = max(self.brush_size / 2, _MIN_RADIUS)
+        self.stroke(self._segment(start, end), label)
+
+    def _segment(self, start: Sequence[float], end: Sequence[float]) -> BrushSegment:
         ends = [(float(point[-2]), float(point[-1])) for point in (start, end)]
-        self.stroke(BrushSegment(ends[0], ends[1], radius), label)
+        return BrushSegment(ends[0], ends[1], max(self.brush_size / 2, _MIN_RADIUS))
 
     def fill(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Flood-fill the area of one label around a point, within the view."""
@@ -242,12 +263,14 @@ class MaskLayer(ClassLabels):
 
     def show(self, region: Region) -> None:
         """Redraw a region of the mask that changed."""
-        if region.empty:
-            return
+        if not region.empty:
+            self._redraw(region)
+            self.changed.emit(region)
+
+    def _redraw(self, region: Region) -> None:
         box = region.coarser(2**self.data_level).intersect(loaded_tile(self))
         if not box.empty:
             self._draw_pixels(box, self.mask.preview(box, self.data_level))
-        self.changed.emit(region)
 
     def _preview(self, stroke: Stroke) -> None:
         """Draw a stroke, which the mask's queue holds, on screen only."""

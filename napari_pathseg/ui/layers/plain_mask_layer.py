@@ -5,7 +5,7 @@ Unreviewed model pixels look like all others, and every change redraws the whole
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,7 @@ class PlainMaskLayer(ClassLabels):
     """The counterpart of `mask_layer.MaskLayer` on a single array."""
 
     pending_changed = Signal()
+    limit: Callable[[Shape, int], Shape | None] | None = None  # not used: napari paints here
     _open_blocks = 0  # nested blocks that form one undo step
     _painting = _notified = False  # whether napari is painting, and whether it has emitted its event
 
@@ -135,6 +136,12 @@ class PlainMaskLayer(ClassLabels):
         flags: BoolArray = found if only is None else found & (labels == only)
         self.show(paint(self.mask, region, np.where(flags, np.uint8(label), labels), flags, self.locked_classes))
         self._end_step()
+
+    def preview_stroke(self, shape: Shape, label: int) -> None:
+        """Show nothing before it is painted, because every redraw here is a full one."""
+
+    def drop_preview(self, region: Region) -> None:
+        """Do nothing; see `preview_stroke`."""
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
         """Paint with the brush at one point."""

@@ -40,6 +40,7 @@ _ORDER = ("image", "probability", "mask", "contours")  # bottom to top
 _PROBABILITY_COLORS = Colormap(
     [[1, 0.82, 0, 0], [1, 0.82, 0, 1]], name="likely"
 )  # transparent to yellow, which shows on a bright slide
+_FILLS = 0.7  # of the shorter side of the canvas, by a region that is looked at
 _MAX_PROBABILITY_SIDE = 8192  # pixels of a side
 _TILE_SIDE = 1024
 _NO_OUTLINES: list[npt.NDArray[np.float64]] = []
@@ -151,6 +152,16 @@ class SlideLayers:
         """Return the region of the mask's grid on screen, or the whole mask if that is unknown."""
         assert self.mask is not None
         return self.mask.visible_region
+
+    def look_at(self, region: Region, mpp: float | None) -> None:
+        """Move and zoom to a box of the slide in level-0 pixels, as large as it can be judged."""
+        pixel = float(layer_transform(mpp, 1)["scale"][0])
+        self.viewer.scene.camera.center = (
+            pixel * (region.top + (region.height - 1) / 2),
+            pixel * (region.left + (region.width - 1) / 2),
+        )
+        side = pixel * max(region.height, region.width)
+        self.viewer.scene.camera.zoom = _FILLS * float(np.min(self.viewer.canvas.size)) / side
 
     def drawn_outlines(self) -> list[npt.NDArray[np.float64]]:
         """Return the closed outlines on the contours layer, ``(row, column)`` in level-0 pixels."""

@@ -20,6 +20,7 @@ _LINES, _LETTERS = 4, 8
 _SCOPES = {SELECTION: "selection", VIEW: "view", SLIDE: "slide"}
 _HELP = (
     "Accept the model's pixels that are at least so sure, in one undo step: a training learns exactly these.\n"
+    "On a complete slide: where the model is so sure of another class than yours, its class replaces yours.\n"
     "Look at them first: a model can be sure and wrong, most of all on slides unlike those it learnt."
 )
 

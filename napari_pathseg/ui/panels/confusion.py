@@ -19,11 +19,14 @@ _RIGHT, _WRONG = QColor("#0072b2"), QColor("#d55e00")  # of Okabe and Ito, which
 _STRONGEST, _WEAKEST = 0.75, 0.12  # share of these colours in a cell
 _NAME_WIDTH, _CELL_WIDTH, _GAP = 84, 58, 2
 _EMPTY = "Score the model to see which classes it mixes up on held-out slides."
-_SCORE_HELP = "Compare the chosen model with your labels on the held-out slides, which are predicted first if need be."
+_SCORE_HELP = (
+    "Compare the chosen model with your labels as they are now on the held-out slides, which are predicted first if\n"
+    "need be. Use it when labels have changed since the training, and to see where the errors are."
+)
 
 
 class ConfusionPanel(QWidget):
-    """A button that scores the chosen model, and its confusion matrix.
+    """A button that scores the chosen model, its confusion matrix, and its main scores in words.
 
     Attributes
     ----------
@@ -42,14 +45,14 @@ class ConfusionPanel(QWidget):
         self.areas = QCheckBox("Areas")
         self.areas.setToolTip("Show areas instead of percent of what is labelled as the class.")
         self.areas.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.sentence = SecondaryLabel()
+        self.sentence, self.scores = SecondaryLabel(), SecondaryLabel()
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setFrameShape(QScrollArea.Shape.NoFrame)
         self.area.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.area.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        column(self, row(self.score, None, self.areas), self.area, self.sentence)
+        column(self, row(self.score, None, self.areas), self.area, self.sentence, self.scores)
         self.score.clicked.connect(self._score)
         self.areas.clicked.connect(self._fill)
         model.currentIndexChanged.connect(self.refresh)
@@ -62,11 +65,13 @@ class ConfusionPanel(QWidget):
         scoring = run is not None and run.kind == JobKind.SCORE and run.active
         table = confusion_table(self._session, self._model.currentData())
         self.sentence.setText("Scoring…" if scoring else _EMPTY if table is None else table.sentence)
+        self.scores.setText("" if table is None else "\n".join(table.scores))
+        self.scores.setVisible(bool(self.scores.text()))
         if table != self._shown:
             self._shown = table
             self._fill()
         for button in self.cells.values():
-            button.setEnabled(bool(button.property("wrong")) and not training.busy)
+            button.setEnabled(bool(button.property("located")) and not training.busy)
         self.area.setVisible(table is not None)
         self.areas.setVisible(table is not None)
 
@@ -105,10 +110,12 @@ class ConfusionPanel(QWidget):
 
     def _cell(self, cell: ConfusionCell) -> QPushButton:
         button = push_button(cell.area.rpartition(" ")[0] if self.areas.isChecked() else cell.percent, "")
-        button.setToolTip(f"{cell.help} Click to see where, the surest first." if cell.wrong else cell.help)
+        located = cell.wrong and self._shown is not None and not self._shown.from_training
+        where = "Click to see where, the surest first." if located else "Press Score, then click here to see where."
+        button.setToolTip(f"{cell.help} {where}" if cell.wrong else cell.help)
         button.setAccessibleName(cell.help)
-        button.setProperty("wrong", cell.wrong)
-        button.setEnabled(cell.wrong)
+        button.setProperty("located", located)
+        button.setEnabled(located)
         button.setFixedWidth(_CELL_WIDTH)
         hue = _RIGHT if cell.pair[0] == cell.pair[1] else _WRONG
         weight = 0.0 if not cell.area else _WEAKEST + (_STRONGEST - _WEAKEST) * cell.share

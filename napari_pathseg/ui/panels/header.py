@@ -23,7 +23,8 @@ from qtpy.QtWidgets import (
 from superqt.utils import qthrottled
 
 from napari_pathseg.projects.project import FOLDER_SUFFIX
-from napari_pathseg.ui.session.next_step import next_step
+from napari_pathseg.ui.session.guide import Guide
+from napari_pathseg.ui.session.next_step import NextStep, next_step
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.shortcuts import QUPATH_KEYS, QuPathKeys, keys_text
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
@@ -35,6 +36,8 @@ from napari_pathseg.ui.widgets.user_settings import recent_projects, remember_pr
 
 _WRITABLE_MS, _READ_ONLY_MS = 1000, 5000  # between two checks of the project lock
 _LEAVE_WIDTH = 24  # pixels
+_LEAVE_IMAGE = "Leave the image as it is; it is not offered again."
+_LEAVE_TOUR = "Leave the tour. Help (?) goes on with it where you were."
 _STEP_LINES = 2  # of the sentence with the next step
 _DETAIL = (("1.0 µm per pixel (for tumour areas)", 1.0), ("Each slide's own pixels (finest, slower)", None))
 
@@ -158,9 +161,11 @@ class Header(QWidget):
     step_pressed = Signal(object)
     step_changed = Signal(object)
 
-    def __init__(self, session: Session, buttons: Sequence[QWidget] = (), parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, guide: Guide, buttons: Sequence[QWidget] = (), parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        self._session = session
+        self._session, self._guide = session, guide
         self.step = next_step(session)
         self.dialog: NewProjectDialog | None = None
         self.qupath: QuPathKeys | None = None  # set by the dock
@@ -175,7 +180,7 @@ class Header(QWidget):
         self.text = PlainLabel()
         FixedLines(self.text, _STEP_LINES)
         self.button = push_button("", "Do the next step.")
-        self.leave = push_button("✕", "Leave the image as it is; it is not offered again.")
+        self.leave = push_button("✕", _LEAVE_IMAGE)
         self.leave.setFixedWidth(_LEAVE_WIDTH)
         self.leave.setStyleSheet("padding: 0px;")
         policy = self.button.sizePolicy()
@@ -196,6 +201,8 @@ class Header(QWidget):
         session.training.run_changed.connect(self._show_step_later.throttle)
         session.open_images.changed.connect(self._show_step_later.throttle)
         session.places.changed.connect(self._show_step_later.throttle)
+        session.live.changed.connect(self._show_step_later.throttle)
+        guide.changed.connect(self._show_step)
         session.background.changed.connect(self._on_background)
         self._fill_menu()
         self._show_project()
@@ -252,15 +259,23 @@ class Header(QWidget):
             self._show_step_later.throttle()
 
     def _show_step(self) -> None:
-        step = next_step(self._session)
+        step = self._find_step()
         self.step_row.setVisible(not self._session.read_only)
         self.text.setText(step.text)
         self.button.setText(step.button)
         self.leave.setVisible(step.optional)
+        self.leave.setToolTip(_LEAVE_TOUR if self._guide.active else _LEAVE_IMAGE)
         self.button.setVisible(step.action != "stop")  # the progress bar and the Train section have a Stop button
         if step != self.step:
             self.step = step
             self.step_changed.emit(step)
+
+    def _find_step(self) -> NextStep:
+        """Return the step of the tour, or else the one that advances the project most."""
+        with show_errors():
+            if (step := self._guide.step()) is not None:
+                return step
+        return next_step(self._session)
 
     def _fill_menu(self) -> None:
         self.menu.clear()
@@ -275,7 +290,7 @@ class Header(QWidget):
         if show is not None:
             show.setEnabled(self._session.project is not None)
         self.menu.addSeparator()
-        self.menu.addAction("Messages", self._show_messages)
+        self.menu.addAction("Messages", self.show_messages)
         self.menu.addAction("Keys", self.show_keys)
         if self.qupath is not None:
             toggle = self.menu.addAction("QuPath keys")
@@ -286,14 +301,19 @@ class Header(QWidget):
                 keys = ", ".join(f"{key.key} {key.help.lower()}" for key in QUPATH_KEYS)
                 toggle.setToolTip(f"{keys}, instead of napari's keys.")
 
-    def _show_messages(self) -> None:
+    def show_messages(self) -> None:
+        """List the messages since napari was started."""
         show_messages(self)
 
     def _press(self) -> None:
         self.step_pressed.emit(self.step)
 
     def _leave(self) -> None:
-        self._session.open_images.leave(self._session.open_images.offered)
+        with show_errors():
+            if self._guide.active:
+                self._guide.leave()
+            else:
+                self._session.open_images.leave(self._session.open_images.offered)
         self._show_step()
 
     def _show_folder(self) -> None:

@@ -23,7 +23,7 @@ _HELP = (
     "The model that predicts, newest first, with its Dice: the mean over the classes on what is held out.\n"
     "● is the current model, used where none is named.\n"
     "The live model is kept as it was when a slide was left or a training began.\n"
-    "Right-click, or the button beside it: make it current, compare, rename, remove."
+    "Right-click, or the button beside it: make it current, compare, rename, remove; Ctrl+Z takes it back."
 )
 
 

@@ -185,12 +185,11 @@ class NextPlacesPanel(QWidget):
 
     Attributes
     ----------
-    keys, undo_key
-        The keys that decide, bound while a place is in the frame, and the one that takes a decision back.
+    keys
+        The keys that decide, bound while a place is in the frame.
     """
 
     keys: LayerKeys | None = None
-    undo_key: LayerKeys | None = None
 
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -319,9 +318,8 @@ class NextPlacesPanel(QWidget):
         for number, (card, offer) in enumerate(zip(self.cards, offers, strict=False)):
             card.show_offer(offer, current=offer is not None and offer is places.current)
             card.setVisible(places.search.running or number < rows * _COLUMNS)
-        if self.keys is not None and self.undo_key is not None:
+        if self.keys is not None:
             self.keys.set_on(places.framed)
-            self.undo_key.set_on(places.can_undo)
         self._show_buttons()
 
     def _show_kind(self) -> None:

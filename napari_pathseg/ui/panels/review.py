@@ -6,7 +6,7 @@ from pathlib import Path
 
 from napari.layers import Layer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QSlider, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QLabel, QSlider, QWidget
 from superqt.utils import qthrottled
 
 from napari_pathseg.config import PredictConfig
@@ -51,6 +51,10 @@ _ACCEPT_HELP = (
 )
 
 _REJECT_HELP = "Drop what the model found on screen; on a complete slide your outline is kept where they differ."
+_REPORT_HELP = (
+    "Write a page on the chosen model into a folder: what it is for, its data, its scores and how sure they are, its "
+    "worst places. It scores the test slides or, if none is labelled, those that are held out."
+)
 _PROGRESS_LINES = 2
 _WORDS = {Agreement.ONLY_PERSON: "only mine", Agreement.ONLY_MODEL: "only model"}
 _LEGEND = [
@@ -96,6 +100,7 @@ class ReviewPanel(QWidget):
         self.places = NextPlacesPanel(session)
         self.probability = ProbabilityPanel(session, self.model)
         self.compare = push_button("Compare", "Score the two newest models on the same held-out slides.")
+        self.report = push_button("Report…", _REPORT_HELP)
         self.versions = VersionsPanel(session)
         self.confident = ConfidentAcceptPanel(session, self.model)
         self.confidence = CollapsibleSection("Accept by confidence", self.confident, minor=True)
@@ -128,7 +133,7 @@ class ReviewPanel(QWidget):
             self.legend,
             self.confidence,
             row(QLabel("Mask opacity"), self.opacity, self.only_contour),
-            row(self.compare, QLabel("the two newest models"), None),
+            row(self.compare, QLabel("the two newest models"), None, self.report),
             self.table,
             self.versions,
             self.mixed_up,
@@ -181,6 +186,19 @@ class ReviewPanel(QWidget):
         with show_errors():
             self._session.training.compare(models)
             self._show_table()
+
+    def ask_for_report(self) -> None:
+        """Ask for a folder and write the report of the chosen model into it."""
+        with show_errors():
+            start = str(self._session.require_project().folder.parent)
+            folder = QFileDialog.getExistingDirectory(self, "Write the report into a folder", start)
+            if folder:
+                self.write_report(Path(folder))
+
+    def write_report(self, folder: Path) -> None:
+        """Write the report of the chosen model into a folder."""
+        with show_errors():
+            self._session.training.write_report(self.model.currentData(), folder)
 
     def hide_overlays(self, hidden: bool) -> None:
         """Hide every layer but the slide, or show those again that this hid; a key hides them while it is held."""
@@ -241,6 +259,7 @@ class ReviewPanel(QWidget):
         for button in (self.predict_view, self.predict_slide):
             button.setEnabled(can_predict and self._session.slide is not None)
         self.compare.setEnabled(free and len(models) > 1)
+        self.report.setEnabled(can_predict)
         self.versions.refresh()
         self.confusion.refresh()
         self._show_table()
@@ -336,6 +355,7 @@ class ReviewPanel(QWidget):
         self.predict_all.clicked.connect(self.predict_everything)
         self.accept.clicked.connect(self.accept_view)
         self.reject.clicked.connect(self.reject_view)
+        self.report.clicked.connect(self.ask_for_report)
         self.compare.clicked.connect(lambda: self.compare_models())
         self.confidence.opened.connect(self.confident.set_open)
         self.confusion.chosen.connect(self.places.look_for)

@@ -14,7 +14,7 @@ from napari_pathseg.classes import UNLABELLED
 from napari_pathseg.engine.evaluation.reliability import Reliability, count_reliability
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import layout
-from napari_pathseg.masks.confidence import Histogram, histogram, models_pixels, probability_of, stored_threshold
+from napari_pathseg.masks.confidence import Histogram, histogram, probability_of, stored_threshold, waiting_classes
 from napari_pathseg.masks.prediction import Prediction
 from napari_pathseg.masks.shapes import EditRegion
 from napari_pathseg.masks.zarr_store import CHUNK
@@ -84,13 +84,12 @@ class ConfidentAccept:
         record = self._workspace.slide
         if self._problem or record is None:
             return self._problem, ""
-        if record.complete:
-            return f"{record.id} is complete, so nothing waits there. Disagreements shows where a model differs.", ""
         if self._counts is None:
             return "Counting…", ""
-        taken = "Nothing that waits is so sure."
+        taken = f"Nothing that {'differs' if record.complete else 'waits'} is so sure."
         if self.pixels:
-            taken = f"Takes {format_area(self.pixels, record.mask_mpp)}."
+            replaces = " from your outline, where the model differs" if record.complete else ""
+            taken = f"Takes {format_area(self.pixels, record.mask_mpp)}{replaces}."
         if self.pixels and record.role in (roles.VAL, roles.TEST):
             taken += " This slide is held out: scores on it get too good."
         if self._reliability is None:
@@ -98,7 +97,8 @@ class ConfidentAccept:
         if self.right is None:
             return taken, _UNKNOWN
         slides = plural(len(self._reliability.slides), "held-out slide")
-        return taken, f"{_percent(self.right)} of such pixels were right on {slides}."
+        fewer = ", fewer of those that contradict a person" if record.complete else ""
+        return taken, f"{_percent(self.right)} of such pixels were right on {slides}{fewer}."
 
     # -- actions
 
@@ -128,6 +128,8 @@ class ConfidentAccept:
 
     def accept(self) -> None:
         """Accept the model's pixels that are so sure, in one undo step; those of locked classes stay.
+
+        On a complete slide these are the ones at which the model differs and nobody has decided.
 
         Raises
         ------
@@ -170,15 +172,15 @@ class ConfidentAccept:
 
     def _count(self, prediction: Prediction, region: EditRegion) -> Iterator[None]:
         mask, locked = self._workspace.require_mask(), self._workspace.locked_classes
+        complete = self._workspace.require_slide().complete
         counts = np.zeros((256, 256), np.int64)
         try:
             for box in layout(region.box.clip(mask.shape), CHUNK):
                 pixels = mask.preview(box, 0)
-                chosen = models_pixels(pixels, None, locked)
-                if region.inside is not None and chosen.any():
-                    chosen &= region.inside(box)
-                if chosen.any():
-                    labels = np.where(chosen, pixels[0], np.uint8(UNLABELLED))
+                labels = waiting_classes(pixels, prediction, box, locked, complete=complete)
+                if region.inside is not None and labels.any():
+                    labels = np.where(region.inside(box), labels, np.uint8(UNLABELLED))
+                if (chosen := labels > UNLABELLED).any():
                     counts += histogram(labels, probability_of(labels, prediction, box), chosen)
                 yield
         except _DAMAGED as error:

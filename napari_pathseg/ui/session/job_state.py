@@ -47,6 +47,7 @@ class JobKind(Enum):
     TUNE = "Finding settings"
     PREDICT = "Predicting"
     SCORE = "Scoring"
+    REPORT = "Writing the report of"
     PREVIEW = "Drawing the augmentation"
     PLACES = "Looking for places"
 

@@ -29,7 +29,8 @@ class TrainingSummary:
     slides, held_out, area, parts, corrected
         As in `describe_training`.
     news
-        What came since the last training, how much of all was accepted, and what waits for review, as a sentence.
+        What came since the current model was trained, how much of all was accepted, and what waits for review, as a
+        sentence.
     """
 
     slides: list[str]
@@ -117,13 +118,13 @@ class LearnsFrom:
         return replace(summary, news=self._news(training)) if training else summary
 
     def _news(self, training: Sequence[_Facts]) -> str:
-        """Return what the next training learns that the last one did not know, and what it does not learn."""
-        models, learnt = self._session.require_project().model_ids(), {fact.record.id for fact in training}
-        work = self._session.work_log.work()
+        """Return what the next training learns that the current model does not know, and what it does not learn."""
+        model, learnt = self._session.require_project().current_model, {fact.record.id for fact in training}
+        work = self._session.work_log.work_since(model)
         strokes = [done.strokes for slide, done in work.items() if slide in learnt and done.strokes]
-        noun = "correction" if models else "stroke"
+        noun = "correction" if model else "stroke"
         where = f" on {plural(len(strokes), 'slide')}" if strokes else ""
-        since = f" since {models[-1]}" if models else ""
+        since = f" since {model}" if model else ""
         news = f"{plural(sum(strokes), noun) if strokes else f'No {noun}s'}{where}{since}"
         accepted = [fact.accepted for fact in training]
         area = f"{_format_area(training, accepted)} accepted, " if any(accepted) else ""

@@ -168,6 +168,7 @@ class LiveController:
         """Hide the overlay, or show it again."""
         if self._workspace.layers.live is not None:
             self._workspace.layers.live.visible = not self._workspace.layers.live.visible
+            self.changed.emit()
 
     def fill(self, scope: str) -> None:
         """Take what it finds on the whole slide, or in view, over into the mask, where nothing is annotated.
@@ -206,7 +207,7 @@ class LiveController:
         record, layers = self._workspace.slide, self._workspace.layers
         if not self._started or record is None or layers.mask is None:
             return
-        view = ShowLive(record.id, layers.visible_region(), self._step)
+        view = ShowLive(record.id, layers.visible_region(), self.step)
         if view != self._view and not view.region.empty:
             self._view = view
             self._worker.send(view)
@@ -214,12 +215,12 @@ class LiveController:
     def found(self, region: Region) -> UInt8Array:
         """Return the classes that it shows in a box of the mask in view; 0 where it has not answered as finely yet."""
         layer = self._workspace.layers.live
-        if layer is None or not layer.visible or self.tiles.coarsest(region) > self._step:
+        if layer is None or not layer.visible or self.tiles.coarsest(region) > self.step:
             return np.zeros((region.height, region.width), np.uint8)
         return above_threshold(self.tiles.read(region, 0), self.threshold)
 
     @property
-    def _step(self) -> int:
+    def step(self) -> int:
         """For how many mask pixels along a side one answer is fine enough at this zoom."""
         on_screen = max(screen_pixels(self._workspace.layers), 1e-6)
         return int(2 ** max(0, math.floor(math.log2(_SEEN / on_screen))))

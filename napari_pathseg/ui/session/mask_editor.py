@@ -13,7 +13,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks import Mask
 from napari_pathseg.masks.comparison import Opinion, adopt, keep
-from napari_pathseg.masks.confidence import accept_confident
+from napari_pathseg.masks.confidence import accept_confident, sure_opinion
 from napari_pathseg.masks.edits import accept, accept_found, mark_background, reject
 from napari_pathseg.masks.operations import MaskOperation, watched
 from napari_pathseg.masks.prediction import Prediction
@@ -163,14 +163,18 @@ class MaskEditor:
     def accept_confident(self, scope: str, prediction: Prediction, wanted: tuple[float, int | None]) -> None:
         """Accept the model's pixels of a scope by their stored probability, see `masks.confidence.accept_confident`.
 
-        For the whole slide a version of the mask is created first.
+        For the whole slide a version of the mask is created first.  On a complete slide the model's class replaces the
+        person's where they differ and the model is so sure.
         """
         self._workspace.require_mask()
         region, locked = self._selection.resolve_scope(scope), self._workspace.locked_classes
         if scope == SLIDE:
             self.save_mask()
             create_version(self._workspace.require_project(), self._workspace.require_slide().id, ACCEPT_ALL)
-        self.run(accept_confident(region.box, prediction, wanted, locked, region.inside))
+        if self._workspace.require_slide().complete:
+            self.run(adopt(region.box, sure_opinion(prediction, wanted), locked, region.inside))
+        else:
+            self.run(accept_confident(region.box, prediction, wanted, locked, region.inside))
 
     def reject(self, scope: str = VIEW) -> None:
         """Drop what the model found in a scope; on a complete slide the person's outline is kept where they differ."""

@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
+
+from psygnal import Signal
 
 from napari_pathseg.engine.bundle import find_bundle, load_bundle
 from napari_pathseg.engine.evaluation.before_after import BeforeAfter, choose_current
@@ -10,9 +13,20 @@ from napari_pathseg.engine.rounds import drop_round, fold_round
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.projects.model_versions import make_current, remove_models, rename_model, restore_models
 from napari_pathseg.projects.project import Project
+from napari_pathseg.ui.session.undo_order import UndoStep
 from napari_pathseg.ui.session.workspace import Workspace
 
 _logger = logging.getLogger(__name__)
+
+
+class _State(NamedTuple):
+    """What a change of models changes: three settings of the project, and the comparison that is shown."""
+
+    current: str
+    removed: list[str]
+    names: dict[str, str]
+    compared: BeforeAfter | None
+    discarded: bool
 
 
 class ModelVersions:
@@ -20,6 +34,8 @@ class ModelVersions:
 
     Attributes
     ----------
+    changed
+        Emitted with each change that can be undone.
     compared
         The model that the last training made, compared with the one before it, until the user keeps it.
     discarded
@@ -27,6 +43,8 @@ class ModelVersions:
     rounds
         The models of the open project that rounds of a training that goes on by itself have made.
     """
+
+    changed = Signal(UndoStep)
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -80,7 +98,7 @@ class ModelVersions:
     def keep(self) -> None:
         """Make the new model the current one; its comparison is over."""
         if self.compared is not None:
-            with self._changing() as project:
+            with self._changing(f"{self.compared.model} was kept") as project:
                 make_current(project, self.compared.model)
                 self.forget()
 
@@ -88,7 +106,7 @@ class ModelVersions:
         """Remove the new model and make the one before it current; `take_back` undoes that."""
         if self.compared is None or self.discarded:
             return
-        with self._changing() as project:
+        with self._changing(f"{self.compared.model} was discarded") as project:
             self._current_before = project.current_model or ""
             remove_models(project, [self.compared.model])
             if self.compared.base in project.model_ids():
@@ -99,7 +117,7 @@ class ModelVersions:
         """Bring the model back that was discarded, and make current what was."""
         if self.compared is None or not self.discarded:
             return
-        with self._changing() as project:
+        with self._changing(f"{self.compared.model} was brought back") as project:
             restore_models(project, [self.compared.model])
             if self._current_before in project.model_ids():
                 make_current(project, self._current_before)
@@ -109,7 +127,7 @@ class ModelVersions:
 
     def make_current(self, model: str) -> None:
         """Use a model where none is named."""
-        with self._changing() as project:
+        with self._changing(f"{model} was made current") as project:
             make_current(project, model)
 
     def use_newest(self) -> None:
@@ -120,26 +138,57 @@ class ModelVersions:
 
     def rename(self, model: str, name: str) -> None:
         """Give a model a name that is shown beside its own; "" takes it away."""
-        with self._changing() as project:
+        with self._changing(f"{model} was renamed") as project:
             rename_model(project, model, name)
 
     def remove(self, model: str) -> None:
         """Take a model off the list; `restore` brings it back."""
-        with self._changing() as project:
+        with self._changing(f"{model} was removed") as project:
             remove_models(project, [model])
             self._forget(model)
 
     def restore(self, model: str) -> None:
         """Bring a removed model back."""
-        with self._changing() as project:
+        with self._changing(f"{model} was brought back") as project:
             restore_models(project, [model])
             self._forget(model)
 
     @contextmanager
-    def _changing(self) -> Iterator[Project]:
-        """Give the project to change its models; then everything hears of it, unless that fails."""
+    def _changing(self, what: str) -> Iterator[Project]:
+        """Give the project to change its models, which is one undo step; then everything hears of it, unless it fails.
+
+        `what` says what was done, as in "m003 was discarded".
+        """
         self._workspace.require_writable()
-        yield self._workspace.require_project()
+        project, before = self._workspace.require_project(), self._state()
+        yield project
+        after = self._state()
+        self._workspace.project_changed.emit()
+        if after != before:
+            step = UndoStep(
+                what=what,
+                undo=lambda: self._set(before, after),
+                can_undo=lambda: self._is_at(project, after),
+                redo=lambda: self._set(after, before),
+                can_redo=lambda: self._is_at(project, before),
+            )
+            self.changed.emit(step)
+
+    def _state(self) -> _State:
+        state = self._workspace.require_project().state
+        return _State(state.current_model, state.removed_models, state.model_names, self.compared, self.discarded)
+
+    def _is_at(self, project: Project, expected: _State) -> bool:
+        """Return whether a project is open, and the settings of its models are as expected."""
+        return self._workspace.project is project and self._state()[:3] == expected[:3]
+
+    def _set(self, wanted: _State, expected: _State) -> None:
+        """Set what a change has changed as it was before; a comparison only if no training has come since."""
+        self._workspace.require_writable()
+        with self._workspace.require_project().edit_state() as state:
+            state.current_model, state.removed_models, state.model_names = wanted[:3]
+        if self._state()[3:] == expected[3:]:
+            self.compared, self.discarded = wanted[3:]
         self._workspace.project_changed.emit()
 
     def _forget(self, model: str) -> None:

@@ -19,7 +19,6 @@ from napari_pathseg.masks import Mask, Provenance
 from napari_pathseg.masks.provenance import Counts
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.skipped_places import load_skipped, offer_again, offer_all_again, skip_place
-from napari_pathseg.ui.layers.slide_layers import layer_transform
 from napari_pathseg.ui.session.formatting import format_area
 from napari_pathseg.ui.session.live_controller import LiveController
 from napari_pathseg.ui.session.mask_editor import MaskEditor
@@ -32,14 +31,15 @@ from napari_pathseg.ui.session.place_answers import (
 from napari_pathseg.ui.session.place_frame import PlaceFrame
 from napari_pathseg.ui.session.place_search import OFFERED, PlaceSearch, Wanted
 from napari_pathseg.ui.session.training_controller import TrainingController
+from napari_pathseg.ui.session.undo_order import UndoStep
 from napari_pathseg.ui.session.workspace import Workspace
 
 SKIPPED = "skipped"
+_DONE = {"none here": "made Background"}  # what was done to a place, where that is no word of its decision
 _NO_PLACE = "No place is framed. Press N to go to the next one, or Find places in Review."
 _MOST_UNDONE = 24  # decisions that undo takes back after other places were found
 _ALL_DECIDED = "All of these are decided. Press Find places for others."
 _MOST_RINGS = 40  # lines that are drawn in a frame, the longest ones
-_FILLS = 0.7  # of the shorter side of the canvas, by the frame
 
 
 @dataclass(eq=False)
@@ -96,6 +96,8 @@ class NextPlaces:
 
     Attributes
     ----------
+    decided
+        Emitted with each decision, which can be undone.
     search
         What finds them.
     offers
@@ -107,6 +109,7 @@ class NextPlaces:
     """
 
     changed = Signal()
+    decided = Signal(UndoStep)
 
     def __init__(
         self,
@@ -246,14 +249,7 @@ class NextPlaces:
         if record is None or record.id != slide:  # an operation on the mask comes first, which is said
             return
         self.current = offer
-        region, viewer = offer.place.region, self._workspace.layers.viewer
-        pixel = float(layer_transform(record.mpp, 1)["scale"][0])
-        viewer.scene.camera.center = (
-            pixel * (region.top + (region.height - 1) / 2),
-            pixel * (region.left + (region.width - 1) / 2),
-        )
-        side = pixel * max(region.height, region.width)
-        viewer.scene.camera.zoom = _FILLS * float(np.min(viewer.canvas.size)) / side
+        self._workspace.layers.look_at(offer.place.region, record.mpp)
         self._show_frame()
         if untouched:
             self._note_mask()
@@ -308,7 +304,9 @@ class NextPlaces:
         """Take back the last decision and return to its place; return False if something else was done since."""
         if not (self.can_undo and self._untouched):
             return False
-        offer = [each for each in self._decided if not each.undone][-1]
+        offer = self._last_decided
+        if bool(offer.place.pair) != self.search.wanted.disagreements:  # other places are shown since
+            self.want(Wanted(disagreements=bool(offer.place.pair)))
         if offer not in self.offers:  # a search has found others since
             self.offers = [offer, *self.offers][:OFFERED]
         self.go_to(offer)
@@ -366,6 +364,8 @@ class NextPlaces:
         self._decided = [*(each for each in self._decided if each is not offer), offer][-_MOST_UNDONE:]
         self._workspace.mask_changed.emit()
         self._note_mask()
+        what = f"a place on {offer.place.slide} was {_DONE.get(decision, decision)}"
+        self.decided.emit(UndoStep(what=what, undo=self.undo, can_undo=lambda: self._is_last(offer)))
         following = self._next_open(self.offers.index(offer))
         if following is not None:
             self.go_to(following)
@@ -386,6 +386,14 @@ class NextPlaces:
     def _offer_again(self, offer: Offer) -> None:
         place, file = offer.place, self._answers(offer).skipped_file
         offer_again(self._workspace.require_project(), place.slide, place.region, file)
+
+    def _is_last(self, offer: Offer) -> bool:
+        """Return whether a decision is the last one, and nothing else was done since."""
+        return self.can_undo and self._untouched and self._last_decided is offer
+
+    @property
+    def _last_decided(self) -> Offer:
+        return next(each for each in reversed(self._decided) if not each.undone)
 
     @property
     def _untouched(self) -> bool:

@@ -193,4 +193,5 @@ class PlaceSearch:
                 self._due |= not stopped
             case TrainingFinished() | TuningFinished():
                 self._due = True
+                self.wanted = replace(self.wanted, model=None)  # the new models are asked, too
         self._start_if_due()

@@ -41,6 +41,7 @@ from napari_pathseg.ui.session.open_images import OpenImages
 from napari_pathseg.ui.session.prediction_view import PredictionView
 from napari_pathseg.ui.session.selection import Selection
 from napari_pathseg.ui.session.training_controller import TrainingController
+from napari_pathseg.ui.session.undo_order import UndoOrder
 from napari_pathseg.ui.session.versions_view import VersionsView
 from napari_pathseg.ui.session.work_log import WorkLog
 from napari_pathseg.ui.session.worker import Worker
@@ -58,6 +59,8 @@ class Session:
         What adds slides and imports contours in the background.
     work_log
         What the person at the window does.
+    undo_order
+        What undo takes back next.
     """
 
     def __init__(self, viewer: ViewerModel, worker: Worker) -> None:
@@ -76,6 +79,9 @@ class Session:
         self.training.ended.connect(lambda _: self.work_log.read_again())
         self.keep_training = KeepTraining(self.workspace, self.training, self.work_log)
         self.places = NextPlaces(self.workspace, self.editor, self.training, self.live, self.show_slide)
+        self.undo_order = UndoOrder(self.workspace)
+        self.models.changed.connect(self.undo_order.record)
+        self.places.decided.connect(self.undo_order.record)
         self.prediction_view = PredictionView(self.workspace, self.editor)
         self.live.kept.connect(self.prediction_view.on_kept)
         self.confident = ConfidentAccept(self.workspace, self.editor, self.selection)

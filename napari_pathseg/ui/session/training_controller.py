@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from psygnal import Signal
 
@@ -35,6 +36,8 @@ from napari_pathseg.jobs.protocol import (
     PlacesFound,
     Predict,
     PredictionFinished,
+    Report,
+    ReportWritten,
     SampleAugmentation,
     Score,
     ScoringFinished,
@@ -154,10 +157,7 @@ class TrainingController:
 
     def preview_augmentation(self, config: TrainConfig, seed: int) -> None:
         """Request augmented samples, drawn into the file `run.samples_path`."""
-        self._require_idle()
-        self._editor.save_mask()
-        self.run = JobState(JobKind.PREVIEW)
-        self._send(SampleAugmentation(project=self._folder, config=config, seed=seed))
+        self._begin(JobState(JobKind.PREVIEW), SampleAugmentation(project=self._folder, config=config, seed=seed))
 
     def predict(self, slides: Sequence[str], *, view: bool = False, model: str | None = None) -> None:
         """Predict slides as in `predict_config`, with the current model by default; with `view`, what is on screen.
@@ -196,11 +196,20 @@ class TrainingController:
         self.run = JobState(JobKind.SCORE, waiting=models[1:], slides=slides)
         self._score(models[0], slides)
 
+    def write_report(self, model: str, folder: Path) -> None:
+        """Write the report of a model into a folder; what it has not predicted of the held-out slides is predicted."""
+        command = Report(project=self._folder, model=model, folder=str(folder))
+        self._begin(JobState(JobKind.REPORT, model=model), command)
+
     def find_places(self, command: FindPlaces | FindDisagreements) -> None:
         """Look for places, until another job is started."""
+        self._begin(JobState(JobKind.PLACES, gives_way=True), command)
+
+    def _begin(self, run: JobState, command: StartJob) -> None:
+        """Start a job that reads what is saved."""
         self._require_idle()
         self._editor.save_mask()
-        self.run = JobState(JobKind.PLACES, gives_way=True)
+        self.run = run
         self._send(command)
 
     def end_search(self) -> None:
@@ -337,6 +346,8 @@ class TrainingController:
                 self.scores[model] = event
                 if not self._score_next():
                     self._workspace.project_changed.emit()
+            case ReportWritten(files=files):
+                self._workspace.message.emit(f"The report was written: {files[0]}", "", "info")
             case TuningFinished(best=best):
                 self._models.use_newest()
                 self._workspace.project_changed.emit()

@@ -52,6 +52,16 @@ class WorkLog:
             found[self._slide] = found.get(self._slide, Work()) + now
         return found
 
+    def work_since(self, model: str | None) -> Mapping[str, Work]:
+        """Return the work, by slide, that a model has not learnt: later rounds made others, which are not current."""
+        found, project = dict(self.work()), self._project
+        closed = [] if project is None or model is None else read_rounds(project)[:-1]
+        places = [number for number, one in enumerate(closed) if one.model == model]
+        for later in closed[places[-1] + 1 :] if places else ():
+            for slide, done in later.work.items():
+                found[slide] = done + found.get(slide, Work())
+        return found
+
     def save(self) -> None:
         """Write what was done since the last call to the log."""
         work, project = self._unsaved(), self._project

@@ -81,6 +81,16 @@ class ToolContext:
         if shape is not None and self.mask_layer is not None:
             self.mask_layer.stroke(shape, label)
 
+    def preview(self, shape: Shape | None, label: int) -> None:
+        """Show what painting a shape would do; the mask does not change."""
+        if shape is not None and self.mask_layer is not None:
+            self.mask_layer.preview_stroke(shape, label)
+
+    def drop_preview(self, shape: Shape | None) -> None:
+        """Show the mask as it is where a shape was previewed."""
+        if shape is not None and self.mask_layer is not None:
+            self.mask_layer.drop_preview(shape.box)
+
     def show_status(self, text: str) -> None:
         """Show a text in napari's status bar."""
         self.session.layers.viewer.status = without_tags(text)
@@ -120,7 +130,7 @@ class InteractiveTool:
 
         A generator, as napari's `mouse_drag_callbacks` are: it runs to its first `yield` when a button is pressed,
         and on to the next at each event, whose type ``event.type`` says: "mouse_move", then "mouse_release".
-        What it paints inside ``layer.block_history()`` is one undo step.
+        What it paints inside ``layer.block_history()``, or in one stroke, is one undo step.
         """
         yield from ()
 

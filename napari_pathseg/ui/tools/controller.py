@@ -11,14 +11,17 @@ from psygnal import Signal
 from qtpy.QtCore import QObject, QTimer
 from superqt.utils import qdebounced
 
+from napari_pathseg.masks.shapes import Shape
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.context import InteractiveTool, ToolContext
-from napari_pathseg.ui.tools.preferences import ToolPreferences
+from napari_pathseg.ui.tools.live_edge import part_found
+from napari_pathseg.ui.tools.preferences import KEEP_TO_EDGE, ToolPreferences
 from napari_pathseg.ui.tools.registry import INTERACTIVE_MODE, TOOLS, active_layer_tool, choose_tool, tool_named
 from napari_pathseg.ui.widgets.notifications import show_errors
 
 _SETTLE_MS = 200  # after the last move of the camera
 _PAN_MODE = "pan_zoom"
+_OFF = "Shift+K lets the brush paint as usual."
 
 
 class ToolController(QObject):
@@ -152,6 +155,16 @@ class ToolController(QObject):
         self._watched: Labels | None = None
         self._on_slide()
 
+    def _limit(self, shape: Shape, label: int) -> Shape | None:
+        """Return the part of a stroke of the brush that is to be painted."""
+        if not self.preferences.checked(KEEP_TO_EDGE):
+            return shape
+        kept = part_found(self._session, shape, label)
+        if kept is None:
+            name = self._session.require_project().classes.name_of(label)
+            self._context.show_status(f"Live finds no {name} here, so nothing is painted. {_OFF}")
+        return kept
+
     def _on_slide(self) -> None:
         """Attach the active tool to the layer of another slide."""
         layer = self._session.layers.mask
@@ -159,6 +172,7 @@ class ToolController(QObject):
         if layer is not None and layer is not self._watched:
             self._watched = layer
             layer.events.mode.connect(self._on_mode)
+            layer.limit = self._limit
         if not self._name:
             return
         name = self._name

@@ -89,6 +89,14 @@ PATCH_SIZE = SliderOption(
     step=2,
     divisor=1,
 )
+KEEP_TO_EDGE = CheckOption(
+    key="keep_to_edge",
+    label="Keep to Live's edges",
+    help="Of what is under the brush, paint only what Live finds to be the selected class, so that a stroke ends\n"
+    "where Live sees the border. Where Live has no answer, or is hidden, the brush paints as usual. Use it along\n"
+    "borders that Live follows well; turn it off to correct Live itself. The eraser does not change (Shift+K).",
+    default=False,
+)
 EDIT_FIRST = CheckOption(
     key="edit_first",
     label="Edit outlines before filling",

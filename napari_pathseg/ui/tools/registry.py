@@ -17,6 +17,7 @@ from napari_pathseg.ui.tools.live_wire import LiveWireTool
 from napari_pathseg.ui.tools.preferences import (
     BRUSH_WIDTH,
     EDIT_FIRST,
+    KEEP_TO_EDGE,
     PATCH_SIZE,
     SENSITIVITY,
     WAND_REACH,
@@ -76,7 +77,7 @@ TOOLS = (
         mode="paint",
         factory=None,
         draws_outline=False,
-        options=(BRUSH_WIDTH,),
+        options=(BRUSH_WIDTH, KEEP_TO_EDGE),
     ),
     ToolSpec(
         name="eraser",
@@ -96,7 +97,8 @@ TOOLS = (
         title="Wand",
         key="Shift-W",
         qupath_key="W",
-        help="Drag to paint tissue that looks like what is under the cursor; with Alt erase.",
+        help="Drag to paint tissue that looks like what is under the cursor; with Alt erase. Hold the button still\n"
+        "and it grows from there, taking what looks less and less alike: release paints it, Escape cancels.",
         layer="mask",
         mode=INTERACTIVE_MODE,
         factory=WandTool,

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_pathseg.engine.evaluation.before_after import (
-    FEWEST_PATIENTS,
     NOISE,
     BeforeAfter,
     SlidePair,
     before_after,
     interval,
 )
+from napari_pathseg.engine.evaluation.intervals import FEWEST_PATIENTS
 from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 
 dice = st.floats(0, 1)

@@ -15,6 +15,7 @@ from napari_pathseg.masks.prediction import create_prediction
 from napari_pathseg.projects.importing.add_slides import AddOptions, add_slides
 from napari_pathseg.projects.model_weights import weights_mtime
 from napari_pathseg.projects.project import Project
+from napari_pathseg.projects.test_uses import read_test_uses
 
 WHOLE = Region(0, 0, 192, 192)
 INSTANCE_METRICS = {"v_rand", "rand_split", "rand_merge", "v_info", "info_split", "info_merge"}
@@ -63,7 +64,8 @@ def test_score_returns_its_documented_fields(predicted_project):
     assert (answer["model"], answer["role"], answer["classes"]) == ("m001", "test", ["Background", "Tumour"])
     assert [part["slide"] for part in answer["slides"]] == ["case0", "case1"]
     for part in (answer, *answer["slides"]):
-        assert all(set(scores) == set(SCORE_NAMES) for scores in part["scores"].values())
+        more = {"specificity", "nsd", "hd95", "lesion_f1_10", "lesion_f1_50"}
+        assert all(set(scores) == {*SCORE_NAMES, *more} for scores in part["scores"].values())
         assert set(part["objects"]) == {"Tumour"}
         assert set(part["objects"]["Tumour"]) == INSTANCE_METRICS
     assert json.loads(json.dumps(answer)) == answer
@@ -139,7 +141,7 @@ def test_score_agrees_with_the_scores_of_the_training(trained):
     project, _, bundle = trained
     again = score(project, "val", bundle.id)["scores"]
     for name, expected in bundle.scores.items():  # in the precision that is faster now, which may round a few pixels
-        assert again[name] == pytest.approx(expected, abs=3e-3)
+        assert {key: again[name][key] for key in expected} == pytest.approx(expected, abs=3e-3)
 
 
 def test_unlabelled_pixels_in_a_complete_box_count_as_background(predicted_project):
@@ -147,3 +149,60 @@ def test_unlabelled_pixels_in_a_complete_box_count_as_background(predicted_proje
     background, tumour = score(predicted_project, role="test")["slides"][1]["confusion"]
     assert background == [100, 100]
     assert tumour == [0, 80 * 80]
+
+
+def test_borders_lesions_and_areas_agree_with_masks_that_are_read_whole(predicted_project):
+    from scipy import ndimage
+
+    truth = truth_of(predicted_project, "case1") == 2
+    found = truth.copy()
+    found[:10, :10] = True
+    edges = [each & ~ndimage.binary_erosion(each, border_value=1) for each in (truth, found)]
+    apart = [ndimage.distance_transform_edt(~edge)[other] for edge, other in (edges, edges[::-1])]
+    slide = score(predicted_project, role="test")["slides"][1]
+    scores = slide["scores"]["Tumour"]
+    assert scores["nsd"] == pytest.approx(np.mean(np.concatenate(apart) <= 10))
+    assert scores["hd95"] == pytest.approx(max(np.percentile(each, 95) for each in apart))
+    assert (slide["hd95_unit"], slide["mask_mpp"]) == ("px", None)
+    assert scores["lesion_f1_50"] == pytest.approx(2 * 1 / (1 + 2))
+    assert scores["specificity"] == pytest.approx(1 - 100 / (~truth).sum())
+    assert slide["areas"]["Tumour"]["found_pixels"] == found.sum()
+
+
+def test_distances_and_areas_have_units_where_the_pixel_size_is_known(predicted_project):
+    pixels = score(predicted_project, role="test")["slides"][1]["scores"]["Tumour"]
+    for name in ("case0", "case1"):
+        predicted_project.update_slide(name, mpp=0.5)
+    answer = score(predicted_project, role="test", tolerance_um=5)
+    scores = answer["slides"][1]["scores"]["Tumour"]
+    assert scores["hd95"] == pytest.approx(pixels["hd95"] / 2)
+    assert scores["nsd"] == pixels["nsd"]
+    assert answer["areas"]["unit"] == "mm2"
+    assert answer["areas"]["classes"]["Tumour"]["bias"]["mean"] == pytest.approx(50 * 0.25e-6)
+
+
+def test_unlabelled_pixels_make_no_errors_at_borders_or_of_lesions(predicted_project):
+    tumour = truth_of(predicted_project, "case1") == 2
+    top = int(np.flatnonzero(tumour.any(axis=1))[0])
+    box = Region(top - 10, 0, 192 - top + 10, 192)  # without the false pixels at the top
+    predicted_project.update_slide("case1", complete=False, boxes=(box,))
+    scores = score(predicted_project, role="test")["slides"][1]["scores"]["Tumour"]
+    assert (scores["nsd"], scores["hd95"], scores["lesion_f1_50"]) == (1, 0, None)
+
+
+def test_scoring_test_slides_is_remembered_and_scoring_others_is_not(predicted_project):
+    score(predicted_project, role="test")
+    assert [(use["model"], use["slides"]) for use in read_test_uses(predicted_project)] == [
+        ("m001", ["case0", "case1"])
+    ]
+    predicted_project.update_slide("case0", role="val")
+    score(predicted_project, role="val")
+    assert len(read_test_uses(predicted_project)) == 1
+
+
+def test_slides_of_one_patient_are_one_patient(predicted_project):
+    for name in ("case0", "case1"):
+        predicted_project.update_slide(name, patient="Smith")
+    answer = score(predicted_project, role="test")
+    assert (answer["by_patient"]["patients"], answer["by_patient"]["unknown"]) == (1, [])
+    assert any("1 patient is scored" in note for note in answer["notes"])

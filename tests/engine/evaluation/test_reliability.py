@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from bundle_helpers import make_bundle, save_model
 
-from napari_pathseg.engine.evaluation.reliability import Reliability, count_reliability
+from napari_pathseg.engine.evaluation.reliability import (
+    Reliability,
+    count_reliability,
+    expected_calibration_error,
+    reliability_curve,
+)
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import Provenance
 from napari_pathseg.masks.prediction import create_prediction
@@ -77,3 +82,35 @@ def test_accepted_labels_are_no_evidence(scored):
 
 def test_a_few_pixels_say_nothing(scored):
     assert count(scored).share_right(0.999) is None
+
+
+def test_calibration_error_agrees_with_torchmetrics():
+    torch = pytest.importorskip("torch", reason="torchmetrics, the oracle, needs it")
+    oracle = pytest.importorskip("torchmetrics.functional.classification", reason="the oracle is not installed")
+    rng = np.random.default_rng(0)
+    stored = rng.integers(128, 256, 5000)
+    stored = stored[stored % 51 != 0]  # on the limit of two bins, where rounding decides
+    right = rng.random(len(stored)) < (stored / 255) ** 2
+    counts = [np.bincount(values, minlength=256) for values in (stored[right], stored)]
+    ece = expected_calibration_error(reliability_curve(*counts))
+    shares = torch.tensor(stored / 255)
+    expected = oracle.multiclass_calibration_error(
+        torch.stack([shares, 1 - shares], dim=1), torch.tensor(~right).long(), 2, n_bins=10, norm="l1"
+    )
+    assert ece == pytest.approx(float(expected), abs=1e-5)  # computed in float32
+    assert ece > 0.05
+
+
+def test_nothing_counted_has_no_calibration_error():
+    assert expected_calibration_error(reliability_curve(np.zeros(256, int), np.zeros(256, int))) is None
+
+
+def test_bin_of_the_curve_holds_its_upper_limit():
+    counts = np.zeros(256, int)
+    counts[[0, 51, 52, 255]] = 1
+    assert [(each["from"], each["pixels"]) for each in reliability_curve(counts, counts)] == [
+        (0.0, 1),
+        (0.1, 1),
+        (0.2, 1),
+        (0.9, 1),
+    ]

@@ -17,6 +17,7 @@ def test_dice_of_a_slide_is_of_its_own_pixels():
     tally.add("b", HERE, _row(2, 2, 0, 0), _row(1, 1, 1, 1))
     assert tally.scores()["a"].dice == [pytest.approx(0.8), pytest.approx(2 / 3, abs=1e-6), None]
     assert tally.scores()["b"].dice == [None, 0.0, None]
+    assert tally.scores()["a"].confusion == [[2, 0, 0], [1, 1, 0], [0, 0, 0]]
 
 
 def _truth(*tiles):

@@ -11,7 +11,7 @@ import tifffile
 import torch
 
 from napari_pathseg.cli import main
-from napari_pathseg.config import PredictConfig
+from napari_pathseg.config import PredictConfig, ScoreConfig
 from napari_pathseg.engine.bundle import NetworkSpec
 from napari_pathseg.engine.bundle_io import load_network, save_bundle, save_weights
 from napari_pathseg.engine.dataset.slide_patches import SlidePatchSource
@@ -61,7 +61,7 @@ def scanned(trained, tmp_path):
 
 
 def dice(project, bundle, slides):
-    answer = run(score_job(project, "all", bundle.id, slides, adapt=True))
+    answer = run(score_job(project, "all", bundle.id, slides, ScoreConfig(adapt=True)))
     assert [slide["slide"] for slide in answer["slides"]] == slides
     return answer["mean_dice"], answer["adapted"]["mean_dice"]
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_pathseg.engine.training.curves_figure import _ticks, save_curves_figure
+from napari_pathseg.engine.training.curves_figure import save_curves_figure
+from napari_pathseg.engine.training.curves_figure import ticks as find_ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = [
@@ -72,7 +73,7 @@ def test_without_values_no_figure_is_written(tmp_path):
     ],
 )
 def test_ticks_are_round_and_enclose_the_values(low, high, ticks):
-    found = _ticks(low, high)
+    found = find_ticks(low, high)
     assert found[0] <= low
     assert found[-1] >= high
     if len(ticks) > 2:

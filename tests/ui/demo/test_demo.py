@@ -6,7 +6,7 @@ from napari_pathseg.projects.importing.add_slides import AddOptions
 from napari_pathseg.projects.slide_record import labelled_classes
 from napari_pathseg.ui.demo.correction_strokes import correction_strokes
 from napari_pathseg.ui.demo.demo import UNANNOTATED, make_demo_project, sample_annotations
-from napari_pathseg.ui.sample import sample_folder
+from napari_pathseg.ui.sample_files import sample_folder
 
 
 @pytest.fixture

@@ -151,11 +151,37 @@ def test_slide_without_a_prediction_says_what_to_do(predicted):
     assert not panel.accept.isEnabled()
 
 
-def test_complete_slide_has_nothing_that_waits(predicted):
-    predicted.session.editor.set_complete(True)
+def test_on_a_complete_slide_it_takes_what_surely_contradicts_the_outline_in_one_undo_step(predicted, disc, qtbot):
+    session = predicted.session
+    session.editor.set_complete(True)
+    session.editor.apply_pending()
+    paint(session.mask, Region(200, 0, 20, 200), np.full((20, 200), TUMOUR, np.uint8))
+    session.refresh_mask(WHOLE)
+    wrong = disc.copy()
+    wrong[200:220, :100] = True  # where it is less sure of Background it takes nothing
     panel = choose(predicted)
-    assert said(predicted)[0].startswith("case0 is complete")
-    assert not panel.accept.isEnabled()
+    assert session.confident.pixels == wrong.sum()
+    assert said(predicted)[0] == f"Takes {wrong.sum() / 1e6:.2f} Mpx from your outline, where the model differs."
+    assert said(predicted)[1].endswith("1 held-out slide, fewer of those that contradict a person.")
+    panel.accept.click()
+    qtbot.waitUntil(lambda: not session.mask.has_pending)
+    labels, provenance = session.mask.read(WHOLE)
+    assert np.array_equal(provenance == Provenance.ACCEPTED, wrong)
+    assert (labels[disc] == TUMOUR).all()
+    assert (labels[200:220, :100] == BACKGROUND).all()
+    assert (labels[200:220, 100:200] == TUMOUR).all()
+    settle(predicted)
+    assert said(predicted)[0] == "Nothing that differs is so sure."
+    session.refresh_mask(session.mask.undo())
+    assert session.mask.counts[:, Provenance.ACCEPTED].sum() == 0
+
+
+def test_on_a_complete_slide_one_class_is_taken_alone(predicted, disc, qtbot):
+    predicted.session.editor.set_complete(True)
+    predicted.session.editor.apply_pending()
+    assert choose(predicted, label=BACKGROUND).accept.isEnabled() is False
+    choose(predicted, label=TUMOUR).accept.click()
+    qtbot.waitUntil(lambda: accepted(predicted) == {TUMOUR: int(disc.sum())})
 
 
 def test_whole_slide_gets_a_version_first(predicted, qtbot):

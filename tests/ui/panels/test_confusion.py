@@ -7,8 +7,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.geometry import Region
-from napari_pathseg.jobs.protocol import FindDisagreements, OfferedPlace, PlacesFound, Score, ScoringFinished
+from napari_pathseg.jobs.protocol import (
+    FindDisagreements,
+    OfferedPlace,
+    PlacesFound,
+    Report,
+    ReportWritten,
+    Score,
+    ScoringFinished,
+)
 from napari_pathseg.masks.edits import paint
 
 BACKGROUND, TUMOUR, SIDE = 1, 2, 256
@@ -51,6 +60,29 @@ def test_without_scores_it_says_how_to_get_them(scorable):
     assert panel.sentence.text().startswith("Score the model to see which classes it mixes up")
 
 
+def test_main_scores_are_said_in_words_with_what_limits_them(scorable):
+    panel = scorable.review.confusion
+    panel.score.click()
+    said = {"text": ["Tumour: Dice 0.800."], "notes": ["1 patient is scored."]}
+    scorable.worker.event.emit(ScoringFinished("m001", {"Tumour": 0.8}, ["case0"], confusion=COUNTS, **said))
+    QApplication.processEvents()
+    panel.refresh()
+    assert panel.scores.text() == "Tumour: Dice 0.800.\n1 patient is scored."
+
+
+def test_report_is_written_by_the_worker_and_named_when_it_is_there(scorable, tmp_path, qtbot):
+    messages = []
+    scorable.session.message.connect(lambda text, *_: messages.append(text))
+    scorable.review.write_report(tmp_path)
+    command = scorable.worker.sent[-1]
+    assert isinstance(command, Report)
+    assert (command.model, command.folder) == ("m001", str(tmp_path))
+    qtbot.waitUntil(lambda: not scorable.review.report.isEnabled())
+    scorable.worker.event.emit(ReportWritten([str(tmp_path / "report.html")]))
+    qtbot.waitUntil(scorable.review.report.isEnabled)
+    assert any("report.html" in text for text in messages)
+
+
 def test_scored_model_shows_shares_of_what_is_labelled(scorable):
     score(scorable)
     assert texts(scorable) == {(1, 1): "90.0 %", (1, 2): "10.0 %", (2, 1): "", (2, 2): "100 %"}
@@ -58,6 +90,17 @@ def test_scored_model_shows_shares_of_what_is_labelled(scorable):
     cell = scorable.review.confusion.cells[1, 2]
     assert cell.toolTip().startswith("Labelled Background, predicted Tumour: 0.10 Mpx, 10.0 % of Background.")
     assert cell.accessibleName()
+
+
+def test_what_a_training_found_is_shown_before_the_model_is_scored(scorable):
+    trained = {"case0": SlideScore([0.9, 0.8], "labels", [[300, 100], [0, 600]])}
+    save_model(scorable.session.project, make_bundle("m002", val=["case0"], slide_scores=trained))
+    scorable.session.models.make_current("m002")
+    scorable.review.confusion.refresh()
+    assert texts(scorable) == {(1, 1): "75.0 %", (1, 2): "25.0 %", (2, 1): "", (2, 2): "100 %"}
+    assert scorable.review.confusion.sentence.text().endswith("m002, on case0. Score shows where the errors are.")
+    assert not scorable.review.confusion.cells[1, 2].isEnabled()
+    assert "Press Score, then click here" in scorable.review.confusion.cells[1, 2].toolTip()
 
 
 def test_areas_are_shown_where_the_pixel_size_is_known(scorable):

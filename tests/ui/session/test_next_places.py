@@ -24,7 +24,7 @@ from napari_pathseg.masks.shapes import BrushSegment
 from napari_pathseg.projects.skipped_places import load_skipped
 from napari_pathseg.ui.session.job_state import JobKind
 from napari_pathseg.ui.session.next_step import next_step
-from napari_pathseg.ui.session.place_search import EMPTY, NOTHING
+from napari_pathseg.ui.session.place_search import EMPTY, NOTHING, Wanted
 
 BACKGROUND, TUMOUR, SIDE = 1, 2, 192
 LEFT, RIGHT = Region(0, 0, 64, 64), Region(0, 128, 64, 64)
@@ -266,6 +266,30 @@ def test_a_decision_is_taken_back_after_other_places_were_found_too(open_slide, 
     assert [one.place.slide for one in places.offers] == ["case5", "case4"]
     assert places.current.place == place("case5")
     assert places.sentence.startswith("1 of 2")
+
+
+def test_decision_that_is_taken_back_brings_its_kind_of_places_back(open_slide, worker):
+    offer(open_slide, worker, place("case5"), place("case4"))
+    places = open_slide.places
+    places.step(1)
+    places.skip()
+    places.want(Wanted(disagreements=True))
+    assert places.offers == []
+    assert places.undo()
+    assert not places.search.wanted.disagreements
+    assert [one.place.slide for one in places.offers] == ["case5", "case4"]
+
+
+def test_pair_of_classes_is_looked_for_in_what_the_new_model_found_after_a_training(open_slide, worker):
+    open_slide.places.want(Wanted(disagreements=True, pair=(1, 2), model="m001"), go_there=True)
+    assert worker.sent[-1].model == "m001"
+    worker.event.emit(PlacesFound([]))
+    open_slide.training.train(TrainConfig())
+    save_model(open_slide.project, make_bundle("m002"))
+    worker.event.emit(TrainingFinished("m002", 0.8))
+    worker.event.emit(PredictionFinished())
+    open_slide.places.search.start()
+    assert (worker.sent[-1].model, worker.sent[-1].pair) == (None, (1, 2))
 
 
 def test_a_place_where_nothing_could_be_set_stays_open(open_slide, worker):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from bundle_helpers import make_bundle, save_model
 
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.geometry import Region
@@ -112,6 +113,20 @@ def test_training_learns_the_strokes_and_one_that_fails_leaves_them_new(drawn, w
     drawn.work_log.save()
     assert read_rounds(drawn.project)[0].total.strokes == 1
     assert read_rounds(drawn.project)[1].total.strokes == 1
+
+
+def test_corrections_are_those_that_the_current_model_has_not_learnt(drawn):
+    for number, model in enumerate(("m001", "m002")):
+        stroke(drawn, (20.0 + 40 * number, 20.0))
+        drawn.work_log.begin_round()
+        log_begun(drawn.project, model)
+        save_model(drawn.project, make_bundle(model))
+        log_learnt(drawn.project, model)
+    drawn.work_log.read_again()
+    stroke(drawn, (100.0, 20.0))
+    assert news(drawn).startswith("1 correction on 1 slide since m002,")
+    drawn.models.make_current("m001")
+    assert news(drawn).startswith("2 corrections on 1 slide since m001,")
 
 
 def test_what_a_model_fills_is_no_work(drawn):

@@ -10,7 +10,9 @@ ALT, SHIFT = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.ShiftModifier
 
 
 @pytest.fixture
-def wand(opened, mouse):
+def wand(opened, mouse, monkeypatch):
+    """The window with the wand, which does not grow, however long a busy machine takes for a drag."""
+    monkeypatch.setattr("napari_pathseg.ui.tools.wand._HOLD_MS", 10**6)
     mouse.key(Qt.Key.Key_W, SHIFT)
     return opened
 
@@ -19,6 +21,11 @@ def painted(dock):
     """Return where the mask of the slide in view is tumour."""
     dock.session.mask.process_pending(10)
     return dock.session.mask.read(Region(0, 0, *dock.session.mask.shape))[0] == 2
+
+
+def shown(dock):
+    """Return where tumour is on screen, as far as the zoom shows it."""
+    return np.asarray(dock.session.layers.mask._slice.image.raw) % 128 == 2
 
 
 def across(disc_row=100):
@@ -30,15 +37,88 @@ def test_wand_drag_paints_the_disc_as_one_undo_step(wand, mouse, disc):
     assert wand.annotate.options.sliders[SENSITIVITY].isVisible()
     wand.annotate.brush.setValue(200)
     mouse.drag(*across(80), *across(110)[::-1], *across(130), release=False)
+    assert shown(wand).any()
+    assert not painted(wand).any()
+    mouse.release((130, 160))
     found = painted(wand)
     assert (found & disc).sum() > 0.7 * disc.sum()
     assert (found & ~disc).sum() < 0.05 * found.sum()
-    mouse.release((130, 160))
     mouse.drag((100, 100), (100, 110), modifiers=ALT)
     assert painted(wand).sum() < found.sum()
     for _ in range(2):
         mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert not painted(wand).any()
+
+
+@pytest.fixture
+def picky(wand):
+    """The wand, so picky that a click selects little."""
+    wand.annotate.options.sliders[SENSITIVITY].slider.setValue(5.0)
+    wand.annotate.brush.setValue(200)
+    return wand
+
+
+@pytest.fixture
+def hold(picky, mouse, monkeypatch):
+    """A function that presses the button and holds it still; it returns how much a click selects."""
+
+    def hold(place, **how):
+        mouse.click(place, **how)
+        once = int(painted(picky).sum())
+        picky.annotate.undo_step()
+        monkeypatch.setattr("napari_pathseg.ui.tools.wand._HOLD_MS", 1)
+        mouse.drag(place, release=False, **how)
+        return once
+
+    return hold
+
+
+def test_held_wand_grows_until_it_is_released_which_is_one_undo_step(picky, hold, mouse, disc, qtbot, viewer):
+    once = hold((100, 128))
+    qtbot.waitUntil(lambda: shown(picky).sum() > 2 * once)
+    assert viewer.status.startswith("The wand grows while you hold the button.")
+    assert not painted(picky).any()
+    seen = shown(picky)
+    mouse.release((100, 128))
+    after = painted(picky)
+    assert after.sum() >= seen.sum() > 0
+    assert np.array_equal(shown(picky), after)
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not painted(picky).any()
+
+
+def test_escape_cancels_what_the_held_wand_has_selected(picky, hold, mouse, qtbot):
+    mouse.click((100, 90))
+    before = painted(picky)
+    once = hold((100, 150))
+    qtbot.waitUntil(lambda: shown(picky).sum() > before.sum() + 2 * once)
+    mouse.key(Qt.Key.Key_Escape)
+    assert np.array_equal(shown(picky), before)
+    mouse.release((100, 150))
+    assert np.array_equal(painted(picky), before)
+    mouse.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not painted(picky).any()
+
+
+def test_with_alt_the_held_wand_erases(picky, hold, mouse, qtbot):
+    mouse.key(Qt.Key.Key_B, SHIFT)
+    mouse.drag((100, 100), (100, 156))
+    mouse.key(Qt.Key.Key_W, SHIFT)
+    brushed = painted(picky).sum()
+    left = hold((100, 128), modifiers=ALT)
+    assert left < brushed
+    qtbot.waitUntil(lambda: shown(picky).sum() < left)
+    mouse.release((100, 128), modifiers=ALT)
+    assert painted(picky).sum() < left
+
+
+def test_another_tool_drops_what_the_held_wand_has_selected(picky, hold, mouse):
+    hold((100, 128))
+    assert shown(picky).any()
+    picky.annotate.choose("brush")
+    assert not shown(picky).any()
+    mouse.release((100, 128))
+    assert not painted(picky).any()
 
 
 def test_wand_with_shift_and_wheel_selects_less(wand, mouse, viewer):

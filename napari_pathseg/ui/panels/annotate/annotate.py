@@ -7,8 +7,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QButtonGroup, QCheckBox, QToolButton, QWidget
 from superqt.utils import qthrottled
 
-from napari_pathseg.ui.layers.mask_layer import MaskLayer
-from napari_pathseg.ui.layers.plain_mask_layer import PlainMaskLayer
 from napari_pathseg.ui.panels.annotate.classes import ClassTableView
 from napari_pathseg.ui.panels.annotate.cleanup import clean_up_button
 from napari_pathseg.ui.panels.annotate.region_buttons import CompleteBoxButton, SelectButton
@@ -16,6 +14,7 @@ from napari_pathseg.ui.panels.annotate.tool_options import ToolOptions
 from napari_pathseg.ui.panels.live import LiveSwitch
 from napari_pathseg.ui.session.complete_boxes import CompleteBoxes
 from napari_pathseg.ui.session.session import Session
+from napari_pathseg.ui.session.undo_order import UndoOrder
 from napari_pathseg.ui.shortcuts import with_key
 from napari_pathseg.ui.tools.controller import ToolController
 from napari_pathseg.ui.tools.polygon import PolygonEditor
@@ -25,6 +24,11 @@ from napari_pathseg.ui.widgets.layout import column, row
 from napari_pathseg.ui.widgets.notifications import notify, show_errors
 
 _BUTTON_SIZE = 28
+_UNDO_HELP = (
+    "Undo what was done last: a stroke, an import, what a model filled, a decision on a place,\n"
+    "or a model that was discarded, removed, renamed or made current. The status bar says what it was."
+)
+_REDO_HELP = "Do again what was undone last, if nothing else was done since."
 
 
 class AnnotatePanel(QWidget):
@@ -42,8 +46,8 @@ class AnnotatePanel(QWidget):
         for button in self.tools.values():
             button.setCheckable(True)
             self._group.addButton(button)
-        self.undo = _tool_button("undo", with_key("Undo the last step, yours or the model's.", "undo"))
-        self.redo = _tool_button("redo", with_key("Redo the last undone step.", "redo"))
+        self.undo = _tool_button("undo", with_key(_UNDO_HELP, "undo"))
+        self.redo = _tool_button("redo", with_key(_REDO_HELP, "redo"))
         self.options = ToolOptions(session, self.tool_controller)
         self._polygon_editor = PolygonEditor(session, self.tool_controller, lambda: self.classes.selected, self)
         self.complete = QCheckBox("This slide is complete")
@@ -85,21 +89,15 @@ class AnnotatePanel(QWidget):
         self.tool_controller.choose(name)
 
     def undo_step(self) -> None:
-        """Undo the last step: of the outline being edited, else of the complete boxes if active, else of the mask.
-
-        If that was a decision on a place, its place is shown again; one that was skipped is offered again.
-        """
+        """Undo the last step: of the outline being edited, of the complete boxes if active, or of the project."""
         with show_errors():
-            target = self._undo_target
-            if target is not None and not (target is self._session.layers.mask and self._session.places.undo()):
-                target.undo()
+            self._undo_target.undo()
         self._session.mask_changed.emit()
 
     def redo_step(self) -> None:
         """Redo the last undone step."""
         with show_errors():
-            if (target := self._undo_target) is not None:
-                target.redo()
+            self._undo_target.redo()
         self._session.mask_changed.emit()
 
     # -- display
@@ -125,12 +123,12 @@ class AnnotatePanel(QWidget):
         self.classes.refresh()
 
     @property
-    def _undo_target(self) -> PolygonEditor | CompleteBoxes | MaskLayer | PlainMaskLayer | None:
+    def _undo_target(self) -> PolygonEditor | CompleteBoxes | UndoOrder:
         if self.tool_controller.editing:
             return self._polygon_editor
         layers, boxes = self._session.layers, self._session.boxes
         boxes_active = boxes.layer is not None and layers.viewer.layers.selection.active is boxes.layer
-        return boxes if boxes_active else layers.mask
+        return boxes if boxes_active else self._session.undo_order
 
     # -- signals
 

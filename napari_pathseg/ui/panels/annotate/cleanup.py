@@ -189,16 +189,15 @@ class CleanupDialog(QDialog):
             self.scope.value = VIEW
 
     def _undo(self, *, redo: bool = False) -> None:
-        layer = self._session.layers.mask
-        if layer is not None and not self._session.read_only:
+        if not self._session.read_only:
             with show_errors():
-                (layer.redo if redo else layer.undo)()
+                (self._session.undo_order.redo if redo else self._session.undo_order.undo)()
             self._session.mask_changed.emit()
 
     # -- construction
 
     def _bind_undo(self) -> None:
-        """Bind the undo keys to the mask, as while the slide has the focus."""
+        """Bind the undo keys, as while the slide has the focus."""
         for keys, redo in (("Ctrl+Z", False), ("Ctrl+Shift+Z", True)):
             QShortcut(QKeySequence(keys), self).activated.connect(lambda redo=redo: self._undo(redo=redo))
         self.amount.native.installEventFilter(self)

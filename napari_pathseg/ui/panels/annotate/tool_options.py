@@ -10,7 +10,14 @@ from superqt.utils import signals_blocked
 
 from napari_pathseg.ui.session.session import Session
 from napari_pathseg.ui.tools.controller import ToolController
-from napari_pathseg.ui.tools.preferences import BRUSH_WIDTH, EDIT_FIRST, WAND_REACH, CheckOption, SliderOption
+from napari_pathseg.ui.tools.preferences import (
+    BRUSH_WIDTH,
+    EDIT_FIRST,
+    KEEP_TO_EDGE,
+    WAND_REACH,
+    CheckOption,
+    SliderOption,
+)
 from napari_pathseg.ui.tools.registry import PAN, TOOLS, tool_named
 from napari_pathseg.ui.tools.viewport import brush_on_screen, set_brush_on_screen
 from napari_pathseg.ui.widgets.fixed_lines import FixedLines
@@ -74,6 +81,13 @@ class ToolOptions(QWidget):
     def resize_brush(self) -> None:
         """Keep the brush as wide on screen as its slider says, at any zoom."""
         set_brush_on_screen(self._session.layers, self.width_row.slider.value())
+
+    def toggle_keep_to_edge(self) -> None:
+        """Let the brush keep to the edges of the live model, or paint as usual again; the status bar says which."""
+        box = self.checks[KEEP_TO_EDGE]
+        box.toggle()
+        does = "keeps to what Live finds." if box.isChecked() else "paints all that is under it."
+        self._session.layers.viewer.status = f"The brush {does}"
 
     def follow_brush(self) -> None:
         """Show the width of a brush that was resized by napari's own controls."""

@@ -189,8 +189,13 @@ class SlidesPanel(QWidget):
         self.empty = QLabel("Drop slides here or press Add…")
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.empty.setStyleSheet("border: 1px dashed gray; border-radius: 4px;")
+        self.tour = push_button(
+            "Take the tour", "Learn the whole loop in six steps on sample slides; leave it at any time (also under ?)."
+        )
+        empty = QWidget()
+        column(empty, self.empty, row(None, self.tour, None)).setSpacing(HALF_SPACING)
         self.pages = QStackedWidget()
-        self.pages.addWidget(self.empty)
+        self.pages.addWidget(empty)
         self.pages.addWidget(self.list)
         self.list_area = QWidget()  # of the height of the list, of which a prompt takes its part
         self.grip = ListGrip()

@@ -22,9 +22,16 @@ class VersionChoice(QWidget):
         self._session = session
         self.sentence = SecondaryLabel()
         FixedLines(self.sentence, _LINES)
-        self.keep = push_button("Keep", "Use the new model from now on: to predict, to export, to train on.")
-        self.discard = push_button("Discard", "Remove the new model and use the one before. Restore brings it back.")
-        self.restore = push_button("Restore", "Bring the model back that was discarded.")
+        self.keep = push_button(
+            "Keep", "Use the new model from now on: to predict, to export, to train on. Ctrl+Z shows the choice again."
+        )
+        self.discard = push_button(
+            "Discard",
+            "Remove the new model and use the one before, if the new one is worse. Ctrl+Z or Restore brings it back.",
+        )
+        self.restore = push_button(
+            "Restore", "Bring the model back that was discarded (Ctrl+Z while nothing else was done since)."
+        )
         column(self, self.sentence, row(None, self.keep, self.discard, self.restore))
         for button, act in (
             (self.keep, session.models.keep),
