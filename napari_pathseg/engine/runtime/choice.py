@@ -8,7 +8,7 @@ The memory layout is not tried: on a CPU, torch takes 0.46 of the time with chan
 import logging
 import platform
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from hashlib import sha256
@@ -34,6 +34,7 @@ from napari_pathseg.samples import draw_field
 from napari_pathseg.storage.atomic import load_json, save_json
 from napari_pathseg.storage.cache_folder import cache_folder, sweep
 from napari_pathseg.storage.json_schema import SchemaError, conform
+from napari_pathseg.storage.machine import give_back_memory
 
 _logger = logging.getLogger(__name__)
 _SIDES = (256, 512)  # of the tile of a trial: the largest on which float32 takes up to `_TILE_S`
@@ -91,24 +92,32 @@ class OpenVinoNetwork:
         self._compute.release_memory()
 
 
-class _CompiledStage(nn.Module):
-    """A stage of a network that OpenVINO computes.
+class _CompiledStages:
+    """The stages of a network that OpenVINO computes, of which only the last that was computed keeps memory."""
 
-    That of the deep layers gives its memory back, so that the fine ones do not add theirs to it.
-    """
+    def __init__(self, shallow: OpenVinoModule, deep: OpenVinoModule, fine: OpenVinoModule, dtype: torch.dtype) -> None:
+        self._shallow, self._deep, self._fine, self._dtype = shallow, deep, fine, dtype
+        self._last = fine
 
-    def __init__(self, stage: nn.Module, examples: Sequence[Tensor], precision: str, key: str, deep: bool) -> None:
-        super().__init__()
-        self._compute, self._deep = OpenVinoModule(stage, examples, precision, key), deep
-        self._dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    def shallow(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return the shallow features; the next call of a stage may overwrite them."""
+        return tuple(self._compute(self._shallow, pixels))
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the stage; the next call may overwrite them."""
-        outputs = self._compute(*inputs, lent=True)
-        if self._deep:
-            outputs = [output.to(self._dtype, copy=True) for output in outputs]
-            self._compute.release_memory()
-        return tuple(outputs)
+    def deep(self, seam: Tensor) -> tuple[Tensor, ...]:
+        """Return the coarse features."""
+        return tuple(output.to(self._dtype, copy=True) for output in self._compute(self._deep, seam))
+
+    def fine(self, *features: Tensor) -> Tensor:
+        """Return the logits; the next call of a stage may overwrite them."""
+        (logits,) = self._compute(self._fine, *features)
+        return logits
+
+    def _compute(self, stage: OpenVinoModule, *inputs: Tensor) -> list[Tensor]:
+        if stage is not self._last:
+            self._last.release_memory()
+            give_back_memory()
+            self._last = stage
+        return stage(*inputs, lent=True)
 
 
 @torch.inference_mode()
@@ -120,19 +129,18 @@ def compile_stages(network: Network, division: Division, precision: str) -> Divi
         features = division.shallow(tile)
         coarse = division.deep(features[-1])
         expected = division.fine(*coarse, *features[:-1])
+        inputs = {"shallow": [tile], "deep": [features[-1]], "fine": [*coarse, *features[:-1]]}
         try:
-            inputs = {"shallow": [tile], "deep": [features[-1]], "fine": [*coarse, *features[:-1]]}
-            stages = {
-                name: _CompiledStage(getattr(division, name), examples, precision, f"{key}-{name}", name == "deep")
+            modules = {
+                name: OpenVinoModule(getattr(division, name), examples, precision, f"{key}-{name}")
                 for name, examples in inputs.items()
             }
         except _FAILED as error:
             _logger.info("OpenVINO cannot compute the stages of this network: %s", error)
             return None
-        compiled = division._replace(
-            shallow=stages["shallow"], deep=stages["deep"], fine=lambda *features: stages["fine"](*features)[0]
-        )
-        *finer, seam = compiled.shallow(tile)
+        stages = _CompiledStages(**modules, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
+        compiled = division._replace(shallow=stages.shallow, deep=stages.deep, fine=stages.fine)
+        *finer, seam = (level.clone() for level in compiled.shallow(tile))
         if not agree(compiled.fine(*compiled.deep(seam), *finer), expected):
             return None
         _STAGES[key, precision] = compiled

@@ -146,7 +146,7 @@ def test_stages_of_a_network_answer_as_torchs_for_tiles_of_any_size():
             tile = torch.from_numpy(rng.integers(0, 256, (1, 3, rows, columns), np.uint8))
             answers = []
             for each in (stages, compiled):
-                *finer, seam = each.shallow(tile)
+                *finer, seam = (level.clone() for level in each.shallow(tile))
                 answers.append(each.fine(*each.deep(seam), *finer))
             assert torch.allclose(*answers, atol=2e-3)
 
