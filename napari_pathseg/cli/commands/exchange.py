@@ -6,8 +6,7 @@ from typing import Any
 
 from napari_pathseg.cli.arguments import add_command, add_model_option, open_project
 from napari_pathseg.cli.output import Answer
-
-_FORMATS = ("onnx", "bioimageio", "torchscript")  # those of `engine.exchange.model_export`; a test compares them
+from napari_pathseg.engine.exchange.export_formats import EXPORT_FORMATS
 
 
 def add_commands(parsers: Any) -> None:
@@ -16,7 +15,7 @@ def add_commands(parsers: Any) -> None:
     command = add_command(parsers, "export-model", export_model, about, project=False)
     command.add_argument("path", type=Path, metavar="MODEL", help="folder of a model, or of a project")
     add_model_option(command)
-    command.add_argument("--format", required=True, choices=_FORMATS, help="what to write")
+    command.add_argument("--format", required=True, choices=tuple(EXPORT_FORMATS), help="what to write")
     command.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="folder for the files")
 
     about = "take in a model: a bundle (folder or zip), or a bioimage.io package of a known network"

@@ -7,15 +7,12 @@ from pathlib import Path
 from napari_pathseg.engine.bundle import MODEL_CARD, Bundle, find_bundle, load_bundle
 from napari_pathseg.engine.bundle_io import load_network
 from napari_pathseg.engine.exchange.bioimageio_package import write_package
+from napari_pathseg.engine.exchange.export_formats import BIOIMAGEIO, EXPORT_FORMATS, ONNX
 from napari_pathseg.engine.exchange.graphs import write_onnx, write_torchscript
 from napari_pathseg.engine.exchange.model_card import INTENDED_USE, card_of
 from napari_pathseg.errors import BundleError, ConfigError, ProjectError
 from napari_pathseg.projects.project import Project
 from napari_pathseg.storage.atomic import replace_file
-
-ONNX, BIOIMAGEIO, TORCHSCRIPT = "onnx", "bioimageio", "torchscript"
-_SUFFIXES = {ONNX: "onnx", BIOIMAGEIO: "bioimageio.zip", TORCHSCRIPT: "pt"}
-EXPORT_FORMATS = tuple(_SUFFIXES)
 
 
 def model_folder(path: Path, model_id: str | None = None) -> Path:
@@ -41,7 +38,7 @@ def export_model(folder: Path, format_name: str, out: Path) -> list[Path]:
     folder
         The bundle.
     format_name
-        One of `EXPORT_FORMATS`.
+        A key of `EXPORT_FORMATS`.
     out
         Where the files go; created if need be.
 
@@ -55,12 +52,12 @@ def export_model(folder: Path, format_name: str, out: Path) -> list[Path]:
     ProjectError
         If the files cannot be written.
     """
-    if format_name not in _SUFFIXES:
+    if format_name not in EXPORT_FORMATS:
         raise ConfigError(f'format is "{format_name}"; it must be one of {", ".join(EXPORT_FORMATS)}.')
     bundle = load_bundle(folder)
     _check_input(bundle)
     network = load_network(folder, weights=bundle.weights_for("")).eval()
-    name, card = f"{bundle.id}.{_SUFFIXES[format_name]}", f"{bundle.id}_{MODEL_CARD}"
+    name, card = f"{bundle.id}.{EXPORT_FORMATS[format_name].suffix}", f"{bundle.id}_{MODEL_CARD}"
     try:
         out.mkdir(parents=True, exist_ok=True)
         with replace_file(out / name) as partial:

@@ -13,11 +13,11 @@ import torch
 from bundle_helpers import make_bundle
 
 from napari_pathseg.cli import main
-from napari_pathseg.cli.commands import exchange
 from napari_pathseg.engine.bundle import NetworkSpec, load_bundle
 from napari_pathseg.engine.bundle_io import load_network, save_bundle, save_weights
+from napari_pathseg.engine.exchange.export_formats import EXPORT_FORMATS
 from napari_pathseg.engine.exchange.graphs import compare, run_onnx, run_torchscript
-from napari_pathseg.engine.exchange.model_export import EXPORT_FORMATS, export_model
+from napari_pathseg.engine.exchange.model_export import export_model
 from napari_pathseg.engine.networks import build_network
 from napari_pathseg.errors import BundleError
 from napari_pathseg.geometry import Region
@@ -175,4 +175,3 @@ def test_command_exports_a_model_of_a_project_or_its_folder(trained, model, tmp_
     assert (tmp_path / f"{bundle.id}.pt").exists()
     assert main(["export-model", str(model[0]), "--format", "onnx", "--out", str(tmp_path)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "2 files written."
-    assert exchange._FORMATS == EXPORT_FORMATS
