@@ -5,7 +5,6 @@ sides are multiples of `Network.multiple`; its output is float32 (n, classes, ro
 """
 
 import contextlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +26,7 @@ TOLERANCE = 1e-3  # relative and absolute, of probabilities
 _MOST_OTHER_LABELS = 100e-6  # share of the pixels
 _TEST_SIDE, _TRACED_SIDE = 512, 256  # pixels; of another size, so that a graph of fixed size is noticed
 _SEED = 2017
+_POSITIONS = "pos_embed"  # in timm's vision transformers, resampled with antialiasing
 
 
 class _Graph(nn.Module):
@@ -106,6 +106,11 @@ def write_onnx(network: Network, path: Path, notes: dict[str, str]) -> None:
     BundleError
         If a library is missing, a layer has no counterpart, or the file answers otherwise than the network.
     """
+    if any(name.endswith(_POSITIONS) for name in network.state_dict()):  # torch would print the graph, too
+        raise BundleError(
+            "This network cannot be written as ONNX, which cannot resample the positions of a vision transformer. "
+            "Use another format."
+        )
     onnx = needed("onnx")
     needed("onnxruntime")
     names: dict[str, Any] = {"input_names": [INPUT], "output_names": [OUTPUT]}
@@ -141,9 +146,9 @@ def run_onnx(path: Path) -> Callable[[UInt8Array], Float32Array]:
 
 @contextlib.contextmanager
 def _exporting(format_name: str) -> Any:
-    """Turn what torch raises for a layer that has no counterpart into a sentence; what it prints is not for users."""
+    """Turn what torch raises for a layer that has no counterpart into a sentence."""
     try:
-        with suppress_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with suppress_warnings():
             yield
     except (torch.onnx.errors.OnnxExporterError, RuntimeError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0][:200]

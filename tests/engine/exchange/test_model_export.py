@@ -125,11 +125,12 @@ def test_other_networks_are_written_as_onnx(spec, tmp_path, tiles):
     assert compare(answer(load_network(folder).eval(), tiles[0]), run_onnx(path)(tiles[0])) == ""
 
 
-def test_vision_transformer_is_torchscript_but_not_onnx(tmp_path, tiles):
+def test_vision_transformer_is_torchscript_but_not_onnx(tmp_path, tiles, capfd):
     folder = make_model(tmp_path / "m001", NetworkSpec("unet", "vit_tiny_patch16_224", 2))
     with pytest.raises(BundleError, match=r"cannot be written as ONNX .*Use another format"):
         export_model(folder, "onnx", tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+    assert "graph" not in capfd.readouterr().out
     (path,) = export_model(folder, "bioimageio", tmp_path / "out")
     weights = bioimageio.spec.load_model_description(path).weights
     assert (weights.onnx, weights.torchscript is not None) == (None, True)
