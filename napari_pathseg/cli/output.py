@@ -230,6 +230,12 @@ def show_files(answer: Answer) -> list[str]:
     return [*files, f"{_counted(len(files), 'file')} written."]
 
 
+def show_imported_model(answer: Answer) -> list[str]:
+    """Return the name of the new model, and whether it is the current one."""
+    model, current = answer["model"], answer["current"]
+    return [f"{model} was imported{' and is the current model' if current == model else f'; {current} is current'}."]
+
+
 def show_converted(answer: Answer) -> list[str]:
     """Return how many contours of each class were written."""
     classes = ", ".join(f"{number} {name}" for name, number in answer["classes"].items())
@@ -405,6 +411,8 @@ SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
     "convert-weights": show_files,
     "export": show_files,
     "convert": show_converted,
+    "export-model": show_files,
+    "import-model": show_imported_model,
     "report": show_files,
     "open": show_nothing,
     "demo": show_demo,

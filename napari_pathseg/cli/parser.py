@@ -6,6 +6,7 @@ from napari_pathseg.cli.commands import (
     add,
     classes,
     cluster,
+    exchange,
     export,
     model_versions,
     models,
@@ -32,6 +33,7 @@ _SUBJECTS = (
     rounds,
     cluster,
     export,
+    exchange,
     report,
     window,
 )  # in the order of the help

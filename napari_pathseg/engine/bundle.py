@@ -1,10 +1,9 @@
 """A bundle: a folder with a trained model and everything needed to use it.
 
 ``weights.safetensors`` holds the tensors, ``weights_all.safetensors`` those that a last pass also taught the held-out
-slides, ``bundle.json`` the architecture, the lineage and the
-scores, ``curves.csv`` the training curves, drawn in ``curves.svg`` and ``curves.png``.  Nothing in it
-can run code.  This module handles the metadata and needs no torch; `engine.bundle_io` reads and
-writes the weights.
+slides, ``bundle.json`` the architecture, the lineage and the scores, ``model_card.md`` what others need to know,
+``curves.csv`` the training curves, drawn in ``curves.svg`` and ``curves.png``.  Nothing in it can run code.  This
+module handles the metadata and needs no torch; `engine.bundle_io` reads and writes the weights.
 """
 
 import filecmp
@@ -36,7 +35,8 @@ FORMAT = 1
 _MAX_BYTES = 64 << 20  # of a bundle.json
 MOST_LOOKS = 128  # of slides, that a bundle describes
 _COPIES = 5  # attempts to copy a bundle that another process replaces
-_FILES = (WEIGHTS, ALL_WEIGHTS, "bundle.json", "curves.csv", "curves.svg", "curves.png")
+MODEL_CARD, CARD_TITLE = "model_card.md", "# Model "
+_FILES = (WEIGHTS, ALL_WEIGHTS, "bundle.json", MODEL_CARD, "curves.csv", "curves.svg", "curves.png")
 _FolderName = Annotated[str, Meta(pattern=r"^(\w[\w.-]*)?$")]  # of a model or a run
 _ClassNumber = Annotated[int, Meta(ge=1, le=HIGHEST_NUMBER)]
 StoredParts = dict[str, list[Annotated[list[Count], Meta(min_length=4, max_length=4)]]]  # level-0 boxes, by slide
@@ -115,6 +115,8 @@ class Bundle:
         its own all the same: its scores are on what is held out now, and its run ends with the model that it names.
     looks
         How slides look that it, or a model that it was trained from, has learnt, by slide; empty in older bundles.
+    train_patients, val_patients
+        How many patients the slides of `train` and `val` are of; None if that of a slide is unknown.
     """
 
     id: _FolderName
@@ -144,6 +146,8 @@ class Bundle:
     base: _FolderName = ""
     base_scores: dict[str, SlideScore] = field(default_factory=dict)
     labels: str = ""
+    train_patients: Count | None = None
+    val_patients: Count | None = None
     format: int = field(default=FORMAT)
 
     def weights_for(self, slide: str) -> str:
@@ -360,6 +364,7 @@ def make_newest(project: Project, model_id: str) -> str:
         with atomic_folder(copy) as partial:
             _copy_whole(folder, partial)
             save_json(partial / "bundle.json", {**load_json(partial / "bundle.json"), "id": copy.name})
+            _rename_card(partial / MODEL_CARD, copy.name)
     except OSError as error:
         raise ProjectError(
             f"{copy} could not be written ({error.strerror}). Free some space, then try again."
@@ -367,6 +372,13 @@ def make_newest(project: Project, model_id: str) -> str:
     finally:
         run.rmdir()
     return copy.name
+
+
+def _rename_card(card: Path, model_id: str) -> None:
+    """Give a model card, if there is one, the title of another model."""
+    if card.exists():
+        lines = card.read_text(encoding="utf8").splitlines(keepends=True)
+        card.write_text("".join([f"{CARD_TITLE}{model_id}\n", *lines[1:]]), encoding="utf8")
 
 
 def _copy_whole(folder: Path, target: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec, load_bundle
+from napari_pathseg.engine.exchange.model_card import write_card
 from napari_pathseg.engine.networks import Network, build_network
 from napari_pathseg.errors import BundleError
 from napari_pathseg.projects.model_weights import ALL_WEIGHTS, WEIGHTS
@@ -31,7 +32,7 @@ def save_weights(folder: Path, weights: Mapping[str, Tensor], name: str = WEIGHT
 
 
 def save_bundle(folder: Path, bundle: Bundle, curves: Sequence[dict[str, Any]] = ()) -> None:
-    """Write a bundle whose weights are saved already, replacing each file atomically."""
+    """Write a bundle whose weights are saved already, replacing each file atomically; its card once it is finished."""
     if curves:
         with (
             replace_file(folder / "curves.csv") as partial,
@@ -41,6 +42,8 @@ def save_bundle(folder: Path, bundle: Bundle, curves: Sequence[dict[str, Any]] =
             writer.writeheader()
             writer.writerows(curves)
     save_json(folder / "bundle.json", asdict(bundle) | {"network": bundle.network.to_json()})
+    if bundle.finished:
+        write_card(folder, bundle)
 
 
 def load_network(folder: Path, classes: int | None = None, weights: str = WEIGHTS) -> Network:
@@ -100,7 +103,7 @@ def allocate_network(stored: Mapping[str, tuple[int, ...]], spec: NetworkSpec) -
     try:
         with torch.device("meta"):
             network = build_network(spec)
-    except (NotImplementedError, RuntimeError):  # some encoders compute with tensors while they are built
+    except (BundleError, NotImplementedError, RuntimeError):  # some, such as mit_b0, compute while they are built
         return build_network(spec)
     wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     missing = wanted.keys() - stored.keys() - set(_LACKING_IN_OLD_BUNDLES)

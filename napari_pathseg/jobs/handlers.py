@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_pathseg.engine.events import Job, Trial
+from napari_pathseg.engine.events import Job, Progress, Trial
 from napari_pathseg.geometry import grid_shape
 from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
     ComputeSuperpixels,
+    ExportModel,
+    FilesWritten,
     FindDisagreements,
     FindPlaces,
     JobFinished,
@@ -22,7 +24,6 @@ from napari_pathseg.jobs.protocol import (
     Predict,
     PredictionFinished,
     Report,
-    ReportWritten,
     SampleAugmentation,
     Score,
     ScoringFinished,
@@ -53,6 +54,8 @@ def create_job(command: StartJob, live: LiveService) -> Job[JobFinished]:
             return _score(command)
         case Report():
             return _report(command)
+        case ExportModel():
+            return _export_model(command)
         case SampleAugmentation():
             return _sample_augmentation(command)
         case FindPlaces():
@@ -119,11 +122,20 @@ def _score(command: Score) -> Job[ScoringFinished]:
     return replace(finished, confusion=answer["confusion"], confusion_mm2=mm2, **words)
 
 
-def _report(command: Report) -> Job[ReportWritten]:
+def _report(command: Report) -> Job[FilesWritten]:
     from napari_pathseg.engine.report.report import report_job
 
     files = yield from report_job(Project.open(command.project), Path(command.folder), command.model)
-    return ReportWritten([str(path) for path in files])
+    return FilesWritten([str(path) for path in files])
+
+
+def _export_model(command: ExportModel) -> Job[FilesWritten]:
+    from napari_pathseg.engine.bundle import find_bundle
+    from napari_pathseg.engine.exchange.model_export import export_model
+
+    yield Progress(f"Writing {command.model}", 0.0, 0.0)
+    folder = find_bundle(Project.open(command.project), command.model)
+    return FilesWritten([str(path) for path in export_model(folder, command.format, Path(command.folder))])
 
 
 def _sample_augmentation(command: SampleAugmentation) -> Job[AugmentationSampled]:

@@ -106,6 +106,16 @@ class Report(StartJob):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ExportModel(StartJob):
+    """Write a model into a folder in one of `EXPORT_FORMATS`."""
+
+    wire_name = "export-model"
+    model: str
+    format: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleAugmentation(StartJob):
     """Draw a tile from the training slides and augment it; the same seed gives the same samples."""
 
@@ -142,14 +152,8 @@ class FindDisagreements(StartJob):
 class ComputeSuperpixels(Command):
     """Divide a region of a slide into superpixels and write them to `path` as ``.npy``; it never waits for a job.
 
-    Attributes
-    ----------
-    region
-        The region on the grid that is `downsample` times coarser than level 0.
-    size
-        Side of a superpixel in pixels of that grid.
-    number
-        Repeated in the answer.
+    The region is on the grid that is `downsample` times coarser than level 0, and `size` the side of a superpixel
+    there; `number` is repeated in the answer.
     """
 
     wire_name = "superpixels"
@@ -320,10 +324,10 @@ class ScoringFinished(JobFinished):
 
 
 @dataclass(frozen=True)
-class ReportWritten(JobFinished):
-    """The report of a model was written; the page is the first of its files."""
+class FilesWritten(JobFinished):
+    """The report of a model, or the model for other programs, was written; the main one of the files is the first."""
 
-    wire_name = "report-written"
+    wire_name = "files-written"
     files: list[str]
 
 
@@ -395,7 +399,7 @@ class SuperpixelsFailed(Event):
 COMMANDS: dict[str, type[Command]] = {
     kind.wire_name: kind
     for kind in (
-        *(Train, Tune, Predict, Score, Report, SampleAugmentation, FindPlaces, FindDisagreements),
+        *(Train, Tune, Predict, Score, Report, ExportModel, SampleAugmentation, FindPlaces, FindDisagreements),
         *(ComputeSuperpixels, Stop, RequestPreview),
         *(StartLive, StopLive, ShowLive, UpdateLive, FillLive, KeepLive),
     )
@@ -404,7 +408,7 @@ EVENTS: dict[str, type[Event]] = {
     kind.wire_name: kind
     for kind in (
         *(Started, Progress, Validated, ValidationSamplesReady, PreviewReady, Note, Trial, TileDone, SlideDone),
-        *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished, ReportWritten),
+        *(WorkerReady, JobFailed, TrainingFinished, TuningFinished, PredictionFinished, ScoringFinished, FilesWritten),
         *(AugmentationSampled, PlacesFound, SuperpixelsReady, SuperpixelsFailed),
         *(LiveTile, LiveFilled, LiveStatus, LiveKept, LiveCompared),
     )
@@ -430,13 +434,7 @@ def parse_command(line: str | bytes) -> Command | None:
 
 
 def parse_event(line: str | bytes) -> Event | None:
-    """Return the event in a line of JSON; log an unknown kind and return None.
-
-    Raises
-    ------
-    MessageError
-        If the line is not JSON, lacks a field or has one of another type.
-    """
+    """Return the event in a line of JSON, as `parse_command` does."""
     return _parse(line, EVENTS, Event)
 
 

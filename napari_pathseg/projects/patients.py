@@ -255,6 +255,14 @@ def patients_by_name(project: "Project", pattern: str) -> dict[str, str]:
     return patients
 
 
+def count_patients(records: Iterable[SlideRecord]) -> int | None:
+    """Return how many patients slides are of; None if that of one is unknown, as its patient is its own name."""
+    records = list(records)
+    if any(record.patient == record.id for record in records):
+        return None
+    return len({record.patient for record in records})
+
+
 def _with_patients(project: "Project", patients: Mapping[str, str]) -> dict[str, SlideRecord]:
     return {name: replace(record, patient=patients[name]) for name, record in project.slides.items()}
 

@@ -1,6 +1,7 @@
 """Synthetic H&E slides with contours, for the demo, the sample data and the tests.
 
-It may import `slides` and `contours`; of the product only the demo depends on it.  Begin with `slides.py`.
+It may import `slides` and `contours`; of the product only the demo and the test picture of an exported model depend on
+it.  Begin with `slides.py`.
 """
 
 from napari_pathseg.samples.pyramid import write_pyramid

@@ -16,6 +16,7 @@ from napari_pathseg.jobs.handlers import create_job
 from napari_pathseg.jobs.live import LiveService
 from napari_pathseg.jobs.protocol import (
     ComputeSuperpixels,
+    ExportModel,
     FindDisagreements,
     FindPlaces,
     SampleAugmentation,
@@ -52,6 +53,14 @@ def test_samples_without_augmentation_are_the_tile_itself(project):
     config = SMALL.replace(flip_rotate=False, geometric_p=0.0, degrade_p=0.0, stain_jitter=0.0)
     pixels = pixels_of_samples(project, config, 0)
     assert (pixels[:160, :160] == pixels[-160:, -160:]).all()
+
+
+def test_model_is_exported(trained, tmp_path):
+    project, _, bundle = trained
+    command = ExportModel(project=str(project.folder), model=bundle.id, format="torchscript", folder=str(tmp_path))
+    finished = run(create_job(command, LiveService(print)))
+    assert finished.files[0] == str(tmp_path / f"{bundle.id}.pt")
+    assert (tmp_path / f"{bundle.id}.pt").stat().st_size > 1_000_000
 
 
 def test_sampling_assigns_no_role(project):

@@ -25,7 +25,7 @@ from napari_pathseg.slides.look import Look
 COMPARING = "Comparing with what was learnt"  # the stage before a prediction
 _TIMES, _PERCENTILE = 2.0, 90  # a slide may be so many times as far as this percentage of the learnt slides are
 _SCALE = "of another pixel size"
-_OTHER_SCALE = 1.5  # times a pixel size
+_OTHER_SCALE, _OTHER_WORKING_SCALE = 1.5, 1.1  # times a pixel size: of slides, and of what a network sees
 
 # Measured on 18 lymph nodes, 27 photographs of glands from several laboratories, and synthetic slides: models of four
 # or more of each find up to 5 % of the others unlike, and all that are blurred by 1.5 px, 0.6 times as bright, twice
@@ -96,8 +96,23 @@ def unlike_sentences(found: Mapping[str, Iterable[Difference]], model: str) -> l
 
 def compare_with_learnt(project: Project, bundle: Bundle, records: Sequence[SlideRecord]) -> Iterator[Progress | Note]:
     """Look at slides before they are predicted; yield in what they are unlike those that the model has learnt."""
+    scale = other_scale(project, bundle)
+    if scale:
+        yield Note(scale, warning=True)
     found = yield from unlike_slides(project, bundle, records)
     yield from (Note(text, warning=True) for text in unlike_sentences(found, bundle.id))
+
+
+def other_scale(project: Project, bundle: Bundle) -> str:
+    """Return a warning if a model has learnt at another pixel size than that at which its project predicts, or ""."""
+    learnt, here = bundle.mpp, project.mpp
+    if learnt is None or (here is not None and abs(math.log(here / learnt)) < math.log(_OTHER_WORKING_SCALE)):
+        return ""
+    size = "the full resolution of each slide" if here is None else f"{here:g} µm per pixel"
+    return (
+        f"{bundle.id} was made for {learnt:g} µm per pixel, and this project predicts at {size}. Use it in a project "
+        f"of its own: pathseg new --mpp {learnt:g}."
+    )
 
 
 def unlike_slides(

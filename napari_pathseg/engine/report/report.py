@@ -17,6 +17,7 @@ from napari_pathseg.config import ScoreConfig, TrainConfig
 from napari_pathseg.engine.bundle import Bundle, check_classes, find_bundle, load_bundle, slides_to_score
 from napari_pathseg.engine.evaluation.evaluation import score_job
 from napari_pathseg.engine.events import Job
+from napari_pathseg.engine.exchange.model_card import INTENDED_USE
 from napari_pathseg.engine.inference.unlike_slides import unlike_slides
 from napari_pathseg.engine.report import content
 from napari_pathseg.engine.report.page import page
@@ -29,10 +30,6 @@ from napari_pathseg.storage.atomic import replace_file
 
 FORMAT = 1
 HTML, JSON = "report.html", "report.json"
-INTENDED_USE = (
-    "Segmentation of tissue on digitised slides, for research only. Not a medical device; not for diagnosis, and not "
-    "for decisions on patients."
-)
 _DEFAULT = ScoreConfig()
 
 

@@ -39,6 +39,7 @@ from napari_pathseg.masks.prediction import most_likely_classes
 from napari_pathseg.projects.checks.trainability import train_val_split
 from napari_pathseg.projects.held_out_parts import parts_to_json
 from napari_pathseg.projects.model_weights import LIVE_MODEL
+from napari_pathseg.projects.patients import count_patients
 from napari_pathseg.projects.project import Project
 from napari_pathseg.projects.slide_record import SlideRecord, labels_in_numbers
 from napari_pathseg.slides.look import Look
@@ -205,6 +206,8 @@ class _Maker:
             origin=describe_origin(),
             held_out=parts_to_json(division.held_out),
             looks=self._looks,
+            train_patients=count_patients(division.train),
+            val_patients=count_patients(division.val),
         )
         folder, kept = project.folder / "models" / LIVE_MODEL, KeptLive(bundle, labels, self._dice, pixels)
         try:

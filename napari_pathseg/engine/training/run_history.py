@@ -23,6 +23,7 @@ from napari_pathseg.engine.training.plan import TrainingPlan
 from napari_pathseg.engine.training.train_state import TrainState
 from napari_pathseg.projects.held_out_parts import parts_to_json
 from napari_pathseg.projects.model_weights import WEIGHTS
+from napari_pathseg.projects.patients import count_patients
 from napari_pathseg.projects.project import Project
 from napari_pathseg.slides.look import Look
 from napari_pathseg.storage.portable import remove_tree
@@ -205,6 +206,8 @@ class RunHistory:
             base=plan.base if self._base_slides else "",
             base_scores=dict(self._base_slides),
             labels=self.labels,
+            train_patients=count_patients(plan.train),
+            val_patients=count_patients(plan.val),
         )
         save_bundle(self.folder, bundle, self.curves)
         save_curves_figure(self.folder, self.curves)

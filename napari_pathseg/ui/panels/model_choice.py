@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from psygnal import Signal
 from qtpy.QtCore import QPoint, Qt
-from qtpy.QtWidgets import QComboBox, QInputDialog, QMenu, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QInputDialog, QMenu, QSizePolicy, QWidget
 from superqt.utils import signals_blocked
 
+from napari_pathseg.engine.exchange.export_formats import EXPORT_FORMATS
 from napari_pathseg.projects.model_versions import removed_models
 from napari_pathseg.projects.model_weights import LIVE_MODEL
 from napari_pathseg.ui.session.formatting import format_model
@@ -23,7 +25,7 @@ _HELP = (
     "The model that predicts, newest first, with its Dice: the mean over the classes on what is held out.\n"
     "● is the current model, used where none is named.\n"
     "The live model is kept as it was when a slide was left or a training began.\n"
-    "Right-click, or the button beside it: make it current, compare, rename, remove; Ctrl+Z takes it back."
+    "Right-click, or the button beside it: make it current, compare, export, rename, remove; Ctrl+Z takes it back."
 )
 
 
@@ -95,6 +97,12 @@ class ModelChoice(QComboBox):
                 self._add(compare, text.strip(), partial(self.compare_wanted.emit, str(model), str(other)), True)
         if compare is not None:
             compare.setEnabled(not compare.isEmpty() and not session.training.busy)
+        exports = menu.addMenu("Export for other programs")
+        for name, (label, _) in EXPORT_FORMATS.items():
+            if exports is not None:
+                self._add(exports, f"{label}…", partial(self._export, name), True)
+        if exports is not None:
+            exports.setEnabled(model is not None and not session.read_only and not session.training.busy)
         self._add(menu, "Rename…", self._rename, changes)
         self._add(menu, "Remove", partial(session.models.remove, model), changes and not session.training.busy)
         restore = menu.addMenu("Restore")
@@ -112,6 +120,13 @@ class ModelChoice(QComboBox):
         action = menu.addAction(menu_text(text), run)
         if action is not None:
             action.setEnabled(enabled)
+
+    def _export(self, format_name: str) -> None:
+        """Ask for a folder, and write the model into it."""
+        start = str(self._session.require_project().folder.parent)
+        folder = QFileDialog.getExistingDirectory(self, "Export the model into a folder", start)
+        if folder:
+            self._session.training.export_model(self.currentData(), format_name, Path(folder))
 
     def _rename(self) -> None:
         """Ask for the name that is shown beside the model's own."""

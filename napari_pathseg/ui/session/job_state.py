@@ -48,6 +48,7 @@ class JobKind(Enum):
     PREDICT = "Predicting"
     SCORE = "Scoring"
     REPORT = "Writing the report of"
+    EXPORT = "Exporting"
     PREVIEW = "Drawing the augmentation"
     PLACES = "Looking for places"
 

@@ -29,6 +29,8 @@ from napari_pathseg.errors import PathsegError, ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import (
     AugmentationSampled,
+    ExportModel,
+    FilesWritten,
     FindDisagreements,
     FindPlaces,
     JobFailed,
@@ -37,7 +39,6 @@ from napari_pathseg.jobs.protocol import (
     Predict,
     PredictionFinished,
     Report,
-    ReportWritten,
     SampleAugmentation,
     Score,
     ScoringFinished,
@@ -201,6 +202,11 @@ class TrainingController:
         command = Report(project=self._folder, model=model, folder=str(folder))
         self._begin(JobState(JobKind.REPORT, model=model), command)
 
+    def export_model(self, model: str, format_name: str, folder: Path) -> None:
+        """Write a model into a folder for other programs, in one of `EXPORT_FORMATS`."""
+        command = ExportModel(project=self._folder, model=model, format=format_name, folder=str(folder))
+        self._begin(JobState(JobKind.EXPORT, model=model), command)
+
     def find_places(self, command: FindPlaces | FindDisagreements) -> None:
         """Look for places, until another job is started."""
         self._begin(JobState(JobKind.PLACES, gives_way=True), command)
@@ -346,17 +352,16 @@ class TrainingController:
                 self.scores[model] = event
                 if not self._score_next():
                     self._workspace.project_changed.emit()
-            case ReportWritten(files=files):
-                self._workspace.message.emit(f"The report was written: {files[0]}", "", "info")
+            case FilesWritten(files=files):
+                self._workspace.message.emit(f"Written: {files[0]}", "", "info")
             case TuningFinished(best=best):
                 self._models.use_newest()
                 self._workspace.project_changed.emit()
                 if best is not None:
-                    self._workspace.message.emit(
-                        f"{best.model} scored best: Dice {best.score:.2f}. Its settings are shown under Find settings.",
-                        "",
-                        "info",
+                    text = (
+                        f"{best.model} scored best: Dice {best.score:.2f}. Its settings are shown under Find settings."
                     )
+                    self._workspace.message.emit(text, "", "info")
             case TrainingFinished():
                 self._on_trained(event)
             case PredictionFinished(stopped=True):
@@ -403,15 +408,13 @@ class TrainingController:
         assert self.run is not None
         if not self.run.waiting:
             return False
-        model, *rest = self.run.waiting
-        slides = self.run.slides
+        (model, *rest), slides = self.run.waiting, self.run.slides
         self.run = JobState(JobKind.SCORE, waiting=rest, slides=slides)
         self._score(model, slides)
         return True
 
     def _score(self, model: str, slides: list[str]) -> None:
-        adapt = self.predict_config.adapt
-        self._send(Score(project=self._folder, role=VAL, model=model, slides=slides, adapt=adapt))
+        self._send(Score(project=self._folder, role=VAL, model=model, slides=slides, adapt=self.predict_config.adapt))
 
     def _on_worker_died(self, errors: str) -> None:
         self._ignored_jobs, self._stopping_detached = 0, False
@@ -420,11 +423,8 @@ class TrainingController:
         self._tiles.finish()
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
-        self._workspace.message.emit(
-            f"{self.run.kind_label} stopped because its process ended.{kept} Press the button again to continue.",
-            errors,
-            "warning",
-        )
+        text = f"{self.run.kind_label} stopped because its process ended.{kept} Press the button again to continue."
+        self._workspace.message.emit(text, errors, "warning")
         self._workspace.project_changed.emit()
         self.run_changed.emit()
 

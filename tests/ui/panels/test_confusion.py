@@ -10,11 +10,11 @@ from qtpy.QtWidgets import QApplication
 from napari_pathseg.engine.evaluation.slide_scores import SlideScore
 from napari_pathseg.geometry import Region
 from napari_pathseg.jobs.protocol import (
+    FilesWritten,
     FindDisagreements,
     OfferedPlace,
     PlacesFound,
     Report,
-    ReportWritten,
     Score,
     ScoringFinished,
 )
@@ -78,7 +78,7 @@ def test_report_is_written_by_the_worker_and_named_when_it_is_there(scorable, tm
     assert isinstance(command, Report)
     assert (command.model, command.folder) == ("m001", str(tmp_path))
     qtbot.waitUntil(lambda: not scorable.review.report.isEnabled())
-    scorable.worker.event.emit(ReportWritten([str(tmp_path / "report.html")]))
+    scorable.worker.event.emit(FilesWritten([str(tmp_path / "report.html")]))
     qtbot.waitUntil(scorable.review.report.isEnabled)
     assert any("report.html" in text for text in messages)
 

@@ -4,9 +4,9 @@ import pytest
 from bundle_helpers import make_bundle, save_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QInputDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-from napari_pathseg.jobs.protocol import Score, ScoringFinished
+from napari_pathseg.jobs.protocol import ExportModel, FilesWritten, Score, ScoringFinished
 from napari_pathseg.projects.project import Project
 from napari_pathseg.ui.panels.review import ReviewPanel
 
@@ -72,6 +72,20 @@ def test_removed_model_leaves_the_list_and_is_restored(review, qtbot):
     _choose(qtbot, review, "m001", "Restore", "m002")
     assert _stored(review).model_ids() == ["m001", "m002", "m003", "m004"]
     assert not _entry(review, "Restore").isEnabled()
+
+
+def test_model_is_exported_into_the_chosen_folder(review, worker, monkeypatch, qtbot, tmp_path):
+    monkeypatch.setattr(QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    messages = []
+    review._session.message.connect(lambda text, *_: messages.append(text))
+    _choose(qtbot, review, "m002", "Export for other programs", "bioimage.io package")
+    command = worker.sent[-1]
+    assert isinstance(command, ExportModel)
+    assert (command.model, command.format, command.folder) == ("m002", "bioimageio", str(tmp_path))
+    assert not _entry(review, "Export for other programs").isEnabled()
+    worker.event.emit(FilesWritten([str(tmp_path / "m002.bioimageio.zip")]))
+    assert any("m002.bioimageio.zip" in text for text in messages)
+    assert _entry(review, "Export for other programs").isEnabled()
 
 
 def test_name_is_shown_beside_the_number(review, monkeypatch, qtbot):
