@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_pathseg.cli.output import SHOWN, Answer
+from napari_pathseg.cli.output import Answer
+from napari_pathseg.cli.shown import SHOWN
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
 

@@ -1,6 +1,6 @@
 """Format the answers of the commands for a terminal, as tables and sentences."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,10 +75,10 @@ def show_set(answer: Answer) -> list[str]:
 
 
 def show_removed(answer: Answer) -> list[str]:
-    """Return how many slides there are, and which were removed."""
-    removed = answer["removed"]
-    back = f" Removed: {join_names(removed)}; --undo brings them back." if removed else " None is removed."
-    return [f"{_counted(len(answer['slides']), 'slide')}.{back}"]
+    """Return how many slides and models there are, and which were removed."""
+    removed = [*answer["removed"], *answer["removed_models"]]
+    back = f"Removed: {join_names(removed)}; --restore brings them back." if removed else "None is removed."
+    return [f"{_counted(len(answer['slides']), 'slide')}, {_counted(len(answer['models']), 'model')}. {back}"]
 
 
 def show_classes(answer: Answer) -> list[str]:
@@ -388,32 +388,3 @@ def _join_settings(settings: Mapping[str, Any]) -> str:
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-SHOWN: Mapping[str, Callable[[Answer], list[str]]] = {  # by command
-    "new": show_project,
-    "add": show_added,
-    "set": show_set,
-    "remove": show_removed,
-    "split": show_split,
-    "class": show_classes,
-    "relink": show_found,
-    "check": show_check,
-    "versions": show_versions,
-    "model": show_models,
-    "train": show_training,
-    "tune": show_trials,
-    "predict": show_prediction,
-    "cluster": show_nothing,
-    "score": show_scores,
-    "queue": show_places,
-    "rounds": show_rounds,
-    "convert-weights": show_files,
-    "export": show_files,
-    "convert": show_converted,
-    "export-model": show_files,
-    "import-model": show_imported_model,
-    "report": show_files,
-    "open": show_nothing,
-    "demo": show_demo,
-}

@@ -6,6 +6,7 @@ from napari_pathseg.cli.commands import (
     add,
     classes,
     cluster,
+    contents,
     exchange,
     export,
     model_versions,
@@ -22,6 +23,7 @@ from napari_pathseg.cli.commands import (
 
 _SUBJECTS = (
     project,
+    contents,
     add,
     slides,
     classes,

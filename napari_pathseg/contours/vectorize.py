@@ -14,7 +14,6 @@ import contourpy
 import numpy as np
 import numpy.typing as npt
 import shapely
-from skimage.measure import label as connected
 
 from napari_pathseg.contours.contour import Contour, Points
 from napari_pathseg.geometry import Region
@@ -91,6 +90,8 @@ def _patches(chosen: npt.NDArray[np.bool_]) -> Iterator[tuple[Region, npt.NDArra
     padded[: chosen.shape[0], : chosen.shape[1]] = chosen
     words = padded.view(np.uint64).reshape(rows, _BLOCK, columns, -1)
     blocks = np.bitwise_or.reduce(np.bitwise_or.reduce(words, axis=1), axis=2) != 0
+    from skimage.measure import label as connected  # 0.4 s, which no listing of a project needs
+
     numbers, count = connected(blocks, connectivity=2, return_num=True)  # type: ignore[no-untyped-call]
     boxes = _boxes(numbers, count)
     area = sum(box.height * box.width for box in boxes)

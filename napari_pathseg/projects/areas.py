@@ -6,7 +6,7 @@ megapixel, so that both can be shown while somebody paints.  Predictions count a
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,9 @@ from napari_pathseg.geometry.arrays import BoolArray, UInt8Array
 from napari_pathseg.masks.label_rules import with_implied_background
 from napari_pathseg.masks.provenance import Counts, Provenance, with_implied_background_count
 from napari_pathseg.projects.slide_record import SlideRecord
-from napari_pathseg.slides.tissue import TissueMask
+
+if TYPE_CHECKING:
+    from napari_pathseg.slides.tissue import TissueMask
 
 _MAX_READ_PIXELS = 1024**2  # no mask's coarsest level has more
 _MAX_COUNTED_PIXELS = 512**2  # of those read, so that painting does not lag
@@ -125,7 +127,7 @@ def sampling_level(shape: tuple[int, int]) -> tuple[int, int]:
     return level, 2 if math.prod(grid_shape(shape, 2**level)) > _MAX_COUNTED_PIXELS else 1
 
 
-def sample_tissue(tissue: TissueMask, record: SlideRecord) -> BoolArray | None:
+def sample_tissue(tissue: "TissueMask", record: SlideRecord) -> BoolArray | None:
     """Return which of the counted mask pixels have their centre on tissue; None if there is no tissue."""
     if not tissue.pixels.any():
         return None

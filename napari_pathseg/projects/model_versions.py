@@ -7,7 +7,7 @@ that were trained from it keep their history; its number is not given to another
 from collections.abc import Sequence
 
 from napari_pathseg.errors import ProjectError
-from napari_pathseg.projects.model_weights import LIVE_MODEL
+from napari_pathseg.projects.model_weights import LIVE_MODEL, WEIGHTS
 from napari_pathseg.projects.project import Project
 
 _MAX_NAME = 60  # letters
@@ -83,9 +83,9 @@ def restore_models(project: Project, models: Sequence[str]) -> None:
 
 
 def removed_models(project: Project) -> list[str]:
-    """Return the models that can be brought back, in the order of removal."""
-    stored = project.stored_models()
-    return [model for model in project.state.removed_models if model in stored]
+    """Return the models that can be brought back, in the order of removal: not those whose weights were deleted."""
+    models = project.folder / "models"
+    return [model for model in project.state.removed_models if (models / model / WEIGHTS).exists()]
 
 
 def _check(project: Project, model: str) -> None:

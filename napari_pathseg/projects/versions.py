@@ -195,6 +195,18 @@ def expired_versions(known: Sequence[Version], now: datetime) -> list[Version]:
     return [*rounds, *_expired(known, now)]
 
 
+def superseded_versions(known: Sequence[Version]) -> list[Version]:
+    """Return the versions that can be done without, from `known`, which is sorted newest first.
+
+    The newest, the newest before a training, with which new labels are found, and those by hand stay.
+    """
+    readable = [version for version in known if not version.problem]
+    kept = {version.number for version in readable[:1]}
+    kept |= {version.number for version in readable if version.why == BY_HAND}
+    kept |= {version.number for version in [v for v in readable if v.why in (TRAINING, ROUND)][:1]}
+    return [version for version in known if version.number not in kept]
+
+
 def _expired(known: Sequence[Version], now: datetime) -> list[Version]:
     """Return the versions to delete but for rounds."""
     readable = [version for version in known if not version.problem]

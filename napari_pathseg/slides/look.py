@@ -10,7 +10,6 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
-from scipy import ndimage
 
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.storage.json_schema import PixelSize
@@ -90,6 +89,8 @@ def _direction(density: npt.NDArray[np.floating]) -> tuple[float, float, float]:
 
 
 def _sharpness(tiles: Sequence[UInt8Array]) -> float:
+    from scipy import ndimage  # it takes 0.2 s, and bundles only hold looks
+
     fine = coarse = _LEAST_VARIANCE
     for tile in tiles:
         grey = tile.mean(axis=2, dtype=np.float32)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from napari_pathseg.cli.output import SHOWN
 from napari_pathseg.cli.parser import build_parser
+from napari_pathseg.cli.shown import SHOWN
 from napari_pathseg.projects.project import Project
 
 TINY = ("--tile", 64, "--batch", 2, "--steps", 2, "--weights", "none")

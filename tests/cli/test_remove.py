@@ -18,7 +18,10 @@ def test_removed_slides_are_listed_and_come_back(tmp_path, run_pathseg):
         code, lines, _ = run_pathseg("remove", folder, *words, "--json")
         return code, json.loads(lines[-1]) if lines else None
 
-    assert run("a") == (0, {"slides": ["b"], "removed": ["a"]})
+    nothing = {"models": [], "removed_models": []}
+    assert run("a") == (0, {"slides": ["b"], "removed": ["a"], **nothing})
     assert run()[1]["removed"] == ["a"]
-    assert run("a", "--undo") == (0, {"slides": ["b", "a"], "removed": []})
+    assert run("a", "--undo") == (0, {"slides": ["b", "a"], "removed": [], **nothing})
+    assert run("--slide", "a", "--slide", "b")[1]["removed"] == ["a", "b"]
+    assert run("--slide", "b", "--restore")[1]["slides"] == ["b"]
     assert run("z")[0] != 0

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from napari_pathseg.engine.bundle import Bundle, NetworkSpec
+from napari_pathseg.projects.model_weights import WEIGHTS
 from napari_pathseg.projects.project import Project
 
 
@@ -31,8 +32,9 @@ def make_bundle(name: str = "m001", **fields: Any) -> Bundle:
 
 
 def save_model(project: Project, bundle: Bundle) -> Bundle:
-    """Put the metadata of a model, which has no weights, where the project looks for it."""
+    """Put the metadata of a model, and an empty file in place of its weights, where the project looks for them."""
     folder = project.folder / "models" / bundle.id
     folder.mkdir(parents=True)
     (folder / "bundle.json").write_text(json.dumps(asdict(bundle)))
+    (folder / WEIGHTS).touch()
     return bundle

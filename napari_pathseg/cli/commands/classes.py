@@ -30,27 +30,10 @@ def change_classes(args: argparse.Namespace) -> Answer:
             raise ConfigError(f"{args.action} has {len(args.names)} names; it takes {usage}.")
         with project.write_lock():
             answer["slides"] = action(project, *args.names)
-    pixels = _pixels(project)
-    return {
-        **answer,
-        "classes": [
-            {"class": spec.name, "number": spec.index, "color": spec.color, "pixels": pixels[spec.index]}
-            for spec in project.classes
-        ],
-        "removed": [gone.spec.name for gone in project.classes.removed],
-    }
+    from napari_pathseg.projects.contents import describe_classes
 
-
-def _pixels(project: "Project") -> dict[int, int]:
-    """Return the mask pixels of each class, by index, over all slides."""
-    from napari_pathseg.projects.areas import class_areas
-
-    total = {spec.index: 0 for spec in project.classes}
-    for slide, record in project.slides.items():
-        mask = project.open_mask_readonly(slide)
-        areas = class_areas(project.classes, record, project.counts(slide), mask, None)
-        total = {index: total[index] + area.pixels for index, area in areas.items()}
-    return total
+    removed = [gone.spec.name for gone in project.classes.removed]
+    return {**answer, "classes": describe_classes(project), "removed": removed}
 
 
 def _add(project: "Project", text: str) -> list[str]:

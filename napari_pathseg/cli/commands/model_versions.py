@@ -33,28 +33,14 @@ def change_models(args: argparse.Namespace) -> Answer:
 
 
 def _describe(project: "Project") -> Answer:
-    """Return the models of a project, each after the one that it was trained from, as JSON values."""
-    from napari_pathseg.engine.evaluation.before_after import before_after
-    from napari_pathseg.engine.model_tree import model_tree
+    from napari_pathseg.engine.contents import describe_models
     from napari_pathseg.projects.model_versions import removed_models
 
-    models, names = [], project.state.model_names
-    for depth, bundle in model_tree(project):
-        compared = before_after(project, bundle)
-        models.append(
-            {
-                "model": bundle.id,
-                "name": names.get(bundle.id, ""),
-                "parent": bundle.parent,
-                "depth": depth,
-                "current": bundle.id == project.current_model,
-                "mean_dice": bundle.mean_dice,
-                "finished": bundle.finished,
-                "labels": bundle.labels,
-                "before_after": None if compared is None else compared.to_json(),
-            }
-        )
-    return {"models": models, "current": project.current_model, "removed": removed_models(project)}
+    return {
+        "models": describe_models(project),
+        "current": project.current_model,
+        "removed": removed_models(project),
+    }
 
 
 def _make_current(project: "Project", model: str) -> None:

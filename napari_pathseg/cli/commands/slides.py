@@ -17,9 +17,13 @@ def add_commands(parsers: Any) -> None:
     """Add ``set``, ``remove``, ``split`` and ``relink``."""
     _add_set_command(parsers)
 
-    command = add_command(parsers, "remove", remove, "take slides off the list, or bring them back; no file is deleted")
-    command.add_argument("slides", nargs="*", metavar="SLIDE", help="name of a slide; none lists the removed ones")
-    command.add_argument("--undo", action="store_true", help="bring the slides back with all that belongs to them")
+    about = "take slides or models off the list, or bring them back; no file is deleted"
+    command = add_command(parsers, "remove", remove, about)
+    command.add_argument("slides", nargs="*", metavar="SLIDE", help="name of a slide; none lists what was removed")
+    command.add_argument("--slide", action="append", metavar="ID", help="name of a slide, too; may be repeated")
+    command.add_argument("--model", action="append", metavar="ID", help="name of a model; may be repeated")
+    about = "bring the slides and models back with all that belongs to them"
+    command.add_argument("--restore", "--undo", dest="restore", action="store_true", help=about)
 
     command = add_command(parsers, "split", split_project, "assign train, val and test roles again, by patient")
     command.add_argument(
@@ -74,15 +78,24 @@ def set_slides(args: argparse.Namespace) -> Answer:
 
 
 def remove(args: argparse.Namespace) -> Answer:
-    """Remove slides, or bring them back."""
+    """Remove slides and models, or bring them back."""
+    from napari_pathseg.projects.model_versions import remove_models, removed_models, restore_models
     from napari_pathseg.projects.removed_slides import remove_slides, removed_slides, restore_slides
 
-    project = open_project(args)
-    if args.undo and not args.slides:
-        raise ConfigError("--undo needs the slides to bring back. Name them.")
-    if args.slides:
-        (restore_slides if args.undo else remove_slides)(project, args.slides)
-    return {"slides": list(project.slides), "removed": list(removed_slides(project))}
+    project, slides, models = open_project(args), [*args.slides, *(args.slide or [])], args.model or []
+    if args.restore and not slides and not models:
+        raise ConfigError("--restore needs the slides or models to bring back. Name them.")
+    with project.write_lock():
+        if slides:
+            (restore_slides if args.restore else remove_slides)(project, slides)
+        if models:
+            (restore_models if args.restore else remove_models)(project, models)
+    return {
+        "slides": list(project.slides),
+        "models": project.model_ids(),
+        "removed": list(removed_slides(project)),
+        "removed_models": removed_models(project),
+    }
 
 
 def split_project(args: argparse.Namespace) -> Answer:

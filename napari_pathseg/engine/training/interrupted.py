@@ -1,10 +1,11 @@
-"""Find an interrupted run that can be resumed.  It needs no torch."""
+"""The trainings of a project: what state each is in, and which of them can be resumed.  It needs no torch."""
 
 import platform
 import re
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 import psutil
 
@@ -21,6 +22,46 @@ class _Status(TypedDict):
     pid: int
     time: float
     host: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class StartedRun:
+    """A training that was started.
+
+    Attributes
+    ----------
+    folder
+        Its folder, named after it.
+    state
+        Whether it goes on, ended, was stopped with its best model kept, or was killed or failed, so that it can be
+        resumed.
+    model
+        The model that it has trained so far, if that is still listed.
+    """
+
+    folder: Path
+    state: Literal["running", "finished", "stopped", "interrupted"]
+    model: str | None
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+
+def started_runs(project: Project) -> list[StartedRun]:
+    """Return all trainings, newest first."""
+    models = project.model_ids()
+    runs = []
+    for folder in _started_runs(project):
+        status, model = _status_of(folder), _model_of(project, folder).name
+        state: Literal["running", "finished", "stopped", "interrupted"] = "interrupted"
+        if status is not None and status["state"] == "running" and _is_running(status, folder):
+            state = "running"
+        elif model in project.state.removed_models or not _is_unfinished(project, folder):
+            state = "stopped" if status is not None and status["state"] == "stopped" else "finished"
+        runs.append(StartedRun(folder, state, model if model in models else None))
+    return runs
 
 
 def find_resumable_run(project: Project, run_id: str = "") -> Path:
