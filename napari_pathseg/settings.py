@@ -5,6 +5,7 @@ A renamed setting keeps its old names as `aliases`, so that older files and scri
 
 import contextlib
 import dataclasses
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -138,8 +139,9 @@ class Settings:
         known, values = {field.name for field in dataclasses.fields(cls)}, cls.renamed(values)
         for name in values:
             if name not in known:
+                similar = "".join(f" Did you mean {close}?" for close in difflib.get_close_matches(name, known, 1))
                 raise ConfigError(
-                    f"{name} is not a setting of {cls.__name__}. Choose one of {', '.join(sorted(known))}."
+                    f"{name} is not a setting of {cls.__name__}.{similar} Choose one of {', '.join(sorted(known))}."
                 )
         return cls(**values)
 

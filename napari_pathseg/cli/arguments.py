@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_pathseg.cli.examples import EXAMPLES
 from napari_pathseg.cli.output import Answer
+from napari_pathseg.cli.settings_file import load_settings
 from napari_pathseg.cli.shown import SHOWN
 from napari_pathseg.errors import ConfigError
 from napari_pathseg.settings import Settings
@@ -23,11 +25,25 @@ CONTOURS = "svg, asap, aperio, halo, ndpa, cvat, geojson, coco, labelme"
 PIXELS = ("index", "palette", "colour", "binary")  # those of `projects.exporting.label_pixels`, tested likewise
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Leaves the lines of the examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
+
 def add_command(
     parsers: Any, name: str, run: Callable[[argparse.Namespace], Answer], help: str, *, project: bool = True
 ) -> argparse.ArgumentParser:
     """Add a command that `run` carries out, with the argument PROJECT if it works on one; return its parser."""
-    command: argparse.ArgumentParser = parsers.add_parser(name, help=help, description=help.capitalize() + ".")
+    examples = "\n".join(f"  pathseg {example}" for example in EXAMPLES[name])
+    command: argparse.ArgumentParser = parsers.add_parser(
+        name,
+        help=help,
+        description=help.capitalize() + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=_HelpFormatter,
+    )
     command.set_defaults(run=run, show=SHOWN[name])
     command.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     if project:
@@ -87,8 +103,10 @@ def add_label_image_options(command: argparse.ArgumentParser, needs: str = "") -
 
 
 def add_setting_options(command: argparse.ArgumentParser, kind: type[Settings]) -> None:
-    """Add an option for each setting of `kind`, and hidden ones for its former names."""
+    """Add an option for each setting of `kind`, hidden ones for its former names, and one for a file of settings."""
     groups: dict[str, Any] = {"": command}
+    about = "settings from a file: TOML, or the config.json of a training; options given besides it win"
+    command.add_argument("--config", type=Path, metavar="FILE", help=about)
     for field, info in kind.described():
         if info.group not in groups:
             groups[info.group] = command.add_argument_group(info.group)
@@ -104,9 +122,12 @@ def add_setting_options(command: argparse.ArgumentParser, kind: type[Settings]) 
 
 
 def given_settings(kind: type[_SettingsT], args: argparse.Namespace) -> _SettingsT:
-    """Return the settings that were given as options; the others have their defaults."""
+    """Return the settings that were given as options, or else in the file; the others have their defaults."""
     values = {field.name: getattr(args, field.name) for field, _ in kind.described()}
-    return kind(**{name: value for name, value in values.items() if value is not None})
+    given = {name: value for name, value in values.items() if value is not None}
+    if args.config is None:
+        return kind(**given)
+    return kind.from_json(load_settings(args.config)).replace(**given)
 
 
 def region(text: str) -> tuple[int, ...]:

@@ -22,6 +22,12 @@ def show_nothing(_: Answer) -> list[str]:
     return []
 
 
+def show_script(answer: Answer) -> list[str]:
+    """Return the lines of a script."""
+    lines: list[str] = answer["script"].splitlines()
+    return lines
+
+
 def show_project(answer: Answer) -> list[str]:
     """Return the new project's folder and classes, and the next command."""
     folder = answer["project"]

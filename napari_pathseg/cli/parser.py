@@ -6,6 +6,7 @@ from napari_pathseg.cli.commands import (
     add,
     classes,
     cluster,
+    completion,
     contents,
     exchange,
     export,
@@ -38,6 +39,7 @@ _SUBJECTS = (
     exchange,
     report,
     window,
+    completion,
 )  # in the order of the help
 
 
@@ -49,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     parsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for subject in _SUBJECTS:
         subject.add_commands(parsers)
+    parser.set_defaults(parser=parser)
     return parser
 
 

@@ -33,4 +33,5 @@ SHOWN: Mapping[str, Callable[[output.Answer], list[str]]] = {  # by command
     "report": output.show_files,
     "open": output.show_nothing,
     "demo": output.show_demo,
+    "completion": output.show_script,
 }

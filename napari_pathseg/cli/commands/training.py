@@ -8,6 +8,7 @@ from napari_pathseg.cli.arguments import add_command, add_setting_options, given
 from napari_pathseg.cli.commands.models import check_model
 from napari_pathseg.cli.output import Answer
 from napari_pathseg.cli.progress import follow
+from napari_pathseg.cli.settings_file import parent_in
 from napari_pathseg.config import TrainConfig
 from napari_pathseg.errors import ProjectError
 
@@ -23,9 +24,8 @@ def add_commands(parsers: Any) -> None:
     command.add_argument(
         "--from",
         dest="parent",
-        default="latest",
         metavar="MODEL|none",
-        help="model to fine-tune; none: train from scratch (the current one)",
+        help="model to fine-tune; none: train from scratch (that of the training in --config, or the current one)",
     )
     command.add_argument(
         "--resume", action="store_true", help="resume the newest interrupted training with its own settings"
@@ -75,7 +75,8 @@ def train_model(args: argparse.Namespace) -> Answer:
 
     config = given_settings(TrainConfig, args)
     project = open_project(args)
-    parent = None if args.parent == "none" else args.parent
+    named = args.parent or (None if args.config is None else parent_in(args.config)) or "latest"
+    parent = None if named == "none" else named
     if args.resume:
         find_resumable_run(project)  # raises without one, before torch is loaded
     else:
