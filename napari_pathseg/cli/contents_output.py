@@ -6,14 +6,15 @@ from typing import Any
 from napari_pathseg.cli.output import Answer, aligned, join_names, show_models
 
 _ABSENT = "–"  # in place of a missing value
-_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def show_contents(answer: Answer) -> list[str]:
     """Return a table for each kind of thing in the answer."""
     if "disk" in answer:
-        rows = [[part, _size(size)] for part, size in answer["disk"].items()]
-        return aligned([["part", "size"], *rows, ["total", _size(sum(answer["disk"].values()))]])
+        from napari_pathseg.projects.disk_use import format_bytes
+
+        rows = [[part, format_bytes(size)] for part, size in answer["disk"].items()]
+        return aligned([["part", "size"], *rows, ["total", format_bytes(sum(answer["disk"].values()))]])
     tables = {"slides": _slide_table, "models": _model_table, "runs": _run_table, "classes": _class_table}
     lines: list[str] = []
     for kind, rows in answer.items():
@@ -29,10 +30,12 @@ def show_one(answer: Answer) -> list[str]:
 
 def show_cleanup(answer: Answer) -> list[str]:
     """Return what was deleted, or could be, and how much that frees."""
+    from napari_pathseg.projects.disk_use import format_bytes
+
     if not answer["found"]:
         return ["There is nothing to clean up."]
-    rows = [[_size(one["bytes"]), f"{len(one['paths']):,}", one["text"]] for one in answer["found"]]
-    total = _size(answer["bytes"])
+    rows = [[format_bytes(one["bytes"]), f"{len(one['paths']):,}", one["text"]] for one in answer["found"]]
+    total = format_bytes(answer["bytes"])
     end = f"{total} freed." if answer["deleted"] else f"Deleting that would free {total}. Nothing was deleted."
     return [*aligned([["size", "entries", "what"], *rows]), end]
 
@@ -89,16 +92,3 @@ def _text(value: Any) -> str:
         texts = [_text(one) for one in value]
         return " x ".join(texts) if texts and all(isinstance(one, int) for one in value) else join_names(texts)
     return "" if value is None else str(value)
-
-
-def _size(size: float) -> str:
-    """Return a number of bytes in a unit that suits it.
-
-    >>> _size(512), _size(41_300_000)
-    ('512 B', '41.3 MB')
-    """
-    for unit in _UNITS:
-        if size < 1000 or unit == _UNITS[-1]:
-            break
-        size /= 1000
-    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"

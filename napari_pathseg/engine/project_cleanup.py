@@ -30,8 +30,8 @@ class Cleanup:
     ----------
     kind
         "runs", "features", "versions" or "removed".
-    text
-        What it is, and what is lost with it.
+    title, loss
+        What it is, and what is lost with it or stays.
     paths
         The files and folders.
     size
@@ -39,29 +39,35 @@ class Cleanup:
     """
 
     kind: str
-    text: str
+    title: str
+    loss: str
     paths: Sequence[Path] = field(repr=False)
     size: int
 
 
 def find_cleanups(project: Project) -> list[Cleanup]:
     """Return what can be deleted, by kind; kinds without files are left out."""
-    found = {
-        "runs": (
-            "Old trainings: checkpoints and logs for TensorBoard; settings and curves stay",
-            _of_old_runs(project),
+    found = (
+        ("runs", "Old trainings", "checkpoints and logs for TensorBoard; settings and curves stay", _of_old_runs),
+        ("features", "Features of tiles", "they are computed again when they are needed", _features),
+        (
+            "versions",
+            "Old versions of masks",
+            "the newest, the newest before a training and those kept by hand stay",
+            _old_versions,
         ),
-        "features": ("Features of tiles, which are computed again when they are needed", _features(project)),
-        "versions": (
-            "Old versions of masks; the newest, the newest before a training and those kept by hand stay",
-            _old_versions(project),
+        (
+            "removed",
+            "What was removed",
+            "removed models, which cannot be brought back then, and predictions of removed models and slides",
+            _removed,
         ),
-        "removed": (
-            "Removed models, which then cannot be brought back, and predictions of what was removed",
-            _removed(project),
-        ),
-    }
-    return [Cleanup(kind, text, paths, freed_by_deleting(paths)) for kind, (text, paths) in found.items() if paths]
+    )
+    cleanups = []
+    for kind, title, loss, find in found:
+        if paths := find(project):
+            cleanups.append(Cleanup(kind, title, loss, paths, freed_by_deleting(paths)))
+    return cleanups
 
 
 def clean_up(project: Project, cleanups: Sequence[Cleanup]) -> None:

@@ -11,6 +11,7 @@ from napari_pathseg.projects.project import Project
 # In this order: the masks share files with their versions, which take only what has changed since.
 PARTS = ("masks", "versions", "contours", "tissue", "models", "predictions", "runs", "features")
 OTHER = "other"
+_UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
 def disk_use(project: Project) -> dict[str, int]:
@@ -62,3 +63,16 @@ def _files(paths: Iterable[Path]) -> Iterator[os.stat_result]:
             continue
         except OSError as error:
             raise ProjectError(f"{path} could not be read ({error.strerror}). Allow reading in the project.") from error
+
+
+def format_bytes(size: float) -> str:
+    """Return a number of bytes in a unit that suits it.
+
+    >>> format_bytes(512), format_bytes(41_300_000)
+    ('512 B', '41.3 MB')
+    """
+    for unit in _UNITS:
+        if size < 1000 or unit == _UNITS[-1]:
+            break
+        size /= 1000
+    return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"

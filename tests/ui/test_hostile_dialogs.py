@@ -19,13 +19,16 @@ from napari_pathseg.ui.panels.annotate.cleanup import CleanupDialog
 from napari_pathseg.ui.panels.area_table import AreaTableDialog
 from napari_pathseg.ui.panels.header import NewProjectDialog
 from napari_pathseg.ui.panels.help import HelpWindow
+from napari_pathseg.ui.panels.project_cleanup import ProjectCleanupDialog
 from napari_pathseg.ui.panels.slides.import_dialog import ImportDialog
 from napari_pathseg.ui.panels.slides.menu import SlideMenu, SplitDialog
 from napari_pathseg.ui.panels.slides.patients_dialog import PatientsDialog
 from napari_pathseg.ui.panels.slides.pyramid_conversion import PyramidProgress, ask_to_convert
 from napari_pathseg.ui.panels.slides.versions import VersionsDialog
 from napari_pathseg.ui.panels.train.samples import AugmentationPreviewDialog
+from napari_pathseg.ui.session.background import run_now
 from napari_pathseg.ui.session.job_state import JobKind, JobState
+from napari_pathseg.ui.session.project_cleanup import measuring
 from napari_pathseg.ui.tools.context import ToolContext
 from napari_pathseg.ui.widgets.notifications import notify, show_messages
 
@@ -88,6 +91,7 @@ def progress(dock, tag):
 DIALOGS = {
     AreaTableDialog: lambda dock, tag: AreaTableDialog([AreaRow(tag, tag, 1, 1.0, None, None, None)], Path(), dock),
     CleanupDialog: lambda dock, _: CleanupDialog(dock.session, dock),
+    ProjectCleanupDialog: lambda dock, _: ProjectCleanupDialog(dock.session, run_now(measuring(dock.session)), dock),
     SplitDialog: lambda dock, _: SplitDialog(dock),
     PatientsDialog: lambda dock, tag: PatientsDialog(dock.session.project, f"{tag}[", dock),
     VersionsDialog: lambda dock, _: VersionsDialog(dock.session, dock),

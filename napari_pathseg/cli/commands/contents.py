@@ -88,7 +88,7 @@ def clean_project(args: argparse.Namespace) -> Answer:
     found = [
         {
             "kind": one.kind,
-            "text": one.text,
+            "text": f"{one.title}: {one.loss}",
             "bytes": one.size,
             "paths": [path.relative_to(project.folder).as_posix() for path in one.paths],
         }

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import qthrottled
 
 from napari_pathseg.projects.project import FOLDER_SUFFIX
+from napari_pathseg.ui.panels.project_cleanup import open_project_cleanup
 from napari_pathseg.ui.session.guide import Guide
 from napari_pathseg.ui.session.next_step import NextStep, next_step
 from napari_pathseg.ui.session.session import Session
@@ -289,6 +290,10 @@ class Header(QWidget):
         show = self.menu.addAction("Show folder", self._show_folder)
         if show is not None:
             show.setEnabled(self._session.project is not None)
+        clean = self.menu.addAction("Clean up project…", self._clean_up)
+        if clean is not None:
+            clean.setEnabled(self._session.project is not None)
+            clean.setToolTip("Show how much disk the project takes, and delete what it can do without.")
         self.menu.addSeparator()
         self.menu.addAction("Messages", self.show_messages)
         self.menu.addAction("Keys", self.show_keys)
@@ -319,6 +324,10 @@ class Header(QWidget):
     def _show_folder(self) -> None:
         if self._session.project is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._session.project.folder)))
+
+    def _clean_up(self) -> None:
+        with show_errors():
+            open_project_cleanup(self._session, self)
 
     def _start_folder(self) -> Path:
         """Return the folder that dialogs start in."""

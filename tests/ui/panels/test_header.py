@@ -18,7 +18,8 @@ def test_open_project_is_listed_as_recent(opened):
     assert recent_projects() == [opened.session.project.folder]
     opened.header._fill_menu()
     texts = [action.text() for action in opened.header.menu.actions()]
-    assert texts == ["New project…", "Open…", "Recent", "Show folder", "", "Messages", "Keys", "QuPath keys"]
+    folder = ["Show folder", "Clean up project…"]
+    assert texts == ["New project…", "Open…", "Recent", *folder, "", "Messages", "Keys", "QuPath keys"]
     assert opened.header.menu.toolTipsVisible()
 
 

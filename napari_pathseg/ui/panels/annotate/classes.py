@@ -181,6 +181,14 @@ class ClassTableView(QTreeWidget):
             self.select(classes.highest + 1)
             self.editItem(item, _NAME)
 
+    def ask_for_color(self, index: int) -> None:
+        """Ask for the colour of a class and change it."""
+        spec = self._session.require_project().classes.numbered(index)
+        assert spec is not None
+        color = QColorDialog.getColor(QColor(spec.color), self, f"Colour of {spec.name}")
+        if color.isValid():
+            self.set_color(index, color.name())
+
     def set_color(self, index: int, color: str) -> None:
         """Change the colour of a class."""
         self._replace(index, color=color)
@@ -207,6 +215,7 @@ class ClassTableView(QTreeWidget):
         spec, place = classes.numbered(index), [other.index for other in classes].index(index) + 1
         assert spec is not None
         menu.addAction("Rename", lambda: self.editItem(self._items()[place - 1], _NAME))
+        menu.addAction("Change colour…", partial(self.ask_for_color, index))
         for text, step, possible in (
             ("Move up\tCtrl+Shift+Up", -1, place > 2),
             ("Move down\tCtrl+Shift+Down", 1, 1 < place < len(classes)),
@@ -225,6 +234,8 @@ class ClassTableView(QTreeWidget):
             merge.setEnabled(index != BACKGROUND and len(classes) > 2)
             remove.setEnabled(index != BACKGROUND and len(classes) > 2)
             remove.setToolTip("Its pixels become unlabelled. Undo brings both back, slide by slide.")
+        menu.addSeparator()
+        menu.addAction("Add a class", self.add_class)
         menu.setToolTipsVisible(True)
         return menu
 
@@ -266,11 +277,7 @@ class ClassTableView(QTreeWidget):
             return
         self.select(index)
         if column == _SWATCH and not self._session.read_only:
-            spec = self._session.require_project().classes.numbered(index)
-            assert spec is not None
-            color = QColorDialog.getColor(QColor(spec.color), self, f"Colour of {spec.name}")
-            if color.isValid():
-                self.set_color(index, color.name())
+            self.ask_for_color(index)
 
     def _double_clicked(self, item: QTreeWidgetItem, column: int) -> None:
         if column == _NAME and item.data(_SWATCH, Qt.ItemDataRole.UserRole) is not None:

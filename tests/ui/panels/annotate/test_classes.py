@@ -1,5 +1,6 @@
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QLineEdit
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QApplication, QColorDialog, QLineEdit
 
 TUMOUR = 2
 EYE, LOCK = 3, 4
@@ -112,7 +113,19 @@ def test_classes_are_moved_and_removed_by_menu_and_keys(opened, qtbot):
     assert [action.text() for action in actions["Merge into"].menu().actions()] == ["Background", "Tumour"]
     actions["Merge into"].menu().actions()[1].trigger()
     assert session.project.classes.names == ("Background", "Tumour")
-    assert not any(action.isEnabled() for action in table.menu(1).actions()[1:])
+    of_background = {action.text(): action for action in table.menu(1).actions()}
+    possible = {text for text, action in of_background.items() if action.isEnabled() and text}
+    assert possible == {"Rename", "Change colour…", "Add a class"}
+
+
+def test_menu_of_a_class_changes_its_colour_and_adds_another(opened, monkeypatch):
+    table = opened.annotate.classes
+    monkeypatch.setattr(QColorDialog, "getColor", lambda *_: QColor("#112233"))
+    actions = {action.text(): action for action in table.menu(TUMOUR).actions()}
+    actions["Change colour…"].trigger()
+    assert opened.session.project.classes.numbered(TUMOUR).color == "#112233"
+    actions["Add a class"].trigger()
+    assert opened.session.project.classes.names == ("Background", "Tumour", "Class 3")
 
 
 def test_click_on_a_lock_or_an_eye_leaves_the_brush_and_its_highlight(opened, qtbot):
