@@ -11,7 +11,7 @@ SYSTEM_PACKAGES := python3-venv xvfb xauth libegl1 libgl1 libxkbcommon-x11-0 lib
 XVFB := xvfb-run -a -s "-screen 0 1600x1000x24 +extension GLX"
 WIDE := xvfb-run -a -s "-screen 0 2048x1200x24 +extension GLX"  # for a canvas of 1600 x 1000
 
-.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live bench-predict bench-view bench-memory bench-tissue bench-cluster bench-peers fuzz fuzz-million attack kill-training kill-predictions kill-strokes kill-windows soak-strokes soak-live soak-opens coverage-of-intervals system clean
+.PHONY: demo test lint types tests tests-rest tests-panels tests-window tests-windows-rules bench-window bench-paint bench-data bench-train bench-live bench-predict bench-view bench-many bench-memory bench-tissue bench-cluster bench-peers fuzz fuzz-million attack kill-training kill-predictions kill-strokes kill-windows soak-strokes soak-live soak-opens coverage-of-intervals system clean
 
 demo: $(VENV)/installed
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then $(BIN)/pathseg demo; \
@@ -71,6 +71,9 @@ bench-predict: $(VENV)/installed
 
 bench-view: $(VENV)/installed
 	$(BIN)/python benchmarks/view.py
+
+bench-many: $(VENV)/installed
+	$(XVFB) $(BIN)/python benchmarks/many_slides.py
 
 bench-cluster: $(VENV)/installed
 	$(BIN)/python benchmarks/cluster.py

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
 import zarr
@@ -22,7 +22,7 @@ from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import MAX_COARSEST_SIDE, TILE_SIDE, Region, pyramid_shapes
 from napari_pathseg.geometry.arrays import UInt8Array
 from napari_pathseg.masks.provenance import StoredCounts
-from napari_pathseg.storage.atomic import atomic_folder
+from napari_pathseg.storage.atomic import atomic_folder, load_json
 from napari_pathseg.storage.json_schema import SchemaError, conform
 from napari_pathseg.storage.lock import folder_is_gone
 from napari_pathseg.storage.portable import fsync_all, remove, replace
@@ -33,9 +33,18 @@ from napari_pathseg.storage.zarr_files import CheckedStore
 CHUNK = TILE_SIDE  # pixels on each side
 Key = tuple[int, int]  # row and column of a chunk
 _ARRAYS = ("labels", "provenance")
+_COUNTS = "pathseg_counts"  # among the attributes of the group
 PARTIAL = ".partial"  # suffix of a file that is being written
 _MAX_CHUNK_FILE_BYTES = 2 * CHUNK**2  # what does not compress is stored as it is
 _ZSTD = Zstd(level=1, checksum=True)  # a damaged byte is detected
+
+
+class _Attributes(TypedDict):
+    pathseg_counts: StoredCounts
+
+
+class _Saved(TypedDict):
+    attributes: _Attributes
 
 
 class MaskStore:
@@ -141,7 +150,7 @@ class MaskStore:
 
     def load_counts(self) -> StoredCounts | None:
         """Return the pixel counts that were saved last, or None if they are missing or malformed."""
-        counts: Any = None if self._group is None else self._group.attrs.get("pathseg_counts")
+        counts: Any = None if self._group is None else self._group.attrs.get(_COUNTS)
         try:
             return conform(counts, StoredCounts)
         except SchemaError:
@@ -152,7 +161,18 @@ class MaskStore:
         assert self._group is not None
         if not self.path.exists():  # zarr would create it again
             raise folder_is_gone(self.path)
-        self._group.attrs["pathseg_counts"] = dict(counts)
+        self._group.attrs[_COUNTS] = dict(counts)
+
+
+def stored_counts(path: Path) -> StoredCounts:
+    """Return the counts that were saved last in the mask at `path`, without opening it.
+
+    Raises
+    ------
+    ProjectError, SchemaError
+        If there are none.
+    """
+    return conform(load_json(path / "zarr.json"), _Saved)["attributes"]["pathseg_counts"]
 
 
 class ChunkFiles:

@@ -11,7 +11,8 @@ from napari_pathseg.classes import DEFAULT_CLASSES
 from napari_pathseg.errors import ProjectError
 from napari_pathseg.geometry import Region
 from napari_pathseg.masks import zarr_store
-from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunks_of, create_store, overlap
+from napari_pathseg.masks.opening import read_counts
+from napari_pathseg.masks.zarr_store import CHUNK, MaskStore, chunks_of, create_store, overlap, stored_counts
 
 SHAPE = (700, 2600)
 
@@ -82,6 +83,13 @@ def test_counts_are_saved_beside_the_pyramids(store, path):
 def test_counts_that_make_no_sense_are_ignored(store, path, counts):
     zarr.open_group(path).attrs["pathseg_counts"] = counts
     assert MaskStore(path).load_counts() is None
+
+
+def test_counts_are_read_without_opening_the_mask(store, path):
+    store.save_counts({"2,4": 7})
+    assert stored_counts(path) == {"2,4": 7}
+    assert read_counts(path)[2, 4] == 7
+    assert not read_counts(path.with_name("absent.zarr")).any()
 
 
 def test_remove_temp_files_removes_nothing_else(store, path):

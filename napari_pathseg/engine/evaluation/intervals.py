@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 # Intervals of fewer clusters cover less than they claim (Cameron, Gelbach & Miller, 2008).
 FEWEST_PATIENTS = 8
@@ -100,6 +99,8 @@ def patient_mean(
 
 def _half_widths(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     """Return how far the interval of a mean reaches below and above it."""
+    from scipy.special import stdtrit  # 0.2 s, which a list of models does not need
+
     number, spread = len(values), float(values.std(ddof=1))
     if spread <= _EQUAL * max(1.0, float(np.abs(values).max())):
         return 0.0, 0.0
