@@ -22,15 +22,18 @@ ORDER = (
     ("projects",),
     ("engine",),
     ("jobs",),
+    ("doctor",),
     ("ui",),
     ("cli",),
 )
 LEVELS = {package: level for level, packages in enumerate(ORDER) for package in packages}
 TORCH, QT, NAPARI = ("torch", "segmentation_models_pytorch"), ("qtpy", "PyQt5", "PyQt6", "PySide6"), ("napari",)
+HIGH = ("engine", "jobs", "doctor", "ui", "cli")
 WITHOUT = {
-    **{package: (*TORCH, *QT, *NAPARI) for package in LEVELS if package not in ("engine", "jobs", "ui", "cli")},
+    **{package: (*TORCH, *QT, *NAPARI) for package in LEVELS if package not in HIGH},
     "engine": (*QT, *NAPARI),
     "jobs": (*QT, *NAPARI),
+    "doctor": QT[1:],  # `probes` asks torch and Qt, in processes of their own
     "ui": (*TORCH, *QT[1:]),
     "ui/session": (*TORCH, *QT),
     "cli": QT,
@@ -109,6 +112,7 @@ def test_every_package_has_a_row_in_the_order():
             "import napari_pathseg.projects.checks.trainability, napari_pathseg.projects.importing.add_slides",
             ("torch", "napari"),
         ),
+        ("import napari_pathseg.doctor.examination", ("torch", "qtpy", "napari")),
         ("import napari_pathseg.ui.session.session, napari_pathseg.ui.worker_process", ("torch",)),
     ],
 )

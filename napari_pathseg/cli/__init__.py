@@ -1,8 +1,8 @@
 """The command `pathseg`: work on projects without the window.
 
 An error that the user can fix prints one message and exits with code 1, wrong usage with 2, Ctrl+C with 130 and SIGTERM
-with 143.  `check` on a project that is not ready, `relink` while slides are still missing, and `predict` if parts of a
-slide could not be predicted, print their answer and exit with 1 as well.
+with 143.  `check` on a project that is not ready, `doctor` with a fault, `relink` while slides are still missing, and
+`predict` if parts of a slide could not be predicted, print their answer and exit with 1 as well.
 """
 
 import io
@@ -38,5 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(text)
     if stop_signals.received is not None:
         say("Stopped early; what was done until then is kept.")
-    unfinished = answer.get("ready") is False or bool(answer.get("missing")) or bool(answer.get("failed"))
+    refused = False in (answer.get("ready"), answer.get("sound"))
+    unfinished = refused or bool(answer.get("missing")) or bool(answer.get("failed"))
     return stop_signals.exit_code or int(unfinished)

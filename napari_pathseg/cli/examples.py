@@ -34,5 +34,6 @@ EXAMPLES: Mapping[str, Sequence[str]] = {
     "report": ["report liver.pathseg --out report/"],
     "open": ["open liver.pathseg --slide a", "open slide.svs"],
     "demo": ["demo"],
+    "doctor": ["doctor", "doctor liver.pathseg --only disk --only locks"],
     "completion": ["completion bash > ~/.local/share/bash-completion/completions/pathseg"],
 }

@@ -28,6 +28,11 @@ def show_script(answer: Answer) -> list[str]:
     return lines
 
 
+def show_report(answer: Answer) -> list[str]:
+    """Return the lines of the report that the command has made."""
+    return list(answer["report"])
+
+
 def show_project(answer: Answer) -> list[str]:
     """Return the new project's folder and classes, and the next command."""
     folder = answer["project"]

@@ -8,6 +8,7 @@ from napari_pathseg.cli.commands import (
     cluster,
     completion,
     contents,
+    doctor,
     exchange,
     export,
     model_versions,
@@ -39,6 +40,7 @@ _SUBJECTS = (
     exchange,
     report,
     window,
+    doctor,
     completion,
 )  # in the order of the help
 

@@ -33,5 +33,6 @@ SHOWN: Mapping[str, Callable[[output.Answer], list[str]]] = {  # by command
     "report": output.show_files,
     "open": output.show_nothing,
     "demo": output.show_demo,
+    "doctor": output.show_report,
     "completion": output.show_script,
 }

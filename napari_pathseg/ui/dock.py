@@ -28,6 +28,7 @@ from superqt.utils import qdebounced, qthrottled
 
 from napari_pathseg.ui.live_timers import LiveTimers
 from napari_pathseg.ui.panels.annotate.annotate import AnnotatePanel
+from napari_pathseg.ui.panels.doctor import DoctorDialog
 from napari_pathseg.ui.panels.export import ExportPanel
 from napari_pathseg.ui.panels.header import Header
 from napari_pathseg.ui.panels.help import KEY as HELP_KEY
@@ -235,11 +236,19 @@ class PathsegDock(QWidget):
             (tour, self.start_tour),
             (lambda: "Keys", lambda: self.header.show_keys()),
             (lambda: "Messages", lambda: self.header.show_messages()),
+            (lambda: "Doctor", self.show_doctor),
         ]
         shortcut = QShortcut(QKeySequence(HELP_KEY), self)
         help = HelpButton(lambda: self._section_in_use, entries)
         shortcut.activated.connect(help.show_help)
         return help
+
+    def show_doctor(self) -> None:
+        """Check the installation, and the disk of the project."""
+        folder = Path.home() if self.session.project is None else self.session.project.folder
+        dialog = self.findChild(DoctorDialog) or DoctorDialog(folder, self)
+        dialog.show()
+        dialog.raise_()
 
     def start_tour(self) -> None:
         """Begin the tour, or go on with it; its sample slides are another project."""

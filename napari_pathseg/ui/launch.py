@@ -6,7 +6,7 @@ import contextlib
 import gc
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,7 @@ def open_window(paths: Sequence[Path], slide: str | None = None, region: Region 
 def _open_and_run(paths: Sequence[Path], slide: str | None, region: Region | None) -> None:
     with _collections_paused():
         viewer, dock = make_window()
-        report_crashes(dock.session)
+        report_crashes(dock.show_doctor)
         try:
             open_paths(dock.session, paths)
             if slide is not None:
@@ -63,12 +63,15 @@ def _open_and_run(paths: Sequence[Path], slide: str | None, region: Region | Non
     gc.freeze()  # the program ends: 1.3 s of looking for garbage among all modules is saved
 
 
-def report_crashes(session: Session) -> None:
-    """Name the file of the last crash, if the window has crashed since it was opened last."""
+def report_crashes(show_doctor: Callable[[], None]) -> None:
+    """Name the file of the last crash, if the window has crashed since it was opened last, and offer the doctor."""
+    from napari_pathseg.ui.widgets.notifications import notify
+
     crashes = unreported_crashes(crash_folder())
     if crashes:
         text = f"napari crashed last time. What you had drawn is in the project; {crashes[0]} says where it was."
-        session.message.emit(text, crashes[0].read_text(encoding="utf8", errors="replace"), "warning")
+        details = crashes[0].read_text(encoding="utf8", errors="replace")
+        notify(text, details, "warning", offer=("Doctor", show_doctor))
 
 
 @contextlib.contextmanager

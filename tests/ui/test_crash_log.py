@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from napari.utils.notifications import notification_manager
 
 from napari_pathseg.ui.crash_log import CrashLog, unreported_crashes
 from napari_pathseg.ui.launch import report_crashes
+from napari_pathseg.ui.panels.doctor import DoctorDialog
 
 CRASH = """
 import faulthandler, sys
@@ -32,16 +34,22 @@ def test_a_crash_in_a_library_leaves_the_stack_of_each_thread(crashed):
     assert 'File "<string>", line 7' in log.read_text()
 
 
-def test_a_crash_is_reported_by_the_next_start_only(crashed, session, monkeypatch):
+def test_a_crash_is_reported_by_the_next_start_only_and_offers_the_doctor(crashed, dock, caplog, monkeypatch):
     monkeypatch.setattr("napari_pathseg.ui.launch.crash_folder", lambda: crashed)
     heard = []
-    session.message.connect(lambda text, details, severity: heard.append((severity, text, details)))
-    report_crashes(session)
-    report_crashes(session)
-    ((severity, text, details),) = heard
-    assert severity == "warning"
-    assert str(crashed) in text
-    assert "Segmentation fault" in details
+    notification_manager.notification_ready.connect(heard.append)
+    report_crashes(dock.show_doctor)
+    report_crashes(dock.show_doctor)
+    notification_manager.notification_ready.disconnect(heard.append)
+    (message,) = heard
+    assert message.severity == "warning"
+    assert str(crashed) in message.message
+    assert "Segmentation fault" in caplog.text
+    actions = dict(message.actions)
+    assert list(actions) == ["More", "Doctor"]
+    actions["Doctor"](dock)
+    assert dock.findChild(DoctorDialog).running
+    dock.findChild(DoctorDialog).close()
 
 
 def test_a_window_that_closes_well_leaves_no_log(tmp_path):

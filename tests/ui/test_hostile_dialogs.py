@@ -17,6 +17,7 @@ from napari_pathseg.config import TrainConfig
 from napari_pathseg.projects.exporting.area_table import AreaRow
 from napari_pathseg.ui.panels.annotate.cleanup import CleanupDialog
 from napari_pathseg.ui.panels.area_table import AreaTableDialog
+from napari_pathseg.ui.panels.doctor import DoctorDialog
 from napari_pathseg.ui.panels.header import NewProjectDialog
 from napari_pathseg.ui.panels.help import HelpWindow
 from napari_pathseg.ui.panels.project_cleanup import ProjectCleanupDialog
@@ -90,6 +91,7 @@ def progress(dock, tag):
 
 DIALOGS = {
     AreaTableDialog: lambda dock, tag: AreaTableDialog([AreaRow(tag, tag, 1, 1.0, None, None, None)], Path(), dock),
+    DoctorDialog: lambda dock, _: DoctorDialog(dock.session.project.folder, dock),
     CleanupDialog: lambda dock, _: CleanupDialog(dock.session, dock),
     ProjectCleanupDialog: lambda dock, _: ProjectCleanupDialog(dock.session, run_now(measuring(dock.session)), dock),
     SplitDialog: lambda dock, _: SplitDialog(dock),

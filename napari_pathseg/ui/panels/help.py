@@ -1,4 +1,4 @@
-"""Help: the README at the section that is open, the tour, the keys and the messages."""
+"""Help: the README at the section that is open, the tour, the keys, the messages and the doctor."""
 
 import importlib.metadata
 import re
@@ -23,7 +23,10 @@ PLACES = {
     "review": "Review. Predict",
     "export": "Export contours",
 }
-_HELP = f"Help: what the open section does ({KEY}), a tour on sample slides, all keys, and past messages."
+_HELP = (
+    f"Help: what the open section does ({KEY}), a tour on sample slides, all keys, past messages,\n"
+    "and checks of this computer if something does not work."
+)
 _SIZE = QSize(760, 640)
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\s*$", re.MULTILINE)
 

@@ -423,7 +423,8 @@ class TrainingController:
         self._tiles.finish()
         kept = f" The best of model {self.run.model} so far is kept." if self.run.has_best else ""
         self.run = replace(self.run, active=False, broken=True)
-        text = f"{self.run.kind_label} stopped because its process ended.{kept} Press the button again to continue."
+        text = f"{self.run.kind_label} stopped because its process ended.{kept} Press the button again to continue. "
+        text += "If it happens again, Doctor (under ?) looks for the reason."
         self._workspace.message.emit(text, errors, "warning")
         self._workspace.project_changed.emit()
         self.run_changed.emit()

@@ -6,7 +6,7 @@ traceback, which napari shows.
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -25,17 +25,33 @@ _PADDING = 12  # pixels by which the text is narrower than its label, at most
 _BETWEEN = 4  # pixels between two messages
 _JUST_NOW_S = 2.0  # a message this new is about what the user does now
 
+Offer = tuple[str, Callable[[], None]]  # the text of a button, and what it does
+
 
 class Message(Notification):  # type: ignore[misc]
     """A notification of the plugin."""
 
 
-def notify(text: str, details: str = "", kind: str = "info") -> None:
-    """Show a message; `kind` is "info", "warning" or "error"; a button shows `details`, if any."""
+def notify(text: str, details: str = "", kind: str = "info", offer: Offer | None = None) -> None:
+    """Show a message.
+
+    Parameters
+    ----------
+    text
+        The sentence.
+    details
+        What a button shows, if any.
+    kind
+        "info", "warning" or "error".
+    offer
+        Another button.
+    """
     if details:
         _logger.warning("%s\n%s", text, details)
     text = without_tags(text)
     actions = [("More", lambda source: _show_details(text, details, source))] if details else []
+    if offer is not None:
+        actions.append((offer[0], lambda _: offer[1]()))
     notification_manager.dispatch(Message(text, kind, actions=actions))
     if QApplication.instance() is not None:
         for widget in _shown():
