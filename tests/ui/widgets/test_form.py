@@ -32,8 +32,8 @@ def changed(kind):
             values[field.name] = min(int(info.maximum), default + (info.multiple or 7))
         elif isinstance(default, float):
             values[field.name] = min(info.maximum, default * 1.23456789)
-    if values.get("adapt"):
-        values["runtime"] = "torch"  # which it needs
+    if kind is PredictConfig:
+        values["runtime"] = "torch"  # which adapt needs
     return kind(**values)
 
 
